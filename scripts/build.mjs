@@ -1,0 +1,100 @@
+// Builds what ships into dist/ and, with --tests, what tests run into out/. `--watch` rebuilds on change.
+//
+// The extension is ESM with splitting, so that opening VS Code loads only src/extension.ts and what it
+// imports statically; the Azure SDKs sit in chunks behind `await import(...)`.
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import * as esbuild from 'esbuild';
+
+const watch = process.argv.includes('--watch');
+const tests = process.argv.includes('--tests');
+const production = process.argv.includes('--production');
+
+// CommonJS packages inside an ESM bundle still call require and read __dirname.
+const commonJsBanner = {
+  js: [
+    "import { createRequire as __createRequire } from 'node:module';",
+    "import { fileURLToPath as __fileURLToPath } from 'node:url';",
+    'const require = __createRequire(import.meta.url);',
+    "const __filename = __fileURLToPath(import.meta.url), __dirname = __fileURLToPath(new URL('.', import.meta.url));",
+  ].join(' '),
+};
+
+/** @type {esbuild.BuildOptions} */
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  sourcemap: production ? false : 'linked',
+  minify: production,
+  logLevel: 'warning',
+};
+
+/** @type {esbuild.BuildOptions[]} */
+const builds = [
+  {
+    ...common,
+    entryPoints: { extension: 'src/extension.ts' },
+    outdir: 'dist',
+    chunkNames: 'chunks/[name]-[hash]',
+    format: 'esm',
+    splitting: true,
+    external: ['vscode'],
+    banner: commonJsBanner,
+  },
+  {
+    ...common,
+    entryPoints: { service: 'src/service/main.ts' },
+    outdir: 'dist',
+    format: 'esm',
+    banner: commonJsBanner,
+  },
+  {
+    ...common,
+    entryPoints: { azurite: 'node_modules/azurite/dist/src/blob/main.js' },
+    outdir: 'dist',
+    outExtension: { '.js': '.cjs' },
+    format: 'cjs',
+    // Optional SQL back ends of Azurite and its sequelize, never loaded for the file-based store.
+    external: ['pg-hstore', 'sqlite3', 'pg', 'oracledb'],
+    sourcemap: false,
+    minify: true,
+    logLevel: 'error',
+  },
+  {
+    ...common,
+    entryPoints: { heatMap: 'src/webview/heatMap.ts' },
+    outdir: 'dist',
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    tsconfig: 'src/webview/tsconfig.json',
+  },
+];
+if (tests) {
+  const suites = ['test', 'bench']
+    .filter(folder => existsSync(folder))
+    .flatMap(folder => readdirSync(folder, { recursive: true }).map(file => join(folder, file)))
+    .filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'));
+  builds.push({
+    ...common,
+    entryPoints: suites,
+    outdir: 'out',
+    outbase: '.',
+    chunkNames: 'chunks/[name]-[hash]',
+    format: 'esm',
+    splitting: true,
+    external: ['vscode', 'mocha', 'fast-check', 'playwright-core', 'axe-core', 'esbuild', '@vscode/test-electron'],
+    banner: commonJsBanner,
+  });
+}
+
+if (!watch) rmSync('dist', { recursive: true, force: true });
+const present = builds.filter(({ entryPoints }) =>
+  Object.values(entryPoints).every(file => existsSync(file)),
+);
+if (watch) {
+  for (const options of present) await (await esbuild.context(options)).watch();
+} else {
+  await Promise.all(present.map(options => esbuild.build(options)));
+}

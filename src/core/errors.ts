@@ -1,0 +1,104 @@
+/**
+ * What went wrong and a person can act on, as data: durable in a manifest, comparable in a test. The sentences live
+ * in `src/vscode/sentences.ts`, one for each case, so that a new case does not compile until it can be said in every
+ * language.
+ */
+export type Problem =
+  // The files a person chose
+  | { kind: 'nothingChosen' }
+  | { kind: 'noMedia'; folder: string }
+  | { kind: 'noAudioTrack'; file: string }
+  | { kind: 'noVideoTrack'; file: string }
+  | { kind: 'noSubtitleTrack'; file: string }
+  | { kind: 'notMedia'; file: string; detail?: string }
+  | { kind: 'emptyFile'; file: string }
+  | { kind: 'fileMissing'; file: string }
+  | { kind: 'fileDenied'; file: string }
+  | { kind: 'fileChanged'; file: string }
+  | { kind: 'fileFailed'; file: string; detail: string }
+  | { kind: 'outputExists'; file: string }
+  | { kind: 'folderReadOnly'; folder: string }
+  | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number }
+  | { kind: 'presetInvalid'; preset: string; detail: string }
+  | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }
+  // What happened to one file on the way
+  | { kind: 'transcodeFailed'; file: string; exitCode?: number; line?: string }
+  | { kind: 'timeLimit'; file: string; minutes: number }
+  | { kind: 'inputNotReachable'; file: string; code: string; detail?: string }
+  | { kind: 'outputNotUploaded'; file: string; code: string; detail?: string }
+  | { kind: 'outputMissing'; file: string }
+  | { kind: 'outputDamaged'; file: string; expectedSeconds?: number; actualSeconds?: number }
+  | { kind: 'transferDamaged'; file: string }
+  | { kind: 'taskFailed'; file: string; code: string; detail?: string }
+  | { kind: 'ended'; file: string }
+  | { kind: 'inputExpired'; file: string }
+  // Pools and jobs
+  | { kind: 'startTaskFailed'; pool: string; node: string; exitCode?: number; line?: string }
+  | { kind: 'resizeFailed'; pool: string; code: string; detail?: string }
+  | { kind: 'quota'; what: 'spotCores' | 'dedicatedCores' | 'pools' | 'jobs'; needed?: number; available?: number }
+  | { kind: 'preempted'; pool: string; times: number }
+  | { kind: 'noImage'; vmSize: string }
+  | { kind: 'poolNotOurs'; pool: string }
+  | { kind: 'poolUnusable'; pool: string; detail?: string }
+  | { kind: 'jobEnded'; job: string }
+  | { kind: 'runNotFound'; run: string }
+  | { kind: 'runTaken'; run: string }
+  | { kind: 'monitoringTimeout'; minutes: number; job: string; unfinished: number }
+  // Accounts, services and the network
+  | { kind: 'noAccount' }
+  | { kind: 'untrusted' }
+  | { kind: 'accountInvalid'; what: AccountField; detail?: string }
+  | { kind: 'secretMissing'; account: string }
+  | { kind: 'signedOut'; account: string }
+  | { kind: 'unauthorized'; account: string; service: Service; code: string; detail?: string }
+  | { kind: 'clockSkew'; minutes: number }
+  | { kind: 'unreachable'; host: string; code: string; detail?: string }
+  | { kind: 'certificate'; host: string; code: string }
+  | { kind: 'throttled'; service: Service }
+  | {
+      kind: 'service';
+      service: Service;
+      operation: string;
+      resource?: string;
+      status?: number;
+      code: string;
+      detail?: string;
+      requestId?: string;
+    }
+  // The local Batch account
+  | { kind: 'noFfmpeg' }
+  | { kind: 'localServiceFailed'; detail: string };
+
+export type Service = 'batch' | 'storage' | 'identity' | 'arm';
+
+export type AccountField =
+  | 'batchUrl'
+  | 'batchKey'
+  | 'storageName'
+  | 'storageKey'
+  | 'storageUrl'
+  | 'connectionString';
+
+/** An error a person can act on. Anything else that is thrown is a bug and keeps its stack. */
+export class UserError extends Error {
+  constructor(
+    readonly problem: Problem,
+    options?: { cause?: unknown },
+  ) {
+    super(`${problem.kind} ${JSON.stringify(problem)}`, options);
+    this.name = 'UserError';
+  }
+}
+
+/** True for what an AbortSignal makes `fetch`, `node:` and the Azure SDKs throw, whichever of the two kinds it is. */
+export function isAbort(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  return error.name === 'AbortError' || code === 'ABORT_ERR' || code === 'REQUEST_ABORTED_ERROR';
+}
+
+/** The `code` of a Node or Azure error (`ENOENT`, `ContainerNotFound`), or undefined. */
+export function errorCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}

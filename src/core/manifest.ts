@@ -1,0 +1,103 @@
+import type { Problem } from './errors';
+import type { Preset } from './preset';
+
+/**
+ * A run, as it stands in the blob `manifest.json` of its output container: enough for any window on any machine to
+ * go on with it. JSON, without secrets, SAS or host paths other than the sources' own URIs.
+ */
+export interface Manifest {
+  readonly version: 1;
+  /** `20261125-074718-k3x9qz`: sorts by time, unique, valid inside pool, job and container names. */
+  readonly runId: string;
+  /** ISO 8601. */
+  readonly created: string;
+  /** Name of the workspace or folder it was started in. */
+  readonly workspace: string;
+  readonly preset: Preset;
+  readonly pool: RunPool;
+  readonly limits: Limits;
+  readonly outputContainer: string;
+  readonly files: readonly ManifestFile[];
+  /** The first submission and one more for each retry; the last is the live one. */
+  attempts: Attempt[];
+  /** Set when every file ended and the outputs were fetched. */
+  finished?: string;
+}
+
+export interface RunPool {
+  /** Of the pool that is used; for the lifetime `run` the service names the auto pool itself. */
+  readonly id?: string;
+  readonly lifetime: PoolLifetime;
+  readonly vmSize: string;
+  readonly dedicatedNodes: number;
+  readonly spotNodes: number;
+  readonly slotsPerNode: number;
+}
+
+/** `run`: an auto pool that goes with its job. `scaleToZero`: kept, no nodes when idle. `keep`: as it is. */
+export type PoolLifetime = 'run' | 'scaleToZero' | 'keep';
+
+export interface Limits {
+  readonly monitorMinutes: number;
+  readonly taskMinutes: number;
+  readonly retries: number;
+}
+
+export interface Attempt {
+  readonly jobId: string;
+  readonly inputContainer: string;
+  /** Ids of the files it transcodes. */
+  readonly fileIds: readonly string[];
+  /** ISO 8601: when the SAS of its tasks end. */
+  readonly sasExpiry: string;
+  /** Set once all its tasks are in. */
+  submitted?: string;
+}
+
+/** One input: what it is, and every name it has on the way. */
+export interface ManifestFile {
+  /** Task id: `0001`, in the order of the selection. */
+  readonly id: string;
+  /** As people see it: the path in its workspace folder, with slashes. */
+  readonly path: string;
+  /** Where it was when the run started. */
+  readonly uri: string;
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+  /** `0001/clip.mp4`, escaped for Blob Storage. */
+  readonly inputBlob: string;
+  /** Name on the node: `input.mp4`, whatever the source is called. */
+  readonly nodeInput: string;
+  /** Batch's command line: ffmpeg and its arguments, no shell. */
+  readonly commandLine: string;
+  readonly output: ManifestOutput;
+  /** Length of the track that the output must match, if it could be told. */
+  readonly seconds?: number;
+}
+
+export interface ManifestOutput {
+  /** On the node, relative to the working directory: `output.mp3`, or the folder `output`. */
+  readonly nodePath: string;
+  /** In the output container: `0001/clip.mp3`; for a folder the prefix that its blobs share (`0001/clip`). */
+  readonly blob: string;
+  readonly isFolder: boolean;
+  /** Beside the source: `clip.mp3`, or the folder `clip`. Valid on every file system. */
+  readonly name: string;
+  /** `audio` or `video`: the track whose length proves it complete; `none`: being there is enough. */
+  readonly proof: 'audio' | 'video' | 'none';
+}
+
+/** How one file ended, as the run reports it and as it is kept for the run's report. */
+export interface FileResult {
+  readonly id: string;
+  readonly problem?: Problem;
+  /** URI of the fetched file or folder. */
+  readonly outputUri?: string;
+  readonly outputBytes?: number;
+  readonly outputSeconds?: number;
+  readonly node?: string;
+  readonly retries?: number;
+  readonly startTime?: string;
+  readonly endTime?: string;
+}
