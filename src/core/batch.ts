@@ -1,0 +1,520 @@
+import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
+import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
+import type { Connection } from './account';
+import { type CallOptions, callBatch, isBatchCode, type RetryPolicy } from './batchCall';
+import { cloudOf } from './cloud';
+
+export type Pool = BatchServiceModels.CloudPool;
+export type PoolSpec = BatchServiceModels.PoolSpecification;
+export type PoolAdd = BatchServiceModels.PoolAddParameter;
+export type Node = BatchServiceModels.ComputeNode;
+export type Job = BatchServiceModels.CloudJob;
+export type JobAdd = BatchServiceModels.JobAddParameter;
+export type Task = BatchServiceModels.CloudTask;
+export type TaskAdd = BatchServiceModels.TaskAddParameter;
+export type TaskAddResult = BatchServiceModels.TaskAddResult;
+export type TaskCounts = BatchServiceModels.TaskCounts;
+export type NodeCounts = BatchServiceModels.NodeCounts;
+export type NodeFile = BatchServiceModels.NodeFile;
+export type Image = BatchServiceModels.ImageInformation;
+export type AutoScaleRun = BatchServiceModels.AutoScaleRun;
+export type NodeAction = 'reboot' | 'reimage' | 'disableScheduling' | 'enableScheduling';
+
+/**
+ * The wire version, in this one place. Versions before 2025-06-01 are announced for retirement
+ * (https://github.com/Azure/Batch/issues/140); for the calls made here setting the property is enough, as long as a
+ * pool is changed with `patch` (its `updateproperties` wants a certificate list that 2025-06-01 refuses).
+ */
+const apiVersion = '2025-06-01';
+
+export interface ListOptions {
+  /** An OData filter, evaluated by the service. */
+  readonly filter?: string;
+  readonly select?: string;
+  readonly expand?: string;
+  /** 1 to 1000 items a page. */
+  readonly pageSize?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Items of one reply, and the link to the next, for lists that are shown page by page. */
+export interface Page<T> {
+  readonly items: T[];
+  readonly next?: string;
+}
+
+type Reply<T> = T[] & { odatanextLink?: string };
+
+/** Where a file lies: with its task, or on a node of a pool. Paths use slashes, relative to the task's or node's root. */
+export type FilePlace =
+  | { readonly jobId: string; readonly taskId: string }
+  | { readonly poolId: string; readonly nodeId: string };
+
+/** The Batch calls we make, and only those. Everything that names `@azure/batch` is here and in `batchCall.ts`. */
+export class Batch {
+  readonly #client: BatchServiceClient;
+  readonly #host: string;
+  readonly #policy: RetryPolicy;
+
+  /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
+  constructor({ account, batch }: Connection, policy: Partial<RetryPolicy> = {}) {
+    const credentials =
+      batch.kind === 'sharedKey'
+        ? new BatchSharedKeyCredentials(batch.name, batch.key)
+        : new AzureIdentityCredentialAdapter(
+            batch.credential,
+            `${cloudOf(account.batchUrl).batchAudience}/.default`,
+          );
+    this.#client = new BatchServiceClient(credentials, account.batchUrl, { noRetryPolicy: true });
+    this.#client.apiVersion = apiVersion;
+    this.#host = new URL(account.batchUrl).host;
+    this.#policy = { patienceMs: 20_000, ...policy };
+  }
+
+  // Account
+
+  images(signal?: AbortSignal): Promise<Image[]> {
+    const { account } = this.#client;
+    return this.#all(
+      { operation: 'list supported images', signal },
+      () => account.listSupportedImages({ abortSignal: like(signal) }),
+      (link) => account.listSupportedImagesNext(link, { abortSignal: like(signal) }),
+    );
+  }
+
+  /** Nodes of a pool by state: one request whatever the number of nodes. Undefined while the pool is not listed. */
+  async nodeCounts(
+    poolId: string,
+    signal?: AbortSignal,
+  ): Promise<BatchServiceModels.PoolNodeCounts | undefined> {
+    const counts = await this.#call({ operation: 'count nodes', resource: poolId, signal }, () =>
+      this.#client.account.listPoolNodeCounts({
+        accountListPoolNodeCountsOptions: { filter: `poolId eq '${quoted(poolId)}'` },
+        abortSignal: like(signal),
+      }),
+    );
+    return counts[0];
+  }
+
+  // Pools
+
+  /** Undefined when there is no pool of that id. */
+  pool(id: string, { signal, select }: ListOptions = {}): Promise<Pool | undefined> {
+    return this.#orUndefined(
+      'PoolNotFound',
+      this.#call({ operation: 'get pool', resource: id, signal }, () =>
+        this.#client.pool.get(id, { poolGetOptions: { select }, abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  poolPage(options: ListOptions = {}, next?: string): Promise<Page<Pool>> {
+    return this.#page(
+      'list pools',
+      options,
+      next,
+      (list) => this.#client.pool.list({ poolListOptions: list, abortSignal: like(options.signal) }),
+      (link) => this.#client.pool.listNext(link, { abortSignal: like(options.signal) }),
+    );
+  }
+
+  async addPool(pool: PoolAdd, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'add pool', resource: pool.id, signal }, () =>
+      this.#client.pool.add(pool, { abortSignal: like(signal) }),
+    );
+  }
+
+  /** Deleting what is gone, or going, is no error. */
+  async deletePool(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#orUndefined(
+      ['PoolNotFound', 'PoolBeingDeleted'],
+      this.#call({ operation: 'delete pool', resource: id, signal }, () =>
+        this.#client.pool.deleteMethod(id, { abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  async resizePool(
+    id: string,
+    size: BatchServiceModels.PoolResizeParameter,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#call({ operation: 'resize pool', resource: id, signal }, () =>
+      this.#client.pool.resize(id, size, { abortSignal: like(signal) }),
+    );
+  }
+
+  async stopResize(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'stop resizing pool', resource: id, signal }, () =>
+      this.#client.pool.stopResize(id, { abortSignal: like(signal) }),
+    );
+  }
+
+  /** The formula is evaluated at once, then every `intervalMinutes` (at least 5). */
+  async enableAutoScale(
+    id: string,
+    formula: string,
+    intervalMinutes: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#call({ operation: 'enable autoscale', resource: id, signal }, () =>
+      this.#client.pool.enableAutoScale(
+        id,
+        { autoScaleFormula: formula, autoScaleEvaluationInterval: `PT${intervalMinutes}M` },
+        { abortSignal: like(signal) },
+      ),
+    );
+  }
+
+  async disableAutoScale(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'disable autoscale', resource: id, signal }, () =>
+      this.#client.pool.disableAutoScale(id, { abortSignal: like(signal) }),
+    );
+  }
+
+  evaluateAutoScale(id: string, formula: string, signal?: AbortSignal): Promise<AutoScaleRun> {
+    return this.#call({ operation: 'evaluate autoscale', resource: id, signal }, () =>
+      this.#client.pool.evaluateAutoScale(id, formula, { abortSignal: like(signal) }),
+    );
+  }
+
+  // Nodes
+
+  nodePage(poolId: string, options: ListOptions = {}, next?: string): Promise<Page<Node>> {
+    return this.#page(
+      'list nodes',
+      { ...options, resource: poolId },
+      next,
+      (list) =>
+        this.#client.computeNode.list(poolId, {
+          computeNodeListOptions: list,
+          abortSignal: like(options.signal),
+        }),
+      (link) => this.#client.computeNode.listNext(link, { abortSignal: like(options.signal) }),
+    );
+  }
+
+  node(poolId: string, nodeId: string, signal?: AbortSignal): Promise<Node | undefined> {
+    return this.#orUndefined(
+      ['NodeNotFound', 'PoolNotFound'],
+      this.#call({ operation: 'get node', resource: nodeId, signal }, () =>
+        this.#client.computeNode.get(poolId, nodeId, { abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  async actOnNode(poolId: string, nodeId: string, action: NodeAction, signal?: AbortSignal): Promise<void> {
+    const nodes = this.#client.computeNode;
+    const options = { abortSignal: like(signal) };
+    const calls: Record<NodeAction, () => Promise<unknown>> = {
+      reboot: () => nodes.reboot(poolId, nodeId, options),
+      reimage: () => nodes.reimage(poolId, nodeId, options),
+      disableScheduling: () => nodes.disableScheduling(poolId, nodeId, options),
+      enableScheduling: () => nodes.enableScheduling(poolId, nodeId, options),
+    };
+    await this.#call({ operation: `${action} node`, resource: nodeId, signal }, calls[action]);
+  }
+
+  /** At most 100 nodes. */
+  async removeNodes(poolId: string, nodeList: string[], signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'remove nodes', resource: poolId, signal }, () =>
+      this.#client.pool.removeNodes(poolId, { nodeList }, { abortSignal: like(signal) }),
+    );
+  }
+
+  // Jobs
+
+  job(id: string, { signal, select }: ListOptions = {}): Promise<Job | undefined> {
+    return this.#orUndefined(
+      'JobNotFound',
+      this.#call({ operation: 'get job', resource: id, signal }, () =>
+        this.#client.job.get(id, { jobGetOptions: { select }, abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  jobPage(options: ListOptions = {}, next?: string): Promise<Page<Job>> {
+    return this.#page(
+      'list jobs',
+      options,
+      next,
+      (list) => this.#client.job.list({ jobListOptions: list, abortSignal: like(options.signal) }),
+      (link) => this.#client.job.listNext(link, { abortSignal: like(options.signal) }),
+    );
+  }
+
+  async addJob(job: JobAdd, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'add job', resource: job.id, signal }, () =>
+      this.#client.job.add(job, { abortSignal: like(signal) }),
+    );
+  }
+
+  async patchJob(
+    id: string,
+    patch: BatchServiceModels.JobPatchParameter,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#call({ operation: 'patch job', resource: id, signal }, () =>
+      this.#client.job.patch(id, patch, { abortSignal: like(signal) }),
+    );
+  }
+
+  /** Ending what has ended, or is ending, is no error. */
+  async terminateJob(id: string, terminateReason?: string, signal?: AbortSignal): Promise<void> {
+    await this.#orUndefined(
+      ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'],
+      this.#call({ operation: 'terminate job', resource: id, signal }, () =>
+        this.#client.job.terminate(id, { terminateReason, abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  async disableJob(
+    id: string,
+    disableTasks: BatchServiceModels.DisableJobOption,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#call({ operation: 'disable job', resource: id, signal }, () =>
+      this.#client.job.disable(id, disableTasks, { abortSignal: like(signal) }),
+    );
+  }
+
+  async enableJob(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'enable job', resource: id, signal }, () =>
+      this.#client.job.enable(id, { abortSignal: like(signal) }),
+    );
+  }
+
+  /** Deleting what is gone, or going, is no error. */
+  async deleteJob(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#orUndefined(
+      ['JobNotFound', 'JobBeingDeleted'],
+      this.#call({ operation: 'delete job', resource: id, signal }, () =>
+        this.#client.job.deleteMethod(id, { abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  /** Tasks of a job by state: one request whatever their number. May lag behind the lists for a while. */
+  async taskCounts(jobId: string, signal?: AbortSignal): Promise<TaskCounts> {
+    const { taskCounts } = await this.#call({ operation: 'count tasks', resource: jobId, signal }, () =>
+      this.#client.job.getTaskCounts(jobId, { abortSignal: like(signal) }),
+    );
+    return taskCounts;
+  }
+
+  // Tasks
+
+  task(jobId: string, taskId: string, signal?: AbortSignal): Promise<Task | undefined> {
+    return this.#orUndefined(
+      ['TaskNotFound', 'JobNotFound'],
+      this.#call({ operation: 'get task', resource: taskId, signal }, () =>
+        this.#client.task.get(jobId, taskId, { abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  taskPage(jobId: string, options: ListOptions = {}, next?: string): Promise<Page<Task>> {
+    return this.#page(
+      'list tasks',
+      { ...options, resource: jobId },
+      next,
+      (list) => this.#client.task.list(jobId, { taskListOptions: list, abortSignal: like(options.signal) }),
+      (link) => this.#client.task.listNext(link, { abortSignal: like(options.signal) }),
+    );
+  }
+
+  /** At most 100 tasks; each has a result of its own, in any order. */
+  async addTasks(jobId: string, tasks: TaskAdd[], signal?: AbortSignal): Promise<TaskAddResult[]> {
+    const { value } = await this.#call({ operation: 'add tasks', resource: jobId, signal }, () =>
+      this.#client.task.addCollection(jobId, tasks, { abortSignal: like(signal) }),
+    );
+    return value ?? [];
+  }
+
+  async terminateTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'terminate task', resource: taskId, signal }, () =>
+      this.#client.task.terminate(jobId, taskId, { abortSignal: like(signal) }),
+    );
+  }
+
+  async reactivateTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
+    await this.#call({ operation: 'reactivate task', resource: taskId, signal }, () =>
+      this.#client.task.reactivate(jobId, taskId, { abortSignal: like(signal) }),
+    );
+  }
+
+  async deleteTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
+    await this.#orUndefined(
+      'TaskNotFound',
+      this.#call({ operation: 'delete task', resource: taskId, signal }, () =>
+        this.#client.task.deleteMethod(jobId, taskId, { abortSignal: like(signal) }),
+      ),
+    );
+  }
+
+  // Files
+
+  filePage(
+    place: FilePlace,
+    options: ListOptions & { recursive?: boolean } = {},
+    next?: string,
+  ): Promise<Page<NodeFile>> {
+    const { file } = this.#client;
+    const { recursive } = options;
+    const abortSignal = like(options.signal);
+    return this.#page(
+      'list files',
+      { ...options, resource: 'taskId' in place ? place.taskId : place.nodeId },
+      next,
+      (list) =>
+        'taskId' in place
+          ? file.listFromTask(place.jobId, place.taskId, {
+              recursive,
+              fileListFromTaskOptions: list,
+              abortSignal,
+            })
+          : file.listFromComputeNode(place.poolId, place.nodeId, {
+              recursive,
+              fileListFromComputeNodeOptions: list,
+              abortSignal,
+            }),
+      (link) =>
+        'taskId' in place
+          ? file.listFromTaskNext(link, { abortSignal })
+          : file.listFromComputeNodeNext(link, { abortSignal }),
+    );
+  }
+
+  /** Size in bytes and time of change; undefined when there is no such file. */
+  async fileProperties(
+    place: FilePlace,
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ size: number; modified: Date } | undefined> {
+    const { file } = this.#client;
+    const options = { abortSignal: like(signal) };
+    const properties = await this.#orUndefined(
+      ['HTTP 404', 'FileNotFound'],
+      this.#call({ operation: 'get file properties', resource: path, signal }, () =>
+        'taskId' in place
+          ? file.getPropertiesFromTask(place.jobId, place.taskId, path, options)
+          : file.getPropertiesFromComputeNode(place.poolId, place.nodeId, path, options),
+      ),
+    );
+    return (
+      properties && {
+        size: Number(properties.contentLength ?? 0),
+        modified: properties.lastModified ?? new Date(0),
+      }
+    );
+  }
+
+  /**
+   * At most `length` bytes from `position`; none where the file ends before it. Batch answers a range with 200, so a
+   * service that ignored it is noticed by the length alone.
+   */
+  async readFile(
+    place: FilePlace,
+    path: string,
+    position: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const { file } = this.#client;
+    const ocpRange = `bytes=${position}-${position + length - 1}`;
+    const read = async () => {
+      const { readableStreamBody } =
+        'taskId' in place
+          ? await file.getFromTask(place.jobId, place.taskId, path, {
+              fileGetFromTaskOptions: { ocpRange },
+              abortSignal: like(signal),
+            })
+          : await file.getFromComputeNode(place.poolId, place.nodeId, path, {
+              fileGetFromComputeNodeOptions: { ocpRange },
+              abortSignal: like(signal),
+            });
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      for await (const chunk of readableStreamBody ?? []) {
+        chunks.push(Buffer.from(chunk));
+        bytes += chunk.length;
+        if (bytes >= length) break;
+      }
+      return Buffer.concat(chunks).subarray(0, length);
+    };
+    const empty: Uint8Array = new Uint8Array();
+    return (
+      (await this.#orUndefined(
+        ['InvalidRange', 'HTTP 416'],
+        this.#call<Uint8Array>({ operation: 'read file', resource: path, signal }, read),
+      )) ?? empty
+    );
+  }
+
+  #call<T>(options: CallOptions, call: () => Promise<T>): Promise<T> {
+    return callBatch(this.#host, options, this.#policy, call);
+  }
+
+  async #page<T>(
+    operation: string,
+    { filter, select, expand, pageSize: maxResults, signal, resource }: ListOptions & { resource?: string },
+    next: string | undefined,
+    first: (options: {
+      filter?: string;
+      select?: string;
+      expand?: string;
+      maxResults?: number;
+    }) => Promise<Reply<T>>,
+    more: (link: string) => Promise<Reply<T>>,
+  ): Promise<Page<T>> {
+    const reply = await this.#call({ operation, resource, signal }, () =>
+      next === undefined ? first({ filter, select, expand, maxResults }) : more(next),
+    );
+    return { items: [...reply], next: reply.odatanextLink };
+  }
+
+  async #all<T>(
+    options: CallOptions,
+    first: () => Promise<Reply<T>>,
+    more: (link: string) => Promise<Reply<T>>,
+  ): Promise<T[]> {
+    const items: T[] = [];
+    let reply = await this.#call(options, first);
+    for (;;) {
+      items.push(...reply);
+      const link = reply.odatanextLink;
+      if (link === undefined) return items;
+      reply = await this.#call(options, () => more(link));
+    }
+  }
+
+  async #orUndefined<T>(codes: string | string[], call: Promise<T>): Promise<T | undefined> {
+    try {
+      return await call;
+    } catch (error) {
+      if (isBatchCode(error, ...[codes].flat())) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** All items of a list, page by page, for callers that need every one. */
+export async function* everyItem<T>(page: (next?: string) => Promise<Page<T>>): AsyncGenerator<T> {
+  let next: string | undefined;
+  do {
+    const reply = await page(next);
+    yield* reply.items;
+    next = reply.next;
+  } while (next !== undefined);
+}
+
+/** A string literal's inside in an OData filter. */
+export function quoted(text: string): string {
+  return text.replaceAll("'", "''");
+}
+
+/** The package's idea of an AbortSignal differs from the platform's in the `this` of a property it never uses. */
+function like(signal: AbortSignal | undefined): AbortSignalLike | undefined {
+  return signal as AbortSignalLike | undefined;
+}

@@ -1,0 +1,55 @@
+/** What differs between Azure's clouds, in one table. Account endpoints are not built from it: they come from ARM or the user. */
+export interface Cloud {
+  readonly name: 'public' | 'china' | 'usGovernment';
+  /** Ends the host of a Batch account: https://learn.microsoft.com/azure/batch/batch-service-workflow-features */
+  readonly batchSuffix: string;
+  /** https://learn.microsoft.com/azure/china/resources-developer-guide for China's endpoints. */
+  readonly storageSuffix: string;
+  /** Batch's token audience with its slash at the end; the scope is `audience + '/.default'`. */
+  readonly batchAudience: string;
+  readonly authority: string;
+  readonly arm: string;
+  readonly portal: string;
+}
+
+export const clouds: readonly Cloud[] = [
+  {
+    name: 'public',
+    batchSuffix: 'batch.azure.com',
+    storageSuffix: 'core.windows.net',
+    batchAudience: 'https://batch.core.windows.net/',
+    authority: 'https://login.microsoftonline.com',
+    arm: 'https://management.azure.com',
+    portal: 'https://portal.azure.com',
+  },
+  {
+    name: 'china',
+    batchSuffix: 'batch.chinacloudapi.cn',
+    storageSuffix: 'core.chinacloudapi.cn',
+    batchAudience: 'https://batch.chinacloudapi.cn/',
+    authority: 'https://login.chinacloudapi.cn',
+    arm: 'https://management.chinacloudapi.cn',
+    portal: 'https://portal.azure.cn',
+  },
+  {
+    name: 'usGovernment',
+    batchSuffix: 'batch.usgovcloudapi.net',
+    storageSuffix: 'core.usgovcloudapi.net',
+    batchAudience: 'https://batch.core.usgovcloudapi.net/',
+    authority: 'https://login.microsoftonline.us',
+    arm: 'https://management.usgovcloudapi.net',
+    portal: 'https://portal.azure.us',
+  },
+];
+
+/** The cloud of an account URL; public for custom endpoints, whose host tells nothing. */
+export function cloudOf(accountUrl: string): Cloud {
+  const host = new URL(accountUrl).hostname.toLowerCase();
+  return (
+    clouds.find(
+      (cloud) => host.endsWith(`.${cloud.batchSuffix}`) || host.endsWith(`.${cloud.storageSuffix}`),
+    ) ?? publicCloud
+  );
+}
+
+const [publicCloud] = clouds as [Cloud];
