@@ -17,6 +17,8 @@ export interface Manifest {
   readonly pool: RunPool;
   readonly limits: Limits;
   readonly outputContainer: string;
+  /** What the person answered, once, about outputs that exist already. */
+  readonly onConflict: 'rename' | 'overwrite';
   readonly files: readonly ManifestFile[];
   /** The first submission and one more for each retry; the last is the live one. */
   attempts: Attempt[];
@@ -25,8 +27,6 @@ export interface Manifest {
 }
 
 export interface RunPool {
-  /** Of the pool that is used; for the lifetime `run` the service names the auto pool itself. */
-  readonly id?: string;
   readonly lifetime: PoolLifetime;
   readonly vmSize: string;
   readonly dedicatedNodes: number;
@@ -40,12 +40,16 @@ export type PoolLifetime = 'run' | 'scaleToZero' | 'keep';
 export interface Limits {
   readonly monitorMinutes: number;
   readonly taskMinutes: number;
+  /** When the service ends the job whatever happens; SAS live a little longer. */
+  readonly jobMinutes: number;
   readonly retries: number;
 }
 
 export interface Attempt {
   readonly jobId: string;
   readonly inputContainer: string;
+  /** Undefined until it is chosen, and for an auto pool. */
+  poolId?: string;
   /** Ids of the files it transcodes. */
   readonly fileIds: readonly string[];
   /** ISO 8601: when the SAS of its tasks end. */
