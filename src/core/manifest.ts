@@ -55,7 +55,7 @@ export interface Attempt {
   /** ISO 8601: when the SAS of its tasks end. */
   readonly sasExpiry: string;
   /** Set once all its tasks are in. */
-  submitted?: string;
+  submitted?: { readonly at: string; readonly tasks: number };
 }
 
 /** One input: what it is, and every name it has on the way. */
@@ -104,4 +104,47 @@ export interface FileResult {
   readonly retries?: number;
   readonly startTime?: string;
   readonly endTime?: string;
+}
+
+/** The attempt that is live: the last. */
+export function attemptOf({ attempts }: Manifest): Attempt {
+  const last = attempts.at(-1);
+  if (last === undefined) throw new Error('A manifest has at least one attempt.');
+  return last;
+}
+
+/** Minutes that a SAS outlives its job: outputs are uploaded after the task. */
+const sasSlackMinutes = 30;
+
+/**
+ * A submission of these files, with names that were never used: Azure refuses the name of a container for a while
+ * after it was deleted.
+ */
+export function newAttempt(
+  { runId, attempts, limits }: Pick<Manifest, 'runId' | 'attempts' | 'limits'>,
+  fileIds: readonly string[],
+  now = new Date(),
+): Attempt {
+  const number = attempts.length + 1;
+  const suffix = number === 1 ? '' : `-${number}`;
+  return {
+    jobId: `transcode-${runId}${suffix}`,
+    inputContainer: `transcode-${runId}-input${suffix}`,
+    fileIds,
+    sasExpiry: new Date(now.getTime() + (limits.jobMinutes + sasSlackMinutes) * 60_000).toISOString(),
+  };
+}
+
+/** `20261125-074718-k3x9qz` */
+export function newRunId(now = new Date(), random = Math.random): string {
+  const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
+  const tail = Array.from(
+    { length: 6 },
+    () => 'abcdefghijkmnpqrstuvwxyz23456789'[Math.floor(random() * 32)],
+  ).join('');
+  return `${stamp}-${tail}`;
+}
+
+export function outputContainerOf(runId: string): string {
+  return `transcode-${runId}-output`;
 }
