@@ -1,0 +1,184 @@
+import pLimit from 'p-limit';
+import { type Batch, everyItem } from './batch';
+import { type Problem, UserError } from './errors';
+import { madeBy } from './pool';
+import { readManifest, readResults } from './run';
+import type { Storage } from './storage';
+
+/** Something this extension made on the account, whenever and from wherever. */
+export interface Owned {
+  readonly kind: 'job' | 'pool' | 'container';
+  readonly id: string;
+  readonly runId?: string;
+  readonly created?: Date;
+  /** As the service says it: `active`, `steady`, `deleting`. */
+  readonly state?: string;
+  /** Something still runs in it, or may. */
+  readonly busy: boolean;
+  /** Nodes a pool has now, which is what costs money. */
+  readonly nodes?: number;
+  /** Outputs in a container that were never fetched. */
+  readonly unfetched?: number;
+}
+
+export interface Remaining {
+  readonly thing: Owned;
+  readonly problem: Problem;
+}
+
+const prefix = 'transcode';
+const requestsAtOnce = 8;
+
+/** All that is ours by its metadata, and nothing else: a name proves nothing. */
+export async function ownedThings(batch: Batch, storage: Storage, signal: AbortSignal): Promise<Owned[]> {
+  const [jobs, pools, containers] = await Promise.all([
+    ownedJobs(batch, signal),
+    ownedPools(batch, signal),
+    ownedContainers(storage, signal),
+  ]);
+  return [...jobs, ...pools, ...containers];
+}
+
+async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
+  const owned: Owned[] = [];
+  const options = {
+    filter: `startswith(id,'${prefix}')`,
+    select: 'id,state,creationTime,metadata,executionInfo',
+    signal,
+  };
+  for await (const { id = '', state, creationTime, metadata } of everyItem((next) =>
+    batch.jobPage(options, next),
+  )) {
+    if (!isOurs(metadata)) continue;
+    owned.push({
+      kind: 'job',
+      id,
+      runId: runOf(metadata),
+      created: creationTime,
+      state,
+      busy: state === 'active',
+    });
+  }
+  return owned;
+}
+
+async function ownedPools(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
+  const owned: Owned[] = [];
+  const options = {
+    filter: `startswith(id,'${prefix}')`,
+    select: 'id,state,allocationState,creationTime,metadata,currentDedicatedNodes,currentLowPriorityNodes',
+    signal,
+  };
+  for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
+    if (!isOurs(pool.metadata)) continue;
+    const counts = await batch.nodeCounts(pool.id ?? '', signal);
+    owned.push({
+      kind: 'pool',
+      id: pool.id ?? '',
+      runId: runOf(pool.metadata),
+      created: pool.creationTime,
+      state: pool.state === 'active' ? pool.allocationState : pool.state,
+      busy: (counts?.dedicated?.running ?? 0) + (counts?.lowPriority?.running ?? 0) > 0,
+      nodes: (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0),
+    });
+  }
+  return owned;
+}
+
+async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<Owned[]> {
+  const found: { name: string; metadata: Record<string, string>; modified: Date }[] = [];
+  for await (const container of storage.containers(`${prefix}-`, signal)) {
+    if (lookUp(container.metadata, madeBy.name)) found.push(container);
+  }
+  const limit = pLimit(requestsAtOnce);
+  return Promise.all(
+    found.map(({ name, metadata, modified }) =>
+      limit(async (): Promise<Owned> => {
+        const isOutput = lookUp(metadata, madeBy.name) === 'output';
+        return {
+          kind: 'container',
+          id: name,
+          runId: lookUp(metadata, madeBy.run),
+          created: modified,
+          busy: false,
+          unfetched: isOutput ? await unfetchedOutputs(storage, name, signal) : undefined,
+        };
+      }),
+    ),
+  );
+}
+
+/** Outputs in the container whose file has no fetched result. */
+async function unfetchedOutputs(storage: Storage, container: string, signal: AbortSignal): Promise<number> {
+  try {
+    const manifest = await readManifest(storage, container, signal);
+    if (manifest.finished) {
+      const results = await readResults(storage, container, signal);
+      if (results.every(({ problem, outputUri }) => problem !== undefined || outputUri !== undefined))
+        return 0;
+    }
+    const outputs = new Set<string>();
+    for await (const { name } of storage.blobs(container, { signal })) {
+      const [id = ''] = name.split('/');
+      if (id !== 'logs' && name.includes('/')) outputs.add(id);
+    }
+    return outputs.size;
+  } catch (error) {
+    // A container without a manifest belongs to a run that ended before it began.
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return 0;
+    throw error;
+  }
+}
+
+/**
+ * Deletes jobs first, so that nothing runs, then pools, then containers. Goes on past what cannot be deleted and says
+ * what remains and why. Deleting takes the service a while: what is being deleted counts as deleted.
+ */
+export async function deleteOwned(
+  batch: Batch,
+  storage: Storage,
+  things: readonly Owned[],
+  onDeleted: (thing: Owned, done: number) => void,
+  signal: AbortSignal,
+): Promise<Remaining[]> {
+  const remaining: Remaining[] = [];
+  const limit = pLimit(requestsAtOnce);
+  let done = 0;
+  const calls: Record<Owned['kind'], (id: string) => Promise<void>> = {
+    job: (id) => batch.deleteJob(id, signal),
+    pool: (id) => batch.deletePool(id, signal),
+    container: (id) => storage.deleteContainer(id, signal),
+  };
+  for (const kind of ['job', 'pool', 'container'] as const) {
+    const ofKind = things.filter((thing) => thing.kind === kind);
+    await Promise.all(
+      ofKind.map((thing) =>
+        limit(async () => {
+          try {
+            await calls[kind](thing.id);
+            onDeleted(thing, ++done);
+          } catch (error) {
+            if (!(error instanceof UserError)) throw error;
+            remaining.push({ thing, problem: error.problem });
+          }
+        }),
+      ),
+    );
+  }
+  return remaining;
+}
+
+type Metadata = readonly { readonly name: string; readonly value: string }[] | undefined;
+
+function isOurs(metadata: Metadata): boolean {
+  return metadata?.some(({ name }) => name === madeBy.name) ?? false;
+}
+
+function runOf(metadata: Metadata): string | undefined {
+  return metadata?.find(({ name }) => name === madeBy.run)?.value;
+}
+
+/** Storage keeps metadata names in lower case, or as they were, depending on the way they are read. */
+function lookUp(metadata: Record<string, string>, name: string): string | undefined {
+  return Object.entries(metadata).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+}
