@@ -35,7 +35,12 @@ export type Problem =
   // Pools and jobs
   | { kind: 'startTaskFailed'; pool: string; node: string; exitCode?: number; line?: string }
   | { kind: 'resizeFailed'; pool: string; code: string; detail?: string }
-  | { kind: 'quota'; what: 'spotCores' | 'dedicatedCores' | 'pools' | 'jobs'; needed?: number; available?: number }
+  | {
+      kind: 'quota';
+      what: 'spotCores' | 'dedicatedCores' | 'pools' | 'jobs';
+      needed?: number;
+      available?: number;
+    }
   | { kind: 'preempted'; pool: string; times: number }
   | { kind: 'noImage'; vmSize: string }
   | { kind: 'poolNotOurs'; pool: string }

@@ -20,10 +20,18 @@ export interface Manifest {
   /** What the person answered, once, about outputs that exist already. */
   readonly onConflict: 'rename' | 'overwrite';
   readonly files: readonly ManifestFile[];
+  /** Files that were chosen but could not be transcoded whatever was done, and why. */
+  readonly refused: readonly RefusedFile[];
   /** The first submission and one more for each retry; the last is the live one. */
   attempts: Attempt[];
   /** Set when every file ended and the outputs were fetched. */
   finished?: string;
+}
+
+export interface RefusedFile {
+  readonly path: string;
+  readonly uri: string;
+  readonly problem: Problem;
 }
 
 export interface RunPool {

@@ -64,6 +64,7 @@ export class Run {
       at: new Date(),
     });
     run.tell({ kind: 'containerCreated', container });
+    for (const { path, problem } of manifest.refused) run.tell({ kind: 'fileFailed', file: path, problem });
     return run;
   }
 
@@ -198,9 +199,9 @@ export class Run {
     const failed = all.filter(({ problem }) => problem !== undefined).length;
     return {
       runId: manifest.runId,
-      total: manifest.files.length,
+      total: manifest.files.length + manifest.refused.length,
       succeeded: all.length - failed,
-      failed,
+      failed: failed + manifest.refused.length,
       unfinished: manifest.files.length - all.length,
       elapsedMs: Date.now() - started,
       nodeHours: this.nodeHours,

@@ -14,6 +14,7 @@ import {
 import type { Attempt, ManifestFile } from './manifest';
 import { ensurePool, nodeTargets } from './pool';
 import { containerMetadata, type Run, type Until } from './run';
+import type { BlobInfo } from './storage';
 
 /** Files opened at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
 const filesAtOnce = 16;
@@ -88,7 +89,12 @@ export class Submitter {
       this.#signal,
     );
     if (made === 'created') run.tell({ kind: 'containerCreated', container: attempt.inputContainer });
-    const uploading = this.#uploadAll(files);
+    const there = new Map<string, BlobInfo>();
+    if (made === 'exists') {
+      const blobs = run.parts.storage.blobs(attempt.inputContainer, { signal: this.#signal });
+      for await (const blob of blobs) there.set(blob.name, blob);
+    }
+    const uploading = this.#uploadAll(files, there);
     if (until === 'uploaded') return uploading;
     const results = await Promise.allSettled(
       [
@@ -126,6 +132,7 @@ export class Submitter {
         container,
         blob: file.inputBlob,
         expected: file,
+        there,
         onBytes: (bytes) => {
           sent += bytes;
           upload.bytes += bytes;

@@ -1,0 +1,92 @@
+import { EventEmitter, type Memento, window } from 'vscode';
+import type { AccountRecord, Connection } from '../core/account';
+import { UserError } from '../core/errors';
+import { DisposableStore } from './disposable';
+import type { LocalService } from './localService';
+import type { Secrets } from './secrets';
+import { settings } from './settings';
+
+const stateKey = 'accounts';
+export const localAccountId = 'local';
+
+/**
+ * The accounts this user has connected, on this machine: records in global state, secrets in SecretStorage. Another
+ * window's change is seen when this one gets the focus.
+ */
+export class Accounts {
+  readonly #changed = new EventEmitter<void>();
+  readonly onChanged = this.#changed.event;
+  readonly #disposables = new DisposableStore();
+  #known: string;
+
+  constructor(
+    private readonly state: Memento,
+    private readonly secrets: Secrets,
+    private readonly localService: LocalService,
+  ) {
+    this.#known = JSON.stringify(this.all);
+    this.#disposables.add(this.#changed);
+    this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#lookAgain()));
+  }
+
+  get all(): AccountRecord[] {
+    return this.state.get<AccountRecord[]>(stateKey, []);
+  }
+
+  byId(id: string): AccountRecord | undefined {
+    return this.all.find((account) => account.id === id);
+  }
+
+  /** The account of this workspace: the setting's, else the only one there is. */
+  get current(): AccountRecord | undefined {
+    const { all } = this;
+    const { account } = settings();
+    return all.find(({ id }) => id === account) ?? (account === '' ? all[0] : undefined);
+  }
+
+  async add(account: AccountRecord): Promise<void> {
+    await this.#save([...this.all.filter(({ id }) => id !== account.id), account]);
+  }
+
+  /** Forgets the account and its secrets; nothing in Azure is touched. */
+  async remove(id: string): Promise<void> {
+    await this.secrets.delete(id);
+    await this.#save(this.all.filter((account) => account.id !== id));
+  }
+
+  /** Adds the local Batch account, whose service starts when it is first needed. */
+  async addLocal(label: string): Promise<AccountRecord> {
+    const account = this.byId(localAccountId) ?? { ...this.localService.account, label };
+    await this.add(account);
+    return account;
+  }
+
+  /** The account with live credentials. For the local one, its service is running when this resolves. */
+  async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
+    if (account.signIn === 'local') return this.localService.connect(account, signal);
+    const secrets = await this.secrets.get(account.id);
+    if (secrets === undefined) throw new UserError({ kind: 'secretMissing', account: account.label });
+    return {
+      account,
+      batch: { kind: 'sharedKey', name: account.batchName, key: secrets.batchKey },
+      storage: { kind: 'sharedKey', name: account.storageName, key: secrets.storageKey },
+    };
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  async #save(accounts: AccountRecord[]): Promise<void> {
+    await this.state.update(stateKey, accounts);
+    this.#known = JSON.stringify(accounts);
+    this.#changed.fire();
+  }
+
+  #lookAgain(): void {
+    const now = JSON.stringify(this.all);
+    if (now === this.#known) return;
+    this.#known = now;
+    this.#changed.fire();
+  }
+}

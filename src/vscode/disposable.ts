@@ -1,0 +1,15 @@
+import type { Disposable } from 'vscode';
+
+/** What a part acquired; given back together, the last first. */
+export class DisposableStore implements Disposable {
+  readonly #items: Disposable[] = [];
+
+  add<T extends Disposable>(item: T): T {
+    this.#items.push(item);
+    return item;
+  }
+
+  dispose(): void {
+    for (const item of this.#items.splice(0).reverse()) item.dispose();
+  }
+}

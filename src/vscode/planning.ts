@@ -1,0 +1,138 @@
+import pLimit from 'p-limit';
+import { type CancellationToken, l10n, type Progress, Uri, window, workspace } from 'vscode';
+import { DiskFiles } from '../core/disk';
+import { UserError } from '../core/errors';
+import { type Manifest, newAttempt, newRunId, outputContainerOf, type RefusedFile } from '../core/manifest';
+import { judge, lookAt } from '../core/media';
+import { type PlanSource, plan } from '../core/plan';
+import type { Preset } from '../core/preset';
+import type { Chosen } from './choose';
+import { settings } from './settings';
+import { WorkspaceFiles } from './workspaceFiles';
+
+/** A look is a few small reads; more at a time only make the disk seek. */
+const looksAtOnce = 8;
+
+/**
+ * Looks at the chosen files, plans the run and settles what becomes of outputs that exist already. Nothing has been
+ * uploaded when it returns. Undefined when the person thought better of it.
+ */
+export async function prepare(
+  chosen: readonly Chosen[],
+  preset: Preset,
+  progress: Progress<{ message?: string; increment?: number }>,
+  token: CancellationToken,
+): Promise<Manifest | undefined> {
+  const runId = newRunId();
+  const { sources, refused } = await look(chosen, preset, progress, token);
+  const planned = plan({ sources, preset, runId });
+  const refusedByPlan = planned.refused.map(({ source, problem }) => ({
+    path: source.path,
+    uri: source.uri,
+    problem,
+  }));
+  const taken = await existingOutputs(planned.files);
+  const onConflict = taken.length === 0 ? 'rename' : await settleConflict(taken);
+  if (onConflict === undefined) return undefined;
+  const { pool, limits } = settings();
+  const base = { runId, attempts: [], limits };
+  return {
+    version: 1,
+    ...base,
+    created: new Date().toISOString(),
+    workspace: workspace.name ?? '',
+    preset,
+    pool,
+    outputContainer: outputContainerOf(runId),
+    onConflict,
+    files: planned.files,
+    refused: [...refused, ...refusedByPlan],
+    attempts: [
+      newAttempt(
+        base,
+        planned.files.map(({ id }) => id),
+      ),
+    ],
+  };
+}
+
+async function look(
+  chosen: readonly Chosen[],
+  preset: Preset,
+  progress: Progress<{ message?: string; increment?: number }>,
+  token: CancellationToken,
+): Promise<{ sources: PlanSource[]; refused: RefusedFile[] }> {
+  const files = new WorkspaceFiles(new DiskFiles());
+  const limit = pLimit(looksAtOnce);
+  const aborted = new AbortController();
+  token.onCancellationRequested(() => aborted.abort());
+  const sources: PlanSource[] = [];
+  const refused: RefusedFile[] = [];
+  const lookAtOne = async ({ uri, path, size, modified }: Chosen): Promise<PlanSource | RefusedFile> => {
+    aborted.signal.throwIfAborted();
+    const source = { uri: uri.toString(), path, size, modified };
+    try {
+      const file = await files.open(source.uri);
+      try {
+        const media = await lookAt(file, aborted.signal);
+        const problem = judge(preset, media, source);
+        return problem ? { path, uri: source.uri, problem } : { ...source, media };
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (error instanceof UserError) return { path, uri: source.uri, problem: error.problem };
+      throw error;
+    } finally {
+      progress.report({ increment: 100 / chosen.length });
+    }
+  };
+  for (const seen of await Promise.all(chosen.map((file) => limit(() => lookAtOne(file))))) {
+    if ('problem' in seen) refused.push(seen);
+    else sources.push(seen);
+  }
+  return { sources, refused };
+}
+
+async function existingOutputs(files: Manifest['files']): Promise<string[]> {
+  const taken = await Promise.all(
+    files.map(async ({ uri, output }) => {
+      const target = Uri.joinPath(Uri.parse(uri), '..', output.name);
+      const there = await workspace.fs.stat(target).then(
+        () => true,
+        () => false,
+      );
+      return there ? workspace.asRelativePath(target) : undefined;
+    }),
+  );
+  return taken.filter((path) => path !== undefined);
+}
+
+/** Asked before anything is uploaded: nobody should wait for hours to be asked at the end. */
+async function settleConflict(taken: string[]): Promise<Manifest['onConflict'] | undefined> {
+  const { onConflict } = settings();
+  if (onConflict !== 'ask') return onConflict;
+  const shown = taken.slice(0, 3).join(', ') + (taken.length > 3 ? ', …' : '');
+  const answer = await window.showQuickPick(
+    [
+      {
+        label: l10n.t('$(files) Keep Both'),
+        detail: l10n.t('New outputs get another name, like “clip (2).mp3”.'),
+        choice: 'rename' as const,
+      },
+      {
+        label: l10n.t('$(replace-all) Replace'),
+        detail: l10n.t('Old files are replaced once the new ones are complete.'),
+        choice: 'overwrite' as const,
+      },
+    ],
+    {
+      title:
+        taken.length === 1
+          ? l10n.t('{0} exists already', shown)
+          : l10n.t('{0} outputs exist already: {1}', taken.length, shown),
+      ignoreFocusOut: true,
+    },
+  );
+  return answer?.choice;
+}

@@ -1,0 +1,216 @@
+import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } from 'vscode';
+import type { AccountRecord, Connection } from '../core/account';
+import { UserError } from '../core/errors';
+import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
+import type { Run, RunParts, Until } from '../core/run';
+import type { RunEvent, RunProgress, RunSummary } from '../core/runEvents';
+import type { Accounts } from './accounts';
+import { DisposableStore } from './disposable';
+import { settings } from './settings';
+import { isTrouble, storyLine } from './story';
+
+/** A run of this workspace, as this window remembers it. The truth is in the account. */
+export interface RunRecord {
+  readonly runId: string;
+  readonly accountId: string;
+  readonly outputContainer: string;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly preset: string;
+  readonly files: number;
+  readonly status: 'running' | 'uploaded' | 'submitted' | 'stopped' | 'finished';
+  readonly succeeded?: number;
+  readonly failed?: number;
+}
+
+/** A run this window is working on. */
+export interface LiveRun {
+  readonly manifest: Manifest;
+  readonly progress: RunProgress;
+  readonly results: ReadonlyMap<string, FileResult>;
+  /** Ends the work on it, with the reason. */
+  stop(reason?: unknown): void;
+  /** Ends its tasks. */
+  terminate(): Promise<void>;
+}
+
+const stateKey = 'runs';
+const remembered = 50;
+
+/** How long a run goes on trying to reach a service that is throttling or away. */
+const patienceMs = 15 * 60_000;
+
+/** The runs of this workspace: those being worked on here, and those remembered. */
+export class Runs {
+  readonly #changed = new EventEmitter<string | undefined>();
+  /** Fires with the id of the run that changed, or undefined when runs came or went. */
+  readonly onChanged = this.#changed.event;
+  readonly #live = new Map<string, LiveRun>();
+  readonly #disposables = new DisposableStore();
+
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly state: Memento,
+    private readonly log: LogOutputChannel,
+  ) {
+    this.#disposables.add(this.#changed);
+  }
+
+  /** Newest first. */
+  get records(): RunRecord[] {
+    return this.state.get<RunRecord[]>(stateKey, []);
+  }
+
+  live(runId: string): LiveRun | undefined {
+    return this.#live.get(runId);
+  }
+
+  get liveRuns(): LiveRun[] {
+    return [...this.#live.values()];
+  }
+
+  /** Starts a run and works on it until it is that far. */
+  async start(connection: Connection, manifest: Manifest, until: Until): Promise<RunSummary> {
+    return this.#work(connection, until, manifest.runId, async (parts, signal) => {
+      const { Run } = await import('../core/run');
+      return Run.create(parts, manifest, signal);
+    });
+  }
+
+  /** Goes on with a run that the account holds; `retry` chooses files to submit once more. */
+  async resume(
+    connection: Connection,
+    outputContainer: string,
+    until: Until,
+    retry?: (run: Run) => readonly string[],
+  ): Promise<RunSummary> {
+    const runId = outputContainer.replace(/^transcode-|-output$/g, '');
+    return this.#work(connection, until, runId, async (parts, signal) => {
+      const { Run } = await import('../core/run');
+      const run = await Run.open(parts, outputContainer, signal);
+      if (retry) await run.retry(retry(run), signal);
+      return run;
+    });
+  }
+
+  async forget(runId: string): Promise<void> {
+    await this.state.update(
+      stateKey,
+      this.records.filter((record) => record.runId !== runId),
+    );
+    this.#changed.fire(undefined);
+  }
+
+  /** Stops working on all runs, which go on in the account: what a closing window does. */
+  dispose(): void {
+    for (const live of this.#live.values()) live.stop();
+    this.#disposables.dispose();
+  }
+
+  async #work(
+    connection: Connection,
+    until: Until,
+    runId: string,
+    open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
+  ): Promise<RunSummary> {
+    if (this.#live.has(runId)) throw new UserError({ kind: 'runTaken', run: runId });
+    const abort = new AbortController();
+    const parts = await this.#parts(connection, (event) => this.#heard(runId, event));
+    const run = await open(parts, abort.signal);
+    const { manifest, progress, results } = run;
+    this.#live.set(runId, {
+      manifest,
+      progress,
+      results,
+      stop: (reason) => abort.abort(reason),
+      terminate: () => run.terminate(AbortSignal.timeout(60_000)),
+    });
+    await this.#remember(connection.account, manifest, { status: 'running' });
+    let status: RunRecord['status'] = 'stopped';
+    try {
+      const summary = await run.advance(until, abort.signal);
+      status = statusOf(until, manifest);
+      return summary;
+    } finally {
+      this.#live.delete(runId);
+      await run.close();
+      const failed = [...results.values()].filter(({ problem }) => problem).length;
+      await this.#remember(connection.account, manifest, {
+        status,
+        succeeded: results.size - failed,
+        failed: failed + manifest.refused.length,
+      });
+    }
+  }
+
+  async #parts(connection: Connection, report: (event: RunEvent) => void): Promise<RunParts> {
+    const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { WorkspaceFiles }] = await Promise.all([
+      import('../core/batch'),
+      import('../core/storage'),
+      import('../core/transfers'),
+      import('../core/disk'),
+      import('./workspaceFiles'),
+    ]);
+    const storage = new Storage(connection);
+    const files = new WorkspaceFiles(new DiskFiles());
+    return {
+      batch: new Batch(connection, {
+        patienceMs,
+        onRetry: (notice) => report({ kind: 'step', step: { kind: 'waiting', service: 'batch', notice } }),
+      }),
+      storage,
+      transfers: new Transfers(storage, files, { parallel: settings().parallel }),
+      files,
+      outputUri,
+      report,
+    };
+  }
+
+  #heard(runId: string, event: RunEvent): void {
+    if (event.kind === 'step') {
+      const line = storyLine(event.step);
+      if (isTrouble(event.step)) this.log.warn(line);
+      else this.log.info(line);
+    }
+    this.#changed.fire(runId);
+  }
+
+  async #remember(
+    account: AccountRecord,
+    manifest: Manifest,
+    state: Pick<RunRecord, 'status' | 'succeeded' | 'failed'>,
+  ): Promise<void> {
+    const { runId, outputContainer, created, preset, files, refused } = manifest;
+    const record: RunRecord = {
+      runId,
+      accountId: account.id,
+      outputContainer,
+      created,
+      preset: preset.label,
+      files: files.length + refused.length,
+      ...state,
+    };
+    const others = this.records.filter((other) => other.runId !== runId);
+    const records = [record, ...others].sort((one, other) => other.created.localeCompare(one.created));
+    await this.state.update(stateKey, records.slice(0, remembered));
+    this.#changed.fire(undefined);
+  }
+}
+
+function statusOf(until: Until, manifest: Manifest): RunRecord['status'] {
+  if (manifest.finished) return 'finished';
+  return until === 'fetched' ? 'stopped' : until;
+}
+
+/** Beside the source: where it was, or, in another copy of the workspace, where it is by its path. */
+function outputUri(file: ManifestFile, name: string): string {
+  return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
+}
+
+function sourceUri({ uri, path }: ManifestFile): Uri {
+  const source = Uri.parse(uri);
+  const [folder] = workspace.workspaceFolders ?? [];
+  const isElsewhere = /^([/\\]|[A-Za-z]:)/.test(path);
+  if (isElsewhere || folder === undefined || workspace.getWorkspaceFolder(source)) return source;
+  return Uri.joinPath(folder.uri, path);
+}

@@ -1,0 +1,42 @@
+import { type ConfigurationScope, workspace } from 'vscode';
+import type { Limits, PoolLifetime, RunPool } from '../core/manifest';
+
+export const section = 'batchTranscode';
+
+/** The settings, read when they are needed and typed once, here. */
+export function settings(scope?: ConfigurationScope) {
+  const values = workspace.getConfiguration(section, scope);
+  const get = <T>(name: string, fallback: T) => values.get<T>(name) ?? fallback;
+  return {
+    preset: get('preset', 'mp3'),
+    presets: get<unknown[]>('presets', []),
+    onConflict: get<'ask' | 'rename' | 'overwrite'>('output.onConflict', 'ask'),
+    cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
+    extensions: get<string[]>('media.extensions', []),
+    account: get('account', ''),
+    ffmpegPath: get('local.ffmpegPath', ''),
+    idleMinutes: get('local.idleMinutes', 60),
+    parallel: get('transfers.parallel', 8),
+    pool: {
+      lifetime: get<PoolLifetime>('pool.lifetime', 'scaleToZero'),
+      vmSize: get('pool.vmSize', 'Standard_D2s_v5'),
+      dedicatedNodes: get('pool.dedicatedNodes', 0),
+      spotNodes: get('pool.spotNodes', 5),
+      slotsPerNode: get('pool.slotsPerNode', 1),
+    } satisfies RunPool,
+    limits: limitsOf(
+      get('monitoring.timeLimitMinutes', 30),
+      get('task.timeLimitMinutes', 240),
+      get('task.retries', 1),
+    ),
+  };
+}
+
+/** A user-delegation SAS lives seven days at most, and a job no longer than its SAS. */
+const longestJobMinutes = 7 * 24 * 60 - 60;
+
+/** Tasks may wait for one another, so a job may last longer than any of them. */
+function limitsOf(monitorMinutes: number, taskMinutes: number, retries: number): Limits {
+  const jobMinutes = Math.min(2 * Math.max(monitorMinutes, taskMinutes) + 60, longestJobMinutes);
+  return { monitorMinutes, taskMinutes, jobMinutes, retries };
+}

@@ -1,0 +1,406 @@
+import {
+  commands,
+  l10n,
+  type Memento,
+  ProgressLocation,
+  type QuickPickItem,
+  type Uri,
+  window,
+  workspace,
+} from 'vscode';
+import type { AccountRecord, Connection } from '../core/account';
+import { UserError } from '../core/errors';
+import type { Manifest } from '../core/manifest';
+import type { Preset } from '../core/preset';
+import type { Until } from '../core/run';
+import type { RunSummary } from '../core/runEvents';
+import type { Accounts } from './accounts';
+import { type Chosen, chooseFiles } from './choose';
+import type { Commands } from './commands';
+import { follow } from './following';
+import { duration, time } from './numbers';
+import { presetLabel } from './presetLabels';
+import type { LiveRun, RunRecord, Runs } from './runs';
+import { sentenceOf } from './sentences';
+import { section, settings } from './settings';
+
+const lastPresetKey = 'lastPreset';
+
+/** The commands that make runs and go on with them. */
+export class Transcode {
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly runs: Runs,
+    private readonly commands: Commands,
+    private readonly state: Memento,
+  ) {}
+
+  /** Upload, submit and fetch in a row; or only the first, or the first two. */
+  async transcode(until: Until, clicked?: Uri, selected?: readonly Uri[]): Promise<void> {
+    mustBeTrusted();
+    const chosen = await chooseFiles(clicked, selected);
+    if (chosen === undefined) return;
+    const account = await this.account();
+    if (account === undefined) return;
+    const connection = await this.#connect(account);
+    const preset = await this.#pickPreset(chosen);
+    if (preset === undefined) return;
+    const manifest = await this.#plan(chosen, preset);
+    if (manifest === undefined) return;
+    await this.#work(
+      connection,
+      manifest.runId,
+      manifest,
+      () => this.runs.start(connection, manifest, until),
+      until,
+    );
+  }
+
+  /** Submits what was uploaded; files that were not are uploaded first. */
+  async submit(clicked?: Uri, selected?: readonly Uri[]): Promise<void> {
+    mustBeTrusted();
+    if (clicked) return this.transcode('submitted', clicked, selected);
+    const record = await this.#pickRun(
+      l10n.t('Submit which uploaded files?'),
+      (record) => record.status === 'uploaded' || record.status === 'stopped',
+    );
+    if (record === 'choose') return this.transcode('submitted');
+    if (record) await this.resume(record, 'submitted');
+  }
+
+  async fetch(): Promise<void> {
+    mustBeTrusted();
+    const record = await this.#pickRun(
+      l10n.t('Fetch the outputs of which run?'),
+      ({ status }) => status !== 'uploaded',
+    );
+    if (record === 'choose') return this.attach();
+    if (record) await this.resume(record, 'fetched');
+  }
+
+  async retryFailed(runId?: string): Promise<void> {
+    mustBeTrusted();
+    const record =
+      this.runs.records.find((record) => record.runId === runId) ??
+      (await this.#pickRun(
+        l10n.t('Retry the failed files of which run?'),
+        ({ failed }) => (failed ?? 0) > 0,
+      ));
+    if (record === undefined || record === 'choose') return;
+    const connection = await this.#connectById(record.accountId);
+    await this.#work(
+      connection,
+      record.runId,
+      record,
+      () =>
+        this.runs.resume(connection, record.outputContainer, 'fetched', (run) =>
+          run.manifest.files
+            .map(({ id }) => id)
+            .filter((id) => run.results.get(id)?.problem !== undefined || !run.results.has(id)),
+        ),
+      'fetched',
+    );
+  }
+
+  async resume(record: RunRecord, until: Until): Promise<void> {
+    const connection = await this.#connectById(record.accountId);
+    await this.#work(
+      connection,
+      record.runId,
+      record,
+      () => this.runs.resume(connection, record.outputContainer, until),
+      until,
+    );
+  }
+
+  /** Any run that the account holds, whoever started it and wherever. */
+  async attach(): Promise<void> {
+    mustBeTrusted();
+    const account = await this.account();
+    if (account === undefined) return;
+    const connection = await this.#connect(account);
+    const { runsOf } = await import('../core/runList');
+    const { Storage } = await import('../core/storage');
+    const found = await runsOf(new Storage(connection), AbortSignal.timeout(120_000));
+    const picked = await window.showQuickPick(
+      found.map((run) => ({
+        label: run.workspace || run.runId,
+        description: time(run.modified),
+        detail: run.runId,
+        run,
+      })),
+      {
+        title: l10n.t('Attach to which run?'),
+        placeHolder: l10n.t('The newest run comes first'),
+        matchOnDetail: true,
+      },
+    );
+    if (picked === undefined) return;
+    const { runId, outputContainer } = picked.run;
+    await this.#work(
+      connection,
+      runId,
+      undefined,
+      () => this.runs.resume(connection, outputContainer, 'fetched'),
+      'fetched',
+    );
+  }
+
+  async cancelRun(runId?: string): Promise<void> {
+    const live = runId ? this.runs.live(runId) : await this.#pickLive();
+    if (live === undefined) return;
+    const cancel = l10n.t('Cancel Run');
+    const answer = await window.showWarningMessage(
+      l10n.t('Cancel the run of {0} files?', live.manifest.files.length),
+      { modal: true, detail: l10n.t('Tasks are ended. What is done stays and can be fetched.') },
+      cancel,
+    );
+    if (answer !== cancel) return;
+    await live.terminate();
+    live.stop();
+  }
+
+  /** Runs that this window was working on when it went away are taken up again. */
+  async resumeInterrupted(): Promise<void> {
+    if (!workspace.isTrusted) return;
+    const interrupted = this.runs.records.filter(({ status }) => status === 'running');
+    await Promise.all(
+      interrupted.map((record) => this.resume(record, 'fetched').catch((error) => this.commands.show(error))),
+    );
+  }
+
+  /** The account of this workspace; asked for at first use. Undefined when the person thought better of it. */
+  async account(): Promise<AccountRecord | undefined> {
+    const { current } = this.accounts;
+    if (current) return current;
+    const local = {
+      label: l10n.t('$(vm) Use the local Batch account'),
+      description: l10n.t('no Azure needed'),
+    };
+    const azure = { label: l10n.t('$(azure) Connect an Azure Batch account…') };
+    const answer = await window.showQuickPick([local, azure], {
+      title: l10n.t('Where should the files be transcoded?'),
+      ignoreFocusOut: true,
+    });
+    if (answer === local) return this.accounts.addLocal(l10n.t('Local Batch account'));
+    if (answer === azure) await commands.executeCommand(`${section}.connect`);
+    return this.accounts.current;
+  }
+
+  async #connectById(accountId: string): Promise<Connection> {
+    const account = this.accounts.byId(accountId);
+    if (account === undefined) throw new UserError({ kind: 'noAccount' });
+    return this.#connect(account);
+  }
+
+  async #connect(account: AccountRecord): Promise<Connection> {
+    return window.withProgress(
+      { location: ProgressLocation.Window, title: l10n.t('Connecting to {0}', account.label) },
+      () => this.accounts.connect(account),
+    );
+  }
+
+  async #pickPreset(chosen: readonly Chosen[]): Promise<Preset | undefined> {
+    const { builtInPresets, parseUserPreset } = await import('../core/presets');
+    const presets = [...settings().presets.map(parseUserPreset), ...builtInPresets];
+    const last = this.state.get<string>(lastPresetKey) ?? settings().preset;
+    const items = presets
+      .map((preset) => ({ ...presetLabel(preset), preset }))
+      .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
+    const title =
+      chosen.length === 1
+        ? l10n.t('Transcode {0}', chosen[0]?.path ?? '')
+        : l10n.t('Transcode {0} files', chosen.length);
+    const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
+      title,
+      placeHolder: l10n.t('Choose a preset'),
+      matchOnDescription: true,
+      matchOnDetail: true,
+    });
+    if (answer) await this.state.update(lastPresetKey, answer.preset.id);
+    return answer?.preset;
+  }
+
+  async #plan(chosen: readonly Chosen[], preset: Preset): Promise<Manifest | undefined> {
+    const { prepare } = await import('./planning');
+    const manifest = await window.withProgress(
+      {
+        location: ProgressLocation.Notification,
+        title: l10n.t('Looking at {0} files', chosen.length),
+        cancellable: true,
+      },
+      (progress, token) => prepare(chosen, preset, progress, token),
+    );
+    if (manifest === undefined || manifest.files.length > 0) return manifest;
+    const [first] = manifest.refused;
+    if (first && manifest.refused.length === 1) throw new UserError(first.problem);
+    await window.showErrorMessage(
+      l10n.t('None of the {0} files can be transcoded with this preset.', manifest.refused.length),
+      {
+        modal: true,
+        detail: manifest.refused
+          .slice(0, 10)
+          .map(({ problem }) => sentenceOf(problem).text)
+          .join('\n'),
+      },
+    );
+    return undefined;
+  }
+
+  /** Shows the work on a run, asks when it is cancelled, and says how it ended. */
+  async #work(
+    connection: Connection,
+    runId: string,
+    shown: { preset: Preset | string } | undefined,
+    work: () => Promise<RunSummary>,
+    until: Until,
+  ): Promise<void> {
+    const preset =
+      shown && (typeof shown.preset === 'string' ? shown.preset : presetLabel(shown.preset).label);
+    const title = preset ? l10n.t('Azure Batch: {0}', preset) : l10n.t('Azure Batch');
+    let cancelled: 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp' | undefined;
+    const live = () => this.runs.live(runId);
+    try {
+      const summary = await follow(
+        title,
+        () => live()?.progress,
+        work(),
+        (choice) => {
+          cancelled = choice;
+          void this.#cancel(live(), choice);
+        },
+      );
+      await this.#ended(connection, summary, until);
+    } catch (error) {
+      if (cancelled === undefined) throw error;
+      await this.#cancelled(connection, runId, cancelled);
+    }
+  }
+
+  async #cancel(live: LiveRun | undefined, choice: string): Promise<void> {
+    if (live === undefined) return;
+    if (choice !== 'stopWatching') await live.terminate().catch((error) => this.commands.show(error));
+    live.stop();
+  }
+
+  async #cancelled(connection: Connection, runId: string, choice: string): Promise<void> {
+    if (choice === 'cancelAndCleanUp') {
+      await commands.executeCommand(`${section}.cleanUp`, {
+        accountId: connection.account.id,
+        runId,
+        confirmed: true,
+      });
+      return;
+    }
+    const fetch = l10n.t('Fetch Outputs');
+    const cleanUp = l10n.t('Clean Up…');
+    const record = this.runs.records.find((record) => record.runId === runId);
+    const done = record?.succeeded ?? 0;
+    const answer = await window.showInformationMessage(
+      choice === 'stopWatching'
+        ? l10n.t(
+            'The tasks of the run go on; {0} outputs are here so far. Its pool may cost money until it is done.',
+            done,
+          )
+        : l10n.t(
+            'The run was cancelled: {0} of {1} outputs are here; its containers and pool are left.',
+            done,
+            record?.files ?? 0,
+          ),
+      fetch,
+      cleanUp,
+    );
+    if (answer === fetch && record) await this.resume(record, 'fetched');
+    if (answer === cleanUp) await commands.executeCommand(`${section}.cleanUp`);
+  }
+
+  async #ended(connection: Connection, summary: RunSummary, until: Until): Promise<void> {
+    const { total, succeeded, failed, unfinished, elapsedMs, runId } = summary;
+    if (until !== 'fetched') return this.#partEnded(summary, until);
+    const showOutputs = l10n.t('Show Outputs');
+    const showFailures = l10n.t('Show Failures');
+    const cleanUp = l10n.t('Clean Up…');
+    if (unfinished > 0) {
+      const { monitorMinutes: minutes } = settings().limits;
+      return this.commands.showProblem({
+        kind: 'monitoringTimeout',
+        minutes,
+        job: `transcode-${runId}`,
+        unfinished,
+      });
+    }
+    if (settings().cleanUp === 'delete') {
+      await commands.executeCommand(`${section}.cleanUp`, {
+        accountId: connection.account.id,
+        runId,
+        confirmed: true,
+      });
+    }
+    const buttons = settings().cleanUp === 'ask' ? [cleanUp] : [];
+    const answer =
+      failed === 0
+        ? await window.showInformationMessage(
+            l10n.t('{0} of {1} transcoded in {2}', succeeded, total, duration(elapsedMs)),
+            showOutputs,
+            ...buttons,
+          )
+        : await window.showWarningMessage(
+            l10n.t('{0} of {1} transcoded, {2} failed', succeeded, total, failed),
+            showFailures,
+            l10n.t('Retry Failed'),
+            ...buttons,
+          );
+    if (answer === showOutputs) await commands.executeCommand(`${section}.showOutputs`, runId);
+    else if (answer === showFailures) await commands.executeCommand(`${section}.showFailures`, runId);
+    else if (answer === cleanUp)
+      await commands.executeCommand(`${section}.cleanUp`, { accountId: connection.account.id });
+    else if (answer) await this.retryFailed(runId);
+  }
+
+  async #partEnded({ total, failed, runId }: RunSummary, until: Until): Promise<void> {
+    const next = until === 'uploaded' ? l10n.t('Submit Transcode') : l10n.t('Fetch Outputs');
+    const answer = await window.showInformationMessage(
+      until === 'uploaded'
+        ? l10n.t('{0} of {1} files uploaded', total - failed, total)
+        : l10n.t('{0} of {1} files submitted', total - failed, total),
+      next,
+    );
+    const record = answer && this.runs.records.find((record) => record.runId === runId);
+    if (record) await this.resume(record, until === 'uploaded' ? 'submitted' : 'fetched');
+  }
+
+  async #pickRun(
+    title: string,
+    suits: (record: RunRecord) => boolean,
+  ): Promise<RunRecord | 'choose' | undefined> {
+    const records = this.runs.records.filter((record) => suits(record) && !this.runs.live(record.runId));
+    if (records.length === 0) return 'choose';
+    const answer = await window.showQuickPick(
+      records.map((record) => ({
+        label: l10n.t('{0} files, {1}', record.files, record.preset),
+        description: time(new Date(record.created)),
+        record,
+      })),
+      { title },
+    );
+    return answer?.record;
+  }
+
+  async #pickLive(): Promise<LiveRun | undefined> {
+    const { liveRuns } = this.runs;
+    if (liveRuns.length < 2) return liveRuns[0];
+    const answer = await window.showQuickPick(
+      liveRuns.map((live) => ({
+        label: l10n.t('{0} files, {1}', live.manifest.files.length, live.manifest.preset.label),
+        description: time(new Date(live.manifest.created)),
+        live,
+      })),
+      { title: l10n.t('Cancel which run?') },
+    );
+    return answer?.live;
+  }
+}
+
+function mustBeTrusted(): void {
+  if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
+}
