@@ -101,13 +101,14 @@ async function fetchRanges(
   from: number,
   hash: Hash,
 ): Promise<void> {
-  let writing: Promise<unknown> = Promise.resolve();
+  let before = Promise.resolve(true);
   await eachBlock(limit, size, from, signal, async (position, length) => {
-    const before = writing;
-    let written: () => void = () => undefined;
-    writing = new Promise<void>((resolve) => {
-      written = resolve;
+    const earlier = before;
+    let isWritten: (written: boolean) => void = () => undefined;
+    before = new Promise((resolve) => {
+      isWritten = resolve;
     });
+    let written = false;
     try {
       const data = await callStorage(storage.host, 'download', blob, () =>
         storage.blob(container, blob).downloadToBuffer(position, length, {

@@ -1,20 +1,25 @@
-/** What ffmpeg makes of an input: the built-in ones below, and the user's own from the settings. */
+/** What ffmpeg makes of an input: the built-in ones of `presets.ts`, and the user's own from the settings. */
 export interface Preset {
-  /** Stable; built-in ones are named in the manifest's own words (`mp3`), the user's by their setting. */
+  /** Stable: `mp3`, `h264-720p`. */
   readonly id: string;
   /** English; built-in labels are localised by id in `src/vscode`. */
   readonly label: string;
   /** The track without which the preset is impossible. */
   readonly needs: 'audio' | 'video' | 'subtitle' | 'any';
   /**
-   * ffmpeg's arguments between its global options and the output, the input included, as an array and never a shell
-   * string. Placeholders: `${input}`, `${output}`, `${audio}` (the chosen audio track, as in `0:a:1`).
+   * ffmpeg's arguments after its global options, the input and output included, as an array and never a shell string.
+   * Placeholders: `${input}`, `${output}`, `${audio}` (the chosen audio track, as in `0:a:1`), `${seconds}` (length of
+   * the source).
    */
   readonly arguments: readonly string[];
-  /** Without a dot: `mp3`. For a folder preset, of the file that is opened first (`m3u8`). */
+  /** Instead of `arguments` for a source that is known to have no audio. */
+  readonly silentArguments?: readonly string[];
+  /** Without a dot: `mp3`. */
   readonly extension: string;
-  /** Several outputs in a folder named after the input (an HLS ladder). */
+  /** Several outputs, in a folder named after the input (an HLS ladder); `${output}` is the folder then. */
   readonly folder?: boolean;
-  /** What shows that an output is complete. */
-  readonly complete: 'sameDuration' | 'present';
+  /** The track whose length shows that an output is complete; `none`: being there and readable is enough. */
+  readonly proof: 'audio' | 'video' | 'none';
+  /** Extensions, without a dot, of the only files it is for. */
+  readonly inputs?: readonly string[];
 }

@@ -42,7 +42,7 @@ export class Submitter {
   #isFailed: (error: unknown) => void = () => undefined;
   #uploaded: ManifestFile[] = [];
   #added = 0;
-  #finished = false;
+  #allUploaded = false;
 
   constructor(
     private readonly run: Run,
@@ -59,7 +59,7 @@ export class Submitter {
 
   /** Tasks in the job; undefined while they are still being added. */
   get tasks(): number | undefined {
-    return this.attempt.submitted?.tasks ?? (this.#finished ? this.#added : undefined);
+    return this.attempt.submitted?.tasks;
   }
 
   async advance(until: Exclude<Until, 'fetched'>): Promise<void> {
@@ -69,8 +69,6 @@ export class Submitter {
     } catch (error) {
       this.#isFailed(error);
       throw error;
-    } finally {
-      this.#finished = true;
     }
   }
 
@@ -99,7 +97,7 @@ export class Submitter {
     const results = await Promise.allSettled(
       [
         uploading.finally(() => {
-          this.#finished = true;
+          this.#allUploaded = true;
         }),
         this.#addAll(files.length),
       ].map((part) => part.catch((error) => this.#fail(error))),
@@ -114,12 +112,12 @@ export class Submitter {
     throw error;
   }
 
-  async #uploadAll(files: ManifestFile[]): Promise<void> {
+  async #uploadAll(files: ManifestFile[], there: ReadonlyMap<string, BlobInfo>): Promise<void> {
     const limit = pLimit(filesAtOnce);
-    await Promise.all(files.map((file) => limit(() => this.#upload(file))));
+    await Promise.all(files.map((file) => limit(() => this.#upload(file, there.get(file.inputBlob)))));
   }
 
-  async #upload(file: ManifestFile): Promise<void> {
+  async #upload(file: ManifestFile, there: BlobInfo | undefined): Promise<void> {
     const { run, attempt } = this;
     this.#signal.throwIfAborted();
     const { upload } = run.progress;
@@ -165,7 +163,7 @@ export class Submitter {
       output: await storage.sasUrl(run.manifest.outputContainer, 'w', expiry),
     };
     let prolonged = Date.now();
-    while (!this.#finished || this.#uploaded.length > 0) {
+    while (!this.#allUploaded || this.#uploaded.length > 0) {
       if (this.#uploaded.length > 0) await this.#add(this.#uploaded.splice(0), urls);
       else await delay(gatherMs, undefined, { signal: this.#signal });
       if (Date.now() - prolonged > (unfinishedJobMinutes / 3) * 60_000) {

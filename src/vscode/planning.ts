@@ -25,7 +25,7 @@ export async function prepare(
 ): Promise<Manifest | undefined> {
   const runId = newRunId();
   const { sources, refused } = await look(chosen, preset, progress, token);
-  const planned = plan({ sources, preset, runId });
+  const planned = plan({ sources, preset });
   const refusedByPlan = planned.refused.map(({ source, problem }) => ({
     path: source.path,
     uri: source.uri,

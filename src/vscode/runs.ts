@@ -4,8 +4,8 @@ import { UserError } from '../core/errors';
 import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
 import type { Run, RunParts, Until } from '../core/run';
 import type { RunEvent, RunProgress, RunSummary } from '../core/runEvents';
-import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
+import { presetName } from './presetLabels';
 import { settings } from './settings';
 import { isTrouble, storyLine } from './story';
 
@@ -49,7 +49,6 @@ export class Runs {
   readonly #disposables = new DisposableStore();
 
   constructor(
-    private readonly accounts: Accounts,
     private readonly state: Memento,
     private readonly log: LogOutputChannel,
   ) {
@@ -186,7 +185,7 @@ export class Runs {
       accountId: account.id,
       outputContainer,
       created,
-      preset: preset.label,
+      preset: presetName(preset),
       files: files.length + refused.length,
       ...state,
     };

@@ -19,7 +19,7 @@ import { type Chosen, chooseFiles } from './choose';
 import type { Commands } from './commands';
 import { follow } from './following';
 import { duration, time } from './numbers';
-import { presetLabel } from './presetLabels';
+import { presetLabel, presetName } from './presetLabels';
 import type { LiveRun, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section, settings } from './settings';
@@ -255,8 +255,7 @@ export class Transcode {
     work: () => Promise<RunSummary>,
     until: Until,
   ): Promise<void> {
-    const preset =
-      shown && (typeof shown.preset === 'string' ? shown.preset : presetLabel(shown.preset).label);
+    const preset = shown && (typeof shown.preset === 'string' ? shown.preset : presetName(shown.preset));
     const title = preset ? l10n.t('Azure Batch: {0}', preset) : l10n.t('Azure Batch');
     let cancelled: 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp' | undefined;
     const live = () => this.runs.live(runId);

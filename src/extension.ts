@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { commands, type ExtensionContext, l10n, type Uri, window, workspace } from 'vscode';
+import type { Problem } from './core/errors';
+import { Accounts } from './vscode/accounts';
+import { cleanUp } from './vscode/cleanUpCommand';
+import { Commands } from './vscode/commands';
+import { Explorer, type ExplorerNode } from './vscode/explorer';
+import { LocalService } from './vscode/localService';
+import { showFailures, showOutputs } from './vscode/outcome';
+import { Runs } from './vscode/runs';
+import type { RunNode } from './vscode/runsTree';
+import { RunsTree, runsView } from './vscode/runsTree';
+import { Secrets } from './vscode/secrets';
+import { section, settings } from './vscode/settings';
+import { StatusBar } from './vscode/statusBar';
+import { Transcode } from './vscode/transcode';
+import { Tree } from './vscode/tree';
+
+/** Builds the parts, wires them, registers the commands. The SDKs load when they are first used, not here. */
+export function activate(context: ExtensionContext) {
+  const { subscriptions, globalState, workspaceState, extensionPath, globalStorageUri } = context;
+  const log = window.createOutputChannel('Azure Batch Transcode', { log: true });
+  const secrets = new Secrets(context.secrets);
+  const serviceFolder = join(globalStorageUri.fsPath, 'local');
+  const localService = new LocalService(join(extensionPath, 'dist/service.js'), serviceFolder, secrets, log);
+  const accounts = new Accounts(globalState, secrets, localService);
+  const runs = new Runs(workspaceState, log);
+  const table = new Commands(log);
+  const transcode = new Transcode(accounts, runs, table, workspaceState);
+  const explorer = new Explorer(accounts);
+  const tree = new Tree(accounts, explorer, runs);
+  const runsTree = new RunsTree(runs);
+
+  subscriptions.push(
+    ...[log, accounts, runs, tree, runsTree, new StatusBar(runs)],
+    window.createTreeView(runsView, { treeDataProvider: runsTree }),
+    table.register({
+      transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
+      upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
+      submit: (clicked?: Uri, selected?: Uri[]) => transcode.submit(clicked, selected),
+      fetch: (node?: RunNode | Uri) =>
+        node && 'record' in node ? transcode.resume(node.record, 'fetched') : transcode.fetch(),
+      cancelRun: (node?: RunNode) => transcode.cancelRun(node?.record.runId),
+      retryFailed: (node?: RunNode) => transcode.retryFailed(node?.record.runId),
+      attach: () => transcode.attach(),
+      showFailures: (run?: string | RunNode) => showFailures(accounts, runs, idOf(run)),
+      showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
+      async cleanUp(request: { accountId?: string; runId?: string; confirmed?: boolean } = {}) {
+        const account = request.accountId ? accounts.byId(request.accountId) : await transcode.account();
+        if (account) await cleanUp(accounts, runs, account, request);
+      },
+      useLocalAccount: () => accounts.addLocal(l10n.t('Local Batch account')),
+      refresh: (node?: ExplorerNode) => tree.refresh(node),
+      loadMore: (parent: ExplorerNode) => {
+        explorer.more(parent);
+        tree.refresh(parent);
+      },
+      showProblem: (problem: Problem) => table.showProblem(problem),
+      showLog: () => log.show(),
+    }),
+    workspace.onDidGrantWorkspaceTrust(setContext),
+    workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),
+  );
+  setContext();
+  void transcode.resumeInterrupted();
+}
+
+function idOf(run: string | RunNode | undefined): string | undefined {
+  return typeof run === 'string' ? run : run?.record.runId;
+}
+
+/** What the `when` clauses of the manifest ask for. */
+function setContext(): void {
+  void commands.executeCommand('setContext', `${section}.trusted`, workspace.isTrusted);
+  const extensions = settings().extensions.flatMap((extension) => [
+    `.${extension.toLowerCase()}`,
+    `.${extension.toUpperCase()}`,
+  ]);
+  void commands.executeCommand('setContext', `${section}.mediaExtensions`, extensions);
+}

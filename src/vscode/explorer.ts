@@ -1,0 +1,294 @@
+import type { AccountRecord } from '../core/account';
+import type { Batch, Job, Node, NodeFile, Page, Pool, Task, TaskCounts } from '../core/batch';
+import { type Problem, UserError } from '../core/errors';
+import { resizeProblem } from '../core/failure';
+import type { BlobInfo, ContainerInfo, Storage } from '../core/storage';
+import type { Accounts } from './accounts';
+
+/** Plain data, told apart by `kind`. What is fetched for it and how it looks is decided elsewhere. */
+export type ExplorerNode =
+  | { readonly kind: 'account'; readonly account: AccountRecord }
+  | { readonly kind: 'pools'; readonly account: AccountRecord }
+  | { readonly kind: 'jobs'; readonly account: AccountRecord }
+  | { readonly kind: 'containers'; readonly account: AccountRecord }
+  | { readonly kind: 'pool'; readonly account: AccountRecord; readonly pool: Pool }
+  | { readonly kind: 'node'; readonly account: AccountRecord; readonly poolId: string; readonly node: Node }
+  | { readonly kind: 'job'; readonly account: AccountRecord; readonly job: Job; readonly counts?: TaskCounts }
+  | { readonly kind: 'task'; readonly account: AccountRecord; readonly jobId: string; readonly task: Task }
+  | { readonly kind: 'container'; readonly account: AccountRecord; readonly container: ContainerInfo }
+  | {
+      readonly kind: 'blob';
+      readonly account: AccountRecord;
+      readonly container: string;
+      readonly blob: BlobInfo;
+    }
+  | FileNode
+  | { readonly kind: 'problem'; readonly owner: string; readonly problem: Problem }
+  | {
+      readonly kind: 'empty';
+      readonly owner: string;
+      readonly what: 'pools' | 'jobs' | 'nodes' | 'tasks' | 'files' | 'containers' | 'blobs';
+    }
+  | MoreNode;
+
+export interface FileNode {
+  readonly kind: 'file';
+  readonly account: AccountRecord;
+  readonly place:
+    | { readonly jobId: string; readonly taskId: string }
+    | { readonly poolId: string; readonly nodeId: string };
+  readonly file: NodeFile;
+}
+
+/** The rest of a long list. */
+export interface MoreNode {
+  readonly kind: 'more';
+  readonly parent: ExplorerNode;
+}
+
+/** Items of the first page; long lists go on when asked for. */
+const pageSize = 100;
+const blobsShown = 500;
+
+/** Calls of the tree are retried briefly: a person is waiting. */
+const patienceMs = 8_000;
+
+interface Gateways {
+  readonly batch: Batch;
+  readonly storage: Storage;
+}
+
+/** Fetches what the tree shows. Remembers the pages that were loaded, nothing else. */
+export class Explorer {
+  readonly #gateways = new Map<string, Promise<Gateways>>();
+  readonly #loaded = new Map<string, { pages: number }>();
+
+  constructor(private readonly accounts: Accounts) {}
+
+  /** Asks for one more page of a list. */
+  more(parent: ExplorerNode): void {
+    const id = nodeId(parent);
+    this.#loaded.set(id, { pages: (this.#loaded.get(id)?.pages ?? 1) + 1 });
+  }
+
+  /** Forgets connections, which may have ended or been replaced. */
+  forget(): void {
+    this.#gateways.clear();
+  }
+
+  async gateways(account: AccountRecord): Promise<Gateways> {
+    const known = this.#gateways.get(account.id) ?? this.#connect(account);
+    this.#gateways.set(account.id, known);
+    try {
+      return await known;
+    } catch (error) {
+      this.#gateways.delete(account.id);
+      throw error;
+    }
+  }
+
+  /** Problems become children, where they can be read and acted on. */
+  async children(node: ExplorerNode): Promise<ExplorerNode[]> {
+    try {
+      return await this.#children(node);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (error.problem.kind === 'unreachable' && 'account' in node) this.#gateways.delete(node.account.id);
+      return [{ kind: 'problem', owner: nodeId(node), problem: error.problem }];
+    }
+  }
+
+  async #connect(account: AccountRecord): Promise<Gateways> {
+    const [{ Batch }, { Storage }, connection] = await Promise.all([
+      import('../core/batch'),
+      import('../core/storage'),
+      this.accounts.connect(account),
+    ]);
+    return { batch: new Batch(connection, { patienceMs }), storage: new Storage(connection) };
+  }
+
+  async #children(node: ExplorerNode): Promise<ExplorerNode[]> {
+    switch (node.kind) {
+      case 'account': {
+        const { account } = node;
+        return [
+          { kind: 'pools', account },
+          { kind: 'jobs', account },
+          { kind: 'containers', account },
+        ];
+      }
+      case 'pools':
+        return this.#pools(node);
+      case 'jobs':
+        return this.#jobs(node);
+      case 'containers':
+        return this.#containers(node);
+      case 'pool':
+        return this.#nodes(node);
+      case 'job':
+        return this.#tasks(node);
+      case 'node':
+        return this.#files(node, node.account, { poolId: node.poolId, nodeId: node.node.id ?? '' });
+      case 'task':
+        return this.#files(node, node.account, { jobId: node.jobId, taskId: node.task.id ?? '' });
+      case 'file':
+        return this.#files(node, node.account, node.place, node.file.name);
+      case 'container':
+        return this.#blobs(node);
+      default:
+        return [];
+    }
+  }
+
+  async #pools(node: Extract<ExplorerNode, { kind: 'pools' }>): Promise<ExplorerNode[]> {
+    const { account } = node;
+    const { batch } = await this.gateways(account);
+    return this.#list(
+      node,
+      'pools',
+      (next) => batch.poolPage({ pageSize }, next),
+      (pool) => ({ kind: 'pool', account, pool }),
+    );
+  }
+
+  async #jobs(node: Extract<ExplorerNode, { kind: 'jobs' }>): Promise<ExplorerNode[]> {
+    const { account } = node;
+    const { batch } = await this.gateways(account);
+    const nodes = await this.#list(
+      node,
+      'jobs',
+      (next) => batch.jobPage({ pageSize }, next),
+      (job) => ({ kind: 'job', account, job }),
+    );
+    return nodes.sort((one, other) => createdOf(other) - createdOf(one));
+  }
+
+  async #nodes(node: Extract<ExplorerNode, { kind: 'pool' }>): Promise<ExplorerNode[]> {
+    const { account, pool } = node;
+    const poolId = pool.id ?? '';
+    const { batch } = await this.gateways(account);
+    const nodes = await this.#list(
+      node,
+      'nodes',
+      (next) => batch.nodePage(poolId, { pageSize }, next),
+      (found) => ({ kind: 'node', account, poolId, node: found }),
+    );
+    const problem = resizeProblem(pool, new Date(0));
+    return problem ? [{ kind: 'problem', owner: nodeId(node), problem }, ...nodes] : nodes;
+  }
+
+  async #tasks(node: Extract<ExplorerNode, { kind: 'job' }>): Promise<ExplorerNode[]> {
+    const { account, job } = node;
+    const jobId = job.id ?? '';
+    const { batch } = await this.gateways(account);
+    const select = 'id,displayName,state,executionInfo,nodeInfo,creationTime,commandLine';
+    return this.#list(
+      node,
+      'tasks',
+      (next) => batch.taskPage(jobId, { pageSize, select }, next),
+      (task) => ({ kind: 'task', account, jobId, task }),
+    );
+  }
+
+  async #files(
+    node: ExplorerNode,
+    account: AccountRecord,
+    place: FileNode['place'],
+    folder?: string,
+  ): Promise<ExplorerNode[]> {
+    const { batch } = await this.gateways(account);
+    const filter = folder ? `startswith(name,'${folder.replaceAll("'", "''")}/')` : undefined;
+    const nodes = await this.#list<NodeFile>(
+      node,
+      'files',
+      (next) => batch.filePage(place, { pageSize, filter, recursive: folder !== undefined }, next),
+      (file) => ({ kind: 'file', account, place, file }),
+    );
+    return nodes.filter(
+      (child) => child.kind !== 'file' || !folder || isDirectlyIn(child.file.name ?? '', folder),
+    );
+  }
+
+  async #containers(node: Extract<ExplorerNode, { kind: 'containers' }>): Promise<ExplorerNode[]> {
+    const { account } = node;
+    const { storage } = await this.gateways(account);
+    const nodes: ExplorerNode[] = [];
+    for await (const container of storage.containers('transcode-', AbortSignal.timeout(60_000))) {
+      nodes.push({ kind: 'container', account, container });
+    }
+    return nodes.length > 0 ? nodes.reverse() : [{ kind: 'empty', owner: nodeId(node), what: 'containers' }];
+  }
+
+  async #blobs(node: Extract<ExplorerNode, { kind: 'container' }>): Promise<ExplorerNode[]> {
+    const { account, container } = node;
+    const { storage } = await this.gateways(account);
+    const shown = blobsShown * (this.#loaded.get(nodeId(node))?.pages ?? 1);
+    const nodes: ExplorerNode[] = [];
+    for await (const blob of storage.blobs(container.name, { signal: AbortSignal.timeout(60_000) })) {
+      if (nodes.length === shown) return [...nodes, { kind: 'more', parent: node }];
+      nodes.push({ kind: 'blob', account, container: container.name, blob });
+    }
+    return nodes.length > 0 ? nodes : [{ kind: 'empty', owner: nodeId(node), what: 'blobs' }];
+  }
+
+  async #list<T>(
+    parent: ExplorerNode,
+    what: Extract<ExplorerNode, { kind: 'empty' }>['what'],
+    page: (next?: string) => Promise<Page<T>>,
+    toNode: (item: T) => ExplorerNode,
+  ): Promise<ExplorerNode[]> {
+    const nodes: ExplorerNode[] = [];
+    let next: string | undefined;
+    for (let pages = this.#loaded.get(nodeId(parent))?.pages ?? 1; pages > 0; pages--) {
+      const reply = await page(next);
+      nodes.push(...reply.items.map(toNode));
+      next = reply.next;
+      if (next === undefined) break;
+    }
+    if (nodes.length === 0) return [{ kind: 'empty', owner: nodeId(parent), what }];
+    return next === undefined ? nodes : [...nodes, { kind: 'more', parent }];
+  }
+}
+
+/** Stable, so that the view keeps what is expanded and selected. */
+export function nodeId(node: ExplorerNode): string {
+  switch (node.kind) {
+    case 'account':
+      return node.account.id;
+    case 'pools':
+    case 'jobs':
+    case 'containers':
+      return `${node.account.id}/${node.kind}`;
+    case 'pool':
+      return `${node.account.id}/pools/${node.pool.id}`;
+    case 'node':
+      return `${node.account.id}/pools/${node.poolId}/${node.node.id}`;
+    case 'job':
+      return `${node.account.id}/jobs/${node.job.id}`;
+    case 'task':
+      return `${node.account.id}/jobs/${node.jobId}/${node.task.id}`;
+    case 'container':
+      return `${node.account.id}/containers/${node.container.name}`;
+    case 'blob':
+      return `${node.account.id}/containers/${node.container}/${node.blob.name}`;
+    case 'file': {
+      const { place } = node;
+      const owner =
+        'taskId' in place ? `jobs/${place.jobId}/${place.taskId}` : `pools/${place.poolId}/${place.nodeId}`;
+      return `${node.account.id}/${owner}/${node.file.name}`;
+    }
+    case 'problem':
+    case 'empty':
+      return `${node.owner}/${node.kind}`;
+    case 'more':
+      return `${nodeId(node.parent)}/more`;
+  }
+}
+
+function createdOf(node: ExplorerNode): number {
+  return node.kind === 'job' ? (node.job.creationTime?.getTime() ?? 0) : -1;
+}
+
+function isDirectlyIn(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`) && !path.slice(folder.length + 1).includes('/');
+}

@@ -1,0 +1,154 @@
+import {
+  type Command,
+  EventEmitter,
+  l10n,
+  MarkdownString,
+  ThemeColor,
+  ThemeIcon,
+  type TreeDataProvider,
+  TreeItem,
+  TreeItemCollapsibleState,
+  Uri,
+} from 'vscode';
+import type { FileResult, ManifestFile } from '../core/manifest';
+import { DisposableStore } from './disposable';
+import { bytes, time } from './numbers';
+import type { RunRecord, Runs } from './runs';
+import { sentenceOf } from './sentences';
+import { section } from './settings';
+import { progressLine } from './story';
+
+/** Data only: what the item of each looks like is decided in one place below. */
+export type RunNode =
+  | { readonly kind: 'run'; readonly record: RunRecord }
+  | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile };
+
+/** At most this many redraws a second, whatever a run tells. */
+const refreshMs = 500;
+
+/** The Transcodes view: this workspace's runs, the newest first, live while they are worked on. */
+export class RunsTree implements TreeDataProvider<RunNode> {
+  readonly #changed = new EventEmitter<RunNode | undefined>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly #disposables = new DisposableStore();
+  readonly #nodes = new Map<string, RunNode>();
+  #timer: NodeJS.Timeout | undefined;
+  #dirty = new Set<string | undefined>();
+
+  constructor(private readonly runs: Runs) {
+    this.#disposables.add(this.#changed);
+    this.#disposables.add(runs.onChanged((runId) => this.#mark(runId)));
+  }
+
+  getChildren(node?: RunNode): RunNode[] {
+    if (node === undefined) return this.runs.records.map((record) => this.#run(record));
+    if (node.kind !== 'run') return [];
+    const live = this.runs.live(node.record.runId);
+    return (live?.manifest.files ?? []).map((file) => ({ kind: 'file', record: node.record, file }));
+  }
+
+  getTreeItem(node: RunNode): TreeItem {
+    return node.kind === 'run' ? this.#runItem(node.record) : this.#fileItem(node);
+  }
+
+  getParent(node: RunNode): RunNode | undefined {
+    return node.kind === 'file' ? this.#run(node.record) : undefined;
+  }
+
+  dispose(): void {
+    clearTimeout(this.#timer);
+    this.#disposables.dispose();
+  }
+
+  /** The same object for the same run, so that the view refreshes an item in place. */
+  #run(record: RunRecord): RunNode {
+    const node: RunNode = { kind: 'run', record };
+    this.#nodes.set(record.runId, node);
+    return node;
+  }
+
+  #mark(runId: string | undefined): void {
+    this.#dirty.add(runId);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const dirty = this.#dirty;
+      this.#dirty = new Set();
+      if (dirty.has(undefined)) return this.#changed.fire(undefined);
+      for (const id of dirty) this.#changed.fire(this.#nodes.get(id ?? ''));
+    }, refreshMs);
+  }
+
+  #runItem(record: RunRecord): TreeItem {
+    const live = this.runs.live(record.runId);
+    const item = new TreeItem(
+      l10n.t('{0} files, {1}', record.files, record.preset),
+      live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.None,
+    );
+    item.id = record.runId;
+    item.contextValue = `run.${live ? 'live' : record.status}${(record.failed ?? 0) > 0 ? '.failed' : ''}`;
+    item.description = live ? progressLine(live.progress) : stateWords(record);
+    item.iconPath = live ? new ThemeIcon('sync~spin') : stateIcon(record);
+    item.tooltip = new MarkdownString(
+      [`**${record.runId}**`, time(new Date(record.created)), item.description].join('  \n'),
+    );
+    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    return item;
+  }
+
+  #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
+    const result = this.runs.live(record.runId)?.results.get(file.id);
+    const item = new TreeItem(file.path);
+    item.id = `${record.runId}/${file.id}`;
+    item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
+    item.iconPath = fileIcon(result);
+    item.description = fileWords(result, file);
+    item.tooltip = result?.problem ? sentenceOf(result.problem).text : file.path;
+    item.command = openCommand(result);
+    item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
+    return item;
+  }
+}
+
+function openCommand(result: FileResult | undefined): Command | undefined {
+  if (!result?.outputUri) return undefined;
+  return { command: 'vscode.open', title: l10n.t('Open'), arguments: [Uri.parse(result.outputUri)] };
+}
+
+function fileWords(result: FileResult | undefined, file: ManifestFile): string {
+  if (result === undefined) return l10n.t('waiting, {0}', bytes(file.size));
+  if (result.problem) return sentenceOf(result.problem).text;
+  return l10n.t('{0} → {1}', bytes(file.size), bytes(result.outputBytes ?? 0));
+}
+
+function fileIcon(result: FileResult | undefined): ThemeIcon {
+  if (result === undefined) return new ThemeIcon('circle-outline');
+  return result.problem
+    ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
+    : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+}
+
+function stateWords({ status, succeeded = 0, failed = 0, files }: RunRecord): string {
+  switch (status) {
+    case 'running':
+      return l10n.t('interrupted: {0} of {1} done', succeeded, files);
+    case 'uploaded':
+      return l10n.t('uploaded, not submitted');
+    case 'submitted':
+      return l10n.t('submitted, outputs not fetched');
+    case 'stopped':
+      return l10n.t('not watched: {0} of {1} done', succeeded, files);
+    case 'finished':
+      return failed > 0
+        ? l10n.t('{0} of {1} done, {2} failed', succeeded, files, failed)
+        : l10n.t('all done');
+  }
+}
+
+function stateIcon({ status, failed = 0 }: RunRecord): ThemeIcon {
+  if (status !== 'finished') return new ThemeIcon(status === 'stopped' ? 'debug-pause' : 'history');
+  return failed > 0
+    ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
+    : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+}
+
+export const runsView = `${section}.runs`;
