@@ -24,7 +24,10 @@ export class StatusBar {
 
   #show(): void {
     const live = this.runs.liveRuns;
-    if (live.length === 0) return this.#item.hide();
+    if (live.length === 0) {
+      this.#item.hide();
+      return;
+    }
     const done = live.reduce((sum, { results }) => sum + results.size, 0);
     const total = live.reduce((sum, { manifest }) => sum + manifest.files.length, 0);
     this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);

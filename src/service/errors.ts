@@ -1,0 +1,116 @@
+/** Detail of an error, as Batch sends it: `PropertyName`, `PropertyValue`, `Reason`, `QueryParameterName`. */
+export type ErrorValues = Record<string, string>;
+
+/** Status and sentence of each code. https://learn.microsoft.com/rest/api/batchservice/batch-status-and-error-codes */
+const codes = {
+  InvalidPropertyValue: [400, 'The value provided for one of the properties in the request body is invalid.'],
+  MissingRequiredProperty: [400, 'A required property was not specified in the request body.'],
+  InvalidRequestBody: [400, 'The specified Request Body is not syntactically valid.'],
+  InvalidQueryParameterValue: [
+    400,
+    'Value for one of the query parameters specified in the request URI is invalid.',
+  ],
+  MissingRequiredQueryParameter: [
+    400,
+    'A query parameter that is mandatory for this request is not specified.',
+  ],
+  UnsupportedRequestVersion: [400, 'The specified service version is not supported by this server.'],
+  MultipleConditionHeadersNotSupported: [400, 'Multiple condition headers are not supported.'],
+  InvalidHeaderValue: [400, 'The value provided for one of the HTTP headers was not in the correct format.'],
+  InvalidUri: [400, 'The requested URI does not represent any resource on the server.'],
+  InvalidAuthenticationInfo: [
+    400,
+    'The authentication information was not provided in the correct format. Verify the value of Authorization header.',
+  ],
+  InvalidAutoScalingSettings: [400, 'The pool autoscaling settings are invalid.'],
+  AutoScaleFormulaTooLong: [400, 'The autoscale formula is too long.'],
+  TaskDependenciesNotSpecifiedOnJob: [400, 'The task specifies dependencies, but the job does not use them.'],
+  AuthenticationFailed: [
+    403,
+    'Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.',
+  ],
+  Forbidden: [403, 'The request is not allowed from here.'],
+  PoolNotFound: [404, 'The specified pool does not exist.'],
+  JobNotFound: [404, 'The specified job does not exist.'],
+  TaskNotFound: [404, 'The specified task does not exist.'],
+  NodeNotFound: [404, 'The specified node does not exist.'],
+  FileNotFound: [404, 'The specified file does not exist.'],
+  ResourceNotFound: [404, 'The specified resource does not exist.'],
+  UnsupportedHttpVerb: [405, 'The resource does not support the specified HTTP verb.'],
+  PoolExists: [409, 'The specified pool already exists.'],
+  JobExists: [409, 'The specified job already exists.'],
+  TaskExists: [409, 'The specified task already exists.'],
+  PoolBeingDeleted: [409, 'The specified pool has been marked for deletion and is being reclaimed.'],
+  PoolBeingResized: [409, 'The specified pool is being resized.'],
+  JobBeingDeleted: [409, 'The specified job has been marked for deletion and is being garbage collected.'],
+  JobBeingTerminated: [409, 'The specified job is being terminated.'],
+  JobCompleted: [409, 'The specified job is already in a completed state.'],
+  JobDisabled: [409, 'The specified job is disabled.'],
+  JobNotActive: [409, 'The specified job is not in an active state.'],
+  TaskCompleted: [409, 'The specified task is already in a completed state.'],
+  TaskNotCompleted: [409, 'The specified task is not in a completed state.'],
+  TaskSucceeded: [409, 'The specified task has succeeded and cannot be reactivated.'],
+  TaskFilesUnavailable: [409, 'The files of the specified task are not available yet.'],
+  TaskFilesCleanedup: [409, 'The files of the specified task have been cleaned up.'],
+  NodeAlreadyInTargetSchedulingState: [409, 'The specified node is already in the target scheduling state.'],
+  OperationInvalidForCurrentState: [
+    409,
+    'The specified operation is not valid for the current state of the resource.',
+  ],
+  OperationNotValidOnNode: [409, 'The specified operation is not valid on the node.'],
+  OperationNotValidOnPool: [409, 'The specified operation is not valid on the pool.'],
+  PoolQuotaReached: [409, 'The pool quota for the account has been reached.'],
+  ActiveJobAndScheduleQuotaReached: [
+    409,
+    'The active job and job schedule quota for the account has been reached.',
+  ],
+  ConditionNotMet: [412, 'The condition specified using HTTP conditional header(s) is not met.'],
+  NotModified: [304, ''],
+  RequestBodyTooLarge: [413, 'The size of the request body exceeds the maximum size permitted.'],
+  InvalidRange: [416, 'The range specified is invalid for the current size of the resource.'],
+  TooManyRequests: [429, 'The rate of requests is too high. Wait before trying again.'],
+  InternalError: [500, 'The server encountered an internal error. Please retry the request.'],
+  ServerBusy: [503, 'The server is busy. Please retry the request.'],
+  TooManyEnableAutoScaleRequests: [503, 'Autoscale was enabled on the pool too recently. Wait 30 seconds.'],
+} as const satisfies Record<string, readonly [status: number, sentence: string]>;
+
+export type ErrorCode = keyof typeof codes;
+
+/** What a handler throws; turned into a reply in one place. */
+export class BatchError extends Error {
+  readonly status: number;
+
+  constructor(
+    readonly code: ErrorCode,
+    readonly values: ErrorValues = {},
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(codes[code][1]);
+    this.status = codes[code][0];
+  }
+}
+
+/** The JSON of an error reply. Batch ends each sentence with the request's id and time. */
+export function errorBody(
+  { code, message, values }: BatchError,
+  base: string,
+  requestId: string,
+  time: string,
+) {
+  const entries = Object.entries(values);
+  return {
+    'odata.metadata': `${base}/$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element`,
+    code,
+    message: { lang: 'en-US', value: `${message}\nRequestId:${requestId}\nTime:${time}` },
+    ...(entries.length > 0 ? { values: entries.map(([key, value]) => ({ key, value })) } : {}),
+  };
+}
+
+/** A property of a request body that cannot be. */
+export function invalidProperty(name: string, value: unknown, reason: string): BatchError {
+  return new BatchError('InvalidPropertyValue', {
+    PropertyName: name,
+    ...(value === undefined ? {} : { PropertyValue: String(value) }),
+    Reason: reason,
+  });
+}

@@ -1,0 +1,46 @@
+/** 100-nanosecond ticks between 0001-01-01, where .NET's clock starts, and 1970-01-01. */
+const ticksAtEpoch = 621_355_968_000_000_000n;
+
+let last = 0n;
+
+/** Now as ISO 8601 with seven digits, never the same twice: ETags are made of it. */
+export function timestamp(): string {
+  let ticks = BigInt(Date.now()) * 10_000n;
+  if (ticks <= last) ticks = last + 1n;
+  last = ticks;
+  return fromTicks(ticks);
+}
+
+function fromTicks(ticks: bigint): string {
+  const ms = Number(ticks / 10_000n);
+  const rest = String(ticks % 10_000n).padStart(4, '0');
+  const [whole = '', fraction = ''] = new Date(ms).toISOString().slice(0, -1).split('.');
+  const digits = `${fraction}${rest}`.replace(/0+$/, '');
+  return digits === '' ? `${whole}Z` : `${whole}.${digits}Z`;
+}
+
+function toTicks(iso: string): bigint {
+  const [whole = '', fraction = ''] = iso.replace(/Z$/, '').split('.');
+  const seconds = BigInt(Date.parse(`${whole}Z`)) * 10_000n;
+  return seconds + BigInt(fraction.padEnd(7, '0').slice(0, 7));
+}
+
+/** `0x` and the .NET ticks of the last change in hex: holds for every recorded reply of the real service. */
+export function etagOf(lastModified: string): string {
+  return `0x${(toTicks(lastModified) + ticksAtEpoch).toString(16).toUpperCase()}`;
+}
+
+const infinite = 'P10675199DT2H48M5.4775807S';
+
+export { infinite as infiniteDuration };
+
+/** Milliseconds of an ISO 8601 duration; Infinity for Batch's longest, undefined for what is none. */
+export function durationMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/.exec(text);
+  if (!match || text === 'P' || text.endsWith('T')) return undefined;
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map((part) => Number(part ?? 0));
+  return days > 10_000_000
+    ? Number.POSITIVE_INFINITY
+    : (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
+}
