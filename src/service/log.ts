@@ -1,0 +1,2 @@
+/** Writes one line in human words. */
+export type Log = (line: string) => void;

@@ -1,0 +1,106 @@
+import { BatchError, invalidProperty } from '../errors';
+import type { Wire } from '../odata';
+import type { NodeState, PoolState } from '../state';
+import { afterId, type Context, page, poolOf, type Reply, type Request, type Route, shown } from './context';
+
+/** A node that is named in the path, with its pool. */
+export function nodeOf(context: Context, { params }: Request): { pool: PoolState; node: NodeState } {
+  const pool = poolOf(context, params[0] ?? '');
+  const node = pool.nodes.get(params[1] ?? '');
+  if (node === undefined) throw new BatchError('NodeNotFound');
+  return { pool, node };
+}
+
+function action(
+  name: string,
+  status: number,
+  work: (context: Context, pool: PoolState, node: NodeState, body: Wire) => void,
+): Route {
+  return [
+    'POST',
+    `/pools/{}/nodes/{}/${name}`,
+    (context, request): Reply => {
+      const { pool, node } = nodeOf(context, request);
+      work(context, pool, node, request.body ?? {});
+      return { status, headers: { DataServiceId: `${node.wire.url}/${name}` } };
+    },
+  ];
+}
+
+function option(body: Wire, name: string, allowed: readonly string[]): string {
+  const value = String(body[name] ?? 'requeue').toLowerCase();
+  if (!allowed.includes(value))
+    throw invalidProperty(name, body[name], `It is one of ${allowed.join(', ')}.`);
+  return value;
+}
+
+const schedulingOptions = ['requeue', 'terminate', 'taskcompletion'];
+
+function mustBeUp(node: NodeState): void {
+  const { state } = node.wire;
+  if (
+    state === 'creating' ||
+    state === 'starting' ||
+    state === 'rebooting' ||
+    state === 'reimaging' ||
+    node.leaving
+  ) {
+    throw new BatchError('OperationInvalidForCurrentState', { Reason: `The node is ${state}.` });
+  }
+}
+
+/** This machine is no virtual machine that anybody could log in to. */
+function noLogin(): never {
+  throw new BatchError('OperationNotValidOnNode', {
+    Reason: 'A node of the local Batch service has no remote login.',
+  });
+}
+
+export const nodeRoutes: Route[] = [
+  [
+    'GET',
+    '/pools/{}/nodes',
+    (context, request) => {
+      const pool = poolOf(context, request.params[0] ?? '');
+      const ids = [...pool.nodes.keys()].sort();
+      return page(context, request, 'nodes', (after) =>
+        afterId(ids, after, (id) => pool.nodes.get(id)?.wire),
+      );
+    },
+  ],
+  [
+    'GET',
+    '/pools/{}/nodes/{}',
+    (context, request) => ({
+      status: 200,
+      metadata: 'nodes/@Element',
+      body: shown(nodeOf(context, request).node.wire, request),
+    }),
+  ],
+  action('reboot', 202, ({ scheduler }, pool, node) => {
+    mustBeUp(node);
+    scheduler.restartNode(pool, node, 'rebooting');
+  }),
+  action('reimage', 202, ({ scheduler }, pool, node) => {
+    mustBeUp(node);
+    scheduler.restartNode(pool, node, 'reimaging');
+  }),
+  action('disablescheduling', 200, ({ scheduler }, _pool, node, body) => {
+    const chosen = option(body, 'nodeDisableSchedulingOption', schedulingOptions);
+    if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
+    scheduler.setScheduling(node, false, chosen);
+  }),
+  action('enablescheduling', 200, ({ scheduler }, _pool, node) => {
+    if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
+    scheduler.setScheduling(node, true);
+  }),
+  [
+    'GET',
+    '/pools/{}/nodes/{}/remoteloginsettings',
+    (context, request) => nodeOf(context, request) && noLogin(),
+  ],
+  ['GET', '/pools/{}/nodes/{}/rdp', (context, request) => nodeOf(context, request) && noLogin()],
+  ['POST', '/pools/{}/nodes/{}/users', (context, request) => nodeOf(context, request) && noLogin()],
+  ['PUT', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
+  ['DELETE', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
+];
