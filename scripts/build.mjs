@@ -10,14 +10,9 @@ const watch = process.argv.includes('--watch');
 const tests = process.argv.includes('--tests');
 const production = process.argv.includes('--production');
 
-// CommonJS packages inside an ESM bundle still call require and read __dirname.
+// CommonJS packages inside an ESM bundle still call require.
 const commonJsBanner = {
-  js: [
-    "import { createRequire as __createRequire } from 'node:module';",
-    "import { fileURLToPath as __fileURLToPath } from 'node:url';",
-    'const require = __createRequire(import.meta.url);',
-    "const __filename = __fileURLToPath(import.meta.url), __dirname = __fileURLToPath(new URL('.', import.meta.url));",
-  ].join(' '),
+  js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
 };
 
 /** @type {esbuild.BuildOptions} */
@@ -25,6 +20,8 @@ const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
+  // node-fetch tells an AbortSignal by the name of its class.
+  keepNames: true,
   sourcemap: production ? false : 'linked',
   minify: production,
   logLevel: 'warning',

@@ -89,14 +89,14 @@ export class Scheduler {
   }
 
   /** Samples of a metric of a pool, with the present as the last. */
-  samples(pool: PoolState, metric: string): readonly Sample[] | undefined {
+  #samplesAt(pool: PoolState, metric: string, at: number): readonly Sample[] | undefined {
     const now = this.#metrics(pool);
     if (!(metric in now)) return undefined;
     const kept = (this.#samples.get(pool.id) ?? []).map(({ at, values }) => ({
       at,
       value: values[metric] ?? 0,
     }));
-    return [...kept, { at: Date.now(), value: now[metric] ?? 0 }];
+    return [...kept, { at, value: now[metric] ?? 0 }];
   }
 
   /** Asks for a look at what can be placed, once for all changes of this moment. */
@@ -727,9 +727,10 @@ export class Scheduler {
 
   evaluateFormula(pool: PoolState, formula: string) {
     const nodes = [...pool.nodes.values()];
+    const now = Date.now();
     const run = evaluateFormula(formula, {
-      now: Date.now(),
-      samples: (metric) => this.samples(pool, metric),
+      now,
+      samples: (metric) => this.#samplesAt(pool, metric, now),
       current: {
         dedicated: Number(pool.wire.targetDedicatedNodes ?? nodes.length),
         lowPriority: Number(pool.wire.targetLowPriorityNodes ?? 0),

@@ -81,6 +81,7 @@ class Evaluation {
   readonly #variables = new Map<string, Value>();
   #tokens: readonly Token[] = [];
   #at = 0;
+  #untaken = 0;
 
   constructor(private readonly context: FormulaContext) {
     this.#variables.set('$TargetDedicatedNodes', number(context.current.dedicated));
@@ -147,10 +148,21 @@ class Evaluation {
   #ternary(): Value {
     const condition = this.#or();
     if (!this.#take('?')) return condition;
-    const yes = this.#ternary();
+    const yes = this.#branch(truth(condition));
     this.#expect(':');
-    const no = this.#ternary();
+    const no = this.#branch(!truth(condition));
     return truth(condition) ? yes : no;
+  }
+
+  /** A branch that is not taken is read, but may ask for samples that are not there. */
+  #branch(isTaken: boolean): Value {
+    if (isTaken) return this.#ternary();
+    this.#untaken++;
+    try {
+      return this.#ternary();
+    } finally {
+      this.#untaken--;
+    }
   }
 
   #or(): Value {
@@ -319,6 +331,7 @@ class Evaluation {
   }
 
   #chosen(member: Token, samples: readonly Sample[], given: Value[]): readonly Sample[] {
+    if (this.#untaken > 0) return [];
     const [first, second, third] = given;
     if (first?.type === 'double') {
       if (samples.length === 0) throw this.#error(member, 'There are not enough samples');
