@@ -387,7 +387,7 @@ class Evaluation {
     }
     const call = functions[name.text];
     if (call === undefined) throw this.#error(name, `Undefined function: ${name.text}`);
-    if (numbers.length === 0) throw this.#error(name, `${name.text} needs a value`);
+    if (numbers.length === 0 && this.#untaken === 0) throw this.#error(name, `${name.text} needs a value`);
     return number(call(numbers, first, second));
   }
 
