@@ -70,9 +70,9 @@ const builds = [
 ];
 if (tests) {
   const suites = ['test', 'bench']
-    .filter(folder => existsSync(folder))
-    .flatMap(folder => readdirSync(folder, { recursive: true }).map(file => join(folder, file)))
-    .filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'));
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder, { recursive: true }).map((file) => join(folder, file)))
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'));
   builds.push({
     ...common,
     entryPoints: suites,
@@ -81,17 +81,25 @@ if (tests) {
     chunkNames: 'chunks/[name]-[hash]',
     format: 'esm',
     splitting: true,
-    external: ['vscode', 'mocha', 'fast-check', 'playwright-core', 'axe-core', 'esbuild', '@vscode/test-electron'],
+    external: [
+      'vscode',
+      'mocha',
+      'fast-check',
+      'playwright-core',
+      'axe-core',
+      'esbuild',
+      '@vscode/test-electron',
+    ],
     banner: commonJsBanner,
   });
 }
 
 if (!watch) rmSync('dist', { recursive: true, force: true });
 const present = builds.filter(({ entryPoints }) =>
-  Object.values(entryPoints).every(file => existsSync(file)),
+  Object.values(entryPoints).every((file) => existsSync(file)),
 );
 if (watch) {
   for (const options of present) await (await esbuild.context(options)).watch();
 } else {
-  await Promise.all(present.map(options => esbuild.build(options)));
+  await Promise.all(present.map((options) => esbuild.build(options)));
 }

@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+// The main job, shown: five sample MP4s in a real VS Code, a real right click, five MP3s beside them.
+//   npm run demo                        does it and prints what came of it
+//   npm run demo -- --open              leaves the workbench running for a person
+//   npm run demo -- --screenshots DIR   puts the pictures elsewhere than demo-output/
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bootstrap, root, say } from './bootstrap.mjs';
+
+const { values: flags } = parseArgs({
+  options: {
+    open: { type: 'boolean', default: false },
+    screenshots: { type: 'string', default: join(root, 'demo-output') },
+  },
+});
+
+bootstrap();
+await import('./build.mjs');
+const { makeSamples, probe } = await import('./samples.mjs');
+const { Workbench } = await import('./workbench.mjs');
+
+const workspace = mkdtempSync(join(tmpdir(), 'transcode-demo-'));
+const pictures = resolve(flags.screenshots);
+mkdirSync(pictures, { recursive: true });
+say('Making five sample MP4s');
+const sources = await makeSamples(workspace, 5);
+const names = sources.map((path) => basename(path));
+
+say('Opening VS Code on them');
+const workbench = await Workbench.open(workspace);
+let failed = false;
+try {
+  if (flags.open) await leaveOpen();
+  else await show();
+} finally {
+  await workbench.close();
+  rmSync(workspace, { recursive: true, force: true });
+}
+process.exit(failed ? 1 : 0);
+
+async function leaveOpen() {
+  console.log(
+    `\nVS Code is open at ${workbench.opened.url}\nThe samples are in ${workspace}\nPress Ctrl+C to end.`,
+  );
+  await new Promise((done) => process.once('SIGINT', done));
+}
+
+async function show() {
+  say('Right-clicking them: Transcode on Azure Batch');
+  await workbench.rightClick(...names);
+  await workbench.page.getByRole('menuitem', { name: 'Transcode on Azure Batch', exact: true }).waitFor();
+  await workbench.screenshot(pictures, '1-menu');
+  await workbench.choose('Transcode on Azure Batch');
+  await workbench.pick('Use the local Batch account');
+  await workbench.quickPick('MP3 audio').first().waitFor();
+  await workbench.screenshot(pictures, '2-preset');
+  await workbench.pick('MP3 audio');
+  await workbench.toast(/Azure Batch: MP3 audio/).waitFor();
+  await workbench.openView('Azure Batch');
+  await workbench.screenshot(pictures, '3-progress');
+  await workbench.toast('5 of 5 transcoded').waitFor({ timeout: 180_000 });
+  await workbench.treeItem('Jobs').click();
+  await workbench.treeItem('Pools').click();
+  await workbench.page.waitForTimeout(1500);
+  await workbench.screenshot(pictures, '4-tree');
+  await workbench.openView('Explorer');
+  await workbench.file(names[0].replace('.mp4', '.mp3')).waitFor();
+  await workbench.screenshot(pictures, '5-result');
+  console.log(`\n${transcript()}\n`);
+  await report();
+  console.log(`\nScreenshots are in ${pictures}`);
+}
+
+/** The story as the output channel tells it, from the log file behind it. */
+function transcript() {
+  const files = readdirSync(workbench.server.base, { recursive: true }).map(String);
+  const log = files.filter((file) => /Azure Batch Transcode\.log$/.test(file)).at(-1);
+  return log
+    ? readFileSync(join(workbench.server.base, log), 'utf8').trim()
+    : '(no log file: VS Code runs without its native log module)';
+}
+
+async function report() {
+  const rows = [];
+  for (const source of sources) {
+    const output = source.replace(/\.mp4$/, '.mp3');
+    const [from, to] = [await probe(source), await probe(output)];
+    const agrees = to.codec === 'mp3' && Math.abs(from.seconds - to.seconds) <= 0.1;
+    failed ||= !agrees;
+    rows.push({
+      output,
+      codec: to.codec,
+      seconds: to.seconds.toFixed(2),
+      'source audio': from.seconds.toFixed(2),
+      bytes: to.bytes,
+      agrees,
+    });
+  }
+  console.table(rows);
+}

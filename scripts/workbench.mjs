@@ -1,0 +1,125 @@
+// Drives a workbench as a person does: real clicks, real keys, waits for what can be seen.
+import { join } from 'node:path';
+import { root } from './bootstrap.mjs';
+import { openWorkbench, startServer } from './vscodeServer.mjs';
+
+const patienceMs = 60_000;
+
+/** A running VS Code with a workbench on a folder and this extension in it. */
+export class Workbench {
+  constructor(server, opened) {
+    this.server = server;
+    this.opened = opened;
+    this.page = opened.page;
+    this.page.setDefaultTimeout(patienceMs);
+  }
+
+  /**
+   * Opens a folder. Options: `settings`, `locale`, `dataDir`, `viewport`, `env` of the extension host, `extensions` (by
+   * default this project as an extension under development).
+   */
+  static async open(folder, { viewport, extensions = [root], ...options } = {}) {
+    const server = await startServer(options);
+    try {
+      return new Workbench(server, await openWorkbench(server, { folder, extensions, viewport }));
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+  }
+
+  /** Reloads the page: the window goes away and comes back. */
+  async reload(folder) {
+    await this.opened.close();
+    this.opened = await openWorkbench(this.server, { folder, extensions: [root] });
+    this.page = this.opened.page;
+    this.page.setDefaultTimeout(patienceMs);
+  }
+
+  async close() {
+    await this.opened.close();
+    await this.server.stop();
+  }
+
+  /** A file or folder in the Explorer, by its name. */
+  file(name) {
+    return this.page
+      .locator('.explorer-folders-view .monaco-list-row')
+      .filter({ has: this.page.locator(`.label-name`, { hasText: new RegExp(`^${escaped(name)}$`) }) })
+      .first();
+  }
+
+  /** Selects the files and opens the context menu on the last. */
+  async rightClick(...names) {
+    await this.file(names[0]).waitFor();
+    for (const [index, name] of names.entries()) {
+      await this.file(name).click({ modifiers: index === 0 ? [] : ['ControlOrMeta'] });
+    }
+    await this.file(names.at(-1)).click({ button: 'right' });
+  }
+
+  /** Chooses from the open menu; several names lead through submenus. */
+  async choose(...path) {
+    for (const [index, name] of path.entries()) {
+      const item = this.page.getByRole('menuitem', { name, exact: true }).first();
+      await item.waitFor();
+      await item.hover();
+      if (index === path.length - 1) await item.click();
+    }
+  }
+
+  /** Runs a command from the palette by its title. */
+  async run(title) {
+    await this.page.keyboard.press('F1');
+    const input = this.page.locator('.quick-input-widget:visible input[type=text]');
+    await input.fill(`>${title}`);
+    await this.pick(title);
+  }
+
+  /** Picks from the open quick pick. */
+  async pick(text) {
+    await this.quickPick(text).first().click();
+  }
+
+  quickPick(text) {
+    return this.page.locator('.quick-input-widget:visible .quick-input-list .monaco-list-row', {
+      hasText: text,
+    });
+  }
+
+  /** A notification, once it is there. */
+  toast(text) {
+    return this.page.locator('.notification-toast .notification-list-item', { hasText: text }).first();
+  }
+
+  async press(toastText, button) {
+    await this.toast(toastText).hover();
+    await this.toast(toastText).getByRole('button', { name: button }).click();
+  }
+
+  /** A view container of the activity bar. */
+  async openView(name) {
+    await this.page
+      .getByRole('tab', { name: new RegExp(`^${escaped(name)}`) })
+      .first()
+      .click();
+  }
+
+  treeItem(text) {
+    return this.page.locator('.sidebar [role=treeitem]', { hasText: text }).first();
+  }
+
+  statusBarItem(text) {
+    return this.page.locator('.statusbar-item', { hasText: text }).first();
+  }
+
+  async screenshot(folder, name) {
+    const path = join(folder, `${name}.png`);
+    await this.page.screenshot({ path });
+    return path;
+  }
+}
+
+function escaped(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
