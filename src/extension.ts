@@ -58,7 +58,7 @@ export function activate(context: ExtensionContext) {
       showProblem: (problem: Problem) => table.showProblem(problem),
       showLog: () => log.show(),
     }),
-    workspace.onDidGrantWorkspaceTrust(setContext),
+    workspace.onDidGrantWorkspaceTrust(() => void transcode.resumeInterrupted()),
     workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),
   );
   setContext();
@@ -71,7 +71,6 @@ function idOf(run: string | RunNode | undefined): string | undefined {
 
 /** What the `when` clauses of the manifest ask for. */
 function setContext(): void {
-  void commands.executeCommand('setContext', `${section}.trusted`, workspace.isTrusted);
   const extensions = settings().extensions.flatMap((extension) => [
     `.${extension.toLowerCase()}`,
     `.${extension.toUpperCase()}`,
