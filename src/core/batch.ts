@@ -1,8 +1,9 @@
 import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
 import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
 import type { Connection } from './account';
-import { type CallOptions, callBatch, isBatchCode, type RetryPolicy } from './batchCall';
+import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import { cloudOf } from './cloud';
+import type { RetryPolicy } from './retry';
 
 export type Pool = BatchServiceModels.CloudPool;
 export type PoolSpec = BatchServiceModels.PoolSpecification;

@@ -1,5 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { access, type FileHandle, link, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { access, type FileHandle, link, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from './errors';
@@ -8,40 +8,39 @@ import type { FileStat, Files, OpenFile, PartFile } from './files';
 /** Longest name that common file systems take, in bytes. */
 const longestName = 255;
 
+const anyoneMayWrite = 0o222;
+
 /** Files on this machine's disks, by their `file:` URIs. */
 export class DiskFiles implements Files {
   async stat(uri: string): Promise<FileStat | undefined> {
+    const path = fileURLToPath(uri);
     try {
-      return fileStat(await stat(fileURLToPath(uri), { bigint: true }));
+      return fileStat(await stat(path, { bigint: true }));
     } catch (error) {
       if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
-      throw readProblem(error, fileURLToPath(uri));
+      throw readProblem(error, path);
     }
   }
 
   async open(uri: string): Promise<OpenFile> {
     const path = fileURLToPath(uri);
-    let handle: FileHandle;
-    try {
-      handle = await open(path, constants.O_RDONLY);
-    } catch (error) {
+    // Opening a pipe would wait for somebody to write to it.
+    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error) => {
       throw readProblem(error, path);
-    }
+    });
     const opened = await handle.stat({ bigint: true });
-    if (opened.isDirectory()) {
+    if (!opened.isFile()) {
       await handle.close();
-      throw new UserError({ kind: 'fileFailed', file: path, detail: 'EISDIR' });
+      const detail = opened.isDirectory() ? 'EISDIR' : 'ENOTSUP';
+      throw new UserError({ kind: 'fileFailed', file: path, detail });
     }
     return {
       async read(position, length) {
-        const buffer = Buffer.allocUnsafe(length);
-        let filled = 0;
-        while (filled < length) {
-          const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);
-          if (bytesRead === 0) break;
-          filled += bytesRead;
+        try {
+          return await readFully(handle, position, length);
+        } catch (error) {
+          throw readProblem(error, path);
         }
-        return buffer.subarray(0, filled);
       },
       async stat() {
         const now = await stat(path, { bigint: true }).catch((error) => {
@@ -55,12 +54,11 @@ export class DiskFiles implements Files {
     };
   }
 
-  async part(uri: string): Promise<PartFile> {
+  async part(uri: string, version: string): Promise<PartFile> {
     const path = fileURLToPath(uri);
     const folder = dirname(path);
-    await mustBeWritable(folder);
-    const partPath = join(folder, partName(basename(path)));
-    const handle = await open(partPath, constants.O_RDWR | constants.O_CREAT, 0o666).catch((error) => {
+    const partPath = join(folder, partName(basename(path), version));
+    const handle = await openPart(partPath).catch((error) => {
       throw writeProblem(error, folder);
     });
     const { size } = await handle.stat();
@@ -68,38 +66,40 @@ export class DiskFiles implements Files {
       resumeAt: size,
       async write(position, data) {
         try {
-          await handle.write(data, 0, data.length, position);
+          await writeFully(handle, position, data);
         } catch (error) {
           throw writeProblem(error, folder);
         }
       },
-      async read(position, length) {
-        const buffer = Buffer.allocUnsafe(length);
-        const { bytesRead } = await handle.read(buffer, 0, length, position);
-        return buffer.subarray(0, bytesRead);
-      },
+      read: (position, length) => readFully(handle, position, length),
       async commit({ overwrite }) {
-        await handle.sync().catch((error) => {
-          throw writeProblem(error, folder);
-        });
-        await handle.close();
         try {
-          await giveName(partPath, path, overwrite);
+          // Before the name, the content: after a power cut there is no empty file of that name.
+          await handle.sync();
+          await handle.close();
+          if (overwrite) await replace(partPath, path);
+          else await giveFreeName(partPath, path);
         } catch (error) {
-          throw error instanceof UserError ? error : writeProblem(error, folder);
+          throw writeProblem(error, folder);
         }
       },
       close: () => handle.close(),
       async discard() {
-        await handle.close().catch(() => undefined);
+        await handle.close();
         await rm(partPath, { force: true });
       },
     };
   }
 
   async freeBytes(uri: string): Promise<number | undefined> {
+    const folder = await nearestFolder(dirname(fileURLToPath(uri)));
     try {
-      const { bavail, bsize } = await statfs(dirname(fileURLToPath(uri)));
+      await access(folder, constants.W_OK);
+    } catch (error) {
+      throw writeProblem(error, folder);
+    }
+    try {
+      const { bavail, bsize } = await statfs(folder);
       return bavail * bsize;
     } catch {
       return undefined;
@@ -107,48 +107,104 @@ export class DiskFiles implements Files {
   }
 }
 
-/** A link fails where the name is taken, which a rename would overwrite: no moment in which another's file is lost. */
-async function giveName(partPath: string, path: string, overwrite: boolean): Promise<void> {
-  if (overwrite) {
-    // A read-only file of that name is somebody's wish.
-    await access(path, constants.W_OK).catch((error) => {
-      if (errorCode(error) !== 'ENOENT') throw new UserError({ kind: 'fileDenied', file: path });
-    });
-    return rename(partPath, path);
+/** With the folders it is to be in: an output of many files has its own. */
+async function openPart(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  try {
+    return await open(path, flags, 0o666);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return open(path, flags, 0o666);
   }
+}
+
+/** The folder itself, or the one that it will be made in. */
+async function nearestFolder(folder: string): Promise<string> {
+  const there = await stat(folder).catch(() => undefined);
+  const parent = dirname(folder);
+  return there || parent === folder ? folder : nearestFolder(parent);
+}
+
+async function readFully(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
+/** A disk that is nearly full takes a part of what it is given, without an error. */
+async function writeFully(handle: FileHandle, position: number, data: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < data.length) {
+    done += (await handle.write(data, done, data.length - done, position + done)).bytesWritten;
+  }
+}
+
+async function replace(partPath: string, path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  // A rename asks the folder alone; a read-only file of that name is somebody's wish.
+  if (there && ((there.mode & anyoneMayWrite) === 0 || !(await isWritable(path)))) throw denied(path);
+  try {
+    await rename(partPath, path);
+  } catch (error) {
+    // Windows refuses for a file that somebody has open.
+    throw there ? denied(path) : error;
+  }
+}
+
+function denied(file: string): UserError {
+  return new UserError({ kind: 'fileDenied', file });
+}
+
+/** A link fails where the name is taken, which a rename would overwrite: no moment in which another's file is lost. */
+async function giveFreeName(partPath: string, path: string): Promise<void> {
   try {
     await link(partPath, path);
   } catch (error) {
-    const code = errorCode(error);
-    if (code === 'EEXIST') throw new UserError({ kind: 'outputExists', file: path });
-    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
-    // File systems without links (FAT, some network shares).
-    const taken = await stat(path).then(
-      () => true,
-      () => false,
-    );
-    if (taken) throw new UserError({ kind: 'outputExists', file: path });
-    return rename(partPath, path);
+    const code = errorCode(error) ?? '';
+    if (code === 'EEXIST') throw exists(path);
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
+    return giveNameWithoutLinks(partPath, path);
   }
   await rm(partPath);
 }
 
-/** Hidden, beside the file, so that renaming never crosses file systems; never longer than a name may be. */
-function partName(name: string): string {
-  const suffix = '.transcode-part';
-  let kept = name;
-  while (Buffer.byteLength(`.${kept}${suffix}`) > longestName) kept = Array.from(kept).slice(0, -1).join('');
-  return `.${kept}${suffix}`;
+/** On file systems without links (FAT, some network shares) an empty file holds the name until the rename. */
+async function giveNameWithoutLinks(partPath: string, path: string): Promise<void> {
+  const claim = await open(path, 'wx').catch((error) => {
+    throw errorCode(error) === 'EEXIST' ? exists(path) : error;
+  });
+  await claim.close();
+  try {
+    await rename(partPath, path);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
 }
 
-async function mustBeWritable(folder: string): Promise<void> {
-  try {
-    await access(folder, constants.W_OK);
-  } catch (error) {
-    throw errorCode(error) === 'ENOENT'
-      ? new UserError({ kind: 'fileMissing', file: folder })
-      : new UserError({ kind: 'folderReadOnly', folder });
-  }
+function exists(file: string): UserError {
+  return new UserError({ kind: 'outputExists', file });
+}
+
+async function isWritable(path: string): Promise<boolean> {
+  return access(path, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Hidden, beside the file, so that renaming never crosses file systems; never longer than a name may be. */
+function partName(name: string, version: string): string {
+  const suffix = `.${version}.transcode-part`;
+  let kept = Array.from(name);
+  while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > longestName) kept = kept.slice(0, -1);
+  return `.${kept.join('')}${suffix}`;
 }
 
 function fileStat(stats: BigIntStats): FileStat {
@@ -158,6 +214,7 @@ function fileStat(stats: BigIntStats): FileStat {
 function readProblem(error: unknown, file: string): unknown {
   switch (errorCode(error)) {
     case 'ENOENT':
+    case 'ENOTDIR':
       return new UserError({ kind: 'fileMissing', file });
     case 'EACCES':
     case 'EPERM':
@@ -178,6 +235,9 @@ function writeProblem(error: unknown, folder: string): unknown {
     case 'EPERM':
     case 'EROFS':
       return new UserError({ kind: 'folderReadOnly', folder });
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new UserError({ kind: 'fileMissing', file: folder });
     case undefined:
       return error;
     default:

@@ -144,7 +144,7 @@ function provingFiles(files: Files, prove: (part: OpenFile) => Promise<void>): F
     stat: (uri) => files.stat(uri),
     open: (uri) => files.open(uri),
     freeBytes: (uri) => files.freeBytes(uri),
-    part: async (uri) => provingPart(await files.part(uri), prove),
+    part: async (uri, version) => provingPart(await files.part(uri, version), prove),
   };
 }
 

@@ -1,3 +1,6 @@
+import { createHash, type Hash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
 /**
  * The files a run reads and writes, wherever they are: local disks (`disk.ts`) or a virtual workspace
  * (`vscode/workspaceFiles.ts`). A file is named by its URI as a string (`file:///home/me/clip.mp4`).
@@ -7,9 +10,12 @@ export interface Files {
   stat(uri: string): Promise<FileStat | undefined>;
   /** Opens a file once for all reads of one upload, so that a file replaced meanwhile is noticed, not mixed. */
   open(uri: string): Promise<OpenFile>;
-  /** Starts or resumes writing `uri` under a temporary name in the same folder. */
-  part(uri: string): Promise<PartFile>;
-  /** Bytes free where `uri` is, or undefined where that cannot be known. */
+  /**
+   * Starts writing `uri` under a temporary name in the same folder, or goes on with what was written of the same
+   * `version`.
+   */
+  part(uri: string, version: string): Promise<PartFile>;
+  /** Bytes free where `uri` is to be, or undefined where that cannot be known. Throws where nothing can be written. */
   freeBytes(uri: string): Promise<number | undefined>;
 }
 
@@ -34,9 +40,37 @@ export interface PartFile {
   readonly resumeAt: number;
   write(position: number, data: Uint8Array): Promise<void>;
   read(position: number, length: number): Promise<Uint8Array>;
-  /** Gives it its final name; without `overwrite` an existing file is left whole and `outputExists` is thrown. */
+  /**
+   * Gives it its final name. Without `overwrite` an existing file is left whole and `outputExists` is thrown; a
+   * read-only one is left whole in any case.
+   */
   commit(options: { overwrite: boolean }): Promise<void>;
   /** Keeps what was written for the next attempt. */
   close(): Promise<void>;
+  /** Removes what was written, also after a commit that failed. */
   discard(): Promise<void>;
+}
+
+const hashedAtOnce = 1024 * 1024;
+
+/** MD5 of the first `size` bytes, or of all there are. */
+export async function hashOf(file: Pick<OpenFile, 'read'>, size: number): Promise<Hash> {
+  const hash = createHash('md5');
+  for (let position = 0; position < size; position += hashedAtOnce) {
+    const data = await file.read(position, Math.min(hashedAtOnce, size - position));
+    if (data.length === 0) break;
+    hash.update(data);
+  }
+  return hash;
+}
+
+/** The last part of a URI, as a person reads it. */
+export function nameOf(uri: string): string {
+  return decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1));
+}
+
+/** The folder of a URI as a person reads it: a path where it is on a disk. */
+export function folderOf(uri: string): string {
+  const folder = uri.slice(0, uri.lastIndexOf('/') + 1);
+  return folder.startsWith('file:') ? fileURLToPath(folder) : decodeURIComponent(folder);
 }

@@ -1,6 +1,6 @@
-import type { RetryNotice } from './batchCall';
 import type { Problem, Service } from './errors';
 import type { FileResult } from './manifest';
+import type { RetryNotice } from './retry';
 import type { NodeNumbers } from './watch';
 
 /** What a run tells while it goes on: numbers, single files, and its story line by line. */

@@ -1,21 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  BlobServiceClient,
-  type BlockBlobClient,
-  ContainerSASPermissions,
-  generateBlobSASQueryParameters,
-  SASProtocol,
-  StorageSharedKeyCredential,
-  type UserDelegationKey,
-} from '@azure/storage-blob';
+import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
 import type { Connection } from './account';
-import { UserError } from './errors';
-import { callStorage, isStorageCode } from './storageErrors';
+import { decodeMetadata, encodeMetadata } from './blobMetadata';
+import { blobService } from './blobService';
+import type { RetryPolicy } from './retry';
+import { type SignContainer, signerOf } from './sas';
+import { callStorage, connectionCut, isStorageCode, type StorageCall } from './storageErrors';
 
 export interface ContainerInfo {
   readonly name: string;
   readonly metadata: Record<string, string>;
   readonly modified: Date;
+  readonly etag: string;
 }
 
 export interface BlobInfo {
@@ -34,30 +30,55 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+export interface WriteOptions {
+  readonly ifMatch?: string;
+  readonly ifNoneMatch?: string;
+  readonly leaseId?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface StorageOptions extends Partial<RetryPolicy> {
+  /** A connection on which nothing moves for so many milliseconds is given up and made anew: 60 s unless said. */
+  readonly silenceMs?: number;
+}
+
 /** Azure refuses the name of a deleted container for about half a minute: waited out, within bounds. */
 const beingDeletedMs = 120_000;
+const beingDeletedPauseMs = 3_000;
+
+/** A lease lasts a minute at most, so its calls are not worth more patience. */
+const leaseCallMs = 10_000;
 
 /** Containers and small blobs of one storage account. Large ones travel through `Transfers`. */
 export class Storage {
   readonly host: string;
   readonly #service: BlobServiceClient;
-  readonly #key: StorageSharedKeyCredential | undefined;
-  #delegation: { key: UserDelegationKey; expires: Date } | undefined;
+  readonly #policy: RetryPolicy;
+  readonly #sign: SignContainer;
 
-  constructor({ account, storage }: Connection) {
-    this.#key =
-      storage.kind === 'sharedKey' ? new StorageSharedKeyCredential(storage.name, storage.key) : undefined;
-    const credential = this.#key ?? (storage.kind === 'token' ? storage.credential : undefined);
-    this.host = new URL(account.blobUrl).host;
-    this.#service = new BlobServiceClient(account.blobUrl, credential, {
-      retryOptions: { maxTries: 6, tryTimeoutInMs: 120_000, retryDelayInMs: 500, maxRetryDelayInMs: 15_000 },
-      keepAliveOptions: { enable: true },
-    });
+  /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
+  constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
+    this.host = new URL(connection.account.blobUrl).host;
+    this.#service = blobService(connection, silenceMs);
+    this.#policy = { patienceMs: 20_000, ...policy };
+    this.#sign = signerOf(this.#service, connection.storage);
   }
 
-  /** For blocks and ranges: `Transfers`' own business. */
+  /** For blocks and ranges, within `call`: `Transfers`' own business. */
   blob(container: string, blob: string): BlockBlobClient {
     return this.#service.getContainerClient(container).getBlockBlobClient(blob);
+  }
+
+  /** Does the work with the retries of this account, and throws UserErrors only. */
+  call<T>(call: StorageCall, work: () => Promise<T>): Promise<T> {
+    return callStorage(this.host, call, this.#policy, work);
+  }
+
+  /** One cheap answer that needs address, network, credential and clock to be right. */
+  async check(signal: AbortSignal): Promise<void> {
+    await this.call({ operation: 'list containers', resource: this.host, signal }, () =>
+      this.#service.listContainers({ abortSignal: signal }).byPage({ maxPageSize: 1 }).next(),
+    );
   }
 
   async createContainer(
@@ -69,14 +90,14 @@ export class Storage {
     const end = Date.now() + beingDeletedMs;
     for (;;) {
       try {
-        await this.#call('create container', name, () =>
-          client.create({ metadata: encoded(metadata), abortSignal: signal }),
+        await this.call({ operation: 'create container', resource: name, signal }, () =>
+          client.create({ metadata: encodeMetadata(metadata), abortSignal: signal }),
         );
         return 'created';
       } catch (error) {
         if (isStorageCode(error, 'ContainerAlreadyExists')) return 'exists';
         if (!isStorageCode(error, 'ContainerBeingDeleted') || Date.now() > end) throw error;
-        await delay(3_000, undefined, { signal });
+        await delay(beingDeletedPauseMs, undefined, { signal });
       }
     }
   }
@@ -84,38 +105,35 @@ export class Storage {
   /** Deleting what is gone, or going, is no error. */
   async deleteContainer(name: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#call('delete container', name, () =>
+      await this.call({ operation: 'delete container', resource: name, signal }, () =>
         this.#service.getContainerClient(name).delete({ abortSignal: signal }),
       );
     } catch (error) {
-      if (!isStorageCode(error, 'ContainerNotFound', 'ContainerBeingDeleted', 'HTTP 404')) throw error;
+      if (!isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) throw error;
     }
   }
 
   async *containers(prefix: string, signal: AbortSignal): AsyncGenerator<ContainerInfo> {
-    const pages = this.#service
-      .listContainers({ prefix, includeMetadata: true, abortSignal: signal })
-      .byPage()
-      [Symbol.asyncIterator]();
-    for (;;) {
-      const page = await this.#call('list containers', prefix, () => pages.next());
-      if (page.done) return;
-      for (const { name, metadata, properties } of page.value.containerItems) {
-        yield { name, metadata: decoded(metadata), modified: properties.lastModified };
+    const list = this.#service.listContainers({ prefix, includeMetadata: true, abortSignal: signal });
+    const pages = this.#pages({ operation: 'list containers', resource: prefix, signal }, (from) =>
+      list.byPage({ continuationToken: from }).next(),
+    );
+    for await (const { containerItems } of pages) {
+      for (const { name, metadata, properties } of containerItems) {
+        const { lastModified: modified, etag } = properties;
+        yield { name, metadata: decodeMetadata(metadata), modified, etag };
       }
     }
   }
 
   /** Undefined when there is no such container. */
   async containerMetadata(name: string, signal: AbortSignal): Promise<Record<string, string> | undefined> {
-    return this.#orUndefined(
-      this.#call('get container', name, async () => {
-        const { metadata } = await this.#service
-          .getContainerClient(name)
-          .getProperties({ abortSignal: signal });
-        return decoded(metadata);
-      }),
+    const properties = await orUndefined(
+      this.call({ operation: 'get container', resource: name, signal }, () =>
+        this.#service.getContainerClient(name).getProperties({ abortSignal: signal }),
+      ),
     );
+    return properties && decodeMetadata(properties.metadata);
   }
 
   /** Nothing when there is no such container. */
@@ -123,25 +141,21 @@ export class Storage {
     container: string,
     { prefix, signal }: { prefix?: string; signal: AbortSignal },
   ): AsyncGenerator<BlobInfo> {
-    const pages = this.#service
+    const list = this.#service
       .getContainerClient(container)
-      .listBlobsFlat({ prefix, includeMetadata: true, abortSignal: signal })
-      .byPage()
-      [Symbol.asyncIterator]();
-    for (;;) {
-      const page = await this.#orUndefined(this.#call('list blobs', container, () => pages.next()));
-      if (page === undefined || page.done) return;
-      for (const { name, properties, metadata } of page.value.segment.blobItems) {
-        const { contentLength = 0, contentMD5, lastModified, etag } = properties;
-        yield {
-          name,
-          size: contentLength,
-          modified: lastModified,
-          etag,
-          md5: contentMD5 && Buffer.from(contentMD5).toString('base64'),
-          metadata: decoded(metadata),
-        };
+      .listBlobsFlat({ prefix, includeMetadata: true, abortSignal: signal });
+    const pages = this.#pages({ operation: 'list blobs', resource: container, signal }, (from) =>
+      list.byPage({ continuationToken: from }).next(),
+    );
+    try {
+      for await (const { segment } of pages) {
+        for (const { name, properties, metadata } of segment.blobItems) {
+          const { contentLength: size = 0, contentMD5, lastModified: modified, etag } = properties;
+          yield { name, size, modified, etag, md5: base64(contentMD5), metadata: decodeMetadata(metadata) };
+        }
       }
+    } catch (error) {
+      if (!isStorageCode(error, 'ContainerNotFound')) throw error;
     }
   }
 
@@ -151,40 +165,40 @@ export class Storage {
     blob: string,
     signal: AbortSignal,
   ): Promise<{ text: string; etag: string } | undefined> {
-    return this.#orUndefined(
-      this.#call('read blob', blob, async () => {
-        const client = this.blob(container, blob);
-        const { etag = '' } = await client.getProperties({ abortSignal: signal });
-        const data = await client.downloadToBuffer(0, undefined, {
-          conditions: { ifMatch: etag },
-          abortSignal: signal,
-        });
-        return { text: data.toString('utf8'), etag };
+    return orUndefined(
+      this.call({ operation: 'read blob', resource: blob, signal }, async () => {
+        const { content, etag } = await this.#read(container, blob, 0, undefined, signal);
+        return { text: content.toString('utf8'), etag };
       }),
     );
   }
 
-  /** Returns the new ETag. */
+  /** Returns the new ETag. Throws a `service` problem with `ConditionNotMet` or `BlobAlreadyExists` where a condition fails. */
   async writeText(
     container: string,
     blob: string,
     text: string,
-    {
-      ifMatch,
-      ifNoneMatch,
-      leaseId,
-      signal,
-    }: { ifMatch?: string; ifNoneMatch?: string; leaseId?: string; signal: AbortSignal },
+    { signal, ...conditions }: WriteOptions,
   ): Promise<string> {
-    const data = Buffer.from(text);
-    const { etag = '' } = await this.#call('write blob', blob, () =>
-      this.blob(container, blob).uploadData(data, {
-        conditions: { ifMatch, ifNoneMatch, leaseId },
-        blobHTTPHeaders: { blobContentType: 'application/json' },
-        abortSignal: signal,
-      }),
-    );
-    return etag;
+    let attempts = 0;
+    try {
+      const { etag = '' } = await this.call({ operation: 'write blob', resource: blob, signal }, () => {
+        attempts++;
+        const data = Buffer.from(text);
+        return this.blob(container, blob).upload(data, data.length, {
+          conditions,
+          blobHTTPHeaders: { blobContentType: 'application/json' },
+          abortSignal: signal,
+        });
+      });
+      return etag;
+    } catch (error) {
+      if (attempts === 1 || !isStorageCode(error, 'ConditionNotMet', 'BlobAlreadyExists')) throw error;
+      // An earlier attempt may have arrived although its answer did not.
+      const there = await this.readText(container, blob, signal);
+      if (there?.text === text) return there.etag;
+      throw error;
+    }
   }
 
   /** At most `length` bytes from `position`; none where the blob ends before it. */
@@ -196,14 +210,9 @@ export class Storage {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     try {
-      return await this.#call('read blob', blob, async () => {
-        const { readableStreamBody } = await this.blob(container, blob).download(position, length, {
-          abortSignal: signal,
-          maxRetryRequests: 5,
-        });
-        const chunks: Buffer[] = [];
-        for await (const chunk of readableStreamBody ?? []) chunks.push(Buffer.from(chunk));
-        return Buffer.concat(chunks);
+      return await this.call({ operation: 'read blob', resource: blob, signal }, async () => {
+        const { content } = await this.#read(container, blob, position, length, signal);
+        return content;
       });
     } catch (error) {
       if (isStorageCode(error, 'InvalidRange', 'HTTP 416')) return new Uint8Array(0);
@@ -211,34 +220,23 @@ export class Storage {
     }
   }
 
+  /** Deleting what is gone is no error. */
   async deleteBlob(container: string, blob: string, signal: AbortSignal): Promise<void> {
-    await this.#call('delete blob', blob, () =>
-      this.blob(container, blob).deleteIfExists({ abortSignal: signal }),
+    await orUndefined(
+      this.call({ operation: 'delete blob', resource: blob, signal }, () =>
+        this.blob(container, blob).delete({ abortSignal: signal }),
+      ),
     );
   }
 
   /**
    * URL of a container with a SAS of these permissions (`r`, `w`). With a key it is a service SAS; with a token a
    * user-delegation SAS, which lives at most seven days.
-   * https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
    */
-  async sasUrl(container: string, permissions: string, expiresOn: Date): Promise<string> {
-    const client = this.#service.getContainerClient(container);
-    const isHttps = client.url.startsWith('https:');
-    const values = {
-      containerName: container,
-      permissions: ContainerSASPermissions.parse(permissions),
-      expiresOn,
-      protocol: isHttps ? SASProtocol.Https : SASProtocol.HttpsAndHttp,
-    };
-    const sas = this.#key
-      ? generateBlobSASQueryParameters(values, this.#key)
-      : generateBlobSASQueryParameters(
-          values,
-          await this.#delegationKey(expiresOn),
-          this.#service.accountName,
-        );
-    return `${client.url}?${sas}`;
+  sasUrl(container: string, permissions: string, expiresOn: Date): Promise<string> {
+    return this.call({ operation: 'sign', resource: container }, () =>
+      this.#sign(container, permissions, expiresOn),
+    );
   }
 
   /** Undefined while somebody else holds it. `seconds`: 15 to 60. */
@@ -250,69 +248,76 @@ export class Storage {
   ): Promise<Lease | undefined> {
     const lease = this.blob(container, blob).getBlobLeaseClient();
     try {
-      await this.#call('lease blob', blob, () => lease.acquireLease(seconds, { abortSignal: signal }));
+      await this.call({ operation: 'lease blob', resource: blob, signal }, () =>
+        lease.acquireLease(seconds, { abortSignal: signal }),
+      );
     } catch (error) {
       if (isStorageCode(error, 'LeaseAlreadyPresent')) return undefined;
       throw error;
     }
+    const briefly = async (operation: string, work: (abortSignal: AbortSignal) => Promise<unknown>) => {
+      const brief = AbortSignal.timeout(leaseCallMs);
+      await this.call({ operation, resource: blob, signal: brief }, () => work(brief));
+    };
     return {
       id: lease.leaseId,
-      renew: async () => {
-        await this.#call('renew lease', blob, () =>
-          lease.renewLease({ abortSignal: AbortSignal.timeout(10_000) }),
-        );
-      },
-      release: async () => {
-        await this.#call('release lease', blob, () =>
-          lease.releaseLease({ abortSignal: AbortSignal.timeout(10_000) }),
-        );
-      },
+      renew: () => briefly('renew lease', (abortSignal) => lease.renewLease({ abortSignal })),
+      release: () => briefly('release lease', (abortSignal) => lease.releaseLease({ abortSignal })),
     };
   }
 
-  async #delegationKey(expires: Date): Promise<UserDelegationKey> {
-    if (this.#delegation && this.#delegation.expires >= expires) return this.#delegation.key;
-    const key = await this.#call('get user delegation key', this.host, () =>
-      this.#service.getUserDelegationKey(new Date(Date.now() - 5 * 60_000), expires),
-    );
-    this.#delegation = { key, expires };
-    return key;
+  async #read(
+    container: string,
+    blob: string,
+    position: number,
+    length: number | undefined,
+    signal: AbortSignal,
+  ): Promise<{ content: Buffer; etag: string }> {
+    const answer = await this.blob(container, blob).download(position, length, {
+      maxRetryRequests: 0,
+      abortSignal: signal,
+    });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of bodyOf(answer)) chunks.push(chunk);
+    return { content: Buffer.concat(chunks), etag: answer.etag ?? '' };
   }
 
-  #call<T>(operation: string, resource: string, call: () => Promise<T>): Promise<T> {
-    return callStorage(this.host, operation, resource, call);
-  }
-
-  async #orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-    try {
-      return await call;
-    } catch (error) {
-      if (isStorageCode(error, 'HTTP 404')) return undefined;
-      throw error;
-    }
+  /**
+   * Page after page, each asked for anew by its token: an iterator of the SDK that has thrown says "done" when it is
+   * asked again, which would make a cut a short list.
+   */
+  async *#pages<Page extends { continuationToken?: string }>(
+    call: StorageCall,
+    get: (from: string | undefined) => Promise<IteratorResult<Page, unknown>>,
+  ): AsyncGenerator<Page> {
+    let from: string | undefined;
+    do {
+      const { done, value } = await this.call(call, () => get(from));
+      if (done) return;
+      yield value;
+      from = value.continuationToken || undefined;
+    } while (from !== undefined);
   }
 }
 
-/** Storage answers 403 to metadata that is not ASCII, which then looks like a bad key. */
-export function encoded(metadata: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(metadata).map(([name, value]) => [name, encodeURIComponent(value)]),
-  );
+/** The bytes of an answer as they come; a body that ends too early throws what retries take for a cut connection. */
+export async function* bodyOf(answer: BlobDownloadResponseParsed): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of answer.readableStreamBody ?? []) yield chunk as Buffer;
+  } catch (error) {
+    throw connectionCut(error);
+  }
 }
 
-function decoded(metadata: Record<string, string> | undefined): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(metadata ?? {}).map(([name, value]) => {
-      try {
-        return [name, decodeURIComponent(value)];
-      } catch {
-        return [name, value];
-      }
-    }),
-  );
+export function base64(md5: Uint8Array | undefined): string | undefined {
+  return md5 && Buffer.from(md5).toString('base64');
 }
 
-/** A blob that is not there. */
-export function isMissing(error: unknown): boolean {
-  return error instanceof UserError && isStorageCode(error, 'HTTP 404');
+async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isStorageCode(error, 'HTTP 404')) return undefined;
+    throw error;
+  }
 }

@@ -15,6 +15,7 @@ export interface UploadRequest {
   readonly expected: { readonly size: number; readonly modified: number };
   /** The blob that is there already, if any: with the same content it is not uploaded again. */
   readonly there?: BlobInfo;
+  /** Told how many bytes more have arrived. */
   readonly onBytes: (count: number) => void;
   readonly signal: AbortSignal;
 }
@@ -26,6 +27,7 @@ export interface DownloadRequest {
   readonly overwrite: boolean;
   /** Other files than those of the transfers: ones that prove what they get before they name it. */
   readonly files?: Files;
+  /** Told how many bytes more have arrived; a negative count when some have to be fetched again. */
   readonly onBytes: (count: number) => void;
   readonly signal: AbortSignal;
 }
@@ -56,33 +58,43 @@ export class Transfers {
   }
 }
 
+export interface Block {
+  readonly index: number;
+  readonly position: number;
+  readonly length: number;
+  /** Aborts with the transfer's own signal, and when another block has failed. */
+  readonly signal: AbortSignal;
+}
+
 /**
- * Runs one job for each block under the limit, in order of their start; the first failure keeps the rest from
- * starting. Resolves when none is running any more.
+ * Runs one job for each block of `size` under the limit, in order of their start. A file has no more blocks in the
+ * queue than can run at once, so that a small file does not wait for all of a large one. The first failure ends the
+ * rest; resolves when none is running any more.
  */
 export async function eachBlock(
   limit: LimitFunction,
-  size: number,
-  from: number,
-  signal: AbortSignal,
-  job: (position: number, length: number, index: number) => Promise<void>,
+  { from, size, bytes, signal }: { from: number; size: number; bytes: number; signal: AbortSignal },
+  job: (block: Block) => Promise<void>,
 ): Promise<void> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
   let failure: { error: unknown } | undefined;
-  const jobs: Promise<void>[] = [];
-  for (let position = from, index = 0; position < size; position += blockBytes, index++) {
-    const length = Math.min(blockBytes, size - position);
-    jobs.push(
-      limit(async () => {
-        if (failure) return;
-        try {
-          signal.throwIfAborted();
-          await job(position, length, index);
-        } catch (error) {
-          failure ??= { error };
-        }
-      }),
-    );
-  }
-  await Promise.all(jobs);
+  let index = 0;
+  const next = async () => {
+    const position = from + index * bytes;
+    if (failure || position >= size) return;
+    try {
+      either.throwIfAborted();
+      await job({ index: index++, position, length: Math.min(bytes, size - position), signal: either });
+    } catch (error) {
+      failure ??= { error };
+      stop.abort(error);
+    }
+  };
+  const lane = async () => {
+    while (!failure && from + index * bytes < size) await limit(next);
+  };
+  const lanes = Math.min(limit.concurrency, Math.ceil((size - from) / bytes));
+  await Promise.all(Array.from({ length: lanes }, lane));
   if (failure) throw failure.error;
 }

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { LimitFunction } from 'p-limit';
 import { UserError } from './errors';
-import type { Files, OpenFile } from './files';
-import { type BlobInfo, isMissing, type Storage } from './storage';
-import { callStorage } from './storageErrors';
+import { type Files, hashOf, nameOf, type OpenFile } from './files';
+import { base64, type Storage } from './storage';
+import { isStorageCode } from './storageErrors';
 import { blockBytes, eachBlock, type UploadRequest } from './transfers';
+
+/** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
+const mostBlocks = 50_000;
 
 /**
  * Uploads a file that may change, shrink or vanish meanwhile: it is opened once, read in order, and looked at again
@@ -17,10 +20,11 @@ export async function upload(
   limit: LimitFunction,
   request: UploadRequest,
 ): Promise<{ skipped: boolean }> {
-  if (isSame(request.there, request.expected)) return { skipped: true };
+  if (isSameSource(request)) return { skipped: true };
   const file = await files.open(request.uri);
   try {
     await mustBeUnchanged(file, request);
+    if (await isSameContent(file, request)) return { skipped: true };
     if (request.expected.size <= blockBytes) await limit(() => putWhole(storage, file, request));
     else await putBlocks(storage, limit, file, request);
     return { skipped: false };
@@ -34,13 +38,17 @@ function sourceMetadata({ size, modified }: UploadRequest['expected'], md5: Buff
   return { sourcesize: String(size), sourcemodified: String(modified), sourcemd5: md5.toString('hex') };
 }
 
-function isSame(there: BlobInfo | undefined, { size, modified }: UploadRequest['expected']): boolean {
+function isSameSource({ there, expected: { size, modified } }: UploadRequest): boolean {
   return (
-    there !== undefined &&
-    there.size === size &&
+    there?.size === size &&
     there.metadata.sourcesize === String(size) &&
     there.metadata.sourcemodified === String(modified)
   );
+}
+
+async function isSameContent(file: OpenFile, { there, expected: { size } }: UploadRequest): Promise<boolean> {
+  if (there?.md5 === undefined || there.size !== size) return false;
+  return (await hashOf(file, size)).digest('base64') === there.md5;
 }
 
 async function mustBeUnchanged(file: OpenFile, { uri, expected }: UploadRequest): Promise<void> {
@@ -49,10 +57,7 @@ async function mustBeUnchanged(file: OpenFile, { uri, expected }: UploadRequest)
 }
 
 function changed(uri: string): UserError {
-  return new UserError({
-    kind: 'fileChanged',
-    file: decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1)),
-  });
+  return new UserError({ kind: 'fileChanged', file: nameOf(uri) });
 }
 
 async function readBlock(file: OpenFile, uri: string, position: number, length: number): Promise<Uint8Array> {
@@ -67,31 +72,41 @@ async function putWhole(storage: Storage, file: OpenFile, request: UploadRequest
   const data = await readBlock(file, uri, 0, expected.size);
   await mustBeUnchanged(file, request);
   const md5 = createHash('md5').update(data).digest();
-  await callStorage(storage.host, 'upload', blob, () =>
+  const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
       metadata: sourceMetadata(expected, md5),
       abortSignal: signal,
     }),
   );
+  // The service answers with the hash of what it received.
+  if (answer.contentMD5 && base64(answer.contentMD5) !== base64(md5)) {
+    await storage.deleteBlob(container, blob, signal);
+    throw new UserError({ kind: 'transferDamaged', file: nameOf(uri) });
+  }
   onBytes(data.length);
 }
 
-/** A block's id holds the hash of its content, so that a block of an earlier attempt is used again only when it is the same. */
+/**
+ * A block's id holds the hash of its content, so that a block of an earlier attempt is used again only when it is the
+ * same.
+ */
 async function putBlocks(
   storage: Storage,
   limit: LimitFunction,
   file: OpenFile,
   request: UploadRequest,
 ): Promise<void> {
-  const { container, blob, expected, uri, signal, onBytes } = request;
+  const { container, blob, expected, uri, onBytes } = request;
+  const { size } = expected;
   const client = storage.blob(container, blob);
-  const call = <T>(work: () => Promise<T>) => callStorage(storage.host, 'upload', blob, work);
   const there = await uncommittedBlocks(storage, request);
+  const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
   const whole = createHash('md5');
   const ids: string[] = [];
   let reading: Promise<unknown> = Promise.resolve();
-  await eachBlock(limit, expected.size, 0, signal, async (position, length, index) => {
+  await eachBlock(limit, { from: 0, size, bytes, signal: request.signal }, async (block) => {
+    const { index, position, length, signal } = block;
     const read = reading.then(async () => {
       const data = await readBlock(file, uri, position, length);
       whole.update(data);
@@ -103,19 +118,19 @@ async function putBlocks(
     const id = Buffer.from(`${String(index).padStart(6, '0')}${md5.toString('hex')}`).toString('base64');
     ids[index] = id;
     if (!there.has(id)) {
-      await call(() =>
-        client.stageBlock(id, data, data.length, { transactionalContentMD5: md5, abortSignal: signal }),
+      await storage.call({ operation: 'upload', resource: blob, signal }, () =>
+        client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal: signal }),
       );
     }
-    onBytes(data.length);
+    onBytes(length);
   });
   await mustBeUnchanged(file, request);
   const md5 = whole.digest();
-  await call(() =>
+  await storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
     client.commitBlockList(ids, {
       blobHTTPHeaders: { blobContentMD5: md5 },
       metadata: sourceMetadata(expected, md5),
-      abortSignal: signal,
+      abortSignal: request.signal,
     }),
   );
 }
@@ -125,12 +140,13 @@ async function uncommittedBlocks(
   { container, blob, signal }: UploadRequest,
 ): Promise<Set<string>> {
   try {
-    const { uncommittedBlocks = [] } = await callStorage(storage.host, 'list blocks', blob, () =>
-      storage.blob(container, blob).getBlockList('uncommitted', { abortSignal: signal }),
+    const { uncommittedBlocks = [] } = await storage.call(
+      { operation: 'list blocks', resource: blob, signal },
+      () => storage.blob(container, blob).getBlockList('uncommitted', { abortSignal: signal }),
     );
     return new Set(uncommittedBlocks.map(({ name }) => name));
   } catch (error) {
-    if (isMissing(error)) return new Set();
+    if (isStorageCode(error, 'BlobNotFound')) return new Set();
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } fro
 import type { AccountRecord, Connection } from '../core/account';
 import { UserError } from '../core/errors';
 import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
+import type { RetryNotice } from '../core/retry';
 import type { Run, RunParts, Until } from '../core/run';
 import type { RunEvent, RunProgress, RunSummary } from '../core/runEvents';
 import { DisposableStore } from './disposable';
@@ -150,13 +151,14 @@ export class Runs {
       import('../core/disk'),
       import('./workspaceFiles'),
     ]);
-    const storage = new Storage(connection);
+    const patient = (service: 'batch' | 'storage') => ({
+      patienceMs,
+      onRetry: (notice: RetryNotice) => report({ kind: 'step', step: { kind: 'waiting', service, notice } }),
+    });
+    const storage = new Storage(connection, patient('storage'));
     const files = new WorkspaceFiles(new DiskFiles());
     return {
-      batch: new Batch(connection, {
-        patienceMs,
-        onRetry: (notice) => report({ kind: 'step', step: { kind: 'waiting', service: 'batch', notice } }),
-      }),
+      batch: new Batch(connection, patient('batch')),
       storage,
       transfers: new Transfers(storage, files, { parallel: settings().parallel }),
       files,

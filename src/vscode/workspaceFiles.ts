@@ -32,8 +32,8 @@ export class WorkspaceFiles implements Files {
     };
   }
 
-  async part(uri: string): Promise<PartFile> {
-    if (isOnDisk(uri)) return this.disk.part(uri);
+  async part(uri: string, version: string): Promise<PartFile> {
+    if (isOnDisk(uri)) return this.disk.part(uri, version);
     let data = new Uint8Array(0);
     return {
       resumeAt: 0,
