@@ -1,0 +1,90 @@
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+export interface Answer {
+  readonly request: IncomingMessage;
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export interface FaultyProxy {
+  readonly url: string;
+  /** Method and path of every request, in order. */
+  readonly requests: string[];
+  /** Answers instead of the service where it returns true. */
+  fault: Fault | undefined;
+  /** Changes an answer of the service before it goes on; an answer that becomes undefined is lost on its way. */
+  change: ((answer: Answer) => Answer | undefined) | undefined;
+  close(): Promise<void>;
+}
+
+/** An HTTP proxy before a service, which can answer in its place: what a service under load does. */
+export async function faultyProxy(target: string): Promise<FaultyProxy> {
+  const { hostname, port, pathname } = new URL(target);
+  const requests: string[] = [];
+  const server = createServer((incoming, outgoing) => {
+    requests.push(`${incoming.method} ${incoming.url}`);
+    if (proxy.fault?.(incoming, outgoing)) {
+      incoming.resume();
+      return;
+    }
+    const { method, url: path, headers } = incoming;
+    const onward = request({ hostname, port, method, path, headers }, async (answer) => {
+      const { statusCode: status = 500 } = answer;
+      const { change } = proxy;
+      if (change === undefined) {
+        outgoing.writeHead(status, answer.rawHeaders);
+        answer.pipe(outgoing);
+        return;
+      }
+      const body = Buffer.concat(await answer.toArray());
+      const changed = change({ request: incoming, status, headers: answer.headers, body });
+      if (changed === undefined) outgoing.destroy();
+      else outgoing.writeHead(changed.status, changed.headers).end(changed.body);
+    });
+    onward.on('error', () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const proxy: FaultyProxy = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}`,
+    requests,
+    fault: undefined,
+    change: undefined,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+  return proxy;
+}
+
+/** A fault that gives the next `count` requests this answer. */
+export function answerNext(
+  count: number,
+  status: number,
+  code: string,
+  headers: Record<string, string> = {},
+): Fault {
+  let left = count;
+  return (_request, response) => {
+    if (left-- <= 0) return false;
+    response.writeHead(status, { 'content-type': 'application/xml', 'x-ms-error-code': code, ...headers });
+    response.end(
+      `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${code} for a test.\nRequestId:1</Message></Error>`,
+    );
+    return true;
+  };
+}
