@@ -34,6 +34,10 @@ let failed = false;
 try {
   if (flags.open) await leaveOpen();
   else await show();
+} catch (error) {
+  console.error(`${transcript()}\n`);
+  await workbench.screenshot(pictures, 'failure');
+  throw error;
 } finally {
   await workbench.close();
   rmSync(workspace, { recursive: true, force: true });
@@ -60,7 +64,7 @@ async function show() {
   await workbench.toast(/Azure Batch: MP3 audio/).waitFor();
   await workbench.openView('Azure Batch');
   await workbench.screenshot(pictures, '3-progress');
-  await workbench.toast('5 of 5 transcoded').waitFor({ timeout: 180_000 });
+  await workbench.toast(/of 5 transcoded/).waitFor({ timeout: 180_000 });
   await workbench.treeItem('Jobs').click();
   await workbench.treeItem('Pools').click();
   await workbench.page.waitForTimeout(1500);

@@ -21,11 +21,18 @@ export class Workbench {
   static async open(folder, { viewport, extensions = [root], ...options } = {}) {
     const server = await startServer(options);
     try {
-      return new Workbench(server, await openWorkbench(server, { folder, extensions, viewport }));
+      const workbench = new Workbench(server, await openWorkbench(server, { folder, extensions, viewport }));
+      await workbench.ready();
+      return workbench;
     } catch (error) {
       await server.stop();
       throw error;
     }
+  }
+
+  /** What the extension contributes is there once its icon is. */
+  async ready() {
+    await this.viewTab('Azure Batch').waitFor();
   }
 
   /** Reloads the page: the window goes away and comes back. */
@@ -34,6 +41,7 @@ export class Workbench {
     this.opened = await openWorkbench(this.server, { folder, extensions: [root] });
     this.page = this.opened.page;
     this.page.setDefaultTimeout(patienceMs);
+    await this.ready();
   }
 
   async close() {
@@ -49,12 +57,10 @@ export class Workbench {
       .first();
   }
 
-  /** Selects the files and opens the context menu on the last. */
+  /** Selects the files, without opening any, and opens the context menu on the last. */
   async rightClick(...names) {
     await this.file(names[0]).waitFor();
-    for (const [index, name] of names.entries()) {
-      await this.file(name).click({ modifiers: index === 0 ? [] : ['ControlOrMeta'] });
-    }
+    for (const name of names) await this.file(name).click({ modifiers: ['ControlOrMeta'] });
     await this.file(names.at(-1)).click({ button: 'right' });
   }
 
@@ -99,10 +105,11 @@ export class Workbench {
 
   /** A view container of the activity bar. */
   async openView(name) {
-    await this.page
-      .getByRole('tab', { name: new RegExp(`^${escaped(name)}`) })
-      .first()
-      .click();
+    await this.viewTab(name).click();
+  }
+
+  viewTab(name) {
+    return this.page.getByRole('tab', { name: new RegExp(`^${escaped(name)}`) }).first();
   }
 
   treeItem(text) {

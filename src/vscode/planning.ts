@@ -68,20 +68,22 @@ async function look(
   token.onCancellationRequested(() => aborted.abort());
   const sources: PlanSource[] = [];
   const refused: RefusedFile[] = [];
-  const lookAtOne = async ({ uri, path, size, modified }: Chosen): Promise<PlanSource | RefusedFile> => {
+  const lookAtOne = async ({ uri, path }: Chosen): Promise<PlanSource | RefusedFile> => {
     aborted.signal.throwIfAborted();
-    const source = { uri: uri.toString(), path, size, modified };
+    const source = { uri: uri.toString(), path };
     try {
       const file = await files.open(source.uri);
       try {
+        // As the upload will see it: VS Code rounds times otherwise.
+        const { size, modified } = await file.stat();
         const media = await lookAt(file, aborted.signal);
-        const problem = judge(preset, media, source);
-        return problem ? { path, uri: source.uri, problem } : { ...source, media };
+        const problem = judge(preset, media, { path, size });
+        return problem ? { ...source, problem } : { ...source, size, modified, media };
       } finally {
         await file.close();
       }
     } catch (error) {
-      if (error instanceof UserError) return { path, uri: source.uri, problem: error.problem };
+      if (error instanceof UserError) return { ...source, problem: error.problem };
       throw error;
     } finally {
       progress.report({ increment: 100 / chosen.length });
