@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// All tests, from a fresh clone on: brings what is missing, checks, builds, runs every suite, and ends with one line,
+// `N passed, N failed`.
+//   npm test                            everything
+//   npm test -- unit service -g cancel  some suites, some tests
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bootstrap, root, say } from './bootstrap.mjs';
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { grep: { type: 'string', short: 'g' }, 'no-check': { type: 'boolean', default: false } },
+});
+
+/** A suite that takes longer hangs. */
+const minutes = { unit: 5, service: 10, host: 6, browser: 10 };
+const suites = positionals.length > 0 ? positionals : Object.keys(minutes);
+const results = join(root, 'out/test-results');
+
+bootstrap();
+if (existsSync(join(root, 'scripts/clients.mjs'))) (await import('./clients.mjs')).ensureClients();
+
+let passed = 0;
+let failed = 0;
+if (!flags['no-check'] && positionals.length === 0) {
+  await step('types', 'npx', ['tsc', '--noEmit', '-p', '.']);
+  if (existsSync(join(root, 'src/webview/heatMap.ts')))
+    await step('webview types', 'npx', ['tsc', '--noEmit', '-p', 'src/webview']);
+  await step('format and lint', 'npx', ['biome', 'check', '--error-on-warnings']);
+}
+rmSync(join(root, 'out'), { recursive: true, force: true });
+await step('build', process.execPath, ['scripts/build.mjs', '--tests']);
+mkdirSync(results, { recursive: true });
+for (const suite of suites) await runSuite(suite);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
+
+/** A check that has no tests of its own counts only when it fails. */
+async function step(name, program, args) {
+  say(name);
+  const code = await run(program, args, 10);
+  if (code === 0) return;
+  failed++;
+  console.error(`✗ ${name} (exit code ${code})`);
+  if (name === 'build') {
+    console.log(`\n${passed} passed, ${failed} failed`);
+    process.exit(1);
+  }
+}
+
+async function runSuite(suite) {
+  const files = tests(suite);
+  if (files.length === 0) return;
+  console.log(`\n── ${suite}`);
+  const report = join(results, `${suite}.json`);
+  const env = { TEST_REPORT: report, TEST_GREP: flags.grep ?? '' };
+  const code =
+    suite === 'host'
+      ? await run(process.execPath, ['scripts/hostTests.mjs'], minutes.host, env)
+      : await run('npx', mochaArgs(files), minutes[suite], env);
+  const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
+  passed += counts?.passed ?? 0;
+  failed += counts?.failed ?? 0;
+  for (const skipped of counts?.skipped ?? []) console.log(`  skipped: ${skipped}`);
+  const isSilent = counts === undefined || (counts.passed + counts.failed === 0 && !flags.grep);
+  if (isSilent || (code !== 0 && counts.failed === 0)) {
+    failed++;
+    console.error(
+      `✗ ${suite}: it ended with code ${code} and ${isSilent ? 'no results' : 'all tests passed'}`,
+    );
+  }
+}
+
+function mochaArgs(files) {
+  return [
+    'mocha',
+    ...['--reporter', 'scripts/reporter.mjs', '--timeout', '60000', '--exit'],
+    ...(flags.grep ? ['--grep', flags.grep] : []),
+    ...files,
+  ];
+}
+
+function tests(suite) {
+  const folder = join(root, 'out/test', suite);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true })
+    .map((file) => join(folder, String(file)))
+    .filter((file) => file.endsWith('.test.js'))
+    .sort();
+}
+
+/** Exit code of a program; 124 when it took longer than `limit` minutes and was ended with all it started. */
+function run(program, args, limit, env = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, ...env },
+      detached: process.platform !== 'win32',
+      shell: process.platform === 'win32',
+    });
+    const timer = setTimeout(() => {
+      console.error(`${program} ${args[0]} still runs after ${limit} minutes`);
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        child.kill('SIGKILL');
+      }
+      resolve(124);
+    }, limit * 60_000);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code ?? 1);
+    });
+  });
+}

@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** A folder that goes when the tests are over. */
+export async function temporaryFolder(name: string): Promise<{ path: string; remove: () => Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), `${name}-`));
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
+}
+
+/** ffmpeg with these arguments, the last of which is the file it makes. */
+export async function ffmpeg(...args: string[]): Promise<string> {
+  await run('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...args]);
+  return args.at(-1) ?? '';
+}
+
+/** A clip with moving pictures and a tone. */
+export function clip(path: string, seconds = 1, size = '160x120'): Promise<string> {
+  return ffmpeg(
+    ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25`, '-f', 'lavfi', '-i', 'sine=frequency=440'],
+    ...[
+      '-t',
+      String(seconds),
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-pix_fmt',
+      'yuv420p',
+      '-c:a',
+      'aac',
+      path,
+    ],
+  );
+}
+
+export interface Probed {
+  readonly seconds: number;
+  readonly streams: {
+    codec_type: string;
+    codec_name: string;
+    width?: number;
+    height?: number;
+    channels?: number;
+  }[];
+}
+
+/** What ffprobe reads from a file. */
+export async function probe(path: string): Promise<Probed> {
+  const { stdout } = await run('ffprobe', [
+    '-v',
+    'error',
+    '-of',
+    'json',
+    '-show_streams',
+    '-show_format',
+    path,
+  ]);
+  const { streams, format } = JSON.parse(stdout) as {
+    streams: Probed['streams'];
+    format: { duration?: string };
+  };
+  return { streams, seconds: Number(format.duration) };
+}

@@ -1,0 +1,156 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
+import type { Connection } from '../../src/core/account';
+
+interface Ready {
+  readonly batchUrl: string;
+  readonly blobUrl: string;
+  readonly pid: number;
+}
+
+/** The bundled service in a process of its own, with Azurite, in a folder of its own. */
+export class TestService {
+  readonly credentials = {
+    batchName: 'localbatch',
+    batchKey: randomBytes(64).toString('base64'),
+    storageName: 'localstorage',
+    storageKey: randomBytes(64).toString('base64'),
+  };
+  ready: Ready = { batchUrl: '', blobUrl: '', pid: 0 };
+  #child: ChildProcess | undefined;
+
+  private constructor(
+    readonly dataDir: string,
+    private readonly args: readonly string[],
+  ) {}
+
+  static async start(...args: string[]): Promise<TestService> {
+    const service = new TestService(await mkdtemp(join(tmpdir(), 'batch-test-')), args);
+    await service.start();
+    return service;
+  }
+
+  async start(): Promise<void> {
+    const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
+    const child = spawn(process.execPath, ['dist/service.js', ...flags, ...this.args], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.#child = child;
+    child.stdin?.end(`${JSON.stringify(this.credentials)}\n`);
+    const { stdout } = child;
+    this.ready = await new Promise<Ready>((resolve, reject) => {
+      child.once('exit', (code) => reject(new Error(`The service ended with code ${code}.`)));
+      createInterface(stdout as NodeJS.ReadableStream).once('line', (line) =>
+        resolve(JSON.parse(line) as Ready),
+      );
+    });
+  }
+
+  /** As a crash or `kill -9` does. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async close(): Promise<void> {
+    await this.#end('SIGTERM');
+    await rm(this.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+
+  /** As an account, the way the extension connects. */
+  get connection(): Connection {
+    const { batchName, batchKey, storageName, storageKey } = this.credentials;
+    return {
+      account: {
+        id: 'test',
+        label: 'Test',
+        signIn: 'keys',
+        batchName,
+        batchUrl: this.ready.batchUrl,
+        storageName,
+        blobUrl: this.ready.blobUrl,
+      },
+      batch: { kind: 'sharedKey', name: batchName, key: batchKey },
+      storage: { kind: 'sharedKey', name: storageName, key: storageKey },
+    };
+  }
+
+  /** The official client, unchanged but for the version it asks for. */
+  client(apiVersion?: string): BatchServiceClient {
+    const { batchName, batchKey } = this.credentials;
+    const credentials = new BatchSharedKeyCredentials(batchName, batchKey);
+    const client = new BatchServiceClient(credentials, this.ready.batchUrl, { noRetryPolicy: true });
+    if (apiVersion) client.apiVersion = apiVersion;
+    return client;
+  }
+
+  /** A signed request, byte for byte as given. */
+  async request(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    const { batchName, batchKey } = this.credentials;
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const date = headers['ocp-date'] ?? new Date().toUTCString();
+    const type = text === undefined ? '' : 'application/json; odata=minimalmetadata';
+    const length = text === undefined ? (method === 'POST' ? '0' : '') : String(Buffer.byteLength(text));
+    const [bare = '', query = ''] = path.split('?');
+    const parameters = [...new URLSearchParams(query)].sort(([one], [other]) => (one < other ? -1 : 1));
+    const conditions = ['if-modified-since', 'if-match', 'if-none-match', 'if-unmodified-since', 'range'].map(
+      (name) => headers[name] ?? '',
+    );
+    const signed = [
+      ...[method, '', '', length, '', type, '', ...conditions],
+      `ocp-date:${date}\n/${batchName}${bare}${parameters.map(([name, value]) => `\n${name}:${value}`).join('')}`,
+    ].join('\n');
+    const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(signed).digest('base64');
+    return fetch(this.ready.batchUrl + path, {
+      method,
+      body: text,
+      headers: {
+        ...headers,
+        ...(type ? { 'content-type': type } : {}),
+        'ocp-date': date,
+        authorization: `SharedKey ${batchName}:${signature}`,
+      },
+    });
+  }
+
+  async fault(order: Record<string, unknown>): Promise<void> {
+    const reply = await this.request('POST', '/_faults', order);
+    if (!reply.ok) throw new Error(`Fault refused: ${await reply.text()}`);
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await gone;
+  }
+}
+
+/** Asks until it is so; fails after a while with what was seen last. */
+export async function eventually<T>(
+  ask: () => Promise<T>,
+  isSo: (seen: T) => boolean,
+  seconds = 30,
+): Promise<T> {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const seen = await ask();
+    if (isSo(seen)) return seen;
+    if (Date.now() > end) throw new Error(`Still not so after ${seconds} s: ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export function md5(data: Uint8Array): string {
+  return createHash('md5').update(data).digest('hex');
+}

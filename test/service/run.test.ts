@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deleteOwned, ownedThings } from '../../src/core/cleanUp';
+import { type Problem, UserError } from '../../src/core/errors';
+import { Run } from '../../src/core/run';
+import { clip, probe, temporaryFolder } from '../media';
+import { eventually, TestService } from './harness';
+import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
+
+const never = new AbortController().signal;
+
+describe('A transcoding run', function () {
+  this.timeout(120_000);
+  let service: TestService;
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+  let sample = '';
+  let folders = 0;
+
+  before(async () => {
+    service = await TestService.start();
+    root = await temporaryFolder('run');
+    sample = await clip(join(root.path, 'sample.mp4'), 1.5);
+  });
+
+  after(async () => {
+    await service.close();
+    await root.remove();
+  });
+
+  afterEach(() => service.fault({ startTask: null, allocation: null, refuseShare: 0 }));
+
+  /** A folder with clips of these names. */
+  function folderWith(...names: string[]): { folder: string; paths: string[] } {
+    const folder = join(root.path, `folder-${++folders}`);
+    mkdirSync(folder);
+    const paths = names.map((name) => join(folder, name));
+    for (const path of paths) copyFileSync(sample, path);
+    return { folder, paths };
+  }
+
+  async function start(paths: string[], options: ManifestOptions = {}) {
+    const told = partsOf(service);
+    return { ...told, run: await Run.create(told.parts, await manifestOf(paths, options), never) };
+  }
+
+  it('puts a complete output beside every source, and nothing else', async () => {
+    const { folder, paths } = folderWith('one.mp4', 'two.v2.mp4', "it's; $(three).mp4");
+    const { run, steps } = await start(paths);
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(summary.succeeded, 3);
+    assert.deepEqual(
+      namesIn(folder),
+      ["it's; $(three).mp3", "it's; $(three).mp4", 'one.mp3', 'one.mp4', 'two.v2.mp3', 'two.v2.mp4'].sort(),
+    );
+    const { streams, seconds } = await probe(join(folder, 'one.mp3'));
+    assert.deepEqual(
+      streams.map((stream) => stream.codec_name),
+      ['mp3'],
+    );
+    assert.ok(Math.abs(seconds - 1.5) < 0.1, `${seconds} s`);
+    assert.deepEqual(
+      [...new Set(steps.map(({ kind }) => kind))],
+      [
+        ...[
+          'started',
+          'containerCreated',
+          'uploading',
+          'poolCreated',
+          'jobCreated',
+          'monitoring',
+          'tasksAdded',
+        ],
+        ...['fetched', 'tasksCompleted', 'containerDeleted', 'ended'],
+      ].filter((kind) => steps.some((step) => step.kind === kind)),
+    );
+  });
+
+  it('deletes the input container, has the job end itself, and uses the pool again', async () => {
+    const first = folderWith('clip.mp4');
+    const { run, parts } = await start(first.paths);
+    await run.advance('fetched', never);
+    await run.close();
+    const [attempt] = run.manifest.attempts;
+    assert.equal(await parts.storage.containerMetadata(attempt?.inputContainer ?? '', never), undefined);
+    const job = await eventually(
+      () => parts.batch.job(attempt?.jobId ?? ''),
+      (seen) => seen?.state === 'completed',
+    );
+    assert.equal(job?.executionInfo?.terminateReason, 'AllTasksComplete');
+    const second = await start(folderWith('clip.mp4').paths);
+    await second.run.advance('fetched', never);
+    await second.run.close();
+    assert.equal(second.run.manifest.attempts[0]?.poolId, attempt?.poolId);
+    assert.ok(second.steps.some(({ kind }) => kind === 'poolReused'));
+  });
+
+  it('finishes the others when files are no media, and gives each its own reason', async () => {
+    const { folder, paths } = folderWith('a.mp4', 'b.mp4');
+    const bad = join(folder, 'bad.mp4');
+    writeFileSync(bad, Buffer.concat([readFileSync(sample).subarray(0, 2000), Buffer.alloc(3000, 7)]));
+    const text = join(folder, 'text.mp4');
+    writeFileSync(text, 'not a film\n');
+    const { run } = await start([...paths, bad, text]);
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed, summary.total], [2, 2, 4]);
+    const problems = [...run.results.values()].flatMap(({ problem }) => problem ?? []);
+    const [problem] = problems as [Extract<Problem, { kind: 'transcodeFailed' }>];
+    assert.equal(problem.kind, 'transcodeFailed');
+    assert.match(problem.line ?? '', /moov atom not found|invalid data/i);
+    assert.deepEqual(
+      run.manifest.refused.map(({ problem }) => problem.kind),
+      ['notMedia'],
+    );
+    assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4', 'b.mp3', 'b.mp4', 'bad.mp4', 'text.mp4']);
+  });
+
+  it('does in three steps what it does in one', async () => {
+    const { folder, paths } = folderWith('x.mp4', 'y.mp4');
+    const { run, parts } = await start(paths);
+    await run.advance('uploaded', never);
+    await run.close();
+    const submitted = await Run.open(parts, run.manifest.outputContainer, never);
+    await submitted.advance('submitted', never);
+    await submitted.close();
+    const fetched = await Run.open(parts, run.manifest.outputContainer, never);
+    const summary = await fetched.advance('fetched', never);
+    await fetched.close();
+    assert.equal(summary.succeeded, 2);
+    assert.deepEqual(namesIn(folder), ['x.mp3', 'x.mp4', 'y.mp3', 'y.mp4']);
+  });
+
+  it('is acted on by one window at a time', async () => {
+    const { paths } = folderWith('clip.mp4');
+    const { run, parts } = await start(paths);
+    await assert.rejects(
+      Run.open(parts, run.manifest.outputContainer, never),
+      (error) => error instanceof UserError && error.problem.kind === 'runTaken',
+    );
+    await run.advance('uploaded', never);
+    await run.close();
+    await (await Run.open(parts, run.manifest.outputContainer, never)).close();
+  });
+
+  it('never writes over a file that is there, and tells its own earlier output from it', async () => {
+    const { folder, paths } = folderWith('clip.mp4');
+    writeFileSync(join(folder, 'clip.mp3'), 'mine');
+    const { run, parts } = await start(paths);
+    await run.advance('fetched', never);
+    await run.close();
+    assert.equal(readFileSync(join(folder, 'clip.mp3'), 'utf8'), 'mine');
+    assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    again.results.clear();
+    await again.advance('fetched', never);
+    await again.close();
+    assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
+  });
+
+  it('when cancelled leaves nothing half-written and no task running, and can be taken up again', async () => {
+    const { folder, paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4', 'd.mp4');
+    const { run, parts, events } = await start(paths);
+    const abort = new AbortController();
+    const advancing = run.advance('fetched', abort.signal);
+    await eventually(
+      async () => events.filter(({ kind }) => kind === 'file').length,
+      (count) => count > 0,
+    );
+    abort.abort();
+    await assert.rejects(advancing, { name: 'AbortError' });
+    await run.terminate(never);
+    await run.close();
+    assert.deepEqual(
+      namesIn(folder).filter((name) => !/^[a-d]\.mp[34]$/.test(name)),
+      [],
+    );
+    for (const name of namesIn(folder).filter((name) => name.endsWith('.mp3'))) {
+      assert.ok(Math.abs((await probe(join(folder, name))).seconds - 1.5) < 0.1, name);
+    }
+    const jobId = run.manifest.attempts[0]?.jobId ?? '';
+    await eventually(
+      () => parts.batch.taskCounts(jobId),
+      ({ running }) => running === 0,
+    );
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    await again.retry(
+      again.manifest.files.map(({ id }) => id),
+      never,
+    );
+    const summary = await again.advance('fetched', never);
+    await again.close();
+    assert.equal(summary.succeeded, 4);
+  });
+
+  it('survives the service being killed in the middle', async () => {
+    const { folder, paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4');
+    const { run, events } = await start(paths);
+    const advancing = run.advance('uploaded', never);
+    await advancing;
+    await run.close();
+    const { parts } = partsOf(service);
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    await again.advance('submitted', never);
+    await again.close();
+    await service.kill();
+    await service.start();
+    const after = partsOf(service);
+    const resumed = await eventually(
+      () => Run.open(after.parts, run.manifest.outputContainer, never).catch(() => undefined),
+      (opened) => opened !== undefined,
+    );
+    const summary = await resumed?.advance('fetched', never);
+    await resumed?.close();
+    assert.equal(summary?.succeeded, 3);
+    assert.ok(events.length > 0);
+    assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4', 'b.mp3', 'b.mp4', 'c.mp3', 'c.mp4']);
+  });
+
+  it('backs off while the service throttles', async () => {
+    const { paths } = folderWith('a.mp4', 'b.mp4');
+    await service.fault({ refuseShare: 0.3 });
+    const { run } = await start(paths);
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(summary.succeeded, 2);
+  });
+
+  it('says at once why start tasks fail, with the line that tells', async () => {
+    await service.fault({
+      startTask: { exitCode: 100, stderr: 'Reading package lists...\nE: Unable to locate package ffmpeg' },
+    });
+    const { paths } = folderWith('a.mp4');
+    const { run } = await start(paths, { lifetime: 'run' });
+    await assert.rejects(run.advance('fetched', never), (error) => {
+      assert.ok(error instanceof UserError && error.problem.kind === 'startTaskFailed');
+      assert.equal(error.problem.exitCode, 100);
+      assert.match(error.problem.line ?? '', /Unable to locate package ffmpeg/);
+      return true;
+    });
+    await run.terminate(never);
+    await run.close();
+  });
+
+  it('says that a quota is used up rather than waiting', async () => {
+    await service.fault({ allocation: 'AccountLowPriorityCoreQuotaReached' });
+    const { paths } = folderWith('a.mp4');
+    const { run } = await start(paths, { lifetime: 'run' });
+    await assert.rejects(
+      run.advance('fetched', never),
+      (error) =>
+        error instanceof UserError && error.problem.kind === 'quota' && error.problem.what === 'spotCores',
+    );
+    await run.terminate(never);
+    await run.close();
+  });
+
+  it('with a pool for this run only leaves no pool', async () => {
+    const { paths } = folderWith('a.mp4');
+    const { run, parts } = await start(paths, { lifetime: 'run' });
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(summary.succeeded, 1);
+    await eventually(
+      async () => (await parts.batch.poolPage({ filter: "startswith(id,'transcode_')" })).items,
+      (pools) => pools.length === 0,
+    );
+  });
+
+  it('notices a source that changed since it was chosen', async () => {
+    const { folder, paths } = folderWith('a.mp4', 'b.mp4');
+    const { run } = await start(paths);
+    writeFileSync(join(folder, 'a.mp4'), 'changed');
+    rmSync(join(folder, 'b.mp4'));
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(summary.failed, 2);
+    assert.deepEqual([...run.results.values()].map(({ problem }) => problem?.kind).sort(), [
+      'fileChanged',
+      'fileMissing',
+    ]);
+  });
+
+  it('is forgotten by the account after a clean-up', async () => {
+    const { parts } = partsOf(service);
+    const things = await ownedThings(parts.batch, parts.storage, never);
+    assert.ok(things.some(({ kind }) => kind === 'pool') && things.some(({ kind }) => kind === 'container'));
+    const remaining = await deleteOwned(parts.batch, parts.storage, things, () => undefined, never);
+    assert.deepEqual(remaining, []);
+    await eventually(
+      () => ownedThings(parts.batch, parts.storage, never),
+      (left) => left.length === 0,
+    );
+  });
+});

@@ -1,0 +1,117 @@
+import { readdirSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Batch } from '../../src/core/batch';
+import { DiskFiles } from '../../src/core/disk';
+import {
+  type Manifest,
+  type ManifestFile,
+  newAttempt,
+  newRunId,
+  outputContainerOf,
+  type PoolLifetime,
+} from '../../src/core/manifest';
+import { judge, lookAt } from '../../src/core/media';
+import { plan } from '../../src/core/plan';
+import { builtInPresets } from '../../src/core/presets';
+import type { RunParts } from '../../src/core/run';
+import type { RunEvent, Step } from '../../src/core/runEvents';
+import { Storage } from '../../src/core/storage';
+import { Transfers } from '../../src/core/transfers';
+import type { TestService } from './harness';
+
+export interface ManifestOptions {
+  readonly preset?: string;
+  readonly lifetime?: PoolLifetime;
+  readonly spotNodes?: number;
+  readonly monitorMinutes?: number;
+  readonly taskMinutes?: number;
+  readonly onConflict?: 'rename' | 'overwrite';
+}
+
+const files = new DiskFiles();
+
+/** A manifest for these files, looked at and planned as the extension does. */
+export async function manifestOf(paths: readonly string[], options: ManifestOptions = {}): Promise<Manifest> {
+  const preset = builtInPresets.find(({ id }) => id === (options.preset ?? 'mp3'));
+  if (preset === undefined) throw new Error(`No preset ${options.preset}`);
+  const sources = [];
+  const refused = [];
+  for (const path of paths) {
+    const uri = pathToFileURL(path).href;
+    const name = basename(path);
+    const file = await files.open(uri);
+    const { size, modified } = await file.stat();
+    const media = await lookAt(file, new AbortController().signal);
+    await file.close();
+    const problem = judge(preset, media, { path: name, size });
+    if (problem) refused.push({ path: name, uri, problem });
+    else sources.push({ uri, path: name, size, modified, media });
+  }
+  const runId = newRunId();
+  const limits = {
+    monitorMinutes: options.monitorMinutes ?? 5,
+    taskMinutes: options.taskMinutes ?? 5,
+    jobMinutes: 60,
+    retries: 0,
+  };
+  const planned = plan({ sources, preset });
+  const base = { runId, attempts: [], limits };
+  return {
+    version: 1,
+    ...base,
+    created: new Date().toISOString(),
+    workspace: 'test',
+    preset,
+    pool: {
+      lifetime: options.lifetime ?? 'scaleToZero',
+      vmSize: 'Standard_D2s_v5',
+      dedicatedNodes: 0,
+      spotNodes: options.spotNodes ?? 3,
+      slotsPerNode: 1,
+    },
+    outputContainer: outputContainerOf(runId),
+    onConflict: options.onConflict ?? 'rename',
+    files: planned.files,
+    refused,
+    attempts: [
+      newAttempt(
+        base,
+        planned.files.map(({ id }) => id),
+      ),
+    ],
+  };
+}
+
+/** The parts of a run against a service, and what it told. */
+export function partsOf(
+  service: TestService,
+  { patienceMs = 60_000 }: { patienceMs?: number } = {},
+): { parts: RunParts; steps: Step[]; events: RunEvent[] } {
+  const steps: Step[] = [];
+  const events: RunEvent[] = [];
+  const { connection } = service;
+  const storage = new Storage(connection);
+  const parts: RunParts = {
+    batch: new Batch(connection, { patienceMs }),
+    storage,
+    transfers: new Transfers(storage, files),
+    files,
+    outputUri: ({ uri }: ManifestFile, name) =>
+      uri.slice(0, uri.lastIndexOf('/') + 1) + name.split('/').map(encodeURIComponent).join('/'),
+    report(event) {
+      events.push(event);
+      if (event.kind === 'step') steps.push(event.step);
+    },
+  };
+  return { parts, steps, events };
+}
+
+/** Names in a folder, hidden ones too. */
+export function namesIn(folder: string): string[] {
+  return readdirSync(folder).sort();
+}
+
+export function bytesOf(path: string): number {
+  return statSync(path).size;
+}
