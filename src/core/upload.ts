@@ -100,7 +100,7 @@ async function putBlocks(
   const { container, blob, expected, uri, onBytes } = request;
   const { size } = expected;
   const client = storage.blob(container, blob);
-  const there = await uncommittedBlocks(storage, request);
+  const there = await limit(() => uncommittedBlocks(storage, request));
   const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
   const whole = createHash('md5');
   const ids: string[] = [];
@@ -126,12 +126,14 @@ async function putBlocks(
   });
   await mustBeUnchanged(file, request);
   const md5 = whole.digest();
-  await storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
-    client.commitBlockList(ids, {
-      blobHTTPHeaders: { blobContentMD5: md5 },
-      metadata: sourceMetadata(expected, md5),
-      abortSignal: request.signal,
-    }),
+  await limit(() =>
+    storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
+      client.commitBlockList(ids, {
+        blobHTTPHeaders: { blobContentMD5: md5 },
+        metadata: sourceMetadata(expected, md5),
+        abortSignal: request.signal,
+      }),
+    ),
   );
 }
 

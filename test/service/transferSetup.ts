@@ -1,0 +1,133 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { DiskFiles } from '../../src/core/disk';
+import { Storage, type StorageOptions } from '../../src/core/storage';
+import { type DownloadRequest, Transfers, type UploadRequest } from '../../src/core/transfers';
+import { azurite, connectionTo, freshContainer } from './azurite';
+
+export const MiB = 1024 * 1024;
+
+/** A folder and a container of one test, and the two ways between them. */
+export class TransferSetup {
+  readonly folder = mkdtempSync(join(tmpdir(), 'transfers-'));
+  readonly container = freshContainer();
+
+  private constructor(
+    readonly url: string,
+    readonly storage: Storage,
+  ) {}
+
+  static async make(): Promise<TransferSetup> {
+    const { blobUrl } = await azurite();
+    const setup = new TransferSetup(blobUrl, new Storage(connectionTo(blobUrl)));
+    await setup.storage.createContainer(setup.container, {}, new AbortController().signal);
+    return setup;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  uri(name: string): string {
+    return pathToFileURL(this.path(name)).href;
+  }
+
+  /** Writes a file of random bytes and returns them. */
+  async file(name: string, size: number): Promise<Buffer> {
+    const content = randomBytes(size);
+    await writeFile(this.path(name), content);
+    return content;
+  }
+
+  /** Names in the folder, part files too. */
+  names(): Promise<string[]> {
+    return readdir(this.folder);
+  }
+
+  content(name: string): Promise<Buffer> {
+    return readFile(this.path(name));
+  }
+
+  /** Transfers by way of another URL, which is a proxy's before the same service. */
+  transfers(
+    url = this.url,
+    { parallel, ...options }: StorageOptions & { parallel?: number } = {},
+  ): Transfers {
+    return new Transfers(new Storage(connectionTo(url), options), new DiskFiles(), { parallel });
+  }
+
+  async upload(
+    name: string,
+    options: Partial<UploadRequest> = {},
+    transfers = this.transfers(),
+  ): Promise<{ skipped: boolean }> {
+    const { size, mtimeMs } = await stat(this.path(name));
+    return transfers.upload({
+      uri: this.uri(name),
+      container: this.container,
+      blob: name,
+      expected: { size, modified: Math.floor(mtimeMs) },
+      onBytes: () => undefined,
+      signal: new AbortController().signal,
+      ...options,
+    });
+  }
+
+  download(
+    name: string,
+    options: Partial<DownloadRequest> = {},
+    transfers = this.transfers(),
+  ): Promise<{ bytes: number; skipped: boolean }> {
+    return transfers.download({
+      container: this.container,
+      blob: name,
+      uri: this.uri(name),
+      overwrite: false,
+      onBytes: () => undefined,
+      signal: new AbortController().signal,
+      ...options,
+    });
+  }
+
+  /** A blob of random bytes; without a hash when it is put together from blocks, as other clients do. */
+  async blob(name: string, size: number, { hash = true } = {}): Promise<Buffer> {
+    const content = randomBytes(size);
+    const client = this.storage.blob(this.container, name);
+    const id = randomBytes(12).toString('base64');
+    await client.stageBlock(id, content, size);
+    await client.commitBlockList([id], {
+      blobHTTPHeaders: hash ? { blobContentMD5: createHash('md5').update(content).digest() } : undefined,
+    });
+    return content;
+  }
+
+  blobContent(name: string): Promise<Buffer> {
+    return this.storage.blob(this.container, name).downloadToBuffer();
+  }
+
+  blobExists(name: string): Promise<boolean> {
+    return this.storage.blob(this.container, name).exists();
+  }
+}
+
+/**
+ * Runs a step without the rights of root, to whom nothing is forbidden; for anybody else it just runs. Everything in it
+ * that is not awaited by the step itself must be over when it returns.
+ */
+export async function asOrdinaryUser<T>(step: () => Promise<T>): Promise<T> {
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) process.seteuid?.(65534);
+  try {
+    return await step();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
