@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -118,12 +119,25 @@ export class TransferSetup {
   }
 }
 
-/**
- * Runs a step without the rights of root, to whom nothing is forbidden; for anybody else it just runs. Everything in it
- * that is not awaited by the step itself must be over when it returns.
- */
+export const isRoot = process.getuid?.() === 0;
+
+/** Makes a disk of its own there, and returns what takes it away. */
+export function mountSmallDisk(path: string, size: number, options = 'rw'): () => void {
+  mkdirSync(path);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},${options}`, 'tmpfs', path]);
+  return () => execFileSync('umount', [path]);
+}
+
+/** Makes a folder into which nobody can write: root, to whom no permission is denied, needs a read-only disk for that. */
+export function readOnlyFolder(path: string): { unlock: () => void } {
+  if (isRoot) return { unlock: mountSmallDisk(path, MiB, 'ro') };
+  mkdirSync(path);
+  chmodSync(path, 0o555);
+  return { unlock: () => chmodSync(path, 0o755) };
+}
+
+/** Runs a step without the rights of root; for anybody else it just runs. */
 export async function asOrdinaryUser<T>(step: () => Promise<T>): Promise<T> {
-  const isRoot = process.getuid?.() === 0;
   if (isRoot) process.seteuid?.(65534);
   try {
     return await step();

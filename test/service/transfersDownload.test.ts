@@ -1,0 +1,372 @@
+import assert from 'node:assert/strict';
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Answer } from './faultyProxy';
+import { type FaultyProxy, faultyProxy } from './faultyProxy';
+import { rejectsWith } from './problems';
+import { Relay } from './relay';
+import { isRoot, MiB, mountSmallDisk, readOnlyFolder, TransferSetup } from './transferSetup';
+
+describe('Download', function () {
+  this.timeout(60_000);
+  let setup: TransferSetup;
+
+  beforeEach(async () => {
+    setup = await TransferSetup.make();
+  });
+
+  afterEach(() => setup.remove());
+
+  for (const hash of [true, false]) {
+    for (const size of [1, 4 * MiB, 4 * MiB + 1, 30 * MiB]) {
+      it(`brings ${size} bytes of a blob ${hash ? 'with' : 'without'} a hash, and nothing else`, async () => {
+        const content = await setup.blob('clip.mp3', size, { hash });
+        let told = 0;
+        const onBytes = (count: number) => {
+          told += count;
+        };
+        assert.deepEqual(await setup.download('clip.mp3', { onBytes }), { bytes: size, skipped: false });
+        assert.ok((await setup.content('clip.mp3')).equals(content));
+        assert.deepEqual(await setup.names(), ['clip.mp3']);
+        assert.equal(told, size);
+      });
+    }
+  }
+
+  it('brings an empty blob', async () => {
+    await setup.storage.writeText(setup.container, 'clip.mp3', '', { signal: new AbortController().signal });
+    assert.deepEqual(await setup.download('clip.mp3'), { bytes: 0, skipped: false });
+    assert.deepEqual(await setup.names(), ['clip.mp3']);
+    assert.equal((await setup.content('clip.mp3')).length, 0);
+  });
+
+  it('says that there is no such blob, and leaves nothing', async () => {
+    await rejectsWith(setup.download('none.mp3'), { kind: 'service', status: 404, code: 'BlobNotFound' });
+    assert.deepEqual(await setup.names(), []);
+  });
+
+  it('makes the folders that an output of many files needs', async () => {
+    const content = await setup.blob('clip/720p/1.ts', 10);
+    await setup.download('clip/720p/1.ts');
+    assert.ok((await setup.content('clip/720p/1.ts')).equals(content));
+  });
+
+  it('takes one request for a small file', async () => {
+    const proxy = await faultyProxy(setup.url);
+    await setup.blob('clip.mp3', 1000);
+    await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
+    assert.equal(proxy.requests.length, 1);
+    await proxy.close();
+  });
+
+  it('takes names as long as a disk allows', async () => {
+    const name = `${'ß'.repeat(125)}.mp3`;
+    await setup.blob(name, 10);
+    await setup.download(name);
+    assert.deepEqual(await setup.names(), [name]);
+  });
+
+  describe('where a file of that name is', () => {
+    let proxy: FaultyProxy;
+
+    beforeEach(async () => {
+      proxy = await faultyProxy(setup.url);
+    });
+
+    afterEach(() => proxy.close());
+
+    it('leaves it whole, and fetches nothing for it', async () => {
+      await setup.blob('clip.mp3', 20 * MiB);
+      await writeFile(setup.path('clip.mp3'), 'precious');
+      await rejectsWith(setup.download('clip.mp3', {}, setup.transfers(proxy.url)), { kind: 'outputExists' });
+      assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
+      assert.deepEqual(await setup.names(), ['clip.mp3']);
+      assert.deepEqual(methods(proxy), ['HEAD']);
+    });
+
+    it('leaves it whole when it came during the download', async () => {
+      await setup.blob('clip.mp3', 20 * MiB);
+      let writing: Promise<void> | undefined;
+      const onBytes = () => {
+        writing ??= writeFile(setup.path('clip.mp3'), 'precious');
+      };
+      const transfers = setup.transfers(setup.url, { parallel: 1 });
+      await rejectsWith(setup.download('clip.mp3', { onBytes }, transfers), { kind: 'outputExists' });
+      await writing;
+      assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
+      assert.deepEqual(await setup.names(), ['clip.mp3']);
+    });
+
+    it('replaces it when told to', async () => {
+      const content = await setup.blob('clip.mp3', 1000);
+      await writeFile(setup.path('clip.mp3'), 'old');
+      await setup.download('clip.mp3', { overwrite: true });
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
+    it('leaves it whole when it is read-only, even when told to replace it', async () => {
+      await setup.blob('clip.mp3', 1000);
+      await writeFile(setup.path('clip.mp3'), 'precious', { mode: 0o444 });
+      await rejectsWith(setup.download('clip.mp3', { overwrite: true }), { kind: 'fileDenied' });
+      assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
+      assert.deepEqual(await setup.names(), ['clip.mp3']);
+    });
+
+    it('leaves the old one whole when the new one cannot be fetched', async () => {
+      await setup.blob('clip.mp3', 20 * MiB);
+      await writeFile(setup.path('clip.mp3'), 'precious');
+      proxy.fault = ({ headers }, response) => {
+        if (!headers['x-ms-range']?.includes('8388608-')) return false;
+        response.destroy();
+        return true;
+      };
+      const impatient = setup.transfers(proxy.url, { patienceMs: 0 });
+      await rejectsWith(setup.download('clip.mp3', { overwrite: true }, impatient), { kind: 'unreachable' });
+      assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
+    });
+
+    for (const hash of [true, false]) {
+      it(`fetches nothing when it is that very file (${hash ? 'with' : 'without'} a hash)`, async () => {
+        await setup.blob('clip.mp3', 9 * MiB, { hash });
+        await setup.download('clip.mp3');
+        const result = await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
+        assert.deepEqual(result, { bytes: 9 * MiB, skipped: true });
+        assert.deepEqual(methods(proxy), ['HEAD']);
+      });
+    }
+  });
+
+  describe('over a bad network', () => {
+    let relay: Relay;
+
+    beforeEach(async () => {
+      relay = await Relay.before(setup.url);
+    });
+
+    afterEach(() => relay.close());
+
+    it('goes on after two cuts', async () => {
+      const content = await setup.blob('clip.mp3', 40 * MiB);
+      relay.cutAfter('down', 6 * MiB);
+      let retries = 0;
+      const onRetry = () => {
+        if (++retries === 1) relay.cutAfter('down', 10 * MiB);
+      };
+      await setup.download('clip.mp3', {}, setup.transfers(relay.url, { onRetry }));
+      assert.equal(relay.cuts, 2);
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
+    it('goes on within a range, where it was cut', async () => {
+      const content = await setup.blob('clip.mp3', 12 * MiB);
+      relay.cutAfter('down', 9 * MiB);
+      await setup.download('clip.mp3', {}, setup.transfers(relay.url));
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+      assert.ok(relay.bytes.down < 13 * MiB, `${relay.bytes.down} bytes came`);
+    });
+
+    it('goes on after a silence', async () => {
+      const content = await setup.blob('clip.mp3', 20 * MiB);
+      let told = 0;
+      const onBytes = () => {
+        if (told++ === 0) relay.goSilent();
+      };
+      const transfers = setup.transfers(relay.url, {
+        parallel: 1,
+        silenceMs: 300,
+        onRetry: () => relay.speakAgain(),
+      });
+      await setup.download('clip.mp3', { onBytes }, transfers);
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
+    for (const hash of [true, false]) {
+      it(`has no file when the network stays away, and later fetches the rest (${hash ? 'with' : 'without'} a hash)`, async () => {
+        const content = await setup.blob('clip.mp3', 40 * MiB, { hash });
+        let arrived = 0;
+        const onBytes = (count: number) => {
+          arrived += count;
+          if (arrived > 15 * MiB) relay.refuse(true);
+        };
+        const impatient = setup.transfers(relay.url, { parallel: 1, patienceMs: 0 });
+        await rejectsWith(setup.download('clip.mp3', { onBytes }, impatient), { kind: 'unreachable' });
+        assert.ok(!(await setup.names()).includes('clip.mp3'));
+
+        relay.refuse(false);
+        const before = relay.bytes.down;
+        await setup.download('clip.mp3', {}, setup.transfers(relay.url));
+        assert.ok((await setup.content('clip.mp3')).equals(content));
+        assert.deepEqual(await setup.names(), ['clip.mp3']);
+        const again = relay.bytes.down - before;
+        assert.ok(again < 30 * MiB, `${again} bytes came again`);
+      });
+    }
+
+    it('does not go on with what was written of another version', async () => {
+      await setup.blob('clip.mp3', 20 * MiB, { hash: false });
+      const onBytes = () => relay.refuse(true);
+      const impatient = setup.transfers(relay.url, { parallel: 1, patienceMs: 0 });
+      await rejectsWith(setup.download('clip.mp3', { onBytes }, impatient), { kind: 'unreachable' });
+      const content = await setup.blob('clip.mp3', 20 * MiB, { hash: false });
+      await setup.download('clip.mp3');
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
+    it('stops at once when aborted, and leaves nothing', async () => {
+      await setup.blob('clip.mp3', 30 * MiB);
+      const abort = new AbortController();
+      const onBytes = () => {
+        relay.goSilent();
+        abort.abort();
+      };
+      const download = setup.download(
+        'clip.mp3',
+        { onBytes, signal: abort.signal },
+        setup.transfers(relay.url),
+      );
+      await assert.rejects(download, { name: 'AbortError' });
+      assert.deepEqual(await setup.names(), []);
+    });
+  });
+
+  describe('of what arrives damaged', () => {
+    let proxy: FaultyProxy;
+
+    beforeEach(async () => {
+      proxy = await faultyProxy(setup.url);
+    });
+
+    afterEach(() => proxy.close());
+
+    /** Changes a byte of the first so many bodies that are long enough. */
+    function damage(count: number): (answer: Answer) => Answer {
+      let left = count;
+      return (answer) => {
+        if (answer.body.length < MiB || left-- <= 0) return answer;
+        const body = Buffer.from(answer.body);
+        body[1000] = (body[1000] ?? 0) ^ 1;
+        return { ...answer, body };
+      };
+    }
+
+    for (const hash of [true, false]) {
+      it(`fetches it again (${hash ? 'with' : 'without'} a hash)`, async () => {
+        const content = await setup.blob('clip.mp3', 12 * MiB, { hash });
+        proxy.change = damage(2);
+        let told = 0;
+        const onBytes = (count: number) => {
+          told += count;
+        };
+        await setup.download('clip.mp3', { onBytes }, setup.transfers(proxy.url));
+        assert.ok((await setup.content('clip.mp3')).equals(content));
+        assert.equal(told, content.length);
+      });
+    }
+
+    it('gives up in the end, and leaves nothing', async () => {
+      await setup.blob('clip.mp3', 12 * MiB);
+      proxy.change = ({ request, ...answer }) => {
+        // The beginning has a hash of its own.
+        const isRest = String(request.headers['x-ms-range']).startsWith('bytes=4194304-');
+        return isRest
+          ? { request, ...answer, body: Buffer.alloc(answer.body.length) }
+          : { request, ...answer };
+      };
+      await rejectsWith(setup.download('clip.mp3', {}, setup.transfers(proxy.url)), {
+        kind: 'transferDamaged',
+      });
+      assert.deepEqual(await setup.names(), []);
+    });
+
+    it('fetches the other version when the blob is replaced meanwhile', async () => {
+      await setup.blob('clip.mp3', 30 * MiB);
+      let replaced: Buffer | undefined;
+      proxy.fault = async ({ headers }) => {
+        if (headers['x-ms-range'] === 'bytes=12582912-20971519') {
+          replaced ??= await setup.blob('clip.mp3', 25 * MiB);
+        }
+        return false;
+      };
+      await setup.download('clip.mp3', {}, setup.transfers(proxy.url, { parallel: 1 }));
+      assert.ok(replaced);
+      assert.ok((await setup.content('clip.mp3')).equals(replaced));
+    });
+  });
+
+  describe('to a disk that does not take it', () => {
+    it('says that the folder is read-only before it fetches anything', async () => {
+      const proxy = await faultyProxy(setup.url);
+      await setup.blob('clip.mp3', 1000);
+      const locked = readOnlyFolder(setup.path('locked'));
+      try {
+        const uri = setup.uri('locked/clip.mp3');
+        await rejectsWith(setup.download('clip.mp3', { uri }, setup.transfers(proxy.url)), {
+          kind: 'folderReadOnly',
+          folder: setup.path('locked'),
+        });
+        assert.deepEqual(proxy.requests, []);
+      } finally {
+        locked.unlock();
+        await proxy.close();
+      }
+    });
+
+    it('says that there is too little room before it fetches all', async () => {
+      const proxy = await faultyProxy(setup.url);
+      await setup.blob('clip.mp3', 5 * MiB);
+      const exabyte = 2 ** 50;
+      proxy.change = (answer) => {
+        const range = answer.headers['content-range'];
+        const headers = { ...answer.headers, 'content-range': range?.replace(/\/\d+$/, `/${exabyte}`) };
+        return range ? { ...answer, headers } : answer;
+      };
+      const problem = await rejectsWith(setup.download('clip.mp3', {}, setup.transfers(proxy.url)), {
+        kind: 'diskFull',
+        neededBytes: exabyte,
+      });
+      assert.ok(
+        problem.kind === 'diskFull' && problem.freeBytes !== undefined && problem.freeBytes < exabyte,
+      );
+      assert.equal(proxy.requests.length, 1);
+      assert.deepEqual(await setup.names(), []);
+      await proxy.close();
+    });
+  });
+
+  // Only root may mount a small disk.
+  if (isRoot) {
+    describe('to a disk that becomes full', () => {
+      let small: string;
+      let unmount: () => void;
+
+      beforeEach(() => {
+        small = setup.path('small');
+        unmount = mountSmallDisk(small, 24 * MiB);
+      });
+
+      afterEach(() => unmount());
+
+      it('says so, and leaves room for others', async () => {
+        // Either fits alone, both do not.
+        const names = ['one.mp3', 'two.mp3'];
+        for (const name of names) await setup.blob(name, 16 * MiB);
+        const transfers = setup.transfers();
+        const results = await Promise.allSettled(
+          names.map((name) =>
+            setup.download(name, { uri: pathToFileURL(join(small, name)).href }, transfers),
+          ),
+        );
+        const failed = results.filter((result) => result.status === 'rejected');
+        assert.ok(failed.length >= 1);
+        for (const { reason } of failed) await rejectsWith(Promise.reject(reason), { kind: 'diskFull' });
+        await writeFile(join(small, 'other'), Buffer.alloc(4 * MiB));
+        assert.equal((await stat(join(small, 'other'))).size, 4 * MiB);
+      });
+    });
+  }
+
+  function methods(proxy: FaultyProxy): (string | undefined)[] {
+    return proxy.requests.map((line) => line.split(' ')[0]);
+  }
+});

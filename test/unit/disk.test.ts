@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { DiskFiles } from '../../src/core/disk';
+import { UserError } from '../../src/core/errors';
+
+describe('Files on disks', () => {
+  const files = new DiskFiles();
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'disk-'));
+  });
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const uri = (name: string) => pathToFileURL(join(folder, name)).href;
+  const write = (name: string, content: string) => writeFileSync(join(folder, name), content);
+  const read = (name: string) => readFileSync(join(folder, name), 'utf8');
+
+  function kindOf(call: Promise<unknown>): Promise<string> {
+    return call.then(
+      () => assert.fail('it was expected to fail'),
+      (error: unknown) => (error instanceof UserError ? error.problem.kind : Promise.reject(error)),
+    );
+  }
+
+  async function writePart(name: string, content: string, version = 'v1') {
+    const part = await files.part(uri(name), version);
+    await part.write(0, Buffer.from(content));
+    return part;
+  }
+
+  describe('that are looked at', () => {
+    it('are not there, or files, or folders', async () => {
+      write('clip.mp4', 'abc');
+      assert.equal(await files.stat(uri('none')), undefined);
+      assert.equal(await files.stat(uri('clip.mp4/none')), undefined);
+      assert.deepEqual(
+        { ...(await files.stat(uri('clip.mp4'))), modified: 0 },
+        {
+          isFolder: false,
+          size: 3,
+          modified: 0,
+        },
+      );
+      assert.equal((await files.stat(pathToFileURL(folder).href))?.isFolder, true);
+    });
+
+    it('are found behind links, but not behind a link to itself', async () => {
+      write('clip.mp4', 'abc');
+      symlinkSync('clip.mp4', join(folder, 'link.mp4'));
+      symlinkSync('loop.mp4', join(folder, 'loop.mp4'));
+      assert.equal((await files.stat(uri('link.mp4')))?.size, 3);
+      assert.equal(await kindOf(files.stat(uri('loop.mp4'))), 'fileFailed');
+    });
+  });
+
+  describe('that are read', () => {
+    it('give what is asked for, and less only at their end', async () => {
+      write('clip.mp4', '0123456789');
+      const file = await files.open(uri('clip.mp4'));
+      assert.equal(Buffer.from(await file.read(2, 3)).toString(), '234');
+      assert.equal(Buffer.from(await file.read(8, 5)).toString(), '89');
+      assert.equal((await file.read(10, 5)).length, 0);
+      await file.close();
+    });
+
+    it('show as changed when another takes the name, even of the same size and time', async () => {
+      write('clip.mp4', 'abc');
+      const file = await files.open(uri('clip.mp4'));
+      const before = await file.stat();
+      assert.deepEqual(await file.stat(), before);
+      write('new.mp4', 'xyz');
+      execFileSync('touch', ['-r', join(folder, 'clip.mp4'), join(folder, 'new.mp4')]);
+      execFileSync('mv', [join(folder, 'new.mp4'), join(folder, 'clip.mp4')]);
+      assert.notDeepEqual(await file.stat(), before);
+      await file.close();
+    });
+
+    it('are refused with a reason', async () => {
+      mkdirSync(join(folder, 'folder.mp4'));
+      write('file', '');
+      assert.equal(await kindOf(files.open(uri('none.mp4'))), 'fileMissing');
+      assert.equal(await kindOf(files.open(uri('file/none.mp4'))), 'fileMissing');
+      assert.equal(await kindOf(files.open(uri('folder.mp4'))), 'fileFailed');
+    });
+
+    if (process.platform !== 'win32') {
+      it('are refused, not waited for, when they are pipes', async () => {
+        execFileSync('mkfifo', [join(folder, 'pipe.mp4')]);
+        assert.equal(await kindOf(files.open(uri('pipe.mp4'))), 'fileFailed');
+      });
+    }
+  });
+
+  describe('that are written', () => {
+    it('have no name of theirs until they are whole', async () => {
+      const part = await writePart('clip.mp3', 'content');
+      assert.equal(await files.stat(uri('clip.mp3')), undefined);
+      await part.commit({ overwrite: false });
+      assert.equal(read('clip.mp3'), 'content');
+      assert.deepEqual(readdirSync(folder), ['clip.mp3']);
+    });
+
+    it('are gone on with where they were left, in the same version', async () => {
+      await (await writePart('clip.mp3', 'begun')).close();
+      const part = await files.part(uri('clip.mp3'), 'v1');
+      assert.equal(part.resumeAt, 5);
+      assert.equal(Buffer.from(await part.read(1, 3)).toString(), 'egu');
+      await part.write(5, Buffer.from(' and ended'));
+      await part.commit({ overwrite: false });
+      assert.equal(read('clip.mp3'), 'begun and ended');
+    });
+
+    it('begin anew in another version', async () => {
+      await (await writePart('clip.mp3', 'begun', 'v1')).close();
+      const part = await files.part(uri('clip.mp3'), 'v2');
+      assert.equal(part.resumeAt, 0);
+      await part.discard();
+    });
+
+    it('do not take a name that is taken', async () => {
+      const part = await writePart('clip.mp3', 'new');
+      write('clip.mp3', 'old');
+      assert.equal(await kindOf(part.commit({ overwrite: false })), 'outputExists');
+      await part.discard();
+      assert.equal(read('clip.mp3'), 'old');
+      assert.deepEqual(readdirSync(folder), ['clip.mp3']);
+    });
+
+    it('replace what has the name when told to, unless it is a folder', async () => {
+      write('clip.mp3', 'old');
+      await (await writePart('clip.mp3', 'new')).commit({ overwrite: true });
+      assert.equal(read('clip.mp3'), 'new');
+      mkdirSync(join(folder, 'folder.mp3'));
+      const part = await writePart('folder.mp3', 'new');
+      assert.equal(await kindOf(part.commit({ overwrite: true })), 'fileDenied');
+      await part.discard();
+      assert.deepEqual(readdirSync(folder).sort(), ['clip.mp3', 'folder.mp3']);
+    });
+
+    it('leave nothing when they are discarded, twice as well', async () => {
+      const part = await writePart('clip.mp3', 'content');
+      await part.discard();
+      await part.discard();
+      assert.deepEqual(readdirSync(folder), []);
+    });
+
+    it('keep apart names that begin alike and are as long as names may be', async () => {
+      const names = ['a', 'b'].map((end) => `${'n'.repeat(250)}${end}.mp3`);
+      const parts = await Promise.all(names.map((name) => writePart(name, name, `of-${name.at(-5)}`)));
+      for (const part of parts) await part.commit({ overwrite: false });
+      for (const name of names) assert.equal(read(name), name);
+    });
+
+    it('are given the folders they are in', async () => {
+      const part = await writePart('a/b/clip.mp3', 'content');
+      await part.commit({ overwrite: false });
+      assert.equal(read('a/b/clip.mp3'), 'content');
+    });
+  });
+
+  it('know how much room there is, also for a folder that is still to be made', async () => {
+    assert.ok(((await files.freeBytes(uri('clip.mp3'))) ?? 0) > 0);
+    assert.ok(((await files.freeBytes(uri('a/b/clip.mp3'))) ?? 0) > 0);
+  });
+});
