@@ -11,6 +11,9 @@ import { type NodeNumbers, watchJob } from './watch';
 /** Outputs fetched at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
 const fetchesAtOnce = 8;
 
+/** The clocks of the service and of this machine differ a little. */
+const clockToleranceMs = 60_000;
+
 /** Watches the job of an attempt and fetches each output as soon as its task is done. */
 export class Collector {
   readonly #stop = new AbortController();
@@ -55,7 +58,7 @@ export class Collector {
       {
         jobId: attempt.jobId,
         poolId: attempt.poolId,
-        since: new Date(),
+        since: new Date(Date.parse(attempt.created) - clockToleranceMs),
         expected: () => submitter.tasks,
         limitMinutes: monitorMinutes,
         signal: this.#signal,

@@ -56,6 +56,8 @@ export interface Limits {
 export interface Attempt {
   readonly jobId: string;
   readonly inputContainer: string;
+  /** ISO 8601. */
+  readonly created: string;
   /** Undefined until it is chosen, and for an auto pool. */
   poolId?: string;
   /** Ids of the files it transcodes. */
@@ -138,6 +140,7 @@ export function newAttempt(
   return {
     jobId: `transcode-${runId}${suffix}`,
     inputContainer: `transcode-${runId}-input${suffix}`,
+    created: now.toISOString(),
     fileIds,
     sasExpiry: new Date(now.getTime() + (limits.jobMinutes + sasSlackMinutes) * 60_000).toISOString(),
   };

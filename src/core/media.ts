@@ -38,6 +38,8 @@ export async function lookAt(file: OpenFile, signal: AbortSignal): Promise<Media
   return withInput(file, size, async (input) => {
     signal.throwIfAborted();
     const tracks = await Promise.all((await input.getTracks()).map((track) => lookAtTrack(track, size)));
+    // A container whose tables are missing says nothing of what is in it.
+    if (tracks.length === 0) return undefined;
     const lengths = tracks.flatMap(({ seconds }) => seconds ?? []);
     return { tracks, seconds: lengths.length > 0 ? Math.max(...lengths) : undefined };
   });

@@ -56,11 +56,12 @@ export async function watchJob(
   observer: WatchObserver,
 ): Promise<'completed' | 'timeLimit'> {
   const watch = new Watch(batch, watched, observer);
-  const end = Date.now() + watched.limitMinutes * 60_000;
+  const started = Date.now();
+  const end = started + watched.limitMinutes * 60_000;
   for (let polls = 0; ; polls++) {
     if (await watch.poll(polls)) return 'completed';
     if (Date.now() >= end) return 'timeLimit';
-    await delay(pauseMs(Date.now() - watched.since.getTime()), undefined, { signal: watched.signal });
+    await delay(pauseMs(Date.now() - started), undefined, { signal: watched.signal });
   }
 }
 

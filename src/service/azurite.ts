@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Account } from './signature';
 
 export interface Azurite {
@@ -12,13 +14,19 @@ export interface Azurite {
 }
 
 const startMs = 60_000;
+const pidFile = 'azurite.pid';
+
+/** What Azurite keeps in memory it writes when it ends: one that still does so must not be overtaken by the next. */
+const endMs = 15_000;
 
 /**
- * Ends Azurite when this process dies, however that happens: the pipe between them closes then, which Azurite itself
- * does not look at.
+ * Ends Azurite in good order when this process dies, however that happens: the pipe between them closes then, which
+ * Azurite itself does not look at. What it says then has no reader, which must not be its end before it has saved.
  */
-const watchdog =
-  "process.stdin.resume().on('end', () => process.exit(0)).on('error', () => process.exit(0));";
+const watchdog = `
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+const end = () => process.kill(process.pid, 'SIGTERM');
+process.stdin.resume().on('end', end).on('error', end);`;
 
 /** Starts Azurite's blob service on loopback, with a key of ours in its environment rather than on its command line. */
 export async function startAzurite(
@@ -28,6 +36,7 @@ export async function startAzurite(
   account: Account,
 ): Promise<Azurite> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  await untilEnded(join(folder, pidFile));
   const child = spawn(
     process.execPath,
     [
@@ -45,6 +54,7 @@ export async function startAzurite(
       windowsHide: true,
     },
   );
+  await writeFile(join(folder, pidFile), String(child.pid));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.stdin.on('error', () => undefined);
   const url = await new Promise<string>((resolve, reject) => {
@@ -77,4 +87,18 @@ export async function startAzurite(
       clearTimeout(timer);
     },
   };
+}
+
+async function untilEnded(path: string): Promise<void> {
+  const pid = Number(await readFile(path, 'utf8').catch(() => ''));
+  if (!(pid > 0)) return;
+  for (let waited = 0; waited < endMs; waited += 50) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      break;
+    }
+    await delay(50);
+  }
+  await rm(path, { force: true });
 }

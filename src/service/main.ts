@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Azurite, startAzurite } from './azurite';
 import type { Log } from './log';
+import { Ports } from './ports';
 import { type Server, startServer } from './server';
 
 const help = `The local Batch service: Azure Batch's REST API on this machine, with Azurite as its storage.
@@ -123,7 +124,10 @@ async function start(
   const script = join(dirname(fileURLToPath(import.meta.url)), 'azurite.cjs');
   const storage = { name: credentials.storageName, key: credentials.storageKey };
   const folder = join(dataDir, 'blobs');
-  let azurite = await startAzurite(script, folder, Number(flags['blob-port']), storage);
+  const ports = new Ports(join(dataDir, 'ports.json'));
+  let azurite = await ports.take('blob', Number(flags['blob-port']), (chosen) =>
+    startAzurite(script, folder, chosen, storage),
+  );
   const port = Number(new URL(azurite.blobUrl).port);
   const watch = () =>
     void azurite.ended.then(async () => {
@@ -137,18 +141,21 @@ async function start(
     ending = true;
   });
   watch();
-  const server = await startServer({
-    dataDir,
-    account: { name: credentials.batchName, key: credentials.batchKey },
-    tokens: flags['trust-token'],
-    port: Number(flags.port),
-    faults: flags.faults,
-    maxProcesses: Number(flags['max-processes']),
-    nodeStepMs: Number(flags['node-step-ms']),
-    pathPrepend: flags['path-prepend'],
-    allowElevated: flags['allow-elevated'],
-    log,
-  });
+  const server = await ports.take('batch', Number(flags.port), (chosen) =>
+    startServer({
+      dataDir,
+      account: { name: credentials.batchName, key: credentials.batchKey },
+      tokens: flags['trust-token'],
+      port: chosen,
+      faults: flags.faults,
+      maxProcesses: Number(flags['max-processes']),
+      nodeStepMs: Number(flags['node-step-ms']),
+      pathPrepend: flags['path-prepend'],
+      allowElevated: flags['allow-elevated'],
+      log,
+    }),
+  );
+  ports.keep({ blob: port, batch: Number(new URL(server.url).port) });
   const close = server.close;
   return {
     azurite: () => azurite,

@@ -181,7 +181,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error) => {
+      journal.close();
+      reject(error);
+    });
     server.listen(options.port, '127.0.0.1', () => resolve());
   });
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -60,21 +60,18 @@ describe('A transcoding run', function () {
       ['mp3'],
     );
     assert.ok(Math.abs(seconds - 1.5) < 0.1, `${seconds} s`);
-    assert.deepEqual(
-      [...new Set(steps.map(({ kind }) => kind))],
-      [
-        ...[
-          'started',
-          'containerCreated',
-          'uploading',
-          'poolCreated',
-          'jobCreated',
-          'monitoring',
-          'tasksAdded',
-        ],
-        ...['fetched', 'tasksCompleted', 'containerDeleted', 'ended'],
-      ].filter((kind) => steps.some((step) => step.kind === kind)),
-    );
+    const told = new Set(steps.map(({ kind }) => kind));
+    for (const kind of [
+      'started',
+      'uploading',
+      'jobCreated',
+      'monitoring',
+      'tasksAdded',
+      'fetched',
+    ] as const) {
+      assert.ok(told.has(kind), kind);
+    }
+    assert.equal(steps.at(-1)?.kind, 'ended');
   });
 
   it('deletes the input container, has the job end itself, and uses the pool again', async () => {
@@ -196,9 +193,8 @@ describe('A transcoding run', function () {
 
   it('survives the service being killed in the middle', async () => {
     const { folder, paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4');
-    const { run, events } = await start(paths);
-    const advancing = run.advance('uploaded', never);
-    await advancing;
+    const { run } = await start(paths);
+    await run.advance('uploaded', never);
     await run.close();
     const { parts } = partsOf(service);
     const again = await Run.open(parts, run.manifest.outputContainer, never);
@@ -208,13 +204,13 @@ describe('A transcoding run', function () {
     await service.start();
     const after = partsOf(service);
     const resumed = await eventually(
-      () => Run.open(after.parts, run.manifest.outputContainer, never).catch(() => undefined),
-      (opened) => opened !== undefined,
+      () => Run.open(after.parts, run.manifest.outputContainer, never).catch((error: Error) => error),
+      (opened) => opened instanceof Run,
     );
-    const summary = await resumed?.advance('fetched', never);
-    await resumed?.close();
-    assert.equal(summary?.succeeded, 3);
-    assert.ok(events.length > 0);
+    assert.ok(resumed instanceof Run);
+    const summary = await resumed.advance('fetched', never);
+    await resumed.close();
+    assert.equal(summary.succeeded, 3);
     assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4', 'b.mp3', 'b.mp4', 'c.mp3', 'c.mp4']);
   });
 
