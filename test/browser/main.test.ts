@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Workbench } from '../../scripts/workbench.mjs';
+import { clip, probe } from '../media';
+
+const pictures = 'out/test-artifacts';
+
+describe('The workbench, driven as a person', function () {
+  this.timeout(180_000);
+  let folder = '';
+  let workbench: Workbench;
+
+  before(async () => {
+    mkdirSync(pictures, { recursive: true });
+    folder = mkdtempSync(join(tmpdir(), 'transcode-browser-'));
+    for (const name of ['one.mp4', 'two.MP4', 'three.mkv', 'four.mp4']) await clip(join(folder, name));
+    mkdirSync(join(folder, 'series'));
+    await clip(join(folder, 'series/part 1.mp4'));
+    await clip(join(folder, 'series/part 2.mov'));
+    await clip(join(folder, 'long.mp4'), 60, '1280x720');
+    writeFileSync(join(folder, 'text.mp4'), 'these are only words\n');
+    workbench = await Workbench.open(folder);
+  });
+
+  after(async () => {
+    await workbench?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return;
+    await workbench.screenshot(pictures, this.currentTest.title.replace(/\W+/g, '-'));
+  });
+
+  function outputs(place = ''): string[] {
+    return readdirSync(join(folder, place)).filter((name) => name.endsWith('.mp3'));
+  }
+
+  async function dismiss(toast: string | RegExp): Promise<void> {
+    await workbench.toast(toast).hover();
+    await workbench.page.keyboard.press('Escape');
+    await workbench.run('Notifications: Clear All Notifications');
+  }
+
+  it('offers the local account at first use, and transcodes the file that was right-clicked', async () => {
+    await workbench.rightClick('one.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.quickPick('Connect an Azure Batch account…').first().waitFor();
+    await workbench.pick('Use the local Batch account');
+    await workbench.pick('MP3 audio');
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    assert.deepEqual(outputs(), ['one.mp3']);
+    assert.ok(Math.abs((await probe(join(folder, 'one.mp3'))).seconds - 1) < 0.1);
+    await dismiss('1 of 1 transcoded');
+  });
+
+  it('transcodes a selection, whatever the case and kind of the extensions, and says why one failed', async () => {
+    await workbench.rightClick('two.MP4', 'three.mkv', 'four.mp4', 'text.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.press('3 of 4 transcoded, 1 failed', 'Show Failures');
+    await workbench.quickPick('text.mp4').filter({ hasText: 'not a media file' }).first().waitFor();
+    await workbench.page.keyboard.press('Escape');
+    assert.deepEqual(outputs().sort(), ['four.mp3', 'one.mp3', 'three.mp3', 'two.mp3']);
+  });
+
+  it('says how many files a folder holds before it transcodes them', async () => {
+    await workbench.file('series').click({ button: 'right' });
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('Transcode 2 Files');
+    await workbench.pick('MP3 audio');
+    await workbench.toast('2 of 2 transcoded').waitFor();
+    assert.deepEqual(outputs('series').sort(), ['part 1.mp3', 'part 2.mp3']);
+    await dismiss('2 of 2 transcoded');
+  });
+
+  it('asks what to do with an output that exists, and leaves the old one whole', async () => {
+    writeFileSync(join(folder, 'one.mp3'), 'kept');
+    await workbench.rightClick('one.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.pick('Keep Both');
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    assert.ok(outputs().includes('one (2).mp3'));
+    await dismiss('1 of 1 transcoded');
+  });
+
+  it('shows pools and jobs in the tree', async () => {
+    await workbench.openView('Azure Batch');
+    await workbench.treeItem('Pools').click();
+    await workbench.treeItem('transcode-').waitFor();
+    await workbench.treeItem('Jobs').click();
+    await workbench.treeItem(/transcode-\d{8}-\d{6}/).waitFor();
+    await workbench.screenshot(pictures, 'tree');
+    await workbench.openView('Explorer');
+  });
+
+  it('asks what to do when a run is cancelled, and leaves nothing half-written', async () => {
+    await workbench.rightClick('long.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('H.265 video');
+    await workbench
+      .toast(/Azure Batch: H.265 video/)
+      .filter({ hasText: /tasks: 0 completed, 1 running/ })
+      .waitFor();
+    await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
+    await workbench.pick('Cancel This Run');
+    await workbench.toast('The run was cancelled').waitFor();
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => /^\.?long/.test(name)),
+      ['long.mp4'],
+    );
+    await dismiss('The run was cancelled');
+  });
+});
