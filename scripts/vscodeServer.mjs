@@ -153,10 +153,28 @@ export async function startServer(options = {}) {
       await Promise.race([gone, new Promise((done) => setTimeout(done, 3000))]);
       kill('SIGKILL');
       process.removeListener('exit', killAtExit);
+      await endLocalServices(base);
       rmSync(sockets, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
       if (!options.dataDir) rmSync(base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
+}
+
+/** The local Batch service outlives a window by design; a test's goes with its data. */
+async function endLocalServices(base) {
+  for (const file of readdirSync(base, { recursive: true }).map(String)) {
+    if (!file.endsWith('local/service.json')) continue;
+    const { pid } = JSON.parse(readFileSync(join(base, file), 'utf8'));
+    try {
+      process.kill(pid, 'SIGTERM');
+      for (let waited = 0; waited < 10_000; waited += 100) {
+        process.kill(pid, 0);
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    } catch {
+      // It is gone.
+    }
+  }
 }
 
 const browserFlags = [

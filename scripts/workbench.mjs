@@ -61,17 +61,35 @@ export class Workbench {
   async rightClick(...names) {
     await this.file(names[0]).waitFor();
     for (const name of names) await this.file(name).click({ modifiers: ['ControlOrMeta'] });
-    await this.file(names.at(-1)).click({ button: 'right' });
+    await this.openMenu(this.file(names.at(-1)));
   }
 
-  /** Chooses from the open menu; several names lead through submenus. */
+  /** Opens the context menu of an item. */
+  async openMenu(target) {
+    this.menuTarget = target;
+    await target.click({ button: 'right' });
+  }
+
+  /**
+   * Chooses from the open menu; several names lead through submenus. A menu that was opened before the extension had
+   * contributed to it is opened again, as a person would.
+   */
   async choose(...path) {
     for (const [index, name] of path.entries()) {
-      const item = this.page.getByRole('menuitem', { name, exact: true }).first();
-      await item.waitFor();
+      const item = await this.see(name);
       await item.hover();
       if (index === path.length - 1) await item.click();
     }
+  }
+
+  /** An item of the open menu, once it can be seen. */
+  async see(name) {
+    const item = this.page.getByRole('menuitem', { name, exact: true }).first();
+    for (let attempt = 1; attempt < 10 && !(await isVisible(item)); attempt++) {
+      await this.page.keyboard.press('Escape');
+      await this.menuTarget.click({ button: 'right' });
+    }
+    return item;
   }
 
   /** Runs a command from the palette by its title. */
@@ -125,6 +143,13 @@ export class Workbench {
     await this.page.screenshot({ path });
     return path;
   }
+}
+
+async function isVisible(item) {
+  return item.waitFor({ timeout: 4_000 }).then(
+    () => true,
+    () => false,
+  );
 }
 
 function escaped(text) {

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
-import { commands, type ExtensionContext, l10n, type Uri, window, workspace } from 'vscode';
+import { commands, type ExtensionContext, l10n, Uri, window, workspace } from 'vscode';
 import type { Problem } from './core/errors';
 import { Accounts } from './vscode/accounts';
-import { cleanUp } from './vscode/cleanUpCommand';
+import { type CleanUpRequest, cleanUp } from './vscode/cleanUpCommand';
 import { Commands } from './vscode/commands';
+import { chooseAccount, connectAccount, removeAccount } from './vscode/connect';
 import { Explorer, type ExplorerNode } from './vscode/explorer';
+import { explorerActions } from './vscode/explorerActions';
 import { LocalService } from './vscode/localService';
 import { showFailures, showOutputs } from './vscode/outcome';
+import { RemoteFiles, remoteScheme } from './vscode/remoteFiles';
 import { Runs } from './vscode/runs';
 import type { RunNode } from './vscode/runsTree';
 import { RunsTree, runsView } from './vscode/runsTree';
@@ -33,11 +36,17 @@ export function activate(context: ExtensionContext) {
 
   subscriptions.push(
     ...[log, accounts, runs, tree, runsTree, new StatusBar(runs)],
+    workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorer), {
+      isReadonly: true,
+    }),
     window.createTreeView(runsView, { treeDataProvider: runsTree }),
     table.register({
       transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
       upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
-      submit: (clicked?: Uri, selected?: Uri[]) => transcode.submit(clicked, selected),
+      submit: (clicked?: Uri | RunNode, selected?: Uri[]) =>
+        clicked && 'record' in clicked
+          ? transcode.resume(clicked.record, 'submitted')
+          : transcode.submit(clicked, selected),
       fetch: (node?: RunNode | Uri) =>
         node && 'record' in node ? transcode.resume(node.record, 'fetched') : transcode.fetch(),
       cancelRun: (node?: RunNode) => transcode.cancelRun(node?.record.runId),
@@ -45,10 +54,15 @@ export function activate(context: ExtensionContext) {
       attach: () => transcode.attach(),
       showFailures: (run?: string | RunNode) => showFailures(accounts, runs, idOf(run)),
       showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
-      async cleanUp(request: { accountId?: string; runId?: string; confirmed?: boolean } = {}) {
+      async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
+        if ('kind' in request) return 'account' in request && cleanUp(accounts, runs, request.account, {});
         const account = request.accountId ? accounts.byId(request.accountId) : await transcode.account();
         if (account) await cleanUp(accounts, runs, account, request);
       },
+      connect: () => connectAccount(accounts, secrets),
+      chooseAccount: () => chooseAccount(accounts),
+      removeAccount: (node?: ExplorerNode) =>
+        removeAccount(accounts, node?.kind === 'account' ? node.account : undefined),
       useLocalAccount: () => accounts.addLocal(l10n.t('Local Batch account')),
       refresh: (node?: ExplorerNode) => tree.refresh(node),
       loadMore: (parent: ExplorerNode) => {
@@ -57,6 +71,8 @@ export function activate(context: ExtensionContext) {
       },
       showProblem: (problem: Problem) => table.showProblem(problem),
       showLog: () => log.show(),
+      showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
+      ...explorerActions(explorer, tree),
     }),
     workspace.onDidGrantWorkspaceTrust(() => void transcode.resumeInterrupted()),
     workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),

@@ -6,7 +6,8 @@ import { count, time } from './numbers';
 import type { Runs } from './runs';
 import { sentenceOf } from './sentences';
 
-interface CleanUpRequest {
+/** What a clean-up is asked for: everything, or one run's. */
+export interface CleanUpRequest {
   readonly accountId?: string;
   /** Only what belongs to this run. */
   readonly runId?: string;

@@ -66,8 +66,6 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Connect an Account…');
     case 'chooseAccount':
       return l10n.t('Choose an Account…');
-    case 'checkConnection':
-      return l10n.t('Check Connection');
     case 'signIn':
       return l10n.t('Sign In');
     case 'cleanUp':

@@ -7,7 +7,6 @@ export type Remedy =
   | 'useLocalAccount'
   | 'connect'
   | 'chooseAccount'
-  | 'checkConnection'
   | 'signIn'
   | 'cleanUp'
   | 'openPoolSettings'
@@ -23,8 +22,6 @@ export interface Sentence {
   readonly remedies: readonly Remedy[];
 }
 
-const t = l10n.t;
-
 /** What happened, to which file or resource, and what to do. */
 export function sentenceOf(problem: Problem): Sentence {
   const [text, ...remedies] = words(problem);
@@ -36,40 +33,54 @@ type Words = [text: string, ...remedies: Remedy[]];
 function words(problem: Problem): Words {
   switch (problem.kind) {
     case 'nothingChosen':
-      return [t('No media files were chosen.')];
+      return [l10n.t('No media files were chosen.')];
     case 'noMedia':
-      return [t('There are no media files in {0}.', problem.folder)];
+      return [l10n.t('There are no media files in {0}.', problem.folder)];
     case 'noAudioTrack':
       return [
-        t('{0} has no audio track, which this preset needs. Choose another preset for it.', problem.file),
+        l10n.t(
+          '{0} has no audio track, which this preset needs. Choose another preset for it.',
+          problem.file,
+        ),
       ];
     case 'noVideoTrack':
       return [
-        t('{0} has no video track, which this preset needs. Choose another preset for it.', problem.file),
+        l10n.t(
+          '{0} has no video track, which this preset needs. Choose another preset for it.',
+          problem.file,
+        ),
       ];
     case 'noSubtitleTrack':
       return [
-        t('{0} has no subtitle track, which this preset needs. Choose another preset for it.', problem.file),
+        l10n.t(
+          '{0} has no subtitle track, which this preset needs. Choose another preset for it.',
+          problem.file,
+        ),
       ];
     case 'notMedia':
       return [
-        withDetail(t('{0} is not a media file, or is damaged beyond reading.', problem.file), problem.detail),
+        withDetail(
+          l10n.t('{0} is not a media file, or is damaged beyond reading.', problem.file),
+          problem.detail,
+        ),
       ];
     case 'emptyFile':
-      return [t('{0} is empty.', problem.file)];
+      return [l10n.t('{0} is empty.', problem.file)];
     case 'fileMissing':
-      return [t('{0} is not there any more.', problem.file)];
+      return [l10n.t('{0} is not there any more.', problem.file)];
     case 'fileDenied':
-      return [t('{0} may not be read. Check its permissions.', problem.file)];
+      return [l10n.t('{0} may not be read. Check its permissions.', problem.file)];
     case 'fileChanged':
-      return [t('{0} changed while it was uploaded. Transcode it again once it is complete.', problem.file)];
+      return [
+        l10n.t('{0} changed while it was uploaded. Transcode it again once it is complete.', problem.file),
+      ];
     case 'fileFailed':
-      return [t('{0} could not be read or written: {1}', problem.file, problem.detail)];
+      return [l10n.t('{0} could not be read or written: {1}', problem.file, problem.detail)];
     case 'outputExists':
-      return [t('{0} exists already and was left as it is.', problem.file)];
+      return [l10n.t('{0} exists already and was left as it is.', problem.file)];
     case 'folderReadOnly':
       return [
-        t(
+        l10n.t(
           'Nothing can be written to {0}. Check its permissions, then fetch the outputs again.',
           problem.folder,
         ),
@@ -77,8 +88,8 @@ function words(problem: Problem): Words {
     case 'diskFull':
       return [
         problem.neededBytes === undefined
-          ? t('The disk of {0} is full. Make room, then fetch the outputs again.', problem.folder)
-          : t(
+          ? l10n.t('The disk of {0} is full. Make room, then fetch the outputs again.', problem.folder)
+          : l10n.t(
               'The disk of {0} has {1} free, but {2} are needed. Make room, then fetch the outputs again.',
               problem.folder,
               bytes(problem.freeBytes ?? 0),
@@ -86,18 +97,18 @@ function words(problem: Problem): Words {
             ),
       ];
     case 'presetInvalid':
-      return [t('The preset {0} cannot be used: {1}', problem.preset, problem.detail)];
+      return [l10n.t('The preset {0} cannot be used: {1}', problem.preset, problem.detail)];
     case 'limitExceeded':
       return [limitWords(problem)];
     case 'transcodeFailed':
       return [
         problem.line
-          ? t('ffmpeg failed on {0}: {1}', problem.file, problem.line)
-          : t('ffmpeg failed on {0} with exit code {1}.', problem.file, problem.exitCode ?? '?'),
+          ? l10n.t('ffmpeg failed on {0}: {1}', problem.file, problem.line)
+          : l10n.t('ffmpeg failed on {0} with exit code {1}.', problem.file, problem.exitCode ?? '?'),
       ];
     case 'timeLimit':
       return [
-        t(
+        l10n.t(
           '{0} was not done within {1} minutes. Raise the time limit of tasks, or use larger nodes.',
           problem.file,
           problem.minutes,
@@ -107,34 +118,32 @@ function words(problem: Problem): Words {
     case 'inputNotReachable':
       return [
         withDetail(
-          t(
+          l10n.t(
             'The node could not read the uploaded {0} ({1}). A storage firewall may keep nodes out.',
             problem.file,
             problem.code,
           ),
           problem.detail,
         ),
-        'checkConnection',
       ];
     case 'outputNotUploaded':
       return [
         withDetail(
-          t(
+          l10n.t(
             '{0} was transcoded, but the node could not upload the output ({1}). Retry it.',
             problem.file,
             problem.code,
           ),
           problem.detail,
         ),
-        'checkConnection',
       ];
     case 'outputMissing':
-      return [t('{0} has no output, although its task succeeded. Retry it.', problem.file)];
+      return [l10n.t('{0} has no output, although its task succeeded. Retry it.', problem.file)];
     case 'outputDamaged':
       return [
         problem.expectedSeconds === undefined || problem.actualSeconds === undefined
-          ? t('The output of {0} is damaged: it cannot be read.', problem.file)
-          : t(
+          ? l10n.t('The output of {0} is damaged: it cannot be read.', problem.file)
+          : l10n.t(
               'The output of {0} is damaged: it lasts {1} instead of {2}. The source may be cut short.',
               problem.file,
               duration(problem.actualSeconds * 1000),
@@ -142,17 +151,19 @@ function words(problem: Problem): Words {
             ),
       ];
     case 'transferDamaged':
-      return [t('{0} did not arrive as it was sent. Try again.', problem.file)];
+      return [l10n.t('{0} did not arrive as it was sent. Try again.', problem.file)];
     case 'taskFailed':
-      return [withDetail(t('The task of {0} failed ({1}).', problem.file, problem.code), problem.detail)];
+      return [
+        withDetail(l10n.t('The task of {0} failed ({1}).', problem.file, problem.code), problem.detail),
+      ];
     case 'ended':
-      return [t('The task of {0} was ended before it was done.', problem.file)];
+      return [l10n.t('The task of {0} was ended before it was done.', problem.file)];
     case 'inputExpired':
-      return [t('{0} waited longer than its access to storage lasted. Retry it.', problem.file)];
+      return [l10n.t('{0} waited longer than its access to storage lasted. Retry it.', problem.file)];
     case 'startTaskFailed':
       return [
         withDetail(
-          t(
+          l10n.t(
             'The start task of node {0} in pool {1} failed, so nothing can run there.',
             problem.node,
             problem.pool,
@@ -164,7 +175,7 @@ function words(problem: Problem): Words {
     case 'resizeFailed':
       return [
         withDetail(
-          t(
+          l10n.t(
             'Pool {0} does not get its nodes now ({1}). Azure may have the capacity later; dedicated nodes or another size may have it at once.',
             problem.pool,
             problem.code,
@@ -177,7 +188,7 @@ function words(problem: Problem): Words {
       return [quotaWords(problem), ...quotaRemedies[problem.what]];
     case 'preempted':
       return [
-        t(
+        l10n.t(
           'Azure took Spot nodes of pool {0} away {1} times. Dedicated nodes are not taken away.',
           problem.pool,
           problem.times,
@@ -186,27 +197,30 @@ function words(problem: Problem): Words {
       ];
     case 'noImage':
       return [
-        t('The account supports no Ubuntu LTS image that boots on {0}. Choose another size.', problem.vmSize),
+        l10n.t(
+          'The account supports no Ubuntu LTS image that boots on {0}. Choose another size.',
+          problem.vmSize,
+        ),
         'openPoolSettings',
       ];
     case 'poolNotOurs':
-      return [t('The pool {0} was not made by this extension and is left alone.', problem.pool)];
+      return [l10n.t('The pool {0} was not made by this extension and is left alone.', problem.pool)];
     case 'poolUnusable':
-      return [withDetail(t('The pool {0} cannot be used.', problem.pool), problem.detail), 'cleanUp'];
+      return [withDetail(l10n.t('The pool {0} cannot be used.', problem.pool), problem.detail), 'cleanUp'];
     case 'jobEnded':
       return [
-        t(
+        l10n.t(
           'The job {0} was ended or deleted by someone else. Retry the files that are not done.',
           problem.job,
         ),
       ];
     case 'runNotFound':
-      return [t('The account holds no run in {0}.', problem.run), 'attach'];
+      return [l10n.t('The account holds no run in {0}.', problem.run), 'attach'];
     case 'runTaken':
-      return [t('Another window is working on run {0}.', problem.run)];
+      return [l10n.t('Another window is working on run {0}.', problem.run)];
     case 'monitoringTimeout':
       return [
-        t(
+        l10n.t(
           'After {0} minutes {1} tasks of job {2} are not done. They go on; attach to the run to watch them again.',
           problem.minutes,
           problem.unfinished,
@@ -215,25 +229,25 @@ function words(problem: Problem): Words {
         'attach',
       ];
     case 'noAccount':
-      return [t('No account is connected.'), 'useLocalAccount', 'connect'];
+      return [l10n.t('No account is connected.'), 'useLocalAccount', 'connect'];
     case 'untrusted':
-      return [t('Nothing is uploaded, submitted or started in an untrusted workspace.'), 'manageTrust'];
+      return [l10n.t('Nothing is uploaded, submitted or started in an untrusted workspace.'), 'manageTrust'];
     case 'accountInvalid':
       return [withDetail(fieldWords[problem.what](), problem.detail), 'connect'];
     case 'secretMissing':
       return [
-        t(
+        l10n.t(
           "The key of {0} is not in this machine's secret storage. Connect the account again.",
           problem.account,
         ),
         'connect',
       ];
     case 'signedOut':
-      return [t('You are signed out of {0}.', problem.account), 'signIn'];
+      return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
     case 'unauthorized':
       return [
         withDetail(
-          t(
+          l10n.t(
             '{0} of {1} refused the credentials ({2}).',
             serviceName(problem.service),
             problem.account,
@@ -241,16 +255,15 @@ function words(problem: Problem): Words {
           ),
           problem.detail,
         ),
-        'checkConnection',
       ];
     case 'clockSkew':
       return [
         problem.minutes > 0
-          ? t(
+          ? l10n.t(
               'The clock of this machine is {0} minutes ahead, so the service refuses its signatures. Set the clock.',
               problem.minutes,
             )
-          : t(
+          : l10n.t(
               'The clock of this machine is {0} minutes behind, so the service refuses its signatures. Set the clock.',
               -problem.minutes,
             ),
@@ -258,45 +271,52 @@ function words(problem: Problem): Words {
     case 'unreachable':
       return [
         withDetail(
-          t('{0} cannot be reached ({1}). Check the network and the proxy.', problem.host, problem.code),
+          l10n.t('{0} cannot be reached ({1}). Check the network and the proxy.', problem.host, problem.code),
           problem.detail,
         ),
-        'checkConnection',
       ];
     case 'certificate':
       return [
-        t(
+        l10n.t(
           'The certificate of {0} is not trusted ({1}). A proxy may need its authority added to this machine.',
           problem.host,
           problem.code,
         ),
-        'checkConnection',
       ];
     case 'throttled':
-      return [t('{0} goes on throttling requests. Try again in some minutes.', serviceName(problem.service))];
+      return [
+        l10n.t('{0} goes on throttling requests. Try again in some minutes.', serviceName(problem.service)),
+      ];
     case 'service':
       return [
         withDetail(
           problem.resource
-            ? t(
+            ? l10n.t(
                 '{0} refused to {1} {2} ({3}).',
                 serviceName(problem.service),
                 problem.operation,
                 problem.resource,
                 problem.code,
               )
-            : t('{0} refused to {1} ({2}).', serviceName(problem.service), problem.operation, problem.code),
+            : l10n.t(
+                '{0} refused to {1} ({2}).',
+                serviceName(problem.service),
+                problem.operation,
+                problem.code,
+              ),
           problem.detail,
         ),
       ];
     case 'noFfmpeg':
       return [
-        t('The local Batch account needs ffmpeg, which is not on this machine. Install it, or set its path.'),
+        l10n.t(
+          'The local Batch account needs ffmpeg, which is not on this machine. Install it, or set its path.',
+        ),
         'getFfmpeg',
         'openLocalSettings',
       ];
     case 'localServiceFailed':
-      return [t('The local Batch service did not start: {0}', problem.detail), 'showServiceLog'];
+      return [l10n.t('The local Batch service did not start: {0}', problem.detail), 'showServiceLog'];
   }
 }
 
@@ -314,30 +334,30 @@ function quotaWords({ what, needed, available }: Quota): string {
   switch (what) {
     case 'spotCores':
       return known
-        ? t(
+        ? l10n.t(
             'The run needs {0} Spot cores, but the quota of the account is {1}. Ask for more, or use dedicated nodes.',
             needed,
             available,
           )
-        : t(
+        : l10n.t(
             'The quota of Spot cores of the account is used up. Waiting does not help: ask for more, or use dedicated nodes.',
           );
     case 'dedicatedCores':
       return known
-        ? t(
+        ? l10n.t(
             'The run needs {0} dedicated cores, but the quota of the account is {1}. Ask for more, or use Spot nodes.',
             needed,
             available,
           )
-        : t(
+        : l10n.t(
             'The quota of dedicated cores of the account, or of this size, is used up. Waiting does not help: ask for more, or use another size or Spot nodes.',
           );
     case 'pools':
-      return t(
+      return l10n.t(
         'The account has as many pools as its quota allows. Delete pools that are not needed any more, or ask for more.',
       );
     case 'jobs':
-      return t(
+      return l10n.t(
         'The account has as many active jobs as its quota allows. Delete jobs that are done, or ask for more.',
       );
   }
@@ -346,35 +366,37 @@ function quotaWords({ what, needed, available }: Quota): string {
 function limitWords({ what, limit, name }: Extract<Problem, { kind: 'limitExceeded' }>): string {
   switch (what) {
     case 'path':
-      return t('The path of {0} is longer than {1} characters.', name, limit);
+      return l10n.t('The path of {0} is longer than {1} characters.', name, limit);
     case 'tasks':
-      return t('{0} has more than {1} files.', name, limit);
+      return l10n.t('{0} has more than {1} files.', name, limit);
     case 'commandLine':
-      return t('The command line for {0} is longer than {1} characters.', name, limit);
+      return l10n.t('The command line for {0} is longer than {1} characters.', name, limit);
   }
 }
 
 const fieldWords: Record<Extract<Problem, { kind: 'accountInvalid' }>['what'], () => string> = {
-  batchUrl: () => t('This is not the URL of a Batch account, like https://name.region.batch.azure.com.'),
-  batchKey: () => t('This is not the key of a Batch account: a key is Base64 text of 88 characters.'),
-  storageName: () => t('This is not the name of a storage account: 3 to 24 lower-case letters and digits.'),
-  storageKey: () => t('This is not the key of a storage account: a key is Base64 text of 88 characters.'),
+  batchUrl: () => l10n.t('This is not the URL of a Batch account, like https://name.region.batch.azure.com.'),
+  batchKey: () => l10n.t('This is not the key of a Batch account: a key is Base64 text of 88 characters.'),
+  storageName: () =>
+    l10n.t('This is not the name of a storage account: 3 to 24 lower-case letters and digits.'),
+  storageKey: () =>
+    l10n.t('This is not the key of a storage account: a key is Base64 text of 88 characters.'),
   storageUrl: () =>
-    t('This is not the Blob endpoint of a storage account, like https://name.blob.core.windows.net.'),
-  connectionString: () => t('This is not the connection string of a storage account.'),
+    l10n.t('This is not the Blob endpoint of a storage account, like https://name.blob.core.windows.net.'),
+  connectionString: () => l10n.t('This is not the connection string of a storage account.'),
 };
 
 /** Names of the services, as a subject. */
 export function serviceName(service: Service): string {
   switch (service) {
     case 'batch':
-      return t('Azure Batch');
+      return l10n.t('Azure Batch');
     case 'storage':
-      return t('Azure Storage');
+      return l10n.t('Azure Storage');
     case 'identity':
-      return t('Microsoft Entra ID');
+      return l10n.t('Microsoft Entra ID');
     case 'arm':
-      return t('Azure Resource Manager');
+      return l10n.t('Azure Resource Manager');
   }
 }
 

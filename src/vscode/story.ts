@@ -3,13 +3,11 @@ import type { RunProgress, Step } from '../core/runEvents';
 import { bytes, count, duration, time } from './numbers';
 import { sentenceOf, serviceName } from './sentences';
 
-const t = l10n.t;
-
 /** One line of a run's story in the log, as the tutorial's console tells it. */
 export function storyLine(step: Step): string {
   switch (step.kind) {
     case 'started':
-      return t(
+      return l10n.t(
         'Start: {0}. Run {1}: {2} files, {3}',
         time(step.at),
         step.run,
@@ -17,24 +15,24 @@ export function storyLine(step: Step): string {
         step.preset,
       );
     case 'resumed':
-      return t('Run {0} taken up again: {1}', step.run, time(step.at));
+      return l10n.t('Run {0} taken up again: {1}', step.run, time(step.at));
     case 'containerCreated':
-      return t('Container [{0}] created.', step.container);
+      return l10n.t('Container [{0}] created.', step.container);
     case 'containerDeleted':
-      return t('Container [{0}] deleted.', step.container);
+      return l10n.t('Container [{0}] deleted.', step.container);
     case 'uploading':
-      return t('Uploading file {0} to container [{1}]...', step.file, step.container);
+      return l10n.t('Uploading file {0} to container [{1}]...', step.file, step.container);
     case 'alreadyUploaded':
-      return t('File {0} is in container [{1}] already.', step.file, step.container);
+      return l10n.t('File {0} is in container [{1}] already.', step.file, step.container);
     case 'poolCreated':
-      return t(
+      return l10n.t(
         'Creating pool [{0}] with {1} dedicated and {2} Spot nodes...',
         step.pool,
         step.dedicated,
         step.spot,
       );
     case 'poolReused':
-      return t(
+      return l10n.t(
         'Using pool [{0}] again, with {1} dedicated and {2} Spot nodes...',
         step.pool,
         step.dedicated,
@@ -42,12 +40,12 @@ export function storyLine(step: Step): string {
       );
     case 'jobCreated':
       return step.autoPool
-        ? t('Creating job [{0}] with a pool of its own...', step.job)
-        : t('Creating job [{0}]...', step.job);
+        ? l10n.t('Creating job [{0}] with a pool of its own...', step.job)
+        : l10n.t('Creating job [{0}]...', step.job);
     case 'tasksAdded':
-      return t('Added {0} tasks to job [{1}].', count(step.count), step.job);
+      return l10n.t('Added {0} tasks to job [{1}].', count(step.count), step.job);
     case 'monitoring':
-      return t(
+      return l10n.t(
         "Monitoring all tasks of job [{0}] for 'completed' state, for {1} minutes...",
         step.job,
         step.minutes,
@@ -55,27 +53,31 @@ export function storyLine(step: Step): string {
     case 'trouble':
       return sentenceOf(step.problem).text;
     case 'waiting':
-      return t(
+      return l10n.t(
         '{0} does not answer as it should ({1}); trying again.',
         serviceName(step.service),
         step.notice.reason,
       );
     case 'tasksCompleted':
-      return t('All tasks completed: {0} succeeded, {1} failed.', count(step.succeeded), count(step.failed));
+      return l10n.t(
+        'All tasks completed: {0} succeeded, {1} failed.',
+        count(step.succeeded),
+        count(step.failed),
+      );
     case 'fetched':
-      return t('Fetched {0}: {1}, {2}', step.file, decodeURIComponent(step.output), bytes(step.bytes));
+      return l10n.t('Fetched {0}: {1}, {2}', step.file, decodeURIComponent(step.output), bytes(step.bytes));
     case 'alreadyFetched':
-      return t('The output of {0} is there already: {1}', step.file, decodeURIComponent(step.output));
+      return l10n.t('The output of {0} is there already: {1}', step.file, decodeURIComponent(step.output));
     case 'fileFailed':
       return sentenceOf(step.problem).text;
     case 'timeLimit':
-      return t(
+      return l10n.t(
         'After {0} minutes job [{1}] is not watched any more; its tasks go on.',
         step.minutes,
         step.job,
       );
     case 'ended':
-      return t(
+      return l10n.t(
         'End: {0}. {1} of {2} files in {3}; about {4} node-hours used.',
         time(step.at),
         count(step.succeeded),
@@ -95,7 +97,7 @@ export function isTrouble({ kind }: Step): boolean {
 export function progressLine({ phase, upload, nodes, tasks, fetch }: RunProgress): string {
   switch (phase) {
     case 'uploading':
-      return t(
+      return l10n.t(
         'uploading {0} of {1}, {2} of {3} files',
         bytes(upload.bytes),
         bytes(upload.bytesTotal),
@@ -104,10 +106,10 @@ export function progressLine({ phase, upload, nodes, tasks, fetch }: RunProgress
       );
     case 'pool':
       return nodes.total === 0
-        ? t('pool: waiting for {0} nodes', count(nodes.target))
-        : t('pool: {0} of {1} nodes ready', count(nodes.idle + nodes.running), count(nodes.target));
+        ? l10n.t('pool: waiting for {0} nodes', count(nodes.target))
+        : l10n.t('pool: {0} of {1} nodes ready', count(nodes.idle + nodes.running), count(nodes.target));
     case 'tasks':
-      return t(
+      return l10n.t(
         'tasks: {0} completed, {1} running, {2} failed of {3}',
         count(tasks.completed),
         count(tasks.running),
@@ -115,14 +117,14 @@ export function progressLine({ phase, upload, nodes, tasks, fetch }: RunProgress
         count(tasks.total),
       );
     case 'fetching':
-      return t(
+      return l10n.t(
         'fetching outputs: {0} of {1}, {2}',
         count(fetch.files),
         count(tasks.total),
         bytes(fetch.bytes),
       );
     case 'done':
-      return t('done');
+      return l10n.t('done');
   }
 }
 

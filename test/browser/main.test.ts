@@ -67,7 +67,7 @@ describe('The workbench, driven as a person', function () {
   });
 
   it('says how many files a folder holds before it transcodes them', async () => {
-    await workbench.file('series').click({ button: 'right' });
+    await workbench.openMenu(workbench.file('series'));
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('Transcode 2 Files');
     await workbench.pick('MP3 audio');

@@ -1,0 +1,194 @@
+import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
+import type { AccountRecord, Connection } from '../core/account';
+import {
+  isConnectionString,
+  parseBatchUrl,
+  parseConnectionString,
+  parseKey,
+  parseStorageName,
+  type StorageInput,
+} from '../core/accountInput';
+import { cloudOf } from '../core/cloud';
+import { UserError } from '../core/errors';
+import { type Accounts, localAccountId } from './accounts';
+import { type Answers, ask, type Question } from './questions';
+import type { AccountSecrets, Secrets } from './secrets';
+import { sentenceOf } from './sentences';
+import { section } from './settings';
+
+/** Connects an account by its keys, step by step, each one checked; nothing is kept before a call has succeeded. */
+export async function connectAccount(accounts: Accounts, secrets: Secrets): Promise<void> {
+  const local = {
+    label: l10n.t('$(vm) Local Batch account'),
+    detail: l10n.t('No Azure needed: the work runs on this machine.'),
+  };
+  const keys = {
+    label: l10n.t('$(key) Account keys'),
+    detail: l10n.t('URL and key of a Batch account, and its storage account.'),
+  };
+  const way = await window.showQuickPick([keys, local], {
+    title: l10n.t('Connect an account'),
+    ignoreFocusOut: true,
+  });
+  if (way === local) await accounts.addLocal(l10n.t('Local Batch account'));
+  if (way !== keys) return;
+  const answers = await ask(l10n.t('Connect an Azure Batch account'), questions());
+  if (answers === undefined) return;
+  const { account, kept } = accountOf(answers);
+  await window.withProgress(
+    { location: { viewId: `${section}.accounts` }, title: l10n.t('Trying {0}', account.label) },
+    () => tryConnection({ account, ...credentialsOf(account, kept) }),
+  );
+  await keep(secrets, account, kept);
+  await accounts.add(account);
+  void window.showInformationMessage(l10n.t('{0} is connected.', account.label));
+}
+
+function questions(): Question[] {
+  return [
+    {
+      id: 'batchUrl',
+      prompt: l10n.t('URL of the Batch account, as the portal shows it'),
+      placeholder: 'https://name.region.batch.azure.com',
+      check: checked(parseBatchUrl),
+    },
+    {
+      id: 'batchKey',
+      prompt: l10n.t('Access key of the Batch account'),
+      secret: true,
+      check: checked((text) => parseKey(text, 'batchKey')),
+    },
+    {
+      id: 'storage',
+      prompt: l10n.t('Name of its storage account, or a connection string'),
+      check: checked((text) =>
+        isConnectionString(text) ? parseConnectionString(text) : parseStorageName(text),
+      ),
+    },
+    {
+      id: 'storageKey',
+      prompt: l10n.t('Access key of the storage account'),
+      secret: true,
+      isNeeded: ({ storage = '' }) => !isConnectionString(storage),
+      check: checked((text) => parseKey(text, 'storageKey')),
+    },
+  ];
+}
+
+function checked(parse: (text: string) => unknown): Question['check'] {
+  return (text) => {
+    try {
+      parse(text);
+      return undefined;
+    } catch (error) {
+      if (error instanceof UserError) return sentenceOf(error.problem).text;
+      throw error;
+    }
+  };
+}
+
+function accountOf(answers: Answers): { account: AccountRecord; kept: AccountSecrets } {
+  const { url: batchUrl, name: batchName } = parseBatchUrl(answers.batchUrl ?? '');
+  const storage = storageOf(answers, batchUrl);
+  return {
+    account: {
+      id: batchName,
+      label: batchName,
+      signIn: 'keys',
+      batchName,
+      batchUrl,
+      storageName: storage.name,
+      blobUrl: storage.blobUrl,
+    },
+    kept: { batchKey: parseKey(answers.batchKey ?? '', 'batchKey'), storageKey: storage.key },
+  };
+}
+
+/** A storage account that is given by its name alone lies in the cloud of the Batch account. */
+function storageOf({ storage = '', storageKey = '' }: Answers, batchUrl: string): StorageInput {
+  if (isConnectionString(storage)) return parseConnectionString(storage);
+  const name = parseStorageName(storage);
+  return {
+    name,
+    key: parseKey(storageKey, 'storageKey'),
+    blobUrl: `https://${name}.blob.${cloudOf(batchUrl).storageSuffix}`,
+  };
+}
+
+function credentialsOf(
+  account: AccountRecord,
+  { batchKey, storageKey }: AccountSecrets,
+): Pick<Connection, 'batch' | 'storage'> {
+  return {
+    batch: { kind: 'sharedKey', name: account.batchName, key: batchKey },
+    storage: { kind: 'sharedKey', name: account.storageName, key: storageKey },
+  };
+}
+
+/** One cheap call to each service, so that a wrong key is told now and not in the middle of a run. */
+async function tryConnection(connection: Connection): Promise<void> {
+  const [{ Batch }, { Storage }] = await Promise.all([import('../core/batch'), import('../core/storage')]);
+  await new Batch(connection).poolPage({ pageSize: 1 });
+  const containers = new Storage(connection).containers('transcode-', AbortSignal.timeout(30_000));
+  await containers.next();
+}
+
+async function keep(secrets: Secrets, account: AccountRecord, kept: AccountSecrets): Promise<void> {
+  try {
+    await secrets.set(account.id, kept);
+  } catch {
+    const session = l10n.t('Keep for This Session');
+    const answer = await window.showWarningMessage(
+      l10n.t('This machine has no secret storage (keyring) that VS Code can use.'),
+      {
+        modal: true,
+        detail: l10n.t('The keys can be kept until VS Code is closed. They are never written to a file.'),
+      },
+      session,
+    );
+    if (answer !== session) throw new UserError({ kind: 'secretMissing', account: account.label });
+    secrets.setForSession(account.id, kept);
+  }
+}
+
+/** The account of this workspace: a setting without secrets, which may be committed. */
+export async function chooseAccount(accounts: Accounts): Promise<void> {
+  if (accounts.all.length === 0) throw new UserError({ kind: 'noAccount' });
+  const answer = await window.showQuickPick(
+    accounts.all.map((account) => ({
+      label: account.label,
+      description: account.id === accounts.current?.id ? l10n.t('in use') : '',
+      account,
+    })),
+    { title: l10n.t('Which account does this workspace use?') },
+  );
+  if (answer === undefined) return;
+  const target = workspace.workspaceFolders ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
+  await workspace.getConfiguration(section).update('account', answer.account.id, target);
+}
+
+/** Forgets an account with its keys; nothing in Azure is touched. */
+export async function removeAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
+  const chosen =
+    account ??
+    (
+      await window.showQuickPick(
+        accounts.all.map((one) => ({ label: one.label, account: one })),
+        {
+          title: l10n.t('Remove which account?'),
+        },
+      )
+    )?.account;
+  if (chosen === undefined) return;
+  const remove = l10n.t('Remove');
+  const detail =
+    chosen.id === localAccountId
+      ? l10n.t('Its files stay on this machine.')
+      : l10n.t('Its keys are forgotten. Nothing in Azure is deleted.');
+  const answer = await window.showWarningMessage(
+    l10n.t('Remove {0}?', chosen.label),
+    { modal: true, detail },
+    remove,
+  );
+  if (answer === remove) await accounts.remove(chosen.id);
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { getL10nJson } from '@vscode/l10n-dev';
+import { mediaExtensionsOf } from './manifest';
+
+function json(path: string): Record<string, string> {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+/** Everything shown at run time goes through `l10n.t`, in these files. */
+async function shownStrings(): Promise<string[]> {
+  const files = readdirSync('src', { recursive: true }).map((file) => join('src', String(file)));
+  const sources = files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => ({ extension: '.ts' as const, contents: readFileSync(file, 'utf8') }));
+  return Object.keys(await getL10nJson(sources)).sort();
+}
+
+const placeholders = (text: string) =>
+  [...text.matchAll(/\{\d\}|\$\([\w~-]+\)/g)].map(([mark]) => mark).sort();
+
+/** The same in both languages: names, and what has no words. */
+const sameInChinese = ['Azure Batch', 'Microsoft Entra ID', '{0} → {1}', '{0} of {1}: {2}'];
+
+describe('Languages', () => {
+  it('have every string that is shown, and no other', async () => {
+    const shown = await shownStrings();
+    assert.deepEqual(Object.keys(json('l10n/bundle.l10n.json')).sort(), shown);
+    assert.deepEqual(Object.keys(json('l10n/bundle.l10n.zh-cn.json')).sort(), shown);
+  });
+
+  it('keep placeholders and icons', () => {
+    for (const [english, chinese] of Object.entries(json('l10n/bundle.l10n.zh-cn.json'))) {
+      assert.deepEqual(placeholders(chinese), placeholders(english), english);
+    }
+  });
+
+  it('are translated', () => {
+    const bundle = Object.entries(json('l10n/bundle.l10n.zh-cn.json'));
+    assert.deepEqual(
+      bundle
+        .filter(([english, chinese]) => english === chinese)
+        .map(([english]) => english)
+        .sort(),
+      [...sameInChinese].sort(),
+    );
+    const [english, chinese] = [json('package.nls.json'), json('package.nls.zh-cn.json')];
+    const same = Object.keys(english).filter((key) => english[key] === chinese[key]);
+    assert.deepEqual(same, ['category', 'submenu.more', 'views.container']);
+  });
+
+  it('name everything of the manifest, and nothing else', () => {
+    const manifest = readFileSync('package.json', 'utf8');
+    const used = [...new Set([...manifest.matchAll(/"%([\w.-]+)%"/g)].map(([, key]) => key))].sort();
+    assert.deepEqual(Object.keys(json('package.nls.json')).sort(), used);
+    assert.deepEqual(Object.keys(json('package.nls.zh-cn.json')).sort(), used);
+  });
+});
+
+describe('The manifest', () => {
+  it('offers its menus on the extensions that are media files', () => {
+    const { inManifest, inCode } = mediaExtensionsOf();
+    assert.deepEqual(inManifest, inCode);
+  });
+});
