@@ -89,6 +89,7 @@ if (tests) {
       'axe-core',
       'esbuild',
       '@vscode/test-electron',
+      '@vscode/l10n-dev',
     ],
     banner: commonJsBanner,
   });
