@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict';
+import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
+import { eventually, TestService } from './harness';
+
+const pool: BatchServiceModels.PoolAddParameter = {
+  id: 'pool-1',
+  vmSize: 'Standard_D2s_v5',
+  virtualMachineConfiguration: {
+    imageReference: { publisher: 'canonical', offer: 'ubuntu-24_04-lts', sku: 'server' },
+    nodeAgentSKUId: 'batch.node.ubuntu 24.04',
+  },
+  targetDedicatedNodes: 1,
+  targetLowPriorityNodes: 1,
+};
+
+interface BatchFailure {
+  statusCode: number;
+  code?: string;
+  body?: { values?: { key: string; value: string }[] };
+}
+
+function refused(code: string, status: number) {
+  return (error: BatchFailure) => {
+    assert.equal(error.code, code);
+    assert.equal(error.statusCode, status);
+    return true;
+  };
+}
+
+for (const version of ['2022-10-01.16.0', '2025-06-01']) {
+  describe(`The local Batch service, asked by the official client for ${version}`, function () {
+    this.timeout(60_000);
+    let service: TestService;
+    let client: BatchServiceClient;
+
+    before(async () => {
+      service = await TestService.start();
+      client = service.client(version);
+      await client.pool.add(pool);
+    });
+
+    after(() => service.close());
+
+    async function run(jobId: string, ...tasks: BatchServiceModels.TaskAddParameter[]) {
+      await client.job.add({ id: jobId, poolInfo: { poolId: pool.id }, usesTaskDependencies: true });
+      await client.task.addCollection(jobId, tasks);
+      await eventually(
+        () => client.job.getTaskCounts(jobId),
+        ({ taskCounts }) => taskCounts.completed === tasks.length,
+      );
+    }
+
+    it('lists the images that nodes can have', async () => {
+      const images = await client.account.listSupportedImages();
+      assert.ok(images.some(({ nodeAgentSKUId }) => nodeAgentSKUId === 'batch.node.ubuntu 24.04'));
+    });
+
+    it('fills in what a pool did not say, and brings its nodes up', async () => {
+      const got = await eventually(
+        () => client.pool.get(pool.id),
+        ({ allocationState }) => allocationState === 'steady',
+      );
+      assert.equal(got.vmSize, 'standard_d2s_v5');
+      assert.equal(got.taskSlotsPerNode, 1);
+      assert.equal(got.currentDedicatedNodes, 1);
+      assert.equal(got.currentLowPriorityNodes, 1);
+      const nodes = await eventually(
+        () => client.computeNode.list(pool.id),
+        (list) => list.length === 2 && list.every(({ state }) => state === 'idle'),
+      );
+      assert.deepEqual(nodes.map(({ isDedicated }) => isDedicated).sort(), [false, true]);
+    });
+
+    it('derives the ETag from the time of the last change, and minds it', async () => {
+      const { eTag } = await client.pool.get(pool.id);
+      await assert.rejects(
+        client.pool.patch(pool.id, { metadata: [] }, { poolPatchOptions: { ifMatch: '0x1' } }),
+        refused('ConditionNotMet', 412),
+      );
+      await client.pool.patch(
+        pool.id,
+        { metadata: [{ name: 'a', value: 'b' }] },
+        { poolPatchOptions: { ifMatch: eTag } },
+      );
+      const changed = await client.pool.get(pool.id);
+      assert.notEqual(changed.eTag, eTag);
+      assert.deepEqual(changed.metadata, [{ name: 'a', value: 'b' }]);
+    });
+
+    it('refuses what Batch refuses, with its code', async () => {
+      await assert.rejects(client.pool.add(pool), refused('PoolExists', 409));
+      await assert.rejects(client.pool.get('none'), refused('PoolNotFound', 404));
+      await assert.rejects(client.job.get('none'), refused('JobNotFound', 404));
+      await assert.rejects(client.pool.add({ ...pool, id: 'no blanks' }), (error: BatchFailure) => {
+        refused('InvalidPropertyValue', 400)(error);
+        assert.deepEqual(error.body?.values?.[0], { key: 'PropertyName', value: 'id' });
+        return true;
+      });
+      await assert.rejects(
+        client.pool.list({ poolListOptions: { filter: 'state is active' } }),
+        refused('InvalidQueryParameterValue', 400),
+      );
+    });
+
+    it('runs tasks as processes with Batch’s environment and folders', async () => {
+      await run('job-env', {
+        id: 'env',
+        commandLine:
+          '/bin/bash -c "echo $AZ_BATCH_JOB_ID $AZ_BATCH_TASK_ID $NAME; pwd; echo wrong >&2; echo x > \'a b.txt\'"',
+        environmentSettings: [{ name: 'NAME', value: 'given value' }],
+      });
+      const task = await client.task.get('job-env', 'env');
+      assert.equal(task.executionInfo?.exitCode, 0);
+      assert.equal(task.executionInfo?.result?.toLowerCase(), 'success');
+      const { readableStreamBody } = await client.file.getFromTask('job-env', 'env', 'stdout.txt');
+      let stdout = '';
+      for await (const chunk of readableStreamBody ?? []) stdout += chunk;
+      assert.match(stdout, /^job-env env given value\n.*workitems\/job-env\/job-1\/env\/wd\n$/);
+      const files = await client.file.listFromTask('job-env', 'env', { recursive: true });
+      assert.deepEqual(
+        files.map(({ name }) => name).filter((name) => !name?.startsWith('certs')),
+        ['stderr.txt', 'stdout.txt', 'wd', 'wd/a b.txt'],
+      );
+      const { contentLength } = await client.file.getPropertiesFromTask('job-env', 'env', 'wd/a b.txt');
+      assert.equal(Number(contentLength), 2);
+    });
+
+    it('tells failures apart: exit code, no program, time limit, retries', async () => {
+      await run(
+        'job-fail',
+        { id: 'code', commandLine: '/bin/sh -c "exit 7"', constraints: { maxTaskRetryCount: 2 } },
+        { id: 'missing', commandLine: 'no-such-program' },
+        { id: 'long', commandLine: '/bin/sh -c "sleep 60"', constraints: { maxWallClockTime: 'PT0.3S' } },
+      );
+      const { executionInfo: code } = await client.task.get('job-fail', 'code');
+      assert.deepEqual(
+        [code?.exitCode, code?.retryCount, code?.failureInfo?.code],
+        [7, 2, 'FailureExitCode'],
+      );
+      const { executionInfo: missing } = await client.task.get('job-fail', 'missing');
+      assert.deepEqual(
+        [missing?.exitCode, missing?.failureInfo?.code],
+        [undefined, 'CommandProgramNotFound'],
+      );
+      const { executionInfo: long } = await client.task.get('job-fail', 'long');
+      assert.deepEqual([long?.failureInfo?.category, long?.failureInfo?.code], ['ServerError', 'TaskEnded']);
+    });
+
+    it('keeps dependencies, and ends a job with its tasks when told to', async () => {
+      await run(
+        'job-order',
+        { id: 'second', commandLine: '/bin/true', dependsOn: { taskIds: ['first'] } },
+        { id: 'first', commandLine: '/bin/sh -c "sleep 0.2"' },
+      );
+      const [first, second] = await Promise.all(
+        ['first', 'second'].map((id) => client.task.get('job-order', id)),
+      );
+      const [end, start] = [first?.executionInfo?.endTime, second?.executionInfo?.startTime];
+      assert.ok(end && start && end <= start);
+      await client.job.patch('job-order', { onAllTasksComplete: 'terminatejob' });
+      const job = await eventually(
+        () => client.job.get('job-order'),
+        ({ state }) => state === 'completed',
+      );
+      assert.equal(job.executionInfo?.terminateReason, 'AllTasksComplete');
+      await assert.rejects(
+        client.task.add('job-order', { id: 'late', commandLine: '/bin/true' }),
+        refused('JobCompleted', 409),
+      );
+    });
+
+    it('gives each task of a collection its own result', async () => {
+      await client.job.add({ id: 'job-collection', poolInfo: { poolId: 'later' } });
+      const { value = [] } = await client.task.addCollection('job-collection', [
+        { id: 'good', commandLine: '/bin/true' },
+        { id: 'bad id', commandLine: '/bin/true' },
+        { id: 'good', commandLine: '/bin/true' },
+      ]);
+      assert.deepEqual(
+        value.map(({ taskId, status, error }) => [taskId, status.toLowerCase(), error?.code]),
+        [
+          ['good', 'success', undefined],
+          ['bad id', 'clienterror', 'InvalidPropertyValue'],
+          ['good', 'clienterror', 'TaskExists'],
+        ],
+      );
+    });
+
+    it('pages lists in order of ids, filters and selects', async () => {
+      const tasks = Array.from({ length: 25 }, (_, index) => ({
+        id: `t${String(index).padStart(2, '0')}`,
+        commandLine: '/bin/true',
+      }));
+      await client.job.add({ id: 'job-list', poolInfo: { poolId: 'later' } });
+      await client.task.addCollection('job-list', tasks);
+      const seen: string[] = [];
+      let page = await client.task.list('job-list', { taskListOptions: { maxResults: 10, select: 'id' } });
+      for (;;) {
+        seen.push(...page.map(({ id }) => id ?? ''));
+        assert.deepEqual(Object.keys(page[0] ?? {}), ['id']);
+        if (!page.odatanextLink) break;
+        page = await client.task.listNext(page.odatanextLink);
+      }
+      assert.deepEqual(
+        seen,
+        tasks.map(({ id }) => id),
+      );
+      const filtered = await client.task.list('job-list', {
+        taskListOptions: { filter: "startswith(id,'t1') and state eq 'active' and not (id eq 't11')" },
+      });
+      assert.equal(filtered.length, 9);
+    });
+
+    it('preempts a Spot node: its task starts again elsewhere', async () => {
+      await client.job.add({ id: 'job-preempt', poolInfo: { poolId: pool.id } });
+      const once =
+        'test -e "$AZ_BATCH_NODE_ROOT_DIR/../once" || { touch "$AZ_BATCH_NODE_ROOT_DIR/../once"; sleep 30; }';
+      await client.task.addCollection('job-preempt', [
+        { id: 'a', commandLine: '/bin/bash -c "sleep 0.5"' },
+        { id: 'b', commandLine: `/bin/bash -c '${once}'` },
+      ]);
+      await eventually(
+        () => client.job.getTaskCounts('job-preempt'),
+        ({ taskCounts }) => taskCounts.running > 0,
+      );
+      const running = await eventually(
+        () => client.task.get('job-preempt', 'b'),
+        ({ state }) => state === 'running',
+      );
+      const node = await client.computeNode.get(pool.id, running.nodeInfo?.nodeId ?? '');
+      if (node.isDedicated) await client.computeNode.reboot(pool.id, node.id ?? '');
+      else await service.fault({ preempt: pool.id });
+      const done = await eventually(
+        () => client.task.get('job-preempt', 'b'),
+        ({ state }) => state === 'completed',
+      );
+      assert.equal(done.executionInfo?.requeueCount, 1);
+    });
+
+    it('reports an autoscale formula that cannot be evaluated, with the place', async () => {
+      await client.pool.add({
+        ...pool,
+        id: 'pool-auto',
+        targetDedicatedNodes: undefined,
+        targetLowPriorityNodes: undefined,
+        enableAutoScale: true,
+        autoScaleFormula: '$TargetDedicatedNodes = 1 + 1;',
+      });
+      const good = await client.pool.evaluateAutoScale(
+        'pool-auto',
+        '$TargetLowPriorityNodes = max(1, 2, 3);',
+      );
+      assert.match(
+        good.results ?? '',
+        /^\$TargetDedicatedNodes=2;\$TargetLowPriorityNodes=3;\$NodeDeallocationOption=requeue/,
+      );
+      const bad = await client.pool.evaluateAutoScale('pool-auto', '$TargetDedicatedNodes = x;');
+      assert.equal(bad.error?.code, 'AutoScalingFormulaEvaluationError');
+      assert.match(bad.error?.values?.[0]?.value ?? '', /Line 1, Col \d+: Undefined symbol: x/);
+    });
+
+    it('deletes jobs and pools until they are gone', async () => {
+      await client.job.deleteMethod('job-list');
+      await eventually(
+        () => client.job.list(),
+        (jobs) => jobs.every(({ id }) => id !== 'job-list'),
+      );
+      await client.pool.deleteMethod(pool.id);
+      await eventually(
+        () => client.pool.list(),
+        (pools) => pools.every(({ id }) => id !== pool.id),
+      );
+    });
+  });
+}
+
+describe('The door of the local Batch service', function () {
+  this.timeout(60_000);
+  let service: TestService;
+
+  before(async () => {
+    service = await TestService.start();
+  });
+
+  after(() => service.close());
+
+  const path = '/pools?api-version=2025-06-01';
+
+  it('opens to signed requests only', async () => {
+    assert.equal((await service.request('GET', path)).status, 200);
+    const bare = await fetch(service.ready.batchUrl + path);
+    assert.equal(bare.status, 403);
+    const body = (await bare.json()) as { code: string; message: { value: string } };
+    assert.equal(body.code, 'AuthenticationFailed');
+    assert.match(body.message.value, /\nRequestId:[0-9a-f-]{36}\nTime:\d{4}-/);
+  });
+
+  it('refuses old and future dates', async () => {
+    for (const minutes of [-16, 16]) {
+      const date = new Date(Date.now() + minutes * 60_000).toUTCString();
+      assert.equal((await service.request('GET', path, undefined, { 'ocp-date': date })).status, 403);
+    }
+  });
+
+  it('refuses malformed signatures without falling over', async () => {
+    for (const authorization of [
+      '',
+      'SharedKey',
+      'SharedKey a',
+      'SharedKey a:',
+      'SharedKey a:?',
+      `Bearer ${'x'.repeat(5000)}`,
+    ]) {
+      const reply = await fetch(service.ready.batchUrl + path, {
+        headers: authorization ? { authorization } : {},
+      });
+      assert.ok(reply.status === 400 || reply.status === 403, `${authorization}: ${reply.status}`);
+    }
+    assert.equal((await service.request('GET', path)).status, 200);
+  });
+
+  it('tells an unknown version, route and verb', async () => {
+    const code = async (reply: Response) => ((await reply.json()) as { code: string }).code;
+    assert.equal(await code(await service.request('GET', '/pools')), 'MissingRequiredQueryParameter');
+    assert.equal(
+      await code(await service.request('GET', '/pools?api-version=2001-01-01')),
+      'UnsupportedRequestVersion',
+    );
+    assert.equal(
+      await code(await service.request('GET', '/nothing?api-version=2025-06-01')),
+      'ResourceNotFound',
+    );
+    assert.equal(await code(await service.request('PUT', path, {})), 'UnsupportedHttpVerb');
+  });
+
+  it('serves no file outside a task’s folder, however the dots are written', async () => {
+    const client = service.client();
+    await client.pool.add(pool);
+    await client.job.add({ id: 'job', poolInfo: { poolId: pool.id } });
+    await client.task.add('job', {
+      id: 'task',
+      commandLine: '/bin/bash -c "ln -s /etc/passwd link; ln -s / root"',
+    });
+    await eventually(
+      () => client.task.get('job', 'task'),
+      ({ state }) => state === 'completed',
+    );
+    for (const file of [
+      '..%2F..%2F..%2F..%2Fshared',
+      '%2Fetc%2Fpasswd',
+      'wd%2Flink',
+      'wd%2Froot%2Fetc%2Fpasswd',
+      '%2e%2e%2f%2e%2e',
+    ]) {
+      const reply = await service.request('GET', `/jobs/job/tasks/task/files/${file}?api-version=2025-06-01`);
+      assert.equal(reply.status, 404, file);
+    }
+    const own = await service.request('GET', '/jobs/job/tasks/task/files/stdout.txt?api-version=2025-06-01');
+    assert.equal(own.status, 200);
+  });
+});

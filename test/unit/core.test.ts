@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import {
+  parseBatchUrl,
+  parseConnectionString,
+  parseKey,
+  parseStorageName,
+} from '../../src/core/accountInput';
+import type { Image } from '../../src/core/batch';
+import { UserError } from '../../src/core/errors';
+import { maskSas, tellingLine } from '../../src/core/failure';
+import { newAttempt, newRunId } from '../../src/core/manifest';
+import { newestUbuntu, nodeTargets, scaleToZeroFormula } from '../../src/core/pool';
+import { clockSkewMinutes } from '../../src/core/retry';
+import { evaluateFormula } from '../../src/service/autoscale/evaluate';
+import { parseFilter, select } from '../../src/service/odata';
+import { durationMs, etagOf } from '../../src/service/time';
+
+const key = Buffer.alloc(64, 7).toString('base64');
+
+function image(sku: string, agent: string, more: Partial<Image> = {}): Image {
+  return {
+    nodeAgentSKUId: `batch.node.ubuntu ${agent}`,
+    osType: 'linux',
+    verificationType: 'verified',
+    imageReference: { publisher: 'canonical', offer: `ubuntu-${agent.replace('.', '_')}-lts`, sku },
+    ...more,
+  } as Image;
+}
+
+describe('The image of a pool', () => {
+  const images = [
+    image('server', '22.04', { batchSupportEndOfLife: new Date('2027-06-01') }),
+    image('server', '24.04'),
+    image('server-gen1', '24.04'),
+    image('server', '26.04', { verificationType: 'unverified' }),
+    image('server', '25.10'),
+    image('minimal', '24.04'),
+    image('server-arm64', '24.04'),
+  ];
+
+  it('is the newest verified LTS of the generation that the size boots', () => {
+    assert.equal(newestUbuntu(images, 'Standard_D2s_v5').imageReference.sku, 'server');
+    assert.equal(newestUbuntu(images, 'Standard_D2s_v5').nodeAgentSKUId, 'batch.node.ubuntu 24.04');
+    assert.equal(newestUbuntu(images, 'Standard_A1_v2').imageReference.sku, 'server-gen1');
+  });
+
+  it('is not one whose support has ended, and its absence is said', () => {
+    const old = [image('server', '22.04', { batchSupportEndOfLife: new Date('2020-01-01') })];
+    assert.throws(
+      () => newestUbuntu(old, 'Standard_D2s_v5'),
+      (error) => error instanceof UserError && error.problem.kind === 'noImage',
+    );
+  });
+});
+
+describe('The nodes of a pool', () => {
+  const pool = {
+    lifetime: 'scaleToZero',
+    vmSize: '',
+    dedicatedNodes: 2,
+    spotNodes: 5,
+    slotsPerNode: 2,
+  } as const;
+
+  it('are no more than the tasks can use, dedicated ones first', () => {
+    assert.deepEqual(nodeTargets(pool, 1), { dedicated: 1, spot: 0 });
+    assert.deepEqual(nodeTargets(pool, 7), { dedicated: 2, spot: 2 });
+    assert.deepEqual(nodeTargets(pool, 100), { dedicated: 2, spot: 5 });
+  });
+
+  it('come at once, stay while tasks wait, and go when nothing does', () => {
+    const submitted = Date.parse('2026-11-25T08:00:00Z');
+    const formula = scaleToZeroFormula({ dedicated: 1, spot: 4 }, new Date(submitted));
+    const targets = (minutes: number, pending: number[]) => {
+      const now = submitted + minutes * 60_000;
+      const samples = pending.map((value, index) => ({
+        at: now - (pending.length - 1 - index) * 30_000,
+        value,
+      }));
+      const run = evaluateFormula(formula, {
+        now,
+        samples: () => samples,
+        current: { dedicated: 0, lowPriority: 0 },
+      });
+      assert.ok('targets' in run, JSON.stringify(run));
+      return run.targets;
+    };
+    assert.deepEqual(targets(0, [0]), { dedicated: 1, lowPriority: 4, deallocation: 'taskcompletion' });
+    assert.deepEqual(targets(60, Array(11).fill(3)), {
+      dedicated: 1,
+      lowPriority: 4,
+      deallocation: 'taskcompletion',
+    });
+    assert.deepEqual(targets(60, Array(11).fill(0)), {
+      dedicated: 0,
+      lowPriority: 0,
+      deallocation: 'taskcompletion',
+    });
+  });
+});
+
+describe('The line that tells', () => {
+  it('is the reason, not the banner and not the last line', () => {
+    const log = [
+      'ffmpeg version 5.1',
+      '[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55d] moov atom not found',
+      'input.mp4: Invalid data found when processing input',
+      'Conversion failed!',
+    ].join('\n');
+    assert.equal(tellingLine(log), 'moov atom not found');
+    assert.equal(
+      tellingLine('Reading package lists...\nE: Could not get lock /var/lib/dpkg/lock'),
+      'E: Could not get lock /var/lib/dpkg/lock',
+    );
+    assert.equal(tellingLine('something else\n'), 'something else');
+    assert.equal(tellingLine(''), undefined);
+  });
+
+  it('shows no signature', () => {
+    assert.equal(maskSas('https://a/b?sv=1&sig=abc%2Bdef%3D&se=2'), 'https://a/b?sv=1&sig=***&se=2');
+  });
+});
+
+describe('What is pasted for an account', () => {
+  it('is cleaned, and recognised', () => {
+    assert.deepEqual(parseBatchUrl(' "mybatch.chinanorth2.batch.chinacloudapi.cn/"\n'), {
+      url: 'https://mybatch.chinanorth2.batch.chinacloudapi.cn',
+      name: 'mybatch',
+    });
+    assert.equal(parseKey(` ${key}\n`, 'batchKey'), key);
+    assert.deepEqual(
+      parseConnectionString(
+        `DefaultEndpointsProtocol=https;AccountName=mystore;AccountKey=${key};EndpointSuffix=core.chinacloudapi.cn`,
+      ),
+      { name: 'mystore', key, blobUrl: 'https://mystore.blob.core.chinacloudapi.cn' },
+    );
+  });
+
+  it('is refused before it is sent anywhere', () => {
+    const wrong = [
+      () => parseBatchUrl('http://mybatch.region.batch.azure.com'),
+      () => parseBatchUrl('mybatch'),
+      () => parseKey(key.slice(1), 'batchKey'),
+      () => parseStorageName('My Store'),
+      () => parseConnectionString('AccountName=x'),
+    ];
+    for (const parse of wrong) {
+      assert.throws(parse, (error) => error instanceof UserError && error.problem.kind === 'accountInvalid');
+    }
+  });
+});
+
+describe('A clock that is off', () => {
+  it('is told in minutes once signatures fail', () => {
+    const now = Date.parse('2026-11-25T08:20:00Z');
+    assert.equal(clockSkewMinutes('Wed, 25 Nov 2026 08:00:00 GMT', now), 20);
+    assert.equal(clockSkewMinutes('Wed, 25 Nov 2026 08:19:00 GMT', now), undefined);
+    assert.equal(clockSkewMinutes(undefined, now), undefined);
+  });
+});
+
+describe('The names of a run', () => {
+  it('sort by time, obey the rules of containers and are never used twice', () => {
+    const limits = { monitorMinutes: 30, taskMinutes: 60, jobMinutes: 180, retries: 1 };
+    const runId = newRunId(new Date('2026-11-25T07:47:18Z'));
+    assert.match(runId, /^20261125-074718-[a-z0-9]{6}$/);
+    const first = newAttempt({ runId, attempts: [], limits }, ['0001']);
+    const second = newAttempt({ runId, attempts: [first], limits }, ['0001']);
+    for (const { inputContainer, jobId } of [first, second]) {
+      assert.match(inputContainer, /^[a-z0-9](-?[a-z0-9]){2,62}$/);
+      assert.match(jobId, /^[\w-]{1,64}$/);
+    }
+    assert.notEqual(first.jobId, second.jobId);
+    assert.notEqual(first.inputContainer, second.inputContainer);
+  });
+});
+
+describe('Filters of the local Batch service', () => {
+  const item = {
+    id: 'a',
+    state: 'active',
+    count: 3,
+    done: false,
+    time: '2026-01-01T00:00:00.5Z',
+    info: { exitCode: 1 },
+  };
+
+  it('are true and false as Batch’s', () => {
+    const yes = [
+      "id eq 'a'",
+      "state eq 'Active' and count ge 3",
+      "id eq 'x' or (id eq 'a' and not (count lt 3))",
+      'info/exitCode ne 0',
+      'done eq false',
+      "startswith(id,'A')",
+      "time gt datetime'2026-01-01T00:00:00Z'",
+      'time le 2026-01-01T00:00:00.5Z',
+    ];
+    for (const filter of yes) assert.ok(parseFilter(filter)(item), filter);
+    for (const filter of ["id ne 'a'", 'missing eq 1', 'count gt 3'])
+      assert.ok(!parseFilter(filter)(item), filter);
+  });
+
+  it('are refused when they cannot be read', () => {
+    for (const filter of [
+      '',
+      'id',
+      'id eq',
+      "id eq 'a' and",
+      "id is 'a'",
+      "(id eq 'a'",
+      "id eq 'a' x",
+      '§',
+    ]) {
+      assert.throws(() => parseFilter(filter), { code: 'InvalidQueryParameterValue' }, filter);
+    }
+  });
+
+  it('select members, also of members', () => {
+    assert.deepEqual(select(item, 'id, info/exitCode'), { id: 'a', info: { exitCode: 1 } });
+  });
+});
+
+describe('Times of the local Batch service', () => {
+  it('make the ETag that Azure makes of them', () => {
+    assert.equal(
+      etagOf('2022-09-06T23:45:31.168152Z'),
+      `0x${637981335311681520n.toString(16).toUpperCase()}`,
+    );
+  });
+
+  it('are read as durations', () => {
+    assert.equal(durationMs('PT1H30M'), 5_400_000);
+    assert.equal(durationMs('P10675199DT2H48M5.4775807S'), Number.POSITIVE_INFINITY);
+    assert.equal(durationMs('1 hour'), undefined);
+  });
+});
