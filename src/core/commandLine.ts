@@ -1,12 +1,12 @@
 import { parseArgsStringToArgv } from 'string-argv';
+import { UserError } from './errors';
 import type { Preset } from './preset';
 
-/** What is known of a source when its command line is made. */
+/** What is known of a source when its command line is made. People's file names are not among it. */
 export interface CommandFacts {
   readonly nodeInput: string;
-  readonly nodeOutput: string;
-  /** Index among the audio tracks. */
-  readonly audioTrack: number;
+  /** One, or several made of the same input, each with the audio that goes into it: `0:a:1`, `0:a` for all. */
+  readonly outputs: readonly { readonly name: string; readonly audio: string }[];
   readonly isSilent: boolean;
   readonly seconds?: number;
 }
@@ -19,32 +19,38 @@ export const progressFile = 'progress.txt';
  * (`-stats_period` is as old as ffmpeg 4.4).
  */
 const globalOptions = [
-  '-hide_banner',
-  '-nostdin',
-  '-y',
-  '-nostats',
-  '-progress',
-  progressFile,
-  '-stats_period',
-  '1',
+  ...['-hide_banner', '-nostdin', '-y', '-nostats'],
+  ...['-progress', progressFile, '-stats_period', '1'],
 ];
 
 /** A source whose length nobody knows gets a contact sheet of its first minutes. */
 const unknownSeconds = 160;
 
-/** ffmpeg and its arguments, the placeholders filled in. People's file names never come here. */
-export function commandOf(preset: Preset, facts: CommandFacts): string[] {
-  const values: Record<string, string> = {
-    input: facts.nodeInput,
-    output: facts.nodeOutput,
-    audio: `0:a:${facts.audioTrack}`,
-    seconds: (facts.seconds && facts.seconds > 0 ? facts.seconds : unknownSeconds).toFixed(3),
-  };
-  const chosen = facts.isSilent && preset.silentArguments ? preset.silentArguments : preset.arguments;
-  const filled = chosen.map((arg) =>
-    arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole),
+/** ffmpeg and its arguments, the placeholders filled in. */
+export function commandOf(preset: Preset, { nodeInput, outputs, isSilent, seconds }: CommandFacts): string[] {
+  const chosen = isSilent && preset.silentArguments ? preset.silentArguments : preset.arguments;
+  const cut = outputs.length > 1 ? endOfInput(chosen) : 0;
+  const length = (seconds && seconds > 0 ? seconds : unknownSeconds).toFixed(3);
+  const parts = outputs.flatMap(({ name, audio }) =>
+    chosen.slice(cut).map((arg) => fill(arg, { input: nodeInput, output: name, audio, seconds: length })),
   );
-  return ['ffmpeg', ...globalOptions, ...filled];
+  const before = chosen.slice(0, cut).map((arg) => fill(arg, { input: nodeInput, seconds: length }));
+  return ['ffmpeg', ...globalOptions, ...before, ...parts];
+}
+
+/** Whether what follows the input may be written once for each of several outputs. */
+export function canRepeatOutput(preset: Preset): boolean {
+  const { arguments: args } = preset;
+  const isFilled = (name: string) => args.some((arg) => arg.includes(name));
+  return endOfInput(args) > 0 && isFilled('${audio}') && !args.slice(endOfInput(args)).includes('-i');
+}
+
+function endOfInput(args: readonly string[]): number {
+  return args.indexOf('${input}') + 1;
+}
+
+function fill(arg: string, values: Readonly<Record<string, string>>): string {
+  return arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
 }
 
 /**
@@ -52,19 +58,35 @@ export function commandOf(preset: Preset, facts: CommandFacts): string[] {
  * blanks together.
  */
 export function toCommandLine(argv: readonly string[]): string {
-  return argv.map(quote).join(' ');
+  return argv.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : quote(arg))).join(' ');
 }
 
+/**
+ * Single quotes keep everything as it is, wherever a command line is split, be it by a shell; a single quote itself
+ * goes between double ones.
+ */
 function quote(arg: string): string {
-  if (/^[\w@%+=:,./?*[\]|()-]+$/.test(arg)) return arg;
-  // A double quote inside is put between single quotes: backslashes are read differently by different splitters.
-  return arg
-    .split('"')
-    .map((piece) => (piece === '' ? '' : `"${piece}"`))
-    .join(`'"'`);
+  if (!arg.includes("'")) return `'${arg}'`;
+  if (!/["\\$`!]/.test(arg)) return `"${arg}"`;
+  return arg.replace(/'+|[^']+/g, (run) => (run.startsWith("'") ? `"${run}"` : `'${run}'`));
 }
 
-/** The arguments of an edited command line; quotes keep blanks together, nothing is expanded. */
-export function parseCommandLine(text: string): string[] {
-  return parseArgsStringToArgv(text);
+/** What people see and edit of a preset: ffmpeg and its arguments, the placeholders as they are. */
+export function presetCommand(preset: Preset): string {
+  const words = preset.arguments.map((arg) => (/^[\w@%+=:,./?*[\]|${}-]+$/.test(arg) ? arg : quote(arg)));
+  return ['ffmpeg', ...words].join(' ');
+}
+
+/**
+ * The preset with the arguments of an edited command. Quotes keep blanks together, nothing is expanded. Throws
+ * `presetInvalid` for a command without its input or output.
+ */
+export function withCommand(preset: Preset, text: string): Preset {
+  const [first, ...rest] = parseArgsStringToArgv(text);
+  const args = first === 'ffmpeg' ? rest : first === undefined ? [] : [first, ...rest];
+  const missing = ['${input}', '${output}'].find((name) => !args.some((arg) => arg.includes(name)));
+  if (missing !== undefined) {
+    throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail: `${missing} is missing` });
+  }
+  return { ...preset, arguments: args, silentArguments: undefined };
 }

@@ -12,6 +12,9 @@ export type Problem =
   | { kind: 'noSubtitleTrack'; file: string }
   | { kind: 'notMedia'; file: string; detail?: string }
   | { kind: 'emptyFile'; file: string }
+  | { kind: 'cutOff'; file: string }
+  | { kind: 'lfsPointer'; file: string }
+  | { kind: 'presetNotFor'; file: string; preset: string; inputs: readonly string[] }
   | { kind: 'fileMissing'; file: string }
   | { kind: 'fileDenied'; file: string }
   | { kind: 'fileChanged'; file: string }

@@ -1,6 +1,7 @@
-import { ALL_FORMATS, CustomSource, Input, type InputTrack } from 'mediabunny';
+import { readBoxes } from './containers';
 import type { Problem } from './errors';
 import type { OpenFile } from './files';
+import { parseMedia } from './mediaParser';
 import type { Preset } from './preset';
 
 /** What a look at a media file tells. */
@@ -8,8 +9,10 @@ export interface MediaLook {
   readonly tracks: readonly Track[];
   /** Length of the longest track. */
   readonly seconds?: number;
-  /** Not a media file at all, but text. */
-  readonly isText?: boolean;
+  /** The kinds of which every track is listed; of others there may be more. */
+  readonly knows: readonly Track['kind'][];
+  /** What the file is instead of media that can be played. */
+  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff';
 }
 
 export interface Track {
@@ -18,31 +21,37 @@ export interface Track {
   /** Language code as the file has it: `eng`, `und`. */
   readonly language?: string;
   readonly isDefault: boolean;
+  /** From its first to its last sound or picture; undefined where that is not certain. */
   readonly seconds?: number;
+  readonly channels?: number;
+  /** Of a picture as it is shown: upright, its pixels square. */
+  readonly width?: number;
+  readonly height?: number;
+  /** Degrees by which it is turned to be upright. */
+  readonly rotation?: number;
 }
-
-/** Where a length stands nowhere, packets are read to find it: only in files that are read quickly. */
-const measuredBytes = 64 * 1024 * 1024;
 
 const headBytes = 4096;
 
+/** `._clip.mp4`: what macOS keeps beside a file on disks that are not its own. */
+const appleDouble = 0x00051607;
+
 /**
- * A few small reads of a file's tables, whatever its size. Undefined for what the parser does not know: such files go to
- * ffmpeg all the same.
+ * A few small reads of a file's tables, whatever its size. What the parser does not know, `probe` is asked for, if
+ * there is one. Undefined for what nobody knows: such files go to ffmpeg all the same.
  */
-export async function lookAt(file: OpenFile, signal: AbortSignal): Promise<MediaLook | undefined> {
+export async function lookAt(
+  file: OpenFile,
+  signal: AbortSignal,
+  probe?: () => Promise<MediaLook | undefined>,
+): Promise<MediaLook | undefined> {
   const { size } = await file.stat();
-  if (size === 0) return { tracks: [] };
-  const head = await file.read(0, Math.min(headBytes, size));
-  if (isText(head)) return { tracks: [], isText: true };
-  return withInput(file, size, async (input) => {
-    signal.throwIfAborted();
-    const tracks = await Promise.all((await input.getTracks()).map((track) => lookAtTrack(track, size)));
-    // A container whose tables are missing says nothing of what is in it.
-    if (tracks.length === 0) return undefined;
-    const lengths = tracks.flatMap(({ seconds }) => seconds ?? []);
-    return { tracks, seconds: lengths.length > 0 ? Math.max(...lengths) : undefined };
-  });
+  if (size === 0) return { tracks: [], knows: [] };
+  const instead = await insteadOfMedia(file, size);
+  if (instead !== undefined) return { tracks: [], knows: [], instead };
+  const look = await parseMedia(file, size, signal);
+  if (probe === undefined || (look && look.knows.length > 0)) return look;
+  return (await probe()) ?? look;
 }
 
 /** Why a preset cannot work on a file, before anything is uploaded; undefined when it may. */
@@ -52,12 +61,26 @@ export function judge(
   { path: file, size }: { readonly path: string; readonly size: number },
 ): Problem | undefined {
   if (size === 0) return { kind: 'emptyFile', file };
+  if (preset.inputs && !preset.inputs.includes(extensionOf(file))) {
+    return { kind: 'presetNotFor', file, preset: preset.label, inputs: preset.inputs };
+  }
   if (media === undefined) return undefined;
-  if (media.isText) return { kind: 'notMedia', file };
-  const has = (kind: Track['kind']) => media.tracks.some((track) => track.kind === kind);
-  if (preset.needs === 'audio' && !has('audio')) return { kind: 'noAudioTrack', file };
-  if (preset.needs === 'video' && !has('video')) return { kind: 'noVideoTrack', file };
-  return undefined;
+  switch (media.instead) {
+    case 'lfsPointer':
+      return { kind: 'lfsPointer', file };
+    case 'cutOff':
+      return { kind: 'cutOff', file };
+    case 'sideFile':
+      return { kind: 'notMedia', file };
+    case 'text':
+      // Subtitles are text, and what a preset of one's own reads may be.
+      return preset.needs === 'audio' || preset.needs === 'video' ? { kind: 'notMedia', file } : undefined;
+  }
+  const { needs } = preset;
+  if (needs === 'any' || !media.knows.includes(needs)) return undefined;
+  if (media.tracks.some(({ kind }) => kind === needs)) return undefined;
+  const missing = { audio: 'noAudioTrack', video: 'noVideoTrack', subtitle: 'noSubtitleTrack' } as const;
+  return { kind: missing[needs], file };
 }
 
 export interface Expected {
@@ -65,29 +88,34 @@ export interface Expected {
   readonly file: string;
   /** Length of the source's track, if it is known. */
   readonly seconds?: number;
-  readonly proof: 'audio' | 'video' | 'none';
+  readonly proof: Preset['proof'];
+}
+
+/** Formats of outputs that can be read to prove them; others are taken as they come. */
+const provable = new Set('mp4 m4a m4v m4b mov mkv mka webm mp3 wav flac ogg oga opus aac ts m3u8'.split(' '));
+
+/** What proves an output of a preset complete. */
+export function proofOf({ proof, extension }: Preset): Preset['proof'] {
+  return provable.has(extension.toLowerCase()) ? proof : 'none';
 }
 
 /**
  * Whether an output is complete: readable and as long as its source's track. ffmpeg's exit code is no proof: inputs
- * that are cut in half or damaged give 0. Encoders add up to a tenth of a second of silence and a picture more or less;
- * two per cent are left for sources whose tables round.
+ * that are cut in half or damaged give 0.
  */
 export async function proveOutput(
   file: OpenFile,
   { file: path, seconds: expected, proof }: Expected,
 ): Promise<{ problem?: Problem; seconds?: number }> {
   const { size } = await file.stat();
-  if (size === 0)
+  if (size === 0) {
     return { problem: { kind: 'outputDamaged', file: path, expectedSeconds: expected, actualSeconds: 0 } };
+  }
   if (proof === 'none') return {};
-  const actual = await withInput(file, size, async (input) => {
-    const tracks = await (proof === 'audio' ? input.getAudioTracks() : input.getVideoTracks());
-    const [track] = tracks;
-    return track ? (await track.computeDuration()) - Math.max(await track.getFirstTimestamp(), 0) : 0;
-  });
+  const actual = await lengthOfOutput(file, size, proof);
   if (actual === undefined) return { problem: { kind: 'outputDamaged', file: path } };
-  if (expected !== undefined && Math.abs(actual - expected) > Math.max(0.5, expected * 0.02)) {
+  if (actual === 'several') return {};
+  if (expected !== undefined && Math.abs(actual - expected) > tolerance(expected)) {
     return {
       problem: { kind: 'outputDamaged', file: path, expectedSeconds: expected, actualSeconds: actual },
     };
@@ -95,56 +123,60 @@ export async function proveOutput(
   return { seconds: actual };
 }
 
-async function lookAtTrack(track: InputTrack, size: number): Promise<Track> {
-  const [codec, language, disposition] = await Promise.all([
-    track.getCodec(),
-    track.getLanguageCode(),
-    track.getDisposition(),
-  ]);
-  return {
-    kind: track.isAudioTrack() ? 'audio' : track.isVideoTrack() ? 'video' : 'subtitle',
-    codec: codec ?? undefined,
-    language,
-    isDefault: disposition.default,
-    seconds: await lengthOf(track, size),
-  };
+/**
+ * Seconds by which an output may differ from its source. Encoders add up to a tenth of a second of silence, a picture
+ * may be more or less, and tables of long files round.
+ */
+function tolerance(seconds: number): number {
+  return 0.5 + seconds * 0.002;
 }
 
-async function lengthOf(track: InputTrack, size: number): Promise<number | undefined> {
-  try {
-    const stated = await track.getDurationFromMetadata();
-    if (stated !== null && stated > 0) return stated;
-    return size <= measuredBytes ? await track.computeDuration() : undefined;
-  } catch {
-    return undefined;
-  }
-}
+/** Playlists are longer only for films of weeks. */
+const longestPlaylist = 4 * 1024 * 1024;
 
-/** Undefined when the parser does not know the format or gives up on the file. */
-async function withInput<T>(
+async function lengthOfOutput(
   file: OpenFile,
   size: number,
-  work: (input: Input) => Promise<T>,
-): Promise<T | undefined> {
-  const source = new CustomSource({
-    getSize: () => size,
-    read: async (start, end) => file.read(start, end - start),
-  });
-  const input = new Input({ source, formats: ALL_FORMATS });
+  proof: Preset['proof'],
+): Promise<number | 'several' | undefined> {
+  const head = Buffer.from(await file.read(0, Math.min(size, 16)));
+  if (head.toString('latin1').startsWith('#EXTM3U')) {
+    return playlistSeconds(Buffer.from(await file.read(0, Math.min(size, longestPlaylist))).toString('utf8'));
+  }
+  const look = await parseMedia(file, size);
+  return look?.tracks.find(({ kind }) => kind === proof)?.seconds;
+}
+
+/** Undefined for a playlist that was not finished; `several` for a list of playlists, which has no length itself. */
+function playlistSeconds(playlist: string): number | 'several' | undefined {
+  if (playlist.includes('#EXT-X-STREAM-INF')) return 'several';
+  if (!playlist.includes('#EXT-X-ENDLIST')) return undefined;
+  const lengths = [...playlist.matchAll(/^#EXTINF:([\d.]+)/gm)].map(([, length]) => Number(length));
+  return lengths.reduce((sum, length) => sum + length, 0);
+}
+
+async function insteadOfMedia(file: OpenFile, size: number): Promise<MediaLook['instead']> {
+  const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
+  if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
+  if (isText(head)) {
+    return head.toString('latin1').startsWith('version https://git-lfs.github.com/') ? 'lfsPointer' : 'text';
+  }
+  const boxes = await readBoxes(file, size);
+  return boxes && !boxes.hasIndex ? 'cutOff' : undefined;
+}
+
+/** Text from its first byte on; playlists, which are text and media, begin with words of their own. */
+function isText(head: Buffer): boolean {
+  if (/^(#EXTM3U|ffconcat|v=0)/.test(head.toString('latin1', 0, 16))) return false;
   try {
-    if (!(await input.canRead())) return undefined;
-    return await work(input);
-  } catch (error) {
-    if (error instanceof Error && error.name === 'AbortError') throw error;
-    return undefined;
-  } finally {
-    input.dispose();
+    // A character cut in half at the end is no error while more may come.
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(head, { stream: true });
+    return !/[^\P{Cc}\t\n\r\f]/u.test(text);
+  } catch {
+    return false;
   }
 }
 
-/** Text from its first byte on; a playlist or subtitles, which are text and media, begin with their own words. */
-function isText(head: Uint8Array): boolean {
-  const bytes = Buffer.from(head);
-  if (/^(#EXTM3U|WEBVTT|\d+\r?\n\d\d:)/.test(bytes.toString('latin1', 0, 32))) return false;
-  return bytes.every((byte) => byte >= 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d);
+function extensionOf(file: string): string {
+  return /\.([^./\\]+)$/.exec(file)?.[1]?.toLowerCase() ?? '';
 }

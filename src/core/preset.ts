@@ -1,4 +1,4 @@
-/** What ffmpeg makes of an input: the built-in ones of `presets.ts`, and the user's own from the settings. */
+/** What ffmpeg makes of an input: the built-in ones of `presets.ts`, and the user's own of `userPreset.ts`. */
 export interface Preset {
   /** Stable: `mp3`, `h264-720p`. */
   readonly id: string;
@@ -18,8 +18,10 @@ export interface Preset {
   readonly extension: string;
   /** Several outputs, in a folder named after the input (an HLS ladder); `${output}` is the folder then. */
   readonly folder?: boolean;
+  /** An output can hold several audio tracks, when all of them are asked for. */
+  readonly severalAudioTracks?: boolean;
   /** The track whose length shows that an output is complete; `none`: being there and readable is enough. */
   readonly proof: 'audio' | 'video' | 'none';
-  /** Extensions, without a dot, of the only files it is for. */
+  /** Extensions, lower case and without a dot, of the only files it is for. */
   readonly inputs?: readonly string[];
 }

@@ -66,6 +66,26 @@ function words(problem: Problem): Words {
       ];
     case 'emptyFile':
       return [l10n.t('{0} is empty.', problem.file)];
+    case 'cutOff':
+      return [
+        l10n.t(
+          '{0} is not whole: its index, which is written last, is missing. Copy or record it again.',
+          problem.file,
+        ),
+      ];
+    case 'lfsPointer':
+      return [
+        l10n.t('{0} is only a pointer of Git LFS. Run “git lfs pull” to get the file itself.', problem.file),
+      ];
+    case 'presetNotFor':
+      return [
+        l10n.t(
+          'The preset {0} is not for {1}: it takes {2} only.',
+          problem.preset,
+          problem.file,
+          problem.inputs.map((input) => `.${input}`).join(', '),
+        ),
+      ];
     case 'fileMissing':
       return [l10n.t('{0} is not there any more.', problem.file)];
     case 'fileDenied':

@@ -201,8 +201,12 @@ export class Transcode {
   }
 
   async #pickPreset(chosen: readonly Chosen[]): Promise<Preset | undefined> {
-    const { builtInPresets, parseUserPreset } = await import('../core/presets');
-    const presets = [...settings().presets.map(parseUserPreset), ...builtInPresets];
+    const { builtInPresets } = await import('../core/presets');
+    const { parseUserPresets } = await import('../core/userPreset');
+    const own = parseUserPresets(settings().presets);
+    // One that is wrong is said and does not keep the others from work.
+    for (const problem of own.problems) void this.commands.show(problem);
+    const presets = [...own.presets, ...builtInPresets];
     const last = this.state.get<string>(lastPresetKey) ?? settings().preset;
     const items = presets
       .map((preset) => ({ ...presetLabel(preset), preset }))

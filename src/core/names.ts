@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+
+/** Bytes that common file systems allow a name. */
+const longestName = 255;
+
+/** Blob names are for people to recognise; the task id before them makes them unique. */
+const longestBlobPart = 200;
+
+/** The URI of a folder with its slash, and what follows: a name, encoded, and a query where the scheme has one. */
+export function splitUri(uri: string): { folder: string; name: string } {
+  const path = /^[^?#]*/.exec(uri)?.[0] ?? uri;
+  const cut = path.lastIndexOf('/') + 1;
+  return { folder: path.slice(0, cut), name: decode(path.slice(cut)) };
+}
+
+function decode(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
+/** `clip.v3.final.mp4` is `clip.v3.final` and `.mp4`; `.hidden` has no extension. */
+export function splitExtension(name: string): { base: string; extension: string } {
+  const dot = name.lastIndexOf('.');
+  return dot > 0 ? { base: name.slice(0, dot), extension: name.slice(dot) } : { base: name, extension: '' };
+}
+
+/** ffmpeg looks at content first, but some formats are told by their extension alone. */
+export function extensionOnNode(name: string): string {
+  return /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0].toLowerCase() ?? '';
+}
+
+/**
+ * A name as part of a blob name: Storage reads a backslash as a slash, refuses control characters and half characters,
+ * and drops dots at the end. https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+ */
+export function blobPart(name: string): string {
+  const safe = wellFormed(name).replace(/[\p{Cc}\\/\ufffe\uffff]/gu, '_');
+  const { base, extension } = splitExtension(safe);
+  const end = extension.length <= 10 ? extension : '';
+  const kept = Array.from(end ? base : safe).slice(0, longestBlobPart);
+  return `${kept.join('')}${end}`.replace(/[.\s]+$/, (tail) => '_'.repeat(tail.length)) || '_';
+}
+
+/** Half characters (lone surrogates) cannot be encoded in a URL. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Cs}/gu, '_');
+}
+
+/** Which names are taken in each folder, as its file system tells them apart. */
+export class OutputNames {
+  readonly #folders = new Map<string, Folder>();
+
+  /** `sources` are the URIs of a run: its outputs must not take their names. */
+  constructor(sources: Iterable<string>) {
+    const names = new Map<string, Set<string>>();
+    for (const uri of sources) {
+      const { folder, name } = splitUri(uri);
+      const there = names.get(folder) ?? new Set();
+      names.set(folder, there.add(name));
+    }
+    for (const [folder, there] of names) this.#folders.set(folder, new Folder(there));
+  }
+
+  /**
+   * The name of a source's output: its own with another end. Where that is a source's name, `label` goes before the
+   * end; where it is another output's, the source's whole name does. `end` is empty for a folder.
+   */
+  take(uri: string, label: string, end: string): { name: string; isExpected: boolean } {
+    const { folder, name: whole } = splitUri(uri);
+    const there = this.#folders.get(folder) ?? new Folder(new Set());
+    this.#folders.set(folder, there);
+    const { base } = splitExtension(whole);
+    const expected = `${base}${end}`;
+    const own = there.isSource(expected) ? `${base}.${label}${end}` : expected;
+    for (let copy = 0; ; copy++) {
+      const wanted = copy === 0 ? own : copy === 1 ? `${whole}${end}` : `${whole} (${copy})${end}`;
+      const name = shortened(end === '' ? asFolder(wanted) : wanted, end);
+      if (there.take(name)) return { name, isExpected: name === own };
+    }
+  }
+}
+
+/**
+ * The names of one folder. Most file systems tell neither case nor composition apart; one in which two sources differ
+ * in nothing else does.
+ */
+class Folder {
+  readonly #tellsCase: boolean;
+  readonly #tellsComposition: boolean;
+  readonly #sources: ReadonlySet<string>;
+  readonly #taken = new Set<string>();
+
+  constructor(sources: ReadonlySet<string>) {
+    const composed = new Set(Array.from(sources, (name) => name.normalize('NFC')));
+    this.#tellsComposition = composed.size < sources.size;
+    this.#tellsCase = new Set(Array.from(composed, withoutCase)).size < composed.size;
+    this.#sources = new Set(Array.from(sources, (name) => this.#fold(name)));
+  }
+
+  isSource(name: string): boolean {
+    return this.#sources.has(this.#fold(name));
+  }
+
+  take(name: string): boolean {
+    const folded = this.#fold(name);
+    if (this.#sources.has(folded) || this.#taken.has(folded)) return false;
+    this.#taken.add(folded);
+    return true;
+  }
+
+  #fold(name: string): string {
+    const composed = this.#tellsComposition ? name : name.normalize('NFC');
+    return this.#tellsCase ? composed : withoutCase(composed);
+  }
+}
+
+/** By way of capitals, in which more letters are the same: `ß` is `SS` there. */
+function withoutCase(name: string): string {
+  return name.toUpperCase().toLowerCase();
+}
+
+/** Windows drops dots and blanks at the end of a folder's name; `.` and `..` are other folders altogether. */
+function asFolder(name: string): string {
+  return name.replace(/[. ]+$/, (tail) => '_'.repeat(tail.length));
+}
+
+/** Not longer than a file system allows, and still not the same as another that begins alike. */
+function shortened(name: string, end: string): string {
+  if (Buffer.byteLength(name) <= longestName) return name;
+  const mark = `~${createHash('sha256').update(name).digest('hex').slice(0, 8)}${end}`;
+  let base = Array.from(name.slice(0, name.length - end.length));
+  while (Buffer.byteLength(base.join('') + mark) > longestName) base = base.slice(0, -1);
+  return base.join('') + mark;
+}
