@@ -223,10 +223,7 @@ describe('Filters of the local Batch service', () => {
 
 describe('Times of the local Batch service', () => {
   it('make the ETag that Azure makes of them', () => {
-    assert.equal(
-      etagOf('2022-09-06T23:45:31.168152Z'),
-      `0x${637981335311681520n.toString(16).toUpperCase()}`,
-    );
+    assert.equal(etagOf('2022-09-06T23:45:31.168152Z'), '0x8DA9061E271C7F0');
   });
 
   it('are read as durations', () => {
