@@ -2,7 +2,7 @@
 //
 // The extension is ESM with splitting, so that opening VS Code loads only src/extension.ts and what it
 // imports statically; the Azure SDKs sit in chunks behind `await import(...)`.
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
 
@@ -102,5 +102,14 @@ const present = builds.filter(({ entryPoints }) =>
 if (watch) {
   for (const options of present) await (await esbuild.context(options)).watch();
 } else {
-  await Promise.all(present.map((options) => esbuild.build(options)));
+  const results = await Promise.all(
+    present.map((options) => esbuild.build({ ...options, metafile: production })),
+  );
+  if (production) writeMeta(results);
+}
+
+/** What went into the bundles, for the notices of scripts/package.mjs. */
+function writeMeta(results) {
+  const inputs = Object.assign({}, ...results.map((result) => result.metafile.inputs));
+  writeFileSync('dist/meta.json', JSON.stringify({ inputs }));
 }
