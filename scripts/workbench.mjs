@@ -15,8 +15,11 @@ export class Workbench {
   }
 
   /**
-   * Opens a folder. Options: `settings`, `locale`, `dataDir`, `viewport`, `env` of the extension host, `extensions` (by
-   * default this project as an extension under development).
+   * Opens a folder; by default with this project as an extension under development.
+   *
+   * @param {string} folder
+   * @param {{ extensions?: string[], dataDir?: string, settings?: object, locale?: string, trust?: boolean,
+   *   env?: Record<string, string>, viewport?: { width: number, height: number } }} [options]
    */
   static async open(folder, { viewport, extensions = [root], ...options } = {}) {
     const server = await startServer(options);
@@ -35,12 +38,10 @@ export class Workbench {
     await this.viewTab('Azure Batch').waitFor();
   }
 
-  /** Reloads the page: the window goes away and comes back. */
-  async reload(folder) {
-    await this.opened.close();
-    this.opened = await openWorkbench(this.server, { folder, extensions: [root] });
-    this.page = this.opened.page;
-    this.page.setDefaultTimeout(patienceMs);
+  /** Reloads the window, as its command does. */
+  async reload() {
+    await this.page.reload();
+    await this.page.locator('.monaco-workbench .part.statusbar').waitFor();
     await this.ready();
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch } from './batch';
 import { Claim } from './claim';
 import { Collector } from './collect';
@@ -68,18 +69,24 @@ export class Run {
     return run;
   }
 
-  /** Takes up a run that the account holds. Throws `runNotFound`, or `runTaken` while another window acts on it. */
-  static async open(parts: RunParts, outputContainer: string, signal: AbortSignal): Promise<Run> {
+  /**
+   * Takes up a run that the account holds. Throws `runNotFound`, or `runTaken` while another window acts on it; a window
+   * that was killed counts for 15 seconds more, which `waitMs` can wait out.
+   */
+  static async open(
+    parts: RunParts,
+    outputContainer: string,
+    signal: AbortSignal,
+    { waitMs = 0 }: { waitMs?: number } = {},
+  ): Promise<Run> {
     const { storage } = parts;
-    const manifest = await readManifest(storage, outputContainer, signal);
-    const run = new Run(
-      parts,
-      manifest,
-      await Claim.take(storage, outputContainer, manifestBlob, manifest.runId, signal),
-    );
+    const { runId } = await readManifest(storage, outputContainer, signal);
+    const claim = await takeClaim(storage, outputContainer, runId, waitMs, signal);
+    // Read again: another window may have gone on with it until a moment ago.
+    const run = new Run(parts, await readManifest(storage, outputContainer, signal), claim);
     for (const result of await readResults(storage, outputContainer, signal))
       run.results.set(result.id, result);
-    run.tell({ kind: 'resumed', run: manifest.runId, at: new Date() });
+    run.tell({ kind: 'resumed', run: runId, at: new Date() });
     return run;
   }
 
@@ -206,6 +213,25 @@ export class Run {
       elapsedMs: Date.now() - started,
       nodeHours: this.nodeHours,
     };
+  }
+}
+
+async function takeClaim(
+  storage: Storage,
+  container: string,
+  runId: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Claim> {
+  const end = Date.now() + waitMs;
+  for (;;) {
+    try {
+      return await Claim.take(storage, container, manifestBlob, runId, signal);
+    } catch (error) {
+      const taken = error instanceof UserError && error.problem.kind === 'runTaken';
+      if (!taken || Date.now() >= end) throw error;
+      await delay(1_000, undefined, { signal });
+    }
   }
 }
 

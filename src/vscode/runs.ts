@@ -24,6 +24,13 @@ export interface RunRecord {
   readonly failed?: number;
 }
 
+export interface ResumeOptions {
+  /** Files to submit once more. */
+  readonly retry?: (run: Run) => readonly string[];
+  /** How long to wait for another window to let the run go. */
+  readonly waitMs?: number;
+}
+
 /** A run this window is working on. */
 export interface LiveRun {
   readonly manifest: Manifest;
@@ -77,17 +84,17 @@ export class Runs {
     });
   }
 
-  /** Goes on with a run that the account holds; `retry` chooses files to submit once more. */
+  /** Goes on with a run that the account holds. */
   async resume(
     connection: Connection,
     outputContainer: string,
     until: Until,
-    retry?: (run: Run) => readonly string[],
+    { retry, waitMs }: ResumeOptions = {},
   ): Promise<RunSummary> {
     const runId = outputContainer.replace(/^transcode-|-output$/g, '');
     return this.#work(connection, until, runId, async (parts, signal) => {
       const { Run } = await import('../core/run');
-      const run = await Run.open(parts, outputContainer, signal);
+      const run = await Run.open(parts, outputContainer, signal, { waitMs });
       if (retry) await run.retry(retry(run), signal);
       return run;
     });

@@ -12,7 +12,7 @@ import type { AccountRecord, Connection } from '../core/account';
 import { UserError } from '../core/errors';
 import type { Manifest } from '../core/manifest';
 import type { Preset } from '../core/preset';
-import type { Until } from '../core/run';
+import type { Run, Until } from '../core/run';
 import type { RunSummary } from '../core/runEvents';
 import type { Accounts } from './accounts';
 import { type Chosen, chooseFiles } from './choose';
@@ -20,11 +20,14 @@ import type { Commands } from './commands';
 import { follow } from './following';
 import { duration, time } from './numbers';
 import { presetLabel, presetName } from './presetLabels';
-import type { LiveRun, RunRecord, Runs } from './runs';
+import type { LiveRun, ResumeOptions, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section, settings } from './settings';
 
 const lastPresetKey = 'lastPreset';
+
+/** A window that was killed holds its runs for a quarter of a minute more. */
+const leftClaimMs = 20_000;
 
 /** The commands that make runs and go on with them. */
 export class Transcode {
@@ -92,23 +95,18 @@ export class Transcode {
       connection,
       record.runId,
       record,
-      () =>
-        this.runs.resume(connection, record.outputContainer, 'fetched', (run) =>
-          run.manifest.files
-            .map(({ id }) => id)
-            .filter((id) => run.results.get(id)?.problem !== undefined || !run.results.has(id)),
-        ),
+      () => this.runs.resume(connection, record.outputContainer, 'fetched', { retry: unfinished }),
       'fetched',
     );
   }
 
-  async resume(record: RunRecord, until: Until): Promise<void> {
+  async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
     const connection = await this.#connectById(record.accountId);
     await this.#work(
       connection,
       record.runId,
       record,
-      () => this.runs.resume(connection, record.outputContainer, until),
+      () => this.runs.resume(connection, record.outputContainer, until, options),
       until,
     );
   }
@@ -164,9 +162,17 @@ export class Transcode {
   async resumeInterrupted(): Promise<void> {
     if (!workspace.isTrusted) return;
     const interrupted = this.runs.records.filter(({ status }) => status === 'running');
-    await Promise.all(
-      interrupted.map((record) => this.resume(record, 'fetched').catch((error) => this.commands.show(error))),
-    );
+    await Promise.all(interrupted.map((record) => this.#resumeQuietly(record)));
+  }
+
+  /** Another window that works on the run is no trouble: it is being taken care of. */
+  async #resumeQuietly(record: RunRecord): Promise<void> {
+    try {
+      await this.resume(record, 'fetched', { waitMs: leftClaimMs });
+    } catch (error) {
+      const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
+      if (!isTaken) await this.commands.show(error);
+    }
   }
 
   /** The account of this workspace; asked for at first use. Undefined when the person thought better of it. */
@@ -406,4 +412,11 @@ export class Transcode {
 
 function mustBeTrusted(): void {
   if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
+}
+
+/** What failed, or never came to an end. */
+function unfinished({ manifest, results }: Run): string[] {
+  return manifest.files
+    .map(({ id }) => id)
+    .filter((id) => !results.has(id) || results.get(id)?.problem !== undefined);
 }

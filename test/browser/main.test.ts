@@ -114,4 +114,20 @@ describe('The workbench, driven as a person', function () {
     );
     await dismiss('The run was cancelled');
   });
+
+  it('goes on with a run after the window was reloaded', async () => {
+    await workbench.rightClick('long.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('VP9 video');
+    await workbench.toast(/tasks: 0 completed, 1 running/).waitFor();
+    await workbench.reload();
+    await workbench.toast(/tasks: 0 completed, 1 running/).waitFor();
+    await workbench.press(/Azure Batch/, 'Cancel');
+    await workbench.pick('Cancel and Clean Up');
+    await workbench.toast('Cleaned up').waitFor();
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => /^\.?long/.test(name)),
+      ['long.mp4'],
+    );
+  });
 });
