@@ -2,24 +2,28 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import { Autoscaling } from './autoscaling';
 import { BatchError, errorBody } from './errors';
 import { Faults } from './faults';
+import { Jobs } from './jobs';
 import { Journal } from './journal';
 import type { Log } from './log';
+import { type NodeOptions, Nodes } from './nodes';
 import type { Wire } from './odata';
 import { accountRoutes } from './routes/account';
 import type { Context, Reply, Request, Route } from './routes/context';
 import { fileRoutes } from './routes/files';
 import { jobRoutes } from './routes/jobs';
 import { nodeRoutes } from './routes/nodes';
-import { addAutoPool, poolRoutes } from './routes/pools';
+import { poolRoutes } from './routes/pools';
 import { taskRoutes } from './routes/tasks';
 import { Scheduler, type SchedulerOptions } from './scheduler';
 import { type Account, authenticate } from './signature';
 import { State } from './state';
 import { timestamp } from './time';
+import { Work } from './work';
 
-export interface ServerOptions extends Omit<SchedulerOptions, 'accountName' | 'accountUrl'> {
+export interface ServerOptions extends Omit<SchedulerOptions & NodeOptions, 'accountName' | 'accountUrl'> {
   readonly account: Account;
   /** Bearer tokens that are accepted besides signatures. */
   readonly tokens: readonly string[];
@@ -78,15 +82,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const state = new State(journal);
   const faults = new Faults(options.faults);
   let url = '';
-  const scheduler = new Scheduler(
-    state,
-    { ...options, accountName: account.name, accountUrl: () => url },
-    faults,
-    log,
-  );
-  const context: Context = { state, scheduler, faults, base: () => url };
-  scheduler.onAutoPool = (id, template, job, deleteWithJob) =>
-    addAutoPool(context, id, template, job, deleteWithJob);
+  const surroundings = { ...options, accountName: account.name, accountUrl: () => url };
+  const work = new Work(log);
+  const nodes = new Nodes(state, surroundings, faults, work, log);
+  const jobs = new Jobs(state, nodes, work);
+  const autoscaling = new Autoscaling(state, nodes);
+  const scheduler = new Scheduler(state, surroundings, nodes, jobs, autoscaling, work);
+  const context: Context = { state, scheduler, nodes, jobs, autoscaling, faults, base: () => url };
   let lastRequest = Date.now();
 
   const server = createServer((request, response) => {

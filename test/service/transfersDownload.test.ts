@@ -163,7 +163,8 @@ describe('Download', function () {
       relay.cutAfter('down', 9 * MiB);
       await setup.download('clip.mp3', {}, setup.transfers(relay.url));
       assert.ok((await setup.content('clip.mp3')).equals(content));
-      assert.ok(relay.bytes.down < 13 * MiB, `${relay.bytes.down} bytes came`);
+      // Beginning anew would take 21 MiB; what was on its way when the connection was cut comes twice.
+      assert.ok(relay.bytes.down < 18 * MiB, `${relay.bytes.down} bytes came`);
     });
 
     it('goes on after a silence', async () => {

@@ -109,7 +109,7 @@ export const accountRoutes: Route[] = [
   ['POST', '/_faults', setFaults],
 ];
 
-function setFaults({ faults, state, scheduler }: Context, { body }: Request): Reply {
+function setFaults({ faults, state, nodes }: Context, { body }: Request): Reply {
   const order = (body ?? {}) as FaultOrder;
   faults.set(order);
   if (order.preempt) {
@@ -120,7 +120,7 @@ function setFaults({ faults, state, scheduler }: Context, { body }: Request): Re
     const node = spot.sort((one, other) => other.running.size - one.running.size)[0];
     if (pool === undefined || node === undefined)
       throw invalidProperty('preempt', order.preempt, 'No Spot node is there.');
-    scheduler.preempt(pool, node);
+    nodes.preempt(pool, node);
   }
   return { status: 200 };
 }

@@ -1,7 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { Autoscaling } from '../autoscaling';
 import { BatchError } from '../errors';
 import type { Faults } from '../faults';
+import type { Jobs } from '../jobs';
+import type { Nodes } from '../nodes';
 import { parseFilter, select, type Wire } from '../odata';
 import type { Scheduler } from '../scheduler';
 import type { JobState, PoolState, State, TaskState } from '../state';
@@ -9,6 +12,9 @@ import type { JobState, PoolState, State, TaskState } from '../state';
 export interface Context {
   readonly state: State;
   readonly scheduler: Scheduler;
+  readonly nodes: Nodes;
+  readonly jobs: Jobs;
+  readonly autoscaling: Autoscaling;
   readonly faults: Faults;
   /** URL of the service, without a slash at the end. */
   readonly base: () => string;

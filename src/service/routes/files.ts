@@ -15,14 +15,14 @@ interface Served {
 function ofTask(context: Context, { params }: Request): Served {
   const [jobId = '', taskId = ''] = params;
   const task = taskOf(context, jobId, taskId);
-  const root = context.scheduler.taskDirOf(task);
+  const root = context.nodes.taskDir(task);
   if (root === undefined) throw new BatchError('TaskFilesUnavailable');
   return { root, url: `${task.wire.url}/files` };
 }
 
 function ofNode(context: Context, request: Request): Served {
   const { pool, node } = nodeOf(context, request);
-  return { root: context.scheduler.nodeRoot(pool.id, node.id), url: `${node.wire.url}/files` };
+  return { root: context.nodes.root(pool.id, node.id), url: `${node.wire.url}/files` };
 }
 
 /** The file that a path names, which may not be outside the folder, neither by dots nor by a link. */

@@ -16,6 +16,7 @@ import {
   resourceHeaders,
   shown,
 } from './context';
+import { addAutoPool } from './pools';
 
 const activeQuota = 300;
 
@@ -52,7 +53,7 @@ function checkConstraints(given: Wire): void {
 }
 
 function addJob(context: Context, { body }: Request): Reply {
-  const { state, scheduler } = context;
+  const { state, jobs } = context;
   const given = validated('JobAddParameter', body);
   const id = validId(given.id);
   if (state.job(id)) throw new BatchError('JobExists');
@@ -86,11 +87,11 @@ function addJob(context: Context, { body }: Request): Reply {
   });
   touch(job.wire);
   if (autoPoolSpecification) {
-    scheduler.addAutoPool(job, autoPoolSpecification);
+    job.poolId = addAutoPool(context, job, autoPoolSpecification);
     job.wire.executionInfo = { startTime: now, poolId: job.poolId };
   }
   state.addJob(job);
-  scheduler.checkJob(job);
+  jobs.check(job);
   return { status: 201, headers: resourceHeaders(job.wire, String(job.wire.url), true) };
 }
 
@@ -142,7 +143,7 @@ function update(context: Context, request: Request): Reply {
   );
   if (constraints || !isPatch) job.wire.constraints = defaults({ constraints }).constraints;
   const reply = changed(context, job, 200);
-  context.scheduler.checkJob(job);
+  context.jobs.check(job);
   return reply;
 }
 
@@ -151,14 +152,14 @@ function disable(context: Context, request: Request): Reply {
   const { disableTasks } = validated('JobDisableParameter', request.body);
   if (job.wire.state !== 'active') throw new BatchError('JobNotActive');
   touch(job.wire);
-  context.scheduler.disableJob(job, String(disableTasks));
+  context.jobs.disable(job, String(disableTasks));
   return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/disable`) };
 }
 
 function enable(context: Context, request: Request): Reply {
   const job = living(context, request);
   touch(job.wire);
-  context.scheduler.enableJob(job);
+  context.jobs.enable(job);
   return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/enable`) };
 }
 
@@ -166,12 +167,12 @@ function terminate(context: Context, request: Request): Reply {
   const job = living(context, request);
   const { terminateReason = 'UserTerminate' } = (request.body ?? {}) as { terminateReason?: string };
   touch(job.wire);
-  context.scheduler.terminateJob(job, terminateReason);
+  context.jobs.terminate(job, terminateReason);
   return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/terminate`) };
 }
 
 function deleteJob(context: Context, request: Request): Reply {
-  context.scheduler.deleteJob(changeable(context, request));
+  context.jobs.delete(changeable(context, request));
   return { status: 202 };
 }
 

@@ -77,22 +77,22 @@ export const nodeRoutes: Route[] = [
       body: shown(nodeOf(context, request).node.wire, request),
     }),
   ],
-  action('reboot', 202, ({ scheduler }, pool, node) => {
+  action('reboot', 202, ({ nodes }, pool, node) => {
     mustBeUp(node);
-    scheduler.restartNode(pool, node, 'rebooting');
+    nodes.restart(pool, node, 'rebooting');
   }),
-  action('reimage', 202, ({ scheduler }, pool, node) => {
+  action('reimage', 202, ({ nodes }, pool, node) => {
     mustBeUp(node);
-    scheduler.restartNode(pool, node, 'reimaging');
+    nodes.restart(pool, node, 'reimaging');
   }),
-  action('disablescheduling', 200, ({ scheduler }, _pool, node, body) => {
+  action('disablescheduling', 200, ({ nodes }, _pool, node, body) => {
     const chosen = option(body, 'nodeDisableSchedulingOption', schedulingOptions);
     if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
-    scheduler.setScheduling(node, false, chosen);
+    nodes.setScheduling(node, false, chosen);
   }),
-  action('enablescheduling', 200, ({ scheduler }, _pool, node) => {
+  action('enablescheduling', 200, ({ nodes }, _pool, node) => {
     if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
-    scheduler.setScheduling(node, true);
+    nodes.setScheduling(node, true);
   }),
   [
     'GET',

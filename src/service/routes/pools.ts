@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { BatchError, invalidProperty } from '../errors';
 import type { Wire } from '../odata';
 import { type JobState, type PoolState, touch } from '../state';
@@ -84,10 +85,10 @@ function startTaskWire(given: Wire): Wire {
   };
 }
 
-function startPool({ state, scheduler }: Context, pool: PoolState): void {
+function startPool({ state, nodes, autoscaling }: Context, pool: PoolState): void {
   state.addPool(pool);
-  if (pool.wire.enableAutoScale) scheduler.evaluate(pool);
-  else scheduler.reconcile(pool);
+  if (pool.wire.enableAutoScale) autoscaling.evaluate(pool);
+  else nodes.reconcile(pool);
 }
 
 function checkScale(given: Wire): void {
@@ -130,16 +131,23 @@ function addPool(context: Context, { body }: Request): Reply {
   return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
 }
 
-/** Makes the pool of a job that brings its own. */
-export function addAutoPool(
-  context: Context,
-  id: string,
-  template: Wire,
-  job: JobState,
-  deleteWithJob: boolean,
-): void {
-  const pool = newPool(context, id, template);
-  startPool(context, Object.assign(pool, { autoPoolOf: job.id, deleteWithJob }));
+/** Makes the pool of a job that brings its own, and tells its id. */
+export function addAutoPool(context: Context, job: JobState, specification: Wire): string {
+  const {
+    pool: template = {},
+    autoPoolIdPrefix,
+    poolLifetimeOption,
+    keepAlive,
+  } = specification as {
+    pool?: Wire;
+    autoPoolIdPrefix?: string;
+    poolLifetimeOption?: string;
+    keepAlive?: boolean;
+  };
+  const id = `${autoPoolIdPrefix || 'auto'}_${randomUUID().replaceAll('-', '').toUpperCase()}`;
+  const deleteWithJob = poolLifetimeOption === 'job' && keepAlive !== true;
+  startPool(context, Object.assign(newPool(context, id, template), { autoPoolOf: job.id, deleteWithJob }));
+  return id;
 }
 
 /** A pool that may be changed, its conditions met. */
@@ -196,7 +204,7 @@ function resize(context: Context, request: Request): Reply {
   });
   delete pool.wire.resizeErrors;
   pool.deallocation = String(nodeDeallocationOption);
-  context.scheduler.reconcile(pool);
+  context.nodes.reconcile(pool);
   return changed(context, pool, 202, '/resize');
 }
 
@@ -206,7 +214,7 @@ function stopResize(context: Context, request: Request): Reply {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The pool is not being resized.' });
   }
   pool.wire.allocationState = 'stopping';
-  context.scheduler.reconcile(pool);
+  context.nodes.reconcile(pool);
   return {
     status: 202,
     headers: resourceHeaders(pool.wire, `${context.base()}/pools/${pool.id}/stopresize`),
@@ -227,7 +235,7 @@ function enableAutoScale(context: Context, request: Request): Reply {
     autoScaleEvaluationInterval:
       given.autoScaleEvaluationInterval ?? pool.wire.autoScaleEvaluationInterval ?? 'PT15M',
   });
-  context.scheduler.evaluate(pool);
+  context.autoscaling.evaluate(pool);
   return changed(context, pool, 200, '/enableautoscale');
 }
 
@@ -247,7 +255,7 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
   }
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
-  const { wire } = context.scheduler.evaluateFormula(pool, autoScaleFormula);
+  const { wire } = context.autoscaling.evaluateFormula(pool, autoScaleFormula);
   return {
     status: 200,
     metadata: 'Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun',
@@ -271,7 +279,7 @@ function removeNodes(context: Context, request: Request): Reply {
   }
   Object.assign(pool.wire, { allocationState: 'resizing', allocationStateTransitionTime: timestamp() });
   for (const node of nodes)
-    context.scheduler.removeNode(pool, node, String(given.nodeDeallocationOption ?? 'requeue'));
+    context.nodes.remove(pool, node, String(given.nodeDeallocationOption ?? 'requeue'));
   return changed(context, pool, 202, '/removenodes');
 }
 
@@ -295,7 +303,7 @@ function updateProperties(context: Context, request: Request): Reply {
 
 function deletePool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  context.scheduler.deletePool(pool);
+  context.nodes.deletePool(pool);
   return { status: 202 };
 }
 
