@@ -47,8 +47,10 @@ export function activate(context: ExtensionContext) {
         clicked && 'record' in clicked
           ? transcode.resume(clicked.record, 'submitted')
           : transcode.submit(clicked, selected),
-      fetch: (node?: RunNode | Uri) =>
-        node && 'record' in node ? transcode.resume(node.record, 'fetched') : transcode.fetch(),
+      fetch: (node?: RunNode | Uri, selected?: Uri[]) =>
+        node && 'record' in node
+          ? transcode.resume(node.record, 'fetched')
+          : transcode.fetch(node, Array.isArray(selected) ? selected : undefined),
       cancelRun: (node?: RunNode) => transcode.cancelRun(node?.record.runId),
       retryFailed: (node?: RunNode) => transcode.retryFailed(node?.record.runId),
       attach: () => transcode.attach(),

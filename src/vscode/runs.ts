@@ -19,6 +19,8 @@ export interface RunRecord {
   readonly created: string;
   readonly preset: string;
   readonly files: number;
+  /** URIs of its sources, as many as are remembered: by them its uploads and outputs are found again. */
+  readonly sources: readonly string[];
   readonly status: 'running' | 'uploaded' | 'submitted' | 'stopped' | 'finished';
   readonly succeeded?: number;
   readonly failed?: number;
@@ -44,6 +46,7 @@ export interface LiveRun {
 
 const stateKey = 'runs';
 const remembered = 50;
+const sourcesRemembered = 500;
 
 /** How long a run goes on trying to reach a service that is throttling or away. */
 const patienceMs = 15 * 60_000;
@@ -196,6 +199,7 @@ export class Runs {
       created,
       preset: presetName(preset),
       files: files.length + refused.length,
+      sources: files.slice(0, sourcesRemembered).map(({ uri }) => uri),
       ...state,
     };
     const others = this.records.filter((other) => other.runId !== runId);

@@ -1,13 +1,4 @@
-import {
-  commands,
-  l10n,
-  type Memento,
-  ProgressLocation,
-  type QuickPickItem,
-  type Uri,
-  window,
-  workspace,
-} from 'vscode';
+import { commands, l10n, type Memento, ProgressLocation, type Uri, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import { UserError } from '../core/errors';
 import type { Manifest } from '../core/manifest';
@@ -18,13 +9,12 @@ import type { Accounts } from './accounts';
 import { type Chosen, chooseFiles } from './choose';
 import type { Commands } from './commands';
 import { follow } from './following';
-import { duration, time } from './numbers';
-import { presetLabel, presetName } from './presetLabels';
+import { duration } from './numbers';
+import { pickListed, pickLive, pickPreset, pickRun } from './picks';
+import { presetName } from './presetLabels';
 import type { LiveRun, ResumeOptions, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section, settings } from './settings';
-
-const lastPresetKey = 'lastPreset';
 
 /** A window that was killed holds its runs for a quarter of a minute more. */
 const leftClaimMs = 20_000;
@@ -46,7 +36,7 @@ export class Transcode {
     const account = await this.account();
     if (account === undefined) return;
     const connection = await this.#connect(account);
-    const preset = await this.#pickPreset(chosen);
+    const preset = await pickPreset(chosen, this.state, (problem) => void this.commands.show(problem));
     if (preset === undefined) return;
     const manifest = await this.#plan(chosen, preset);
     if (manifest === undefined) return;
@@ -62,8 +52,11 @@ export class Transcode {
   /** Submits what was uploaded; files that were not are uploaded first. */
   async submit(clicked?: Uri, selected?: readonly Uri[]): Promise<void> {
     mustBeTrusted();
+    const uploaded = clicked && this.#recordOf(clicked, selected, ['uploaded']);
+    if (uploaded) return this.resume(uploaded, 'submitted');
     if (clicked) return this.transcode('submitted', clicked, selected);
-    const record = await this.#pickRun(
+    const record = await pickRun(
+      this.runs,
       l10n.t('Submit which uploaded files?'),
       (record) => record.status === 'uploaded' || record.status === 'stopped',
     );
@@ -71,9 +64,12 @@ export class Transcode {
     if (record) await this.resume(record, 'submitted');
   }
 
-  async fetch(): Promise<void> {
+  async fetch(clicked?: Uri, selected?: readonly Uri[]): Promise<void> {
     mustBeTrusted();
-    const record = await this.#pickRun(
+    const submitted = clicked && this.#recordOf(clicked, selected, ['submitted', 'stopped', 'finished']);
+    if (submitted) return this.resume(submitted, 'fetched');
+    const record = await pickRun(
+      this.runs,
       l10n.t('Fetch the outputs of which run?'),
       ({ status }) => status !== 'uploaded',
     );
@@ -85,7 +81,8 @@ export class Transcode {
     mustBeTrusted();
     const record =
       this.runs.records.find((record) => record.runId === runId) ??
-      (await this.#pickRun(
+      (await pickRun(
+        this.runs,
         l10n.t('Retry the failed files of which run?'),
         ({ failed }) => (failed ?? 0) > 0,
       ));
@@ -120,21 +117,9 @@ export class Transcode {
     const { runsOf } = await import('../core/runList');
     const { Storage } = await import('../core/storage');
     const found = await runsOf(new Storage(connection), AbortSignal.timeout(120_000));
-    const picked = await window.showQuickPick(
-      found.map((run) => ({
-        label: run.workspace || run.runId,
-        description: time(run.modified),
-        detail: run.runId,
-        run,
-      })),
-      {
-        title: l10n.t('Attach to which run?'),
-        placeHolder: l10n.t('The newest run comes first'),
-        matchOnDetail: true,
-      },
-    );
+    const picked = await pickListed(found);
     if (picked === undefined) return;
-    const { runId, outputContainer } = picked.run;
+    const { runId, outputContainer } = picked;
     await this.#work(
       connection,
       runId,
@@ -145,7 +130,7 @@ export class Transcode {
   }
 
   async cancelRun(runId?: string): Promise<void> {
-    const live = runId ? this.runs.live(runId) : await this.#pickLive();
+    const live = runId ? this.runs.live(runId) : await pickLive(this.runs);
     if (live === undefined) return;
     const cancel = l10n.t('Cancel Run');
     const answer = await window.showWarningMessage(
@@ -193,6 +178,19 @@ export class Transcode {
     return this.accounts.current;
   }
 
+  /** The latest run in one of these states that has all of these files. */
+  #recordOf(
+    clicked: Uri,
+    selected: readonly Uri[] | undefined,
+    states: readonly RunRecord['status'][],
+  ): RunRecord | undefined {
+    const uris = (selected?.length ? selected : [clicked]).map((uri) => uri.toString());
+    return this.runs.records.find(
+      ({ status, sources, runId }) =>
+        states.includes(status) && !this.runs.live(runId) && uris.every((uri) => sources.includes(uri)),
+    );
+  }
+
   async #connectById(accountId: string): Promise<Connection> {
     const account = this.accounts.byId(accountId);
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
@@ -204,31 +202,6 @@ export class Transcode {
       { location: ProgressLocation.Window, title: l10n.t('Connecting to {0}', account.label) },
       () => this.accounts.connect(account),
     );
-  }
-
-  async #pickPreset(chosen: readonly Chosen[]): Promise<Preset | undefined> {
-    const { builtInPresets } = await import('../core/presets');
-    const { parseUserPresets } = await import('../core/userPreset');
-    const own = parseUserPresets(settings().presets);
-    // One that is wrong is said and does not keep the others from work.
-    for (const problem of own.problems) void this.commands.show(problem);
-    const presets = [...own.presets, ...builtInPresets];
-    const last = this.state.get<string>(lastPresetKey) ?? settings().preset;
-    const items = presets
-      .map((preset) => ({ ...presetLabel(preset), preset }))
-      .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
-    const title =
-      chosen.length === 1
-        ? l10n.t('Transcode {0}', chosen[0]?.path ?? '')
-        : l10n.t('Transcode {0} files', chosen.length);
-    const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
-      title,
-      placeHolder: l10n.t('Choose a preset'),
-      matchOnDescription: true,
-      matchOnDetail: true,
-    });
-    if (answer) await this.state.update(lastPresetKey, answer.preset.id);
-    return answer?.preset;
   }
 
   async #plan(chosen: readonly Chosen[], preset: Preset): Promise<Manifest | undefined> {
@@ -376,37 +349,6 @@ export class Transcode {
     );
     const record = answer && this.runs.records.find((record) => record.runId === runId);
     if (record) await this.resume(record, until === 'uploaded' ? 'submitted' : 'fetched');
-  }
-
-  async #pickRun(
-    title: string,
-    suits: (record: RunRecord) => boolean,
-  ): Promise<RunRecord | 'choose' | undefined> {
-    const records = this.runs.records.filter((record) => suits(record) && !this.runs.live(record.runId));
-    if (records.length === 0) return 'choose';
-    const answer = await window.showQuickPick(
-      records.map((record) => ({
-        label: l10n.t('{0} files, {1}', record.files, record.preset),
-        description: time(new Date(record.created)),
-        record,
-      })),
-      { title },
-    );
-    return answer?.record;
-  }
-
-  async #pickLive(): Promise<LiveRun | undefined> {
-    const { liveRuns } = this.runs;
-    if (liveRuns.length < 2) return liveRuns[0];
-    const answer = await window.showQuickPick(
-      liveRuns.map((live) => ({
-        label: l10n.t('{0} files, {1}', live.manifest.files.length, live.manifest.preset.label),
-        description: time(new Date(live.manifest.created)),
-        live,
-      })),
-      { title: l10n.t('Cancel which run?') },
-    );
-    return answer?.live;
   }
 }
 

@@ -87,6 +87,22 @@ describe('The workbench, driven as a person', function () {
     await dismiss('1 of 1 transcoded');
   });
 
+  it('does in three steps, on the same file, what it does in one', async () => {
+    await clip(join(folder, 'steps.mp4'));
+    await workbench.rightClick('steps.mp4');
+    await workbench.choose('Azure Batch', 'Upload to Batch Storage');
+    await workbench.pick('MP3 audio');
+    await dismiss('1 of 1 files uploaded');
+    await workbench.rightClick('steps.mp4');
+    await workbench.choose('Azure Batch', 'Submit Transcode');
+    await dismiss('1 of 1 files submitted');
+    assert.ok(!outputs().includes('steps.mp3'));
+    await workbench.rightClick('steps.mp4');
+    await workbench.choose('Azure Batch', 'Fetch Outputs');
+    await dismiss('1 of 1 transcoded');
+    assert.ok(outputs().includes('steps.mp3'));
+  });
+
   it('shows pools and jobs in the tree', async () => {
     await workbench.openView('Azure Batch');
     await workbench.treeItem('Pools').click();
@@ -128,6 +144,35 @@ describe('The workbench, driven as a person', function () {
     assert.deepEqual(
       readdirSync(folder).filter((name) => /^\.?long/.test(name)),
       ['long.mp4'],
+    );
+  });
+});
+
+describe('A machine without ffmpeg', function () {
+  this.timeout(120_000);
+  const folder = mkdtempSync(join(tmpdir(), 'transcode-bare-'));
+  let workbench: Workbench | undefined;
+
+  after(async () => {
+    await workbench?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('is told how to get it, before anything is uploaded', async () => {
+    await clip(join(folder, 'clip.mp4'));
+    const settings = { 'batchTranscode.local.ffmpegPath': join(folder, 'none') };
+    workbench = await Workbench.open(folder, { settings });
+    await workbench.rightClick('clip.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('Use the local Batch account');
+    const toast = workbench.toast('The local Batch account needs ffmpeg');
+    await toast.waitFor();
+    await toast.hover();
+    await toast.getByRole('button', { name: 'Get ffmpeg' }).waitFor();
+    const started = readdirSync(workbench.server.base, { recursive: true }).map(String);
+    assert.deepEqual(
+      started.filter((file) => file.endsWith('service.json')),
+      [],
     );
   });
 });
