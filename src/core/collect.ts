@@ -6,6 +6,7 @@ import { logPrefix } from './job';
 import type { Attempt, FileResult, ManifestFile } from './manifest';
 import type { Run } from './run';
 import type { Submitter } from './submit';
+import { TaskProgress } from './taskProgress';
 import { type NodeNumbers, watchJob } from './watch';
 
 /** Outputs fetched at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
@@ -53,7 +54,33 @@ export class Collector {
     const { monitorMinutes } = run.manifest.limits;
     run.progress.phase = 'pool';
     run.tell({ kind: 'monitoring', job: attempt.jobId, minutes: monitorMinutes });
-    const outcome = await watchJob(
+    const watching = new AbortController();
+    const following = this.#followTasks(AbortSignal.any([this.#signal, watching.signal]));
+    following.catch((error) => this.stop(error));
+    const outcome = await this.#watchJob(submitter, monitorMinutes).finally(() => watching.abort());
+    await following;
+    run.progress.running.clear();
+    if (outcome === 'completed') {
+      const { completed, failed } = run.progress.tasks;
+      run.tell({ kind: 'tasksCompleted', succeeded: completed - failed, failed });
+      run.progress.phase = 'fetching';
+      run.tellProgress();
+    }
+    return outcome;
+  }
+
+  async #followTasks(signal: AbortSignal): Promise<void> {
+    const { run, attempt } = this;
+    const following = new TaskProgress(run.parts.batch, attempt.jobId, (id, progress) => {
+      run.progress.running.set(id, progress);
+      run.tellProgress();
+    });
+    await following.follow(() => run.progress.tasks.running > 0, signal);
+  }
+
+  #watchJob(submitter: Submitter, monitorMinutes: number): Promise<'completed' | 'timeLimit'> {
+    const { run, attempt } = this;
+    return watchJob(
       run.parts.batch,
       {
         jobId: attempt.jobId,
@@ -76,13 +103,6 @@ export class Collector {
         trouble: (problem) => run.tell({ kind: 'trouble', problem }),
       },
     );
-    if (outcome === 'completed') {
-      const { completed, failed } = run.progress.tasks;
-      run.tell({ kind: 'tasksCompleted', succeeded: completed - failed, failed });
-      run.progress.phase = 'fetching';
-      run.tellProgress();
-    }
-    return outcome;
   }
 
   /** Node-hours are the area under the number of nodes as it is seen. */
@@ -106,6 +126,7 @@ export class Collector {
 
   #settle(task: Task): void {
     const file = this.#files.get(task.id ?? '');
+    this.run.progress.running.delete(task.id ?? '');
     if (file === undefined || this.run.results.has(file.id)) return;
     this.#keep(() => this.#settleTask(file, task));
   }

@@ -280,5 +280,6 @@ function emptyProgress({ files, pool }: Manifest): RunProgress {
     },
     tasks: { active: 0, running: 0, completed: 0, failed: 0, total: files.length },
     fetch: { files: 0, bytes: 0 },
+    running: new Map(),
   };
 }

@@ -51,6 +51,16 @@ export interface RunProgress {
   nodes: NodeNumbers & { readonly target: number };
   tasks: { active: number; running: number; completed: number; failed: number; total: number };
   fetch: { files: number; bytes: number };
+  /** By the file's id. */
+  running: Map<string, FileProgress>;
+}
+
+/** How far the task of a file is, while it runs. */
+export interface FileProgress {
+  /** Of the source, that are done. */
+  readonly seconds: number;
+  /** Seconds of the source for each second of the clock. */
+  readonly speed?: number;
 }
 
 export interface RunSummary {

@@ -28,3 +28,8 @@ export function count(value: number): string {
 export function time(date: Date): string {
   return new Intl.DateTimeFormat(env.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(date);
 }
+
+/** `45 %`, of a share between 0 and 1. */
+export function percent(share: number): string {
+  return new Intl.NumberFormat(env.language, { style: 'percent' }).format(share);
+}

@@ -11,8 +11,9 @@ import {
   Uri,
 } from 'vscode';
 import type { FileResult, ManifestFile } from '../core/manifest';
+import type { FileProgress } from '../core/runEvents';
 import { DisposableStore } from './disposable';
-import { bytes, time } from './numbers';
+import { bytes, duration, percent, time } from './numbers';
 import type { RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
@@ -96,12 +97,14 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   }
 
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
-    const result = this.runs.live(record.runId)?.results.get(file.id);
+    const live = this.runs.live(record.runId);
+    const result = live?.results.get(file.id);
     const item = new TreeItem(file.path);
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
     item.iconPath = fileIcon(result);
-    item.description = fileWords(result, file);
+    const progress = live?.progress.running.get(file.id);
+    item.description = progress && !result ? progressWords(progress, file) : fileWords(result, file);
     item.tooltip = result?.problem ? sentenceOf(result.problem).text : file.path;
     item.command = openCommand(result);
     item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
@@ -112,6 +115,13 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 function openCommand(result: FileResult | undefined): Command | undefined {
   if (!result?.outputUri) return undefined;
   return { command: 'vscode.open', title: l10n.t('Open'), arguments: [Uri.parse(result.outputUri)] };
+}
+
+/** `45 %, 12× as fast as it plays`; without a known length, how far it is. */
+function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
+  const done =
+    file.seconds === undefined ? duration(seconds * 1000) : percent(Math.min(seconds / file.seconds, 1));
+  return speed === undefined ? done : l10n.t('{0}, {1}× real time', done, speed.toFixed(1));
 }
 
 function fileWords(result: FileResult | undefined, file: ManifestFile): string {

@@ -121,6 +121,10 @@ describe('The workbench, driven as a person', function () {
       .toast(/Azure Batch: H.265 video/)
       .filter({ hasText: /tasks: 0 completed, 1 running/ })
       .waitFor();
+    await workbench.openView('Azure Batch');
+    await workbench.treeItem(/long\.mp4\d+\s?%, [\d.]+× real time/).waitFor();
+    await workbench.screenshot(pictures, 'progress');
+    await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
     await workbench.pick('Cancel This Run');
     await workbench.toast('The run was cancelled').waitFor();

@@ -11,6 +11,7 @@ import { maskSas, tellingLine } from '../../src/core/failure';
 import { newAttempt, newRunId } from '../../src/core/manifest';
 import { newestUbuntu, nodeTargets, scaleToZeroFormula } from '../../src/core/pool';
 import { clockSkewMinutes } from '../../src/core/retry';
+import { parseProgress } from '../../src/core/taskProgress';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
 import { parseFilter, select } from '../../src/service/odata';
 import { durationMs, etagOf } from '../../src/service/time';
@@ -147,6 +148,28 @@ describe('What is pasted for an account', () => {
     for (const parse of wrong) {
       assert.throws(parse, (error) => error instanceof UserError && error.problem.kind === 'accountInvalid');
     }
+  });
+});
+
+describe('The progress of a task', () => {
+  const block = (us: string, speed: string, end = 'continue') =>
+    `frame=1\nout_time_us=${us}\nout_time=00:00:01\nspeed=${speed}\nprogress=${end}\n`;
+
+  it('is that of the last whole block', () => {
+    assert.deepEqual(parseProgress(block('1000000', '2.5x') + block('2500000', ' 3.0x')), {
+      seconds: 2.5,
+      speed: 3,
+    });
+    assert.deepEqual(parseProgress(`${block('1000000', '2x')}frame=2\nout_time_us=9`), {
+      seconds: 1,
+      speed: 2,
+    });
+  });
+
+  it('is unknown at first, and where ffmpeg does not know it', () => {
+    assert.equal(parseProgress('frame=1\nout_time'), undefined);
+    assert.equal(parseProgress(block('N/A', 'N/A')), undefined);
+    assert.deepEqual(parseProgress(block('0', 'N/A')), { seconds: 0, speed: undefined });
   });
 });
 
