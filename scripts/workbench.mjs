@@ -61,8 +61,14 @@ export class Workbench {
   /** Selects the files, without opening any, and opens the context menu on the last. */
   async rightClick(...names) {
     await this.file(names[0]).waitFor();
-    for (const name of names) await this.file(name).click({ modifiers: ['ControlOrMeta'] });
+    for (const name of names) await this.select(this.file(name));
     await this.openMenu(this.file(names.at(-1)));
+  }
+
+  /** Adds an item to the selection, unless it is part of it. */
+  async select(row) {
+    if ((await row.getAttribute('aria-selected')) !== 'true')
+      await row.click({ modifiers: ['ControlOrMeta'] });
   }
 
   /** Opens the context menu of an item. */

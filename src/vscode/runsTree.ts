@@ -99,11 +99,11 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
     const live = this.runs.live(record.runId);
     const result = live?.results.get(file.id);
+    const progress = live?.progress.running.get(file.id);
     const item = new TreeItem(file.path);
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
-    item.iconPath = fileIcon(result);
-    const progress = live?.progress.running.get(file.id);
+    item.iconPath = progress && !result ? new ThemeIcon('play-circle') : fileIcon(result);
     item.description = progress && !result ? progressWords(progress, file) : fileWords(result, file);
     item.tooltip = result?.problem ? sentenceOf(result.problem).text : file.path;
     item.command = openCommand(result);
