@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** One change: a record under its key, or its end. */
@@ -26,9 +26,7 @@ export class Journal {
   /** All records that are left, by key, in the order of their first appearance. */
   read(): Map<string, unknown> {
     const records = new Map<string, unknown>();
-    const text = existsSync(this.#path) ? readFileSync(this.#path, 'utf8') : '';
-    for (const line of text.split('\n')) {
-      if (line === '') continue;
+    for (const line of lines(this.#path)) {
       let change: Line;
       try {
         change = JSON.parse(line) as Line;
@@ -76,5 +74,29 @@ export class Journal {
   /** A line begins with the end of the last, so that one torn by a kill does not spoil its successor. */
   #append(line: Line): void {
     this.#bytes += writeSync(this.#file, `\n${JSON.stringify(line)}\n`);
+  }
+}
+
+/** The lines of a file that may be larger than the longest string. */
+function* lines(path: string): Generator<string> {
+  const file = openSync(path, 'r');
+  const chunk = Buffer.alloc(1024 * 1024);
+  let rest: Buffer[] = [];
+  try {
+    for (let size = readSync(file, chunk); size > 0; size = readSync(file, chunk)) {
+      const read = chunk.subarray(0, size);
+      let start = 0;
+      for (let end = read.indexOf(10); end >= 0; end = read.indexOf(10, start)) {
+        const line = Buffer.concat([...rest, read.subarray(start, end)]).toString('utf8');
+        rest = [];
+        start = end + 1;
+        if (line !== '') yield line;
+      }
+      rest.push(Buffer.from(read.subarray(start)));
+    }
+    const last = Buffer.concat(rest).toString('utf8');
+    if (last !== '') yield last;
+  } finally {
+    closeSync(file);
   }
 }
