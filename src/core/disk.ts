@@ -10,6 +10,9 @@ const longestName = 255;
 
 const anyoneMayWrite = 0o222;
 
+/** Written between two flushes of a file that grows. */
+const flushBytes = 32 * 1024 * 1024;
+
 /** Files on this machine's disks, by their `file:` URIs. */
 export class DiskFiles implements Files {
   async stat(uri: string): Promise<FileStat | undefined> {
@@ -35,9 +38,9 @@ export class DiskFiles implements Files {
       throw new UserError({ kind: 'fileFailed', file: path, detail });
     }
     return {
-      async read(position, length) {
+      async read(position, length, into) {
         try {
-          return await readFully(handle, position, length);
+          return await readFully(handle, position, length, into);
         } catch (error) {
           throw readProblem(error, path);
         }
@@ -62,20 +65,22 @@ export class DiskFiles implements Files {
       throw writeProblem(error, folder);
     });
     const { size } = await handle.stat();
+    const flush = new RollingFlush(handle);
     return {
       resumeAt: size,
       async write(position, data) {
         try {
           await writeFully(handle, position, data);
+          flush.wrote(data.length);
         } catch (error) {
           throw writeProblem(error, folder);
         }
       },
-      read: (position, length) => readFully(handle, position, length),
+      read: (position, length, into) => readFully(handle, position, length, into),
       async commit({ overwrite }) {
         try {
           // Before the name, the content: after a power cut there is no empty file of that name.
-          await handle.sync();
+          await flush.end();
           await handle.close();
           if (overwrite) await replace(partPath, path);
           else await giveFreeName(partPath, path);
@@ -83,8 +88,12 @@ export class DiskFiles implements Files {
           throw writeProblem(error, folder);
         }
       },
-      close: () => handle.close(),
+      async close() {
+        await flush.idle();
+        await handle.close();
+      },
       async discard() {
+        await flush.idle();
         await handle.close();
         await rm(partPath, { force: true });
       },
@@ -107,6 +116,42 @@ export class DiskFiles implements Files {
   }
 }
 
+/** Brings what is written to the disk while more is fetched, so that the end has little to wait for. */
+class RollingFlush {
+  #written = 0;
+  #flushing: Promise<void> | undefined;
+  #failure: { error: unknown } | undefined;
+
+  constructor(private readonly handle: FileHandle) {}
+
+  wrote(bytes: number): void {
+    this.#written += bytes;
+    if (this.#written < flushBytes || this.#flushing) return;
+    this.#written = 0;
+    this.#flushing = this.handle
+      .datasync()
+      .catch((error) => {
+        // A disk says only once that it could not keep what it was given.
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+
+  /** Resolves when the handle may be closed. */
+  async idle(): Promise<void> {
+    await this.#flushing;
+  }
+
+  /** Resolves when all is on the disk. */
+  async end(): Promise<void> {
+    await this.#flushing;
+    if (this.#failure) throw this.#failure.error;
+    await this.handle.sync();
+  }
+}
+
 /** With the folders it is to be in: an output of many files has its own. */
 async function openPart(path: string): Promise<FileHandle> {
   const flags = constants.O_RDWR | constants.O_CREAT;
@@ -126,8 +171,13 @@ async function nearestFolder(folder: string): Promise<string> {
   return there || parent === folder ? folder : nearestFolder(parent);
 }
 
-async function readFully(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(length);
+async function readFully(
+  handle: FileHandle,
+  position: number,
+  length: number,
+  into: Uint8Array = Buffer.allocUnsafe(length),
+): Promise<Uint8Array> {
+  const buffer = into.subarray(0, length);
   let filled = 0;
   while (filled < length) {
     const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);

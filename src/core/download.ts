@@ -1,11 +1,12 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { BlobDownloadResponseParsed } from '@azure/storage-blob';
-import type { LimitFunction } from 'p-limit';
 import { type Problem, UserError } from './errors';
-import { type Files, folderOf, hashOf, nameOf, type PartFile } from './files';
+import { type Files, folderOf, nameOf, type PartFile } from './files';
+import { hashBeginning, hashFile, RunningHash } from './hashing';
+import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, bodyOf, type Storage } from './storage';
 import { connectionCut, isStorageCode } from './storageErrors';
-import { blockBytes, type DownloadRequest, eachBlock } from './transfers';
+import type { DownloadRequest } from './transfers';
 
 /** The longest range of which Storage tells the hash. */
 const checkedRangeBytes = 4 * 1024 * 1024;
@@ -17,6 +18,13 @@ interface Version {
   readonly modified: Date;
   /** Base64; blobs that were uploaded in blocks may have none. */
   readonly md5?: string;
+}
+
+/** A part file that is open, and how far it has come. */
+interface Begun {
+  readonly version: Version;
+  readonly part: PartFile;
+  readonly from: number;
 }
 
 /** After these a part file is worth going on with. */
@@ -37,7 +45,7 @@ const passing = new Set<Problem['kind']>([
 export async function download(
   storage: Storage,
   files: Files,
-  limit: LimitFunction,
+  slots: Slots,
   request: DownloadRequest,
 ): Promise<{ bytes: number; skipped: boolean }> {
   for (let isLast = false; ; isLast = true) {
@@ -47,7 +55,7 @@ export async function download(
       request.onBytes(count);
     };
     try {
-      return await attempt(storage, files, limit, { ...request, onBytes });
+      return await new Attempt(storage, files, slots, { ...request, onBytes }).run();
     } catch (error) {
       if (isLast || !(isDamaged(error) || isReplaced(error))) throw error;
       request.onBytes(-told);
@@ -55,95 +63,125 @@ export async function download(
   }
 }
 
-async function attempt(
-  storage: Storage,
-  files: Files,
-  limit: LimitFunction,
-  request: DownloadRequest,
-): Promise<{ bytes: number; skipped: boolean }> {
-  const { uri, overwrite } = request;
-  const free = await files.freeBytes(uri);
-  const there = await files.stat(uri);
-  // One request is enough for a small blob, unless what is there may be it.
-  const { version, data } = await limit(() =>
-    there ? versionOf(storage, request) : firstRange(storage, request),
-  );
-  const bytes = version.size;
-  if (there) {
-    if (await isSame(files, uri, there, version)) return { bytes, skipped: true };
-    if (!overwrite) throw new UserError({ kind: 'outputExists', file: nameOf(uri) });
-  }
-  const part = await files.part(uri, tagOf(storage, request, version));
-  try {
-    if (free !== undefined && free < bytes - part.resumeAt) {
-      throw new UserError({ kind: 'diskFull', folder: folderOf(uri), neededBytes: bytes, freeBytes: free });
+/** One try at one version. */
+class Attempt {
+  readonly #hash = new RunningHash();
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly files: Files,
+    private readonly slots: Slots,
+    private readonly request: DownloadRequest,
+  ) {}
+
+  async run(): Promise<{ bytes: number; skipped: boolean }> {
+    try {
+      return await this.#run();
+    } finally {
+      await this.#hash.drop();
     }
-    await fill(storage, limit, request, version, part, data);
-    await part.commit({ overwrite });
-    return { bytes, skipped: false };
+  }
+
+  async #run(): Promise<{ bytes: number; skipped: boolean }> {
+    const { files, slots, storage, request } = this;
+    const { uri, overwrite } = request;
+    const free = await files.freeBytes(uri);
+    const there = await files.stat(uri);
+    let begun: Begun;
+    if (there) {
+      const version = await slots.run(() => versionOf(storage, request));
+      if (await isSame(files, uri, there, version)) return { bytes: version.size, skipped: true };
+      if (!overwrite) throw new UserError({ kind: 'outputExists', file: nameOf(uri) });
+      begun = await this.#begin(version, free);
+    } else {
+      // One request is enough for a small blob that has a hash.
+      begun = await slots.runWithBuffer(async (buffer) => {
+        const { version, data } = await firstRange(storage, request, buffer);
+        return this.#begin(version, free, version.md5 === undefined ? undefined : data);
+      });
+    }
+    const { version, part, from } = begun;
+    await resumable(part, async () => {
+      await this.#fetchRest(version, part, from);
+      if (version.md5 && base64(await this.#hash.digest()) !== version.md5) throw damaged(request);
+      await part.commit({ overwrite });
+    });
+    return { bytes: version.size, skipped: false };
+  }
+
+  /** Opens the part file and brings hash and file to the same place. */
+  async #begin(version: Version, free: number | undefined, beginning?: Uint8Array): Promise<Begun> {
+    const { files, request, storage } = this;
+    const { uri, onBytes } = request;
+    const part = await files.part(uri, tagOf(storage, request, version));
+    const from = await resumable(part, async () => {
+      const { resumeAt } = part;
+      if (resumeAt > version.size) throw damaged(request);
+      if (free !== undefined && free < version.size - resumeAt) {
+        const sizes = { neededBytes: version.size, freeBytes: free };
+        throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
+      }
+      if (resumeAt > 0) await hashBeginning(this.#hash, part, resumeAt);
+      else if (beginning) await Promise.all([part.write(0, beginning), this.#hash.update(beginning)]);
+      return resumeAt > 0 ? resumeAt : (beginning?.length ?? 0);
+    });
+    onBytes(from);
+    return { version, part, from };
+  }
+
+  /** Ranges are fetched in parallel and written in order, so that a part file is always a beginning. */
+  async #fetchRest({ size, etag, md5 }: Version, part: PartFile, from: number): Promise<void> {
+    const { storage, slots, request } = this;
+    const isChecked = md5 === undefined;
+    const bytes = isChecked ? checkedRangeBytes : blockBytes;
+    let writing: Promise<unknown> = Promise.resolve();
+    await eachBlock(slots, { from, size, bytes, signal: request.signal }, async (block) => {
+      const before = writing;
+      const fetching = fetchRange(
+        storage,
+        { ...request, signal: block.signal },
+        { ...block, etag, isChecked },
+      );
+      writing = this.#write(part, block, fetching, before);
+      await writing;
+    });
+  }
+
+  /** Nothing is written after a gap: the part file would look longer than what it holds. */
+  async #write(
+    part: PartFile,
+    { position, length }: Block,
+    fetching: Promise<Fetched>,
+    before: Promise<unknown>,
+  ): Promise<void> {
+    // Both are waited for in any case: the buffer is not to be lent to another while this one is filled.
+    const [fetched, previous] = await Promise.allSettled([fetching, before]);
+    if (fetched.status === 'rejected') throw fetched.reason;
+    if (previous.status === 'rejected') throw previous.reason;
+    const { data } = fetched.value;
+    await Promise.all([part.write(position, data), this.#hash.update(data)]);
+    this.request.onBytes(length);
+  }
+}
+
+/** Does a step with a part file; when it fails, the part file is kept for another time or goes. */
+async function resumable<T>(part: PartFile, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
   } catch (error) {
     await (isWorthResuming(error) ? part.close() : part.discard());
     throw error;
   }
 }
 
-async function fill(
-  storage: Storage,
-  limit: LimitFunction,
-  request: DownloadRequest,
-  version: Version,
-  part: PartFile,
-  beginning: Uint8Array | undefined,
-): Promise<void> {
-  const { size, md5 } = version;
-  let from = part.resumeAt;
-  if (from > size) throw damaged(request);
-  const hash = await hashOf(part, from);
-  request.onBytes(from);
-  if (from === 0 && beginning) {
-    await part.write(0, beginning);
-    hash.update(beginning);
-    from = beginning.length;
-    request.onBytes(from);
-  }
-  await fetchRanges(storage, limit, request, version, part, from, hash);
-  if (md5 && hash.digest('base64') !== md5) throw damaged(request);
-}
-
-/** Ranges are fetched in parallel and written in order, so that a part file is always a beginning. */
-async function fetchRanges(
-  storage: Storage,
-  limit: LimitFunction,
-  request: DownloadRequest,
-  { size, etag, md5 }: Version,
-  part: PartFile,
-  from: number,
-  hash: Hash,
-): Promise<void> {
-  const isChecked = md5 === undefined;
-  const bytes = isChecked ? checkedRangeBytes : blockBytes;
-  let writing: Promise<unknown> = Promise.resolve();
-  await eachBlock(limit, { from, size, bytes, signal: request.signal }, async (block) => {
-    const { position, length, signal } = block;
-    const fetched = fetchRange(storage, { ...request, signal }, { position, length, etag, isChecked });
-    // Nothing is written after a gap: the part file would look longer than what it holds.
-    const written = Promise.all([fetched, writing]).then(async ([{ data }]) => {
-      await part.write(position, data);
-      hash.update(data);
-      request.onBytes(length);
-    });
-    writing = written;
-    await written;
-  });
-}
-
 /** The version of a blob, and its beginning: all of a small one. */
 async function firstRange(
   storage: Storage,
   request: DownloadRequest,
+  buffer: Buffer,
 ): Promise<{ version: Version; data?: Uint8Array }> {
   try {
-    const range = { position: 0, length: checkedRangeBytes, isChecked: true };
+    const range = { position: 0, length: blockBytes, buffer, isChecked: false };
     const { answer, data } = await fetchRange(storage, request, range);
     const { etag = '', lastModified = new Date(0), contentRange, contentMD5, blobContentMD5 } = answer;
     const size = Number(contentRange?.split('/')[1] ?? data.length);
@@ -151,7 +189,8 @@ async function firstRange(
     return { version: { size, etag, modified: lastModified, md5: base64(md5) }, data };
   } catch (error) {
     // An empty blob has no range.
-    if (isStorageCode(error, 'InvalidRange', 'HTTP 416')) return versionOf(storage, request);
+    if (isStorageCode(error, 'InvalidRange', 'HTTP 416'))
+      return { version: await versionOf(storage, request) };
     throw error;
   }
 }
@@ -159,10 +198,17 @@ async function firstRange(
 interface Range {
   readonly position: number;
   readonly length: number;
+  readonly buffer: Buffer;
   /** The only version to take it from. */
   readonly etag?: string;
   /** Whether Storage is to tell the hash of the range, of at most `checkedRangeBytes`. */
   readonly isChecked: boolean;
+}
+
+interface Fetched {
+  readonly answer: BlobDownloadResponseParsed;
+  /** In the range's buffer. */
+  readonly data: Buffer;
 }
 
 /** All bytes of a range, or fewer where the blob ends; a cut connection is gone on with where it was cut. */
@@ -170,10 +216,9 @@ async function fetchRange(
   storage: Storage,
   { container, blob, signal }: DownloadRequest,
   range: Range,
-): Promise<{ answer: BlobDownloadResponseParsed; data: Buffer }> {
-  const { position, length, isChecked } = range;
+): Promise<Fetched> {
+  const { position, length, buffer, isChecked } = range;
   let { etag } = range;
-  let data: Buffer | undefined;
   let filled = 0;
   return storage.call({ operation: 'download', resource: blob, signal }, async () => {
     const start = filled;
@@ -184,14 +229,13 @@ async function fetchRange(
       abortSignal: signal,
     });
     etag ??= answer.etag;
-    data ??= Buffer.allocUnsafe(answer.contentLength ?? 0);
     try {
       for await (const chunk of bodyOf(answer)) {
-        data.set(chunk, filled);
+        buffer.set(chunk, filled);
         filled += chunk.length;
       }
       const theirs = isChecked ? base64(answer.contentMD5) : undefined;
-      if (theirs && createHash('md5').update(data.subarray(start)).digest('base64') !== theirs) {
+      if (theirs && base64(await new RunningHash().digest(buffer.subarray(start, filled))) !== theirs) {
         throw connectionCut(new Error('what arrived is not what was sent'));
       }
     } catch (error) {
@@ -199,19 +243,16 @@ async function fetchRange(
       if (isChecked) filled = start;
       throw error;
     }
-    return { answer, data };
+    return { answer, data: buffer.subarray(0, filled) };
   });
 }
 
-async function versionOf(
-  storage: Storage,
-  { container, blob, signal }: DownloadRequest,
-): Promise<{ version: Version; data?: undefined }> {
+async function versionOf(storage: Storage, { container, blob, signal }: DownloadRequest): Promise<Version> {
   const properties = await storage.call({ operation: 'download', resource: blob, signal }, () =>
     storage.blob(container, blob).getProperties({ abortSignal: signal }),
   );
   const { contentLength: size = 0, etag = '', lastModified = new Date(0), contentMD5 } = properties;
-  return { version: { size, etag, modified: lastModified, md5: base64(contentMD5) } };
+  return { size, etag, modified: lastModified, md5: base64(contentMD5) };
 }
 
 /** The same content under the final name: fetched before. Without a hash, a file of that size that is younger than the blob. */
@@ -225,7 +266,7 @@ async function isSame(
   if (md5 === undefined) return there.modified >= modified.getTime();
   const file = await files.open(uri);
   try {
-    return (await hashOf(file, size)).digest('base64') === md5;
+    return base64(await hashFile(file, size)) === md5;
   } finally {
     await file.close();
   }

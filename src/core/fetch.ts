@@ -152,7 +152,7 @@ function provingPart(part: PartFile, prove: (part: OpenFile) => Promise<void>): 
   let size = part.resumeAt;
   return {
     resumeAt: part.resumeAt,
-    read: (position, length) => part.read(position, length),
+    read: (position, length, into) => part.read(position, length, into),
     close: () => part.close(),
     discard: () => part.discard(),
     async write(position, data) {

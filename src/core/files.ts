@@ -1,4 +1,3 @@
-import { createHash, type Hash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 /**
@@ -27,8 +26,8 @@ export interface FileStat {
 }
 
 export interface OpenFile {
-  /** At most `length` bytes from `position`; fewer only at the end of the file. */
-  read(position: number, length: number): Promise<Uint8Array>;
+  /** At most `length` bytes from `position`, fewer only at the end of the file; in the memory of `into` where that serves. */
+  read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** Of the open file and, where the two differ, of what has the name now. */
   stat(): Promise<FileStat>;
   close(): Promise<void>;
@@ -39,7 +38,7 @@ export interface PartFile {
   /** Bytes an earlier attempt left, all of them written in order: 0 for a fresh file. */
   readonly resumeAt: number;
   write(position: number, data: Uint8Array): Promise<void>;
-  read(position: number, length: number): Promise<Uint8Array>;
+  read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /**
    * Gives it its final name. Without `overwrite` an existing file is left whole and `outputExists` is thrown; a
    * read-only one is left whole in any case.
@@ -49,19 +48,6 @@ export interface PartFile {
   close(): Promise<void>;
   /** Removes what was written, also after a commit that failed. */
   discard(): Promise<void>;
-}
-
-const hashedAtOnce = 1024 * 1024;
-
-/** MD5 of the first `size` bytes, or of all there are. */
-export async function hashOf(file: Pick<OpenFile, 'read'>, size: number): Promise<Hash> {
-  const hash = createHash('md5');
-  for (let position = 0; position < size; position += hashedAtOnce) {
-    const data = await file.read(position, Math.min(hashedAtOnce, size - position));
-    if (data.length === 0) break;
-    hash.update(data);
-  }
-  return hash;
 }
 
 /** The last part of a URI, as a person reads it. */

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
-import type { LimitFunction } from 'p-limit';
 import { UserError } from './errors';
-import { type Files, hashOf, nameOf, type OpenFile } from './files';
+import { type Files, nameOf, type OpenFile } from './files';
+import { hashFile, RunningHash } from './hashing';
+import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, type Storage } from './storage';
 import { isStorageCode } from './storageErrors';
-import { blockBytes, eachBlock, type UploadRequest } from './transfers';
+import type { UploadRequest } from './transfers';
 
 /** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
 const mostBlocks = 50_000;
@@ -17,7 +17,7 @@ const mostBlocks = 50_000;
 export async function upload(
   storage: Storage,
   files: Files,
-  limit: LimitFunction,
+  slots: Slots,
   request: UploadRequest,
 ): Promise<{ skipped: boolean }> {
   if (isSameSource(request)) return { skipped: true };
@@ -25,8 +25,8 @@ export async function upload(
   try {
     await mustBeUnchanged(file, request);
     if (await isSameContent(file, request)) return { skipped: true };
-    if (request.expected.size <= blockBytes) await limit(() => putWhole(storage, file, request));
-    else await putBlocks(storage, limit, file, request);
+    if (request.expected.size > blockBytes) await putBlocks(storage, slots, file, request);
+    else await slots.runWithBuffer((buffer) => putWhole(storage, file, request, buffer));
     return { skipped: false };
   } finally {
     await file.close();
@@ -34,8 +34,15 @@ export async function upload(
 }
 
 /** Source facts that travel with a blob, so that it is known again. */
-function sourceMetadata({ size, modified }: UploadRequest['expected'], md5: Buffer): Record<string, string> {
-  return { sourcesize: String(size), sourcemodified: String(modified), sourcemd5: md5.toString('hex') };
+function sourceMetadata(
+  { size, modified }: UploadRequest['expected'],
+  md5: Uint8Array,
+): Record<string, string> {
+  return {
+    sourcesize: String(size),
+    sourcemodified: String(modified),
+    sourcemd5: Buffer.from(md5).toString('hex'),
+  };
 }
 
 function isSameSource({ there, expected: { size, modified } }: UploadRequest): boolean {
@@ -48,7 +55,7 @@ function isSameSource({ there, expected: { size, modified } }: UploadRequest): b
 
 async function isSameContent(file: OpenFile, { there, expected: { size } }: UploadRequest): Promise<boolean> {
   if (there?.md5 === undefined || there.size !== size) return false;
-  return (await hashOf(file, size)).digest('base64') === there.md5;
+  return base64(await hashFile(file, size)) === there.md5;
 }
 
 async function mustBeUnchanged(file: OpenFile, { uri, expected }: UploadRequest): Promise<void> {
@@ -60,18 +67,29 @@ function changed(uri: string): UserError {
   return new UserError({ kind: 'fileChanged', file: nameOf(uri) });
 }
 
-async function readBlock(file: OpenFile, uri: string, position: number, length: number): Promise<Uint8Array> {
-  const data = await file.read(position, length);
+/** The bytes in the buffer, which hashing needs. */
+async function readBlock(
+  file: OpenFile,
+  uri: string,
+  { position, length, buffer }: Pick<Block, 'position' | 'length' | 'buffer'>,
+): Promise<Buffer> {
+  const data = await file.read(position, length, buffer);
   if (data.length !== length) throw changed(uri);
-  return data;
+  if (data.buffer !== buffer.buffer) buffer.set(data);
+  return buffer.subarray(0, length);
 }
 
-async function putWhole(storage: Storage, file: OpenFile, request: UploadRequest): Promise<void> {
+async function putWhole(
+  storage: Storage,
+  file: OpenFile,
+  request: UploadRequest,
+  buffer: Buffer,
+): Promise<void> {
   const { container, blob, expected, uri, signal, onBytes } = request;
   signal.throwIfAborted();
-  const data = await readBlock(file, uri, 0, expected.size);
+  const data = await readBlock(file, uri, { position: 0, length: expected.size, buffer });
   await mustBeUnchanged(file, request);
-  const md5 = createHash('md5').update(data).digest();
+  const md5 = await new RunningHash().digest(data);
   const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
@@ -93,40 +111,44 @@ async function putWhole(storage: Storage, file: OpenFile, request: UploadRequest
  */
 async function putBlocks(
   storage: Storage,
-  limit: LimitFunction,
+  slots: Slots,
   file: OpenFile,
   request: UploadRequest,
 ): Promise<void> {
   const { container, blob, expected, uri, onBytes } = request;
   const { size } = expected;
   const client = storage.blob(container, blob);
-  const there = await limit(() => uncommittedBlocks(storage, request));
+  const there = await slots.run(() => uncommittedBlocks(storage, request));
   const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
-  const whole = createHash('md5');
+  const whole = new RunningHash();
   const ids: string[] = [];
   let reading: Promise<unknown> = Promise.resolve();
-  await eachBlock(limit, { from: 0, size, bytes, signal: request.signal }, async (block) => {
-    const { index, position, length, signal } = block;
-    const read = reading.then(async () => {
-      const data = await readBlock(file, uri, position, length);
-      whole.update(data);
-      return data;
+  try {
+    await eachBlock(slots, { from: 0, size, bytes, signal: request.signal }, async (block) => {
+      const read = reading.then(async () => {
+        const data = await readBlock(file, uri, block);
+        return { data, hashing: whole.updateAndHash(data) };
+      });
+      reading = read.catch(() => undefined);
+      const { data, hashing } = await read;
+      const md5 = await hashing;
+      const id = blockId(block.index, md5);
+      ids[block.index] = id;
+      if (!there.has(id)) {
+        const { length, signal } = block;
+        await storage.call({ operation: 'upload', resource: blob, signal }, () =>
+          client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal: signal }),
+        );
+      }
+      onBytes(block.length);
     });
-    reading = read.catch(() => undefined);
-    const data = await read;
-    const md5 = createHash('md5').update(data).digest();
-    const id = Buffer.from(`${String(index).padStart(6, '0')}${md5.toString('hex')}`).toString('base64');
-    ids[index] = id;
-    if (!there.has(id)) {
-      await storage.call({ operation: 'upload', resource: blob, signal }, () =>
-        client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal: signal }),
-      );
-    }
-    onBytes(length);
-  });
-  await mustBeUnchanged(file, request);
-  const md5 = whole.digest();
-  await limit(() =>
+    await mustBeUnchanged(file, request);
+  } catch (error) {
+    await whole.drop();
+    throw error;
+  }
+  const md5 = await whole.digest();
+  await slots.run(() =>
     storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
       client.commitBlockList(ids, {
         blobHTTPHeaders: { blobContentMD5: md5 },
@@ -135,6 +157,12 @@ async function putBlocks(
       }),
     ),
   );
+}
+
+/** The service wants all ids of a blob to be of one length. */
+function blockId(index: number, md5: Uint8Array): string {
+  const id = `${String(index).padStart(6, '0')}${Buffer.from(md5).toString('hex')}`;
+  return Buffer.from(id).toString('base64');
 }
 
 async function uncommittedBlocks(

@@ -199,8 +199,9 @@ describe('Download', function () {
         await setup.download('clip.mp3', {}, setup.transfers(relay.url));
         assert.ok((await setup.content('clip.mp3')).equals(content));
         assert.deepEqual(await setup.names(), ['clip.mp3']);
+        // The first range tells which version it is, so it comes twice.
         const again = relay.bytes.down - before;
-        assert.ok(again < 30 * MiB, `${again} bytes came again`);
+        assert.ok(again < 35 * MiB, `${again} bytes came again`);
       });
     }
 
@@ -268,8 +269,7 @@ describe('Download', function () {
     it('gives up in the end, and leaves nothing', async () => {
       await setup.blob('clip.mp3', 12 * MiB);
       proxy.change = ({ request, ...answer }) => {
-        // The beginning has a hash of its own.
-        const isRest = String(request.headers['x-ms-range']).startsWith('bytes=4194304-');
+        const isRest = String(request.headers['x-ms-range']).startsWith('bytes=8388608-');
         return isRest
           ? { request, ...answer, body: Buffer.alloc(answer.body.length) }
           : { request, ...answer };
@@ -284,7 +284,7 @@ describe('Download', function () {
       await setup.blob('clip.mp3', 30 * MiB);
       let replaced: Buffer | undefined;
       proxy.fault = async ({ headers }) => {
-        if (headers['x-ms-range'] === 'bytes=12582912-20971519') {
+        if (headers['x-ms-range'] === 'bytes=16777216-25165823') {
           replaced ??= await setup.blob('clip.mp3', 25 * MiB);
         }
         return false;

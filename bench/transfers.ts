@@ -1,0 +1,234 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import type { Connection } from '../src/core/account';
+import { Storage } from '../src/core/storage';
+import { type Azurite, startAzurite } from '../src/service/azurite';
+import { type BenchResult, median, type Row, report, type Table } from './table';
+import type { WayFigures, WayOptions } from './transferWays';
+
+const MiB = 1024 * 1024;
+const cases = {
+  small: { title: '1,000 files of 1 MiB', files: 1000, bytes: MiB },
+  ten: { title: '10 files of 100 MiB', files: 10, bytes: 100 * MiB },
+  one: { title: '1 file of 1 GiB', files: 1, bytes: 1024 * MiB },
+};
+type Case = (typeof cases)[keyof typeof cases];
+
+const directions = { up: 'Upload', down: 'Download' } as const;
+type Direction = keyof typeof directions;
+
+/** What each way is, as the table says it. */
+const ways = {
+  floor: 'bare HTTP requests, 8 at once (the floor)',
+  ours: 'this extension',
+  sdk: 'SDK, uploadFile/downloadToFile',
+  az: 'az storage blob upload-batch/download-batch',
+};
+type WayName = keyof typeof ways;
+
+const parallel = 8;
+const name = 'benchaccount';
+const key = randomBytes(64).toString('base64');
+const runFile = promisify(execFile);
+
+/**
+ * Uploads and downloads 1 GiB in three shapes against Azurite on this machine, each way in a process of its own and
+ * against a service started anew, in turns; the figures are medians over the rounds.
+ */
+export async function run(args: readonly string[]): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string', default: '3' },
+      case: { type: 'string', default: Object.keys(cases).join() },
+      ways: { type: 'string', default: Object.keys(ways).join() },
+    },
+  });
+  const chosen = values.ways.split(',') as WayName[];
+  const tables: Table[] = [];
+  for (const id of values.case.split(',') as (keyof typeof cases)[]) {
+    const measured = await measure(cases[id], chosen, Number(values.rounds));
+    for (const direction of ['up', 'down'] as const) {
+      tables.push(tableOf(cases[id], direction, chosen, measured));
+    }
+  }
+  const result = { name: 'transfers', tables };
+  report(result);
+  return result;
+}
+
+type Measured = Map<string, WayFigures[] | string>;
+
+async function measure(shape: Case, chosen: readonly WayName[], rounds: number): Promise<Measured> {
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  const measured: Measured = new Map();
+  try {
+    const source = join(folder, 'source');
+    makeFiles(source, shape);
+    for (let round = 0; round < rounds; round++) {
+      for (const way of chosen) {
+        const figures = await once(way, source, join(folder, `${way}-${round}`), shape);
+        for (const direction of ['up', 'down'] as const) {
+          const id = `${direction} ${way}`;
+          const before = measured.get(id) ?? [];
+          const now = figures[direction];
+          measured.set(
+            id,
+            typeof before === 'string' || typeof now === 'string' ? String(now) : [...before, now],
+          );
+        }
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return measured;
+}
+
+/** Up and down again, with a service that has nothing else. */
+async function once(
+  way: WayName,
+  source: string,
+  folder: string,
+  shape: Case,
+): Promise<Record<Direction, WayFigures | string>> {
+  if (way === 'az' && !hasAz()) return { up: 'az is not installed', down: 'az is not installed' };
+  const script = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
+  const target = join(folder, 'target');
+  mkdirSync(target, { recursive: true });
+  const azurite = await startAzurite(script, join(folder, 'azurite'), 0, { name, key });
+  try {
+    const connection = connectionOf(azurite);
+    const container = 'bench';
+    await new Storage(connection).createContainer(container, {}, new AbortController().signal);
+    const options = { connection, container, parallel };
+    const up = await move(way, { ...options, direction: 'up', folder: source });
+    const down = await move(way, { ...options, direction: 'down', folder: target });
+    mustBeWhole(target, shape);
+    return { up, down };
+  } finally {
+    await azurite.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function move(way: WayName, options: Omit<WayOptions, 'way'>): Promise<WayFigures> {
+  if (way === 'az') return moveByAz(options);
+  const script = fileURLToPath(new URL('./transferWays.js', import.meta.url));
+  const { stdout } = await runFile(process.execPath, [script], {
+    env: { ...process.env, TRANSFER: JSON.stringify({ ...options, way }) },
+  });
+  return JSON.parse(stdout);
+}
+
+async function moveByAz({
+  direction,
+  folder,
+  connection,
+  container,
+}: Omit<WayOptions, 'way'>): Promise<WayFigures> {
+  const endpoint = connection.account.blobUrl;
+  const account = `DefaultEndpointsProtocol=http;AccountName=${name};AccountKey=${key};BlobEndpoint=${endpoint};`;
+  const command = [
+    'az',
+    'storage',
+    'blob',
+    ...azVerb(direction, folder, container),
+    '--no-progress',
+    '-o',
+    'none',
+  ];
+  const start = performance.now();
+  const { stderr } = await runFile('/usr/bin/time', ['-f', '%M %U %S', ...command], {
+    env: { ...process.env, AZURE_STORAGE_CONNECTION_STRING: account, AZURE_CORE_COLLECT_TELEMETRY: '0' },
+    maxBuffer: 64 * MiB,
+  });
+  const seconds = (performance.now() - start) / 1000;
+  const [kilobytes = 0, user = 0, system = 0] = (stderr.trim().split('\n').at(-1) ?? '')
+    .split(' ')
+    .map(Number);
+  return { seconds, peakMB: kilobytes / 1024, cpuSeconds: user + system };
+}
+
+function azVerb(direction: Direction, folder: string, container: string): string[] {
+  const connections = ['--max-connections', String(parallel)];
+  return direction === 'up'
+    ? ['upload-batch', '-d', container, '-s', folder, ...connections]
+    : ['download-batch', '-d', folder, '-s', container, ...connections];
+}
+
+function hasAz(): boolean {
+  try {
+    execFileSync('az', ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function tableOf(shape: Case, direction: Direction, chosen: readonly WayName[], measured: Measured): Table {
+  const rows = chosen.map((way): Row => {
+    const figures = measured.get(`${direction} ${way}`) ?? 'not measured';
+    if (typeof figures === 'string') return { way: ways[way], note: figures };
+    const of = (key: keyof WayFigures) => median(figures.map((figure) => figure[key]));
+    const seconds = of('seconds');
+    return {
+      way: ways[way],
+      figures: {
+        seconds,
+        rate: (shape.files * shape.bytes) / MiB / seconds,
+        peakMB: Math.max(...figures.map(({ peakMB }) => peakMB)),
+        cpuSeconds: of('cpuSeconds'),
+      },
+    };
+  });
+  return {
+    title: `${directions[direction]} of ${shape.title}`,
+    columns: [
+      { key: 'seconds', label: 'seconds', digits: 2 },
+      { key: 'rate', label: 'MiB/s', digits: 0 },
+      { key: 'peakMB', label: 'peak MB', digits: 0 },
+      { key: 'cpuSeconds', label: 'CPU s', digits: 1 },
+    ],
+    rows,
+    ratio: { label: 'of the floor', key: 'rate', of: ways.floor },
+  };
+}
+
+function makeFiles(folder: string, { files, bytes }: Case): void {
+  mkdirSync(folder, { recursive: true });
+  for (let index = 0; index < files; index++) {
+    const path = join(folder, `clip-${String(index).padStart(5, '0')}.mp4`);
+    for (let left = bytes, flag = 'w'; left > 0; left -= 64 * MiB, flag = 'a') {
+      writeFileSync(path, randomBytes(Math.min(left, 64 * MiB)), { flag });
+    }
+  }
+}
+
+function mustBeWhole(folder: string, { files }: Case): void {
+  const there = readdirSync(folder).length;
+  if (there !== files) throw new Error(`${there} of ${files} files arrived in ${folder}`);
+}
+
+function connectionOf({ blobUrl }: Azurite): Connection {
+  const credential = { kind: 'sharedKey', name, key } as const;
+  return {
+    account: {
+      id: 'bench',
+      label: 'bench',
+      signIn: 'keys',
+      batchName: name,
+      batchUrl: blobUrl,
+      storageName: name,
+      blobUrl,
+    },
+    batch: credential,
+    storage: credential,
+  };
+}
