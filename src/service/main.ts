@@ -1,15 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -17,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Azurite, startAzurite } from './azurite';
+import { Lock } from './lock';
 import type { Log } from './log';
 import { Ports } from './ports';
 import { type Server, startServer } from './server';
@@ -79,9 +70,10 @@ await run(flags['data-dir']);
 async function run(dataDir: string): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const credentials = flags.credentials === 'stdin' ? await readCredentials() : credentialsFile(dataDir);
-  const lock = join(dataDir, 'service.lock');
+  const lock = new Lock(join(dataDir, 'service.lock'));
   const readyFile = join(dataDir, 'service.json');
-  if (!takeLock(lock)) return printOther(readyFile);
+  if (!(await hold(lock, readyFile))) process.exit(0);
+  rmSync(readyFile, { force: true });
   const log = logTo(join(dataDir, 'service.log'));
   const { azurite, server } = await start(dataDir, credentials, log);
   const ready = JSON.stringify({
@@ -97,8 +89,8 @@ async function run(dataDir: string): Promise<void> {
   renameSync(`${readyFile}.next`, readyFile);
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
-  console.log(ready);
   log(`Ready: Batch at ${server.url}, Blob Storage at ${azurite().blobUrl}`);
+  console.log(ready);
 
   let closing = false;
   const close = async (why: string) => {
@@ -108,7 +100,7 @@ async function run(dataDir: string): Promise<void> {
     rmSync(readyFile, { force: true });
     await server.close();
     await azurite().close();
-    rmSync(lock, { force: true });
+    lock.release();
     process.exit(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void close(signal));
@@ -169,38 +161,21 @@ async function start(
   };
 }
 
-/** True when no other living service has this folder. */
-function takeLock(path: string): boolean {
-  for (;;) {
-    try {
-      const file = openSync(path, 'wx', 0o600);
-      writeSync(file, String(process.pid));
-      closeSync(file);
-      return true;
-    } catch {
-      const pid = Number(existsSync(path) ? readFileSync(path, 'utf8') : 0);
-      if (pid > 0 && pid !== process.pid && isAlive(pid)) return false;
-      rmSync(path, { force: true });
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM';
-  }
-}
-
 /** Another service has the folder, or is about to: its line is as good as ours. */
-async function printOther(readyFile: string): Promise<void> {
+function printOther(readyFile: string, pid: number): boolean {
+  const line = existsSync(readyFile) ? readFileSync(readyFile, 'utf8') : '';
+  // One that was killed left its line behind.
+  if (line === '' || (JSON.parse(line) as { pid: number }).pid !== pid) return false;
+  console.log(line);
+  return true;
+}
+
+/** True with the folder in hand; false when another service has it, whose line was printed. */
+async function hold(lock: Lock, readyFile: string): Promise<boolean> {
   for (let waited = 0; waited < 60_000; waited += 100) {
-    if (existsSync(readyFile)) {
-      console.log(readFileSync(readyFile, 'utf8'));
-      process.exit(0);
-    }
+    const holder = await lock.take();
+    if (holder === undefined) return true;
+    if (printOther(readyFile, holder)) return false;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   console.error('Another service holds the data folder but does not get ready.');

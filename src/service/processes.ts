@@ -117,7 +117,7 @@ function endTree(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
 }
 
 /** What tells a process from a later one with the same pid; undefined where the system does not say. */
-async function startTime(pid: number): Promise<string | undefined> {
+export async function startTime(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];

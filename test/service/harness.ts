@@ -127,12 +127,16 @@ export class TestService {
     if (!reply.ok) throw new Error(`Fault refused: ${await reply.text()}`);
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
+  /** Resolves when it is gone, whoever ended it. */
+  async ended(): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await gone;
+    await new Promise((resolve) => child.once('exit', resolve));
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    this.#child?.kill(signal);
+    await this.ended();
   }
 }
 

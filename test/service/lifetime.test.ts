@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { TestService } from './harness';
+
+describe('The life of the local Batch service', function () {
+  this.timeout(60_000);
+  let service: TestService;
+
+  beforeEach(async () => {
+    service = await TestService.start();
+  });
+
+  afterEach(() => service.close());
+
+  const path = (name: string) => join(service.dataDir, name);
+
+  it('is one for each folder: a second one prints the line of the first, and ends', async () => {
+    const args = ['dist/service.js', '--data-dir', service.dataDir];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    assert.deepEqual(JSON.parse(stdout), service.ready);
+    assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
+  });
+
+  it('keeps keys out of what it writes, and its files to its user', async () => {
+    const { batchKey, storageKey } = service.credentials;
+    for (const name of ['service.json', 'service.log', 'service.lock', 'state.jsonl', 'ports.json']) {
+      const text = readFileSync(path(name), 'utf8');
+      assert.ok(!text.includes(batchKey) && !text.includes(storageKey), name);
+      assert.equal(statSync(path(name)).mode & 0o077, 0, name);
+    }
+  });
+
+  it('does not take a stranger for itself, who has the process id of one that was killed', async () => {
+    await service.kill();
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    try {
+      const [, started] = readFileSync(path('service.lock'), 'utf8').split(' ');
+      writeFileSync(path('service.lock'), `${stranger.pid} ${started}`);
+      writeFileSync(path('service.json'), JSON.stringify({ ...service.ready, pid: stranger.pid }));
+      await service.start();
+      assert.notEqual(service.ready.pid, stranger.pid);
+      assert.equal(stranger.exitCode, null);
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+  });
+
+  it('leaves neither its line nor its lock when it is asked to end', async () => {
+    process.kill(service.ready.pid, 'SIGTERM');
+    await service.ended();
+    assert.deepEqual(
+      ['service.json', 'service.lock'].filter((name) => existsSync(path(name))),
+      [],
+    );
+  });
+});
