@@ -86,8 +86,10 @@ export class LocalService {
 
   async #start(secrets: AccountSecrets, ffmpeg: string): Promise<Ready> {
     const running = await this.#running();
-    if (running && (await accepts(running, secrets))) return running;
-    if (running) await end(running.pid);
+    const answer = running && (await answerOf(running, secrets));
+    if (running && answer === 'accepted') return running;
+    // Only a service that answers is ended: a process id that was left behind may be somebody else's by now.
+    if (running && answer === 'refused') await end(running.pid);
     return this.#spawn(secrets, ffmpeg);
   }
 
@@ -156,7 +158,10 @@ function newKey(): string {
 }
 
 /** Whether the running service has our keys: a data folder may be from before the secret storage was cleared. */
-async function accepts({ batchUrl, blobUrl }: Ready, secrets: AccountSecrets): Promise<boolean> {
+async function answerOf(
+  { batchUrl, blobUrl }: Ready,
+  secrets: AccountSecrets,
+): Promise<'accepted' | 'refused' | 'none'> {
   const { Batch } = await import('../core/batch');
   const batch = new Batch(
     {
@@ -166,10 +171,12 @@ async function accepts({ batchUrl, blobUrl }: Ready, secrets: AccountSecrets): P
     },
     { patienceMs: 0 },
   );
-  return batch.poolPage({ pageSize: 1 }).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await batch.poolPage({ pageSize: 1 });
+    return 'accepted';
+  } catch (error) {
+    return error instanceof UserError && error.problem.kind === 'unauthorized' ? 'refused' : 'none';
+  }
 }
 
 async function end(pid: number): Promise<void> {
