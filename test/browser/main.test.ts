@@ -164,8 +164,11 @@ describe('A machine without ffmpeg', function () {
 
   it('is told how to get it, before anything is uploaded', async () => {
     await clip(join(folder, 'clip.mp4'));
+    // A path on a machine is set on that machine or in the workspace, not in the settings that a browser brings.
+    mkdirSync(join(folder, '.vscode'));
     const settings = { 'batchTranscode.local.ffmpegPath': join(folder, 'none') };
-    workbench = await Workbench.open(folder, { settings });
+    writeFileSync(join(folder, '.vscode/settings.json'), JSON.stringify(settings));
+    workbench = await Workbench.open(folder);
     await workbench.rightClick('clip.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('Use the local Batch account');
