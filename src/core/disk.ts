@@ -1,16 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import {
-  access,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  rename,
-  rm,
-  stat,
-  statfs,
-  unlink,
-} from 'node:fs/promises';
+import { access, type FileHandle, link, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from './errors';
@@ -232,7 +221,7 @@ async function giveFreeName(partPath: string, path: string): Promise<void> {
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
     return giveNameWithoutLinks(partPath, path);
   }
-  await unlink(partPath);
+  await rm(partPath);
 }
 
 /** On file systems without links (FAT, some network shares) an empty file holds the name until the rename. */

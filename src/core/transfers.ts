@@ -1,4 +1,3 @@
-import pLimit, { type LimitFunction } from 'p-limit';
 import { download } from './download';
 import type { Files } from './files';
 import { Slots } from './slots';
@@ -36,8 +35,6 @@ export interface DownloadRequest {
  */
 export class Transfers {
   readonly #slots: Slots;
-  /** Files open at once: more than slots, so that looking at files and finishing them does not keep slots empty. */
-  readonly #open: LimitFunction;
 
   constructor(
     private readonly storage: Storage,
@@ -45,17 +42,15 @@ export class Transfers {
     { parallel = 8 }: { parallel?: number } = {},
   ) {
     this.#slots = new Slots(parallel);
-    this.#open = pLimit(2 * parallel);
   }
 
   /** The blob has all of the file, as it was `expected`, or the promise rejects and the blob is not there. */
   upload(request: UploadRequest): Promise<{ skipped: boolean }> {
-    return this.#open(() => upload(this.storage, this.files, this.#slots, request));
+    return upload(this.storage, this.files, this.#slots, request);
   }
 
   /** The file is there, complete and checked, or the promise rejects and nothing has its name. */
   download(request: DownloadRequest): Promise<{ bytes: number; skipped: boolean }> {
-    const files = request.files ?? this.files;
-    return this.#open(() => download(this.storage, files, this.#slots, request));
+    return download(this.storage, request.files ?? this.files, this.#slots, request);
   }
 }
