@@ -118,7 +118,8 @@ export function say(text) {
   console.log(`· ${text}`);
 }
 
-function run(program, args, options) {
+/** Runs a program to its end, its output shown; throws when it fails. */
+export function run(program, args, options) {
   execFileSync(program, args, {
     stdio: ['ignore', 'ignore', 'inherit'],
     shell: process.platform === 'win32',

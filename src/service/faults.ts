@@ -12,6 +12,8 @@ export interface FaultOrder {
   readonly refuseShare?: number;
   /** The next requests are cut in the middle. */
   readonly cut?: number;
+  /** Milliseconds that every reply waits, until set to 0. */
+  readonly slowMs?: number;
   /** Start tasks fail with this exit code and stderr. */
   readonly startTask?: { readonly exitCode: number; readonly stderr: string } | null;
   /** Nodes are refused with this code (`AccountCoreQuotaReached`). */
@@ -51,6 +53,12 @@ export class Faults {
     if (this.#cuts <= 0) return false;
     this.#cuts--;
     return true;
+  }
+
+  /** Resolves once the reply may go out. */
+  async delay(): Promise<void> {
+    const { slowMs = 0 } = this.#order;
+    if (slowMs > 0) await new Promise((resolve) => setTimeout(resolve, slowMs));
   }
 
   startTaskFailure(_poolId: string): { exitCode: number; stderr: string } | undefined {

@@ -4,6 +4,9 @@ import { type JobState, type State, setState } from './state';
 import { durationMs, timestamp } from './time';
 import type { Work } from './work';
 
+/** How long a job is seen to be `enabling`. */
+const enablingMs = 50;
+
 /** Brings jobs through their states. */
 export class Jobs {
   /** Told when tasks of a job may start again. */
@@ -58,10 +61,15 @@ export class Jobs {
 
   /** Lets tasks of a job start again. */
   enable(job: JobState): void {
-    setState(job.wire, 'active');
+    setState(job.wire, 'enabling');
     this.state.saveJob(job);
-    this.check(job);
-    this.onReady();
+    this.work.after(enablingMs, () => {
+      if (job.wire.state !== 'enabling') return;
+      setState(job.wire, 'active');
+      this.state.saveJob(job);
+      this.check(job);
+      this.onReady();
+    });
   }
 
   /** Looks whether a job has come to its next state, or to its end. */
@@ -76,7 +84,9 @@ export class Jobs {
       return;
     }
     if (counts.running > 0) return;
-    if (wire.state === 'disabling') {
+    if (wire.state === 'enabling') {
+      this.enable(job);
+    } else if (wire.state === 'disabling') {
       setState(wire, 'disabled');
       this.state.saveJob(job);
     } else if (wire.state === 'terminating') {

@@ -42,6 +42,7 @@ interface Credentials {
 
 const version = '0.1.0';
 const longestLog = 4 * 1024 * 1024;
+const azuritePauseMs = 2_000;
 
 const { values: flags } = parseArgs({
   options: {
@@ -121,13 +122,18 @@ async function start(
     startAzurite(script, folder, chosen, storage),
   );
   const port = Number(new URL(azurite.blobUrl).port);
-  const watch = () =>
-    void azurite.ended.then(async () => {
-      if (ending) return;
-      log('Azurite ended; starting it again.');
+  const watch = () => void azurite.ended.then(restart);
+  const restart = async (): Promise<void> => {
+    if (ending) return;
+    log('Azurite ended; starting it again.');
+    try {
       azurite = await startAzurite(script, folder, port, storage);
       watch();
-    });
+    } catch (error) {
+      log(`Azurite did not start, and is tried again: ${error instanceof Error ? error.message : error}`);
+      setTimeout(() => void restart(), azuritePauseMs).unref();
+    }
+  };
   let ending = false;
   process.once('SIGTERM', () => {
     ending = true;
@@ -202,10 +208,12 @@ function credentialsFile(dataDir: string): Credentials {
 
 /** Human words, one line each; the file starts anew when it gets long. */
 function logTo(path: string): Log {
+  let size = existsSync(path) ? statSync(path).size : 0;
   return (line) => {
     const text = `${new Date().toISOString()} ${line}\n`;
-    const isLong = existsSync(path) && statSync(path).size > longestLog;
+    const isLong = size > longestLog;
     writeFileSync(path, text, { flag: isLong ? 'w' : 'a', mode: 0o600 });
+    size = (isLong ? 0 : size) + Buffer.byteLength(text);
     if (flags.credentials === 'file') process.stderr.write(text);
   };
 }

@@ -25,6 +25,9 @@ export interface NodeOptions extends Surroundings {
   readonly allowElevated: boolean;
 }
 
+/** How many ended tasks a node tells of. */
+const recentTasks = 10;
+
 /** Brings pools to their targets, and their nodes through their states. */
 export class Nodes {
   /** Told when a node can take tasks. */
@@ -41,7 +44,10 @@ export class Nodes {
   /** After the service was started again, nodes are as after a reboot. */
   start(): void {
     for (const pool of this.state.pools.values()) {
-      for (const node of pool.nodes.values()) this.#boot(pool, node, 'rebooting');
+      for (const node of pool.nodes.values()) {
+        if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
+        else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
+      }
       this.reconcile(pool);
     }
   }
@@ -154,6 +160,38 @@ export class Nodes {
       const next = node.running.size > 0 ? 'running' : schedulingState === 'disabled' ? 'offline' : 'idle';
       if (next !== state) this.#setNode(node, next);
     }
+  }
+
+  /** Counts a task that has ended on a node, and keeps it among the node's recent ones. */
+  countEnded(node: NodeState, { wire, job, id }: TaskState): void {
+    const { state, executionInfo } = wire;
+    const succeeded = (executionInfo as Wire | undefined)?.result === 'success';
+    const recent = { taskUrl: wire.url, jobId: job.id, taskId: id, taskState: state, executionInfo };
+    Object.assign(node.wire, {
+      totalTasksRun: Number(node.wire.totalTasksRun) + 1,
+      totalTasksSucceeded: Number(node.wire.totalTasksSucceeded) + Number(succeeded),
+      recentTasks: [recent, ...((node.wire.recentTasks as Wire[] | undefined) ?? [])].slice(0, recentTasks),
+    });
+    this.count(node);
+  }
+
+  /** Gives a node's machine back and keeps its place in the pool, until it is started again. */
+  deallocate(pool: PoolState, node: NodeState, option: string): void {
+    this.#setNode(node, 'deallocating');
+    if (option !== 'taskcompletion') {
+      for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
+    }
+    const settle = () => {
+      if (!pool.nodes.has(node.id) || node.wire.state !== 'deallocating') return;
+      if (node.running.size === 0) this.#setNode(node, 'deallocated');
+      else this.work.after(this.options.nodeStepMs, settle);
+    };
+    this.work.after(this.options.nodeStepMs, settle);
+  }
+
+  /** Starts a deallocated node. */
+  startNode(pool: PoolState, node: NodeState): void {
+    this.#boot(pool, node, 'starting');
   }
 
   #addNode(pool: PoolState, isDedicated: boolean): void {

@@ -6,6 +6,36 @@ export type Filter = (item: Wire) => boolean;
 /** A resource as JSON. */
 export type Wire = { [name: string]: unknown };
 
+const times = ['stateTransitionTime', 'creationTime', 'lastModified'] as const;
+
+/** What each list may be filtered by. */
+const filterable = {
+  pools: [
+    ...['id', 'state', 'allocationState', 'vmSize', 'enableAutoScale', 'enableInterNodeCommunication'],
+    ...['allocationStateTransitionTime', ...times],
+  ],
+  jobs: [
+    ...['id', 'state', 'executionInfo/startTime', 'executionInfo/endTime', 'executionInfo/poolId'],
+    ...times,
+  ],
+  tasks: [
+    ...['id', 'state', 'executionInfo/startTime', 'executionInfo/endTime', 'executionInfo/exitCode'],
+    ...['executionInfo/result', ...times],
+  ],
+  nodes: [
+    ...['id', 'state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
+    ...['startTaskInfo/result', 'startTaskInfo/exitCode', 'startTaskInfo/startTime', 'startTaskInfo/endTime'],
+  ],
+  files: ['name'],
+  supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
+  poolnodecounts: ['poolId'],
+  applications: [],
+  jobschedules: ['id', 'state', ...times],
+  poolusagemetrics: ['poolId'],
+} as const satisfies Record<string, readonly string[]>;
+
+export type FilteredList = keyof typeof filterable;
+
 type Token =
   | { kind: 'word'; text: string }
   | { kind: 'literal'; value: string | number | boolean }
@@ -13,9 +43,10 @@ type Token =
 
 /**
  * A filter of the part of OData that Batch knows: `and`, `or`, `not`, parentheses, `startswith`, and comparisons of
- * text, numbers, truth values and dates.
+ * text, numbers, truth values and dates. Only the members that Batch documents for the list may be named.
+ * https://learn.microsoft.com/rest/api/batchservice/odata-filters-in-batch
  */
-export function parseFilter(text: string): Filter {
+export function parseFilter(text: string, list: FilteredList): Filter {
   const refuse = (reason: string): never => {
     throw new BatchError('InvalidQueryParameterValue', {
       QueryParameterName: '$filter',
@@ -77,7 +108,7 @@ export function parseFilter(text: string): Filter {
   function startsWith(): Filter {
     at++;
     expectMark('(');
-    const path = word();
+    const path = member();
     expectMark(',');
     const prefix = literal();
     expectMark(')');
@@ -91,11 +122,18 @@ export function parseFilter(text: string): Filter {
   }
 
   function comparison(): Filter {
-    const path = word();
+    const path = member();
     const operator = word().toLowerCase();
     const wanted = literal();
     const test = operators[operator] ?? refuse(`unknown operator ${operator}`);
     return (item) => test(compare(valueAt(item, path), wanted));
+  }
+
+  function member(): string {
+    const path = word();
+    if (!(filterable[list] as readonly string[]).includes(path))
+      refuse(`${list} cannot be filtered by ${path}`);
+    return path;
   }
 
   function word(): string {

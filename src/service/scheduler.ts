@@ -6,6 +6,7 @@ import type { Jobs } from './jobs';
 import type { Nodes } from './nodes';
 import type { Wire } from './odata';
 import { killLeftovers } from './processes';
+import { Retention } from './retention';
 import type { JobState, NodeState, PoolState, State, TaskState } from './state';
 import {
   attemptOf,
@@ -25,11 +26,14 @@ export interface SchedulerOptions extends Surroundings {
 
 const sampleMs = 30_000;
 const sweepMs = 1_000;
+/** Tasks that are too large for what is free and are passed over in one look at a job. */
+const mostPassedOver = 100;
 
 /** Puts tasks onto nodes, runs them, and sees how they end. */
 export class Scheduler {
   #running = 0;
   #scheduled = false;
+  readonly #retention: Retention;
 
   constructor(
     private readonly state: State,
@@ -41,6 +45,7 @@ export class Scheduler {
   ) {
     nodes.onReady = () => this.schedule();
     jobs.onReady = () => this.schedule();
+    this.#retention = new Retention(state, nodes, work);
   }
 
   /** What ran when the service was killed starts again, as after a reboot of its node. */
@@ -105,16 +110,23 @@ export class Scheduler {
     }
   }
 
-  /** False when the machine or the pool is full. */
+  /** False when the machine or the pool is full. A task too large for what is free does not keep others waiting. */
   #placeJob(pool: PoolState, job: JobState): boolean {
     const most = Number(job.wire.maxParallelTasks ?? -1);
+    let tooLarge = 0;
     for (const task of job.active) {
       if (this.options.maxProcesses > 0 && this.#running >= this.options.maxProcesses) return false;
       if (most >= 0 && job.counts.running >= most) return true;
-      if (!this.#mayRun(task)) continue;
-      const node = this.#freeNode(pool, Number(task.wire.requiredSlots ?? 1));
-      if (node === undefined) return false;
-      this.work.track(this.#run(pool, node, task));
+      const unmet = this.#unmetDependency(task);
+      if (unmet !== undefined) {
+        this.state.block(task, unmet);
+        continue;
+      }
+      const slots = Number(task.wire.requiredSlots ?? 1);
+      const node = this.#freeNode(pool, slots);
+      if (node !== undefined) this.work.track(this.#run(pool, node, task));
+      else if (slots === 1) return false;
+      else if (++tooLarge >= mostPassedOver) return true;
     }
     return true;
   }
@@ -136,22 +148,15 @@ export class Scheduler {
     return best;
   }
 
-  /** Tasks that it depends on must have succeeded. */
-  #mayRun(task: TaskState): boolean {
-    const dependsOn = task.wire.dependsOn as
-      | { taskIds?: string[]; taskIdRanges?: { start: number; end: number }[] }
-      | undefined;
-    if (dependsOn === undefined) return true;
-    const ids = [...(dependsOn.taskIds ?? [])];
-    for (const { start, end } of dependsOn.taskIdRanges ?? []) {
-      for (let id = start; id <= end; id++) ids.push(String(id));
-    }
-    return ids.every((id) => {
+  /** The id of a task that it depends on and that has not succeeded. */
+  #unmetDependency(task: TaskState): string | undefined {
+    for (const id of dependencies(task)) {
       const other = this.state.task(task.job, id);
-      if (other?.wire.state !== 'completed') return false;
-      if ((other.wire.executionInfo as Wire | undefined)?.result === 'success') return true;
-      return dependencyAction(other) === 'satisfy';
-    });
+      if (other?.wire.state !== 'completed') return id;
+      const { result } = other.wire.executionInfo as { result?: string };
+      if (result !== 'success' && dependencyAction(other) !== 'satisfy') return id;
+    }
+    return undefined;
   }
 
   async #run(pool: PoolState, node: NodeState, task: TaskState): Promise<void> {
@@ -203,9 +208,8 @@ export class Scheduler {
     node.running.delete(task);
     node.slotsUsed -= slots;
     task.stop = undefined;
-    node.wire.totalTasksRun = Number(node.wire.totalTasksRun) + 1;
     if (!this.work.isClosed) this.#ended(task, outcome, why);
-    this.nodes.count(node);
+    this.nodes.countEnded(node, task);
     if (node.leaving) this.nodes.leaveWhenFree(pool, node);
     this.schedule();
   }
@@ -281,6 +285,16 @@ export class Scheduler {
     const now = Date.now();
     this.jobs.endOverdue(now);
     this.autoscaling.evaluateDue(now);
+    this.#retention.sweep(now);
     this.schedule();
   }
+}
+
+function* dependencies({ wire }: TaskState): Generator<string> {
+  const { taskIds = [], taskIdRanges = [] } = (wire.dependsOn ?? {}) as {
+    taskIds?: string[];
+    taskIdRanges?: { start: number; end: number }[];
+  };
+  yield* taskIds;
+  for (const { start, end } of taskIdRanges) for (let id = start; id <= end; id++) yield String(id);
 }

@@ -128,6 +128,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const { path, query } = splitUrl(request.url ?? '/');
     const route = find(request.method ?? 'GET', path);
     if (path !== '/_faults') {
+      await faults.delay();
       faults.maybeRefuse();
       if (faults.takeCut()) request.socket.destroy();
       checkVersion(query.get('api-version'));

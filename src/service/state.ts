@@ -12,8 +12,9 @@ export interface PoolState {
   deleteWithJob?: boolean;
   /** Milliseconds since 1970 of the next evaluation of its formula. */
   evaluateAt?: number;
-  stopped?: boolean;
   deallocation?: string;
+  /** Milliseconds since 1970 of the last call that enabled autoscale. */
+  autoscaleEnabledAt?: number;
 }
 
 export interface NodeState {
@@ -33,7 +34,10 @@ export interface JobState {
   /** Ids in lists' order; sorted when it is asked for. */
   ids: string[];
   sorted: boolean;
+  /** Those that wait for a node. */
   readonly active: Set<TaskState>;
+  /** Those that wait for another task, by its id in lower case. */
+  readonly blocked: Map<string, Set<TaskState>>;
   readonly counts: { active: number; running: number; completed: number; succeeded: number; failed: number };
   readonly slots: { active: number; running: number; completed: number; succeeded: number; failed: number };
   poolId?: string;
@@ -99,8 +103,8 @@ export class State {
     this.journal.remove(`pool/${pool.id}`);
   }
 
-  saveNode({ id, poolId, wire }: NodeState): void {
-    this.journal.put(`node/${poolId}/${id}`, wire);
+  saveNode(node: NodeState): void {
+    this.journal.put(`node/${node.poolId}/${node.id}`, nodeRecord(node));
   }
 
   removeNode(pool: PoolState, node: NodeState): void {
@@ -150,7 +154,24 @@ export class State {
     this.#count(task, 1);
     if (state === 'active') task.job.active.add(task);
     else task.job.active.delete(task);
+    if (state === 'completed') this.#unblock(task);
     this.saveTask(task);
+  }
+
+  /** Keeps an active task out of the queue until the task that it depends on has completed. */
+  block(task: TaskState, dependency: string): void {
+    const { active, blocked } = task.job;
+    const key = dependency.toLowerCase();
+    active.delete(task);
+    blocked.set(key, (blocked.get(key) ?? new Set()).add(task));
+  }
+
+  #unblock({ id, job }: TaskState): void {
+    const waiting = job.blocked.get(id.toLowerCase()) ?? [];
+    job.blocked.delete(id.toLowerCase());
+    for (const task of waiting) {
+      if (task.wire.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
+    }
   }
 
   rewrite(): void {
@@ -160,7 +181,7 @@ export class State {
   *#records(): Generator<readonly [string, unknown]> {
     for (const { id, wire, autoPoolOf, deleteWithJob, nodes } of this.pools.values()) {
       yield [`pool/${id}`, { wire, autoPoolOf, deleteWithJob }];
-      for (const node of nodes.values()) yield [`node/${id}/${node.id}`, node.wire];
+      for (const node of nodes.values()) yield [`node/${id}/${node.id}`, nodeRecord(node)];
     }
     for (const { id, wire, poolId, disableOption, tasks } of this.jobs.values()) {
       yield [`job/${id}`, { wire, poolId, disableOption }];
@@ -210,6 +231,11 @@ export class State {
   }
 }
 
+/** Recent tasks would be most of the journal, and are forgotten with a reboot. */
+function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
+  return kept;
+}
+
 export function newJob(id: string): JobState {
   const zero = () => ({ active: 0, running: 0, completed: 0, succeeded: 0, failed: 0 });
   return {
@@ -219,6 +245,7 @@ export function newJob(id: string): JobState {
     ids: [],
     sorted: true,
     active: new Set(),
+    blocked: new Map(),
     counts: zero(),
     slots: zero(),
   };

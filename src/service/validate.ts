@@ -1,23 +1,46 @@
-import { BatchServiceMappers } from '@azure/batch';
-import { Serializer } from '@azure/ms-rest-js';
+import type { BatchServiceMappers } from '@azure/batch';
+import { type CompositeMapper, type Mapper, type SequenceMapper, Serializer } from '@azure/ms-rest-js';
 import { BatchError, invalidProperty } from './errors';
+import { hasMember, mappers } from './members';
 import type { Wire } from './odata';
 
-const serializer = new Serializer(BatchServiceMappers);
+const serializer = new Serializer(mappers);
 
 export type Model = keyof typeof BatchServiceMappers;
 
 /**
- * A request body with only the members that the model has, checked by the official package's own description of it:
- * required members, types, enumerations, bounds.
+ * A request body, checked by the official package's own description of it: members, types, enumerations, bounds.
+ * A member that the model does not have at this version of the API is refused by name, as Batch does.
  */
-export function validated(model: Model, body: Wire | undefined): Wire {
+export function validated(model: Model, body: Wire | undefined, version: string): Wire {
   if (body === undefined) throw new BatchError('InvalidRequestBody', { Reason: 'A body is missing.' });
-  const mapper = BatchServiceMappers[model] as Parameters<Serializer['serialize']>[0];
+  const mapper = mappers[model] as CompositeMapper;
+  refuseUnknown(mapper, body, version);
   try {
     return serializer.serialize(mapper, serializer.deserialize(mapper, body, ''), '') as Wire;
   } catch (error) {
     throw problemOf(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function refuseUnknown(mapper: Mapper, value: unknown, version: string): void {
+  if (mapper.type.name === 'Sequence' && Array.isArray(value)) {
+    const { element } = (mapper as SequenceMapper).type;
+    for (const item of value) refuseUnknown(element, item, version);
+  }
+  if (mapper.type.name !== 'Composite' || typeof value !== 'object' || value === null) return;
+  const { className = '' } = (mapper as CompositeMapper).type;
+  const members = Object.values(mappers[className]?.type.modelProperties ?? {});
+  for (const [name, inner] of Object.entries(value)) {
+    // Annotations (`odata.metadata`) are no members.
+    if (name.includes('.')) continue;
+    const member = members.find(({ serializedName }) => serializedName === name);
+    if (member === undefined || !hasMember(className, name, version)) {
+      throw new BatchError('InvalidRequestBody', {
+        Reason: `The property '${name}' does not exist on type '${className}' at api-version ${version}.`,
+      });
+    }
+    refuseUnknown(member, inner, version);
   }
 }
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -138,6 +139,32 @@ export class TestService {
     this.#child?.kill(signal);
     await this.ended();
   }
+}
+
+/** What every pool of these tests has. */
+export const machine = {
+  vmSize: 'Standard_D2s_v5',
+  virtualMachineConfiguration: {
+    imageReference: { publisher: 'canonical', offer: 'ubuntu-24_04-lts', sku: 'server' },
+    nodeAgentSKUId: 'batch.node.ubuntu 24.04',
+  },
+};
+
+/** The body of a refusal. */
+export interface RefusedWith {
+  readonly code?: string;
+  readonly values?: { readonly key: string; readonly value: string }[];
+}
+
+/** Accepts an error of the official client with this code and status, that names this property. */
+export function refused(code: string, status: number, property?: string) {
+  return (error: RefusedWith & { statusCode: number; body?: RefusedWith }): true => {
+    assert.deepEqual([error.code, error.statusCode], [code, status]);
+    if (property !== undefined) {
+      assert.deepEqual(error.body?.values?.[0], { key: 'PropertyName', value: property });
+    }
+    return true;
+  };
 }
 
 /** Asks until it is so; fails after a while with what was seen last. */

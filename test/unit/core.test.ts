@@ -202,26 +202,24 @@ describe('Filters of the local Batch service', () => {
   const item = {
     id: 'a',
     state: 'active',
-    count: 3,
-    done: false,
-    time: '2026-01-01T00:00:00.5Z',
-    info: { exitCode: 1 },
+    creationTime: '2026-01-01T00:00:00.5Z',
+    executionInfo: { exitCode: 3 },
   };
 
   it('are true and false as Batch’s', () => {
     const yes = [
       "id eq 'a'",
-      "state eq 'Active' and count ge 3",
-      "id eq 'x' or (id eq 'a' and not (count lt 3))",
-      'info/exitCode ne 0',
-      'done eq false',
+      "state eq 'Active' and executionInfo/exitCode ge 3",
+      "id eq 'x' or (id eq 'a' and not (executionInfo/exitCode lt 3))",
+      'executionInfo/exitCode ne 0',
       "startswith(id,'A')",
-      "time gt datetime'2026-01-01T00:00:00Z'",
-      'time le 2026-01-01T00:00:00.5Z',
+      "creationTime gt datetime'2026-01-01T00:00:00Z'",
+      'creationTime le 2026-01-01T00:00:00.5Z',
     ];
-    for (const filter of yes) assert.ok(parseFilter(filter)(item), filter);
-    for (const filter of ["id ne 'a'", 'missing eq 1', 'count gt 3'])
-      assert.ok(!parseFilter(filter)(item), filter);
+    for (const filter of yes) assert.ok(parseFilter(filter, 'tasks')(item), filter);
+    for (const filter of ["id ne 'a'", "executionInfo/result eq 'failure'", 'executionInfo/exitCode gt 3'])
+      assert.ok(!parseFilter(filter, 'tasks')(item), filter);
+    assert.ok(parseFilter('enableAutoScale eq false', 'pools')({ enableAutoScale: false }));
   });
 
   it('are refused when they cannot be read', () => {
@@ -232,15 +230,19 @@ describe('Filters of the local Batch service', () => {
       "id eq 'a' and",
       "id is 'a'",
       "(id eq 'a'",
+      'commandLine eq 1',
       "id eq 'a' x",
       '§',
     ]) {
-      assert.throws(() => parseFilter(filter), { code: 'InvalidQueryParameterValue' }, filter);
+      assert.throws(() => parseFilter(filter, 'tasks'), { code: 'InvalidQueryParameterValue' }, filter);
     }
   });
 
   it('select members, also of members', () => {
-    assert.deepEqual(select(item, 'id, info/exitCode'), { id: 'a', info: { exitCode: 1 } });
+    assert.deepEqual(select(item, 'id, executionInfo/exitCode'), {
+      id: 'a',
+      executionInfo: { exitCode: 3 },
+    });
   });
 });
 

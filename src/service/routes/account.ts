@@ -1,4 +1,4 @@
-import { invalidProperty } from '../errors';
+import { BatchError, invalidProperty } from '../errors';
 import type { FaultOrder } from '../faults';
 import type { Wire } from '../odata';
 import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './context';
@@ -60,13 +60,16 @@ const nodeStates: Record<string, string> = {
   unusable: 'unusable',
   unknown: 'unknown',
   waitingforstarttask: 'waitingForStartTask',
+  deallocating: 'deallocating',
+  deallocated: 'deallocated',
+  upgradingos: 'upgradingOS',
 };
 
 function nodeCounts(context: Context, poolId: string): Wire {
   const { nodes } = poolOf(context, poolId);
   const zero = (): Record<string, number> => ({
     ...Object.fromEntries(Object.values(nodeStates).map((name) => [name, 0])),
-    ...{ deallocated: 0, deallocating: 0, upgradingOS: 0, total: 0 },
+    total: 0,
   });
   const counts = { dedicated: zero(), lowPriority: zero() };
   for (const { wire } of nodes.values()) {
@@ -105,9 +108,16 @@ export const accountRoutes: Route[] = [
   ],
   ['GET', '/applications', (context, request) => page(context, request, 'applications', () => [])],
   ['GET', '/jobschedules', (context, request) => page(context, request, 'jobschedules', () => [])],
+  ['POST', '/jobschedules', refuseSchedules],
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
   ['POST', '/_faults', setFaults],
 ];
+
+function refuseSchedules(): never {
+  throw new BatchError('OperationInvalidForCurrentState', {
+    Reason: 'The local Batch service has no job schedules.',
+  });
+}
 
 function setFaults({ faults, state, nodes }: Context, { body }: Request): Reply {
   const order = (body ?? {}) as FaultOrder;

@@ -5,7 +5,7 @@ import { BatchError } from '../errors';
 import type { Faults } from '../faults';
 import type { Jobs } from '../jobs';
 import type { Nodes } from '../nodes';
-import { parseFilter, select, type Wire } from '../odata';
+import { type FilteredList, parseFilter, select, type Wire } from '../odata';
 import type { Scheduler } from '../scheduler';
 import type { JobState, PoolState, State, TaskState } from '../state';
 
@@ -43,6 +43,18 @@ export interface Reply {
 }
 
 export type Handler = (context: Context, request: Request) => Reply | Promise<Reply>;
+
+/** A route that only some versions of the API have: from one on, or until another. */
+export function versioned(
+  { from = '', until = '~' }: { from?: string; until?: string },
+  handler: Handler,
+): Handler {
+  return (context, request) => {
+    const { version } = request;
+    if (version < from || version >= until) throw new BatchError('ResourceNotFound');
+    return handler(context, request);
+  };
+}
 
 /** Method, path with `{}` for each parameter, handler. */
 export type Route = readonly [method: string, path: string, handler: Handler];
@@ -125,14 +137,14 @@ export function shown(wire: Wire, { query }: Request): Wire {
 export function page(
   context: Context,
   request: Request,
-  metadata: string,
+  metadata: FilteredList,
   items: (after: string | undefined) => Iterable<readonly [id: string, wire: Wire]>,
   most = 1000,
 ): Reply {
   const { query } = request;
   const size = pageSize(query.get('maxresults'), most);
   const filterText = query.get('$filter');
-  const filter = filterText ? parseFilter(filterText) : undefined;
+  const filter = filterText ? parseFilter(filterText, metadata) : undefined;
   const token = query.get('$skiptoken');
   const after = token === undefined ? undefined : readToken(token);
   const value: Wire[] = [];
@@ -150,7 +162,7 @@ export function page(
 }
 
 function pageSize(text: string | undefined, most: number): number {
-  if (text === undefined) return most;
+  if (!text) return most;
   const size = Number(text);
   const refuse = (reason: string) =>
     new BatchError('InvalidQueryParameterValue', {

@@ -3,6 +3,7 @@ import { lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { BatchError } from '../errors';
 import { parseFilter, type Wire } from '../odata';
+import { retainedUntil } from '../retention';
 import { type Context, checkConditions, page, type Reply, type Request, type Route, taskOf } from './context';
 import { nodeOf } from './nodes';
 
@@ -17,6 +18,8 @@ function ofTask(context: Context, { params }: Request): Served {
   const task = taskOf(context, jobId, taskId);
   const root = context.nodes.taskDir(task);
   if (root === undefined) throw new BatchError('TaskFilesUnavailable');
+  if ((retainedUntil(task) ?? Number.POSITIVE_INFINITY) <= Date.now())
+    throw new BatchError('TaskFilesCleanedup');
   return { root, url: `${task.wire.url}/files` };
 }
 
@@ -74,7 +77,7 @@ async function* walk(folder: string, recursive: boolean): AsyncGenerator<string>
 async function list(served: Served, context: Context, request: Request): Promise<Reply> {
   const recursive = request.query.get('recursive')?.toLowerCase() === 'true';
   const filterText = request.query.get('$filter');
-  const filter = filterText ? parseFilter(filterText) : undefined;
+  const filter = filterText ? parseFilter(filterText, 'files') : undefined;
   const wires: Wire[] = [];
   for await (const path of walk(served.root, recursive)) {
     const wire = await fileWire(served, path);

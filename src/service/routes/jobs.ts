@@ -52,9 +52,9 @@ function checkConstraints(given: Wire): void {
   }
 }
 
-function addJob(context: Context, { body }: Request): Reply {
+function addJob(context: Context, { body, version }: Request): Reply {
   const { state, jobs } = context;
-  const given = validated('JobAddParameter', body);
+  const given = validated('JobAddParameter', body, version);
   const id = validId(given.id);
   if (state.job(id)) throw new BatchError('JobExists');
   refuseUnsupported(given);
@@ -120,7 +120,12 @@ function changed({ state, base }: Context, job: JobState, status: number, action
 function update(context: Context, request: Request): Reply {
   const job = living(context, request);
   const isPatch = request.method === 'PATCH';
-  const given = validated(isPatch ? 'JobPatchParameter' : 'JobUpdateParameter', request.body);
+  const given = validated(
+    isPatch ? 'JobPatchParameter' : 'JobUpdateParameter',
+    request.body,
+    request.version,
+  );
+  refuseUnsupported(given);
   checkConstraints(given);
   if (given.onAllTasksComplete === 'noaction' && job.wire.onAllTasksComplete === 'terminatejob') {
     throw invalidProperty('onAllTasksComplete', 'noaction', 'It cannot be set back.');
@@ -149,7 +154,7 @@ function update(context: Context, request: Request): Reply {
 
 function disable(context: Context, request: Request): Reply {
   const job = living(context, request);
-  const { disableTasks } = validated('JobDisableParameter', request.body);
+  const { disableTasks } = validated('JobDisableParameter', request.body, request.version);
   if (job.wire.state !== 'active') throw new BatchError('JobNotActive');
   touch(job.wire);
   context.jobs.disable(job, String(disableTasks));
@@ -158,6 +163,9 @@ function disable(context: Context, request: Request): Reply {
 
 function enable(context: Context, request: Request): Reply {
   const job = living(context, request);
+  if (job.wire.state !== 'disabled' && job.wire.state !== 'disabling') {
+    throw new BatchError('OperationInvalidForCurrentState', { Reason: `The job is ${job.wire.state}.` });
+  }
   touch(job.wire);
   context.jobs.enable(job);
   return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/enable`) };
@@ -165,7 +173,11 @@ function enable(context: Context, request: Request): Reply {
 
 function terminate(context: Context, request: Request): Reply {
   const job = living(context, request);
-  const { terminateReason = 'UserTerminate' } = (request.body ?? {}) as { terminateReason?: string };
+  const { terminateReason = 'UserTerminate' } = validated(
+    'JobTerminateParameter',
+    request.body ?? {},
+    request.version,
+  ) as { terminateReason?: string };
   touch(job.wire);
   context.jobs.terminate(job, terminateReason);
   return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/terminate`) };
@@ -181,12 +193,16 @@ function list(context: Context, request: Request): Reply {
   return page(context, request, 'jobs', (after) => afterId(ids, after, (id) => context.state.job(id)?.wire));
 }
 
-function taskCounts(context: Context, { params }: Request): Reply {
+/** Slots are counted from 2020-09-01.12.0 on; before, the answer is the counts themselves. */
+function taskCounts(context: Context, { params, version }: Request): Reply {
   const { counts, slots } = jobOf(context, params[0] ?? '');
   return {
     status: 200,
     metadata: 'taskcountsresult/@Element',
-    body: { taskCounts: { ...counts }, taskSlotCounts: { ...slots } },
+    body:
+      version < '2020-09-01.12.0'
+        ? { ...counts }
+        : { taskCounts: { ...counts }, taskSlotCounts: { ...slots } },
   };
 }
 
@@ -219,9 +235,7 @@ export const jobRoutes: Route[] = [
     '/jobs/{}/jobpreparationandreleasetaskstatus',
     (context, request) => {
       jobOf(context, request.params[0] ?? '');
-      throw new BatchError('OperationInvalidForCurrentState', {
-        Reason: 'The job has neither a job preparation task nor a job release task.',
-      });
+      return { status: 200, metadata: 'jobpreparationandreleasetaskstatuslist', body: { value: [] } };
     },
   ],
 ];

@@ -1,7 +1,17 @@
 import { BatchError, invalidProperty } from '../errors';
 import type { Wire } from '../odata';
 import type { NodeState, PoolState } from '../state';
-import { afterId, type Context, page, poolOf, type Reply, type Request, type Route, shown } from './context';
+import {
+  afterId,
+  type Context,
+  page,
+  poolOf,
+  type Reply,
+  type Request,
+  type Route,
+  shown,
+  versioned,
+} from './context';
 
 /** A node that is named in the path, with its pool. */
 export function nodeOf(context: Context, { params }: Request): { pool: PoolState; node: NodeState } {
@@ -27,6 +37,10 @@ function action(
   ];
 }
 
+function since20([method, path, handler]: Route): Route {
+  return [method, path, versioned({ from: '2024-07-01.20.0' }, handler)];
+}
+
 function option(body: Wire, name: string, allowed: readonly string[]): string {
   const value = String(body[name] ?? 'requeue').toLowerCase();
   if (!allowed.includes(value))
@@ -43,6 +57,8 @@ function mustBeUp(node: NodeState): void {
     state === 'starting' ||
     state === 'rebooting' ||
     state === 'reimaging' ||
+    state === 'deallocating' ||
+    state === 'deallocated' ||
     node.leaving
   ) {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: `The node is ${state}.` });
@@ -85,6 +101,23 @@ export const nodeRoutes: Route[] = [
     mustBeUp(node);
     nodes.restart(pool, node, 'reimaging');
   }),
+  since20(
+    action('deallocate', 202, ({ nodes }, pool, node, body) => {
+      const chosen = option(body, 'nodeDeallocateOption', [...schedulingOptions, 'retaineddata']);
+      mustBeUp(node);
+      nodes.deallocate(pool, node, chosen);
+    }),
+  ),
+  since20(
+    action('start', 202, ({ nodes }, pool, node) => {
+      if (node.wire.state !== 'deallocated') {
+        throw new BatchError('OperationInvalidForCurrentState', {
+          Reason: `The node is ${node.wire.state}.`,
+        });
+      }
+      nodes.startNode(pool, node);
+    }),
+  ),
   action('disablescheduling', 200, ({ nodes }, _pool, node, body) => {
     const chosen = option(body, 'nodeDisableSchedulingOption', schedulingOptions);
     if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
@@ -99,7 +132,21 @@ export const nodeRoutes: Route[] = [
     '/pools/{}/nodes/{}/remoteloginsettings',
     (context, request) => nodeOf(context, request) && noLogin(),
   ],
-  ['GET', '/pools/{}/nodes/{}/rdp', (context, request) => nodeOf(context, request) && noLogin()],
+  [
+    'GET',
+    '/pools/{}/nodes/{}/rdp',
+    versioned({ until: '2024-07-01.20.0' }, (context, request) => nodeOf(context, request) && noLogin()),
+  ],
+  [
+    'POST',
+    '/pools/{}/nodes/{}/uploadbatchservicelogs',
+    (context, request) => {
+      nodeOf(context, request);
+      throw new BatchError('OperationNotValidOnNode', {
+        Reason: 'A node of the local Batch service runs no Batch agent that would have logs.',
+      });
+    },
+  ],
   ['POST', '/pools/{}/nodes/{}/users', (context, request) => nodeOf(context, request) && noLogin()],
   ['PUT', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
   ['DELETE', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],

@@ -20,6 +20,8 @@ import {
 
 const quota = 100;
 const longestFormula = 8192;
+/** Between two calls that enable autoscale on a pool. */
+const enablePauseMs = 30_000;
 
 /** A pool as the service tells of it, with what it counts at the moment. */
 export function poolWire({ wire, nodes }: PoolState): Wire {
@@ -117,8 +119,8 @@ function checkFormula(formula: string, interval: string | undefined): void {
   }
 }
 
-function addPool(context: Context, { body }: Request): Reply {
-  const given = validated('PoolAddParameter', body);
+function addPool(context: Context, { body, version }: Request): Reply {
+  const given = validated('PoolAddParameter', body, version);
   const id = validId(given.id);
   if (context.state.pool(id)) throw new BatchError('PoolExists');
   if (context.state.pools.size >= quota) throw new BatchError('PoolQuotaReached');
@@ -181,7 +183,7 @@ function getPool(context: Context, request: Request): Reply {
 
 function resize(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const given = validated('PoolResizeParameter', request.body);
+  const given = validated('PoolResizeParameter', request.body, request.version);
   if (pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is enabled.' });
   mustBeSteady(pool);
@@ -213,7 +215,7 @@ function stopResize(context: Context, request: Request): Reply {
   if (pool.wire.allocationState !== 'resizing') {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The pool is not being resized.' });
   }
-  pool.wire.allocationState = 'stopping';
+  Object.assign(pool.wire, { allocationState: 'stopping', allocationStateTransitionTime: timestamp() });
   context.nodes.reconcile(pool);
   return {
     status: 202,
@@ -223,12 +225,21 @@ function stopResize(context: Context, request: Request): Reply {
 
 function enableAutoScale(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const given = validated('PoolEnableAutoScaleParameter', request.body);
+  const given = validated('PoolEnableAutoScaleParameter', request.body, request.version);
   const formula = given.autoScaleFormula ?? pool.wire.autoScaleFormula;
   if (formula === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
   checkFormula(String(formula), given.autoScaleEvaluationInterval as string | undefined);
   if (!pool.wire.enableAutoScale) mustBeSteady(pool);
+  const now = Date.now();
+  if (now - (pool.autoscaleEnabledAt ?? 0) < enablePauseMs) {
+    throw new BatchError(
+      'TooManyEnableAutoScaleRequests',
+      {},
+      { 'Retry-After': String(enablePauseMs / 1000) },
+    );
+  }
+  pool.autoscaleEnabledAt = now;
   Object.assign(pool.wire, {
     enableAutoScale: true,
     autoScaleFormula: formula,
@@ -249,13 +260,10 @@ function disableAutoScale(context: Context, request: Request): Reply {
 
 function evaluateAutoScale(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const { autoScaleFormula } = (request.body ?? {}) as { autoScaleFormula?: string };
-  if (autoScaleFormula === undefined) {
-    throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
-  }
+  const { autoScaleFormula } = validated('PoolEvaluateAutoScaleParameter', request.body, request.version);
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
-  const { wire } = context.autoscaling.evaluateFormula(pool, autoScaleFormula);
+  const { wire } = context.autoscaling.evaluateFormula(pool, String(autoScaleFormula));
   return {
     status: 200,
     metadata: 'Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun',
@@ -266,7 +274,7 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
 
 function removeNodes(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const given = validated('NodeRemoveParameter', request.body);
+  const given = validated('NodeRemoveParameter', request.body, request.version);
   mustBeSteady(pool);
   const nodes = (given.nodeList as string[]).map((id) => {
     const node = pool.nodes.get(id);
@@ -285,16 +293,21 @@ function removeNodes(context: Context, request: Request): Reply {
 
 function patchPool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const given = validated('PoolPatchParameter', request.body);
+  const given = validated('PoolPatchParameter', request.body, request.version);
   const { startTask, ...rest } = given;
+  if (rest.vmSize !== undefined) rest.vmSize = String(rest.vmSize).toLowerCase();
   Object.assign(pool.wire, rest, startTask ? { startTask: startTaskWire(startTask as Wire) } : {});
   return changed(context, pool, 200);
 }
 
 function updateProperties(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const body = { certificateReferences: [], ...request.body };
-  const { certificateReferences: _, startTask, ...rest } = validated('PoolUpdatePropertiesParameter', body);
+  const { body, version } = request;
+  const given = validated('PoolUpdatePropertiesParameter', body, version);
+  const { certificateReferences, startTask, ...rest } = given;
+  if (certificateReferences === undefined && version < '2025-06-01') {
+    throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });
+  }
   Object.assign(pool.wire, rest);
   if (startTask) pool.wire.startTask = startTaskWire(startTask as Wire);
   else delete pool.wire.startTask;

@@ -21,8 +21,8 @@ import {
 const collectionSize = 100;
 const longestDependencies = 64_000;
 
-function newTask(context: Context, job: JobState, body: Wire | undefined): TaskState {
-  const given = validated('TaskAddParameter', body);
+function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
+  const given = validated('TaskAddParameter', body, version);
   const id = validId(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   if (given.multiInstanceSettings !== undefined) {
@@ -31,6 +31,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined): TaskS
   if (String(given.commandLine).trim() === '') throw invalidProperty('commandLine', '', 'It is empty.');
   checkDependencies(job, given);
   checkFiles(given);
+  checkExitConditions(job, given);
   const now = timestamp();
   const wire: Wire = {
     id,
@@ -86,6 +87,23 @@ function checkFiles(given: Wire): void {
   }
 }
 
+/** What a job does not act upon may not be asked for. */
+function checkExitConditions(job: JobState, given: Wire): void {
+  const named = [given.exitConditions].flatMap(everyObject).some((one) => one.jobAction !== undefined);
+  if (named && job.wire.onTaskFailure === 'noaction') {
+    throw invalidProperty(
+      'exitConditions',
+      undefined,
+      'A jobAction needs a job whose onTaskFailure is performexitoptionsjobaction.',
+    );
+  }
+}
+
+function everyObject(value: unknown): Wire[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return [value as Wire, ...Object.values(value).flatMap(everyObject)];
+}
+
 /** A job to which tasks may be added. */
 function open(context: Context, { params }: Request): JobState {
   const job = jobOf(context, params[0] ?? '');
@@ -102,7 +120,7 @@ function open(context: Context, { params }: Request): JobState {
 }
 
 function addTask(context: Context, request: Request): Reply {
-  const task = newTask(context, open(context, request), request.body);
+  const task = newTask(context, open(context, request), request.body, request.version);
   context.state.addTask(task);
   context.scheduler.schedule();
   return { status: 201, headers: resourceHeaders(task.wire, String(task.wire.url), true) };
@@ -118,7 +136,7 @@ function addCollection(context: Context, request: Request): Reply {
   }
   const results = value.map((item): Wire => {
     try {
-      const task = newTask(context, job, item);
+      const task = newTask(context, job, item, request.version);
       context.state.addTask(task);
       const { eTag, lastModified, url: location } = task.wire;
       return { status: 'Success', taskId: task.id, eTag, lastModified, location };
@@ -149,7 +167,7 @@ function changeable(context: Context, request: Request): TaskState {
 
 function updateTask(context: Context, request: Request): Reply {
   const task = changeable(context, request);
-  const { constraints } = validated('TaskUpdateParameter', request.body);
+  const { constraints } = validated('TaskUpdateParameter', request.body, request.version);
   if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
   task.wire.constraints = {
     maxWallClockTime: infiniteDuration,

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
+import { eventually, machine, refused, TestService } from './harness';
+
+describe('Jobs and tasks of the local Batch service', function () {
+  this.timeout(60_000);
+  const poolId = 'pool';
+  let service: TestService;
+  let client: BatchServiceClient;
+
+  before(async () => {
+    service = await TestService.start();
+    client = service.client('2025-06-01');
+    await client.pool.add({ id: poolId, ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
+  });
+
+  after(() => service.close());
+
+  const wait = { id: 'wait', commandLine: '/bin/sleep 30' };
+
+  async function addJob(
+    id: string,
+    tasks: BatchServiceModels.TaskAddParameter[],
+    more: Partial<BatchServiceModels.JobAddParameter> = {},
+  ): Promise<void> {
+    await client.job.add({ id, poolInfo: { poolId }, ...more });
+    if (tasks.length > 0) await client.task.addCollection(id, tasks);
+  }
+
+  const taskIn = (jobId: string, taskId: string, state: string) =>
+    eventually(
+      () => client.task.get(jobId, taskId),
+      (task) => task.state === state,
+    );
+
+  const jobIn = (jobId: string, state: string) =>
+    eventually(
+      () => client.job.get(jobId),
+      (job) => job.state === state,
+    );
+
+  it('pause by requeueing, ending or waiting for what runs, and go on', async () => {
+    await addJob('requeue', [wait]);
+    await taskIn('requeue', 'wait', 'running');
+    await client.job.disable('requeue', 'requeue');
+    await jobIn('requeue', 'disabled');
+    const requeued = await client.task.get('requeue', 'wait');
+    assert.deepEqual([requeued.state, requeued.executionInfo?.requeueCount], ['active', 1]);
+    await client.job.enable('requeue');
+    await jobIn('requeue', 'active');
+    await taskIn('requeue', 'wait', 'running');
+    await client.job.disable('requeue', 'terminate');
+    const ended = await taskIn('requeue', 'wait', 'completed');
+    assert.equal(ended.executionInfo?.failureInfo?.code, 'TaskEnded');
+    await client.job.deleteMethod('requeue');
+
+    await addJob('patient', [{ id: 'short', commandLine: '/bin/sleep 0.5' }]);
+    await taskIn('patient', 'short', 'running');
+    await client.job.disable('patient', 'wait');
+    assert.equal((await client.job.get('patient')).state, 'disabling');
+    await jobIn('patient', 'disabled');
+    const done = await client.task.get('patient', 'short');
+    assert.deepEqual([done.executionInfo?.exitCode, done.executionInfo?.requeueCount], [0, 0]);
+    await assert.rejects(client.job.disable('patient', 'wait'), refused('JobNotActive', 409));
+    await client.job.enable('patient');
+    await jobIn('patient', 'active');
+    await assert.rejects(client.job.enable('patient'), refused('OperationInvalidForCurrentState', 409));
+  });
+
+  it('change by PATCH and PUT, under conditions', async () => {
+    await addJob('changed', []);
+    const { eTag } = await client.job.get('changed');
+    await client.job.patch('changed', { priority: 5 });
+    await assert.rejects(
+      client.job.update('changed', { poolInfo: { poolId } }, { jobUpdateOptions: { ifMatch: eTag } }),
+      refused('ConditionNotMet', 412),
+    );
+    await client.job.update('changed', { poolInfo: { poolId }, onAllTasksComplete: 'noaction' });
+    assert.equal((await client.job.get('changed')).priority, 0);
+    await client.job.patch('changed', { onAllTasksComplete: 'terminatejob' });
+    const job = await jobIn('changed', 'completed');
+    assert.equal(job.executionInfo?.terminateReason, 'AllTasksComplete');
+    await assert.rejects(client.job.patch('changed', { priority: 1 }), refused('JobCompleted', 409));
+  });
+
+  it('end as the task that failed asked, or not at all', async () => {
+    await addJob(
+      'strict',
+      [
+        {
+          id: 'fine',
+          commandLine: '/bin/sh -c "exit 3"',
+          exitConditions: { exitCodes: [{ code: 3, exitOptions: { jobAction: 'none' } }] },
+        },
+        {
+          id: 'grave',
+          commandLine: '/bin/sh -c "exit 4"',
+          exitConditions: { exitCodeRanges: [{ start: 4, end: 5, exitOptions: { jobAction: 'terminate' } }] },
+          dependsOn: { taskIds: ['after'] },
+        },
+        { id: 'after', commandLine: '/bin/true' },
+      ],
+      { onTaskFailure: 'performexitoptionsjobaction', usesTaskDependencies: true },
+    );
+    const job = await jobIn('strict', 'completed');
+    assert.equal(job.executionInfo?.terminateReason, 'TaskFailed');
+    assert.equal((await client.task.get('strict', 'fine')).executionInfo?.exitCode, 3);
+    await addJob('lax', []);
+    await assert.rejects(
+      client.task.add('lax', {
+        id: 'asks',
+        commandLine: '/bin/true',
+        exitConditions: { default: { jobAction: 'terminate' } },
+      }),
+      refused('InvalidPropertyValue', 400),
+    );
+  });
+
+  it('let a task be ended, updated while it waits, and tried again', async () => {
+    await addJob('again', [{ id: 'bad', commandLine: '/bin/sh -c "exit 1"' }, wait]);
+    const failed = await taskIn('again', 'bad', 'completed');
+    assert.equal(failed.executionInfo?.failureInfo?.code, 'FailureExitCode');
+    await assert.rejects(client.task.terminate('again', 'bad'), refused('TaskCompleted', 409));
+    await client.job.disable('again', 'wait');
+    await client.task.reactivate('again', 'bad');
+    const active = await client.task.get('again', 'bad');
+    assert.deepEqual([active.state, active.executionInfo?.failureInfo], ['active', undefined]);
+    await client.task.update('again', 'bad', { constraints: { maxTaskRetryCount: 1 } });
+    assert.equal((await client.task.get('again', 'bad')).constraints?.maxTaskRetryCount, 1);
+    await client.task.terminate('again', 'wait');
+    const ended = await taskIn('again', 'wait', 'completed');
+    assert.equal(ended.executionInfo?.failureInfo?.category, 'UserError');
+    await client.job.enable('again');
+    const retried = await taskIn('again', 'bad', 'completed');
+    assert.equal(retried.executionInfo?.retryCount, 1);
+    await client.task.deleteMethod('again', 'bad');
+    await assert.rejects(client.task.get('again', 'bad'), refused('TaskNotFound', 404));
+  });
+
+  it('wait in chains of tasks and ranges of ids, blocked by one that failed unless it satisfies', async () => {
+    await addJob(
+      'chain',
+      [
+        { id: '3', commandLine: '/bin/true', dependsOn: { taskIdRanges: [{ start: 1, end: 2 }] } },
+        { id: '2', commandLine: '/bin/true', dependsOn: { taskIds: ['1'] } },
+        { id: '1', commandLine: '/bin/true' },
+        { id: 'stuck', commandLine: '/bin/true', dependsOn: { taskIds: ['fails'] } },
+        { id: 'goes', commandLine: '/bin/true', dependsOn: { taskIds: ['forgiven'] } },
+        { id: 'fails', commandLine: '/bin/false' },
+        {
+          id: 'forgiven',
+          commandLine: '/bin/false',
+          exitConditions: { default: { dependencyAction: 'satisfy' } },
+        },
+      ],
+      { usesTaskDependencies: true },
+    );
+    for (const id of ['3', 'goes', 'fails']) await taskIn('chain', id, 'completed');
+    assert.equal((await client.task.get('chain', 'stuck')).state, 'active');
+    await client.task.deleteMethod('chain', 'fails');
+    await client.task.add('chain', { id: 'fails', commandLine: '/bin/true' });
+    await taskIn('chain', 'stuck', 'completed');
+  });
+
+  it('with a task that no node can hold do not keep others waiting', async () => {
+    await addJob('large', [{ id: 'huge', commandLine: '/bin/true', requiredSlots: 3 }], { priority: 900 });
+    await addJob('small', [{ id: 'one', commandLine: '/bin/true' }]);
+    await taskIn('small', 'one', 'completed');
+    assert.equal((await client.task.get('large', 'huge')).state, 'active');
+    await client.job.deleteMethod('large');
+  });
+
+  it('fill nodes by their slots, first the job that comes first', async () => {
+    const busy = Array.from({ length: 2 }, (_, index) => ({
+      id: `two${index}`,
+      commandLine: '/bin/sleep 0.6',
+      requiredSlots: 2,
+    }));
+    await addJob('slots', busy);
+    for (const { id } of busy) await taskIn('slots', id, 'running');
+    await addJob('late', [{ id: 'task', commandLine: '/bin/true' }], { priority: -10 });
+    await addJob('early', [{ id: 'task', commandLine: '/bin/true', requiredSlots: 2 }], { priority: 10 });
+    const counts = await client.job.getTaskCounts('slots');
+    assert.equal(counts.taskSlotCounts.running, 4);
+    const [late, early] = await Promise.all(['late', 'early'].map((id) => taskIn(id, 'task', 'completed')));
+    const start = (task?: BatchServiceModels.CloudTask) => Number(task?.executionInfo?.startTime);
+    assert.ok(start(early) <= start(late));
+  });
+
+  it('keep files for their retention time, and say that they are gone', async () => {
+    await addJob('kept', [
+      { id: 'short', commandLine: '/bin/echo hello', constraints: { retentionTime: 'PT1S' } },
+      { id: 'long', commandLine: '/bin/echo hello' },
+    ]);
+    await taskIn('kept', 'short', 'completed');
+    await taskIn('kept', 'long', 'completed');
+    await client.file.getPropertiesFromTask('kept', 'long', 'stdout.txt');
+    const reply = await eventually(
+      () => service.request('GET', '/jobs/kept/tasks/short/files?api-version=2025-06-01'),
+      ({ status }) => status === 409,
+    );
+    assert.equal(((await reply.json()) as { code: string }).code, 'TaskFilesCleanedup');
+    const { nodeInfo } = await client.task.get('kept', 'short');
+    await eventually(
+      () =>
+        client.file.listFromComputeNode(poolId, nodeInfo?.nodeId ?? '', {
+          recursive: true,
+          fileListFromComputeNodeOptions: { filter: "startswith(name,'workitems/kept/job-1/short')" },
+        }),
+      (files) => files.length === 0,
+    );
+  });
+
+  it('serve files by ranges, only if they are newer, and delete them', async () => {
+    await addJob('files', [{ id: 'task', commandLine: '/bin/echo 0123456789' }]);
+    await taskIn('files', 'task', 'completed');
+    const path = '/jobs/files/tasks/task/files/stdout.txt?api-version=2025-06-01';
+    const range = async (text: string) => {
+      const { readableStreamBody } = await client.file.getFromTask('files', 'task', 'stdout.txt', {
+        fileGetFromTaskOptions: { ocpRange: text },
+      });
+      let read = '';
+      for await (const chunk of readableStreamBody ?? []) read += chunk;
+      return read;
+    };
+    assert.equal(await range('bytes=2-4'), '234');
+    assert.equal(await range('bytes=8-'), '89\n');
+    const beyond = { ocpRange: 'bytes=50-60' };
+    await assert.rejects(
+      client.file.getFromTask('files', 'task', 'stdout.txt', { fileGetFromTaskOptions: beyond }),
+      { statusCode: 416 },
+    );
+    const since = new Date(Date.now() + 1000).toUTCString();
+    const unchanged = await service.request('GET', path, undefined, { 'if-modified-since': since });
+    assert.equal(unchanged.status, 304);
+    await client.file.deleteFromTask('files', 'task', 'stdout.txt');
+    assert.equal((await service.request('GET', path)).status, 404);
+  });
+
+  it('count on the node what it ran, and keep the last of it', async () => {
+    await addJob('counted', [
+      { id: 'good', commandLine: '/bin/true' },
+      { id: 'bad', commandLine: '/bin/false' },
+    ]);
+    const tasks = await Promise.all(['good', 'bad'].map((id) => taskIn('counted', id, 'completed')));
+    const nodes = await client.computeNode.list(poolId);
+    const recent = nodes.flatMap(({ recentTasks = [] }) => recentTasks);
+    for (const task of tasks) assert.ok(recent.some(({ taskUrl }) => taskUrl === task.url));
+    for (const { totalTasksRun = 0, totalTasksSucceeded = 0 } of nodes)
+      assert.ok(totalTasksSucceeded <= totalTasksRun);
+    assert.ok(nodes.some(({ totalTasksSucceeded = 0 }) => totalTasksSucceeded > 0));
+  });
+
+  it('are refused by name where this service does less than Batch', async () => {
+    const task = { commandLine: '/bin/true' };
+    for (const more of [
+      { jobPreparationTask: task },
+      { jobReleaseTask: task },
+      { jobManagerTask: { id: 'manager', ...task } },
+    ]) {
+      const refusal = client.job.add({ id: 'more', poolInfo: { poolId }, ...more });
+      await assert.rejects(refusal, refused('InvalidPropertyValue', 400, Object.keys(more)[0]));
+    }
+    await addJob('plain', []);
+    await assert.rejects(
+      client.task.add('plain', {
+        id: 'mpi',
+        ...task,
+        multiInstanceSettings: { coordinationCommandLine: 'x' },
+      }),
+      refused('InvalidPropertyValue', 400, 'multiInstanceSettings'),
+    );
+    await assert.rejects(
+      client.jobSchedule.add({ id: 'nightly', schedule: {}, jobSpecification: { poolInfo: { poolId } } }),
+      refused('OperationInvalidForCurrentState', 409),
+    );
+    assert.deepEqual([...(await client.jobSchedule.list())], []);
+    assert.deepEqual([...(await client.job.listPreparationAndReleaseTaskStatus('plain'))], []);
+  });
+
+  it('take a collection only as large as Batch does', async () => {
+    await addJob('many', []);
+    const tasks = Array.from({ length: 101 }, (_, index) => ({ id: `t${index}`, commandLine: '/bin/true' }));
+    await assert.rejects(client.task.addCollection('many', tasks), refused('InvalidPropertyValue', 400));
+    const long = `/bin/echo ${'x'.repeat(15_000)}`;
+    const fat = tasks.slice(0, 100).map(({ id }) => ({ id, commandLine: long }));
+    await assert.rejects(client.task.addCollection('many', fat), refused('RequestBodyTooLarge', 413));
+    const counts = await client.job.getTaskCounts('many');
+    assert.equal(counts.taskCounts.active + counts.taskCounts.completed, 0);
+  });
+});

@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
+import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+
+const older = '2022-10-01.16.0';
+const newer = '2025-06-01';
+
+describe('Pools of the local Batch service', function () {
+  this.timeout(60_000);
+  let service: TestService;
+  let client: BatchServiceClient;
+
+  before(async () => {
+    // Slow enough that a resize can be stopped.
+    service = await TestService.start('--node-step-ms', '150');
+    client = service.client(newer);
+  });
+
+  after(() => service.close());
+
+  async function steady(poolId: string): Promise<BatchServiceModels.CloudPool> {
+    return eventually(
+      () => client.pool.get(poolId),
+      ({ allocationState }) => allocationState === 'steady',
+    );
+  }
+
+  /** A pool whose nodes have the state. */
+  async function nodesIn(poolId: string, state: string, count: number) {
+    return eventually(
+      () => client.computeNode.list(poolId),
+      (nodes) => nodes.length === count && nodes.every((node) => node.state === state),
+    );
+  }
+
+  async function add(id: string, more: Partial<BatchServiceModels.PoolAddParameter> = {}): Promise<void> {
+    await client.pool.add({ id, ...machine, ...more });
+    await steady(id);
+  }
+
+  it('grow and shrink, one resize at a time', async () => {
+    await add('resized', { targetDedicatedNodes: 1 });
+    await nodesIn('resized', 'idle', 1);
+    await client.pool.resize('resized', { targetDedicatedNodes: 3, targetLowPriorityNodes: 1 });
+    await assert.rejects(
+      client.pool.resize('resized', { targetDedicatedNodes: 1 }),
+      refused('PoolBeingResized', 409),
+    );
+    await steady('resized');
+    await nodesIn('resized', 'idle', 4);
+    await client.pool.resize('resized', { targetDedicatedNodes: 0, targetLowPriorityNodes: 1 });
+    const pool = await steady('resized');
+    assert.deepEqual([pool.currentDedicatedNodes, pool.currentLowPriorityNodes], [0, 1]);
+    await assert.rejects(
+      client.pool.resize('resized', { targetDedicatedNodes: 1, resizeTimeout: 'PT1M' }),
+      refused('InvalidPropertyValue', 400),
+    );
+  });
+
+  it('keep their targets when a resize is stopped, with the reason', async () => {
+    await add('stopped');
+    const before = await client.pool.get('stopped');
+    await service.fault({ allocation: 'AccountCoreQuotaReached' });
+    await client.pool.resize('stopped', { targetLowPriorityNodes: 2 });
+    await client.pool.stopResize('stopped');
+    const pool = await steady('stopped');
+    await service.fault({ allocation: null });
+    assert.equal(pool.targetLowPriorityNodes, 2);
+    assert.deepEqual(
+      pool.resizeErrors?.map(({ code }) => code),
+      ['ResizeStopped'],
+    );
+    assert.ok((pool.allocationStateTransitionTime ?? 0) > (before.allocationStateTransitionTime ?? 0));
+    await assert.rejects(client.pool.stopResize('stopped'), refused('OperationInvalidForCurrentState', 409));
+  });
+
+  it('tell why nodes did not come', async () => {
+    await service.fault({ allocation: 'AccountLowPriorityCoreQuotaReached' });
+    await client.pool.add({ id: 'quota', ...machine, targetLowPriorityNodes: 1 });
+    const pool = await steady('quota');
+    await service.fault({ allocation: null });
+    assert.equal(pool.resizeErrors?.[0]?.code, 'AccountLowPriorityCoreQuotaReached');
+    assert.equal(pool.currentLowPriorityNodes, 0);
+  });
+
+  it('lose the nodes that are named, and their targets with them', async () => {
+    await add('removal', { targetDedicatedNodes: 2 });
+    const [first] = await nodesIn('removal', 'idle', 2);
+    await client.pool.removeNodes('removal', { nodeList: [first?.id ?? ''] });
+    const left = await nodesIn('removal', 'idle', 1);
+    assert.notEqual(left[0]?.id, first?.id);
+    const pool = await steady('removal');
+    assert.equal(pool.targetDedicatedNodes, 1);
+    await assert.rejects(
+      client.pool.removeNodes('removal', { nodeList: ['gone'] }),
+      refused('NodeNotFound', 404),
+    );
+  });
+
+  it('change by PATCH and by replacement, at each version with the members that it has', async () => {
+    const old = service.client(older);
+    await add('changed', { startTask: { commandLine: '/bin/true' }, metadata: [{ name: 'a', value: 'b' }] });
+    await old.pool.updateProperties('changed', {
+      certificateReferences: [],
+      applicationPackageReferences: [],
+      metadata: [],
+    });
+    const replaced = await client.pool.get('changed');
+    assert.deepEqual([replaced.startTask, replaced.metadata], [undefined, []]);
+    const patch = (version: string, body: unknown) =>
+      service.request('PATCH', `/pools/changed?api-version=${version}`, body);
+    assert.equal((await patch(newer, { vmSize: 'Standard_D4s_v5', taskSlotsPerNode: 2 })).status, 200);
+    assert.equal((await client.pool.get('changed')).vmSize, 'standard_d4s_v5');
+    assert.equal((await patch(older, { vmSize: 'Standard_D4s_v5' })).status, 400);
+    const properties = (version: string, body: unknown) =>
+      service.request('POST', `/pools/changed/updateproperties?api-version=${version}`, body);
+    const whole = { applicationPackageReferences: [], metadata: [] };
+    assert.equal((await properties(newer, whole)).status, 204);
+    assert.equal((await properties(older, whole)).status, 400);
+  });
+
+  it('take no member that their version does not have, and say which', async () => {
+    const add = async (version: string, more: Record<string, unknown>) => {
+      const body = { id: 'members', ...machine, ...more };
+      const reply = await service.request('POST', `/pools?api-version=${version}`, body);
+      if (reply.ok) await client.pool.deleteMethod('members');
+      await eventually(
+        () => client.pool.exists('members'),
+        ({ body }) => !body,
+      );
+      return reply.ok ? 'made' : ((await reply.json()) as RefusedWith);
+    };
+    for (const [version, more, name] of [
+      [older, { vmSizes: 'x' }, 'vmSizes'],
+      [older, { upgradePolicy: { mode: 'manual' } }, 'upgradePolicy'],
+      [newer, { certificateReferences: [] }, 'certificateReferences'],
+      [newer, { targetNodeCommunicationMode: 'default' }, 'targetNodeCommunicationMode'],
+      [newer, { startTask: { commandLine: '/bin/true', wait: true } }, 'wait'],
+      [newer, { metadata: [{ name: 'a', value: 'b', of: 'c' }] }, 'of'],
+    ] as const) {
+      const told = await add(version, more);
+      assert.ok(told !== 'made' && told.code === 'InvalidRequestBody', `${version} ${name}`);
+      assert.match(told.values?.[0]?.value ?? '', new RegExp(`'${name}'`));
+    }
+    assert.equal(await add(newer, { upgradePolicy: { mode: 'manual' } }), 'made');
+    assert.equal(
+      await add(newer, { taskSchedulingPolicy: { nodeFillType: 'pack', jobDefaultOrder: 'none' } }),
+      'made',
+    );
+    assert.equal(await add(older, { certificateReferences: [] }), 'made');
+  });
+
+  it('scale by a formula, which may be enabled every 30 seconds', async () => {
+    await add('scaled');
+    await client.pool.enableAutoScale('scaled', { autoScaleFormula: '$TargetDedicatedNodes = 1;' });
+    await nodesIn('scaled', 'idle', 1);
+    await assert.rejects(
+      client.pool.enableAutoScale('scaled', { autoScaleFormula: '$TargetDedicatedNodes = 2;' }),
+      refused('TooManyEnableAutoScaleRequests', 503),
+    );
+    await assert.rejects(
+      client.pool.resize('scaled', { targetDedicatedNodes: 1 }),
+      refused('OperationNotValidOnPool', 409),
+    );
+    await client.pool.disableAutoScale('scaled');
+    const pool = await client.pool.get('scaled');
+    assert.deepEqual([pool.enableAutoScale, pool.autoScaleFormula], [false, undefined]);
+    await assert.rejects(
+      client.pool.evaluateAutoScale('scaled', '$TargetDedicatedNodes = 2;'),
+      refused('OperationNotValidOnPool', 409),
+    );
+  });
+
+  it('have nodes that reboot, are made anew, go offline and come back', async () => {
+    await add('nodes', { targetDedicatedNodes: 1 });
+    const [node] = await nodesIn('nodes', 'idle', 1);
+    const id = node?.id ?? '';
+    const boot = (await client.computeNode.get('nodes', id)).lastBootTime;
+    await client.computeNode.reboot('nodes', id);
+    await nodesIn('nodes', 'rebooting', 1);
+    await assert.rejects(
+      client.computeNode.reimage('nodes', id),
+      refused('OperationInvalidForCurrentState', 409),
+    );
+    await nodesIn('nodes', 'idle', 1);
+    assert.notDeepEqual((await client.computeNode.get('nodes', id)).lastBootTime, boot);
+    await client.computeNode.reimage('nodes', id);
+    await nodesIn('nodes', 'reimaging', 1);
+    await nodesIn('nodes', 'idle', 1);
+    await client.computeNode.disableScheduling('nodes', id);
+    await nodesIn('nodes', 'offline', 1);
+    await assert.rejects(
+      client.computeNode.disableScheduling('nodes', id),
+      refused('NodeAlreadyInTargetSchedulingState', 409),
+    );
+    await client.computeNode.enableScheduling('nodes', id);
+    await nodesIn('nodes', 'idle', 1);
+    await assert.rejects(
+      client.computeNode.getRemoteLoginSettings('nodes', id),
+      refused('OperationNotValidOnNode', 409),
+    );
+  });
+
+  it('give nodes back and start them again, where the version can', async () => {
+    await add('deallocated', { targetDedicatedNodes: 1 });
+    const [node] = await nodesIn('deallocated', 'idle', 1);
+    const act = (name: string, version: string) =>
+      service.request('POST', `/pools/deallocated/nodes/${node?.id}/${name}?api-version=${version}`);
+    assert.equal((await act('deallocate', older)).status, 404);
+    assert.equal((await act('start', newer)).status, 409);
+    assert.equal((await act('deallocate', newer)).status, 202);
+    await nodesIn('deallocated', 'deallocated', 1);
+    const counts = await client.account.listPoolNodeCounts({
+      accountListPoolNodeCountsOptions: { filter: "poolId eq 'deallocated'" },
+    });
+    assert.equal(counts.length, 1);
+    assert.equal((await act('start', newer)).status, 202);
+    await nodesIn('deallocated', 'idle', 1);
+  });
+
+  it('that a job brings go with it, unless they are to stay', async () => {
+    for (const [jobId, keepAlive] of [
+      ['brings', false],
+      ['keeps', true],
+    ] as const) {
+      await client.job.add({
+        id: jobId,
+        poolInfo: {
+          autoPoolSpecification: {
+            autoPoolIdPrefix: jobId,
+            poolLifetimeOption: 'job',
+            keepAlive,
+            pool: { ...machine, targetDedicatedNodes: 1 },
+          },
+        },
+      });
+      const poolId = (await client.job.get(jobId)).executionInfo?.poolId ?? '';
+      assert.match(poolId, new RegExp(`^${jobId}_`));
+      await steady(poolId);
+      await client.job.terminate(jobId);
+      await eventually(
+        () => client.job.get(jobId),
+        ({ state }) => state === 'completed',
+      );
+      if (keepAlive) assert.equal((await client.pool.get(poolId)).state, 'active');
+      else
+        await eventually(
+          () => client.pool.exists(poolId),
+          ({ body }) => !body,
+        );
+    }
+  });
+
+  it('are filtered by what Batch can filter by, and by nothing else', async () => {
+    const status = async (path: string, filter: string) => {
+      const query = `api-version=${newer}&%24filter=${encodeURIComponent(filter)}`;
+      return (await service.request('GET', `${path}?${query}`)).status;
+    };
+    await add('filtered', { targetDedicatedNodes: 1 });
+    for (const [path, good, bad] of [
+      ['/pools', "state eq 'active' and vmSize ne 'x'", "displayName eq 'x'"],
+      ['/pools/filtered/nodes', "startTaskInfo/result eq 'failure'", "ipAddress eq '127.0.0.1'"],
+      ['/jobs', "executionInfo/poolId eq 'x'", 'priority gt 1'],
+      ['/nodecounts', "poolId eq 'filtered'", "id eq 'filtered'"],
+      ['/supportedimages', "osType eq 'linux'", "publisher eq 'canonical'"],
+    ] as const) {
+      assert.equal(await status(path, good), 200, good);
+      assert.equal(await status(path, bad), 400, bad);
+    }
+  });
+});
