@@ -172,6 +172,24 @@ export function scaleToZeroFormula({ dedicated, spot }: NodeTargets, now = new D
   ].join('\n');
 }
 
+/**
+ * Whether a formula of ours still gives a run its nodes: enabling it again would be refused for 30 seconds after the
+ * last time (TooManyEnableAutoScaleRequests), and submissions come in quick succession.
+ */
+export function givesNodes(
+  formula: string | undefined,
+  { dedicated, spot }: NodeTargets,
+  now = new Date(),
+): boolean {
+  const number = (pattern: RegExp) => Number(pattern.exec(formula ?? '')?.[1] ?? -1);
+  const freshUntil = Date.parse(/fresh = time\(\) < time\("([^"]+)"\)/.exec(formula ?? '')?.[1] ?? '');
+  return (
+    freshUntil - now.getTime() > (freshMinutes - evaluationMinutes) * 60_000 &&
+    number(/\$TargetDedicatedNodes = busy \? (\d+)/) >= dedicated &&
+    number(/\$TargetLowPriorityNodes = busy \? (\d+)/) >= spot
+  );
+}
+
 interface NewPool {
   readonly id: string;
   readonly spec: PoolSpec;
@@ -242,6 +260,7 @@ async function wake(
 ): Promise<void> {
   const id = there.id ?? '';
   if (pool.lifetime === 'scaleToZero') {
+    if (there.enableAutoScale && givesNodes(there.autoScaleFormula, nodes)) return;
     await batch.enableAutoScale(id, scaleToZeroFormula(nodes), evaluationMinutes, signal);
     return;
   }

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
+import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
 import type { Connection } from '../../src/core/account';
 
 interface Ready {
@@ -184,4 +184,18 @@ export async function eventually<T>(
 
 export function md5(data: Uint8Array): string {
   return createHash('md5').update(data).digest('hex');
+}
+
+/** All tasks of a job, page by page. */
+export async function listAll(
+  client: BatchServiceClient,
+  jobId: string,
+): Promise<BatchServiceModels.CloudTask[]> {
+  const tasks: BatchServiceModels.CloudTask[] = [];
+  let page = await client.task.list(jobId);
+  for (;;) {
+    tasks.push(...page);
+    if (!page.odatanextLink) return tasks;
+    page = await client.task.listNext(page.odatanextLink);
+  }
 }

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import { TestService } from './harness';
+
+/** What a server says to these bytes, as far as it says anything. */
+function send(port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end(text, 'latin1'));
+    let reply = '';
+    socket.setTimeout(5_000, () => socket.destroy());
+    socket.on('data', (chunk) => {
+      reply += chunk.toString('latin1');
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(reply));
+  });
+}
+
+const statusOf = (reply: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(reply)?.[1] ?? 0);
+
+/** Parts of requests that mean something, among others that do not. */
+const segment = fc.oneof(
+  fc.constantFrom(
+    'pools',
+    'jobs',
+    'tasks',
+    'nodes',
+    'files',
+    'job',
+    'pool',
+    'task',
+    '..',
+    '%2e%2e%2f',
+    '%00',
+    '%',
+  ),
+  fc.string({ maxLength: 20 }),
+);
+const path = fc.array(segment, { maxLength: 8 }).map((parts) => `/${parts.join('/')}`);
+const query = fc
+  .array(
+    fc.tuple(
+      fc.constantFrom('api-version', '$filter', '$select', '$skiptoken', 'maxresults', 'timeout', '=', ''),
+      fc.oneof(fc.constantFrom('2025-06-01', "id eq 'a'", '-1', '%'), fc.string({ maxLength: 30 })),
+    ),
+    { maxLength: 4 },
+  )
+  .map((pairs) => pairs.map(([name, value]) => `${name}=${value}`).join('&'));
+const method = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS');
+const authorization = fc.oneof(
+  fc.constantFrom('SharedKey localbatch:AAAA', 'SharedKey :', 'Bearer ', 'Basic x', 'SharedKey a:b=='),
+  fc.string({ maxLength: 60 }).map((text) => `SharedKey ${text}`),
+  fc.string({ maxLength: 60 }),
+);
+const json = fc.oneof(fc.json(), fc.constantFrom('{', '[]', 'null', '{"id":1e999}'), fc.string());
+
+describe('The door of the local Batch service, knocked at by chance', function () {
+  this.timeout(120_000);
+  let service: TestService;
+
+  before(async () => {
+    service = await TestService.start();
+  });
+
+  after(() => service.close());
+
+  it('lets in nothing that is not signed, and says so in its own form', async () => {
+    const port = Number(new URL(service.ready.batchUrl).port);
+    const printable = (text: string) => text.replace(/[^\x21-\x7e]/g, '_');
+    await fc.assert(
+      fc.asyncProperty(
+        method,
+        path,
+        query,
+        authorization,
+        json,
+        async (verb, where, search, header, body) => {
+          const bytes = Buffer.byteLength(body);
+          const reply = await send(
+            port,
+            `${verb} ${printable(`${where}?${search}`)} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+              `Authorization: ${header.replace(/[^\x20-\x7e]/g, '_')}\r\nOcp-Date: ${new Date().toUTCString()}\r\n` +
+              `Content-Length: ${bytes}\r\nConnection: close\r\n\r\n${Buffer.from(body).toString('latin1')}`,
+          );
+          const status = statusOf(reply);
+          assert.ok(status === 400 || status === 403, `${status}: ${reply.slice(0, 200)}`);
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  it('survives what is no HTTP at all', async () => {
+    const port = Number(new URL(service.ready.batchUrl).port);
+    const bytes = fc.uint8Array({ minLength: 1, maxLength: 400 });
+    await fc.assert(
+      fc.asyncProperty(bytes, async (noise) => {
+        const status = statusOf(await send(port, Buffer.from(noise).toString('latin1')));
+        assert.ok(status === 0 || status === 400 || status === 403, String(status));
+      }),
+      { numRuns: 150 },
+    );
+    assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
+  });
+
+  it('knows another name of this machine for a trap', async () => {
+    const port = Number(new URL(service.ready.batchUrl).port);
+    for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example:1', '']) {
+      const reply = await send(port, `GET /pools HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      assert.ok([400, 403].includes(statusOf(reply)), `${host}: ${reply.slice(0, 80)}`);
+    }
+  });
+
+  it('answers whatever is signed with a status of its own, never with an inner error', async () => {
+    await fc.assert(
+      fc.asyncProperty(method, path, query, fc.json(), async (verb, where, search, body) => {
+        // As fetch writes it, which is what gets signed.
+        const url = new URL(`${where}?${search}`.replace(/^\/+/, '/'), service.ready.batchUrl);
+        if (verb === 'OPTIONS' || /^\/_faults/.test(url.pathname)) return;
+        const hasBody = verb === 'POST' || verb === 'PUT' || verb === 'PATCH';
+        const reply = await service
+          .request(verb, url.pathname + url.search, hasBody ? JSON.parse(body) : undefined)
+          .catch(() => undefined);
+        assert.ok(reply === undefined || reply.status < 500, `${verb} ${url.href}: ${reply?.status}`);
+        await reply?.text();
+      }),
+      { numRuns: 400 },
+    );
+    assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
+  });
+
+  it('takes bodies apart without falling over, in every operation that has one', async () => {
+    const client = service.client();
+    await client.job.add({ id: 'job', poolInfo: { poolId: 'none' } });
+    const names = fc.constantFrom(
+      'id',
+      'poolInfo',
+      'vmSize',
+      'value',
+      'commandLine',
+      'constraints',
+      'metadata',
+    );
+    const bodies = fc.dictionary(names, fc.oneof(fc.jsonValue(), fc.dictionary(names, fc.jsonValue())));
+    const routes = fc.constantFrom(
+      ...['POST /pools', 'POST /jobs', 'POST /jobs/job/tasks', 'POST /jobs/job/addtaskcollection'],
+      ...['PATCH /jobs/job', 'PUT /jobs/job', 'POST /jobs/job/disable', 'POST /jobs/job/terminate'],
+    );
+    await fc.assert(
+      fc.asyncProperty(routes, bodies, async (route, body) => {
+        const [verb = '', where] = route.split(' ');
+        const reply = await service.request(verb, `${where}?api-version=2025-06-01`, body);
+        assert.ok(reply.status < 500, `${route} ${JSON.stringify(body)}: ${reply.status}`);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
