@@ -15,8 +15,10 @@ const { values: flags, positionals } = parseArgs({
 });
 
 /** A suite that takes longer hangs. */
-const minutes = { unit: 5, service: 10, host: 6, browser: 10 };
-const suites = positionals.length > 0 ? positionals : Object.keys(minutes);
+const minutes = { unit: 5, service: 15, host: 8, browser: 10, recorded: 2 };
+/** The recorded answers of the real service are nobody's to ship: their suite runs where somebody has them. */
+const usual = ['unit', 'service', 'host', 'browser'];
+const suites = positionals.length > 0 ? positionals : usual;
 const results = join(root, 'out/test-results');
 
 bootstrap();

@@ -51,6 +51,14 @@ const codes = {
   TaskNotCompleted: [409, 'The specified task is not in a completed state.'],
   TaskSucceeded: [409, 'The specified task has succeeded and cannot be reactivated.'],
   TaskFilesUnavailable: [409, 'The files of the specified task are not available yet.'],
+  JobPreparationTaskOrReleaseTaskNotSpecified: [
+    409,
+    'The specified job does not have either job preparation task or job release task.',
+  ],
+  InvalidApplicationPackageReferences: [
+    409,
+    'One or more of the specified application package references are invalid.',
+  ],
   TaskFilesCleanedup: [409, 'The files of the specified task have been cleaned up.'],
   NodeAlreadyInTargetSchedulingState: [409, 'The specified node is already in the target scheduling state.'],
   OperationInvalidForCurrentState: [

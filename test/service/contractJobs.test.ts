@@ -275,7 +275,14 @@ describe('Jobs and tasks of the local Batch service', function () {
       refused('OperationInvalidForCurrentState', 409),
     );
     assert.deepEqual([...(await client.jobSchedule.list())], []);
-    assert.deepEqual([...(await client.job.listPreparationAndReleaseTaskStatus('plain'))], []);
+    await assert.rejects(
+      client.job.listPreparationAndReleaseTaskStatus('plain'),
+      refused('JobPreparationTaskOrReleaseTaskNotSpecified', 409),
+    );
+    await assert.rejects(
+      client.pool.patch(poolId, { applicationPackageReferences: [{ applicationId: 'app' }] }),
+      refused('InvalidApplicationPackageReferences', 409),
+    );
   });
 
   it('take a collection only as large as Batch does', async () => {

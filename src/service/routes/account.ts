@@ -60,21 +60,23 @@ const nodeStates: Record<string, string> = {
   unusable: 'unusable',
   unknown: 'unknown',
   waitingforstarttask: 'waitingForStartTask',
-  deallocating: 'deallocating',
-  deallocated: 'deallocated',
   upgradingos: 'upgradingOS',
 };
 
-function nodeCounts(context: Context, poolId: string): Wire {
+/** States that came with 2024-07-01.20.0. */
+const laterStates: Record<string, string> = { deallocating: 'deallocating', deallocated: 'deallocated' };
+
+function nodeCounts(context: Context, poolId: string, version: string): Wire {
   const { nodes } = poolOf(context, poolId);
+  const names = version < '2024-07-01.20.0' ? nodeStates : { ...nodeStates, ...laterStates };
   const zero = (): Record<string, number> => ({
-    ...Object.fromEntries(Object.values(nodeStates).map((name) => [name, 0])),
+    ...Object.fromEntries(Object.values(names).map((name) => [name, 0])),
     total: 0,
   });
   const counts = { dedicated: zero(), lowPriority: zero() };
   for (const { wire } of nodes.values()) {
     const kind = wire.isDedicated ? counts.dedicated : counts.lowPriority;
-    const name = nodeStates[String(wire.state)] ?? 'unknown';
+    const name = names[String(wire.state)] ?? 'unknown';
     kind[name] = (kind[name] ?? 0) + 1;
     kind.total = (kind.total ?? 0) + 1;
   }
@@ -101,7 +103,7 @@ export const accountRoutes: Route[] = [
         context,
         request,
         'poolnodecounts',
-        (after) => afterId(ids, after, (id) => nodeCounts(context, id)),
+        (after) => afterId(ids, after, (id) => nodeCounts(context, id, request.version)),
         10,
       );
     },

@@ -235,7 +235,7 @@ export const jobRoutes: Route[] = [
     '/jobs/{}/jobpreparationandreleasetaskstatus',
     (context, request) => {
       jobOf(context, request.params[0] ?? '');
-      return { status: 200, metadata: 'jobpreparationandreleasetaskstatuslist', body: { value: [] } };
+      throw new BatchError('JobPreparationTaskOrReleaseTaskNotSpecified');
     },
   ],
 ];

@@ -21,6 +21,12 @@ export function nodeOf(context: Context, { params }: Request): { pool: PoolState
   return { pool, node };
 }
 
+/** Certificates, of which there are none here, are told of until they went with 2025-06-01. */
+function nodeWire(node: NodeState | undefined, { version }: Request): Wire | undefined {
+  const hasCertificates = version < '2025-06-01' && node?.wire.nodeAgentInfo !== undefined;
+  return hasCertificates ? { ...node.wire, certificateReferences: [] } : node?.wire;
+}
+
 function action(
   name: string,
   status: number,
@@ -80,7 +86,7 @@ export const nodeRoutes: Route[] = [
       const pool = poolOf(context, request.params[0] ?? '');
       const ids = [...pool.nodes.keys()].sort();
       return page(context, request, 'nodes', (after) =>
-        afterId(ids, after, (id) => pool.nodes.get(id)?.wire),
+        afterId(ids, after, (id) => nodeWire(pool.nodes.get(id), request)),
       );
     },
   ],
@@ -90,7 +96,7 @@ export const nodeRoutes: Route[] = [
     (context, request) => ({
       status: 200,
       metadata: 'nodes/@Element',
-      body: shown(nodeOf(context, request).node.wire, request),
+      body: shown(nodeWire(nodeOf(context, request).node, request) ?? {}, request),
     }),
   ],
   action('reboot', 202, ({ nodes }, pool, node) => {

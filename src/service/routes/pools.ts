@@ -93,6 +93,15 @@ function startPool({ state, nodes, autoscaling }: Context, pool: PoolState): voi
   else nodes.reconcile(pool);
 }
 
+/** There are no application packages here. */
+function checkPackages({ applicationPackageReferences = [] }: Wire): void {
+  const [first] = applicationPackageReferences as { applicationId: string; version?: string }[];
+  if (first === undefined) return;
+  throw new BatchError('InvalidApplicationPackageReferences', {
+    [first.applicationId]: 'The specified application package does not exist.',
+  });
+}
+
 function checkScale(given: Wire): void {
   if (given.enableAutoScale === true) {
     if (given.autoScaleFormula === undefined) {
@@ -128,6 +137,7 @@ function addPool(context: Context, { body, version }: Request): Reply {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'virtualMachineConfiguration' });
   }
   checkScale(given);
+  checkPackages(given);
   const pool = newPool(context, id, given);
   startPool(context, pool);
   return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
@@ -294,6 +304,7 @@ function removeNodes(context: Context, request: Request): Reply {
 function patchPool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version);
+  checkPackages(given);
   const { startTask, ...rest } = given;
   if (rest.vmSize !== undefined) rest.vmSize = String(rest.vmSize).toLowerCase();
   Object.assign(pool.wire, rest, startTask ? { startTask: startTaskWire(startTask as Wire) } : {});
@@ -304,6 +315,7 @@ function updateProperties(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version);
+  checkPackages(given);
   const { certificateReferences, startTask, ...rest } = given;
   if (certificateReferences === undefined && version < '2025-06-01') {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });
