@@ -1,0 +1,173 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import type { BatchServiceClient } from '@azure/batch';
+import { machine, TestService } from '../test/service/harness';
+import { type BenchResult, type Row, report, type Table } from './table';
+
+const command = '/bin/true';
+const collection = 100;
+const collectionsInFlight = 4;
+
+/**
+ * Adds, runs and lists tasks that do nothing: what the local Batch service costs per task, at several lengths of a
+ * job, beside `xargs -P` of the same command; then memory and page time with many tasks that wait.
+ */
+export async function run(args: readonly string[]): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      tasks: { type: 'string', default: '1000,3000,10000' },
+      waiting: { type: 'string', default: '100000' },
+    },
+  });
+  const cores = availableParallelism();
+  const running: Row[] = [];
+  for (const tasks of values.tasks.split(',').map(Number)) {
+    running.push({ way: `xargs -P${cores}, ${tasks} (the floor)`, figures: floor(tasks, cores) });
+    running.push({ way: `the service, ${tasks}`, figures: await runTasks(tasks, cores) });
+  }
+  const waiting = Number(values.waiting);
+  const tables: Table[] = [
+    {
+      title: `Running tasks of ${command} on ${cores} slots`,
+      columns: [
+        { key: 'add', label: 'add, s', digits: 2 },
+        { key: 'seconds', label: 'run, s', digits: 2 },
+        { key: 'perTask', label: 'ms per task', digits: 2 },
+        { key: 'overhead', label: 'ms above the floor', digits: 2 },
+      ],
+      rows: withOverhead(running),
+    },
+    {
+      title: `${waiting} tasks that wait`,
+      columns: [
+        { key: 'add', label: 'add, s', digits: 1 },
+        { key: 'memory', label: 'memory, MB' },
+        { key: 'firstPage', label: 'first page, ms', digits: 1 },
+        { key: 'lastPage', label: 'last page, ms', digits: 1 },
+        { key: 'counts', label: 'counts, ms', digits: 1 },
+        { key: 'restart', label: 'start again, s', digits: 1 },
+      ],
+      rows: [{ way: 'the service', figures: await keepTasks(waiting) }],
+    },
+  ];
+  const result = { name: 'service', tables };
+  report(result);
+  return result;
+}
+
+function floor(tasks: number, cores: number): Record<string, number> {
+  const numbers = Array.from({ length: tasks }, (_, index) => index).join('\n');
+  const start = performance.now();
+  const { status } = spawnSync('xargs', [`-P${cores}`, '-n1', 'sh', '-c', `exec ${command}`], {
+    input: numbers,
+  });
+  if (status !== 0) throw new Error(`xargs ended with ${status}`);
+  const seconds = (performance.now() - start) / 1000;
+  return { seconds, perTask: (seconds * 1000) / tasks };
+}
+
+/** Above the floor of the same number of tasks, which is the row before. */
+function withOverhead(rows: readonly Row[]): Row[] {
+  return rows.map((row, index) => {
+    const floorRow = rows[index - 1];
+    if (index % 2 === 0 || !row.figures || !floorRow?.figures) return row;
+    const overhead = (row.figures.perTask ?? 0) - (floorRow.figures.perTask ?? 0);
+    return { ...row, figures: { ...row.figures, overhead } };
+  });
+}
+
+async function runTasks(tasks: number, cores: number): Promise<Record<string, number>> {
+  const service = await TestService.start('--max-processes', '0');
+  try {
+    const client = service.client();
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: cores });
+    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+    await client.job.disable('job', 'requeue');
+    const add = await seconds(() => addTasks(client, tasks));
+    const run = await seconds(async () => {
+      await client.job.enable('job');
+      for (;;) {
+        const { taskCounts } = await client.job.getTaskCounts('job');
+        if (taskCounts.failed > 0) throw new Error('A task failed.');
+        if (taskCounts.completed === tasks) return;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    });
+    return { add, seconds: run, perTask: (run * 1000) / tasks };
+  } finally {
+    await service.close();
+  }
+}
+
+async function keepTasks(tasks: number): Promise<Record<string, number>> {
+  const service = await TestService.start();
+  try {
+    const client = service.client();
+    await client.job.add({ id: 'job', poolInfo: { poolId: 'none' } });
+    const add = await seconds(() => addTasks(client, tasks));
+    const memory = memoryMB(service.ready.pid);
+    const pageTimes: number[] = [];
+    let link: string | undefined;
+    do {
+      const next = link;
+      pageTimes.push(
+        await seconds(async () => {
+          const page = next ? await client.task.listNext(next) : await client.task.list('job');
+          link = page.odatanextLink;
+        }),
+      );
+    } while (link);
+    const counts = await seconds(async () => {
+      await client.job.getTaskCounts('job');
+    });
+    await service.kill();
+    const restart = await seconds(() => service.start());
+    const ms = (value = 0) => value * 1000;
+    return {
+      add,
+      memory,
+      firstPage: ms(pageTimes[0]),
+      lastPage: ms(pageTimes.at(-1)),
+      counts: ms(counts),
+      restart,
+    };
+  } finally {
+    await service.close();
+  }
+}
+
+/** In collections, a few at once, each with the length of a real command line. */
+async function addTasks(client: BatchServiceClient, tasks: number): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < tasks) {
+      const start = next;
+      next += collection;
+      const value = Array.from({ length: Math.min(collection, tasks - start) }, (_, index) => ({
+        id: `t${String(start + index).padStart(6, '0')}`,
+        commandLine: command,
+      }));
+      await client.task.addCollection('job', value);
+    }
+  };
+  await Promise.all(Array.from({ length: collectionsInFlight }, lane));
+}
+
+async function seconds(work: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1000;
+}
+
+/** Memory that a process holds, where the system says; NaN elsewhere. */
+function memoryMB(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
+  } catch {
+    return Number.NaN;
+  }
+}
