@@ -9,6 +9,7 @@ import type { Connection } from '../src/core/account';
 import { DiskFiles } from '../src/core/disk';
 import { Storage } from '../src/core/storage';
 import { Transfers } from '../src/core/transfers';
+import { peakMemory } from './peakMemory';
 import { Floor } from './transferFloor';
 
 export interface WayOptions {
@@ -90,10 +91,10 @@ const options: WayOptions = JSON.parse(process.env.TRANSFER ?? '{}');
 const start = performance.now();
 await ways[options.way](options);
 const seconds = (performance.now() - start) / 1000;
-const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+const { userCPUTime, systemCPUTime } = process.resourceUsage();
 const figures: WayFigures = {
   seconds,
-  peakMB: maxRSS / 1024,
+  peakMB: peakMemory() / 2 ** 20,
   cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
 };
 console.log(JSON.stringify(figures));

@@ -27,7 +27,7 @@ export function activate(context: ExtensionContext) {
   const serviceFolder = join(globalStorageUri.fsPath, 'local');
   const localService = new LocalService(join(extensionPath, 'dist/service.js'), serviceFolder, secrets, log);
   const accounts = new Accounts(globalState, secrets, localService);
-  const runs = new Runs(workspaceState, log);
+  const runs = new Runs(workspaceState, log, join(globalStorageUri.fsPath, 'claims'));
   const table = new Commands(log);
   const transcode = new Transcode(accounts, runs, table, workspaceState);
   const explorer = new Explorer(accounts);

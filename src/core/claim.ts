@@ -1,3 +1,6 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { UserError } from './errors';
 import type { Lease, Storage } from './storage';
 
@@ -6,7 +9,8 @@ const renewMs = 5_000;
 
 /**
  * The right to act on a run: a lease on its manifest, so that of all windows on all machines one acts and the others
- * look on. A window that is killed loses it after 15 seconds.
+ * look on. A window that is killed loses it after 15 seconds, and at once to one that has the same claim folder, where
+ * the process with the lease is written down.
  */
 export class Claim {
   readonly #lost = new AbortController();
@@ -15,6 +19,7 @@ export class Claim {
   private constructor(
     private readonly lease: Lease,
     private readonly runId: string,
+    private readonly note: LeaseNote | undefined,
   ) {
     this.#timer = setInterval(() => void this.#renew(), renewMs);
     this.#timer.unref();
@@ -26,11 +31,19 @@ export class Claim {
     container: string,
     blob: string,
     runId: string,
-    signal: AbortSignal,
+    { folder, signal }: { folder?: string; signal: AbortSignal },
   ): Promise<Claim> {
-    const lease = await storage.lease(container, blob, leaseSeconds, signal);
+    const note = folder === undefined ? undefined : new LeaseNote(folder, runId);
+    const take = () => storage.lease(container, blob, leaseSeconds, signal);
+    let lease = await take();
+    const left = lease ? undefined : await note?.left();
+    if (left) {
+      await storage.releaseLease(container, blob, left, signal);
+      lease = await take();
+    }
     if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
-    return new Claim(lease, runId);
+    await note?.write(lease.id);
+    return new Claim(lease, runId, note);
   }
 
   get leaseId(): string {
@@ -45,6 +58,7 @@ export class Claim {
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.lease.release().catch(() => undefined);
+    await this.note?.remove();
   }
 
   async #renew(): Promise<void> {
@@ -57,5 +71,44 @@ export class Claim {
       clearInterval(this.#timer);
       this.#lost.abort(new UserError({ kind: 'runTaken', run: this.runId }));
     }
+  }
+}
+
+/** Which process of this machine has the lease of a run. */
+class LeaseNote {
+  readonly #path: string;
+
+  constructor(
+    private readonly folder: string,
+    runId: string,
+  ) {
+    this.#path = join(folder, `${runId}.json`);
+  }
+
+  async write(leaseId: string): Promise<void> {
+    await mkdir(this.folder, { recursive: true });
+    const note = { leaseId, pid: process.pid, host: hostname() };
+    await writeFile(this.#path, JSON.stringify(note), { mode: 0o600 });
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#path, { force: true });
+  }
+
+  /** The lease of a process of this machine that is gone. */
+  async left(): Promise<string | undefined> {
+    const text = await readFile(this.#path, 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
+    const { leaseId, pid, host } = JSON.parse(text) as { leaseId: string; pid: number; host: string };
+    return host === hostname() && !isAlive(pid) ? leaseId : undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
   }
 }

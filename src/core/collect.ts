@@ -7,7 +7,7 @@ import type { Attempt, FileResult, ManifestFile } from './manifest';
 import type { Run } from './run';
 import type { Submitter } from './submit';
 import { TaskProgress } from './taskProgress';
-import { type NodeNumbers, watchJob } from './watch';
+import { type NodeNumbers, type WatchOutcome, watchJob } from './watch';
 
 /** Outputs fetched at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
 const fetchesAtOnce = 8;
@@ -37,7 +37,7 @@ export class Collector {
     this.#stop.abort(error);
   }
 
-  async collect(submitter: Submitter): Promise<'completed' | 'timeLimit'> {
+  async collect(submitter: Submitter): Promise<WatchOutcome> {
     await submitter.ready;
     const { batch } = this.run.parts;
     const watchable =
@@ -46,10 +46,11 @@ export class Collector {
     this.#fetchUnwatched(watchable);
     const outcome = watchable ? await this.#watch(submitter) : 'completed';
     await Promise.all(this.#settling);
+    if (outcome === 'jobEnded') this.#settleLeft();
     return outcome;
   }
 
-  async #watch(submitter: Submitter): Promise<'completed' | 'timeLimit'> {
+  async #watch(submitter: Submitter): Promise<WatchOutcome> {
     const { run, attempt } = this;
     const { monitorMinutes } = run.manifest.limits;
     run.progress.phase = 'pool';
@@ -60,7 +61,7 @@ export class Collector {
     const outcome = await this.#watchJob(submitter, monitorMinutes).finally(() => watching.abort());
     await following;
     run.progress.running.clear();
-    if (outcome === 'completed') {
+    if (outcome !== 'timeLimit') {
       const { completed, failed } = run.progress.tasks;
       run.tell({ kind: 'tasksCompleted', succeeded: completed - failed, failed });
       run.progress.phase = 'fetching';
@@ -78,7 +79,7 @@ export class Collector {
     await following.follow(() => run.progress.tasks.running > 0, signal);
   }
 
-  #watchJob(submitter: Submitter, monitorMinutes: number): Promise<'completed' | 'timeLimit'> {
+  #watchJob(submitter: Submitter, monitorMinutes: number): Promise<WatchOutcome> {
     const { run, attempt } = this;
     return watchJob(
       run.parts.batch,
@@ -129,6 +130,15 @@ export class Collector {
     this.run.progress.running.delete(task.id ?? '');
     if (file === undefined || this.run.results.has(file.id)) return;
     this.#keep(() => this.#settleTask(file, task));
+  }
+
+  /** Files whose tasks never ran, since their job was ended. */
+  #settleLeft(): void {
+    const { run, attempt } = this;
+    for (const id of attempt.fileIds) {
+      const file = this.#files.get(id);
+      if (file && !run.results.has(id)) run.settle(file, { problem: { kind: 'ended', file: file.path } });
+    }
   }
 
   #keep(work: () => Promise<void>): void {

@@ -1,5 +1,16 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { access, type FileHandle, link, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import {
+  access,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  rename,
+  rm,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from './errors';
@@ -57,10 +68,14 @@ export class DiskFiles implements Files {
     };
   }
 
+  async dropPart(uri: string, version: string): Promise<void> {
+    await rm(partPathOf(fileURLToPath(uri), version), { force: true });
+  }
+
   async part(uri: string, version: string): Promise<PartFile> {
     const path = fileURLToPath(uri);
     const folder = dirname(path);
-    const partPath = join(folder, partName(basename(path), version));
+    const partPath = partPathOf(path, version);
     const handle = await openPart(partPath).catch((error) => {
       throw writeProblem(error, folder);
     });
@@ -221,7 +236,7 @@ async function giveFreeName(partPath: string, path: string): Promise<void> {
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
     return giveNameWithoutLinks(partPath, path);
   }
-  await rm(partPath);
+  await unlink(partPath);
 }
 
 /** On file systems without links (FAT, some network shares) an empty file holds the name until the rename. */
@@ -247,6 +262,10 @@ async function isWritable(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+function partPathOf(path: string, version: string): string {
+  return join(dirname(path), partName(basename(path), version));
 }
 
 /** Hidden, beside the file, so that renaming never crosses file systems; never longer than a name may be. */

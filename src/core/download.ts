@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { BlobDownloadResponseParsed } from '@azure/storage-blob';
 import { type Problem, UserError } from './errors';
 import { type Files, folderOf, nameOf, type PartFile } from './files';
-import { hashBeginning, hashFile, RunningHash } from './hashing';
+import { beginHash, hashBeginning, hashFile, hashOf, type RunningHash } from './hashing';
 import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, bodyOf, type Storage } from './storage';
 import { connectionCut, isStorageCode } from './storageErrors';
@@ -65,7 +65,8 @@ export async function download(
 
 /** One try at one version. */
 class Attempt {
-  readonly #hash = new RunningHash();
+  /** Of a version that has a hash to compare with. */
+  #hash: RunningHash | undefined;
 
   constructor(
     private readonly storage: Storage,
@@ -78,7 +79,7 @@ class Attempt {
     try {
       return await this.#run();
     } finally {
-      await this.#hash.drop();
+      await this.#hash?.drop();
     }
   }
 
@@ -90,7 +91,11 @@ class Attempt {
     let begun: Begun;
     if (there) {
       const version = await slots.run(() => versionOf(storage, request));
-      if (await isSame(files, uri, there, version)) return { bytes: version.size, skipped: true };
+      if (await isSame(files, uri, there, version)) {
+        // A process that was killed between giving the final name and taking away the temporary one left both.
+        await files.dropPart(uri, tagOf(storage, request, version));
+        return { bytes: version.size, skipped: true };
+      }
       if (!overwrite) throw new UserError({ kind: 'outputExists', file: nameOf(uri) });
       begun = await this.#begin(version, free);
     } else {
@@ -103,7 +108,7 @@ class Attempt {
     const { version, part, from } = begun;
     await resumable(part, async () => {
       await this.#fetchRest(version, part, from);
-      if (version.md5 && base64(await this.#hash.digest()) !== version.md5) throw damaged(request);
+      if (base64(await this.#hash?.digest()) !== version.md5) throw damaged(request);
       await part.commit({ overwrite });
     });
     return { bytes: version.size, skipped: false };
@@ -114,6 +119,7 @@ class Attempt {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
     const part = await files.part(uri, tagOf(storage, request, version));
+    this.#hash = version.md5 === undefined ? undefined : beginHash(version.size);
     const from = await resumable(part, async () => {
       const { resumeAt } = part;
       if (resumeAt > version.size) throw damaged(request);
@@ -121,8 +127,8 @@ class Attempt {
         const sizes = { neededBytes: version.size, freeBytes: free };
         throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
       }
-      if (resumeAt > 0) await hashBeginning(this.#hash, part, resumeAt);
-      else if (beginning) await Promise.all([part.write(0, beginning), this.#hash.update(beginning)]);
+      if (resumeAt > 0) await this.#hashThere(part);
+      else if (beginning) await this.#append(part, 0, beginning);
       return resumeAt > 0 ? resumeAt : (beginning?.length ?? 0);
     });
     onBytes(from);
@@ -158,9 +164,16 @@ class Attempt {
     const [fetched, previous] = await Promise.allSettled([fetching, before]);
     if (fetched.status === 'rejected') throw fetched.reason;
     if (previous.status === 'rejected') throw previous.reason;
-    const { data } = fetched.value;
-    await Promise.all([part.write(position, data), this.#hash.update(data)]);
+    await this.#append(part, position, fetched.value.data);
     this.request.onBytes(length);
+  }
+
+  async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {
+    await Promise.all([part.write(position, data), this.#hash?.update(data)]);
+  }
+
+  async #hashThere(part: PartFile): Promise<void> {
+    if (this.#hash) await hashBeginning(this.#hash, part, part.resumeAt);
   }
 }
 
@@ -235,7 +248,7 @@ async function fetchRange(
         filled += chunk.length;
       }
       const theirs = isChecked ? base64(answer.contentMD5) : undefined;
-      if (theirs && base64(await new RunningHash().digest(buffer.subarray(start, filled))) !== theirs) {
+      if (theirs && base64(await hashOf(buffer.subarray(start, filled))) !== theirs) {
         throw connectionCut(new Error('what arrived is not what was sent'));
       }
     } catch (error) {

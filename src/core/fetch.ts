@@ -144,6 +144,7 @@ function provingFiles(files: Files, prove: (part: OpenFile) => Promise<void>): F
     stat: (uri) => files.stat(uri),
     open: (uri) => files.open(uri),
     freeBytes: (uri) => files.freeBytes(uri),
+    dropPart: (uri, version) => files.dropPart(uri, version),
     part: async (uri, version) => provingPart(await files.part(uri, version), prove),
   };
 }

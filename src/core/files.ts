@@ -14,6 +14,8 @@ export interface Files {
    * `version`.
    */
   part(uri: string, version: string): Promise<PartFile>;
+  /** Removes what was written of this `version` under its temporary name, if anything was. */
+  dropPart(uri: string, version: string): Promise<void>;
   /** Bytes free where `uri` is to be, or undefined where that cannot be known. Throws where nothing can be written. */
   freeBytes(uri: string): Promise<number | undefined>;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { OpenFile } from './files';
 
@@ -92,11 +93,58 @@ class HashThread {
 
 const thread = new HashThread();
 
+/** The MD5 of data that comes piece by piece. */
+export interface RunningHash {
+  /** The data is to lie in shared memory, and to stay as it is until the promise resolves. */
+  update(data: Uint8Array): Promise<void>;
+  /** Goes on with the data like `update`, and gives the MD5 of this data alone. */
+  updateAndHash(data: Uint8Array): Promise<Uint8Array>;
+  /** The MD5 of all data; the hash is over then. */
+  digest(): Promise<Uint8Array>;
+  /** Ends a hash that nobody wants any more; after `digest` there is nothing to end. */
+  drop(): Promise<void>;
+}
+
+/** Up to so many bytes are hashed sooner than a thread is told of them. */
+const handfulBytes = 128 * 1024;
+
 /**
- * The MD5 of data that comes piece by piece, computed in a thread of its own: neither the window nor the transfer waits
- * for it. The pieces are to lie in shared memory and to stay as they are until the promise resolves.
+ * Begins the hash of so many bytes: of more than a handful in a thread of its own, so that neither the window nor the
+ * transfer waits for it.
  */
-export class RunningHash {
+export function beginHash(bytes: number): RunningHash {
+  return bytes > handfulBytes ? new HashInThread() : new HashHere();
+}
+
+/** The MD5 of some data, which is to lie in shared memory. */
+export async function hashOf(data: Uint8Array): Promise<Uint8Array> {
+  const hash = beginHash(data.length);
+  await hash.update(data);
+  return hash.digest();
+}
+
+class HashHere implements RunningHash {
+  readonly #hash = createHash('md5');
+
+  async update(data: Uint8Array): Promise<void> {
+    this.#hash.update(data);
+  }
+
+  async updateAndHash(data: Uint8Array): Promise<Uint8Array> {
+    this.#hash.update(data);
+    return createHash('md5').update(data).digest();
+  }
+
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest();
+  }
+
+  async drop(): Promise<void> {
+    // Nothing is held.
+  }
+}
+
+class HashInThread implements RunningHash {
   readonly #sequence = thread.begin();
   #isOver = false;
 
@@ -104,27 +152,19 @@ export class RunningHash {
     await thread.do({ sequence: this.#sequence, data });
   }
 
-  /** Goes on with the data like `update`, and gives the MD5 of this data alone. */
   async updateAndHash(data: Uint8Array): Promise<Uint8Array> {
     return answered(await thread.do({ sequence: this.#sequence, data, own: true }));
   }
 
-  /** The MD5 of all data; the hash is over then. */
-  async digest(data?: Uint8Array): Promise<Uint8Array> {
-    const digest = answered(await thread.do({ sequence: this.#sequence, data, ends: true }));
-    this.#over();
+  async digest(): Promise<Uint8Array> {
+    const digest = answered(await thread.do({ sequence: this.#sequence, ends: true }));
+    this.#isOver = true;
+    thread.end();
     return digest;
   }
 
-  /** Ends a hash that nobody wants any more; after `digest` there is nothing to end. */
   async drop(): Promise<void> {
     if (!this.#isOver) await this.digest();
-  }
-
-  #over(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    thread.end();
   }
 }
 
@@ -156,7 +196,7 @@ export async function hashBeginning(
 }
 
 export async function hashFile(file: Pick<OpenFile, 'read'>, size: number): Promise<Uint8Array> {
-  const hash = new RunningHash();
+  const hash = beginHash(size);
   try {
     await hashBeginning(hash, file, size);
   } catch (error) {

@@ -157,6 +157,8 @@ async function addCollection(
     try {
       results = await batch.addTasks(jobId, left, signal);
     } catch (error) {
+      if (isBatchCode(error, 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted', 'JobNotFound'))
+        throw new UserError({ kind: 'jobEnded', job: jobId });
       const tooLarge = isBatchCode(error, 'RequestBodyTooLarge', 'RequestEntityTooLarge', 'HTTP 413');
       if (!tooLarge || left.length === 1) throw error;
       const half = Math.ceil(left.length / 2);

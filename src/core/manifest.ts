@@ -63,7 +63,7 @@ export interface Attempt {
   /** Ids of the files it transcodes. */
   readonly fileIds: readonly string[];
   /** ISO 8601: when the SAS of its tasks end. */
-  readonly sasExpiry: string;
+  sasExpiry: string;
   /** Set once all its tasks are in. */
   submitted?: { readonly at: string; readonly tasks: number };
 }
@@ -142,8 +142,13 @@ export function newAttempt(
     inputContainer: `transcode-${runId}-input${suffix}`,
     created: now.toISOString(),
     fileIds,
-    sasExpiry: new Date(now.getTime() + (limits.jobMinutes + sasSlackMinutes) * 60_000).toISOString(),
+    sasExpiry: sasExpiryFor(limits, now),
   };
+}
+
+/** When the SAS of a submission made now ends. ISO 8601. */
+export function sasExpiryFor({ jobMinutes }: Limits, now = new Date()): string {
+  return new Date(now.getTime() + (jobMinutes + sasSlackMinutes) * 60_000).toISOString();
 }
 
 /** `20261125-074718-k3x9qz` */

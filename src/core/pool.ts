@@ -190,6 +190,22 @@ export function givesNodes(
   );
 }
 
+/** Gives a pool whose Spot nodes are taken away again and again dedicated ones instead, as many. */
+export async function useDedicatedNodes(
+  batch: Batch,
+  poolId: string,
+  lifetime: RunPool['lifetime'],
+  { dedicated, spot }: NodeTargets,
+  signal: AbortSignal,
+): Promise<NodeTargets> {
+  const nodes = { dedicated: dedicated + spot, spot: 0 };
+  if (lifetime === 'scaleToZero')
+    await batch.enableAutoScale(poolId, scaleToZeroFormula(nodes), evaluationMinutes, signal);
+  else
+    await resize(batch, poolId, { targetDedicatedNodes: nodes.dedicated, targetLowPriorityNodes: 0 }, signal);
+  return nodes;
+}
+
 interface NewPool {
   readonly id: string;
   readonly spec: PoolSpec;
@@ -274,10 +290,20 @@ async function wake(
     targetDedicatedNodes: Math.max(there.targetDedicatedNodes ?? 0, nodes.dedicated),
     targetLowPriorityNodes: Math.max(there.targetLowPriorityNodes ?? 0, nodes.spot),
   };
+  await resize(batch, id, larger, signal);
+}
+
+/** Resizes a pool as soon as the resize before is over. */
+async function resize(
+  batch: Batch,
+  id: string,
+  targets: { targetDedicatedNodes: number; targetLowPriorityNodes: number },
+  signal: AbortSignal,
+): Promise<void> {
   await waitFor(
     async () => {
       try {
-        await batch.resizePool(id, larger, signal);
+        await batch.resizePool(id, targets, signal);
         return { value: undefined, done: true };
       } catch (error) {
         if (isBatchCode(error, 'PoolBeingResized')) return { value: undefined, done: false };

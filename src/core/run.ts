@@ -5,12 +5,20 @@ import { Collector } from './collect';
 import { isAbort, UserError } from './errors';
 import { fetchTrouble } from './fetch';
 import type { Files } from './files';
-import { attemptOf, type FileResult, type Manifest, type ManifestFile, newAttempt } from './manifest';
-import { madeBy } from './pool';
+import {
+  attemptOf,
+  type FileResult,
+  type Manifest,
+  type ManifestFile,
+  newAttempt,
+  sasExpiryFor,
+} from './manifest';
+import { madeBy, nodeTargets, useDedicatedNodes } from './pool';
 import type { RunEvent, RunProgress, RunSummary, Step } from './runEvents';
 import type { Storage } from './storage';
 import { Submitter } from './submit';
 import type { Transfers } from './transfers';
+import type { WatchOutcome } from './watch';
 
 /** How far a run is taken: the three commands, of which the combined one is all in a row. */
 export type Until = 'uploaded' | 'submitted' | 'fetched';
@@ -23,7 +31,12 @@ export interface RunParts {
   /** Where the output of a file goes: beside its source, as that is found on this machine. */
   readonly outputUri: (file: ManifestFile, name: string) => string;
   readonly report: (event: RunEvent) => void;
+  /** Where windows of this machine note which runs they act on; without it a killed one is waited for. */
+  readonly claimFolder?: string;
 }
+
+/** A SAS that a run made so much earlier is as good as new. */
+const renewAfterMs = 10 * 60_000;
 
 const manifestBlob = 'manifest.json';
 const resultsBlob = 'results.json';
@@ -55,7 +68,10 @@ export class Run {
     const run = new Run(
       parts,
       manifest,
-      await Claim.take(storage, container, manifestBlob, manifest.runId, signal),
+      await Claim.take(storage, container, manifestBlob, manifest.runId, {
+        folder: parts.claimFolder,
+        signal,
+      }),
     );
     run.tell({
       kind: 'started',
@@ -70,8 +86,8 @@ export class Run {
   }
 
   /**
-   * Takes up a run that the account holds. Throws `runNotFound`, or `runTaken` while another window acts on it; a window
-   * that was killed counts for 15 seconds more, which `waitMs` can wait out.
+   * Takes up a run that the account holds. Throws `runNotFound`, or `runTaken` while another window acts on it; one that
+   * was killed on another machine counts for 15 seconds more, which `waitMs` can wait out.
    */
   static async open(
     parts: RunParts,
@@ -81,7 +97,7 @@ export class Run {
   ): Promise<Run> {
     const { storage } = parts;
     const { runId } = await readManifest(storage, outputContainer, signal);
-    const claim = await takeClaim(storage, outputContainer, runId, waitMs, signal);
+    const claim = await takeClaim(parts, outputContainer, runId, waitMs, signal);
     // Read again: another window may have gone on with it until a moment ago.
     const run = new Run(parts, await readManifest(storage, outputContainer, signal), claim);
     for (const result of await readResults(storage, outputContainer, signal))
@@ -94,6 +110,7 @@ export class Run {
   async advance(until: Until, signal: AbortSignal): Promise<RunSummary> {
     const started = Date.now();
     const both = AbortSignal.any([signal, this.claim.lost]);
+    await this.#renew(both);
     const attempt = attemptOf(this.manifest);
     const submitter = new Submitter(this, attempt, both);
     if (until !== 'fetched') {
@@ -117,6 +134,61 @@ export class Run {
     if (submitted.status === 'rejected') throw submitted.reason;
     await this.#finish(collected.value, started, both);
     return this.#summary(started);
+  }
+
+  /**
+   * A run that was left for long goes on all the same: SAS that end too soon for a job that begins now are made anew, and
+   * a job that ended before all its tasks were in is followed by another for the files without an output.
+   */
+  async #renew(signal: AbortSignal): Promise<void> {
+    const { batch, storage } = this.parts;
+    const { manifest, results } = this;
+    const expired = [...results.values()].filter(({ problem }) => problem?.kind === 'inputExpired');
+    if (expired.length > 0) {
+      await this.retry(
+        expired.map(({ id }) => id),
+        signal,
+      );
+      return;
+    }
+    const attempt = attemptOf(manifest);
+    if (attempt.submitted !== undefined) return;
+    const job = await batch.job(attempt.jobId, { select: 'state', signal });
+    if (job === undefined) {
+      const fresh = sasExpiryFor(manifest.limits);
+      if (Date.parse(fresh) - Date.parse(attempt.sasExpiry) < renewAfterMs) return;
+      attempt.sasExpiry = fresh;
+      await this.save(signal);
+      return;
+    }
+    if (job.state === 'active' || job.state === 'enabling') return;
+    const waiting = attempt.fileIds.filter((id) => !results.has(id));
+    const { active, running, completed } = await batch.taskCounts(attempt.jobId, signal);
+    if (active + running + completed >= waiting.length) {
+      // All its tasks were in when it ended; nobody lived to write that down.
+      attempt.submitted = { at: new Date().toISOString(), tasks: active + running + completed };
+      await this.save(signal);
+      return;
+    }
+    const done = new Set<string>();
+    for await (const { name } of storage.blobs(manifest.outputContainer, { signal }))
+      done.add(name.split('/')[0] ?? '');
+    const left = waiting.filter((id) => !done.has(id));
+    manifest.attempts.push({ ...newAttempt(manifest, left), inputContainer: attempt.inputContainer });
+    await this.save(signal);
+  }
+
+  /** Has the pool go on with dedicated nodes, after Spot nodes were taken away too often. Resolves with how many. */
+  async useDedicatedNodes(signal: AbortSignal): Promise<number> {
+    const { batch } = this.parts;
+    const { pool } = this.manifest;
+    const attempt = attemptOf(this.manifest);
+    const job = await batch.job(attempt.jobId, { select: 'executionInfo', signal });
+    const poolId = attempt.poolId ?? job?.executionInfo?.poolId;
+    if (poolId === undefined) throw new UserError({ kind: 'jobEnded', job: attempt.jobId });
+    const targets = nodeTargets(pool, attempt.fileIds.length);
+    const { dedicated } = await useDedicatedNodes(batch, poolId, pool.lifetime, targets, signal);
+    return dedicated;
   }
 
   /** Makes a new attempt for these files: what failed, or never came to an end. Their earlier outputs are replaced. */
@@ -175,7 +247,7 @@ export class Run {
     await this.parts.storage.writeText(this.manifest.outputContainer, resultsBlob, results, { signal });
   }
 
-  async #finish(outcome: 'completed' | 'timeLimit', started: number, signal: AbortSignal): Promise<void> {
+  async #finish(outcome: WatchOutcome, started: number, signal: AbortSignal): Promise<void> {
     const { storage } = this.parts;
     const { manifest } = this;
     if (outcome === 'timeLimit') {
@@ -217,7 +289,7 @@ export class Run {
 }
 
 async function takeClaim(
-  storage: Storage,
+  { storage, claimFolder: folder }: RunParts,
   container: string,
   runId: string,
   waitMs: number,
@@ -226,7 +298,7 @@ async function takeClaim(
   const end = Date.now() + waitMs;
   for (;;) {
     try {
-      return await Claim.take(storage, container, manifestBlob, runId, signal);
+      return await Claim.take(storage, container, manifestBlob, runId, { folder, signal });
     } catch (error) {
       const taken = error instanceof UserError && error.problem.kind === 'runTaken';
       if (!taken || Date.now() >= end) throw error;

@@ -239,6 +239,26 @@ export class Storage {
     );
   }
 
+  /** Gives up a lease in the name of whoever had it; one that is over is given up already. */
+  async releaseLease(container: string, blob: string, leaseId: string, signal: AbortSignal): Promise<void> {
+    const lease = this.blob(container, blob).getBlobLeaseClient(leaseId);
+    try {
+      await this.call({ operation: 'release lease', resource: blob, signal }, () =>
+        lease.releaseLease({ abortSignal: signal }),
+      );
+    } catch (error) {
+      if (
+        !isStorageCode(
+          error,
+          'LeaseIdMismatchWithLeaseOperation',
+          'LeaseNotPresentWithLeaseOperation',
+          'LeaseLost',
+        )
+      )
+        throw error;
+    }
+  }
+
   /** Undefined while somebody else holds it. `seconds`: 15 to 60. */
   async lease(
     container: string,

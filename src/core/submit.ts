@@ -81,6 +81,11 @@ export class Submitter {
     const files = run.manifest.files.filter(
       ({ id }) => attempt.fileIds.includes(id) && run.results.get(id)?.problem === undefined,
     );
+    if (files.length === 0) {
+      attempt.submitted = { at: new Date().toISOString(), tasks: 0 };
+      await run.save(this.#signal);
+      return;
+    }
     const made = await run.parts.storage.createContainer(
       attempt.inputContainer,
       containerMetadata(run.manifest, 'input'),

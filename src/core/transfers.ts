@@ -1,3 +1,4 @@
+import pLimit, { type LimitFunction } from 'p-limit';
 import { download } from './download';
 import type { Files } from './files';
 import { Slots } from './slots';
@@ -35,6 +36,8 @@ export interface DownloadRequest {
  */
 export class Transfers {
   readonly #slots: Slots;
+  /** Files open at once: more than slots, so that looking at files and finishing them does not keep slots empty. */
+  readonly #open: LimitFunction;
 
   constructor(
     private readonly storage: Storage,
@@ -42,15 +45,17 @@ export class Transfers {
     { parallel = 8 }: { parallel?: number } = {},
   ) {
     this.#slots = new Slots(parallel);
+    this.#open = pLimit(2 * parallel);
   }
 
   /** The blob has all of the file, as it was `expected`, or the promise rejects and the blob is not there. */
   upload(request: UploadRequest): Promise<{ skipped: boolean }> {
-    return upload(this.storage, this.files, this.#slots, request);
+    return this.#open(() => upload(this.storage, this.files, this.#slots, request));
   }
 
   /** The file is there, complete and checked, or the promise rejects and nothing has its name. */
   download(request: DownloadRequest): Promise<{ bytes: number; skipped: boolean }> {
-    return download(this.storage, request.files ?? this.files, this.#slots, request);
+    const files = request.files ?? this.files;
+    return this.#open(() => download(this.storage, files, this.#slots, request));
   }
 }

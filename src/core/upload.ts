@@ -1,6 +1,6 @@
 import { UserError } from './errors';
 import { type Files, nameOf, type OpenFile } from './files';
-import { hashFile, RunningHash } from './hashing';
+import { beginHash, hashFile, hashOf } from './hashing';
 import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, type Storage } from './storage';
 import { isStorageCode } from './storageErrors';
@@ -89,7 +89,7 @@ async function putWhole(
   signal.throwIfAborted();
   const data = await readBlock(file, uri, { position: 0, length: expected.size, buffer });
   await mustBeUnchanged(file, request);
-  const md5 = await new RunningHash().digest(data);
+  const md5 = await hashOf(data);
   const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
@@ -120,7 +120,7 @@ async function putBlocks(
   const client = storage.blob(container, blob);
   const there = await slots.run(() => uncommittedBlocks(storage, request));
   const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
-  const whole = new RunningHash();
+  const whole = beginHash(size);
   const ids: string[] = [];
   let reading: Promise<unknown> = Promise.resolve();
   try {

@@ -45,21 +45,28 @@ const overlapMs = 2_000;
 /** Times that Spot nodes may be taken away, for each node, before a person is asked about dedicated ones. */
 const preemptionsPerNode = 3;
 
+export type WatchOutcome = 'completed' | 'jobEnded' | 'timeLimit';
+
+/** One poll in so many looks at the job while nothing of it runs. */
+const jobEvery = 4;
+
 /**
  * Watches a job until all its tasks are completed, with at most two requests a poll whatever the number of tasks: the
- * counts, and either what ended since, or the nodes. Completed is not succeeded. Throws UserError when the run cannot
- * go on: every start task failed, no quota, the job gone.
+ * counts, and either what ended since, or the nodes, or the job. Completed is not succeeded; `jobEnded` tells of a job
+ * that was ended with tasks left, which will never run. Throws UserError when the run cannot go on: every start task
+ * failed, no quota, the job gone.
  */
 export async function watchJob(
   batch: Batch,
   watched: Watched,
   observer: WatchObserver,
-): Promise<'completed' | 'timeLimit'> {
+): Promise<WatchOutcome> {
   const watch = new Watch(batch, watched, observer);
   const started = Date.now();
   const end = started + watched.limitMinutes * 60_000;
   for (let polls = 0; ; polls++) {
-    if (await watch.poll(polls)) return 'completed';
+    const outcome = await watch.poll(polls);
+    if (outcome) return outcome;
     if (Date.now() >= end) return 'timeLimit';
     await delay(pauseMs(Date.now() - started), undefined, { signal: watched.signal });
   }
@@ -85,17 +92,27 @@ class Watch {
     this.#poolId = watched.poolId;
   }
 
-  /** True when every task is completed. */
-  async poll(polls: number): Promise<boolean> {
+  /** How it ended; undefined as long as it goes on. */
+  async poll(polls: number): Promise<'completed' | 'jobEnded' | undefined> {
     const { jobId, signal, expected } = this.watched;
     const counts = await this.#jobMustExist(this.batch.taskCounts(jobId, signal));
     this.observer.counts(counts);
     const total = expected();
     if (counts.completed > this.#seen.size) await this.#readCompleted();
-    else if (counts.active > 0 || counts.running > 0 || polls % 5 === 0) await this.#readPool(counts, polls);
+    else if (counts.active > 0 && counts.running === 0 && polls % jobEvery === jobEvery - 1) {
+      if (await this.#hasEnded()) return 'jobEnded';
+    } else if (counts.active > 0 || counts.running > 0 || polls % 5 === 0)
+      await this.#readPool(counts, polls);
     const mayBeDone =
       total !== undefined && counts.active + counts.running === 0 && counts.completed >= total;
-    return mayBeDone && (await this.#isDone(total));
+    return mayBeDone && (await this.#isDone(total)) ? 'completed' : undefined;
+  }
+
+  /** Tasks that wait in a job that was ended wait forever. */
+  async #hasEnded(): Promise<boolean> {
+    const { jobId, signal } = this.watched;
+    const job = await this.#jobMustExist(this.batch.job(jobId, { select: 'state', signal }));
+    return job?.state === 'completed';
   }
 
   /** Counts may lag behind the truth (BatchExplorer#2628): the end is confirmed by asking for what is not completed. */

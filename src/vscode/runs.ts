@@ -1,6 +1,6 @@
 import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
-import { UserError } from '../core/errors';
+import { type Problem, UserError } from '../core/errors';
 import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
 import type { RetryNotice } from '../core/retry';
 import type { Run, RunParts, Until } from '../core/run';
@@ -42,6 +42,8 @@ export interface LiveRun {
   stop(reason?: unknown): void;
   /** Ends its tasks. */
   terminate(): Promise<void>;
+  /** Has its pool go on with dedicated nodes; resolves with how many. */
+  useDedicatedNodes(): Promise<number>;
 }
 
 const stateKey = 'runs';
@@ -56,14 +58,19 @@ export class Runs {
   readonly #changed = new EventEmitter<string | undefined>();
   /** Fires with the id of the run that changed, or undefined when runs came or went. */
   readonly onChanged = this.#changed.event;
+  readonly #troubled = new EventEmitter<{ runId: string; problem: Problem }>();
+  /** Fires with what a person should know of a run that goes on. */
+  readonly onTrouble = this.#troubled.event;
   readonly #live = new Map<string, LiveRun>();
   readonly #disposables = new DisposableStore();
 
   constructor(
     private readonly state: Memento,
     private readonly log: LogOutputChannel,
+    private readonly claimFolder: string,
   ) {
     this.#disposables.add(this.#changed);
+    this.#disposables.add(this.#troubled);
   }
 
   /** Newest first. */
@@ -134,6 +141,7 @@ export class Runs {
       results,
       stop: (reason) => abort.abort(reason),
       terminate: () => run.terminate(AbortSignal.timeout(60_000)),
+      useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
     });
     await this.#remember(connection.account, manifest, { status: 'running' });
     let status: RunRecord['status'] = 'stopped';
@@ -174,6 +182,7 @@ export class Runs {
       files,
       outputUri,
       report,
+      claimFolder: this.claimFolder,
     };
   }
 
@@ -182,6 +191,7 @@ export class Runs {
       const line = storyLine(event.step);
       if (isTrouble(event.step)) this.log.warn(line);
       else this.log.info(line);
+      if (event.step.kind === 'trouble') this.#troubled.fire({ runId, problem: event.step.problem });
     }
     this.#changed.fire(runId);
   }

@@ -52,9 +52,12 @@ export class WorkspaceFiles implements Files {
         await workspace.fs.writeFile(part, data);
         try {
           await workspace.fs.rename(part, target, { overwrite });
-        } catch {
+        } catch (error) {
           await workspace.fs.delete(part);
-          throw new UserError({ kind: 'outputExists', file: workspace.asRelativePath(target) });
+          const file = workspace.asRelativePath(target);
+          const { code } = error as { code?: string };
+          if (code === 'FileExists') throw new UserError({ kind: 'outputExists', file });
+          throw new UserError({ kind: 'fileFailed', file, detail: code ?? String(error) });
         }
       },
       close: async () => undefined,
@@ -62,6 +65,10 @@ export class WorkspaceFiles implements Files {
         data = new Uint8Array(0);
       },
     };
+  }
+
+  async dropPart(uri: string, version: string): Promise<void> {
+    if (isOnDisk(uri)) await this.disk.dropPart(uri, version);
   }
 
   async freeBytes(uri: string): Promise<number | undefined> {

@@ -85,7 +85,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
 
 /** The parts of a run against a service, and what it told. */
 export function partsOf(
-  service: TestService,
+  service: Pick<TestService, 'connection'>,
   { patienceMs = 60_000 }: { patienceMs?: number } = {},
 ): { parts: RunParts; steps: Step[]; events: RunEvent[] } {
   const steps: Step[] = [];

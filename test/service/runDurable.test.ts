@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { deleteOwned, ownedThings } from '../../src/core/cleanUp';
+import { ensureJob } from '../../src/core/job';
+import { attemptOf, type Manifest } from '../../src/core/manifest';
+import { nodeTargets } from '../../src/core/pool';
+import { Run } from '../../src/core/run';
+import { clip, ffmpeg, probe, temporaryFolder } from '../media';
+import { eventually, TestService } from './harness';
+import type { RunOrders } from './runAlone';
+import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
+
+const never = new AbortController().signal;
+const kills = 50;
+const filesEach = 20;
+
+describe('A run that is left alone', function () {
+  this.timeout(400_000);
+  let service: TestService;
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+  let sample = '';
+  let long = '';
+  let folders = 0;
+
+  before(async () => {
+    service = await TestService.start();
+    root = await temporaryFolder('durable');
+    sample = await clip(join(root.path, 'sample.mp4'), 1.5);
+    long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=240', join(root.path, 'long.wav'));
+  });
+
+  after(async () => {
+    await service.close();
+    await root.remove();
+  });
+
+  afterEach(async () => {
+    const { batch, storage } = partsOf(service).parts;
+    const things = await ownedThings(batch, storage, never);
+    assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
+    await eventually(
+      () => ownedThings(batch, storage, never),
+      (left) => left.length === 0,
+    );
+  });
+
+  function folderOf(source: string, names: readonly string[]): { folder: string; paths: string[] } {
+    const folder = join(root.path, `folder-${++folders}`);
+    mkdirSync(folder);
+    const paths = names.map((name) => join(folder, name));
+    for (const path of paths) copyFileSync(source, path);
+    return { folder, paths };
+  }
+
+  /** A process that works on the run until it is done or killed. */
+  function work(manifest: Manifest): ChildProcess & { said: Promise<Record<string, unknown>> } {
+    const orders: RunOrders = {
+      connection: service.connection,
+      manifest,
+      claimFolder: join(root.path, 'claims'),
+    };
+    const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
+      env: { ...process.env, RUN: JSON.stringify(orders) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    const said = new Promise<Record<string, unknown>>((resolve) => {
+      child.once('close', () => resolve(text === '' ? {} : JSON.parse(text)));
+    });
+    return Object.assign(child, { said });
+  }
+
+  async function start(paths: string[], options: ManifestOptions = {}) {
+    const told = partsOf(service);
+    return { ...told, run: await Run.create(told.parts, await manifestOf(paths, options), never) };
+  }
+
+  it(`ends with every output once, though its process is killed ${kills} times`, async () => {
+    const { batch, storage } = partsOf(service).parts;
+    const names = Array.from({ length: filesEach }, (_, index) => `clip ${index}.mp4`);
+    for (let killed = 0; killed < kills; ) {
+      const { folder, paths } = folderOf(sample, names);
+      const manifest = await manifestOf(paths);
+      let summary: Record<string, unknown> | undefined;
+      while (summary === undefined) {
+        const child = work(manifest);
+        const delay = Math.random() * 2500;
+        const said = await Promise.race([child.said, pause(killed < kills ? delay : 60_000)]);
+        if (said) summary = said;
+        else {
+          child.kill('SIGKILL');
+          const last = await child.said;
+          if ('succeeded' in last) summary = last;
+          else killed++;
+        }
+      }
+      assert.equal(summary.succeeded, filesEach, JSON.stringify(summary));
+      assert.deepEqual(namesIn(folder), names.flatMap((name) => [name, name.replace('.mp4', '.mp3')]).sort());
+      const blob = await storage.readText(manifest.outputContainer, 'manifest.json', never);
+      const { attempts, finished } = JSON.parse(blob?.text ?? '') as Manifest;
+      assert.ok(finished);
+      assert.equal(attempts.length, 1);
+      const { items } = await batch.taskPage(attempts[0]?.jobId ?? '', {});
+      assert.equal(items.length, filesEach);
+      for (const { id, executionInfo } of items) {
+        assert.deepEqual([executionInfo?.requeueCount, executionInfo?.retryCount], [0, 0], id);
+      }
+    }
+    const [made] = namesIn(join(root.path, 'folder-1')).filter((name) => name.endsWith('.mp3'));
+    assert.ok(Math.abs((await probe(join(root.path, 'folder-1', made ?? ''))).seconds - 1.5) < 0.1);
+  });
+
+  it('is worked on by one of two windows that start at once', async () => {
+    const { folder, paths } = folderOf(sample, ['a.mp4', 'b.mp4', 'c.mp4']);
+    const manifest = await manifestOf(paths);
+    await (await Run.create(partsOf(service).parts, manifest, never)).close();
+    const said = await Promise.all([work(manifest).said, work(manifest).said]);
+    const [done, refusal] = said[0]?.kind ? [said[1], said[0]] : said;
+    assert.equal(done?.succeeded, 3);
+    assert.ok(refusal?.kind === 'runTaken' || refusal?.succeeded === 3, JSON.stringify(refusal));
+    assert.equal(namesIn(folder).length, 6);
+  });
+
+  it('leaves no pool of its own when nobody comes back', async () => {
+    const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav']);
+    const manifest = await manifestOf(paths, { lifetime: 'run' });
+    const { batch, storage } = partsOf(service).parts;
+    const child = work(manifest);
+    await eventually(
+      async () => (await storage.readText(manifest.outputContainer, 'manifest.json', never))?.text ?? '',
+      (text) => text.includes('"submitted"'),
+    );
+    child.kill('SIGKILL');
+    await eventually(
+      async () => (await batch.poolPage({ filter: "startswith(id,'transcode')" })).items,
+      (pools) => pools.length === 0,
+      90,
+    );
+    const job = await batch.job(attemptOf(manifest).jobId);
+    assert.equal(job?.state, 'completed');
+    const things = await ownedThings(batch, storage, never);
+    assert.deepEqual(
+      things.filter(({ unfetched }) => unfetched).map(({ unfetched }) => unfetched),
+      [3],
+    );
+  });
+
+  it('goes on with files that were uploaded so long ago that their SAS would be over', async () => {
+    const { folder, paths } = folderOf(sample, ['a.mp4', 'b.mp4']);
+    const { run, parts } = await start(paths);
+    await run.advance('uploaded', never);
+    attemptOf(run.manifest).sasExpiry = new Date(Date.now() - 60_000).toISOString();
+    await run.save(never);
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    const summary = await again.advance('fetched', never);
+    await again.close();
+    assert.equal(summary.succeeded, 2);
+    assert.equal(namesIn(folder).length, 4);
+  });
+
+  it('tries what found its SAS expired once more, by itself', async () => {
+    const { paths } = folderOf(sample, ['a.mp4', 'b.mp4']);
+    const { run, parts } = await start(paths);
+    await run.advance('uploaded', never);
+    for (const file of run.manifest.files)
+      run.settle(file, { problem: { kind: 'inputExpired', file: file.path } });
+    await run.saveResults(never);
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    assert.equal((await again.advance('fetched', never)).succeeded, 2);
+    await again.close();
+  });
+
+  it('makes another job when the first one ended before all its tasks were in', async () => {
+    const { folder, paths } = folderOf(sample, ['a.mp4', 'b.mp4', 'c.mp4']);
+    const { run, parts, steps } = await start(paths, { lifetime: 'run' });
+    await run.advance('uploaded', never);
+    const attempt = attemptOf(run.manifest);
+    const nodes = nodeTargets(run.manifest.pool, 3);
+    await ensureJob(parts.batch, run.manifest, attempt, nodes, undefined, never);
+    await parts.batch.terminateJob(attempt.jobId, 'MaxWallClockTimeExpiry', never);
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    const summary = await again.advance('fetched', never);
+    await again.close();
+    assert.equal(summary.succeeded, 3);
+    assert.equal(again.manifest.attempts.length, 2);
+    assert.equal(steps.filter(({ kind }) => kind === 'alreadyUploaded').length, 3);
+    assert.equal(namesIn(folder).length, 6);
+  });
+
+  it('is over when its job was ended by somebody else, with a reason for every file', async () => {
+    const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav', 'd.wav', 'e.wav']);
+    const { run, parts } = await start(paths, { spotNodes: 1 });
+    const advancing = run.advance('fetched', never);
+    const { jobId } = attemptOf(run.manifest);
+    await eventually(
+      async () => [attemptOf(run.manifest).submitted, run.progress.tasks] as const,
+      ([submitted, { running, active }]) => submitted !== undefined && running > 0 && active > 0,
+    );
+    await parts.batch.terminateJob(jobId, 'Somebody', never);
+    const summary = await advancing;
+    await run.close();
+    assert.equal(summary.unfinished, 0);
+    assert.ok(summary.failed >= 2, JSON.stringify(summary));
+    for (const { problem } of run.results.values()) assert.ok(!problem || problem.kind === 'ended');
+  });
+
+  it('loses every Spot node in turn and finishes, and goes on with dedicated ones when asked', async () => {
+    const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav', 'd.wav']);
+    // Slow enough to be seen, as they are in Azure.
+    const slow = await TestService.start('--node-step-ms', '700');
+    const { parts, steps } = partsOf(slow);
+    const run = await Run.create(parts, await manifestOf(paths, { spotNodes: 2 }), never);
+    const advancing = run.advance('fetched', never);
+    const hasTrouble = () =>
+      steps.some((step) => step.kind === 'trouble' && step.problem.kind === 'preempted');
+    const poolId = await eventually(
+      async () => attemptOf(run.manifest).poolId,
+      (id) => id !== undefined,
+    );
+    for (let taken = 0; taken < 60 && !hasTrouble(); taken++) {
+      await slow.fault({ preempt: poolId }).catch(() => undefined);
+      await pause(300);
+    }
+    assert.ok(hasTrouble(), 'a person is told');
+    assert.equal(await run.useDedicatedNodes(never), 2);
+    const summary = await advancing;
+    await run.close();
+    assert.equal(summary.succeeded, 4);
+    const pool = await parts.batch.pool(poolId ?? '');
+    assert.deepEqual([pool?.targetDedicatedNodes, pool?.targetLowPriorityNodes], [2, 0]);
+    assert.ok([...run.results.values()].some(({ retries = 0 }) => retries > 0));
+    await slow.close();
+  });
+
+  describe('on a disk of its own', () => {
+    let disk = '';
+
+    before(function () {
+      disk = join(root.path, 'disk');
+      mkdirSync(disk);
+      try {
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
+      } catch {
+        this.skip();
+      }
+    });
+
+    after(() => {
+      if (disk) spawn('umount', [disk], { stdio: 'ignore' });
+    });
+
+    it('says that the disk is full, keeps what it can, and fetches the rest once there is room', async () => {
+      const path = join(disk, 'a.wav');
+      await ffmpeg('-f', 'lavfi', '-i', 'anoisesrc=duration=20:sample_rate=44100', path);
+      const filler = join(disk, 'filler');
+      execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=1k', 'count=2200'], { stdio: 'ignore' });
+      const { run, parts } = await start([path]);
+      const summary = await run.advance('fetched', never);
+      await run.close();
+      assert.equal(summary.failed, 1);
+      assert.equal([...run.results.values()][0]?.problem?.kind, 'diskFull');
+      assert.deepEqual(namesIn(disk), ['a.wav', 'filler']);
+      execFileSync('rm', [filler]);
+      const again = await Run.open(parts, run.manifest.outputContainer, never);
+      assert.equal((await again.advance('fetched', never)).succeeded, 1);
+      await again.close();
+      assert.equal(attemptOf(again.manifest).jobId, attemptOf(run.manifest).jobId);
+      assert.ok(statSync(join(disk, 'a.mp3')).size > 100_000);
+      execFileSync('rm', [path, join(disk, 'a.mp3')]);
+    });
+
+    it('says that the folder cannot be written to', async () => {
+      const path = join(disk, 'b.mp4');
+      copyFileSync(sample, path);
+      execFileSync('mount', ['-o', 'remount,ro', disk]);
+      const { run } = await start([path]);
+      const summary = await run.advance('fetched', never);
+      await run.close();
+      assert.equal(summary.failed, 1);
+      assert.equal([...run.results.values()][0]?.problem?.kind, 'folderReadOnly');
+    });
+  });
+});
