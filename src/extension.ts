@@ -7,9 +7,11 @@ import { Commands } from './vscode/commands';
 import { chooseAccount, connectAccount, removeAccount } from './vscode/connect';
 import { Explorer, type ExplorerNode } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
+import { IdleWatch } from './vscode/idleWatch';
 import { LocalService } from './vscode/localService';
 import { showFailures, showOutputs } from './vscode/outcome';
 import { RemoteFiles, remoteScheme } from './vscode/remoteFiles';
+import { Reports, reportScheme } from './vscode/report';
 import { Runs } from './vscode/runs';
 import type { RunNode } from './vscode/runsTree';
 import { RunsTree, runsView } from './vscode/runsTree';
@@ -32,16 +34,25 @@ export function activate(context: ExtensionContext) {
   const transcode = new Transcode(accounts, runs, table, workspaceState);
   const explorer = new Explorer(accounts);
   const tree = new Tree(accounts, explorer, runs);
-  const runsTree = new RunsTree(runs);
+  const runsTree = new RunsTree(runs, accounts);
+  const reports = new Reports(accounts, runs);
+  const idleWatch = new IdleWatch(accounts);
 
   subscriptions.push(
-    ...[log, accounts, runs, tree, runsTree, new StatusBar(runs)],
+    ...[log, accounts, runs, tree, runsTree, idleWatch, new StatusBar(runs)],
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorer), {
       isReadonly: true,
     }),
+    workspace.registerTextDocumentContentProvider(reportScheme, reports),
+    runs.onTrouble(
+      ({ runId, problem }) =>
+        void transcode.offerDedicatedNodes(runId, problem).catch((error) => table.show(error)),
+    ),
     window.createTreeView(runsView, { treeDataProvider: runsTree }),
     table.register({
       transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
+      transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
+        transcode.transcode('fetched', clicked, selected, true),
       upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
       submit: (clicked?: Uri | RunNode, selected?: Uri[]) =>
         clicked && 'record' in clicked
@@ -55,6 +66,13 @@ export function activate(context: ExtensionContext) {
       retryFailed: (node?: RunNode) => transcode.retryFailed(node?.record.runId),
       attach: () => transcode.attach(),
       showFailures: (run?: string | RunNode) => showFailures(accounts, runs, idOf(run)),
+      revealOutput: (node: RunNode) => {
+        const uri = runsTree.outputOf(node);
+        return uri && commands.executeCommand('revealInExplorer', uri);
+      },
+      showIdlePools: () => idleWatch.ask(),
+      showReport: (run?: string | RunNode) => reports.show(idOf(run)),
+      exportReport: (run?: string | RunNode) => reports.save(idOf(run)),
       showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
       async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
         if ('kind' in request) return 'account' in request && cleanUp(accounts, runs, request.account, {});

@@ -19,6 +19,8 @@ export interface Owned {
   readonly nodes?: number;
   /** Outputs in a container that were never fetched. */
   readonly unfetched?: number;
+  /** Size of a container. */
+  readonly bytes?: number;
 }
 
 export interface Remaining {
@@ -95,21 +97,44 @@ async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<O
     found.map(({ name, metadata, modified }) =>
       limit(async (): Promise<Owned> => {
         const isOutput = lookUp(metadata, madeBy.name) === 'output';
+        const blobs = await contentOf(storage, name, signal);
         return {
           kind: 'container',
           id: name,
           runId: lookUp(metadata, madeBy.run),
           created: modified,
           busy: false,
-          unfetched: isOutput ? await unfetchedOutputs(storage, name, signal) : undefined,
+          bytes: blobs.bytes,
+          unfetched: isOutput ? await unfetchedOutputs(storage, name, blobs.outputs, signal) : undefined,
         };
       }),
     ),
   );
 }
 
+/** How much a container holds, and of how many files outputs. */
+async function contentOf(
+  storage: Storage,
+  container: string,
+  signal: AbortSignal,
+): Promise<{ bytes: number; outputs: number }> {
+  const outputs = new Set<string>();
+  let bytes = 0;
+  for await (const { name, size } of storage.blobs(container, { signal })) {
+    const [id = ''] = name.split('/');
+    if (id !== 'logs' && name.includes('/')) outputs.add(id);
+    bytes += size;
+  }
+  return { bytes, outputs: outputs.size };
+}
+
 /** Outputs in the container whose file has no fetched result. */
-async function unfetchedOutputs(storage: Storage, container: string, signal: AbortSignal): Promise<number> {
+async function unfetchedOutputs(
+  storage: Storage,
+  container: string,
+  outputs: number,
+  signal: AbortSignal,
+): Promise<number> {
   try {
     const manifest = await readManifest(storage, container, signal);
     if (manifest.finished) {
@@ -117,12 +142,7 @@ async function unfetchedOutputs(storage: Storage, container: string, signal: Abo
       if (results.every(({ problem, outputUri }) => problem !== undefined || outputUri !== undefined))
         return 0;
     }
-    const outputs = new Set<string>();
-    for await (const { name } of storage.blobs(container, { signal })) {
-      const [id = ''] = name.split('/');
-      if (id !== 'logs' && name.includes('/')) outputs.add(id);
-    }
-    return outputs.size;
+    return outputs;
   } catch (error) {
     // A container without a manifest belongs to a run that ended before it began.
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return 0;

@@ -78,7 +78,8 @@ export function presetCommand(preset: Preset): string {
 }
 
 /**
- * The preset with the arguments of an edited command. Quotes keep blanks together, nothing is expanded. Throws
+ * The preset with the arguments of an edited command, whose output may well be shorter than its source. Quotes keep
+ * blanks together, nothing is expanded. Throws
  * `presetInvalid` for a command without its input or output.
  */
 export function withCommand(preset: Preset, text: string): Preset {
@@ -88,5 +89,5 @@ export function withCommand(preset: Preset, text: string): Preset {
   if (missing !== undefined) {
     throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail: `${missing} is missing` });
   }
-  return { ...preset, arguments: args, silentArguments: undefined };
+  return { ...preset, arguments: args, silentArguments: undefined, proof: 'none' };
 }

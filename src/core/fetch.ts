@@ -1,5 +1,6 @@
 import { type Problem, UserError } from './errors';
 import type { Files, OpenFile, PartFile } from './files';
+import { folderMark } from './job';
 import type { FileResult, ManifestFile } from './manifest';
 import { proveOutput } from './media';
 import type { Run } from './run';
@@ -78,7 +79,7 @@ async function fetchFolder(run: Run, file: ManifestFile, signal: AbortSignal): P
     prefix: `${output.blob}/`,
     signal,
   })) {
-    blobs.push(name);
+    if (!name.endsWith(`/${folderMark}`)) blobs.push(name);
   }
   if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
   blobs.sort(

@@ -15,6 +15,12 @@ const collectionsInFlight = 4;
  */
 export const unfinishedJobMinutes = 30;
 
+/**
+ * Brings the folder of an output into being on the node, where there is no shell that would make it and few of ffmpeg's
+ * muxers do. Output patterns pass over names that begin with a dot.
+ */
+export const folderMark = '.folder';
+
 /** The containers' SAS that the tasks of one attempt carry, as whole URLs. */
 export interface ContainerUrls {
   readonly input: string;
@@ -201,7 +207,12 @@ export function taskOf(
     id: file.id,
     displayName: file.path.slice(-1024),
     commandLine: file.commandLine,
-    resourceFiles: [{ httpUrl: blobUrl(urls.input, file.inputBlob), filePath: file.nodeInput }],
+    resourceFiles: [
+      { httpUrl: blobUrl(urls.input, file.inputBlob), filePath: file.nodeInput },
+      ...(output.isFolder
+        ? [{ httpUrl: blobUrl(urls.input, folderMark), filePath: `${output.nodePath}/${folderMark}` }]
+        : []),
+    ],
     outputFiles: [
       {
         filePattern: output.isFolder ? `${output.nodePath}/**/*` : output.nodePath,

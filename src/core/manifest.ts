@@ -26,6 +26,8 @@ export interface Manifest {
   attempts: Attempt[];
   /** Set when every file ended and the outputs were fetched. */
   finished?: string;
+  /** What the nodes that were seen came to, over all windows that watched to the end. */
+  nodeHours?: number;
 }
 
 export interface RefusedFile {

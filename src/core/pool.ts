@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Batch, Image, Pool, PoolSpec } from './batch';
 import { isBatchCode } from './batchCall';
 import { UserError } from './errors';
-import type { RunPool } from './manifest';
+import type { Limits, RunPool } from './manifest';
 import { waitFor } from './wait';
 
 /** Metadata by which our pools, jobs and containers are told from other people's. */
@@ -60,6 +60,13 @@ export function nodeTargets(pool: RunPool, tasks: number): NodeTargets {
   const useful = Math.ceil(tasks / pool.slotsPerNode);
   const dedicated = Math.min(pool.dedicatedNodes, useful);
   return { dedicated, spot: Math.min(pool.spotNodes, useful - dedicated) };
+}
+
+/** Hours that all nodes together may exist for a run, when everything takes as long as it may. */
+export function maximalNodeHours(pool: RunPool, limits: Limits, tasks: number): number {
+  const { dedicated, spot } = nodeTargets(pool, tasks);
+  const afterwards = pool.lifetime === 'scaleToZero' ? freshMinutes : 0;
+  return ((dedicated + spot) * (limits.jobMinutes + afterwards)) / 60;
 }
 
 /** What the service needs to make nodes: image, size, slots and start task, without how many. */

@@ -265,6 +265,7 @@ export class Run {
       this.tell({ kind: 'containerDeleted', container });
     }
     manifest.finished = new Date().toISOString();
+    manifest.nodeHours = (manifest.nodeHours ?? 0) + this.nodeHours;
     await this.save(signal);
     this.progress.phase = 'done';
     this.tellProgress();

@@ -1,5 +1,6 @@
 import type { Problem, Service } from './errors';
 import type { FileResult } from './manifest';
+import type { PlanNote } from './plan';
 import type { RetryNotice } from './retry';
 import type { NodeNumbers } from './watch';
 
@@ -18,6 +19,7 @@ export type Step =
       readonly preset: string;
       readonly at: Date;
     }
+  | { readonly kind: 'noted'; readonly note: PlanNote }
   | { readonly kind: 'resumed'; readonly run: string; readonly at: Date }
   | { readonly kind: 'containerCreated'; readonly container: string }
   | { readonly kind: 'containerDeleted'; readonly container: string }

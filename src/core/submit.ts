@@ -7,6 +7,7 @@ import {
   type ContainerUrls,
   closeJob,
   ensureJob,
+  folderMark,
   prolongJob,
   taskOf,
   unfinishedJobMinutes,
@@ -162,6 +163,9 @@ export class Submitter {
     const { run, attempt } = this;
     const { batch, storage } = run.parts;
     await this.#ensureJob(count);
+    if (run.manifest.files.some(({ output }) => output.isFolder)) {
+      await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal: this.#signal });
+    }
     const expiry = new Date(attempt.sasExpiry);
     const urls: ContainerUrls = {
       input: await storage.sasUrl(attempt.inputContainer, 'r', expiry),

@@ -2,7 +2,7 @@ import { l10n, ProgressLocation, type QuickPickItem, QuickPickItemKind, window }
 import type { AccountRecord } from '../core/account';
 import type { Owned } from '../core/cleanUp';
 import type { Accounts } from './accounts';
-import { count, time } from './numbers';
+import { bytes, count, time } from './numbers';
 import type { Runs } from './runs';
 import { sentenceOf } from './sentences';
 
@@ -128,6 +128,7 @@ function item(thing: Owned): ThingItem {
     thing.created ? time(thing.created) : undefined,
     thing.state,
     thing.nodes === undefined ? undefined : l10n.t('{0} nodes', thing.nodes),
+    thing.bytes ? bytes(thing.bytes) : undefined,
     thing.busy ? l10n.t('still at work') : undefined,
     thing.unfetched ? l10n.t('{0} outputs not fetched', thing.unfetched) : undefined,
   ];

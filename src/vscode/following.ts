@@ -4,6 +4,12 @@ import { percentDone, progressLine } from './story';
 
 export type CancelChoice = 'goOn' | 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 
+/** What of a run is shown. */
+interface Followed {
+  readonly progress: RunProgress;
+  readonly since: number;
+}
+
 /** How often the notification changes: fast enough to live, slow enough to read. */
 const refreshMs = 250;
 
@@ -13,7 +19,7 @@ const refreshMs = 250;
  */
 export async function follow<T>(
   title: string,
-  progress: () => RunProgress | undefined,
+  live: () => Followed | undefined,
   work: Promise<T>,
   onCancel: (choice: Exclude<CancelChoice, 'goOn'>) => void,
 ): Promise<T> {
@@ -21,7 +27,7 @@ export async function follow<T>(
     () => 'ended' as const,
     () => 'ended' as const,
   );
-  while ((await showUntilCancelled(title, progress, ended)) === 'cancelled') {
+  while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
     const choice = await Promise.race([askCancel(), ended]);
     if (choice === 'ended') break;
     if (choice === 'goOn') continue;
@@ -33,17 +39,18 @@ export async function follow<T>(
 
 function showUntilCancelled(
   title: string,
-  progress: () => RunProgress | undefined,
+  live: () => Followed | undefined,
   ended: Promise<'ended'>,
 ): Thenable<'ended' | 'cancelled'> {
   const options = { location: ProgressLocation.Notification, title, cancellable: true };
   return window.withProgress(options, async (notification, token) => {
     let shown = 0;
     const show = () => {
-      const now = progress();
+      const now = live();
       if (now === undefined) return;
-      const percent = percentDone(now);
-      notification.report({ message: progressLine(now), increment: Math.max(percent - shown, 0) });
+      const percent = percentDone(now.progress);
+      const message = progressLine(now.progress, now.since);
+      notification.report({ message, increment: Math.max(percent - shown, 0) });
       shown = Math.max(percent, shown);
     };
     show();

@@ -21,6 +21,11 @@ export function duration(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
+/** `1.3`: one digit after the point. */
+export function decimal(value: number): string {
+  return new Intl.NumberFormat(env.language, { maximumFractionDigits: value < 10 ? 2 : 1 }).format(value);
+}
+
 export function count(value: number): string {
   return new Intl.NumberFormat(env.language).format(value);
 }

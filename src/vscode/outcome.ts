@@ -4,7 +4,8 @@ import type { Accounts } from './accounts';
 import type { Runs } from './runs';
 import { sentenceOf } from './sentences';
 
-interface Outcome {
+/** A run and how its files ended. */
+export interface Outcome {
   readonly manifest: Manifest;
   readonly results: readonly FileResult[];
 }

@@ -1,10 +1,18 @@
 import pLimit from 'p-limit';
 import { type CancellationToken, l10n, type Progress, Uri, window, workspace } from 'vscode';
+import type { AudioChoice } from '../core/audioChoice';
 import { DiskFiles } from '../core/disk';
 import { UserError } from '../core/errors';
-import { type Manifest, newAttempt, newRunId, outputContainerOf, type RefusedFile } from '../core/manifest';
+import {
+  type Manifest,
+  newAttempt,
+  newRunId,
+  outputContainerOf,
+  type RefusedFile,
+  type RunPool,
+} from '../core/manifest';
 import { judge, lookAt } from '../core/media';
-import { type PlanSource, plan } from '../core/plan';
+import { type PlanNote, type PlanSource, plan } from '../core/plan';
 import type { Preset } from '../core/preset';
 import type { Chosen } from './choose';
 import { settings } from './settings';
@@ -13,30 +21,36 @@ import { WorkspaceFiles } from './workspaceFiles';
 /** A look is a few small reads; more at a time only make the disk seek. */
 const looksAtOnce = 8;
 
-/**
- * Looks at the chosen files, plans the run and settles what becomes of outputs that exist already. Nothing has been
- * uploaded when it returns. Undefined when the person thought better of it.
- */
-export async function prepare(
-  chosen: readonly Chosen[],
-  preset: Preset,
-  progress: Progress<{ message?: string; increment?: number }>,
-  token: CancellationToken,
-): Promise<Manifest | undefined> {
+/** What a look at the chosen files told. */
+export interface Look {
+  readonly sources: readonly PlanSource[];
+  readonly refused: readonly RefusedFile[];
+}
+
+/** What a person decides about a run besides its files. */
+export interface Choices {
+  readonly preset: Preset;
+  readonly pool: RunPool;
+  readonly audio: AudioChoice;
+}
+
+export interface PlannedRun {
+  readonly manifest: Manifest;
+  readonly notes: readonly PlanNote[];
+}
+
+/** Plans a run of the files that were looked at. Nothing has been uploaded when it returns. */
+export function planRun({ sources, refused }: Look, { preset, pool, audio }: Choices): PlannedRun {
   const runId = newRunId();
-  const { sources, refused } = await look(chosen, preset, progress, token);
-  const planned = plan({ sources, preset });
+  const planned = plan({ sources, preset, audio });
   const refusedByPlan = planned.refused.map(({ source, problem }) => ({
     path: source.path,
     uri: source.uri,
     problem,
   }));
-  const taken = await existingOutputs(planned.files);
-  const onConflict = taken.length === 0 ? 'rename' : await settleConflict(taken);
-  if (onConflict === undefined) return undefined;
-  const { pool, limits } = settings();
+  const { limits } = settings();
   const base = { runId, attempts: [], limits };
-  return {
+  const manifest: Manifest = {
     version: 1,
     ...base,
     created: new Date().toISOString(),
@@ -44,7 +58,7 @@ export async function prepare(
     preset,
     pool,
     outputContainer: outputContainerOf(runId),
-    onConflict,
+    onConflict: 'rename',
     files: planned.files,
     refused: [...refused, ...refusedByPlan],
     attempts: [
@@ -54,14 +68,16 @@ export async function prepare(
       ),
     ],
   };
+  return { manifest, notes: planned.notes };
 }
 
-async function look(
+/** Looks at each file, a few at a time: what is in it, and whether the preset can work on it. */
+export async function lookAtFiles(
   chosen: readonly Chosen[],
   preset: Preset,
   progress: Progress<{ message?: string; increment?: number }>,
   token: CancellationToken,
-): Promise<{ sources: PlanSource[]; refused: RefusedFile[] }> {
+): Promise<Look> {
   const files = new WorkspaceFiles(new DiskFiles());
   const limit = pLimit(looksAtOnce);
   const aborted = new AbortController();
@@ -96,6 +112,17 @@ async function look(
   return { sources, refused };
 }
 
+/**
+ * The manifest with what becomes of outputs that exist already, which is asked before anything is uploaded: nobody
+ * should wait for hours to be asked at the end. Undefined when the person thought better of it.
+ */
+export async function settleConflicts(manifest: Manifest): Promise<Manifest | undefined> {
+  const taken = await existingOutputs(manifest.files);
+  if (taken.length === 0) return manifest;
+  const onConflict = await askConflict(taken);
+  return onConflict && { ...manifest, onConflict };
+}
+
 async function existingOutputs(files: Manifest['files']): Promise<string[]> {
   const taken = await Promise.all(
     files.map(async ({ uri, output }) => {
@@ -110,8 +137,7 @@ async function existingOutputs(files: Manifest['files']): Promise<string[]> {
   return taken.filter((path) => path !== undefined);
 }
 
-/** Asked before anything is uploaded: nobody should wait for hours to be asked at the end. */
-async function settleConflict(taken: string[]): Promise<Manifest['onConflict'] | undefined> {
+async function askConflict(taken: string[]): Promise<Manifest['onConflict'] | undefined> {
   const { onConflict } = settings();
   if (onConflict !== 'ask') return onConflict;
   const shown = taken.slice(0, 3).join(', ') + (taken.length > 3 ? ', …' : '');

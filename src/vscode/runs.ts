@@ -6,6 +6,7 @@ import type { RetryNotice } from '../core/retry';
 import type { Run, RunParts, Until } from '../core/run';
 import type { RunEvent, RunProgress, RunSummary } from '../core/runEvents';
 import { DisposableStore } from './disposable';
+import type { PlannedRun } from './planning';
 import { presetName } from './presetLabels';
 import { settings } from './settings';
 import { isTrouble, storyLine } from './story';
@@ -38,6 +39,8 @@ export interface LiveRun {
   readonly manifest: Manifest;
   readonly progress: RunProgress;
   readonly results: ReadonlyMap<string, FileResult>;
+  /** When this window began to work on it: milliseconds since 1970. */
+  readonly since: number;
   /** Ends the work on it, with the reason. */
   stop(reason?: unknown): void;
   /** Ends its tasks. */
@@ -87,10 +90,12 @@ export class Runs {
   }
 
   /** Starts a run and works on it until it is that far. */
-  async start(connection: Connection, manifest: Manifest, until: Until): Promise<RunSummary> {
+  async start(connection: Connection, { manifest, notes }: PlannedRun, until: Until): Promise<RunSummary> {
     return this.#work(connection, until, manifest.runId, async (parts, signal) => {
       const { Run } = await import('../core/run');
-      return Run.create(parts, manifest, signal);
+      const run = await Run.create(parts, manifest, signal);
+      for (const note of notes) run.tell({ kind: 'noted', note });
+      return run;
     });
   }
 
@@ -139,6 +144,7 @@ export class Runs {
       manifest,
       progress,
       results,
+      since: Date.now(),
       stop: (reason) => abort.abort(reason),
       terminate: () => run.terminate(AbortSignal.timeout(60_000)),
       useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),

@@ -10,10 +10,12 @@ import {
   TreeItemCollapsibleState,
   Uri,
 } from 'vscode';
-import type { FileResult, ManifestFile } from '../core/manifest';
+import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
 import type { FileProgress } from '../core/runEvents';
+import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
-import { bytes, duration, percent, time } from './numbers';
+import { bytes, count, duration, percent, time } from './numbers';
+import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
@@ -22,7 +24,12 @@ import { progressLine } from './story';
 /** Data only: what the item of each looks like is decided in one place below. */
 export type RunNode =
   | { readonly kind: 'run'; readonly record: RunRecord }
-  | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile };
+  | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile }
+  /** There are more files than anybody scrolls through: the report has them all. */
+  | { readonly kind: 'rest'; readonly record: RunRecord; readonly files: number };
+
+/** Files that a run shows at most. */
+const filesShown = 500;
 
 /** At most this many redraws a second, whatever a run tells. */
 const refreshMs = 500;
@@ -36,29 +43,69 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   #timer: NodeJS.Timeout | undefined;
   #dirty = new Set<string | undefined>();
 
-  constructor(private readonly runs: Runs) {
+  /** Of runs that nobody works on, as the account keeps them. */
+  readonly #outcomes = new Map<string, Outcome>();
+
+  constructor(
+    private readonly runs: Runs,
+    private readonly accounts: Accounts,
+  ) {
     this.#disposables.add(this.#changed);
     this.#disposables.add(runs.onChanged((runId) => this.#mark(runId)));
   }
 
-  getChildren(node?: RunNode): RunNode[] {
+  async getChildren(node?: RunNode): Promise<RunNode[]> {
     if (node === undefined) return this.runs.records.map((record) => this.#run(record));
     if (node.kind !== 'run') return [];
-    const live = this.runs.live(node.record.runId);
-    return (live?.manifest.files ?? []).map((file) => ({ kind: 'file', record: node.record, file }));
+    const { record } = node;
+    const files = (await this.#manifestOf(record))?.files ?? [];
+    const shown = files.slice(0, filesShown).map((file): RunNode => ({ kind: 'file', record, file }));
+    if (files.length <= filesShown) return shown;
+    return [...shown, { kind: 'rest', record, files: files.length - filesShown }];
   }
 
   getTreeItem(node: RunNode): TreeItem {
-    return node.kind === 'run' ? this.#runItem(node.record) : this.#fileItem(node);
+    switch (node.kind) {
+      case 'run':
+        return this.#runItem(node.record);
+      case 'file':
+        return this.#fileItem(node);
+      case 'rest':
+        return restItem(node);
+    }
   }
 
   getParent(node: RunNode): RunNode | undefined {
-    return node.kind === 'file' ? this.#run(node.record) : undefined;
+    return node.kind === 'run' ? undefined : this.#run(node.record);
   }
 
   dispose(): void {
     clearTimeout(this.#timer);
     this.#disposables.dispose();
+  }
+
+  /** Where the output of a file is, once it is there. */
+  outputOf(node: RunNode): Uri | undefined {
+    const uri = node.kind === 'file' ? this.#resultOf(node.record, node.file)?.outputUri : undefined;
+    return uri ? Uri.parse(uri) : undefined;
+  }
+
+  #resultOf({ runId }: RunRecord, { id }: ManifestFile): FileResult | undefined {
+    const live = this.runs.live(runId);
+    return live
+      ? live.results.get(id)
+      : this.#outcomes.get(runId)?.results.find((result) => result.id === id);
+  }
+
+  async #manifestOf({ runId }: RunRecord): Promise<Manifest | undefined> {
+    const live = this.runs.live(runId);
+    if (live) {
+      this.#outcomes.delete(runId);
+      return live.manifest;
+    }
+    const outcome = this.#outcomes.get(runId) ?? (await outcomeOf(this.accounts, this.runs, runId));
+    if (outcome) this.#outcomes.set(runId, outcome);
+    return outcome?.manifest;
   }
 
   /** The same object for the same run, so that the view refreshes an item in place. */
@@ -83,11 +130,11 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const live = this.runs.live(record.runId);
     const item = new TreeItem(
       l10n.t('{0} files, {1}', record.files, record.preset),
-      live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.None,
+      live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;
     item.contextValue = `run.${live ? 'live' : record.status}${(record.failed ?? 0) > 0 ? '.failed' : ''}`;
-    item.description = live ? progressLine(live.progress) : stateWords(record);
+    item.description = live ? progressLine(live.progress, live.since) : stateWords(record);
     item.iconPath = live ? new ThemeIcon('sync~spin') : stateIcon(record);
     item.tooltip = new MarkdownString(
       [`**${record.runId}**`, time(new Date(record.created)), item.description].join('  \n'),
@@ -98,18 +145,40 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
     const live = this.runs.live(record.runId);
-    const result = live?.results.get(file.id);
+    const result = this.#resultOf(record, file);
     const progress = live?.progress.running.get(file.id);
     const item = new TreeItem(file.path);
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
     item.iconPath = progress && !result ? new ThemeIcon('play-circle') : fileIcon(result);
-    item.description = progress && !result ? progressWords(progress, file) : fileWords(result, file);
-    item.tooltip = result?.problem ? sentenceOf(result.problem).text : file.path;
+    item.description =
+      progress && !result ? progressWords(progress, file) : fileWords(result, file, Boolean(live));
+    item.tooltip = tooltipOf(file, result);
     item.command = openCommand(result);
     item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
     return item;
   }
+}
+
+function tooltipOf(file: ManifestFile, result: FileResult | undefined): MarkdownString {
+  const tooltip = new MarkdownString();
+  tooltip.appendText(file.path);
+  if (result?.problem) tooltip.appendText(`\n${sentenceOf(result.problem).text}`);
+  if (result?.node) tooltip.appendText(`\n${l10n.t('Node: {0}', result.node)}`);
+  if (result?.retries) tooltip.appendText(`\n${l10n.t('Retries: {0}', result.retries)}`);
+  return tooltip.appendCodeblock(file.commandLine, 'shellscript');
+}
+
+function restItem({ record, files }: Extract<RunNode, { kind: 'rest' }>): TreeItem {
+  const item = new TreeItem(l10n.t('{0} more files: show the report', count(files)));
+  item.id = `${record.runId}/rest`;
+  item.iconPath = new ThemeIcon('graph');
+  item.command = {
+    command: `${section}.showReport`,
+    title: l10n.t('Show Report'),
+    arguments: [record.runId],
+  };
+  return item;
 }
 
 function openCommand(result: FileResult | undefined): Command | undefined {
@@ -124,8 +193,10 @@ function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): st
   return speed === undefined ? done : l10n.t('{0}, {1}× real time', done, speed.toFixed(1));
 }
 
-function fileWords(result: FileResult | undefined, file: ManifestFile): string {
-  if (result === undefined) return l10n.t('waiting, {0}', bytes(file.size));
+function fileWords(result: FileResult | undefined, file: ManifestFile, isLive: boolean): string {
+  if (result === undefined) {
+    return isLive ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
+  }
   if (result.problem) return sentenceOf(result.problem).text;
   return l10n.t('{0} → {1}', bytes(file.size), bytes(result.outputBytes ?? 0));
 }

@@ -11,6 +11,8 @@ export function settings(scope?: ConfigurationScope) {
     preset: get('preset', 'mp3'),
     presets: get<unknown[]>('presets', []),
     onConflict: get<'ask' | 'rename' | 'overwrite'>('output.onConflict', 'ask'),
+    audio: get('audio', 'default'),
+    review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
     extensions: get<string[]>('media.extensions', []),
     account: get('account', ''),

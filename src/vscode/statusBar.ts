@@ -31,7 +31,7 @@ export class StatusBar {
     const done = live.reduce((sum, { results }) => sum + results.size, 0);
     const total = live.reduce((sum, { manifest }) => sum + manifest.files.length, 0);
     this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);
-    this.#item.tooltip = live.map(({ progress }) => progressLine(progress)).join('\n');
+    this.#item.tooltip = live.map(({ progress, since }) => progressLine(progress, since)).join('\n');
     this.#item.accessibilityInformation = {
       label: l10n.t('Transcoding: {0} of {1} files done', done, total),
     };

@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../core/runEvents';
+import { noteSentence } from './notes';
 import { bytes, count, duration, time } from './numbers';
 import { sentenceOf, serviceName } from './sentences';
 
@@ -16,6 +17,8 @@ export function storyLine(step: Step): string {
       );
     case 'resumed':
       return l10n.t('Run {0} taken up again: {1}', step.run, time(step.at));
+    case 'noted':
+      return noteSentence(step.note);
     case 'containerCreated':
       return l10n.t('Container [{0}] created.', step.container);
     case 'containerDeleted':
@@ -93,8 +96,23 @@ export function isTrouble({ kind }: Step): boolean {
   return kind === 'trouble' || kind === 'fileFailed' || kind === 'waiting' || kind === 'timeLimit';
 }
 
-/** One line for the progress notification: where the run stands, in numbers. */
-export function progressLine({ phase, upload, nodes, tasks, fetch }: RunProgress): string {
+/** A guess is worth telling once so much is done: percent. */
+const tellingPercent = 5;
+const shortestGuessMs = 5_000;
+
+/**
+ * One line for the progress notification: where the run stands, in numbers, and how long it may still take, going by the
+ * pace since it began at `since` (milliseconds since 1970).
+ */
+export function progressLine(progress: RunProgress, since: number, now = Date.now()): string {
+  const line = numbersLine(progress);
+  const percent = percentDone(progress);
+  const elapsed = now - since;
+  if (progress.phase !== 'tasks' || percent < tellingPercent || elapsed < shortestGuessMs) return line;
+  return l10n.t('{0}, about {1} left', line, duration((elapsed * (100 - percent)) / percent));
+}
+
+function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): string {
   switch (phase) {
     case 'uploading':
       return l10n.t(

@@ -1,6 +1,6 @@
 import { commands, l10n, type Memento, ProgressLocation, type Uri, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
-import { UserError } from '../core/errors';
+import { type Problem, UserError } from '../core/errors';
 import type { Manifest } from '../core/manifest';
 import type { Preset } from '../core/preset';
 import type { Run, Until } from '../core/run';
@@ -11,6 +11,7 @@ import type { Commands } from './commands';
 import { follow } from './following';
 import { duration } from './numbers';
 import { pickListed, pickLive, pickPreset, pickRun } from './picks';
+import type { PlannedRun } from './planning';
 import { presetName } from './presetLabels';
 import type { LiveRun, ResumeOptions, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
@@ -28,8 +29,16 @@ export class Transcode {
     private readonly state: Memento,
   ) {}
 
-  /** Upload, submit and fetch in a row; or only the first, or the first two. */
-  async transcode(until: Until, clicked?: Uri, selected?: readonly Uri[]): Promise<void> {
+  /**
+   * Upload, submit and fetch in a row; or only the first, or the first two. What it will do and cost is shown first where
+   * the settings say so, or the caller does.
+   */
+  async transcode(
+    until: Until,
+    clicked?: Uri,
+    selected?: readonly Uri[],
+    withOptions = false,
+  ): Promise<void> {
     mustBeTrusted();
     const chosen = await chooseFiles(clicked, selected);
     if (chosen === undefined) return;
@@ -38,13 +47,13 @@ export class Transcode {
     const connection = await this.#connect(account);
     const preset = await pickPreset(chosen, this.state, (problem) => void this.commands.show(problem));
     if (preset === undefined) return;
-    const manifest = await this.#plan(chosen, preset);
-    if (manifest === undefined) return;
+    const planned = await this.#plan(account, chosen, preset, withOptions);
+    if (planned === undefined) return;
     await this.#work(
       connection,
-      manifest.runId,
-      manifest,
-      () => this.runs.start(connection, manifest, until),
+      planned.manifest.runId,
+      planned.manifest,
+      () => this.runs.start(connection, planned, until),
       until,
     );
   }
@@ -143,6 +152,23 @@ export class Transcode {
     live.stop();
   }
 
+  /** Spot nodes that are taken away again and again: dedicated ones are offered instead. */
+  async offerDedicatedNodes(runId: string, problem: Problem): Promise<void> {
+    if (problem.kind !== 'preempted') return;
+    const use = l10n.t('Use Dedicated Nodes');
+    const answer = await window.showWarningMessage(
+      sentenceOf(problem).text,
+      use,
+      l10n.t('Go On With Spot Nodes'),
+    );
+    const live = answer === use ? this.runs.live(runId) : undefined;
+    if (live === undefined) return;
+    const nodes = await live.useDedicatedNodes();
+    void window.showInformationMessage(
+      l10n.t('Pool {0} goes on with {1} dedicated nodes.', problem.pool, nodes),
+    );
+  }
+
   /** Runs that this window was working on when it went away are taken up again. */
   async resumeInterrupted(): Promise<void> {
     if (!workspace.isTrusted) return;
@@ -204,30 +230,34 @@ export class Transcode {
     );
   }
 
-  async #plan(chosen: readonly Chosen[], preset: Preset): Promise<Manifest | undefined> {
-    const { prepare } = await import('./planning');
-    const manifest = await window.withProgress(
+  async #plan(
+    account: AccountRecord,
+    chosen: readonly Chosen[],
+    preset: Preset,
+    withOptions: boolean,
+  ): Promise<PlannedRun | undefined> {
+    const [{ lookAtFiles, planRun, settleConflicts }, { parseAudioChoice }] = await Promise.all([
+      import('./planning'),
+      import('../core/audioChoice'),
+    ]);
+    const look = await window.withProgress(
       {
         location: ProgressLocation.Notification,
         title: l10n.t('Looking at {0} files', chosen.length),
         cancellable: true,
       },
-      (progress, token) => prepare(chosen, preset, progress, token),
+      (progress, token) => lookAtFiles(chosen, preset, progress, token),
     );
-    if (manifest === undefined || manifest.files.length > 0) return manifest;
-    const [first] = manifest.refused;
-    if (first && manifest.refused.length === 1) throw new UserError(first.problem);
-    await window.showErrorMessage(
-      l10n.t('None of the {0} files can be transcoded with this preset.', manifest.refused.length),
-      {
-        modal: true,
-        detail: manifest.refused
-          .slice(0, 10)
-          .map(({ problem }) => sentenceOf(problem).text)
-          .join('\n'),
-      },
-    );
-    return undefined;
+    const { pool, audio, review } = settings();
+    const choices = { preset, pool, audio: parseAudioChoice(audio) };
+    const first = planRun(look, choices);
+    if (first.manifest.files.length === 0) return refuseAll(first.manifest);
+    const isReviewed =
+      withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
+    const { reviewRun } = await import('./review');
+    const planned = isReviewed ? await reviewRun(look, choices, account) : first;
+    const manifest = planned && (await settleConflicts(planned.manifest));
+    return manifest && { manifest, notes: planned.notes };
   }
 
   /** Shows the work on a run, asks when it is cancelled, and says how it ended. */
@@ -243,15 +273,10 @@ export class Transcode {
     let cancelled: 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp' | undefined;
     const live = () => this.runs.live(runId);
     try {
-      const summary = await follow(
-        title,
-        () => live()?.progress,
-        work(),
-        (choice) => {
-          cancelled = choice;
-          void this.#cancel(live(), choice);
-        },
-      );
+      const summary = await follow(title, live, work(), (choice) => {
+        cancelled = choice;
+        void this.#cancel(live(), choice);
+      });
       await this.#ended(connection, summary, until);
     } catch (error) {
       if (cancelled === undefined) throw error;
@@ -350,6 +375,23 @@ export class Transcode {
     const record = answer && this.runs.records.find((record) => record.runId === runId);
     if (record) await this.resume(record, until === 'uploaded' ? 'submitted' : 'fetched');
   }
+}
+
+/** None of the files can be worked on: says why. */
+async function refuseAll({ refused }: Manifest): Promise<undefined> {
+  const [first] = refused;
+  if (first && refused.length === 1) throw new UserError(first.problem);
+  await window.showErrorMessage(
+    l10n.t('None of the {0} files can be transcoded with this preset.', refused.length),
+    {
+      modal: true,
+      detail: refused
+        .slice(0, 10)
+        .map(({ problem }) => sentenceOf(problem).text)
+        .join('\n'),
+    },
+  );
+  return undefined;
 }
 
 function mustBeTrusted(): void {

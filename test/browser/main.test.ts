@@ -103,6 +103,40 @@ describe('The workbench, driven as a person', function () {
     assert.ok(outputs().includes('steps.mp3'));
   });
 
+  it('shows what a run will do, has its command edited for once, and reports on it', async () => {
+    await clip(join(folder, 'options.mp4'));
+    await workbench.rightClick('options.mp4');
+    await workbench.choose('Azure Batch', 'Transcode on Azure Batch With Options…');
+    await workbench.pick('MP3 audio');
+    await workbench.quickPick('On this machine, with your own ffmpeg').first().waitFor();
+    await workbench.screenshot(pictures, 'review');
+    await workbench.pick('Show Command…');
+    const input = workbench.page.locator('.quick-input-widget:visible input[type=text]');
+    const command = await input.inputValue();
+    assert.match(command, /^ffmpeg .*\$\{input\}.*\$\{output\}$/);
+    await input.fill('ffmpeg -i ${input}');
+    await workbench.page.getByText('${output} is missing').first().waitFor();
+    await workbench.screenshot(pictures, 'command-wrong');
+    await input.fill(command.replace('-i ${input}', '-t 0.4 -i ${input}').replace(/-b:a \S+/, '-b:a 64k'));
+    await workbench.page.keyboard.press('Enter');
+    await workbench.quickPick('-b:a 64k').first().waitFor();
+    await workbench.pick('$(play) Transcode'.slice(8));
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    const { seconds } = await probe(join(folder, 'options.mp3'));
+    assert.ok(Math.abs(seconds - 0.4) < 0.1, `${seconds} s`);
+    await workbench.openView('Azure Batch');
+    await workbench.treeItem('1 files, MP3 audio').click();
+    await workbench.treeItem(/options\.mp4/).waitFor();
+    await workbench.screenshot(pictures, 'outcome');
+    await workbench.run('Azure Batch: Show Report');
+    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    await report.getByText('1 of 1 done, 0 failed').waitFor();
+    await workbench.screenshot(pictures, 'report');
+    await workbench.run('View: Close All Editors');
+    await workbench.openView('Explorer');
+    await workbench.run('Notifications: Clear All Notifications');
+  });
+
   it('shows pools and jobs in the tree', async () => {
     await workbench.openView('Azure Batch');
     await workbench.treeItem('Pools').click();

@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { AudioChoice } from '../../src/core/audioChoice';
 import { Batch } from '../../src/core/batch';
 import { DiskFiles } from '../../src/core/disk';
 import {
@@ -13,6 +14,7 @@ import {
 } from '../../src/core/manifest';
 import { judge, lookAt } from '../../src/core/media';
 import { plan } from '../../src/core/plan';
+import type { Preset } from '../../src/core/preset';
 import { builtInPresets } from '../../src/core/presets';
 import type { RunParts } from '../../src/core/run';
 import type { RunEvent, Step } from '../../src/core/runEvents';
@@ -21,25 +23,30 @@ import { Transfers } from '../../src/core/transfers';
 import type { TestService } from './harness';
 
 export interface ManifestOptions {
-  readonly preset?: string;
+  /** The id of a built-in one, or one's own. */
+  readonly preset?: string | Preset;
   readonly lifetime?: PoolLifetime;
   readonly spotNodes?: number;
   readonly monitorMinutes?: number;
   readonly taskMinutes?: number;
   readonly onConflict?: 'rename' | 'overwrite';
+  readonly audio?: AudioChoice;
+  /** Paths are shown below this folder; by their names alone without it. */
+  readonly root?: string;
 }
 
 const files = new DiskFiles();
 
 /** A manifest for these files, looked at and planned as the extension does. */
 export async function manifestOf(paths: readonly string[], options: ManifestOptions = {}): Promise<Manifest> {
-  const preset = builtInPresets.find(({ id }) => id === (options.preset ?? 'mp3'));
-  if (preset === undefined) throw new Error(`No preset ${options.preset}`);
+  const { preset: wanted = 'mp3' } = options;
+  const preset = typeof wanted === 'string' ? builtInPresets.find(({ id }) => id === wanted) : wanted;
+  if (preset === undefined) throw new Error(`No preset ${wanted}`);
   const sources = [];
   const refused = [];
   for (const path of paths) {
     const uri = pathToFileURL(path).href;
-    const name = basename(path);
+    const name = options.root ? relative(options.root, path) : basename(path);
     const file = await files.open(uri);
     const { size, modified } = await file.stat();
     const media = await lookAt(file, new AbortController().signal);
@@ -55,7 +62,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     jobMinutes: 60,
     retries: 0,
   };
-  const planned = plan({ sources, preset });
+  const planned = plan({ sources, preset, audio: options.audio });
   const base = { runId, attempts: [], limits };
   return {
     version: 1,

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { presetCommand, toCommandLine, withCommand } from '../../src/core/commandLine';
+import { plan } from '../../src/core/plan';
+import { builtInPresets } from '../../src/core/presets';
+import { splitCommandLine } from '../../src/service/commandLine';
+
+/** Names that bring trouble, and any others. */
+const name = fc
+  .oneof(
+    fc.constantFrom(
+      ...['$(touch canary).mp4', '`touch canary`.mp4', 'a;touch canary;.mp4', "'; touch canary; '.mp4"],
+      ...[
+        '-i',
+        '--help.mp4',
+        '${input}.mp4',
+        '%2F.mp4',
+        'clip.mp3',
+        'Clip.MP3',
+        'clip.mp4',
+        'CLIP.mp4',
+        '.mp4',
+      ],
+      ...['cafe\u0301.mp4', 'caf\u00e9.mp4', 'a\nb.mp4', 'con.mp4', 'x'.repeat(250), 'dot..', '视频.mp4'],
+    ),
+    fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' }),
+    fc.string({ minLength: 1, maxLength: 12 }).map((base) => `${base}.mp4`),
+  )
+  .filter((text) => !text.includes('/') && !text.includes('\0') && text !== '.' && text !== '..');
+
+const folder = fc.constantFrom(
+  'file:///work/a/',
+  'file:///work/b/',
+  'file:///work/a/b/',
+  'vscode-vfs://git/x/',
+);
+
+const sources = fc
+  .uniqueArray(fc.tuple(folder, name), {
+    maxLength: 25,
+    selector: ([place, text]) => place + text,
+  })
+  .map((pairs) =>
+    pairs.map(([place, text]) => ({
+      uri: place + encodeURIComponent(text),
+      path: text,
+      size: 1000,
+      modified: 1,
+    })),
+  )
+  .filter((all) => new Set(all.map(({ uri }) => uri)).size === all.length);
+
+const preset = fc.constantFrom(...builtInPresets.filter(({ needs }) => needs !== 'subtitle'));
+
+/** As a file system tells names apart that knows neither case nor composition. */
+const folded = (text: string) => text.normalize('NFC').toLowerCase().toUpperCase();
+
+describe('The plan of a run', () => {
+  it('gives no two sources one task, one blob or one output, and leaves every source its name', () => {
+    fc.assert(
+      fc.property(sources, preset, (given, chosen) => {
+        const { files, refused } = plan({ sources: given, preset: chosen });
+        assert.equal(files.length + refused.length, given.length);
+        const unique = (values: string[], what: string) =>
+          assert.equal(new Set(values).size, values.length, what);
+        unique(
+          files.map(({ id }) => id),
+          'tasks',
+        );
+        unique(
+          files.map(({ inputBlob }) => inputBlob),
+          'inputs',
+        );
+        unique(
+          files.map(({ output }) => output.blob),
+          'outputs',
+        );
+        const places = files.map(({ uri, output }) => uri.slice(0, uri.lastIndexOf('/') + 1) + output.name);
+        unique(places, 'places');
+        const taken = new Set(given.map(({ uri }) => uri));
+        for (const { uri, output } of files) {
+          const place = uri.slice(0, uri.lastIndexOf('/') + 1);
+          assert.ok(!taken.has(place + encodeURIComponent(output.name)), output.name);
+          assert.ok(Buffer.byteLength(output.name) <= 255);
+          assert.ok(!/[/\0]/.test(output.name));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keeps outputs apart where a disk tells neither case nor composition, unless the sources themselves differ in no more', () => {
+    fc.assert(
+      fc.property(sources, (given) => {
+        const inFolders = given.map(({ uri }) => folded(decodeURIComponent(uri)));
+        fc.pre(new Set(inFolders).size === inFolders.length);
+        const { files } = plan({ sources: given, preset: builtInPresets[0] as (typeof builtInPresets)[0] });
+        const places = files.map(({ uri, output }) =>
+          folded(decodeURIComponent(uri.slice(0, uri.lastIndexOf('/') + 1)) + output.name),
+        );
+        assert.equal(new Set(places).size, places.length);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('has names of ours alone on the node, and blob names that Storage takes', () => {
+    fc.assert(
+      fc.property(sources, preset, (given, chosen) => {
+        for (const { nodeInput, commandLine, inputBlob, output, id } of plan({
+          sources: given,
+          preset: chosen,
+        }).files) {
+          assert.match(nodeInput, /^input(\.[a-z0-9]{1,8})?$/);
+          assert.match(output.nodePath, /^output(\.[a-z0-9]{1,10})?$/);
+          assert.match(id, /^\d{4,}$/);
+          assert.ok(!commandLine.includes('canary'));
+          for (const blob of [inputBlob, output.blob]) {
+            assert.ok(blob.length <= 1024 && !/[\p{Cc}\\]|[./]$/u.test(blob), blob);
+            assert.equal(blob.split('/').length, 2);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('A command line', () => {
+  const word = fc.oneof(
+    fc.string({ minLength: 1, maxLength: 30 }),
+    fc.constantFrom(
+      '$(touch canary)',
+      '`touch canary`',
+      "it's",
+      '"',
+      "'\"'",
+      'a b',
+      '\\',
+      '$HOME',
+      '*',
+      '; touch canary',
+    ),
+  );
+  const argv = fc.array(word, { minLength: 1, maxLength: 8 });
+  let place = '';
+
+  before(() => {
+    place = mkdtempSync(join(tmpdir(), 'command-'));
+    writeFileSync(join(place, 'ffmpeg'), '#!/bin/sh\nfor arg; do printf "%s\\0" "$arg"; done\n');
+    chmodSync(join(place, 'ffmpeg'), 0o755);
+  });
+
+  after(() => rmSync(place, { recursive: true, force: true }));
+
+  it('is split by a node into the arguments that it was made of', () => {
+    fc.assert(
+      fc.property(argv, (args) => {
+        const line = toCommandLine(['ffmpeg', ...args]);
+        assert.deepEqual(splitCommandLine(line), ['ffmpeg', ...args]);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  (process.platform === 'win32' ? it.skip : it)(
+    'means the same to a real shell, which runs nothing of it',
+    () => {
+      fc.assert(
+        fc.property(argv, (args) => {
+          const line = toCommandLine(['ffmpeg', ...args]);
+          const told = execFileSync('/bin/sh', ['-c', line], {
+            cwd: place,
+            env: { PATH: `${place}:/usr/bin:/bin`, HOME: '/nowhere' },
+          });
+          assert.deepEqual(told.toString('utf8').split('\0').slice(0, -1), args);
+          assert.deepEqual(readdirSync(place), ['ffmpeg']);
+        }),
+        { numRuns: 150 },
+      );
+    },
+  );
+
+  it('of a preset is the same after it was shown and edited', () => {
+    for (const one of builtInPresets)
+      assert.deepEqual(withCommand(one, presetCommand(one)).arguments, one.arguments, one.id);
+  });
+});
