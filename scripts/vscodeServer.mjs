@@ -188,6 +188,15 @@ const browserFlags = [
   '--disable-sync',
 ];
 
+/** The browser that workbenches and pages are shown in. */
+export async function launchBrowser() {
+  return chromium.launch({
+    executablePath: findBrowser(),
+    headless: true,
+    args: browserFlags,
+  });
+}
+
 /**
  * Opens a workbench on a folder. A built workbench ignores extensions under development in its URL; they go into the
  * page's own options before it loads.
@@ -201,11 +210,7 @@ export async function openWorkbench(server, options = {}) {
     viewport = { width: 1280, height: 800 },
     setup,
   } = options;
-  const browser = await chromium.launch({
-    executablePath: findBrowser(),
-    headless: true,
-    args: browserFlags,
-  });
+  const browser = await launchBrowser();
   const page = await browser.newPage({ viewport });
   const isElsewhere = (url) => /^https?:$/.test(url.protocol) && url.hostname !== '127.0.0.1';
   await page.context().route(isElsewhere, (route) => route.abort());

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { commands, type ExtensionContext, l10n, Uri, window, workspace } from 'vscode';
 import type { Problem } from './core/errors';
+import { ownMetadata } from './core/ours';
 import { Accounts } from './vscode/accounts';
 import { type CleanUpRequest, cleanUp } from './vscode/cleanUpCommand';
 import { Commands } from './vscode/commands';
 import { chooseAccount, connectAccount, removeAccount } from './vscode/connect';
+import { Documents, documentScheme } from './vscode/documents';
 import { Explorer, type ExplorerNode } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
+import { HeatMaps } from './vscode/heatMapView';
 import { IdleWatch } from './vscode/idleWatch';
 import { LocalService } from './vscode/localService';
 import { showFailures, showOutputs } from './vscode/outcome';
@@ -34,16 +37,25 @@ export function activate(context: ExtensionContext) {
   const transcode = new Transcode(accounts, runs, table, workspaceState);
   const explorer = new Explorer(accounts);
   const tree = new Tree(accounts, explorer, runs);
+  const documents = new Documents();
+  const heatMaps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
   const runsTree = new RunsTree(runs, accounts);
   const reports = new Reports(accounts, runs);
   const idleWatch = new IdleWatch(accounts);
 
   subscriptions.push(
-    ...[log, accounts, runs, tree, runsTree, idleWatch, new StatusBar(runs)],
+    ...[log, accounts, runs, tree, runsTree, idleWatch, documents, heatMaps, new StatusBar(runs)],
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorer), {
       isReadonly: true,
     }),
     workspace.registerTextDocumentContentProvider(reportScheme, reports),
+    workspace.registerTextDocumentContentProvider(documentScheme, documents),
+    tree.onDropped(
+      ({ account, uris: [first, ...others] }) =>
+        void transcode
+          .transcode('fetched', first, first && [first, ...others], { on: account })
+          .catch((error) => table.show(error)),
+    ),
     runs.onTrouble(
       ({ runId, problem }) =>
         void transcode.offerDedicatedNodes(runId, problem).catch((error) => table.show(error)),
@@ -52,7 +64,7 @@ export function activate(context: ExtensionContext) {
     table.register({
       transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
       transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
-        transcode.transcode('fetched', clicked, selected, true),
+        transcode.transcode('fetched', clicked, selected, { withOptions: true }),
       upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
       submit: (clicked?: Uri | RunNode, selected?: Uri[]) =>
         clicked && 'record' in clicked
@@ -92,7 +104,11 @@ export function activate(context: ExtensionContext) {
       showProblem: (problem: Problem) => table.showProblem(problem),
       showLog: () => log.show(),
       showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
-      ...explorerActions(explorer, tree),
+      fetchJob: async (node: ExplorerNode) => {
+        const runId = node.kind === 'job' ? ownMetadata(node.job.metadata, 'run') : undefined;
+        if (node.kind === 'job' && runId) await transcode.fetchJob(node.account, runId);
+      },
+      ...explorerActions(explorer, tree, documents, heatMaps),
     }),
     workspace.onDidGrantWorkspaceTrust(() => void transcode.resumeInterrupted()),
     workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),

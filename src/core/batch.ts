@@ -3,6 +3,7 @@ import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-
 import type { Connection } from './account';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import { cloudOf } from './cloud';
+import { type Page, quoted } from './pages';
 import type { RetryPolicy } from './retry';
 
 export type Pool = BatchServiceModels.CloudPool;
@@ -36,12 +37,6 @@ export interface ListOptions {
   /** 1 to 1000 items a page. */
   readonly pageSize?: number;
   readonly signal?: AbortSignal;
-}
-
-/** Items of one reply, and the link to the next, for lists that are shown page by page. */
-export interface Page<T> {
-  readonly items: T[];
-  readonly next?: string;
 }
 
 type Reply<T> = T[] & { odatanextLink?: string };
@@ -498,21 +493,6 @@ export class Batch {
       throw error;
     }
   }
-}
-
-/** All items of a list, page by page, for callers that need every one. */
-export async function* everyItem<T>(page: (next?: string) => Promise<Page<T>>): AsyncGenerator<T> {
-  let next: string | undefined;
-  do {
-    const reply = await page(next);
-    yield* reply.items;
-    next = reply.next;
-  } while (next !== undefined);
-}
-
-/** A string literal's inside in an OData filter. */
-export function quoted(text: string): string {
-  return text.replaceAll("'", "''");
 }
 
 /** The package's idea of an AbortSignal differs from the platform's in the `this` of a property it never uses. */

@@ -1,7 +1,8 @@
 import pLimit from 'p-limit';
-import { type Batch, everyItem } from './batch';
+import type { Batch } from './batch';
 import { type Problem, UserError } from './errors';
-import { madeBy } from './pool';
+import { madeBy, ownMetadata } from './ours';
+import { everyItem } from './pages';
 import { readManifest, readResults } from './run';
 import type { Storage } from './storage';
 
@@ -51,11 +52,11 @@ async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
   for await (const { id = '', state, creationTime, metadata } of everyItem((next) =>
     batch.jobPage(options, next),
   )) {
-    if (!isOurs(metadata)) continue;
+    if (ownMetadata(metadata, 'name') === undefined) continue;
     owned.push({
       kind: 'job',
       id,
-      runId: runOf(metadata),
+      runId: ownMetadata(metadata, 'run'),
       created: creationTime,
       state,
       busy: state === 'active',
@@ -72,12 +73,12 @@ async function ownedPools(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
     signal,
   };
   for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
-    if (!isOurs(pool.metadata)) continue;
+    if (ownMetadata(pool.metadata, 'name') === undefined) continue;
     const counts = await batch.nodeCounts(pool.id ?? '', signal);
     owned.push({
       kind: 'pool',
       id: pool.id ?? '',
-      runId: runOf(pool.metadata),
+      runId: ownMetadata(pool.metadata, 'run'),
       created: pool.creationTime,
       state: pool.state === 'active' ? pool.allocationState : pool.state,
       busy: (counts?.dedicated?.running ?? 0) + (counts?.lowPriority?.running ?? 0) > 0,
@@ -186,16 +187,6 @@ export async function deleteOwned(
     );
   }
   return remaining;
-}
-
-type Metadata = readonly { readonly name: string; readonly value: string }[] | undefined;
-
-function isOurs(metadata: Metadata): boolean {
-  return metadata?.some(({ name }) => name === madeBy.name) ?? false;
-}
-
-function runOf(metadata: Metadata): string | undefined {
-  return metadata?.find(({ name }) => name === madeBy.run)?.value;
 }
 
 /** Storage keeps metadata names in lower case, or as they were, depending on the way they are read. */

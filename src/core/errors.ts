@@ -49,6 +49,8 @@ export type Problem =
   | { kind: 'poolNotOurs'; pool: string }
   | { kind: 'poolUnusable'; pool: string; detail?: string }
   | { kind: 'jobEnded'; job: string }
+  | { kind: 'taskGone'; task: string; job: string }
+  | { kind: 'nodeFailed'; node: string; code: string; detail?: string }
   | { kind: 'runNotFound'; run: string }
   | { kind: 'runTaken'; run: string }
   | { kind: 'monitoringTimeout'; minutes: number; job: string; unfinished: number }

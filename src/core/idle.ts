@@ -1,5 +1,6 @@
-import { type Batch, everyItem } from './batch';
-import { madeBy } from './pool';
+import type { Batch } from './batch';
+import { ownMetadata } from './ours';
+import { everyItem } from './pages';
 
 /** A pool of ours whose nodes cost money and do nothing. */
 export interface IdlePool {
@@ -23,9 +24,8 @@ export async function idlePools(
     signal,
   };
   for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
-    const isOurs = pool.metadata?.some(({ name }) => name === madeBy.name) ?? false;
     const nodes = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
-    if (!isOurs || nodes === 0) continue;
+    if (ownMetadata(pool.metadata, 'name') === undefined || nodes === 0) continue;
     const since = await idleSince(batch, pool.id ?? '', signal);
     if (since && now - since.getTime() >= minutes * 60_000) found.push({ id: pool.id ?? '', nodes, since });
   }

@@ -3,7 +3,8 @@ import type { Batch, Job, JobAdd, TaskAdd } from './batch';
 import { isBatchCode } from './batchCall';
 import { UserError } from './errors';
 import type { Attempt, Manifest, ManifestFile } from './manifest';
-import { madeBy, type NodeTargets, poolSpec, specHash } from './pool';
+import { madeBy } from './ours';
+import { type NodeTargets, poolSpec, specHash } from './pool';
 
 /** A collection holds at most 100 tasks and 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection */
 const collectionSize = 100;

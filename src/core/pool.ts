@@ -3,14 +3,8 @@ import type { Batch, Image, Pool, PoolSpec } from './batch';
 import { isBatchCode } from './batchCall';
 import { UserError } from './errors';
 import type { Limits, RunPool } from './manifest';
+import { madeBy, ownMetadata } from './ours';
 import { waitFor } from './wait';
-
-/** Metadata by which our pools, jobs and containers are told from other people's. */
-export const madeBy = {
-  name: 'azureBatchTranscode',
-  run: 'azureBatchTranscodeRun',
-  spec: 'azureBatchTranscodeSpec',
-};
 
 /** Minutes during which a pool keeps its nodes after a submission, whatever its task samples say: they lag. */
 const freshMinutes = 15;
@@ -270,7 +264,7 @@ async function settled(batch: Batch, id: string, signal: AbortSignal): Promise<P
 }
 
 function isOurs(pool: Pool, hash: string): boolean {
-  return pool.metadata?.some(({ name, value }) => name === madeBy.spec && value === hash) ?? false;
+  return ownMetadata(pool.metadata, 'spec') === hash;
 }
 
 /** Gives a pool that was kept the nodes of this run. */

@@ -13,7 +13,8 @@ import {
   newAttempt,
   sasExpiryFor,
 } from './manifest';
-import { madeBy, nodeTargets, useDedicatedNodes } from './pool';
+import { madeBy } from './ours';
+import { nodeTargets, useDedicatedNodes } from './pool';
 import type { RunEvent, RunProgress, RunSummary, Step } from './runEvents';
 import type { Storage } from './storage';
 import { Submitter } from './submit';

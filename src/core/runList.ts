@@ -1,4 +1,4 @@
-import { madeBy } from './pool';
+import { madeBy } from './ours';
 import type { Storage } from './storage';
 
 /** A run as its output container tells of it. */

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Batch, everyItem, type Task, type TaskCounts } from './batch';
+import type { Batch, Task, TaskCounts } from './batch';
 import { isBatchCode } from './batchCall';
 import { type Problem, UserError } from './errors';
 import { resizeProblem, startTaskProblem } from './failure';
+import { everyItem } from './pages';
 
 /** Nodes of the pool, told apart as far as a waiting person cares. */
 export interface NodeNumbers {

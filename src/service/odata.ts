@@ -23,7 +23,7 @@ const filterable = {
     ...['executionInfo/result', ...times],
   ],
   nodes: [
-    ...['id', 'state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
+    ...['state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
     ...['startTaskInfo/result', 'startTaskInfo/exitCode', 'startTaskInfo/startTime', 'startTaskInfo/endTime'],
   ],
   files: ['name'],

@@ -1,7 +1,8 @@
 import type { AccountRecord } from '../core/account';
-import type { Batch, Job, Node, NodeFile, Page, Pool, Task, TaskCounts } from '../core/batch';
+import type { Batch, Job, Node, NodeFile, Pool, Task, TaskCounts } from '../core/batch';
 import { type Problem, UserError } from '../core/errors';
 import { resizeProblem } from '../core/failure';
+import { type Page, quoted } from '../core/pages';
 import type { BlobInfo, ContainerInfo, Storage } from '../core/storage';
 import type { Accounts } from './accounts';
 
@@ -14,6 +15,13 @@ export type ExplorerNode =
   | { readonly kind: 'pool'; readonly account: AccountRecord; readonly pool: Pool }
   | { readonly kind: 'node'; readonly account: AccountRecord; readonly poolId: string; readonly node: Node }
   | { readonly kind: 'job'; readonly account: AccountRecord; readonly job: Job; readonly counts?: TaskCounts }
+  | {
+      readonly kind: 'taskGroup';
+      readonly account: AccountRecord;
+      readonly jobId: string;
+      readonly group: TaskGroup;
+      readonly count: number;
+    }
   | { readonly kind: 'task'; readonly account: AccountRecord; readonly jobId: string; readonly task: Task }
   | { readonly kind: 'container'; readonly account: AccountRecord; readonly container: ContainerInfo }
   | {
@@ -30,6 +38,20 @@ export type ExplorerNode =
       readonly what: 'pools' | 'jobs' | 'nodes' | 'tasks' | 'files' | 'containers' | 'blobs';
     }
   | MoreNode;
+
+/** Tasks of a job that are in the same state, as a person asks for them. */
+export type TaskGroup = 'failed' | 'running' | 'active' | 'succeeded';
+
+/** What each group is to the service. */
+const groupFilters: Record<TaskGroup, string> = {
+  failed: "state eq 'completed' and executionInfo/result eq 'failure'",
+  running: "state eq 'running' or state eq 'preparing'",
+  active: "state eq 'active'",
+  succeeded: "state eq 'completed' and executionInfo/result eq 'success'",
+};
+
+/** Lists whose ids can be filtered. */
+export type FilteredNode = Extract<ExplorerNode, { kind: 'pools' | 'jobs' | 'job' | 'taskGroup' }>;
 
 export interface FileNode {
   readonly kind: 'file';
@@ -49,6 +71,8 @@ export interface MoreNode {
 /** Items of the first page; long lists go on when asked for. */
 const pageSize = 100;
 const blobsShown = 500;
+/** Jobs whose tasks are counted, the newest ones: a request each. */
+const jobsCounted = 20;
 
 /** Calls of the tree are retried briefly: a person is waiting. */
 const patienceMs = 8_000;
@@ -62,6 +86,12 @@ interface Gateways {
 export class Explorer {
   readonly #gateways = new Map<string, Promise<Gateways>>();
   readonly #loaded = new Map<string, { pages: number }>();
+  /** What ids of a list begin with, by the list's id. */
+  readonly #prefixes = new Map<string, string>();
+  /** Counts of jobs that are over, which do not change. */
+  readonly #finalCounts = new Map<string, TaskCounts>();
+  /** Tasks below a job by state, or all in a row. */
+  groupsTasks = true;
 
   constructor(private readonly accounts: Accounts) {}
 
@@ -69,6 +99,17 @@ export class Explorer {
   more(parent: ExplorerNode): void {
     const id = nodeId(parent);
     this.#loaded.set(id, { pages: (this.#loaded.get(id)?.pages ?? 1) + 1 });
+  }
+
+  /** Shows only ids that begin so; all of them for an empty text. */
+  filter(node: FilteredNode, prefix: string): void {
+    if (prefix === '') this.#prefixes.delete(nodeId(node));
+    else this.#prefixes.set(nodeId(node), prefix);
+    this.#loaded.delete(nodeId(node));
+  }
+
+  prefixOf(node: ExplorerNode): string | undefined {
+    return this.#prefixes.get(nodeId(node));
   }
 
   /** Forgets connections, which may have ended or been replaced. */
@@ -126,9 +167,14 @@ export class Explorer {
       case 'pool':
         return this.#nodes(node);
       case 'job':
-        return this.#tasks(node);
+        return this.groupsTasks ? this.#groups(node) : this.#tasks(node);
+      case 'taskGroup':
+        return this.#tasksOf(node, node.account, node.jobId, groupFilters[node.group]);
       case 'node':
-        return this.#files(node, node.account, { poolId: node.poolId, nodeId: node.node.id ?? '' });
+        return [
+          ...nodeProblems(node),
+          ...(await this.#files(node, node.account, { poolId: node.poolId, nodeId: node.node.id ?? '' })),
+        ];
       case 'task':
         return this.#files(node, node.account, { jobId: node.jobId, taskId: node.task.id ?? '' });
       case 'file':
@@ -146,7 +192,7 @@ export class Explorer {
     return this.#list(
       node,
       'pools',
-      (next) => batch.poolPage({ pageSize }, next),
+      (next) => batch.poolPage({ pageSize, filter: this.#idFilter(node) }, next),
       (pool) => ({ kind: 'pool', account, pool }),
     );
   }
@@ -157,10 +203,11 @@ export class Explorer {
     const nodes = await this.#list(
       node,
       'jobs',
-      (next) => batch.jobPage({ pageSize }, next),
+      (next) => batch.jobPage({ pageSize, filter: this.#idFilter(node) }, next),
       (job) => ({ kind: 'job', account, job }),
     );
-    return nodes.sort((one, other) => createdOf(other) - createdOf(one));
+    nodes.sort((one, other) => createdOf(other) - createdOf(one));
+    return this.#withCounts(nodes, batch);
   }
 
   async #nodes(node: Extract<ExplorerNode, { kind: 'pool' }>): Promise<ExplorerNode[]> {
@@ -178,14 +225,58 @@ export class Explorer {
   }
 
   async #tasks(node: Extract<ExplorerNode, { kind: 'job' }>): Promise<ExplorerNode[]> {
+    return this.#tasksOf(node, node.account, node.job.id ?? '');
+  }
+
+  /** Groups that have tasks, the ones to worry about first. */
+  async #groups(node: Extract<ExplorerNode, { kind: 'job' }>): Promise<ExplorerNode[]> {
     const { account, job } = node;
     const jobId = job.id ?? '';
     const { batch } = await this.gateways(account);
+    const { failed, running, active, succeeded } = await batch.taskCounts(jobId);
+    const counts: [TaskGroup, number][] = Object.entries({ failed, running, active, succeeded }) as never;
+    const groups = counts
+      .filter(([, count]) => count > 0)
+      .map(([group, count]): ExplorerNode => ({ kind: 'taskGroup', account, jobId, group, count }));
+    return groups.length > 0 ? groups : [{ kind: 'empty', owner: nodeId(node), what: 'tasks' }];
+  }
+
+  /** Counts of the jobs on top; of those that are over they are asked for once. */
+  async #withCounts(nodes: ExplorerNode[], batch: Batch): Promise<ExplorerNode[]> {
+    const counted = nodes.filter((node) => node.kind === 'job').slice(0, jobsCounted);
+    const counts = await Promise.all(
+      counted.map(async (node) => {
+        const id = nodeId(node);
+        const known = this.#finalCounts.get(id);
+        if (known) return [id, known] as const;
+        const found = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
+        if (found && node.job.state === 'completed') this.#finalCounts.set(id, found);
+        return [id, found] as const;
+      }),
+    );
+    const byId = new Map(counts);
+    return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: byId.get(nodeId(node)) } : node));
+  }
+
+  #idFilter(node: ExplorerNode): string | undefined {
+    const prefix = this.prefixOf(node);
+    return prefix && `startswith(id,'${quoted(prefix)}')`;
+  }
+
+  async #tasksOf(
+    node: ExplorerNode,
+    account: AccountRecord,
+    jobId: string,
+    filter?: string,
+  ): Promise<ExplorerNode[]> {
+    const { batch } = await this.gateways(account);
+    const ids = this.#idFilter(node);
+    const both = filter && ids ? `(${filter}) and ${ids}` : (filter ?? ids);
     const select = 'id,displayName,state,executionInfo,nodeInfo,creationTime,commandLine';
     return this.#list(
       node,
       'tasks',
-      (next) => batch.taskPage(jobId, { pageSize, select }, next),
+      (next) => batch.taskPage(jobId, { pageSize, select, filter: both }, next),
       (task) => ({ kind: 'task', account, jobId, task }),
     );
   }
@@ -197,7 +288,7 @@ export class Explorer {
     folder?: string,
   ): Promise<ExplorerNode[]> {
     const { batch } = await this.gateways(account);
-    const filter = folder ? `startswith(name,'${folder.replaceAll("'", "''")}/')` : undefined;
+    const filter = folder ? `startswith(name,'${quoted(folder)}/')` : undefined;
     const nodes = await this.#list<NodeFile>(
       node,
       'files',
@@ -265,6 +356,8 @@ export function nodeId(node: ExplorerNode): string {
       return `${node.account.id}/pools/${node.poolId}/${node.node.id}`;
     case 'job':
       return `${node.account.id}/jobs/${node.job.id}`;
+    case 'taskGroup':
+      return `${node.account.id}/jobs/${node.jobId}//${node.group}`;
     case 'task':
       return `${node.account.id}/jobs/${node.jobId}/${node.task.id}`;
     case 'container':
@@ -278,11 +371,26 @@ export function nodeId(node: ExplorerNode): string {
       return `${node.account.id}/${owner}/${node.file.name}`;
     }
     case 'problem':
+      return `${node.owner}/problem/${node.problem.kind}`;
     case 'empty':
       return `${node.owner}/${node.kind}`;
     case 'more':
       return `${nodeId(node.parent)}/more`;
   }
+}
+
+/** What is wrong with a node, where it can be read and acted on. */
+function nodeProblems(node: Extract<ExplorerNode, { kind: 'node' }>): ExplorerNode[] {
+  const { id = '', errors = [], startTaskInfo: info } = node.node;
+  const owner = nodeId(node);
+  const startTask: Problem[] =
+    info?.result?.toLowerCase() === 'failure'
+      ? [{ kind: 'startTaskFailed', pool: node.poolId, node: id, exitCode: info.exitCode }]
+      : [];
+  const others = errors.map(
+    ({ code = '', message }): Problem => ({ kind: 'nodeFailed', node: id, code, detail: message }),
+  );
+  return [...startTask, ...others].map((problem) => ({ kind: 'problem', owner, problem }));
 }
 
 function createdOf(node: ExplorerNode): number {

@@ -1,13 +1,25 @@
-import { commands, env, l10n, Uri, window, workspace } from 'vscode';
+import { commands, env, l10n, type QuickPickItem, Uri, window, workspace } from 'vscode';
+import { cloudOf } from '../core/cloud';
+import { everyItem } from '../core/pages';
 import type { Handler } from './commands';
-import { type Explorer, type ExplorerNode, nodeId } from './explorer';
+import type { Documents } from './documents';
+import { type Explorer, type ExplorerNode, type FilteredNode, nodeId } from './explorer';
+import type { HeatMaps } from './heatMapView';
 import { remoteUri } from './remoteFiles';
 import type { Tree } from './tree';
 
 type Of<Kind extends ExplorerNode['kind']> = Extract<ExplorerNode, { kind: Kind }>;
 
+/** Batch's maximum. */
+const removedAtOnce = 100;
+
 /** What the context menus of the Accounts view do. Each takes the item that was clicked and all that are selected. */
-export function explorerActions(explorer: Explorer, tree: Tree): Record<string, Handler> {
+export function explorerActions(
+  explorer: Explorer,
+  tree: Tree,
+  documents: Documents,
+  heatMaps: HeatMaps,
+): Record<string, Handler> {
   const gateways = (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
     explorer.gateways(node.account);
   const forEach =
@@ -20,7 +32,84 @@ export function explorerActions(explorer: Explorer, tree: Tree): Record<string, 
     openFile: (node: Of<'file'> | Of<'blob'>) => commands.executeCommand('vscode.open', remoteUri(node)),
     saveFile: (node: Of<'file'> | Of<'blob'>) => save(remoteUri(node)),
     copyId: (node: ExplorerNode) => env.clipboard.writeText(nameOf(node)),
-    openAsJson: (node: ExplorerNode) => openAsJson(node),
+    copyAsJson: (node: ExplorerNode) => env.clipboard.writeText(jsonOf(node)),
+    openAsJson: (node: ExplorerNode) => documents.show(`${nameOf(node)}.json`, jsonOf(node)),
+    async openAsYaml(node: ExplorerNode) {
+      const { stringify } = await import('yaml');
+      await documents.show(`${nameOf(node)}.yaml`, stringify(JSON.parse(jsonOf(node))));
+    },
+    openInPortal: (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
+      env.openExternal(Uri.parse(portalUrl(node.account))),
+    showHeatMap: (node: Of<'pool'>) => heatMaps.show(node),
+    async filterList(node: FilteredNode) {
+      const prefix = await window.showInputBox({
+        title: l10n.t('Filter by id'),
+        prompt: l10n.t('Show only ids that begin with this text; empty for all'),
+        value: explorer.prefixOf(node) ?? '',
+      });
+      if (prefix === undefined) return;
+      explorer.filter(node, prefix.trim());
+      tree.refresh(node);
+    },
+    toggleTaskGroups() {
+      explorer.groupsTasks = !explorer.groupsTasks;
+      tree.refresh();
+    },
+    async newJob(node: Of<'pool'>) {
+      const id = await window.showInputBox({
+        title: l10n.t('New job on pool {0}', nameOf(node)),
+        prompt: l10n.t('Id of the job'),
+        validateInput: (text) =>
+          /^[\w-]{1,64}$/.test(text)
+            ? undefined
+            : l10n.t('Letters, digits, hyphens and underscores, 64 at most'),
+      });
+      if (id === undefined) return;
+      await (await gateways(node)).batch.addJob({ id, poolInfo: { poolId: nameOf(node) } });
+      tree.refresh();
+    },
+    async autoscalePool(node: Of<'pool'>) {
+      const { editAutoscale } = await import('./autoscaleCommand');
+      const { batch } = await gateways(node);
+      const pool = await batch.pool(nameOf(node));
+      if (pool && (await editAutoscale(batch, pool))) tree.refresh();
+    },
+    async removeNodes(clicked: Of<'node'>, selected?: ExplorerNode[]) {
+      const nodes = chosen('node', clicked, selected);
+      if (!(await confirmDelete(nodes))) return;
+      const { batch } = await gateways(clicked);
+      const ofPool = nodes.filter(({ poolId }) => poolId === clicked.poolId).map(nameOf);
+      for (let start = 0; start < ofPool.length; start += removedAtOnce)
+        await batch.removeNodes(clicked.poolId, ofPool.slice(start, start + removedAtOnce));
+      tree.refresh();
+    },
+    async retryTasks(node: Of<'job'>) {
+      const { batch } = await gateways(node);
+      const filter = "state eq 'completed' and executionInfo/result eq 'failure'";
+      const jobId = nameOf(node);
+      let tasks = 0;
+      for await (const { id = '' } of everyItem((next) =>
+        batch.taskPage(jobId, { filter, select: 'id' }, next),
+      )) {
+        await batch.reactivateTask(jobId, id);
+        tasks++;
+      }
+      void window.showInformationMessage(
+        l10n.t('{0} failed tasks of job {1} are tried again.', tasks, jobId),
+      );
+      tree.refresh();
+    },
+    async tailLog(node: Of<'task'>) {
+      const logs: QuickPickItem[] = [{ label: 'stderr.txt' }, { label: 'stdout.txt' }];
+      const answer = await window.showQuickPick(logs, { title: l10n.t('Follow which log?') });
+      if (answer === undefined) return;
+      const { showTail } = await import('./tailTerminal');
+      const { task, jobId } = node;
+      const { batch } = await gateways(node);
+      showTail(batch, jobId, task.id ?? '', task.displayName ?? task.id ?? '', answer.label);
+    },
+    showStartTaskStdout: (node: Of<'node'>) => openNodeLog(node, 'startup/stdout.txt'),
+    showStartTaskStderr: (node: Of<'node'>) => openNodeLog(node, 'startup/stderr.txt'),
     async deletePools(clicked: Of<'pool'>, selected?: ExplorerNode[]) {
       const pools = chosen('pool', clicked, selected);
       if (await confirmDelete(pools))
@@ -122,11 +211,22 @@ async function openLog({ account, jobId, task }: Of<'task'>, name: string): Prom
   await commands.executeCommand('vscode.open', remoteUri({ kind: 'file', account, place, file: { name } }));
 }
 
-async function openAsJson(node: ExplorerNode): Promise<void> {
-  const content = JSON.stringify(resourceOf(node), null, 2);
-  await window.showTextDocument(await workspace.openTextDocument({ language: 'json', content }), {
-    preview: true,
-  });
+async function openNodeLog({ account, poolId, node }: Of<'node'>, name: string): Promise<void> {
+  const place = { poolId, nodeId: node.id ?? '' };
+  await commands.executeCommand('vscode.open', remoteUri({ kind: 'file', account, place, file: { name } }));
+}
+
+/** A SAS in a task's files is a secret: it is not shown, copied or saved. */
+function jsonOf(node: ExplorerNode): string {
+  return JSON.stringify(resourceOf(node), null, 2).replace(/([?&]sig=)[^&"]+/g, '$1***');
+}
+
+/** The account in the portal of its cloud; the list of accounts where only its name is known. */
+function portalUrl({ batchUrl, resourceId }: Of<'account'>['account']): string {
+  const { portal } = cloudOf(batchUrl);
+  return resourceId
+    ? `${portal}/#resource${resourceId}/overview`
+    : `${portal}/#browse/Microsoft.Batch%2FbatchAccounts`;
 }
 
 function resourceOf(node: ExplorerNode): unknown {

@@ -1,6 +1,7 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
-import type { Job, Node, Pool, Task } from '../core/batch';
-import { type ExplorerNode, nodeId } from './explorer';
+import type { Job, Node, Pool, Task, TaskCounts } from '../core/batch';
+import { ownMetadata } from '../core/ours';
+import { type ExplorerNode, nodeId, type TaskGroup } from './explorer';
 import { bytes, count, duration, time } from './numbers';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
@@ -37,7 +38,13 @@ function itemOf(node: ExplorerNode): TreeItem {
     case 'node':
       return nodeItem(node.node);
     case 'job':
-      return jobItem(node.job);
+      return jobItem(node.job, node.counts);
+    case 'taskGroup':
+      return make(groupWords(node.group), Collapsed, {
+        icon: groupIcon(node.group),
+        description: count(node.count),
+        contextValue: 'taskGroup',
+      });
     case 'task':
       return taskItem(node.task);
     case 'container':
@@ -174,12 +181,41 @@ function nodeItem(node: Node): TreeItem {
   });
 }
 
-function jobItem(job: Job): TreeItem {
+function groupWords(group: TaskGroup): string {
+  switch (group) {
+    case 'failed':
+      return l10n.t('Failed');
+    case 'running':
+      return l10n.t('Running');
+    case 'active':
+      return l10n.t('Waiting');
+    case 'succeeded':
+      return l10n.t('Succeeded');
+  }
+}
+
+function groupIcon(group: TaskGroup): ThemeIcon {
+  const icons = { failed: 'error', running: 'play-circle', active: 'circle-outline', succeeded: 'pass' };
+  const color = group === 'failed' ? new ThemeColor('problemsErrorIcon.foreground') : undefined;
+  return new ThemeIcon(icons[group], color);
+}
+
+/** `12/50, 1 failed` */
+function countWords({ active, running, completed, failed }: TaskCounts): string {
+  const total = active + running + completed;
+  if (total === 0) return l10n.t('no tasks');
+  const done = `${count(completed)}/${count(total)}`;
+  return failed > 0 ? l10n.t('{0}, {1} failed', done, count(failed)) : done;
+}
+
+function jobItem(job: Job, counts: TaskCounts | undefined): TreeItem {
   const { id = '', state = '', displayName, executionInfo } = job;
   return make(id, Collapsed, {
     icon: new ThemeIcon(state === 'active' ? 'run-all' : state === 'completed' ? 'pass' : 'sync'),
-    description: [stateWord(state), executionInfo?.poolId].filter(Boolean).join(' · '),
-    contextValue: `job.${state}`,
+    description: [counts && countWords(counts), stateWord(state), executionInfo?.poolId]
+      .filter(Boolean)
+      .join(' · '),
+    contextValue: `job.${state}${ownMetadata(job.metadata, 'run') ? '.ours' : ''}`,
     tooltip: facts(displayName ?? id, [
       job.creationTime ? l10n.t('Created: {0}', time(job.creationTime)) : '',
       executionInfo?.endTime ? l10n.t('Ended: {0}', time(executionInfo.endTime)) : '',

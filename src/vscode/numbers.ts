@@ -1,4 +1,4 @@
-import { env } from 'vscode';
+import { env, l10n } from 'vscode';
 
 /** `12.3 MB`, in the user's language; decimal units, as Azure bills them. */
 export function bytes(count: number): string {
@@ -32,6 +32,11 @@ export function count(value: number): string {
 
 export function time(date: Date): string {
   return new Intl.DateTimeFormat(env.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(date);
+}
+
+/** `1 file`, `1,200 files`. */
+export function filesOf(value: number): string {
+  return value === 1 ? l10n.t('1 file') : l10n.t('{0} files', count(value));
 }
 
 /** `45 %`, of a share between 0 and 1. */

@@ -3,7 +3,7 @@ import type { UserError } from '../core/errors';
 import type { Preset } from '../core/preset';
 import type { ListedRun } from '../core/runList';
 import type { Chosen } from './choose';
-import { time } from './numbers';
+import { filesOf, time } from './numbers';
 import { presetLabel } from './presetLabels';
 import type { LiveRun, RunRecord, Runs } from './runs';
 import { settings } from './settings';
@@ -32,7 +32,7 @@ export async function pickPreset(
   const title =
     chosen.length === 1
       ? l10n.t('Transcode {0}', chosen[0]?.path ?? '')
-      : l10n.t('Transcode {0} files', chosen.length);
+      : l10n.t('Transcode {0}', filesOf(chosen.length));
   const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
     title,
     placeHolder: l10n.t('Choose a preset'),
@@ -53,7 +53,7 @@ export async function pickRun(
   if (records.length === 0) return 'choose';
   const answer = await window.showQuickPick(
     records.map((record) => ({
-      label: l10n.t('{0} files, {1}', record.files, record.preset),
+      label: l10n.t('{0}, {1}', filesOf(record.files), record.preset),
       description: time(new Date(record.created)),
       record,
     })),
@@ -67,7 +67,7 @@ export async function pickLive({ liveRuns }: Runs): Promise<LiveRun | undefined>
   if (liveRuns.length < 2) return liveRuns[0];
   const answer = await window.showQuickPick(
     liveRuns.map((live) => ({
-      label: l10n.t('{0} files, {1}', live.manifest.files.length, live.manifest.preset.label),
+      label: l10n.t('{0}, {1}', filesOf(live.manifest.files.length), live.manifest.preset.label),
       description: time(new Date(live.manifest.created)),
       live,
     })),

@@ -3,6 +3,7 @@ import { type ReportRow, type RunReport, reportCsv, reportOf } from '../core/rep
 import type { Accounts } from './accounts';
 import { bytes, count, decimal, duration, percent, time } from './numbers';
 import { outcomeOf } from './outcome';
+import { presetName } from './presetLabels';
 import type { Runs } from './runs';
 import { sentenceOf } from './sentences';
 
@@ -49,7 +50,9 @@ export class Reports implements TextDocumentContentProvider {
 
   async #report(runId: string | undefined): Promise<RunReport | undefined> {
     const outcome = await outcomeOf(this.accounts, this.runs, runId || undefined);
-    return outcome && reportOf(outcome.manifest, outcome.results);
+    if (outcome === undefined) return undefined;
+    const { manifest, results } = outcome;
+    return { ...reportOf(manifest, results), preset: presetName(manifest.preset) };
   }
 }
 

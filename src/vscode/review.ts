@@ -5,7 +5,7 @@ import { presetCommand, withCommand } from '../core/commandLine';
 import type { PoolLifetime } from '../core/manifest';
 import { maximalNodeHours, nodeTargets } from '../core/pool';
 import { noteSentence } from './notes';
-import { bytes, count, decimal } from './numbers';
+import { bytes, count, decimal, filesOf } from './numbers';
 import { type Choices, type Look, type PlannedRun, planRun } from './planning';
 import { presetName } from './presetLabels';
 import { sentenceOf } from './sentences';
@@ -31,8 +31,8 @@ export async function reviewRun(
     const planned = planRun(look, current);
     const answer = await window.showQuickPick(itemsOf(planned, look, current, account), {
       title: l10n.t(
-        'Transcode {0} files on {1}: {2}',
-        planned.manifest.files.length,
+        'Transcode {0} on {1}: {2}',
+        filesOf(planned.manifest.files.length),
         account.label,
         presetName(current.preset),
       ),
@@ -71,7 +71,7 @@ function itemsOf(planned: PlannedRun, look: Look, choices: Choices, account: Acc
     {
       act: 'start',
       label: l10n.t('$(play) Transcode'),
-      description: l10n.t('{0} files, {1}', count(files.length), bytes(size)),
+      description: l10n.t('{0}, {1}', filesOf(files.length), bytes(size)),
       detail: costOf(planned, account),
     },
     ...(account.signIn === 'local'

@@ -14,7 +14,7 @@ import type { FileResult, Manifest, ManifestFile } from '../core/manifest';
 import type { FileProgress } from '../core/runEvents';
 import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
-import { bytes, count, duration, percent, time } from './numbers';
+import { bytes, count, duration, filesOf, percent, time } from './numbers';
 import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
@@ -129,7 +129,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   #runItem(record: RunRecord): TreeItem {
     const live = this.runs.live(record.runId);
     const item = new TreeItem(
-      l10n.t('{0} files, {1}', record.files, record.preset),
+      l10n.t('{0}, {1}', filesOf(record.files), record.preset),
       live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;

@@ -234,6 +234,17 @@ function words(problem: Problem): Words {
           problem.job,
         ),
       ];
+    case 'taskGone':
+      return [l10n.t('Task {0} of job {1} does not exist any more.', problem.task, problem.job)];
+    case 'nodeFailed':
+      return [
+        l10n.t(
+          'Node {0}: {1} ({2}). Reimage it, or remove it so that the pool gets another.',
+          problem.node,
+          problem.detail ?? problem.code,
+          problem.code,
+        ),
+      ];
     case 'runNotFound':
       return [l10n.t('The account holds no run in {0}.', problem.run), 'attach'];
     case 'runTaken':

@@ -9,7 +9,7 @@ import type { Accounts } from './accounts';
 import { type Chosen, chooseFiles } from './choose';
 import type { Commands } from './commands';
 import { follow } from './following';
-import { duration } from './numbers';
+import { duration, filesOf } from './numbers';
 import { pickListed, pickLive, pickPreset, pickRun } from './picks';
 import type { PlannedRun } from './planning';
 import { presetName } from './presetLabels';
@@ -37,12 +37,12 @@ export class Transcode {
     until: Until,
     clicked?: Uri,
     selected?: readonly Uri[],
-    withOptions = false,
+    { withOptions = false, on }: { withOptions?: boolean; on?: AccountRecord } = {},
   ): Promise<void> {
     mustBeTrusted();
     const chosen = await chooseFiles(clicked, selected);
     if (chosen === undefined) return;
-    const account = await this.account();
+    const account = on ?? (await this.account());
     if (account === undefined) return;
     const connection = await this.#connect(account);
     const preset = await pickPreset(chosen, this.state, (problem) => void this.commands.show(problem));
@@ -138,12 +138,25 @@ export class Transcode {
     );
   }
 
+  /** The outputs of the run that a job of an account belongs to. */
+  async fetchJob(account: AccountRecord, runId: string): Promise<void> {
+    mustBeTrusted();
+    const connection = await this.#connect(account);
+    await this.#work(
+      connection,
+      runId,
+      undefined,
+      () => this.runs.resume(connection, `transcode-${runId}-output`, 'fetched'),
+      'fetched',
+    );
+  }
+
   async cancelRun(runId?: string): Promise<void> {
     const live = runId ? this.runs.live(runId) : await pickLive(this.runs);
     if (live === undefined) return;
     const cancel = l10n.t('Cancel Run');
     const answer = await window.showWarningMessage(
-      l10n.t('Cancel the run of {0} files?', live.manifest.files.length),
+      l10n.t('Cancel the run of {0}?', filesOf(live.manifest.files.length)),
       { modal: true, detail: l10n.t('Tasks are ended. What is done stays and can be fetched.') },
       cancel,
     );
@@ -243,7 +256,7 @@ export class Transcode {
     const look = await window.withProgress(
       {
         location: ProgressLocation.Notification,
-        title: l10n.t('Looking at {0} files', chosen.length),
+        title: l10n.t('Looking at {0}', filesOf(chosen.length)),
         cancellable: true,
       },
       (progress, token) => lookAtFiles(chosen, preset, progress, token),

@@ -1,10 +1,23 @@
-import { EventEmitter, type TreeDataProvider, type TreeItem, type TreeView, window } from 'vscode';
+import {
+  type DataTransfer,
+  DataTransferItem,
+  EventEmitter,
+  type TreeDataProvider,
+  type TreeItem,
+  type TreeView,
+  Uri,
+  window,
+} from 'vscode';
+import type { AccountRecord } from '../core/account';
 import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
 import { type Explorer, type ExplorerNode, nodeId } from './explorer';
 import { treeItem } from './explorerItems';
+import { remoteScheme, remoteUri } from './remoteFiles';
 import type { Runs } from './runs';
 import { section } from './settings';
+
+const uriList = 'text/uri-list';
 
 /** While a run is worked on, what is expanded is looked at again this often. */
 const liveRefreshMs = 4_000;
@@ -14,6 +27,9 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   readonly #changed = new EventEmitter<ExplorerNode | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   readonly #disposables = new DisposableStore();
+  readonly #dropped = new EventEmitter<{ account: AccountRecord | undefined; uris: Uri[] }>();
+  /** Fires with files that were dropped on an account, or on something in it. */
+  readonly onDropped = this.#dropped.event;
   readonly #expanded = new Map<string, ExplorerNode>();
   readonly view: TreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
@@ -24,11 +40,18 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
     private readonly runs: Runs,
   ) {
     this.#disposables.add(this.#changed);
+    this.#disposables.add(this.#dropped);
     this.view = this.#disposables.add(
       window.createTreeView(`${section}.accounts`, {
         treeDataProvider: this,
         showCollapseAll: true,
         canSelectMany: true,
+        dragAndDropController: {
+          dropMimeTypes: [uriList],
+          dragMimeTypes: [uriList],
+          handleDrag: (nodes, data) => this.#drag(nodes, data),
+          handleDrop: (node, data) => this.#drop(node, data),
+        },
       }),
     );
     this.#disposables.add(accounts.onChanged(() => this.refresh()));
@@ -44,7 +67,34 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   }
 
   getTreeItem(node: ExplorerNode): TreeItem {
-    return treeItem(node);
+    const item = treeItem(node);
+    const prefix = this.explorer.prefixOf(node);
+    if (prefix) item.description = [item.description, `${prefix}…`].filter(Boolean).join(' · ');
+    return item;
+  }
+
+  /** Above a node, for whoever wants to show it. */
+  getParent(node: ExplorerNode): ExplorerNode | undefined {
+    switch (node.kind) {
+      case 'pools':
+      case 'jobs':
+      case 'containers':
+        return { kind: 'account', account: node.account };
+      case 'pool':
+        return { kind: 'pools', account: node.account };
+      case 'node':
+        return { kind: 'pool', account: node.account, pool: { id: node.poolId } };
+      case 'job':
+        return { kind: 'jobs', account: node.account };
+      case 'container':
+        return { kind: 'containers', account: node.account };
+      default:
+        return undefined;
+    }
+  }
+
+  async reveal(node: ExplorerNode): Promise<void> {
+    await this.view.reveal(node, { select: true, focus: true, expand: false });
   }
 
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
@@ -61,6 +111,27 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   dispose(): void {
     clearTimeout(this.#timer);
     this.#disposables.dispose();
+  }
+
+  /** Blobs and files travel as the URIs that editors open. */
+  #drag(nodes: readonly ExplorerNode[], data: DataTransfer): void {
+    const uris = nodes.flatMap((node) =>
+      node.kind === 'blob' || (node.kind === 'file' && !node.file.isDirectory)
+        ? remoteUri(node).toString()
+        : [],
+    );
+    if (uris.length > 0) data.set(uriList, new DataTransferItem(uris.join('\r\n')));
+  }
+
+  async #drop(node: ExplorerNode | undefined, data: DataTransfer): Promise<void> {
+    const text = (await data.get(uriList)?.asString()) ?? '';
+    const uris = text
+      .split(/\r?\n/)
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => Uri.parse(line))
+      .filter(({ scheme }) => scheme !== remoteScheme);
+    if (uris.length > 0)
+      this.#dropped.fire({ account: node && 'account' in node ? node.account : undefined, uris });
   }
 
   #schedule(): void {

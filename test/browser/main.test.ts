@@ -125,7 +125,7 @@ describe('The workbench, driven as a person', function () {
     const { seconds } = await probe(join(folder, 'options.mp3'));
     assert.ok(Math.abs(seconds - 0.4) < 0.1, `${seconds} s`);
     await workbench.openView('Azure Batch');
-    await workbench.treeItem('1 files, MP3 audio').click();
+    await workbench.treeItem('1 file, MP3 audio').click();
     await workbench.treeItem(/options\.mp4/).waitFor();
     await workbench.screenshot(pictures, 'outcome');
     await workbench.run('Azure Batch: Show Report');
@@ -142,8 +142,34 @@ describe('The workbench, driven as a person', function () {
     await workbench.treeItem('Pools').click();
     await workbench.treeItem('transcode-').waitFor();
     await workbench.treeItem('Jobs').click();
-    await workbench.treeItem(/transcode-\d{8}-\d{6}/).waitFor();
+    const job = workbench.treeItem(/transcode-\d{8}-\d{6}-\S+\d\/\d/);
+    await job.click();
+    await workbench.treeItem('Succeeded').click();
+    await workbench.treeItem('exit code 0').waitFor();
     await workbench.screenshot(pictures, 'tree');
+    await workbench.run('Azure Batch: Group Tasks by State, or Not');
+    await workbench.treeItem('Succeeded').waitFor({ state: 'detached' });
+    await workbench.treeItem('exit code 0').waitFor();
+    await workbench.run('Azure Batch: Group Tasks by State, or Not');
+    await workbench.treeItem('Jobs').hover();
+    await workbench.treeItem('Jobs').getByRole('button', { name: 'Filter by Id…' }).click();
+    await workbench.page.locator('.quick-input-widget:visible input[type=text]').fill('nothing-begins-so');
+    await workbench.page.keyboard.press('Enter');
+    await workbench.treeItem('No jobs').waitFor();
+    await workbench.treeItem('Jobs').hover();
+    await workbench.treeItem('Jobs').getByRole('button', { name: 'Filter by Id…' }).click();
+    await workbench.page.locator('.quick-input-widget:visible input[type=text]').fill('');
+    await workbench.page.keyboard.press('Enter');
+    await job.waitFor();
+    const pool = workbench.treeItem(/transcode-.*nodes/);
+    await pool.hover();
+    await pool.getByRole('button', { name: 'Show Heat Map' }).click();
+    const page = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    await page.locator('#map .cell').first().waitFor();
+    await page.locator('#map .cell').first().click();
+    await workbench.treeItem('tvmps_').waitFor();
+    await workbench.screenshot(pictures, 'heatMap');
+    await workbench.run('View: Close All Editors');
     await workbench.openView('Explorer');
   });
 
@@ -158,6 +184,17 @@ describe('The workbench, driven as a person', function () {
     await workbench.openView('Azure Batch');
     await workbench.treeItem(/long\.mp4\d+\s?%, [\d.]+× real time/).waitFor();
     await workbench.screenshot(pictures, 'progress');
+    await workbench.treeItem('Running').click();
+    const task = workbench.treeItem(/^long\.mp4running/);
+    await task.hover();
+    await task.getByRole('button', { name: 'Follow a Log…' }).click();
+    await workbench.pick('stderr.txt');
+    await workbench.page
+      .locator('.terminal-tab, .tabs-list .monaco-list-row, .single-terminal-tab', { hasText: 'stderr.txt' })
+      .first()
+      .waitFor();
+    await workbench.screenshot(pictures, 'tail');
+    await workbench.run('Terminal: Kill All Terminals');
     await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
     await workbench.pick('Cancel This Run');
