@@ -71,10 +71,17 @@ export class Workbench {
       await row.click({ modifiers: ['ControlOrMeta'] });
   }
 
-  /** Opens the context menu of an item. */
+  /**
+   * Opens the context menu of an item. A list in which files appear just then may move under the pointer: the row that
+   * was hit is the one that has the focus afterwards.
+   */
   async openMenu(target) {
     this.menuTarget = target;
-    await target.click({ button: 'right' });
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await target.click({ button: 'right' });
+      if (/\b(focused|selected)\b/.test((await target.getAttribute('class')) ?? '')) return;
+      await this.page.keyboard.press('Escape');
+    }
   }
 
   /**
@@ -94,7 +101,7 @@ export class Workbench {
     const item = this.page.getByRole('menuitem', { name, exact: true }).first();
     for (let attempt = 1; attempt < 10 && !(await isVisible(item)); attempt++) {
       await this.page.keyboard.press('Escape');
-      await this.menuTarget.click({ button: 'right' });
+      await this.openMenu(this.menuTarget);
     }
     return item;
   }

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { commands, type ExtensionContext, l10n, Uri, window, workspace } from 'vscode';
+import type { AccountRecord } from './core/account';
 import type { Problem } from './core/errors';
 import { ownMetadata } from './core/ours';
 import { Accounts } from './vscode/accounts';
+import { checkAccount } from './vscode/checkCommand';
 import { type CleanUpRequest, cleanUp } from './vscode/cleanUpCommand';
 import { Commands } from './vscode/commands';
-import { chooseAccount, connectAccount, removeAccount } from './vscode/connect';
+import { chooseAccount, connectAccount, removeAccount, renameAccount, signInAccount } from './vscode/connect';
 import { Documents, documentScheme } from './vscode/documents';
 import { Explorer, type ExplorerNode } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
@@ -92,9 +94,15 @@ export function activate(context: ExtensionContext) {
         if (account) await cleanUp(accounts, runs, account, request);
       },
       connect: () => connectAccount(accounts, secrets),
+      signIn: (node?: ExplorerNode) => signInAccount(accounts, secrets, accountIn(node)),
+      renameAccount: (node?: ExplorerNode) => renameAccount(accounts, accountIn(node)),
+      async checkConnection(target?: string | ExplorerNode) {
+        const account = typeof target === 'string' ? accounts.byId(target) : accountIn(target);
+        const checked = account ?? (await transcode.account());
+        if (checked) await checkAccount(accounts, documents, checked);
+      },
       chooseAccount: () => chooseAccount(accounts),
-      removeAccount: (node?: ExplorerNode) =>
-        removeAccount(accounts, node?.kind === 'account' ? node.account : undefined),
+      removeAccount: (node?: ExplorerNode) => removeAccount(accounts, accountIn(node)),
       useLocalAccount: () => accounts.addLocal(l10n.t('Local Batch account')),
       refresh: (node?: ExplorerNode) => tree.refresh(node),
       loadMore: (parent: ExplorerNode) => {
@@ -115,6 +123,10 @@ export function activate(context: ExtensionContext) {
   );
   setContext();
   void transcode.resumeInterrupted();
+}
+
+function accountIn(node: ExplorerNode | undefined): AccountRecord | undefined {
+  return node?.kind === 'account' ? node.account : undefined;
 }
 
 function idOf(run: string | RunNode | undefined): string | undefined {

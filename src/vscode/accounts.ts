@@ -44,8 +44,16 @@ export class Accounts {
     return all.find(({ id }) => id === account) ?? (account === '' ? all[0] : undefined);
   }
 
+  /** Adds an account, or takes the place of the one with its id. */
   async add(account: AccountRecord): Promise<void> {
-    await this.#save([...this.all.filter(({ id }) => id !== account.id), account]);
+    const there = this.all.some(({ id }) => id === account.id);
+    await this.#save(
+      there ? this.all.map((one) => (one.id === account.id ? account : one)) : [...this.all, account],
+    );
+  }
+
+  async rename(id: string, label: string): Promise<void> {
+    await this.#save(this.all.map((account) => (account.id === id ? { ...account, label } : account)));
   }
 
   /** Forgets the account and its secrets; nothing in Azure is touched. */
@@ -64,6 +72,12 @@ export class Accounts {
   /** The account with live credentials. For the local one, its service is running when this resolves. */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
     if (account.signIn === 'local') return this.localService.connect(account, signal);
+    if (account.signIn !== 'keys') {
+      const { credentialOf } = await import('./credentials');
+      const credential = await credentialOf(account);
+      if (credential === undefined) throw new UserError({ kind: 'signedOut', account: account.label });
+      return { account, batch: { kind: 'token', credential }, storage: { kind: 'token', credential } };
+    }
     const secrets = await this.secrets.get(account.id);
     if (secrets === undefined) throw new UserError({ kind: 'secretMissing', account: account.label });
     return {

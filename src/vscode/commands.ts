@@ -81,6 +81,8 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('How to Ask for Quota');
     case 'attach':
       return l10n.t('Attach to Run…');
+    case 'checkConnection':
+      return l10n.t('Check Connection');
     case 'showServiceLog':
       return l10n.t('Show Service Log');
   }
@@ -100,8 +102,6 @@ async function apply(remedy: Remedy): Promise<void> {
     case 'askQuota':
       await env.openExternal(Uri.parse('https://learn.microsoft.com/azure/batch/batch-quota-limit'));
       return;
-    case 'signIn':
-      return commands.executeCommand(`${section}.connect`);
     default:
       return commands.executeCommand(`${section}.${remedy}`);
   }

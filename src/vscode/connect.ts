@@ -1,4 +1,4 @@
-import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
+import { ConfigurationTarget, commands, l10n, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import {
   isConnectionString,
@@ -26,11 +26,22 @@ export async function connectAccount(accounts: Accounts, secrets: Secrets): Prom
     label: l10n.t('$(key) Account keys'),
     detail: l10n.t('URL and key of a Batch account, and its storage account.'),
   };
-  const way = await window.showQuickPick([keys, local], {
+  const microsoft = {
+    label: l10n.t('$(azure) Sign in with Microsoft'),
+    detail: l10n.t('Finds your Batch accounts. No key is fetched or kept.'),
+  };
+  const identity = {
+    label: l10n.t('$(terminal) Azure CLI, environment or managed identity'),
+    detail: l10n.t('For remote machines where one of them is signed in.'),
+  };
+  const way = await window.showQuickPick([microsoft, keys, identity, local], {
     title: l10n.t('Connect an account'),
     ignoreFocusOut: true,
   });
   if (way === local) await accounts.addLocal(l10n.t('Local Batch account'));
+  if (way === microsoft || way === identity) {
+    await connectBySignIn(accounts, way === microsoft ? 'microsoft' : 'identity');
+  }
   if (way !== keys) return;
   const answers = await ask(l10n.t('Connect an Azure Batch account'), questions());
   if (answers === undefined) return;
@@ -42,6 +53,58 @@ export async function connectAccount(accounts: Accounts, secrets: Secrets): Prom
   await keep(secrets, account, kept);
   await accounts.add(account);
   void window.showInformationMessage(l10n.t('{0} is connected.', account.label));
+}
+
+/** Signs in, finds the accounts and tries them; they are kept when the person wants to, even if a step fails. */
+async function connectBySignIn(accounts: Accounts, signIn: 'microsoft' | 'identity'): Promise<void> {
+  const { findBySignIn } = await import('./signIn');
+  const account = await findBySignIn(signIn);
+  if (account === undefined) return;
+  await accounts.add(account);
+  await commands.executeCommand(`${section}.checkConnection`, account.id);
+}
+
+/** Gives an account another name for people. */
+export async function renameAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
+  const chosen = account ?? (await pickAccount(accounts, l10n.t('Rename which account?')));
+  if (chosen === undefined) return;
+  const label = await window.showInputBox({
+    title: l10n.t('Rename {0}', chosen.label),
+    value: chosen.label,
+    validateInput: (text) => (text.trim() === '' ? l10n.t('An answer is needed.') : undefined),
+  });
+  if (label) await accounts.rename(chosen.id, label.trim());
+}
+
+/** Takes a new key, or signs in anew, after the old one has been refused. */
+export async function signInAccount(
+  accounts: Accounts,
+  secrets: Secrets,
+  account: AccountRecord | undefined,
+): Promise<void> {
+  const chosen =
+    account ?? accounts.current ?? (await pickAccount(accounts, l10n.t('Sign in to which account?')));
+  if (chosen === undefined || chosen.signIn === 'local') return connectAccount(accounts, secrets);
+  if (chosen.signIn === 'microsoft') {
+    const { signInAgain } = await import('./signIn');
+    await signInAgain(chosen, cloudOf(chosen.batchUrl));
+  } else if (chosen.signIn === 'keys') {
+    const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
+    const answers = await ask(l10n.t('New keys for {0}', chosen.label), asked);
+    if (answers === undefined) return;
+    const kept = {
+      batchKey: parseKey(answers.batchKey ?? '', 'batchKey'),
+      storageKey: parseKey(answers.storageKey ?? '', 'storageKey'),
+    };
+    await tryConnection({ account: chosen, ...credentialsOf(chosen, kept) });
+    await keep(secrets, chosen, kept);
+  }
+  await commands.executeCommand(`${section}.refresh`);
+}
+
+async function pickAccount(accounts: Accounts, title: string): Promise<AccountRecord | undefined> {
+  const items = accounts.all.map((account) => ({ label: account.label, account }));
+  return (await window.showQuickPick(items, { title }))?.account;
 }
 
 function questions(): Question[] {
@@ -69,7 +132,7 @@ function questions(): Question[] {
       id: 'storageKey',
       prompt: l10n.t('Access key of the storage account'),
       secret: true,
-      isNeeded: ({ storage = '' }) => !isConnectionString(storage),
+      isNeeded: ({ storage }) => storage === undefined || !isConnectionString(storage),
       check: checked((text) => parseKey(text, 'storageKey')),
     },
   ];
@@ -169,16 +232,7 @@ export async function chooseAccount(accounts: Accounts): Promise<void> {
 
 /** Forgets an account with its keys; nothing in Azure is touched. */
 export async function removeAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
-  const chosen =
-    account ??
-    (
-      await window.showQuickPick(
-        accounts.all.map((one) => ({ label: one.label, account: one })),
-        {
-          title: l10n.t('Remove which account?'),
-        },
-      )
-    )?.account;
+  const chosen = account ?? (await pickAccount(accounts, l10n.t('Remove which account?')));
   if (chosen === undefined) return;
   const remove = l10n.t('Remove');
   const detail =

@@ -8,6 +8,7 @@ export type Remedy =
   | 'connect'
   | 'chooseAccount'
   | 'signIn'
+  | 'checkConnection'
   | 'cleanUp'
   | 'openPoolSettings'
   | 'openLocalSettings'
@@ -276,17 +277,7 @@ function words(problem: Problem): Words {
     case 'signedOut':
       return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
     case 'unauthorized':
-      return [
-        withDetail(
-          l10n.t(
-            '{0} of {1} refused the credentials ({2}).',
-            serviceName(problem.service),
-            problem.account,
-            problem.code,
-          ),
-          problem.detail,
-        ),
-      ];
+      return [unauthorizedWords(problem), 'signIn', 'checkConnection'];
     case 'clockSkew':
       return [
         problem.minutes > 0
@@ -305,6 +296,7 @@ function words(problem: Problem): Words {
           l10n.t('{0} cannot be reached ({1}). Check the network and the proxy.', problem.host, problem.code),
           problem.detail,
         ),
+        'checkConnection',
       ];
     case 'certificate':
       return [
@@ -313,6 +305,7 @@ function words(problem: Problem): Words {
           problem.host,
           problem.code,
         ),
+        'checkConnection',
       ];
     case 'throttled':
       return [
@@ -349,6 +342,36 @@ function words(problem: Problem): Words {
     case 'localServiceFailed':
       return [l10n.t('The local Batch service did not start: {0}', problem.detail), 'showServiceLog'];
   }
+}
+
+/** What each refusal means, by the code that Batch, Storage or Microsoft Entra gives. */
+const refusals: Record<string, () => string> = {
+  AuthenticationFailed: () => l10n.t('The key is wrong, or has been renewed since.'),
+  InvalidAuthenticationInfo: () => l10n.t('The signature is malformed: a key is damaged.'),
+  KeyBasedAuthenticationNotPermitted: () =>
+    l10n.t('The storage account forbids keys. Connect it by signing in with Microsoft.'),
+  SharedKeyAuthorizationNotAllowed: () =>
+    l10n.t('The Batch account forbids keys. Connect it by signing in with Microsoft.'),
+  AuthorizationPermissionMismatch: () =>
+    l10n.t('You lack the role Storage Blob Data Contributor on the storage account.'),
+  PermissionDenied: () => l10n.t('You lack a role on the account, such as Azure Batch Data Contributor.'),
+  Forbidden: () => l10n.t('You lack a role on the account, such as Azure Batch Data Contributor.'),
+  AuthorizationFailure: () =>
+    l10n.t('The firewall of the account keeps this machine out, or a role is missing.'),
+  IpAuthorizationNotAllowed: () => l10n.t('The firewall of the account keeps this machine out.'),
+  AccountIsDisabled: () => l10n.t('The account is disabled.'),
+  InvalidAudience: () => l10n.t('The token is for another cloud or service.'),
+};
+
+function unauthorizedWords({
+  service,
+  account,
+  code,
+  detail,
+}: Extract<Problem, { kind: 'unauthorized' }>): string {
+  const refused = l10n.t('{0} of {1} refused the credentials ({2}).', serviceName(service), account, code);
+  const meaning = refusals[code]?.();
+  return meaning ? `${refused} ${meaning}` : withDetail(refused, detail);
 }
 
 type Quota = Extract<Problem, { kind: 'quota' }>;

@@ -1,7 +1,7 @@
 import { commands, l10n, type Memento, ProgressLocation, type Uri, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import { type Problem, UserError } from '../core/errors';
-import type { Manifest } from '../core/manifest';
+import type { Manifest, RunPool } from '../core/manifest';
 import type { Preset } from '../core/preset';
 import type { Run, Until } from '../core/run';
 import type { RunSummary } from '../core/runEvents';
@@ -16,6 +16,9 @@ import { presetName } from './presetLabels';
 import type { LiveRun, ResumeOptions, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section, settings } from './settings';
+
+/** Nobody waits long for what is only an advance warning. */
+const quotaMs = 10_000;
 
 /** A window that was killed holds its runs for a quarter of a minute more. */
 const leftClaimMs = 20_000;
@@ -265,6 +268,7 @@ export class Transcode {
     const choices = { preset, pool, audio: parseAudioChoice(audio) };
     const first = planRun(look, choices);
     if (first.manifest.files.length === 0) return refuseAll(first.manifest);
+    await refuseBeyondQuota(account, pool);
     const isReviewed =
       withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
     const { reviewRun } = await import('./review');
@@ -405,6 +409,17 @@ async function refuseAll({ refused }: Manifest): Promise<undefined> {
     },
   );
   return undefined;
+}
+
+/** A run that cannot get a single node says so now. What is not known is no reason to refuse. */
+async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
+  if (account.resourceId === undefined) return;
+  const [{ quota }, { refuseBeyond }] = await Promise.all([
+    import('./checkCommand'),
+    import('../core/connectionCheck'),
+  ]);
+  const allowed = await quota(account, AbortSignal.timeout(quotaMs)).catch(() => undefined);
+  if (allowed) refuseBeyond(allowed, pool);
 }
 
 function mustBeTrusted(): void {

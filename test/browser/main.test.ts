@@ -173,6 +173,15 @@ describe('The workbench, driven as a person', function () {
     await workbench.openView('Explorer');
   });
 
+  it('checks a connection step by step, and tells each step in a document', async () => {
+    await workbench.run('Azure Batch: Check Connection');
+    await workbench.toast('Local Batch account works').waitFor();
+    await workbench.page.locator('.editor-instance', { hasText: 'A blob there and back' }).waitFor();
+    await workbench.screenshot(pictures, 'check');
+    await workbench.run('View: Close All Editors');
+    await dismiss('Local Batch account works');
+  });
+
   it('asks what to do when a run is cancelled, and leaves nothing half-written', async () => {
     await workbench.rightClick('long.mp4');
     await workbench.choose('Transcode on Azure Batch');

@@ -1,5 +1,5 @@
 // Works on a run in a process of its own, which can be killed: RUN holds the orders as JSON. Prints its summary.
-import type { Connection } from '../../src/core/account';
+import type { Connection, Credential } from '../../src/core/account';
 import { UserError } from '../../src/core/errors';
 import type { Manifest } from '../../src/core/manifest';
 import { Run } from '../../src/core/run';
@@ -7,13 +7,23 @@ import { partsOf } from './runSetup';
 
 export interface RunOrders {
   readonly connection: Connection;
+  /** Instead of the connection's keys. */
+  readonly tokens?: { readonly batch: string; readonly storage: string };
   readonly manifest: Manifest;
   readonly claimFolder: string;
 }
 
-const { connection, manifest, claimFolder }: RunOrders = JSON.parse(process.env.RUN ?? '');
+const { tokens, manifest, claimFolder, ...orders }: RunOrders = JSON.parse(process.env.RUN ?? '');
+const connection = tokens
+  ? { ...orders.connection, batch: credential(tokens.batch), storage: credential(tokens.storage) }
+  : orders.connection;
 const { signal } = new AbortController();
 const parts = { ...partsOf({ connection }).parts, claimFolder };
+
+function credential(token: string): Credential {
+  const expiresOnTimestamp = Date.now() + 3_600_000;
+  return { kind: 'token', credential: { getToken: async () => ({ token, expiresOnTimestamp }) } };
+}
 
 async function open(): Promise<Run> {
   try {

@@ -1,0 +1,74 @@
+import type { TokenCredential } from '@azure/identity';
+import { authentication, workspace } from 'vscode';
+import type { AccountRecord } from '../core/account';
+import { type Cloud, cloudOf } from '../core/cloud';
+import { UserError } from '../core/errors';
+
+/** A token that ends sooner is asked for anew. */
+const assumedMs = 5 * 60_000;
+
+/** The provider of VS Code that signs in to a cloud; its setting names the sovereign one. */
+export function providerOf({ name }: Cloud): string {
+  return name === 'public' ? 'microsoft' : 'microsoft-sovereign-cloud';
+}
+
+/** Clouds that this VS Code can sign in to: the public one, and the sovereign one of its setting. */
+export function signInClouds(clouds: readonly Cloud[]): Cloud[] {
+  const environment = workspace.getConfiguration('microsoft-sovereign-cloud').get<string>('environment', '');
+  const names: Record<string, Cloud['name']> = { ChinaCloud: 'china', USGovernment: 'usGovernment' };
+  return clouds.filter(({ name }) => name === 'public' || name === names[environment]);
+}
+
+/**
+ * Tokens of VS Code's own sign-in. Nothing is asked unless `mayAsk`: work in the background throws `signedOut` instead,
+ * which a person can act on.
+ */
+export class SessionCredential implements TokenCredential {
+  constructor(
+    private readonly provider: string,
+    private readonly label: string,
+    private readonly tenantId: string | undefined,
+    private readonly mayAsk: boolean,
+  ) {}
+
+  async getToken(scopes: string | string[]) {
+    const wanted = [scopes].flat();
+    if (this.tenantId) wanted.push(`VSCODE_TENANT:${this.tenantId}`);
+    const how = this.mayAsk ? { createIfNone: true } : { silent: true };
+    const session = await authentication.getSession(this.provider, wanted, how);
+    if (session === undefined) throw new UserError({ kind: 'signedOut', account: this.label });
+    return { token: session.accessToken, expiresOnTimestamp: expiryOf(session.accessToken) };
+  }
+}
+
+/** Tokens of an account that is signed in to; undefined for accounts with keys. */
+export async function credentialOf(account: AccountRecord): Promise<TokenCredential | undefined> {
+  if (account.signIn === 'microsoft') {
+    return new SessionCredential(
+      providerOf(cloudOf(account.batchUrl)),
+      account.label,
+      account.tenantId,
+      false,
+    );
+  }
+  return account.signIn === 'identity' ? chain(cloudOf(account.batchUrl), account.tenantId) : undefined;
+}
+
+/** The Azure CLI, the environment, or a managed identity, whichever answers: for remote and headless use. */
+export async function chain(cloud: Cloud, tenantId?: string): Promise<TokenCredential> {
+  const { DefaultAzureCredential } = await import('@azure/identity');
+  return new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId });
+}
+
+/** When a token ends: it says so itself. Milliseconds since 1970. */
+function expiryOf(token: string): number {
+  try {
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+      exp?: number;
+    };
+    if (exp) return exp * 1000;
+  } catch {
+    // Not every token can be read.
+  }
+  return Date.now() + assumedMs;
+}

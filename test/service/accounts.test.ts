@@ -1,0 +1,433 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { AccountRecord } from '../../src/core/account';
+import {
+  type Arm,
+  batchAccounts,
+  quotaOf,
+  storageAccounts,
+  subscriptions,
+  tenants,
+} from '../../src/core/arm';
+import { Batch } from '../../src/core/batch';
+import { type Cloud, clouds } from '../../src/core/cloud';
+import {
+  type CheckResult,
+  checkConnection,
+  coresOf,
+  familyOf,
+  refuseBeyond,
+} from '../../src/core/connectionCheck';
+import { UserError } from '../../src/core/errors';
+import { Run } from '../../src/core/run';
+import { Storage } from '../../src/core/storage';
+import { clip, temporaryFolder } from '../media';
+import { TestService } from './harness';
+import type { RunOrders } from './runAlone';
+import { manifestOf, namesIn, partsOf } from './runSetup';
+
+const never = new AbortController().signal;
+const pool = {
+  lifetime: 'scaleToZero' as const,
+  vmSize: 'Standard_D2s_v5',
+  dedicatedNodes: 0,
+  spotNodes: 5,
+  slotsPerNode: 1,
+};
+
+/** Answers of Azure Resource Manager, by the end of their paths. */
+const group = '/subscriptions/sub-1/resourceGroups/rg/providers';
+const answers: [RegExp, unknown][] = [
+  [/^\/tenants$/, { value: [{ tenantId: 'tenant-1', displayName: 'Contoso' }, { tenantId: 'tenant-2' }] }],
+  [
+    /^\/subscriptions$/,
+    {
+      value: [
+        { subscriptionId: 'sub-1', displayName: 'Media', state: 'Enabled', tenantId: 'tenant-1' },
+        { subscriptionId: 'sub-2', displayName: 'Old', state: 'Disabled' },
+      ],
+    },
+  ],
+  [
+    /^\/subscriptions\/sub-1\/providers\/Microsoft\.Batch\/batchAccounts$/,
+    {
+      value: [
+        {
+          id: `${group}/Microsoft.Batch/batchAccounts/media`,
+          name: 'media',
+          location: 'chinanorth3',
+          properties: {
+            accountEndpoint: 'media.chinanorth3.batch.chinacloudapi.cn',
+            autoStorage: { storageAccountId: `${group}/Microsoft.Storage/storageAccounts/linked` },
+            allowedAuthenticationModes: ['AAD'],
+          },
+        },
+      ],
+    },
+  ],
+  [
+    /^\/subscriptions\/sub-1\/providers\/Microsoft\.Storage\/storageAccounts$/,
+    {
+      value: ['far', 'linked'].map((name) => ({
+        id: `${group}/Microsoft.Storage/storageAccounts/${name}`,
+        name,
+        location: name === 'far' ? 'chinaeast2' : 'chinanorth3',
+        properties: { primaryEndpoints: { blob: `https://${name}.blob.core.chinacloudapi.cn/` } },
+      })),
+    },
+  ],
+  [
+    /\/batchAccounts\/media$/,
+    {
+      id: `${group}/Microsoft.Batch/batchAccounts/media`,
+      name: 'media',
+      properties: {
+        poolAllocationMode: 'BatchService',
+        dedicatedCoreQuota: 20,
+        lowPriorityCoreQuota: 0,
+        dedicatedCoreQuotaPerVMFamily: [{ name: 'standardDSv5Family', coreQuota: 4 }],
+        dedicatedCoreQuotaPerVMFamilyEnforced: true,
+        poolQuota: 100,
+        activeJobAndJobScheduleQuota: 300,
+      },
+    },
+  ],
+];
+
+describe('Finding accounts through Azure Resource Manager, which a stand-in plays', () => {
+  let server: Server;
+  let arm: Arm;
+  const seen: string[] = [];
+
+  before(async () => {
+    // Its certificate is nobody's; this process reads what it trusts only once.
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    const pem = (name: string) => readFileSync(`test/service/certificate/${name}.pem`);
+    server = createServer({ cert: pem('cert'), key: pem('key') }, (request, reply) => {
+      const [path = ''] = (request.url ?? '').split('?');
+      seen.push(request.headers.authorization ?? '');
+      const answer = answers.find(([pattern]) => pattern.test(path))?.[1];
+      reply.writeHead(answer ? 200 : 403, { 'content-type': 'application/json' });
+      reply.end(JSON.stringify(answer ?? { error: { code: 'AuthorizationFailed', message: 'No role.' } }));
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const cloud = clouds.find(({ name }) => name === 'china') as Cloud;
+    arm = {
+      cloud,
+      endpoint: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      credential: {
+        getToken: async (scopes) => ({
+          token: `for ${[scopes].flat().join()}`,
+          expiresOnTimestamp: Date.now() + 1e6,
+        }),
+      },
+    };
+  });
+
+  after(() => {
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    server.close();
+  });
+
+  it('goes from directory to storage account, with tokens for the cloud that was chosen', async () => {
+    assert.deepEqual(await tenants(arm, never), [
+      { id: 'tenant-1', name: 'Contoso' },
+      { id: 'tenant-2', name: 'tenant-2' },
+    ]);
+    const found = await subscriptions(arm, never);
+    assert.deepEqual(
+      found.map(({ id, name }) => [id, name]),
+      [['sub-1', 'Media']],
+    );
+    const [batch] = await batchAccounts(arm, 'sub-1', never);
+    assert.equal(batch?.url, 'https://media.chinanorth3.batch.chinacloudapi.cn');
+    assert.equal(batch?.allowsKeys, false);
+    const storages = await storageAccounts(arm, 'sub-1', batch?.location ?? '', never);
+    assert.deepEqual(
+      storages.map(({ name, blobUrl }) => [name, blobUrl]),
+      [
+        ['linked', 'https://linked.blob.core.chinacloudapi.cn'],
+        ['far', 'https://far.blob.core.chinacloudapi.cn'],
+      ],
+    );
+    assert.ok(seen.every((header) => header === 'Bearer for https://management.chinacloudapi.cn/.default'));
+  });
+
+  it('tells quotas, and that a run cannot have a single node of them', async () => {
+    const account = { resourceId: `${group}/Microsoft.Batch/batchAccounts/media` } as AccountRecord;
+    const quota = await quotaOf(arm, account, never);
+    assert.ok(quota);
+    const refusedFor = (choice: Partial<typeof pool>) => {
+      try {
+        refuseBeyond(quota, { ...pool, ...choice });
+        return undefined;
+      } catch (error) {
+        return error instanceof UserError && error.problem.kind === 'quota' ? error.problem.what : 'other';
+      }
+    };
+    assert.equal(refusedFor({}), 'spotCores');
+    assert.equal(refusedFor({ spotNodes: 0, dedicatedNodes: 2 }), undefined);
+    assert.equal(
+      refusedFor({ spotNodes: 0, dedicatedNodes: 2, vmSize: 'Standard_D8s_v5' }),
+      'dedicatedCores',
+    );
+    assert.equal(refusedFor({ dedicatedNodes: 1 }), undefined);
+  });
+
+  it('passes on why it was refused', async () => {
+    await assert.rejects(
+      batchAccounts(arm, 'sub-of-others', never),
+      (error) =>
+        error instanceof UserError &&
+        error.problem.kind === 'service' &&
+        error.problem.code === 'AuthorizationFailed',
+    );
+  });
+
+  it('reads cores and families from the names of sizes', () => {
+    assert.deepEqual(
+      ['Standard_D2s_v5', 'Standard_F16s_v2', 'standard_a1_v2', 'Standard_NC24ads_A100_v4', 'odd'].map(
+        coresOf,
+      ),
+      [2, 16, 1, 24, undefined],
+    );
+    assert.deepEqual(['Standard_D4s_v5', 'Standard_F16s_v2', 'odd'].map(familyOf), [
+      'standardDsv5Family',
+      'standardFsv2Family',
+      undefined,
+    ]);
+  });
+});
+
+describe('Check Connection', function () {
+  this.timeout(60_000);
+  let service: TestService;
+
+  before(async () => {
+    service = await TestService.start('--trust-token', 'trusted');
+  });
+
+  after(() => service.close());
+
+  async function check(change: (connection: TestService['connection']) => TestService['connection']) {
+    const connection = change(service.connection);
+    const policy = { patienceMs: 500 };
+    const results: CheckResult[] = [];
+    for await (const result of checkConnection({
+      connection,
+      batch: new Batch(connection, policy),
+      storage: new Storage(connection, policy),
+      pool,
+      signal: never,
+    }))
+      results.push(result);
+    return new Map(results.map((result) => [result.step, result]));
+  }
+
+  const problemOf = (result: CheckResult | undefined) =>
+    result?.status === 'failed' ? result.problem.kind : result?.status;
+
+  it('goes through every step of a connection that works, and leaves nothing behind', async () => {
+    const results = await check((connection) => connection);
+    assert.deepEqual(
+      [...results.values()].filter(({ status }) => status === 'failed'),
+      [],
+    );
+    assert.equal(results.get('roundTrip')?.status, 'ok');
+    assert.equal(results.get('quota')?.status, 'skipped');
+    const storage = new Storage(service.connection);
+    for await (const { name } of storage.containers('transcode-check', never)) assert.fail(name);
+  });
+
+  it('tells a wrong key of Batch from one of Storage, and tries no more of what depends on it', async () => {
+    const other = Buffer.alloc(64, 1).toString('base64');
+    const batch = await check((connection) => ({
+      ...connection,
+      batch: { kind: 'sharedKey', name: 'localbatch', key: other },
+    }));
+    assert.equal(problemOf(batch.get('batchRead')), 'unauthorized');
+    assert.equal(problemOf(batch.get('image')), 'skipped');
+    assert.equal(problemOf(batch.get('roundTrip')), 'ok');
+    const storage = await check((connection) => ({
+      ...connection,
+      storage: { kind: 'sharedKey', name: 'localstorage', key: other },
+    }));
+    assert.equal(problemOf(storage.get('batchWrite')), 'ok');
+    assert.equal(problemOf(storage.get('storageRead')), 'unauthorized');
+  });
+
+  it('tells a name that is not known and a service that is not there', async () => {
+    const unknown = await check((connection) => ({
+      ...connection,
+      account: { ...connection.account, batchUrl: 'https://no-such-account.invalid' },
+    }));
+    assert.equal(problemOf(unknown.get('batchName')), 'unreachable');
+    assert.equal(problemOf(unknown.get('batchRead')), 'skipped');
+    const closed = await check((connection) => ({
+      ...connection,
+      account: { ...connection.account, batchUrl: 'http://127.0.0.1:9' },
+    }));
+    assert.equal(problemOf(closed.get('clock')), 'unreachable');
+  });
+
+  it('works by a token as by a key', async () => {
+    const credential = {
+      getToken: async () => ({ token: 'trusted', expiresOnTimestamp: Date.now() + 3_600_000 }),
+    };
+    const results = await check((connection) => ({ ...connection, batch: { kind: 'token', credential } }));
+    assert.equal(problemOf(results.get('batchWrite')), 'ok');
+  });
+});
+
+describe('A run by tokens, without any key', function () {
+  this.timeout(120_000);
+  const certificate = resolve('test/service/certificate/cert.pem');
+  const trusted = process.env.NODE_EXTRA_CA_CERTS;
+  let service: TestService;
+  let storage: { child: ChildProcess; url: string };
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  before(async () => {
+    root = await temporaryFolder('tokens');
+    // Read by processes that start from now on: the service, and the one that works on the run.
+    process.env.NODE_EXTRA_CA_CERTS = certificate;
+    service = await TestService.start('--trust-token', 'trusted');
+    storage = await startTokenStorage(join(root.path, 'blobs'));
+  });
+
+  after(async () => {
+    if (trusted === undefined) delete process.env.NODE_EXTRA_CA_CERTS;
+    else process.env.NODE_EXTRA_CA_CERTS = trusted;
+    storage?.child.kill('SIGKILL');
+    await service?.close();
+    await root?.remove();
+  });
+
+  it('uses user-delegation SAS for its tasks, and ends with its outputs', async () => {
+    const folder = join(root.path, 'in');
+    mkdirSync(folder);
+    const path = await clip(join(folder, 'clip.mp4'));
+    const { account } = service.connection;
+    const connection = {
+      ...service.connection,
+      account: {
+        ...account,
+        signIn: 'identity' as const,
+        storageName: 'devstoreaccount1',
+        blobUrl: storage.url,
+      },
+    };
+    const orders: RunOrders = {
+      connection,
+      tokens: { batch: 'trusted', storage: storageToken() },
+      manifest: await manifestOf([path]),
+      claimFolder: join(root.path, 'claims'),
+    };
+    const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
+      env: { ...process.env, RUN: JSON.stringify(orders) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    child.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    await new Promise((done) => child.once('close', done));
+    assert.equal(JSON.parse(said).succeeded, 1, said);
+    assert.deepEqual(namesIn(folder), ['clip.mp3', 'clip.mp4']);
+    const [task] = (await new Batch(service.connection).taskPage(orders.manifest.attempts[0]?.jobId ?? ''))
+      .items;
+    assert.match(task?.resourceFiles?.[0]?.httpUrl ?? '', /skoid=/);
+  });
+
+  /** What Azurite asks of a token; it does not look at the signature. */
+  function storageToken(): string {
+    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const now = Math.floor(Date.now() / 1000);
+    const claims = {
+      aud: 'https://storage.azure.com',
+      iss: 'https://sts.windows.net/00000000-0000-0000-0000-000000000001/',
+      nbf: now - 60,
+      iat: now - 60,
+      exp: now + 3600,
+      oid: '00000000-0000-0000-0000-000000000002',
+      tid: '00000000-0000-0000-0000-000000000001',
+    };
+    return `${part({ alg: 'RS256', typ: 'JWT' })}.${part(claims)}.${part('signature')}`;
+  }
+
+  async function startTokenStorage(location: string): Promise<{ child: ChildProcess; url: string }> {
+    const child = spawn(
+      process.execPath,
+      [
+        ...[
+          resolve('dist/azurite.cjs'),
+          '--blobHost',
+          '127.0.0.1',
+          '--blobPort',
+          '0',
+          '--location',
+          location,
+        ],
+        ...['--oauth', 'basic', '--cert', certificate, '--key', certificate.replace('cert.pem', 'key.pem')],
+        ...['--skipApiVersionCheck', '--disableTelemetry', '--silent'],
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const url = await new Promise<string>((done, fail) => {
+      child.once('exit', (code) => fail(new Error(`Azurite ended with ${code}.`)));
+      createInterface(child.stdout).on('line', (line) => {
+        const match = /listens on (https:\/\/127\.0\.0\.1:\d+)/i.exec(line);
+        if (match?.[1]) done(`${match[1]}/devstoreaccount1`);
+      });
+    });
+    return { child, url };
+  }
+});
+
+describe('Secrets', function () {
+  this.timeout(120_000);
+
+  it('are in nothing that a run writes or tells, whatever goes wrong', async () => {
+    const service = await TestService.start();
+    const root = await temporaryFolder('secrets');
+    const { parts, events } = partsOf(service);
+    const bad = join(root.path, 'bad.mp4');
+    writeFileSync(bad, Buffer.alloc(5000, 7));
+    const run = await Run.create(parts, await manifestOf([await clip(join(root.path, 'a.mp4')), bad]), never);
+    await run.advance('fetched', never);
+    await run.close();
+    const wrong = { ...service.connection, storage: service.connection.batch };
+    const failures = await Promise.all(
+      [
+        new Storage(wrong, { patienceMs: 0 }).check(never),
+        new Batch(service.connection, { patienceMs: 0 }).addJob({ id: 'no blanks', poolInfo: {} }),
+        parts.storage.deleteContainer('no_such', never),
+      ].map((call) => call.then(String, (error) => `${error} ${error.stack} ${JSON.stringify(error)}`)),
+    );
+    const manifest = await parts.storage.readText(run.manifest.outputContainer, 'manifest.json', never);
+    const results = await parts.storage.readText(run.manifest.outputContainer, 'results.json', never);
+    const log = readFileSync(join(service.dataDir, 'service.log'), 'utf8');
+    const told = [JSON.stringify(events), ...failures, manifest?.text ?? '', results?.text ?? '', log];
+    const { batchKey, storageKey } = service.credentials;
+    for (const text of told) {
+      assert.ok(!text.includes(batchKey) && !text.includes(storageKey), text.slice(0, 200));
+      assert.doesNotMatch(text, /sig=(?!\*\*\*)/);
+    }
+    const blobs = join(service.dataDir, 'blobs');
+    for (const name of readdirSync(service.dataDir, { recursive: true }).map(String)) {
+      const path = join(service.dataDir, name);
+      if (!statSync(path).isFile()) continue;
+      const bytes = readFileSync(path);
+      assert.ok(!bytes.includes(batchKey) && !bytes.includes(storageKey), name);
+      // A task's own description carries its SAS, as Batch has it; nothing else does.
+      if (!path.startsWith(blobs) && !/state\.jsonl/.test(name)) assert.ok(!bytes.includes('sig='), name);
+    }
+    await service.close();
+    await root.remove();
+  });
+});
