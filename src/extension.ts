@@ -13,6 +13,7 @@ import { Explorer, type ExplorerNode } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
 import { HeatMaps } from './vscode/heatMapView';
 import { IdleWatch } from './vscode/idleWatch';
+import { registerLanguageTools } from './vscode/languageTools';
 import { LocalService } from './vscode/localService';
 import { showFailures, showOutputs } from './vscode/outcome';
 import { RemoteFiles, remoteScheme } from './vscode/remoteFiles';
@@ -20,6 +21,7 @@ import { Reports, reportScheme } from './vscode/report';
 import { Runs } from './vscode/runs';
 import type { RunNode } from './vscode/runsTree';
 import { RunsTree, runsView } from './vscode/runsTree';
+import { createSample } from './vscode/sample';
 import { Secrets } from './vscode/secrets';
 import { section, settings } from './vscode/settings';
 import { StatusBar } from './vscode/statusBar';
@@ -39,6 +41,7 @@ export function activate(context: ExtensionContext) {
   const transcode = new Transcode(accounts, runs, table, workspaceState);
   const explorer = new Explorer(accounts);
   const tree = new Tree(accounts, explorer, runs);
+  const addLocal = () => accounts.addLocal(l10n.t('Local Batch account'));
   const documents = new Documents();
   const heatMaps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
   const runsTree = new RunsTree(runs, accounts);
@@ -52,6 +55,7 @@ export function activate(context: ExtensionContext) {
     }),
     workspace.registerTextDocumentContentProvider(reportScheme, reports),
     workspace.registerTextDocumentContentProvider(documentScheme, documents),
+    registerLanguageTools(accounts, explorer, runs, transcode),
     tree.onDropped(
       ({ account, uris: [first, ...others] }) =>
         void transcode
@@ -84,6 +88,13 @@ export function activate(context: ExtensionContext) {
         const uri = runsTree.outputOf(node);
         return uri && commands.executeCommand('revealInExplorer', uri);
       },
+      createSample: () => createSample(),
+      trySample: async () => {
+        const sample = await createSample();
+        await transcode.transcode('fetched', sample, undefined, {
+          on: accounts.current ?? (await addLocal()),
+        });
+      },
       showIdlePools: () => idleWatch.ask(),
       showReport: (run?: string | RunNode) => reports.show(idOf(run)),
       exportReport: (run?: string | RunNode) => reports.save(idOf(run)),
@@ -103,7 +114,7 @@ export function activate(context: ExtensionContext) {
       },
       chooseAccount: () => chooseAccount(accounts),
       removeAccount: (node?: ExplorerNode) => removeAccount(accounts, accountIn(node)),
-      useLocalAccount: () => accounts.addLocal(l10n.t('Local Batch account')),
+      useLocalAccount: () => addLocal(),
       refresh: (node?: ExplorerNode) => tree.refresh(node),
       loadMore: (parent: ExplorerNode) => {
         explorer.more(parent);

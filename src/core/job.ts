@@ -47,10 +47,8 @@ export async function ensureJob(
   }
   const job: JobAdd = {
     id: attempt.jobId,
-    displayName: `${manifest.preset.label}: ${attempt.fileIds.length} files of ${manifest.workspace}`.slice(
-      0,
-      1024,
-    ),
+    // For people who see the job in the portal, whatever their language.
+    displayName: `${manifest.preset.label} × ${attempt.fileIds.length}, ${manifest.workspace}`.slice(0, 1024),
     poolInfo: poolId === undefined ? await autoPool(batch, manifest, nodes, signal) : { poolId },
     // Set once the tasks are in: a job that ends with its tasks ends at once while it has none.
     onAllTasksComplete: 'noaction',

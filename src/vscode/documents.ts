@@ -1,4 +1,4 @@
-import { type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
+import { commands, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
 import { DisposableStore } from './disposable';
 
 export const documentScheme = 'azure-batch-document';
@@ -21,12 +21,13 @@ export class Documents implements TextDocumentContentProvider {
     return this.#texts.get(uri.query) ?? '';
   }
 
-  /** Opens a text under a name whose end tells its language: `pool.json`. */
+  /** Opens a text under a name whose end tells its language (`pool.json`); Markdown as it is read. */
   async show(name: string, text: string): Promise<void> {
     const key = String(this.#next++);
     this.#texts.set(key, text);
     const uri = Uri.from({ scheme: documentScheme, path: `/${name.replaceAll('/', '_')}`, query: key });
-    await window.showTextDocument(await workspace.openTextDocument(uri), { preview: true });
+    if (name.endsWith('.md')) await commands.executeCommand('markdown.showPreview', uri);
+    else await window.showTextDocument(await workspace.openTextDocument(uri), { preview: true });
   }
 
   dispose(): void {

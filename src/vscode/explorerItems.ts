@@ -209,14 +209,21 @@ function countWords({ active, running, completed, failed }: TaskCounts): string 
 }
 
 function jobItem(job: Job, counts: TaskCounts | undefined): TreeItem {
-  const { id = '', state = '', displayName, executionInfo } = job;
-  return make(id, Collapsed, {
+  const { id = '', state = '', displayName, executionInfo, creationTime } = job;
+  const isOurs = ownMetadata(job.metadata, 'run') !== undefined;
+  return make((isOurs && displayName) || id, Collapsed, {
     icon: new ThemeIcon(state === 'active' ? 'run-all' : state === 'completed' ? 'pass' : 'sync'),
-    description: [counts && countWords(counts), stateWord(state), executionInfo?.poolId]
+    description: [
+      counts && countWords(counts),
+      stateWord(state),
+      isOurs && creationTime ? time(creationTime) : executionInfo?.poolId,
+    ]
       .filter(Boolean)
       .join(' · '),
-    contextValue: `job.${state}${ownMetadata(job.metadata, 'run') ? '.ours' : ''}`,
+    contextValue: `job.${state}${isOurs ? '.ours' : ''}`,
     tooltip: facts(displayName ?? id, [
+      l10n.t('Job: {0}', id),
+      executionInfo?.poolId ? l10n.t('Pool: {0}', executionInfo.poolId) : '',
       job.creationTime ? l10n.t('Created: {0}', time(job.creationTime)) : '',
       executionInfo?.endTime ? l10n.t('Ended: {0}', time(executionInfo.endTime)) : '',
       executionInfo?.terminateReason ? l10n.t('Reason: {0}', executionInfo.terminateReason) : '',

@@ -193,7 +193,7 @@ async function end(pid: number): Promise<void> {
 }
 
 /** The setting's ffmpeg, else the first on the PATH. */
-async function findFfmpeg(): Promise<string> {
+export async function findFfmpeg(): Promise<string> {
   const { ffmpegPath } = settings();
   const name = process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg';
   const candidates = ffmpegPath

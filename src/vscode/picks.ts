@@ -19,14 +19,9 @@ export async function pickPreset(
   state: Memento,
   told: (problem: UserError) => void,
 ): Promise<Preset | undefined> {
-  const [{ builtInPresets }, { parseUserPresets }] = await Promise.all([
-    import('../core/presets'),
-    import('../core/userPreset'),
-  ]);
-  const own = parseUserPresets(settings().presets);
-  own.problems.forEach(told);
+  const presets = await allPresets(told);
   const last = state.get<string>(lastPresetKey) ?? settings().preset;
-  const items = [...own.presets, ...builtInPresets]
+  const items = presets
     .map((preset) => ({ ...presetLabel(preset), preset }))
     .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
   const title =
@@ -41,6 +36,17 @@ export async function pickPreset(
   });
   if (answer) await state.update(lastPresetKey, answer.preset.id);
   return answer?.preset;
+}
+
+/** The presets of the settings, then the built-in ones. */
+export async function allPresets(told: (problem: UserError) => void): Promise<Preset[]> {
+  const [{ builtInPresets }, { parseUserPresets }] = await Promise.all([
+    import('../core/presets'),
+    import('../core/userPreset'),
+  ]);
+  const own = parseUserPresets(settings().presets);
+  own.problems.forEach(told);
+  return [...own.presets, ...builtInPresets];
 }
 
 /** A remembered run that suits; `choose` when there is none. */

@@ -1,4 +1,13 @@
-import { commands, l10n, type Memento, ProgressLocation, type Uri, window, workspace } from 'vscode';
+import {
+  type CancellationToken,
+  commands,
+  l10n,
+  type Memento,
+  ProgressLocation,
+  type Uri,
+  window,
+  workspace,
+} from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import { type Problem, UserError } from '../core/errors';
 import type { Manifest, RunPool } from '../core/manifest';
@@ -59,6 +68,36 @@ export class Transcode {
       () => this.runs.start(connection, planned, until),
       until,
     );
+  }
+
+  /**
+   * Transcodes files without asking anything, for callers that have asked already. Outputs that exist keep their names.
+   * Throws for a preset or file that is not there.
+   */
+  async transcodeFiles(
+    uris: readonly Uri[],
+    presetId: string,
+    token: CancellationToken,
+  ): Promise<RunSummary> {
+    mustBeTrusted();
+    const account = this.accounts.current;
+    if (account === undefined) throw new UserError({ kind: 'noAccount' });
+    const [first] = uris;
+    const chosen = first && (await chooseFiles(first, uris));
+    if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
+    const [{ lookAtFiles, planRun }, { allPresets }] = await Promise.all([
+      import('./planning'),
+      import('./picks'),
+    ]);
+    const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
+    if (preset === undefined)
+      throw new UserError({ kind: 'presetInvalid', preset: presetId, detail: 'unknown' });
+    const connection = await this.#connect(account);
+    const look = await lookAtFiles(chosen, preset, { report: () => undefined }, token);
+    const planned = planRun(look, { preset, pool: settings().pool, audio: 'default' });
+    const { runId } = planned.manifest;
+    token.onCancellationRequested(() => this.runs.live(runId)?.stop());
+    return this.runs.start(connection, planned, 'fetched');
   }
 
   /** Submits what was uploaded; files that were not are uploaded first. */

@@ -30,6 +30,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   readonly #dropped = new EventEmitter<{ account: AccountRecord | undefined; uris: Uri[] }>();
   /** Fires with files that were dropped on an account, or on something in it. */
   readonly onDropped = this.#dropped.event;
+  readonly #nodes = new Map<string, ExplorerNode>();
   readonly #expanded = new Map<string, ExplorerNode>();
   readonly view: TreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
@@ -75,31 +76,30 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
 
   /** Above a node, for whoever wants to show it. */
   getParent(node: ExplorerNode): ExplorerNode | undefined {
-    switch (node.kind) {
-      case 'pools':
-      case 'jobs':
-      case 'containers':
-        return { kind: 'account', account: node.account };
-      case 'pool':
-        return { kind: 'pools', account: node.account };
-      case 'node':
-        return { kind: 'pool', account: node.account, pool: { id: node.poolId } };
-      case 'job':
-        return { kind: 'jobs', account: node.account };
-      case 'container':
-        return { kind: 'containers', account: node.account };
-      default:
-        return undefined;
-    }
+    const parent = parentOf(node);
+    return parent && (this.#nodes.get(nodeId(parent)) ?? parent);
   }
 
   async reveal(node: ExplorerNode): Promise<void> {
-    await this.view.reveal(node, { select: true, focus: true, expand: false });
+    await this.view.reveal(this.#same(node), { select: true, focus: true, expand: false });
   }
 
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
-    if (node) return this.explorer.children(node);
-    return this.accounts.all.map((account) => ({ kind: 'account', account }));
+    const children: ExplorerNode[] = node
+      ? await this.explorer.children(node)
+      : this.accounts.all.map((account) => ({ kind: 'account', account }));
+    return children.map((child) => this.#same(child));
+  }
+
+  /** One object for each id: by it the view knows an item again, keeps it expanded and refreshes it in place. */
+  #same<Kept extends ExplorerNode>(node: Kept): Kept {
+    const id = nodeId(node);
+    const known = this.#nodes.get(id);
+    if (known === undefined) {
+      this.#nodes.set(id, node);
+      return node;
+    }
+    return Object.assign(known, node) as Kept;
   }
 
   /** Everything, or one node with what is below it. */
@@ -150,5 +150,24 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
 
   #isWatched(): boolean {
     return this.view.visible && window.state.focused && this.runs.liveRuns.length > 0;
+  }
+}
+
+function parentOf(node: ExplorerNode): ExplorerNode | undefined {
+  switch (node.kind) {
+    case 'pools':
+    case 'jobs':
+    case 'containers':
+      return { kind: 'account', account: node.account };
+    case 'pool':
+      return { kind: 'pools', account: node.account };
+    case 'node':
+      return { kind: 'pool', account: node.account, pool: { id: node.poolId } };
+    case 'job':
+      return { kind: 'jobs', account: node.account };
+    case 'container':
+      return { kind: 'containers', account: node.account };
+    default:
+      return undefined;
   }
 }

@@ -142,7 +142,7 @@ describe('The workbench, driven as a person', function () {
     await workbench.treeItem('Pools').click();
     await workbench.treeItem('transcode-').waitFor();
     await workbench.treeItem('Jobs').click();
-    const job = workbench.treeItem(/transcode-\d{8}-\d{6}-\S+\d\/\d/);
+    const job = workbench.treeItem(/MP3 audio × 1,.*1\/1/);
     await job.click();
     await workbench.treeItem('Succeeded').click();
     await workbench.treeItem('exit code 0').waitFor();
@@ -176,7 +176,8 @@ describe('The workbench, driven as a person', function () {
   it('checks a connection step by step, and tells each step in a document', async () => {
     await workbench.run('Azure Batch: Check Connection');
     await workbench.toast('Local Batch account works').waitFor();
-    await workbench.page.locator('.editor-instance', { hasText: 'A blob there and back' }).waitFor();
+    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    await report.getByText('A blob there and back').waitFor();
     await workbench.screenshot(pictures, 'check');
     await workbench.run('View: Close All Editors');
     await dismiss('Local Batch account works');
@@ -193,7 +194,8 @@ describe('The workbench, driven as a person', function () {
     await workbench.openView('Azure Batch');
     await workbench.treeItem(/long\.mp4\d+\s?%, [\d.]+× real time/).waitFor();
     await workbench.screenshot(pictures, 'progress');
-    await workbench.treeItem('Running').click();
+    await workbench.treeItem(/H\.265 .*0\/1/).click();
+    await workbench.treeItem(/^Running1/).click();
     const task = workbench.treeItem(/^long\.mp4running/);
     await task.hover();
     await task.getByRole('button', { name: 'Follow a Log…' }).click();
