@@ -1,4 +1,4 @@
-import { EventEmitter, type Memento, window } from 'vscode';
+import { authentication, EventEmitter, type Memento, window } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import { UserError } from '../core/errors';
 import { DisposableStore } from './disposable';
@@ -26,6 +26,8 @@ export class Accounts {
   ) {
     this.#known = JSON.stringify(this.all);
     this.#disposables.add(this.#changed);
+    // Who signs out elsewhere is signed out here.
+    this.#disposables.add(authentication.onDidChangeSessions(() => this.#changed.fire()));
     this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#lookAgain()));
   }
 

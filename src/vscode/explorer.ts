@@ -31,7 +31,13 @@ export type ExplorerNode =
       readonly blob: BlobInfo;
     }
   | FileNode
-  | { readonly kind: 'problem'; readonly owner: string; readonly problem: Problem }
+  | {
+      readonly kind: 'problem';
+      readonly owner: string;
+      readonly problem: Problem;
+      /** When what stands below it was so; undefined where nothing does. */
+      readonly asOf?: Date;
+    }
   | {
       readonly kind: 'empty';
       readonly owner: string;

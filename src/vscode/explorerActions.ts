@@ -99,6 +99,31 @@ export function explorerActions(
       );
       tree.refresh();
     },
+    async showTaskError({ task, ...node }: Of<'task'>) {
+      const { failureInfo, exitCode } = task.executionInfo ?? {};
+      const stderr = l10n.t('Show stderr.txt');
+      const answer = await window.showErrorMessage(
+        l10n.t(
+          '{0}: {1}',
+          task.displayName ?? task.id ?? '',
+          failureInfo?.message ?? failureInfo?.code ?? '',
+        ),
+        {
+          modal: true,
+          detail: [
+            failureInfo?.code,
+            exitCode === undefined ? undefined : l10n.t('exit code {0}', exitCode),
+            ...(failureInfo?.details ?? []).map(
+              ({ name, value }) => `${name}: ${value?.replace(/sig=[^&\s]+/g, 'sig=***')}`,
+            ),
+          ]
+            .filter(Boolean)
+            .join('\n'),
+        },
+        stderr,
+      );
+      if (answer === stderr) await openLog({ ...node, task }, 'stderr.txt');
+    },
     async tailLog(node: Of<'task'>) {
       const logs: QuickPickItem[] = [{ label: 'stderr.txt' }, { label: 'stdout.txt' }];
       const answer = await window.showQuickPick(logs, { title: l10n.t('Follow which log?') });

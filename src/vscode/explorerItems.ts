@@ -81,6 +81,7 @@ function itemOf(node: ExplorerNode): TreeItem {
       return make(text, None, {
         icon: new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground')),
         contextValue: 'problem',
+        description: node.asOf && l10n.t('shown as of {0}', time(node.asOf)),
         tooltip: text,
         command: 'showProblem',
         argument: node.problem,

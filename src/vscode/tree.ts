@@ -31,6 +31,8 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   /** Fires with files that were dropped on an account, or on something in it. */
   readonly onDropped = this.#dropped.event;
   readonly #nodes = new Map<string, ExplorerNode>();
+  /** What was shown below each node when it could be asked for. */
+  readonly #lists = new Map<string, { children: ExplorerNode[]; at: Date }>();
   readonly #expanded = new Map<string, ExplorerNode>();
   readonly view: TreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
@@ -88,7 +90,20 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
     const children: ExplorerNode[] = node
       ? await this.explorer.children(node)
       : this.accounts.all.map((account) => ({ kind: 'account', account }));
-    return children.map((child) => this.#same(child));
+    return this.#orBefore(node, children).map((child) => this.#same(child));
+  }
+
+  /** What was there before stays, with its age, while a service cannot be reached. */
+  #orBefore(node: ExplorerNode | undefined, children: ExplorerNode[]): ExplorerNode[] {
+    const id = node ? nodeId(node) : '';
+    const [first] = children;
+    const isAway =
+      first?.kind === 'problem' &&
+      (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
+    const before = this.#lists.get(id);
+    if (!isAway) this.#lists.set(id, { children, at: new Date() });
+    else if (before) return [{ ...first, asOf: before.at }, ...before.children];
+    return children;
   }
 
   /** One object for each id: by it the view knows an item again, keeps it expanded and refreshes it in place. */

@@ -4,12 +4,13 @@ import { copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { deleteOwned, ownedThings } from '../../src/core/cleanUp';
+import { idlePools } from '../../src/core/idle';
 import { ensureJob } from '../../src/core/job';
 import { attemptOf, type Manifest } from '../../src/core/manifest';
 import { nodeTargets } from '../../src/core/pool';
 import { Run } from '../../src/core/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
-import { eventually, TestService } from './harness';
+import { eventually, machine, TestService } from './harness';
 import type { RunOrders } from './runAlone';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 
@@ -239,6 +240,29 @@ describe('A run that is left alone', function () {
     assert.deepEqual([pool?.targetDedicatedNodes, pool?.targetLowPriorityNodes], [2, 0]);
     assert.ok([...run.results.values()].some(({ retries = 0 }) => retries > 0));
     await slow.close();
+  });
+
+  it('has its kept nodes noticed when they have had nothing to do for long', async () => {
+    const { paths } = folderOf(sample, ['a.mp4']);
+    const { run, parts } = await start(paths, { lifetime: 'keep', spotNodes: 1 });
+    await run.advance('fetched', never);
+    await run.close();
+    const poolId = attemptOf(run.manifest).poolId ?? '';
+    await eventually(
+      () => parts.batch.nodePage(poolId),
+      ({ items }) => items.every(({ state }) => state === 'idle'),
+    );
+    assert.deepEqual(await idlePools(parts.batch, 20, never), []);
+    const later = Date.now() + 21 * 60_000;
+    const [idle, ...others] = await idlePools(parts.batch, 20, never, later);
+    assert.deepEqual([idle?.id, idle?.nodes, others.length], [poolId, 1, 0]);
+    await parts.batch.addPool({ id: 'transcode-not-ours', ...machine, targetDedicatedNodes: 1 });
+    await eventually(
+      () => parts.batch.nodePage('transcode-not-ours'),
+      ({ items }) => items[0]?.state === 'idle',
+    );
+    assert.equal((await idlePools(parts.batch, 20, never, later)).length, 1);
+    await parts.batch.deletePool('transcode-not-ours');
   });
 
   describe('on a disk of its own', () => {

@@ -1,0 +1,68 @@
+import { createServer, request as forward, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface Counts {
+  readonly requests: number;
+  /** Bodies, both ways. */
+  readonly bytes: number;
+  readonly mostInFlight: number;
+}
+
+/** A proxy before a service of this machine that counts what passes. */
+export class Counter {
+  #counts = { requests: 0, bytes: 0, mostInFlight: 0 };
+  #inFlight = 0;
+
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  static async before(target: string): Promise<Counter> {
+    const { hostname, port } = new URL(target);
+    let counter: Counter;
+    const server = createServer((request, response) => {
+      counter.#began();
+      const { method, url: path, headers } = request;
+      const onward = forward({ hostname, port, method, path, headers }, (reply) => {
+        response.writeHead(reply.statusCode ?? 502, reply.headers);
+        reply.on('data', (chunk) => counter.#passed(chunk.length));
+        reply.pipe(response);
+        reply.on('end', () => counter.#ended());
+      });
+      request.on('data', (chunk) => counter.#passed(chunk.length));
+      request.pipe(onward);
+      onward.on('error', () => response.destroy());
+    });
+    server.keepAliveTimeout = 60_000;
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    counter = new Counter(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    return counter;
+  }
+
+  /** What has passed since the last time this was asked. */
+  take(): Counts {
+    const counts = this.#counts;
+    this.#counts = { requests: 0, bytes: 0, mostInFlight: this.#inFlight };
+    return counts;
+  }
+
+  close(): void {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+
+  #began(): void {
+    this.#inFlight++;
+    this.#counts.requests++;
+    this.#counts.mostInFlight = Math.max(this.#counts.mostInFlight, this.#inFlight);
+  }
+
+  #passed(bytes: number): void {
+    this.#counts.bytes += bytes;
+  }
+
+  #ended(): void {
+    this.#inFlight--;
+  }
+}

@@ -1,0 +1,161 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, createWriteStream, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs } from 'node:util';
+import {
+  BlobServiceClient,
+  ContainerSASPermissions,
+  generateBlobSASQueryParameters,
+  SASProtocol,
+  StorageSharedKeyCredential,
+} from '@azure/storage-blob';
+import { Run } from '../src/core/run';
+import { clip, temporaryFolder } from '../test/media';
+import { machine, TestService } from '../test/service/harness';
+import { manifestOf, partsOf } from '../test/service/runSetup';
+import { type BenchResult, type Row, report, type Table } from './table';
+
+const { signal } = new AbortController();
+const nodes = availableParallelism();
+const arguments_ = ['-v', 'error', '-nostdin', '-y', '-i'];
+const encoding = ['-vn', '-c:a', 'libmp3lame', '-b:a', '192k'];
+
+/**
+ * The whole job, from MP4s on a disk to MP3s beside them, on the local Batch account: this extension, the tutorial's way
+ * written with the Azure SDK, and the floor, which is ffmpeg on the same files and cores without any service.
+ */
+export async function run(args: readonly string[]): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { files: { type: 'string', default: '20,200' }, seconds: { type: 'string', default: '60' } },
+  });
+  const root = await temporaryFolder('bench-job');
+  const tables: Table[] = [];
+  try {
+    const sample = await clip(join(root.path, 'sample.mp4'), Number(values.seconds), '320x240');
+    for (const files of values.files.split(',').map(Number)) {
+      const rows: Row[] = [];
+      for (const [way, work] of Object.entries(ways)) {
+        const folder = join(root.path, `${files} ${way}`);
+        mkdirSync(folder);
+        const paths = Array.from({ length: files }, (_, index) => join(folder, `clip ${index}.mp4`));
+        for (const path of paths) copyFileSync(sample, path);
+        rows.push({ way, figures: { seconds: await work(paths) } });
+        const made = readdirSync(folder).filter((name) => name.endsWith('.mp3')).length;
+        if (made !== files) throw new Error(`${way}: ${made} of ${files} MP3s`);
+        rmSync(folder, { recursive: true });
+      }
+      tables.push({
+        title: `${files} MP4s of ${values.seconds} s to MP3 on ${nodes} cores`,
+        columns: [{ key: 'seconds', label: 'seconds', digits: 1 }],
+        rows,
+        ratio: { label: 'of the floor', key: 'seconds', of: floorWay, isLessBetter: false },
+      });
+    }
+  } finally {
+    await root.remove();
+  }
+  const result = { name: 'job', tables };
+  report(result);
+  return result;
+}
+
+const floorWay = 'xargs -P ffmpeg (the floor)';
+
+/** Each gives the seconds that it took, without the start of its service and with that of its nodes. */
+const ways: Record<string, (paths: readonly string[]) => Promise<number>> = {
+  async [floorWay](paths) {
+    const start = performance.now();
+    const script = `exec ffmpeg ${arguments_.join(' ')} "$1" ${encoding.join(' ')} "\${1%.mp4}.mp3"`;
+    const { status } = spawnSync('xargs', ['-0', `-P${nodes}`, '-n1', 'sh', '-c', script, 'sh'], {
+      input: paths.join('\0'),
+    });
+    if (status !== 0) throw new Error(`xargs ended with ${status}`);
+    return (performance.now() - start) / 1000;
+  },
+
+  async 'this extension'(paths) {
+    const service = await TestService.start('--max-processes', String(nodes));
+    try {
+      const start = performance.now();
+      const { parts } = partsOf(service);
+      const run = await Run.create(parts, await manifestOf(paths, { spotNodes: nodes }), signal);
+      const summary = await run.advance('fetched', signal);
+      await run.close();
+      if (summary.succeeded !== paths.length) throw new Error(JSON.stringify(summary));
+      return (performance.now() - start) / 1000;
+    } finally {
+      await service.close();
+    }
+  },
+
+  async 'the tutorial’s way'(paths) {
+    const service = await TestService.start('--max-processes', String(nodes));
+    try {
+      const start = performance.now();
+      await tutorial(service, paths);
+      return (performance.now() - start) / 1000;
+    } finally {
+      await service.close();
+    }
+  },
+};
+
+/** One thing after another, as the tutorial has it: uploads, pool, job, tasks, a look at all tasks each second, downloads. */
+async function tutorial(service: TestService, paths: readonly string[]): Promise<void> {
+  const { storageName, storageKey } = service.credentials;
+  const credential = new StorageSharedKeyCredential(storageName, storageKey);
+  const blobs = new BlobServiceClient(service.ready.blobUrl, credential);
+  const sasOf = (containerName: string, permissions: string, blobName?: string) =>
+    generateBlobSASQueryParameters(
+      {
+        containerName,
+        blobName,
+        permissions: ContainerSASPermissions.parse(permissions),
+        expiresOn: new Date(Date.now() + 2 * 3_600_000),
+        protocol: SASProtocol.HttpsAndHttp,
+      },
+      credential,
+    ).toString();
+  const [input, output] = [blobs.getContainerClient('input'), blobs.getContainerClient('output')];
+  await input.createIfNotExists();
+  await output.createIfNotExists();
+  const files: { name: string; url: string }[] = [];
+  for (const path of paths) {
+    const name = basename(path);
+    const blob = input.getBlockBlobClient(name);
+    await blob.uploadData(await readFile(path));
+    files.push({ name, url: `${blob.url}?${sasOf('input', 'r')}` });
+  }
+  const client = service.client();
+  await client.pool.add({ id: 'pool', ...machine, targetLowPriorityNodes: nodes });
+  await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+  const tasks = files.map(({ name, url }, index) => ({
+    id: `Task${index}`,
+    commandLine: `/bin/bash -c "ffmpeg ${arguments_.join(' ')} 'in.mp4' ${encoding.join(' ')} '${name.replace('.mp4', '.mp3')}'"`,
+    resourceFiles: [{ httpUrl: url, filePath: 'in.mp4' }],
+    outputFiles: [
+      {
+        filePattern: name.replace('.mp4', '.mp3'),
+        destination: { container: { containerUrl: `${output.url}?${sasOf('output', 'w')}` } },
+        uploadOptions: { uploadCondition: 'tasksuccess' as const },
+      },
+    ],
+  }));
+  for (let at = 0; at < tasks.length; at += 100)
+    await client.task.addCollection('job', tasks.slice(at, at + 100));
+  for (;;) {
+    const all = await client.task.list('job', { taskListOptions: { select: 'id,state' } });
+    if (all.every(({ state }) => state === 'completed')) break;
+    await new Promise((done) => setTimeout(done, 1_000));
+  }
+  const folder = paths[0]?.slice(0, -basename(paths[0] ?? '').length) ?? '';
+  for await (const { name } of output.listBlobsFlat()) {
+    const { readableStreamBody } = await output.getBlobClient(name).download();
+    if (readableStreamBody) await pipeline(readableStreamBody, createWriteStream(join(folder, name)));
+  }
+  await input.delete();
+}

@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { deleteOwned, ownedThings } from '../src/core/cleanUp';
+import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/manifest';
+import { readResults } from '../src/core/run';
+import { clip, temporaryFolder } from '../test/media';
+import { randomOf } from '../test/random';
+import { eventually, TestService } from '../test/service/harness';
+import type { RunOrders } from '../test/service/runAlone';
+import { manifestOf, partsOf } from '../test/service/runSetup';
+import type { BenchResult } from './table';
+
+const never = new AbortController().signal;
+const presets = ['mp3', 'm4a', 'flac', 'opus', 'h264-480p', 'thumbnail', 'hls'];
+const lifetimes: PoolLifetime[] = ['run', 'scaleToZero', 'keep'];
+/** A scenario that takes longer has lost something. */
+const longestMs = 240_000;
+
+/** What befalls one run. */
+interface Scenario {
+  readonly preset: string;
+  readonly lifetime: PoolLifetime;
+  readonly files: number;
+  readonly damaged: number;
+  readonly clientKills: number;
+  readonly serviceKills: number;
+  readonly preemptions: number;
+  readonly refuseShare: number;
+  readonly windows: number;
+}
+
+/**
+ * Runs random scenarios for as long as asked and checks after each what must hold whatever happened: every input has
+ * exactly one complete output or a reason, nothing of ours is left after a clean-up, no secret is in any file, and in the
+ * end no process is left. A failure names the seed that brings it back.
+ */
+export async function run(args: readonly string[]): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } },
+  });
+  const end = Date.now() + Number(values.minutes) * 60_000;
+  let seed = Number(values.seed ?? Date.now() % 1_000_000);
+  const service = await TestService.start('--node-step-ms', '200');
+  const root = await temporaryFolder('soak');
+  let scenarios = 0;
+  try {
+    const sample = await clip(join(root.path, 'sample.mp4'), 2);
+    do {
+      const scenario = scenarioOf(randomOf(seed));
+      console.log(`seed ${seed}: ${JSON.stringify(scenario)}`);
+      try {
+        await play(service, root.path, sample, scenario, randomOf(seed + 1));
+      } catch (error) {
+        throw new Error(`npm run soak -- --seed ${seed} brings this back.`, { cause: error });
+      }
+      scenarios++;
+      seed++;
+    } while (Date.now() < end && values.seed === undefined);
+  } finally {
+    await service.close();
+    await root.remove();
+  }
+  assert.deepEqual(leftProcesses(service.dataDir), []);
+  console.log(`${scenarios} scenarios held.`);
+  return { name: 'soak', tables: [] };
+}
+
+function scenarioOf(random: () => number): Scenario {
+  const oneOf = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T;
+  const upTo = (most: number) => Math.floor(random() * (most + 1));
+  return {
+    preset: oneOf(presets),
+    lifetime: oneOf(lifetimes),
+    files: 1 + upTo(11),
+    damaged: upTo(3) === 0 ? 1 + upTo(1) : 0,
+    clientKills: upTo(3),
+    serviceKills: upTo(4) === 0 ? 1 : 0,
+    preemptions: upTo(3),
+    refuseShare: upTo(2) === 0 ? 0.1 : 0,
+    windows: upTo(3) === 0 ? 2 : 1,
+  };
+}
+
+async function play(
+  service: TestService,
+  root: string,
+  sample: string,
+  scenario: Scenario,
+  random: () => number,
+): Promise<void> {
+  const folder = join(root, 'work');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  const names = Array.from({ length: scenario.files }, (_, index) => `clip ${index}.mp4`);
+  for (const name of names) copyFileSync(sample, join(folder, name));
+  const damaged = Array.from({ length: scenario.damaged }, (_, index) => `bad ${index}.mp4`);
+  for (const name of damaged) writeFileSync(join(folder, name), Buffer.alloc(6000, 7));
+  const manifest = await manifestOf(
+    [...names, ...damaged].map((name) => join(folder, name)),
+    { preset: scenario.preset, lifetime: scenario.lifetime },
+  );
+  const troubles = [
+    ...Array.from({ length: scenario.clientKills }, () => 'client'),
+    ...Array.from({ length: scenario.serviceKills }, () => 'service'),
+    ...Array.from({ length: scenario.preemptions }, () => 'preempt'),
+  ].sort(() => random() - 0.5);
+  await service.fault({ refuseShare: scenario.refuseShare });
+  const end = Date.now() + longestMs;
+  let said: Record<string, unknown> | undefined;
+  while (said?.succeeded === undefined) {
+    assert.ok(Date.now() < end, `still not done: ${JSON.stringify(said)}`);
+    const children = Array.from({ length: scenario.windows }, () => work(service, manifest, root));
+    const first = Promise.any(children.map(async (child) => mustBeDone(await child.said)));
+    first.catch(() => undefined);
+    let trouble = troubles.pop();
+    while (trouble) {
+      await Promise.race([pause(300 + random() * 2_500), first.catch(() => undefined)]);
+      if (trouble === 'client') break;
+      if (trouble === 'service') {
+        await service.kill();
+        await service.start();
+        break;
+      }
+      const poolId = attemptOf(manifest).poolId ?? (await anyPool(service));
+      if (poolId) await service.fault({ preempt: poolId }).catch(() => undefined);
+      trouble = troubles.pop();
+    }
+    if (trouble) for (const child of children) child.kill('SIGKILL');
+    const all = await Promise.all(children.map((child) => child.said));
+    said = all.find(({ succeeded }) => succeeded !== undefined) ?? all[0];
+  }
+  await service.fault({ refuseShare: 0 });
+  await check(service, folder, manifest, names, said);
+}
+
+function mustBeDone(said: Record<string, unknown>): Record<string, unknown> {
+  if (said.succeeded === undefined) throw new Error(JSON.stringify(said));
+  return said;
+}
+
+async function anyPool(service: TestService): Promise<string | undefined> {
+  const { items } = await partsOf(service).parts.batch.poolPage({ pageSize: 1 });
+  return items[0]?.id;
+}
+
+function work(
+  service: TestService,
+  manifest: Manifest,
+  root: string,
+): ChildProcess & { said: Promise<Record<string, unknown>> } {
+  const orders: RunOrders = {
+    connection: service.connection,
+    manifest,
+    claimFolder: join(root, 'claims'),
+  };
+  const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
+    env: { ...process.env, RUN: JSON.stringify(orders) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk) => {
+    text += chunk;
+  });
+  const said = new Promise<Record<string, unknown>>((resolve) => {
+    child.once('close', () => resolve(text === '' ? {} : JSON.parse(text)));
+  });
+  return Object.assign(child, { said });
+}
+
+async function check(
+  service: TestService,
+  folder: string,
+  manifest: Manifest,
+  names: readonly string[],
+  said: Record<string, unknown>,
+): Promise<void> {
+  const { batch, storage } = partsOf(service).parts;
+  const results = await readResults(storage, manifest.outputContainer, never);
+  assert.equal(said.unfinished, 0, JSON.stringify(said));
+  assert.equal(results.length, manifest.files.length);
+  for (const file of manifest.files) {
+    const result = results.find(({ id }) => id === file.id);
+    assert.ok(result?.problem !== undefined || result?.outputUri !== undefined, file.path);
+    if (names.includes(file.path)) assert.equal(result?.problem, undefined, JSON.stringify(result));
+  }
+  const there = readdirSync(folder);
+  assert.deepEqual(
+    there.filter((name) => /transcode-part$/.test(name)),
+    [],
+  );
+  assert.equal(there.length, names.length * 2 + there.filter((name) => name.startsWith('bad ')).length);
+  const things = await ownedThings(batch, storage, never);
+  assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
+  await eventually(
+    () => ownedThings(batch, storage, never),
+    (left) => left.length === 0,
+  );
+  for (const text of filesBelow(service.dataDir)) {
+    assert.ok(!text.includes(service.credentials.batchKey), 'a key is in a file');
+    assert.ok(!text.includes(service.credentials.storageKey), 'a key is in a file');
+  }
+}
+
+function* filesBelow(folder: string): Generator<Buffer> {
+  for (const name of readdirSync(folder, { recursive: true }).map(String)) {
+    const path = join(folder, name);
+    try {
+      if (statSync(path).isFile()) yield readFileSync(path);
+    } catch {
+      // It went just now.
+    }
+  }
+}
+
+/** Processes that were started for the service, where the system can tell. */
+function leftProcesses(dataDir: string): string[] {
+  try {
+    return execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line.includes(dataDir));
+  } catch {
+    return [];
+  }
+}
