@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { readResults } from '../src/core/run';
 import { clip, temporaryFolder } from '../test/media';
 import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';
-import type { RunOrders } from '../test/service/runAlone';
+import { startRunProcess } from '../test/service/runProcess';
 import { manifestOf, partsOf } from '../test/service/runSetup';
 import type { BenchResult } from './table';
 
@@ -114,7 +114,9 @@ async function play(
   let said: Record<string, unknown> | undefined;
   while (said?.succeeded === undefined) {
     assert.ok(Date.now() < end, `still not done: ${JSON.stringify(said)}`);
-    const children = Array.from({ length: scenario.windows }, () => work(service, manifest, root));
+    const children = Array.from({ length: scenario.windows }, () =>
+      startRunProcess({ connection: service.connection, manifest, claimFolder: join(root, 'claims') }),
+    );
     const first = Promise.any(children.map(async (child) => mustBeDone(await child.said)));
     first.catch(() => undefined);
     let trouble = troubles.pop();
@@ -146,30 +148,6 @@ function mustBeDone(said: Record<string, unknown>): Record<string, unknown> {
 async function anyPool(service: TestService): Promise<string | undefined> {
   const { items } = await partsOf(service).parts.batch.poolPage({ pageSize: 1 });
   return items[0]?.id;
-}
-
-function work(
-  service: TestService,
-  manifest: Manifest,
-  root: string,
-): ChildProcess & { said: Promise<Record<string, unknown>> } {
-  const orders: RunOrders = {
-    connection: service.connection,
-    manifest,
-    claimFolder: join(root, 'claims'),
-  };
-  const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
-    env: { ...process.env, RUN: JSON.stringify(orders) },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let text = '';
-  child.stdout.on('data', (chunk) => {
-    text += chunk;
-  });
-  const said = new Promise<Record<string, unknown>>((resolve) => {
-    child.once('close', () => resolve(text === '' ? {} : JSON.parse(text)));
-  });
-  return Object.assign(child, { said });
 }
 
 async function check(

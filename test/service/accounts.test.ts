@@ -28,7 +28,7 @@ import { Run } from '../../src/core/run';
 import { Storage } from '../../src/core/storage';
 import { clip, temporaryFolder } from '../media';
 import { TestService } from './harness';
-import type { RunOrders } from './runAlone';
+import { startRunProcess } from './runProcess';
 import { manifestOf, namesIn, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
@@ -322,25 +322,16 @@ describe('A run by tokens, without any key', function () {
         blobUrl: storage.url,
       },
     };
-    const orders: RunOrders = {
+    const manifest = await manifestOf([path]);
+    const said = await startRunProcess({
       connection,
       tokens: { batch: 'trusted', storage: storageToken() },
-      manifest: await manifestOf([path]),
+      manifest,
       claimFolder: join(root.path, 'claims'),
-    };
-    const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
-      env: { ...process.env, RUN: JSON.stringify(orders) },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let said = '';
-    child.stdout.on('data', (chunk) => {
-      said += chunk;
-    });
-    await new Promise((done) => child.once('close', done));
-    assert.equal(JSON.parse(said).succeeded, 1, said);
+    }).said;
+    assert.equal(said.succeeded, 1, JSON.stringify(said));
     assert.deepEqual(namesIn(folder), ['clip.mp3', 'clip.mp4']);
-    const [task] = (await new Batch(service.connection).taskPage(orders.manifest.attempts[0]?.jobId ?? ''))
-      .items;
+    const [task] = (await new Batch(service.connection).taskPage(manifest.attempts[0]?.jobId ?? '')).items;
     assert.match(task?.resourceFiles?.[0]?.httpUrl ?? '', /skoid=/);
   });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { nodeTargets } from '../../src/core/pool';
 import { Run } from '../../src/core/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { eventually, machine, TestService } from './harness';
-import type { RunOrders } from './runAlone';
+import { startRunProcess } from './runProcess';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
@@ -56,26 +56,8 @@ describe('A run that is left alone', function () {
     return { folder, paths };
   }
 
-  /** A process that works on the run until it is done or killed. */
-  function work(manifest: Manifest): ChildProcess & { said: Promise<Record<string, unknown>> } {
-    const orders: RunOrders = {
-      connection: service.connection,
-      manifest,
-      claimFolder: join(root.path, 'claims'),
-    };
-    const child = spawn(process.execPath, ['out/test/service/runAlone.js'], {
-      env: { ...process.env, RUN: JSON.stringify(orders) },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let text = '';
-    child.stdout.on('data', (chunk) => {
-      text += chunk;
-    });
-    const said = new Promise<Record<string, unknown>>((resolve) => {
-      child.once('close', () => resolve(text === '' ? {} : JSON.parse(text)));
-    });
-    return Object.assign(child, { said });
-  }
+  const work = (manifest: Manifest) =>
+    startRunProcess({ connection: service.connection, manifest, claimFolder: join(root.path, 'claims') });
 
   async function start(paths: string[], options: ManifestOptions = {}) {
     const told = partsOf(service);
