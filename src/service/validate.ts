@@ -13,7 +13,8 @@ export type Model = keyof typeof BatchServiceMappers;
  * A member that the model does not have at this version of the API is refused by name, as Batch does.
  */
 export function validated(model: Model, body: Wire | undefined, version: string): Wire {
-  if (body === undefined) throw new BatchError('InvalidRequestBody', { Reason: 'A body is missing.' });
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new BatchError('InvalidRequestBody', { Reason: 'A body is missing, or is no object.' });
   const mapper = mappers[model] as CompositeMapper;
   refuseUnknown(mapper, body, version);
   try {

@@ -1,7 +1,7 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
 import type { Job, Node, Pool, Task, TaskCounts } from '../core/batch';
 import { ownMetadata } from '../core/ours';
-import { type ExplorerNode, nodeId, type TaskGroup } from './explorer';
+import { type ExplorerNode, nodeId, type TaskGroup } from './explorerNode';
 import { bytes, count, duration, time } from './numbers';
 import { sentenceOf } from './sentences';
 import { section } from './settings';

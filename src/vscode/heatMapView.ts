@@ -4,8 +4,9 @@ import { isAbort, UserError } from '../core/errors';
 import { everyItem } from '../core/pages';
 import type { Cell, Strings, ToHost, ToPage } from '../webview/messages';
 import { DisposableStore } from './disposable';
-import type { Explorer, ExplorerNode } from './explorer';
+import type { Explorer } from './explorer';
 import { stateWord } from './explorerItems';
+import type { ExplorerNode } from './explorerNode';
 import { time } from './numbers';
 import { sentenceOf } from './sentences';
 

@@ -10,7 +10,8 @@ import {
 } from 'vscode';
 import type { FilePlace } from '../core/batch';
 import type { Accounts } from './accounts';
-import type { Explorer, ExplorerNode } from './explorer';
+import type { Explorer } from './explorer';
+import type { ExplorerNode } from './explorerNode';
 
 /** Files of tasks, of nodes and blobs, under a scheme of ours. */
 export const remoteScheme = 'azure-batch';

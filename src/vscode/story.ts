@@ -2,7 +2,8 @@ import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../core/runEvents';
 import { noteSentence } from './notes';
 import { bytes, count, duration, time } from './numbers';
-import { sentenceOf, serviceName } from './sentences';
+import { serviceName } from './problemWords';
+import { sentenceOf } from './sentences';
 
 /** One line of a run's story in the log, as the tutorial's console tells it. */
 export function storyLine(step: Step): string {

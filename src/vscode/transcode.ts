@@ -10,24 +10,20 @@ import {
 } from 'vscode';
 import type { AccountRecord, Connection } from '../core/account';
 import { type Problem, UserError } from '../core/errors';
-import type { Manifest, RunPool } from '../core/manifest';
 import type { Preset } from '../core/preset';
 import type { Run, Until } from '../core/run';
 import type { RunSummary } from '../core/runEvents';
 import type { Accounts } from './accounts';
-import { type Chosen, chooseFiles } from './choose';
+import { chooseFiles } from './choose';
 import type { Commands } from './commands';
 import { follow } from './following';
 import { duration, filesOf } from './numbers';
 import { pickListed, pickLive, pickPreset, pickRun } from './picks';
-import type { PlannedRun } from './planning';
+import { prepare } from './prepare';
 import { presetName } from './presetLabels';
 import type { LiveRun, ResumeOptions, RunRecord, Runs } from './runs';
 import { sentenceOf } from './sentences';
 import { section, settings } from './settings';
-
-/** Nobody waits long for what is only an advance warning. */
-const quotaMs = 10_000;
 
 /** A window that was killed holds its runs for a quarter of a minute more. */
 const leftClaimMs = 20_000;
@@ -59,7 +55,7 @@ export class Transcode {
     const connection = await this.#connect(account);
     const preset = await pickPreset(chosen, this.state, (problem) => void this.commands.show(problem));
     if (preset === undefined) return;
-    const planned = await this.#plan(account, chosen, preset, withOptions);
+    const planned = await prepare(account, chosen, preset, withOptions);
     if (planned === undefined) return;
     await this.#work(
       connection,
@@ -285,37 +281,6 @@ export class Transcode {
     );
   }
 
-  async #plan(
-    account: AccountRecord,
-    chosen: readonly Chosen[],
-    preset: Preset,
-    withOptions: boolean,
-  ): Promise<PlannedRun | undefined> {
-    const [{ lookAtFiles, planRun, settleConflicts }, { parseAudioChoice }] = await Promise.all([
-      import('./planning'),
-      import('../core/audioChoice'),
-    ]);
-    const look = await window.withProgress(
-      {
-        location: ProgressLocation.Notification,
-        title: l10n.t('Looking at {0}', filesOf(chosen.length)),
-        cancellable: true,
-      },
-      (progress, token) => lookAtFiles(chosen, preset, progress, token),
-    );
-    const { pool, audio, review } = settings();
-    const choices = { preset, pool, audio: parseAudioChoice(audio) };
-    const first = planRun(look, choices);
-    if (first.manifest.files.length === 0) return refuseAll(first.manifest);
-    await refuseBeyondQuota(account, pool);
-    const isReviewed =
-      withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
-    const { reviewRun } = await import('./review');
-    const planned = isReviewed ? await reviewRun(look, choices, account) : first;
-    const manifest = planned && (await settleConflicts(planned.manifest));
-    return manifest && { manifest, notes: planned.notes };
-  }
-
   /** Shows the work on a run, asks when it is cancelled, and says how it ended. */
   async #work(
     connection: Connection,
@@ -431,34 +396,6 @@ export class Transcode {
     const record = answer && this.runs.records.find((record) => record.runId === runId);
     if (record) await this.resume(record, until === 'uploaded' ? 'submitted' : 'fetched');
   }
-}
-
-/** None of the files can be worked on: says why. */
-async function refuseAll({ refused }: Manifest): Promise<undefined> {
-  const [first] = refused;
-  if (first && refused.length === 1) throw new UserError(first.problem);
-  await window.showErrorMessage(
-    l10n.t('None of the {0} files can be transcoded with this preset.', refused.length),
-    {
-      modal: true,
-      detail: refused
-        .slice(0, 10)
-        .map(({ problem }) => sentenceOf(problem).text)
-        .join('\n'),
-    },
-  );
-  return undefined;
-}
-
-/** A run that cannot get a single node says so now. What is not known is no reason to refuse. */
-async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
-  if (account.resourceId === undefined) return;
-  const [{ quota }, { refuseBeyond }] = await Promise.all([
-    import('./checkCommand'),
-    import('../core/connectionCheck'),
-  ]);
-  const allowed = await quota(account, AbortSignal.timeout(quotaMs)).catch(() => undefined);
-  if (allowed) refuseBeyond(allowed, pool);
 }
 
 function mustBeTrusted(): void {

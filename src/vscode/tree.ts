@@ -11,8 +11,9 @@ import {
 import type { AccountRecord } from '../core/account';
 import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
-import { type Explorer, type ExplorerNode, nodeId } from './explorer';
+import type { Explorer } from './explorer';
 import { treeItem } from './explorerItems';
+import { type ExplorerNode, nodeId } from './explorerNode';
 import { remoteScheme, remoteUri } from './remoteFiles';
 import type { Runs } from './runs';
 import { section } from './settings';

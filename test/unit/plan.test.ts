@@ -8,6 +8,7 @@ import { presetCommand, toCommandLine, withCommand } from '../../src/core/comman
 import { plan } from '../../src/core/plan';
 import { builtInPresets } from '../../src/core/presets';
 import { splitCommandLine } from '../../src/service/commandLine';
+import { chanceOf } from '../chance';
 
 /** Names that bring trouble, and any others. */
 const name = fc
@@ -89,7 +90,7 @@ describe('The plan of a run', () => {
           assert.ok(!/[/\0]/.test(output.name));
         }
       }),
-      { numRuns: 300 },
+      chanceOf(300),
     );
   });
 
@@ -104,7 +105,7 @@ describe('The plan of a run', () => {
         );
         assert.equal(new Set(places).size, places.length);
       }),
-      { numRuns: 300 },
+      chanceOf(300),
     );
   });
 
@@ -125,7 +126,7 @@ describe('The plan of a run', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      chanceOf(300),
     );
   });
 });
@@ -163,7 +164,7 @@ describe('A command line', () => {
         const line = toCommandLine(['ffmpeg', ...args]);
         assert.deepEqual(splitCommandLine(line), ['ffmpeg', ...args]);
       }),
-      { numRuns: 1000 },
+      chanceOf(1000),
     );
   });
 
@@ -180,7 +181,7 @@ describe('A command line', () => {
           assert.deepEqual(told.toString('utf8').split('\0').slice(0, -1), args);
           assert.deepEqual(readdirSync(place), ['ffmpeg']);
         }),
-        { numRuns: 150 },
+        chanceOf(150),
       );
     },
   );
