@@ -25,10 +25,17 @@ export class Counter {
       counter.#began();
       const { method, url: path, headers } = request;
       const onward = forward({ hostname, port, method, path, headers }, (reply) => {
-        response.writeHead(reply.statusCode ?? 502, reply.headers);
-        reply.on('data', (chunk) => counter.#passed(chunk.length));
-        reply.pipe(response);
-        reply.on('end', () => counter.#ended());
+        const chunks: Buffer[] = [];
+        reply.on('data', (chunk) => chunks.push(chunk));
+        reply.on('end', () => {
+          const body = Buffer.concat(chunks);
+          counter.#passed(body.length);
+          counter.#ended();
+          // Links to further pages lead through here too.
+          const { 'content-length': _, 'transfer-encoding': __, ...headers } = reply.headers;
+          response.writeHead(reply.statusCode ?? 502, headers);
+          response.end(body.toString('latin1').replaceAll(target, counter.url), 'latin1');
+        });
       });
       request.on('data', (chunk) => counter.#passed(chunk.length));
       request.pipe(onward);

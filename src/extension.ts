@@ -4,10 +4,8 @@ import type { AccountRecord } from './core/account';
 import type { Problem } from './core/errors';
 import { ownMetadata } from './core/ours';
 import { Accounts } from './vscode/accounts';
-import { checkAccount } from './vscode/checkCommand';
-import { type CleanUpRequest, cleanUp } from './vscode/cleanUpCommand';
+import type { CleanUpRequest } from './vscode/cleanUpCommand';
 import { Commands } from './vscode/commands';
-import { chooseAccount, connectAccount, removeAccount, renameAccount, signInAccount } from './vscode/connect';
 import { Documents, documentScheme } from './vscode/documents';
 import { Explorer } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
@@ -22,7 +20,6 @@ import { Reports, reportScheme } from './vscode/report';
 import { Runs } from './vscode/runs';
 import type { RunNode } from './vscode/runsTree';
 import { RunsTree, runsView } from './vscode/runsTree';
-import { createSample } from './vscode/sample';
 import { Secrets } from './vscode/secrets';
 import { section, settings } from './vscode/settings';
 import { StatusBar } from './vscode/statusBar';
@@ -89,8 +86,9 @@ export function activate(context: ExtensionContext) {
         const uri = runsTree.outputOf(node);
         return uri && commands.executeCommand('revealInExplorer', uri);
       },
-      createSample: () => createSample(),
+      createSample: async () => (await import('./vscode/sample')).createSample(),
       trySample: async () => {
+        const { createSample } = await import('./vscode/sample');
         const sample = await createSample();
         await transcode.transcode('fetched', sample, undefined, {
           on: accounts.current ?? (await addLocal()),
@@ -101,20 +99,26 @@ export function activate(context: ExtensionContext) {
       exportReport: (run?: string | RunNode) => reports.save(idOf(run)),
       showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
       async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
+        const { cleanUp } = await import('./vscode/cleanUpCommand');
         if ('kind' in request) return 'account' in request && cleanUp(accounts, runs, request.account, {});
         const account = request.accountId ? accounts.byId(request.accountId) : await transcode.account();
         if (account) await cleanUp(accounts, runs, account, request);
       },
-      connect: () => connectAccount(accounts, secrets),
-      signIn: (node?: ExplorerNode) => signInAccount(accounts, secrets, accountIn(node)),
-      renameAccount: (node?: ExplorerNode) => renameAccount(accounts, accountIn(node)),
+      connect: async () => (await connecting()).connectAccount(accounts, secrets),
+      signIn: async (node?: ExplorerNode) =>
+        (await connecting()).signInAccount(accounts, secrets, accountIn(node)),
+      renameAccount: async (node?: ExplorerNode) =>
+        (await connecting()).renameAccount(accounts, accountIn(node)),
       async checkConnection(target?: string | ExplorerNode) {
         const account = typeof target === 'string' ? accounts.byId(target) : accountIn(target);
         const checked = account ?? (await transcode.account());
-        if (checked) await checkAccount(accounts, documents, checked);
+        if (checked === undefined) return;
+        const { checkAccount } = await import('./vscode/checkCommand');
+        await checkAccount(accounts, documents, checked);
       },
-      chooseAccount: () => chooseAccount(accounts),
-      removeAccount: (node?: ExplorerNode) => removeAccount(accounts, accountIn(node)),
+      chooseAccount: async () => (await connecting()).chooseAccount(accounts),
+      removeAccount: async (node?: ExplorerNode) =>
+        (await connecting()).removeAccount(accounts, accountIn(node)),
       useLocalAccount: () => addLocal(),
       refresh: (node?: ExplorerNode) => tree.refresh(node),
       loadMore: (parent: ExplorerNode) => {
@@ -136,6 +140,9 @@ export function activate(context: ExtensionContext) {
   setContext();
   void transcode.resumeInterrupted();
 }
+
+/** Loaded when somebody connects, which is rarely. */
+const connecting = () => import('./vscode/connect');
 
 function accountIn(node: ExplorerNode | undefined): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;

@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type BenchResult, report } from './table';
+
+/** What VS Code reads when it opens, what it reads when a run first starts, and what is downloaded once. */
+export async function run(): Promise<BenchResult> {
+  for (const name of readdirSync('.').filter((file) => file.endsWith('.vsix'))) rmSync(name);
+  execFileSync(process.execPath, ['scripts/package.mjs'], { stdio: 'ignore' });
+  const opened = closure('dist/extension.js', /(?:from|import)\s*["'](\.[^"']+)["']/g);
+  const everything = closure('dist/extension.js', /(?:from|import)\s*\(?["'](\.[^"']+)["']/g);
+  const vsix = readdirSync('.').find((name) => name.endsWith('.vsix')) ?? '';
+  const sizeOf = (paths: Iterable<string>) => {
+    const files = [...paths].map((path) => readFileSync(path));
+    return {
+      kB: files.reduce((sum, file) => sum + file.length, 0) / 1000,
+      zipped: files.reduce((sum, file) => sum + gzipSync(file).length, 0) / 1000,
+    };
+  };
+  const result = {
+    name: 'opening',
+    tables: [
+      {
+        title: 'What is loaded',
+        columns: [
+          { key: 'kB', label: 'kB', digits: 0 },
+          { key: 'zipped', label: 'zipped, kB', digits: 0 },
+        ],
+        rows: [
+          { way: 'when VS Code opens', figures: sizeOf(opened) },
+          { way: 'in all, SDKs included, as it is needed', figures: sizeOf(everything) },
+          { way: 'the local service', figures: sizeOf([join('dist', 'service.js')]) },
+          {
+            way: 'the .vsix',
+            figures: { kB: statSync(vsix).size / 1000, zipped: statSync(vsix).size / 1000 },
+          },
+        ],
+      },
+    ],
+  };
+  report(result);
+  return result;
+}
+
+/** All built files that one leads to by imports of a form. */
+function closure(file: string, form: RegExp, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, path = ''] of readFileSync(file, 'utf8').matchAll(form))
+    closure(join(dirname(file), path), form, found);
+  return found;
+}
