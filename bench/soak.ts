@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -184,14 +184,21 @@ async function check(
   }
 }
 
+/** Of a folder in which files and folders come and go. */
 function* filesBelow(folder: string): Generator<Buffer> {
-  for (const name of readdirSync(folder, { recursive: true }).map(String)) {
-    const path = join(folder, name);
-    try {
-      if (statSync(path).isFile()) yield readFileSync(path);
-    } catch {
-      // It went just now.
-    }
+  for (const entry of orNothing(() => readdirSync(folder, { withFileTypes: true })) ?? []) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    const content = entry.isFile() ? orNothing(() => readFileSync(path)) : undefined;
+    if (content) yield content;
+  }
+}
+
+function orNothing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
   }
 }
 

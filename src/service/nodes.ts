@@ -113,7 +113,9 @@ export class Nodes {
     this.work.after(this.options.nodeStepMs * 2, () => {
       if (!pool.nodes.has(node.id)) return;
       this.state.removeNode(pool, node);
-      this.#addNode(pool, false);
+      // A pool that is deleted, or made smaller meanwhile, looks for no other.
+      if (pool.wire.state === 'deleting') this.#settle(pool);
+      else if (!node.leaving) this.#addNode(pool, false);
     });
   }
 

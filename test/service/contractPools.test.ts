@@ -251,6 +251,17 @@ describe('Pools of the local Batch service', function () {
     }
   });
 
+  it('are gone in the end, though a node is taken away while they are deleted', async () => {
+    await add('taken', { targetLowPriorityNodes: 2 });
+    await nodesIn('taken', 'idle', 2);
+    await service.fault({ preempt: 'taken' });
+    await client.pool.deleteMethod('taken');
+    await eventually(
+      () => client.pool.exists('taken'),
+      ({ body }) => !body,
+    );
+  });
+
   it('are filtered by what Batch can filter by, and by nothing else', async () => {
     const status = async (path: string, filter: string) => {
       const query = `api-version=${newer}&%24filter=${encodeURIComponent(filter)}`;
