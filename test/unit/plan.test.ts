@@ -34,9 +34,9 @@ const name = fc
   .filter((text) => !text.includes('/') && !text.includes('\0') && text !== '.' && text !== '..');
 
 const folder = fc.constantFrom(
-  'file:///work/a/',
-  'file:///work/b/',
-  'file:///work/a/b/',
+  'file:///films/a/',
+  'file:///films/b/',
+  'file:///films/a/b/',
   'vscode-vfs://git/x/',
 );
 
