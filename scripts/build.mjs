@@ -2,7 +2,7 @@
 //
 // The extension is ESM with splitting, so that opening VS Code loads only src/extension.ts and what it
 // imports statically; the Azure SDKs sit in chunks behind `await import(...)`.
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
 
@@ -70,7 +70,6 @@ const builds = [
 ];
 if (tests) {
   const suites = ['test', 'bench']
-    .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder, { recursive: true }).map((file) => join(folder, file)))
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'));
   builds.push({
@@ -96,14 +95,11 @@ if (tests) {
 }
 
 if (!watch) rmSync('dist', { recursive: true, force: true });
-const present = builds.filter(({ entryPoints }) =>
-  Object.values(entryPoints).every((file) => existsSync(file)),
-);
 if (watch) {
-  for (const options of present) await (await esbuild.context(options)).watch();
+  for (const options of builds) await (await esbuild.context(options)).watch();
 } else {
   const results = await Promise.all(
-    present.map((options) => esbuild.build({ ...options, metafile: production })),
+    builds.map((options) => esbuild.build({ ...options, metafile: production })),
   );
   if (production) writeMeta(results);
 }

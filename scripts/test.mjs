@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootstrap, root, say } from './bootstrap.mjs';
+import { ensureClients } from './clients.mjs';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,14 +23,13 @@ const suites = positionals.length > 0 ? positionals : usual;
 const results = join(root, 'out/test-results');
 
 bootstrap();
-if (existsSync(join(root, 'scripts/clients.mjs'))) (await import('./clients.mjs')).ensureClients();
+ensureClients();
 
 let passed = 0;
 let failed = 0;
 if (!flags['no-check'] && positionals.length === 0) {
   await step('types', 'npx', ['tsc', '--noEmit', '-p', '.']);
-  if (existsSync(join(root, 'src/webview/heatMap.ts')))
-    await step('webview types', 'npx', ['tsc', '--noEmit', '-p', 'src/webview']);
+  await step('webview types', 'npx', ['tsc', '--noEmit', '-p', 'src/webview']);
   await step('format and lint', 'npx', ['biome', 'check', '--error-on-warnings']);
 }
 rmSync(join(root, 'out'), { recursive: true, force: true });

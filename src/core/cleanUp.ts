@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Batch } from './batch';
 import { type Problem, UserError } from './errors';
-import { madeBy, ownMetadata } from './ours';
+import { madeBy, ownMetadata, ownPools, ownPrefix } from './ours';
 import { everyItem } from './pages';
 import { readManifest, readResults } from './run';
 import type { Storage } from './storage';
@@ -29,7 +29,6 @@ export interface Remaining {
   readonly problem: Problem;
 }
 
-const prefix = 'transcode';
 const requestsAtOnce = 8;
 
 /** All that is ours by its metadata, and nothing else: a name proves nothing. */
@@ -45,7 +44,7 @@ export async function ownedThings(batch: Batch, storage: Storage, signal: AbortS
 async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
   const owned: Owned[] = [];
   const options = {
-    filter: `startswith(id,'${prefix}')`,
+    filter: `startswith(id,'${ownPrefix}')`,
     select: 'id,state,creationTime,metadata,executionInfo',
     signal,
   };
@@ -67,13 +66,8 @@ async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
 
 async function ownedPools(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
   const owned: Owned[] = [];
-  const options = {
-    filter: `startswith(id,'${prefix}')`,
-    select: 'id,state,allocationState,creationTime,metadata,currentDedicatedNodes,currentLowPriorityNodes',
-    signal,
-  };
-  for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
-    if (ownMetadata(pool.metadata, 'name') === undefined) continue;
+  const select = 'id,state,allocationState,creationTime,currentDedicatedNodes,currentLowPriorityNodes';
+  for await (const pool of ownPools(batch, select, signal)) {
     const counts = await batch.nodeCounts(pool.id ?? '', signal);
     owned.push({
       kind: 'pool',
@@ -90,7 +84,7 @@ async function ownedPools(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
 
 async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<Owned[]> {
   const found: { name: string; metadata: Record<string, string>; modified: Date }[] = [];
-  for await (const container of storage.containers(`${prefix}-`, signal)) {
+  for await (const container of storage.containers(`${ownPrefix}-`, signal)) {
     if (lookUp(container.metadata, madeBy.name)) found.push(container);
   }
   const limit = pLimit(requestsAtOnce);

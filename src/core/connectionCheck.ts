@@ -7,6 +7,7 @@ import type { Batch } from './batch';
 import { isBatchCode } from './batchCall';
 import { errorCode, isAbort, type Problem, UserError } from './errors';
 import type { RunPool } from './manifest';
+import { madeBy } from './ours';
 import { newestUbuntu } from './pool';
 import type { Storage } from './storage';
 
@@ -143,7 +144,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
   async roundTrip({ storage, signal }) {
     const container = `transcode-check-${randomBytes(8).toString('hex')}`;
     const text = `check ${randomBytes(16).toString('hex')}`;
-    await storage.createContainer(container, { azureBatchTranscode: 'check' }, signal);
+    await storage.createContainer(container, { [madeBy.name]: 'check' }, signal);
     try {
       const end = new Date(Date.now() + 10 * 60_000);
       const [folder = '', query = ''] = (await storage.sasUrl(container, 'rw', end)).split('?');

@@ -1,5 +1,5 @@
 import type { Batch } from './batch';
-import { ownMetadata } from './ours';
+import { ownPools } from './ours';
 import { everyItem } from './pages';
 
 /** A pool of ours whose nodes cost money and do nothing. */
@@ -18,14 +18,10 @@ export async function idlePools(
   now = Date.now(),
 ): Promise<IdlePool[]> {
   const found: IdlePool[] = [];
-  const options = {
-    filter: "startswith(id,'transcode')",
-    select: 'id,metadata,currentDedicatedNodes,currentLowPriorityNodes',
-    signal,
-  };
-  for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
+  const select = 'id,currentDedicatedNodes,currentLowPriorityNodes';
+  for await (const pool of ownPools(batch, select, signal)) {
     const nodes = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
-    if (ownMetadata(pool.metadata, 'name') === undefined || nodes === 0) continue;
+    if (nodes === 0) continue;
     const since = await idleSince(batch, pool.id ?? '', signal);
     if (since && now - since.getTime() >= minutes * 60_000) found.push({ id: pool.id ?? '', nodes, since });
   }

@@ -72,6 +72,12 @@ export class Jobs {
     });
   }
 
+  /** Goes on with what the service was doing to a job when it ended. */
+  resume(job: JobState): void {
+    if (job.wire.state === 'enabling') this.enable(job);
+    else this.check(job);
+  }
+
   /** Looks whether a job has come to its next state, or to its end. */
   check(job: JobState): void {
     const { wire, counts } = job;
@@ -84,9 +90,7 @@ export class Jobs {
       return;
     }
     if (counts.running > 0) return;
-    if (wire.state === 'enabling') {
-      this.enable(job);
-    } else if (wire.state === 'disabling') {
+    if (wire.state === 'disabling') {
       setState(wire, 'disabled');
       this.state.saveJob(job);
     } else if (wire.state === 'terminating') {

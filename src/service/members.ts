@@ -1,5 +1,5 @@
 import { BatchServiceMappers } from '@azure/batch';
-import type { CompositeMapper } from '@azure/ms-rest-js';
+import type { CompositeMapper, Mapper } from '@azure/ms-rest-js';
 
 type Mappers = Record<string, CompositeMapper>;
 
@@ -70,9 +70,36 @@ function extended(): Mappers {
   return copy;
 }
 
-/** Whether a model has a member at a version of the API; versions sort as text. */
-export function hasMember(model: string, name: string, version: string): boolean {
-  const listed = (table: typeof added, isOf: (since: string) => boolean) =>
-    Object.entries(table).some(([since, models]) => isOf(since) && models[model]?.includes(name));
-  return !listed(added, (since) => version < since) && !listed(removed, (since) => version >= since);
+/** Which versions know a member: from one on, until another. Versions sort as text. */
+const windows = new Map<string, { from?: string; until?: string }>();
+for (const [table, end] of [
+  [added, 'from'],
+  [removed, 'until'],
+] as const) {
+  for (const [version, models] of Object.entries(table)) {
+    for (const [model, names] of Object.entries(models)) {
+      for (const name of names) {
+        const key = `${model}.${name}`;
+        windows.set(key, { ...windows.get(key), [end]: version });
+      }
+    }
+  }
+}
+
+/** The members of each model by their names on the wire. */
+const byName = new Map(
+  Object.entries(mappers).map(([model, { type }]) => [
+    model,
+    new Map(
+      Object.values(type.modelProperties ?? {}).map(
+        (member) => [member.serializedName ?? '', member] as const,
+      ),
+    ),
+  ]),
+);
+
+/** A member of a model at a version of the API; undefined where that version does not have it. */
+export function memberOf(model: string, name: string, version: string): Mapper | undefined {
+  const { from = '', until = '~' } = windows.get(`${model}.${name}`) ?? {};
+  return version >= from && version < until ? byName.get(model)?.get(name) : undefined;
 }

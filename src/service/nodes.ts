@@ -90,9 +90,7 @@ export class Nodes {
   remove(pool: PoolState, node: NodeState, option: string): void {
     if (node.leaving) return;
     node.leaving = true;
-    if (option !== 'taskcompletion') {
-      for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
-    }
+    this.#endTasks(node, option);
     this.leaveWhenFree(pool, node);
   }
 
@@ -128,9 +126,7 @@ export class Nodes {
   /** A node that takes no tasks goes offline once it is free. */
   setScheduling(node: NodeState, enabled: boolean, option = 'requeue'): void {
     node.wire.schedulingState = enabled ? 'enabled' : 'disabled';
-    if (!enabled && option !== 'taskcompletion') {
-      for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
-    }
+    if (!enabled) this.#endTasks(node, option);
     if (enabled && node.wire.state === 'offline') this.#setNode(node, 'idle');
     if (!enabled && node.running.size === 0 && node.wire.state === 'idle') this.#setNode(node, 'offline');
     this.state.saveNode(node);
@@ -180,9 +176,7 @@ export class Nodes {
   /** Gives a node's machine back and keeps its place in the pool, until it is started again. */
   deallocate(pool: PoolState, node: NodeState, option: string): void {
     this.#setNode(node, 'deallocating');
-    if (option !== 'taskcompletion') {
-      for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
-    }
+    this.#endTasks(node, option);
     const settle = () => {
       if (!pool.nodes.has(node.id) || node.wire.state !== 'deallocating') return;
       if (node.running.size === 0) this.#setNode(node, 'deallocated');
@@ -194,6 +188,12 @@ export class Nodes {
   /** Starts a deallocated node. */
   startNode(pool: PoolState, node: NodeState): void {
     this.#boot(pool, node, 'starting');
+  }
+
+  /** What becomes of the tasks of a node that is to take none: they end, start again elsewhere, or are waited for. */
+  #endTasks(node: NodeState, option: string): void {
+    if (option === 'taskcompletion') return;
+    for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
   }
 
   #addNode(pool: PoolState, isDedicated: boolean): void {

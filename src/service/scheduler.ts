@@ -55,7 +55,7 @@ export class Scheduler {
       for (const task of job.tasks.values()) {
         if (task.wire.state === 'running' || task.wire.state === 'preparing') this.#requeue(task);
       }
-      this.jobs.check(job);
+      this.jobs.resume(job);
     }
     this.nodes.start();
     this.work.every(sweepMs, () => this.#sweep());

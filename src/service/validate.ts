@@ -1,7 +1,7 @@
 import type { BatchServiceMappers } from '@azure/batch';
 import { type CompositeMapper, type Mapper, type SequenceMapper, Serializer } from '@azure/ms-rest-js';
 import { BatchError, invalidProperty } from './errors';
-import { hasMember, mappers } from './members';
+import { mappers, memberOf } from './members';
 import type { Wire } from './odata';
 
 const serializer = new Serializer(mappers);
@@ -31,12 +31,11 @@ function refuseUnknown(mapper: Mapper, value: unknown, version: string): void {
   }
   if (mapper.type.name !== 'Composite' || typeof value !== 'object' || value === null) return;
   const { className = '' } = (mapper as CompositeMapper).type;
-  const members = Object.values(mappers[className]?.type.modelProperties ?? {});
   for (const [name, inner] of Object.entries(value)) {
     // Annotations (`odata.metadata`) are no members.
     if (name.includes('.')) continue;
-    const member = members.find(({ serializedName }) => serializedName === name);
-    if (member === undefined || !hasMember(className, name, version)) {
+    const member = memberOf(className, name, version);
+    if (member === undefined) {
       throw new BatchError('InvalidRequestBody', {
         Reason: `The property '${name}' does not exist on type '${className}' at api-version ${version}.`,
       });

@@ -8,7 +8,7 @@ import type { Accounts } from './accounts';
 import { type ExplorerNode, type FileNode, type FilteredNode, nodeId, type TaskGroup } from './explorerNode';
 
 /** What each group is to the service. */
-const groupFilters: Record<TaskGroup, string> = {
+export const groupFilters: Record<TaskGroup, string> = {
   failed: "state eq 'completed' and executionInfo/result eq 'failure'",
   running: "state eq 'running' or state eq 'preparing'",
   active: "state eq 'active'",

@@ -1,9 +1,10 @@
 import { commands, env, l10n, type QuickPickItem, Uri, window, workspace } from 'vscode';
 import { cloudOf } from '../core/cloud';
+import { maskSas } from '../core/failure';
 import { everyItem } from '../core/pages';
 import type { Handler } from './commands';
 import type { Documents } from './documents';
-import type { Explorer } from './explorer';
+import { type Explorer, groupFilters } from './explorer';
 import { type ExplorerNode, type FilteredNode, nodeId } from './explorerNode';
 import type { HeatMaps } from './heatMapView';
 import { remoteUri } from './remoteFiles';
@@ -86,11 +87,10 @@ export function explorerActions(
     },
     async retryTasks(node: Of<'job'>) {
       const { batch } = await gateways(node);
-      const filter = "state eq 'completed' and executionInfo/result eq 'failure'";
       const jobId = nameOf(node);
       let tasks = 0;
       for await (const { id = '' } of everyItem((next) =>
-        batch.taskPage(jobId, { filter, select: 'id' }, next),
+        batch.taskPage(jobId, { filter: groupFilters.failed, select: 'id' }, next),
       )) {
         await batch.reactivateTask(jobId, id);
         tasks++;
@@ -114,9 +114,7 @@ export function explorerActions(
           detail: [
             failureInfo?.code,
             exitCode === undefined ? undefined : l10n.t('exit code {0}', exitCode),
-            ...(failureInfo?.details ?? []).map(
-              ({ name, value }) => `${name}: ${value?.replace(/sig=[^&\s]+/g, 'sig=***')}`,
-            ),
+            ...(failureInfo?.details ?? []).map(({ name, value }) => `${name}: ${maskSas(value ?? '')}`),
           ]
             .filter(Boolean)
             .join('\n'),
@@ -244,7 +242,7 @@ async function openNodeLog({ account, poolId, node }: Of<'node'>, name: string):
 
 /** A SAS in a task's files is a secret: it is not shown, copied or saved. */
 function jsonOf(node: ExplorerNode): string {
-  return JSON.stringify(resourceOf(node), null, 2).replace(/([?&]sig=)[^&"]+/g, '$1***');
+  return maskSas(JSON.stringify(resourceOf(node), null, 2));
 }
 
 /** The account in the portal of its cloud; the list of accounts where only its name is known. */

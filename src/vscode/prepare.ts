@@ -40,8 +40,7 @@ export async function prepare(
   if (first.manifest.files.length === 0) return refuseAll(first.manifest);
   await refuseBeyondQuota(account, pool);
   const isReviewed = withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
-  const { reviewRun } = await import('./review');
-  const planned = isReviewed ? await reviewRun(look, choices, account) : first;
+  const planned = isReviewed ? await (await import('./review')).reviewRun(look, choices, account) : first;
   const manifest = planned && (await settleConflicts(planned.manifest));
   return manifest && { manifest, notes: planned.notes };
 }

@@ -179,12 +179,13 @@ export class Transcode {
   /** The outputs of the run that a job of an account belongs to. */
   async fetchJob(account: AccountRecord, runId: string): Promise<void> {
     mustBeTrusted();
+    const { outputContainerOf } = await import('../core/manifest');
     const connection = await this.#connect(account);
     await this.#work(
       connection,
       runId,
       undefined,
-      () => this.runs.resume(connection, `transcode-${runId}-output`, 'fetched'),
+      () => this.runs.resume(connection, outputContainerOf(runId), 'fetched'),
       'fetched',
     );
   }
