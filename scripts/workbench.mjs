@@ -106,10 +106,13 @@ export class Workbench {
     return item;
   }
 
-  /** Runs a command from the palette by its title. */
+  /** Runs a command from the palette by its title. A terminal that has just got the focus may take the key for its own. */
   async run(title) {
-    await this.page.keyboard.press('F1');
     const input = this.page.locator('.quick-input-widget:visible input[type=text]');
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await this.page.keyboard.press('F1');
+      if (await isVisible(input)) break;
+    }
     await input.fill(`>${title}`);
     await this.pick(title);
   }

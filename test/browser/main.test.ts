@@ -205,6 +205,8 @@ describe('The workbench, driven as a person', function () {
       .first()
       .waitFor();
     await workbench.screenshot(pictures, 'tail');
+    // Away from the terminal, which has the keys while it has the focus.
+    await workbench.treeItem('Pools').click();
     await workbench.run('Terminal: Kill All Terminals');
     await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
