@@ -5,7 +5,8 @@ import https from 'node:https';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ContainerClient, RestError } from '@azure/storage-blob';
-import { failure } from './taskFailure';
+import pRetry from 'p-retry';
+import { failure, type TaskFailure } from './taskFailure';
 
 export interface ResourceFile {
   readonly httpUrl?: string;
@@ -20,6 +21,12 @@ const agents = { http: new http.Agent({ keepAlive: true }), https: new https.Age
 
 /** Redirections that are followed. */
 const mostHops = 5;
+
+/** Batch's own nodes try a download again, too, before they give a task up. */
+const fetchRetries = 3;
+
+/** What a stream says when its connection was cut. */
+const cutCodes = new Set(['ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
 
 /** Gathered before they are written. */
 const writeBytes = 1024 * 1024;
@@ -44,50 +51,77 @@ async function fetchUrl(
   signal: AbortSignal,
 ): Promise<void> {
   const target = inside(workingDir, file.filePath ?? '');
-  let response: IncomingMessage;
-  try {
-    response = await get(url, signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw failure(
-      'ServerError',
-      'BlobDownloadMiscError',
-      'Miscellaneous error encountered while downloading one of the specified Azure Blob(s)',
-      {
-        FilePath: file.filePath ?? '',
-        Message: String((error as { code?: string }).code ?? error),
-      },
-    );
-  }
-  const { statusCode: status = 0 } = response;
-  const details = { FilePath: file.filePath ?? '', HttpStatus: String(status) };
-  if (status < 200 || status > 299) response.resume();
-  if (status === 404) {
-    throw failure('UserError', 'BlobNotFound', 'One of the specified Azure Blob(s) is not found', details);
-  }
-  if (status === 401 || status === 403) {
-    throw failure(
-      'UserError',
-      'BlobAccessDenied',
-      'Access for one of the specified Azure Blob(s) is denied',
-      details,
-    );
-  }
-  if (status < 200 || status > 299) {
-    throw failure(
-      'ServerError',
-      'BlobDownloadMiscError',
-      'Miscellaneous error encountered while downloading one of the specified Azure Blob(s)',
-      details,
-    );
-  }
+  const details = { FilePath: file.filePath ?? '' };
   await mkdir(dirname(target), { recursive: true });
+  await pRetry(() => fetchOnce(url, target, details, signal), {
+    retries: fetchRetries,
+    minTimeout: 200,
+    signal,
+    shouldRetry: ({ error }) => error instanceof PassingFailure,
+  }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw error instanceof PassingFailure ? miscFailure({ ...details, ...error.details }) : error;
+  });
+  await chmod(target, modeOf(file));
+}
+
+/** What may go well at once when it is tried again: a connection that was kept too long, a service that is busy. */
+class PassingFailure extends Error {
+  constructor(readonly details: Record<string, string>) {
+    super('The download failed.');
+  }
+}
+
+async function fetchOnce(
+  url: string,
+  target: string,
+  details: Record<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const response = await get(url, signal).catch((error) => {
+    throw new PassingFailure({ Message: String((error as { code?: string }).code ?? error) });
+  });
+  const { statusCode: status = 0 } = response;
+  if (status < 200 || status > 299) {
+    response.resume();
+    throw answerFailure(status, details);
+  }
   try {
     await pipeline(response, createWriteStream(target, { highWaterMark: writeBytes }), { signal });
   } catch (error) {
+    const { code = '' } = error as { code?: string };
+    if (cutCodes.has(code)) throw new PassingFailure({ Message: code });
     throw writeFailure(error, details, signal);
   }
-  await chmod(target, modeOf(file));
+}
+
+function answerFailure(status: number, details: Record<string, string>): Error {
+  const told = { ...details, HttpStatus: String(status) };
+  switch (status) {
+    case 404:
+      return failure('UserError', 'BlobNotFound', 'One of the specified Azure Blob(s) is not found', told);
+    case 401:
+    case 403:
+      return failure(
+        'UserError',
+        'BlobAccessDenied',
+        'Access for one of the specified Azure Blob(s) is denied',
+        told,
+      );
+    default: {
+      const mayPass = status >= 500 || status === 408 || status === 429;
+      return mayPass ? new PassingFailure({ HttpStatus: String(status) }) : miscFailure(told);
+    }
+  }
+}
+
+function miscFailure(details: Record<string, string>): TaskFailure {
+  return failure(
+    'ServerError',
+    'BlobDownloadMiscError',
+    'Miscellaneous error encountered while downloading one of the specified Azure Blob(s)',
+    details,
+  );
 }
 
 /** Node's own client rather than `fetch`, whose streams take several times the work for a file of some size. */

@@ -8,7 +8,7 @@ import { idlePools } from '../../src/core/idle';
 import { ensureJob } from '../../src/core/job';
 import { attemptOf, type Manifest } from '../../src/core/manifest';
 import { nodeTargets } from '../../src/core/pool';
-import { Run } from '../../src/core/run';
+import { Run, readResults } from '../../src/core/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { eventually, machine, TestService } from './harness';
 import { startRunProcess } from './runProcess';
@@ -83,6 +83,11 @@ describe('A run that is left alone', function () {
           else killed++;
         }
       }
+      const results = await readResults(storage, manifest.outputContainer, never);
+      assert.deepEqual(
+        results.filter(({ problem }) => problem),
+        [],
+      );
       assert.equal(summary.succeeded, filesEach, JSON.stringify(summary));
       assert.deepEqual(namesIn(folder), names.flatMap((name) => [name, name.replace('.mp4', '.mp3')]).sort());
       const blob = await storage.readText(manifest.outputContainer, 'manifest.json', never);
