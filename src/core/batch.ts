@@ -1,6 +1,7 @@
 import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
 import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
 import type { Connection } from './account';
+import { agentFor } from './agents';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import { cloudOf } from './cloud';
 import { type Page, quoted } from './pages';
@@ -28,6 +29,9 @@ export type NodeAction = 'reboot' | 'reimage' | 'disableScheduling' | 'enableSch
  * pool is changed with `patch` (its `updateproperties` wants a certificate list that 2025-06-01 refuses).
  */
 const apiVersion = '2025-06-01';
+
+/** A connection on which nothing moves for so long is given up. */
+const silenceMs = 60_000;
 
 export interface ListOptions {
   /** An OData filter, evaluated by the service. */
@@ -61,7 +65,13 @@ export class Batch {
             batch.credential,
             `${cloudOf(account.batchUrl).batchAudience}/.default`,
           );
-    this.#client = new BatchServiceClient(credentials, account.batchUrl, { noRetryPolicy: true });
+    const agent = agentFor(account.batchUrl, silenceMs);
+    // Left to itself the package makes an agent, and a connection, for every request.
+    const agentSettings = agent && { http: agent, https: agent };
+    this.#client = new BatchServiceClient(credentials, account.batchUrl, {
+      noRetryPolicy: true,
+      agentSettings,
+    });
     this.#client.apiVersion = apiVersion;
     this.#host = new URL(account.batchUrl).host;
     this.#policy = { patienceMs: 20_000, ...policy };

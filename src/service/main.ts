@@ -10,6 +10,7 @@ import { type Azurite, startAzurite } from './azurite';
 import { Lock } from './lock';
 import type { Log } from './log';
 import { Ports } from './ports';
+import { keepLoopbackDirect } from './proxy';
 import { type Server, startServer } from './server';
 
 const help = `The local Batch service: Azure Batch's REST API on this machine, with Azurite as its storage.
@@ -66,6 +67,7 @@ if (flags.help || !flags['data-dir']) {
   process.exit(flags.help ? 0 : 64);
 }
 
+keepLoopbackDirect(process.env);
 await run(flags['data-dir']);
 
 async function run(dataDir: string): Promise<void> {

@@ -6,6 +6,7 @@ import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ContainerClient, RestError } from '@azure/storage-blob';
 import pRetry from 'p-retry';
+import { agentFor } from './proxy';
 import { failure, type TaskFailure } from './taskFailure';
 
 export interface ResourceFile {
@@ -16,8 +17,6 @@ export interface ResourceFile {
   readonly filePath?: string;
   readonly fileMode?: string;
 }
-
-const agents = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) };
 
 /** Redirections that are followed. */
 const mostHops = 5;
@@ -126,14 +125,9 @@ function miscFailure(details: Record<string, string>): TaskFailure {
 
 /** Node's own client rather than `fetch`, whose streams take several times the work for a file of some size. */
 async function get(url: string, signal: AbortSignal, hops = 0): Promise<IncomingMessage> {
-  const isEncrypted = url.startsWith('https:');
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const options = {
-      signal,
-      agent: isEncrypted ? agents.https : agents.http,
-      headers: { 'x-ms-version': '2021-12-02' },
-    };
-    (isEncrypted ? https : http).get(url, options, resolve).on('error', reject);
+    const options = { signal, agent: agentFor(url), headers: { 'x-ms-version': '2021-12-02' } };
+    (url.startsWith('https:') ? https : http).get(url, options, resolve).on('error', reject);
   });
   const { statusCode = 0, headers } = response;
   if (statusCode < 300 || statusCode > 399 || headers.location === undefined || hops === mostHops)

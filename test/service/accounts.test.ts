@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
+import { join } from 'node:path';
 import type { AccountRecord } from '../../src/core/account';
 import {
   type Arm,
@@ -26,6 +24,7 @@ import {
 import { UserError } from '../../src/core/errors';
 import { Run } from '../../src/core/run';
 import { Storage } from '../../src/core/storage';
+import { certificate, certificateKey, startTokenStorage, type TokenStorage } from '../azure/tokenStorage';
 import { clip, temporaryFolder } from '../media';
 import { TestService } from './harness';
 import { startRunProcess } from './runProcess';
@@ -107,14 +106,16 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
   before(async () => {
     // Its certificate is nobody's; this process reads what it trusts only once.
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
-    const pem = (name: string) => readFileSync(`test/service/certificate/${name}.pem`);
-    server = createServer({ cert: pem('cert'), key: pem('key') }, (request, reply) => {
-      const [path = ''] = (request.url ?? '').split('?');
-      seen.push(request.headers.authorization ?? '');
-      const answer = answers.find(([pattern]) => pattern.test(path))?.[1];
-      reply.writeHead(answer ? 200 : 403, { 'content-type': 'application/json' });
-      reply.end(JSON.stringify(answer ?? { error: { code: 'AuthorizationFailed', message: 'No role.' } }));
-    });
+    server = createServer(
+      { cert: readFileSync(certificate), key: readFileSync(certificateKey) },
+      (request, reply) => {
+        const [path = ''] = (request.url ?? '').split('?');
+        seen.push(request.headers.authorization ?? '');
+        const answer = answers.find(([pattern]) => pattern.test(path))?.[1];
+        reply.writeHead(answer ? 200 : 403, { 'content-type': 'application/json' });
+        reply.end(JSON.stringify(answer ?? { error: { code: 'AuthorizationFailed', message: 'No role.' } }));
+      },
+    );
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
     const cloud = clouds.find(({ name }) => name === 'china') as Cloud;
     arm = {
@@ -286,10 +287,9 @@ describe('Check Connection', function () {
 
 describe('A run by tokens, without any key', function () {
   this.timeout(120_000);
-  const certificate = resolve('test/service/certificate/cert.pem');
   const trusted = process.env.NODE_EXTRA_CA_CERTS;
   let service: TestService;
-  let storage: { child: ChildProcess; url: string };
+  let storage: TokenStorage;
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
 
   before(async () => {
@@ -297,13 +297,14 @@ describe('A run by tokens, without any key', function () {
     // Read by processes that start from now on: the service, and the one that works on the run.
     process.env.NODE_EXTRA_CA_CERTS = certificate;
     service = await TestService.start('--trust-token', 'trusted');
-    storage = await startTokenStorage(join(root.path, 'blobs'));
+    const key = Buffer.alloc(64, 1).toString('base64');
+    storage = await startTokenStorage(join(root.path, 'blobs'), 'devstoreaccount1', key);
   });
 
   after(async () => {
     if (trusted === undefined) delete process.env.NODE_EXTRA_CA_CERTS;
     else process.env.NODE_EXTRA_CA_CERTS = trusted;
-    storage?.child.kill('SIGKILL');
+    await storage?.close();
     await service?.close();
     await root?.remove();
   });
@@ -319,7 +320,7 @@ describe('A run by tokens, without any key', function () {
         ...account,
         signIn: 'identity' as const,
         storageName: 'devstoreaccount1',
-        blobUrl: storage.url,
+        blobUrl: `https://127.0.0.1:${storage.port}/devstoreaccount1`,
       },
     };
     const manifest = await manifestOf([path]);
@@ -349,34 +350,6 @@ describe('A run by tokens, without any key', function () {
       tid: '00000000-0000-0000-0000-000000000001',
     };
     return `${part({ alg: 'RS256', typ: 'JWT' })}.${part(claims)}.${part('signature')}`;
-  }
-
-  async function startTokenStorage(location: string): Promise<{ child: ChildProcess; url: string }> {
-    const child = spawn(
-      process.execPath,
-      [
-        ...[
-          resolve('dist/azurite.cjs'),
-          '--blobHost',
-          '127.0.0.1',
-          '--blobPort',
-          '0',
-          '--location',
-          location,
-        ],
-        ...['--oauth', 'basic', '--cert', certificate, '--key', certificate.replace('cert.pem', 'key.pem')],
-        ...['--skipApiVersionCheck', '--disableTelemetry', '--silent'],
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    const url = await new Promise<string>((done, fail) => {
-      child.once('exit', (code) => fail(new Error(`Azurite ended with ${code}.`)));
-      createInterface(child.stdout).on('line', (line) => {
-        const match = /listens on (https:\/\/127\.0\.0\.1:\d+)/i.exec(line);
-        if (match?.[1]) done(`${match[1]}/devstoreaccount1`);
-      });
-    });
-    return { child, url };
   }
 });
 

@@ -14,6 +14,11 @@ interface Ready {
   readonly pid: number;
 }
 
+interface AccountNames {
+  readonly batchName: string;
+  readonly storageName: string;
+}
+
 /** What the contract is asked of. */
 export interface TestAccount {
   client(apiVersion?: string): BatchServiceClient;
@@ -46,11 +51,11 @@ function clientOf(url: string, name: string, key: string, apiVersion?: string): 
 
 /** The bundled service in a process of its own, with Azurite, in a folder of its own. */
 export class TestService implements TestAccount {
-  readonly credentials = {
-    batchName: 'localbatch',
-    batchKey: randomBytes(64).toString('base64'),
-    storageName: 'localstorage',
-    storageKey: randomBytes(64).toString('base64'),
+  readonly credentials: {
+    readonly batchName: string;
+    readonly batchKey: string;
+    readonly storageName: string;
+    readonly storageKey: string;
   };
   ready: Ready = { batchUrl: '', blobUrl: '', pid: 0 };
   #child: ChildProcess | undefined;
@@ -58,10 +63,25 @@ export class TestService implements TestAccount {
   private constructor(
     readonly dataDir: string,
     private readonly args: readonly string[],
-  ) {}
+    names: AccountNames,
+    private readonly env: Record<string, string>,
+  ) {
+    const key = () => randomBytes(64).toString('base64');
+    this.credentials = { ...names, batchKey: key(), storageKey: key() };
+  }
 
-  static async start(...args: string[]): Promise<TestService> {
-    const service = new TestService(await mkdtemp(join(tmpdir(), 'batch-test-')), args);
+  static start(...args: string[]): Promise<TestService> {
+    return TestService.startAs({ batchName: 'localbatch', storageName: 'localstorage' }, {}, ...args);
+  }
+
+  /** Under other names, in an environment of its own. */
+  static async startAs(
+    names: AccountNames,
+    env: Record<string, string>,
+    ...args: string[]
+  ): Promise<TestService> {
+    const folder = await mkdtemp(join(tmpdir(), 'batch-test-'));
+    const service = new TestService(folder, args, names, env);
     await service.start();
     return service;
   }
@@ -70,6 +90,7 @@ export class TestService implements TestAccount {
     const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
     const child = spawn(process.execPath, ['dist/service.js', ...flags, ...this.args], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ...this.env },
     });
     this.#child = child;
     child.stdin?.end(`${JSON.stringify(this.credentials)}\n`);

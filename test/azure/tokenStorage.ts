@@ -1,0 +1,38 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** Nobody's: for 127.0.0.1 and for the names of Azure that the stand-in answers to. */
+export const certificate = resolve('test/certificate/cert.pem');
+export const certificateKey = resolve('test/certificate/key.pem');
+
+export interface TokenStorage {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Azurite over TLS, which takes bearer tokens as well as the key. It does not look at the signature of a token. */
+export async function startTokenStorage(location: string, name: string, key: string): Promise<TokenStorage> {
+  const place = ['--blobHost', '127.0.0.1', '--blobPort', '0', '--location', location];
+  const trust = ['--oauth', 'basic', '--cert', certificate, '--key', certificateKey];
+  const quiet = ['--skipApiVersionCheck', '--disableTelemetry', '--silent'];
+  const child = spawn(process.execPath, [resolve('dist/azurite.cjs'), ...place, ...trust, ...quiet], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, AZURITE_ACCOUNTS: `${name}:${key}` },
+  });
+  const port = await new Promise<number>((done, fail) => {
+    child.once('exit', (code) => fail(new Error(`Azurite ended with ${code}.`)));
+    createInterface(child.stdout).on('line', (line) => {
+      const match = /listens on https:\/\/127\.0\.0\.1:(\d+)/i.exec(line);
+      if (match?.[1]) done(Number(match[1]));
+    });
+  });
+  return {
+    port,
+    async close() {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    },
+  };
+}
