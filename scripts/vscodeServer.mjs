@@ -50,13 +50,17 @@ const quiet = {
   'git.autofetch': false,
 };
 
-function prepare({ dataDir, extensionsDir, settings, locale }) {
+function prepare({ dataDir, extensionsDir, settings, machineSettings, locale }) {
   const base = resolve(dataDir ?? mkdtempSync(join(tmpdir(), 'vscw-')));
   const settingsFile = join(base, 'User/settings.json');
   const config = join(base, 'code-server.yaml');
   mkdirSync(join(base, 'User'), { recursive: true });
   const kept = existsSync(settingsFile) ? JSON.parse(readFileSync(settingsFile, 'utf8')) : {};
   writeFileSync(settingsFile, JSON.stringify({ ...quiet, ...kept, ...settings }, null, 2));
+  if (machineSettings) {
+    mkdirSync(join(base, 'Machine'), { recursive: true });
+    writeFileSync(join(base, 'Machine/settings.json'), JSON.stringify(machineSettings, null, 2));
+  }
   writeFileSync(config, '{}\n');
   if (locale && !locale.startsWith('en')) declareLanguage(base, locale);
   const extensions = resolve(extensionsDir ?? join(base, 'extensions'));

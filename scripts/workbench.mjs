@@ -18,7 +18,7 @@ export class Workbench {
    * Opens a folder; by default with this project as an extension under development.
    *
    * @param {string} folder
-   * @param {{ extensions?: string[], dataDir?: string, settings?: object, locale?: string, trust?: boolean,
+   * @param {{ extensions?: string[], dataDir?: string, settings?: object, machineSettings?: object, locale?: string, trust?: boolean,
    *   env?: Record<string, string>, viewport?: { width: number, height: number } }} [options]
    */
   static async open(folder, { viewport, extensions = [root], ...options } = {}) {
@@ -60,9 +60,19 @@ export class Workbench {
 
   /** Selects the files, without opening any, and opens the context menu on the last. */
   async rightClick(...names) {
+    await this.openView('Explorer');
     await this.file(names[0]).waitFor();
+    await this.deselect(names);
     for (const name of names) await this.select(this.file(name));
     await this.openMenu(this.file(names.at(-1)));
+  }
+
+  /** Takes what was selected before out of the selection. */
+  async deselect(wanted) {
+    const selected = this.page.locator('.explorer-folders-view .monaco-list-row[aria-selected=true]');
+    for (const name of await selected.locator('.label-name').allTextContents()) {
+      if (!wanted.includes(name)) await this.file(name).click({ modifiers: ['ControlOrMeta'] });
+    }
   }
 
   /** Adds an item to the selection, unless it is part of it. */
@@ -138,13 +148,25 @@ export class Workbench {
     await this.toast(toastText).getByRole('button', { name: button }).click();
   }
 
-  /** A view container of the activity bar. */
+  /** A view container of the activity bar; one that is open stays so, though a click would close it. */
   async openView(name) {
-    await this.viewTab(name).click();
+    const tab = this.viewTab(name);
+    if ((await tab.getAttribute('aria-expanded')) !== 'true') await tab.click();
   }
 
   viewTab(name) {
     return this.page.getByRole('tab', { name: new RegExp(`^${escaped(name)}`) }).first();
+  }
+
+  /** Opens an item of the extension's own view, unless it is open. */
+  async expand(text) {
+    await this.openView('Azure Batch');
+    const item = this.treeItem(text);
+    await item.waitFor();
+    if ((await item.getAttribute('aria-expanded')) === 'true') return;
+    await item.focus();
+    await item.click();
+    await this.page.keyboard.press('ArrowRight');
   }
 
   treeItem(text) {

@@ -34,16 +34,17 @@ export function parseBatchUrl(pasted: string): { url: string; name: string } {
   return { url: url.origin, name: isLoopback ? 'localbatch' : name };
 }
 
-/** The key of a Batch or storage account: 64 bytes in Base64. Checked before it is sent anywhere. */
+/** The key of a Batch or storage account, also out of a connection string: 64 bytes in Base64. Checked before it is sent. */
 export function parseKey(pasted: string, what: 'batchKey' | 'storageKey'): string {
-  const key = cleaned(pasted);
+  const text = cleaned(pasted);
+  const key = isConnectionString(text) ? (fields(text).get('accountkey') ?? '') : text;
   if (!/^[A-Za-z0-9+/]{86}==$/.test(key)) throw new UserError({ kind: 'accountInvalid', what });
   return key;
 }
 
-/** 3 to 24 lower-case letters and digits: blanks or capitals would look like a bad key to the service. */
+/** 3 to 24 lower-case letters and digits: blanks or capitals would look like a bad key to the service, so they go. */
 export function parseStorageName(pasted: string): string {
-  const name = cleaned(pasted);
+  const name = cleaned(pasted).toLowerCase();
   if (!/^[a-z0-9]{3,24}$/.test(name)) throw new UserError({ kind: 'accountInvalid', what: 'storageName' });
   return name;
 }
@@ -55,14 +56,7 @@ export function isConnectionString(pasted: string): boolean {
 
 /** https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string */
 export function parseConnectionString(pasted: string): StorageInput {
-  const parts = new Map(
-    cleaned(pasted)
-      .split(';')
-      .map((part) => [
-        part.slice(0, part.indexOf('=')).trim().toLowerCase(),
-        part.slice(part.indexOf('=') + 1).trim(),
-      ]),
-  );
+  const parts = fields(pasted);
   const [name, key] = [parts.get('accountname'), parts.get('accountkey')];
   if (name === undefined || key === undefined) {
     throw new UserError({ kind: 'accountInvalid', what: 'connectionString' });
@@ -71,4 +65,15 @@ export function parseConnectionString(pasted: string): StorageInput {
   const suffix = parts.get('endpointsuffix') ?? 'core.windows.net';
   const blobUrl = (parts.get('blobendpoint') ?? `${scheme}://${name}.blob.${suffix}`).replace(/\/+$/, '');
   return { name, key: parseKey(key, 'storageKey'), blobUrl };
+}
+
+function fields(connectionString: string): Map<string, string> {
+  return new Map(
+    cleaned(connectionString)
+      .split(';')
+      .map((part) => [
+        part.slice(0, part.indexOf('=')).trim().toLowerCase(),
+        part.slice(part.indexOf('=') + 1).trim(),
+      ]),
+  );
 }

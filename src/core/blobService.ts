@@ -1,4 +1,11 @@
-import { BlobServiceClient, newPipeline, StorageSharedKeyCredential } from '@azure/storage-blob';
+import {
+  AnonymousCredential,
+  BlobServiceClient,
+  ContainerClient,
+  newPipeline,
+  type Pipeline,
+  StorageSharedKeyCredential,
+} from '@azure/storage-blob';
 import type { Connection } from './account';
 import { agentFor } from './agents';
 
@@ -8,8 +15,16 @@ export function blobService({ account, storage }: Connection, silenceMs: number)
     storage.kind === 'sharedKey'
       ? new StorageSharedKeyCredential(storage.name, storage.key)
       : storage.credential;
+  return new BlobServiceClient(account.blobUrl, pipelineTo(account.blobUrl, credential, silenceMs));
+}
+
+/** Opens a container by its SAS alone. */
+export function containerBySas(url: string, silenceMs: number): ContainerClient {
+  return new ContainerClient(url, pipelineTo(url, new AnonymousCredential(), silenceMs));
+}
+
+function pipelineTo(url: string, credential: Parameters<typeof newPipeline>[0], silenceMs: number): Pipeline {
   // The package hands options that it does not name itself on to its pipeline, which knows `agent`.
-  const transport = { agent: agentFor(account.blobUrl, silenceMs) };
-  const pipeline = newPipeline(credential, { retryOptions: { maxTries: 1 }, ...transport });
-  return new BlobServiceClient(account.blobUrl, pipeline);
+  const transport = { agent: agentFor(url, silenceMs) };
+  return newPipeline(credential, { retryOptions: { maxTries: 1 }, ...transport });
 }

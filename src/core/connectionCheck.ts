@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { connect } from 'node:tls';
+import {
+  createDefaultHttpClient,
+  createPipelineFromOptions,
+  createPipelineRequest,
+} from '@azure/core-rest-pipeline';
 import type { Connection } from './account';
 import type { Quota } from './arm';
 import type { Batch } from './batch';
@@ -89,15 +94,46 @@ export async function* checkConnection(checked: Checked): AsyncGenerator<CheckRe
 
 type Outcome = string | undefined | { skipped: SkipReason };
 
+/**
+ * Where our own look at the way to a service fails but the service answers all the same, a proxy leads there: VS Code
+ * knows of it by its settings or by the system, and tells nobody.
+ */
+async function unlessAnswered(look: Promise<Outcome>, ask: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    return await look;
+  } catch (error) {
+    const isAnswered = await ask().then(
+      () => true,
+      (refusal) => refusal instanceof UserError && !noAnswer.has(refusal.problem.kind),
+    );
+    if (isAnswered) return { skipped: 'proxy' };
+    throw error;
+  }
+}
+
+const noAnswer = new Set<Problem['kind']>(['unreachable', 'certificate']);
+
 const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
-  batchName: ({ connection }) => resolve(connection.account.batchUrl),
-  storageName: ({ connection }) => resolve(connection.account.blobUrl),
-  batchTls: ({ connection }) => handshake(connection.account.batchUrl),
-  storageTls: ({ connection }) => handshake(connection.account.blobUrl),
+  batchName: (checked) =>
+    unlessAnswered(resolve(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+  storageName: (checked) =>
+    unlessAnswered(resolve(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
+  batchTls: (checked) =>
+    unlessAnswered(handshake(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+  storageTls: (checked) =>
+    unlessAnswered(handshake(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
 
   async clock({ connection, signal }) {
-    const reply = await fetch(connection.account.batchUrl, { method: 'HEAD', signal }).catch((error) => {
-      throw unreachable(connection.account.batchUrl, error);
+    const { batchUrl: url } = connection.account;
+    const request = createPipelineRequest({
+      url,
+      method: 'HEAD',
+      abortSignal: signal,
+      allowInsecureConnection: true,
+    });
+    const pipeline = createPipelineFromOptions({ retryOptions: { maxRetries: 0 } });
+    const reply = await pipeline.sendRequest(createDefaultHttpClient(), request).catch((error) => {
+      throw unreachable(url, error);
     });
     const date = Date.parse(reply.headers.get('date') ?? '');
     if (Number.isNaN(date)) return undefined;
@@ -146,20 +182,8 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     const text = `check ${randomBytes(16).toString('hex')}`;
     await storage.createContainer(container, { [madeBy.name]: 'check' }, signal);
     try {
-      const end = new Date(Date.now() + 10 * 60_000);
-      const [folder = '', query = ''] = (await storage.sasUrl(container, 'rw', end)).split('?');
-      const url = `${folder}/check.txt?${query}`;
-      const headers = { 'x-ms-blob-type': 'BlockBlob', 'content-type': 'text/plain' };
-      const put = await fetch(url, { method: 'PUT', body: text, headers, signal });
-      const got = put.ok ? await fetch(url, { signal }) : put;
-      if (!got.ok || (await got.text()) !== text) {
-        throw new UserError({
-          kind: 'unauthorized',
-          account: storage.host,
-          service: 'storage',
-          code: got.headers.get('x-ms-error-code') ?? `HTTP ${got.status}`,
-        });
-      }
+      const got = await storage.roundTrip(container, text, signal);
+      if (got !== text) throw new UserError({ kind: 'transferDamaged', file: 'check.txt' });
     } finally {
       await storage.deleteContainer(container, AbortSignal.timeout(30_000));
     }
@@ -213,8 +237,6 @@ async function resolve(url: string): Promise<string> {
 async function handshake(url: string): Promise<Outcome> {
   const { protocol, hostname, port } = new URL(url);
   if (protocol !== 'https:') return { skipped: 'notEncrypted' };
-  // Through a proxy there is no connection of our own; the calls that follow go through it and tell.
-  if (process.env.HTTPS_PROXY || process.env.https_proxy) return { skipped: 'proxy' };
   return new Promise((done, fail) => {
     const socket = connect(
       { host: hostname, port: Number(port || 443), servername: hostname, timeout: tlsMs },

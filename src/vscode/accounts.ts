@@ -9,6 +9,11 @@ import { settings } from './settings';
 const stateKey = 'accounts';
 export const localAccountId = 'local';
 
+/** Names of Batch accounts are taken once in a region only: an account is known by its host. */
+export function accountId(batchUrl: string): string {
+  return new URL(batchUrl).host;
+}
+
 /**
  * The accounts this user has connected, on this machine: records in global state, secrets in SecretStorage. Another
  * window's change is seen when this one gets the focus.
@@ -46,11 +51,12 @@ export class Accounts {
     return all.find(({ id }) => id === account) ?? (account === '' ? all[0] : undefined);
   }
 
-  /** Adds an account, or takes the place of the one with its id. */
+  /** Adds an account, or takes the place of the one with its id, which keeps the name that it was given. */
   async add(account: AccountRecord): Promise<void> {
-    const there = this.all.some(({ id }) => id === account.id);
+    const there = this.byId(account.id);
+    const named = { ...account, label: there?.label ?? account.label };
     await this.#save(
-      there ? this.all.map((one) => (one.id === account.id ? account : one)) : [...this.all, account],
+      there ? this.all.map((one) => (one.id === account.id ? named : one)) : [...this.all, named],
     );
   }
 

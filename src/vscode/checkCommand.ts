@@ -1,10 +1,11 @@
-import { type CancellationToken, l10n, ProgressLocation, window } from 'vscode';
+import { l10n, window } from 'vscode';
 import type { AccountRecord } from '../core/account';
 import type { Quota } from '../core/arm';
 import { cloudOf } from '../core/cloud';
 import type { CheckResult, CheckStep, SkipReason } from '../core/connectionCheck';
 import type { Accounts } from './accounts';
 import type { Documents } from './documents';
+import { longWork } from './longWork';
 import { time } from './numbers';
 import { sentenceOf } from './sentences';
 import { settings } from './settings';
@@ -15,14 +16,10 @@ export async function checkAccount(
   documents: Documents,
   account: AccountRecord,
 ): Promise<void> {
-  const results = await window.withProgress(
-    {
-      location: ProgressLocation.Notification,
-      title: l10n.t('Checking the connection of {0}', account.label),
-      cancellable: true,
-    },
-    (progress, token) =>
-      check(accounts, account, token, (step) => progress.report({ message: stepName(step) })),
+  const results = await longWork(
+    l10n.t('Checking the connection of {0}', account.label),
+    (progress, signal) =>
+      check(accounts, account, signal, (step) => progress.report({ message: stepName(step) })),
   );
   await documents.show(`${account.label}.md`, reportOf(account, results));
   const failed = results.filter(({ status }) => status === 'failed').length;
@@ -36,12 +33,9 @@ export async function checkAccount(
 async function check(
   accounts: Accounts,
   account: AccountRecord,
-  token: CancellationToken,
+  signal: AbortSignal,
   onStep: (step: CheckStep) => void,
 ): Promise<CheckResult[]> {
-  const aborted = new AbortController();
-  token.onCancellationRequested(() => aborted.abort());
-  const { signal } = aborted;
   const [{ checkConnection }, { Batch }, { Storage }] = await Promise.all([
     import('../core/connectionCheck'),
     import('../core/batch'),

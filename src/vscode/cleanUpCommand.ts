@@ -1,8 +1,9 @@
-import { l10n, ProgressLocation, type QuickPickItem, QuickPickItemKind, window } from 'vscode';
+import { l10n, type QuickPickItem, QuickPickItemKind, window } from 'vscode';
 import type { AccountRecord } from '../core/account';
 import type { Owned } from '../core/cleanUp';
 import type { Accounts } from './accounts';
-import { bytes, count, time } from './numbers';
+import { longWork } from './longWork';
+import { bytes, count, nodesOf, time } from './numbers';
 import type { Runs } from './runs';
 import { sentenceOf } from './sentences';
 
@@ -34,44 +35,21 @@ export async function cleanUp(
   const connection = await accounts.connect(account);
   const batch = new Batch(connection);
   const storage = new Storage(connection);
-  const all = await window.withProgress(
-    {
-      location: ProgressLocation.Notification,
-      title: l10n.t('Looking for what can be cleaned up'),
-      cancellable: true,
-    },
-    (_, token) => {
-      const aborted = new AbortController();
-      token.onCancellationRequested(() => aborted.abort());
-      return ownedThings(batch, storage, aborted.signal);
-    },
+  const all = await longWork(l10n.t('Looking for what can be cleaned up'), (_, signal) =>
+    ownedThings(batch, storage, signal),
   );
   const things = request.runId ? ofRun(all, request.runId, runs) : all;
   const chosen = request.confirmed ? things : await pick(things, account);
   if (chosen === undefined || chosen.length === 0) return;
   if (!request.confirmed && !(await confirmUnfetched(chosen))) return;
-  const remaining = await window.withProgress(
-    {
-      location: ProgressLocation.Notification,
-      title: l10n.t('Cleaning up {0}', account.label),
-      cancellable: true,
-    },
-    (progress, token) => {
-      const aborted = new AbortController();
-      token.onCancellationRequested(() => aborted.abort());
-      return deleteOwned(
-        batch,
-        storage,
-        chosen,
-        (thing, done) =>
-          progress.report({
-            message: l10n.t('{0} of {1}: {2}', done, chosen.length, thing.id),
-            increment: 100 / chosen.length,
-          }),
-        aborted.signal,
-      );
-    },
-  );
+  const remaining = await longWork(l10n.t('Cleaning up {0}', account.label), (progress, signal) => {
+    const report = (thing: Owned, done: number) =>
+      progress.report({
+        message: l10n.t('{0} of {1}: {2}', done, chosen.length, thing.id),
+        increment: 100 / chosen.length,
+      });
+    return deleteOwned(batch, storage, chosen, report, signal);
+  });
   for (const { runId, kind, id } of chosen) {
     if (kind === 'container' && id.endsWith('-output') && runId) await runs.forget(runId);
   }
@@ -127,7 +105,7 @@ function item(thing: Owned): ThingItem {
   const facts = [
     thing.created ? time(thing.created) : undefined,
     thing.state,
-    thing.nodes === undefined ? undefined : l10n.t('{0} nodes', thing.nodes),
+    thing.nodes === undefined ? undefined : nodesOf(thing.nodes),
     thing.bytes ? bytes(thing.bytes) : undefined,
     thing.busy ? l10n.t('still at work') : undefined,
     thing.unfetched ? l10n.t('{0} outputs not fetched', thing.unfetched) : undefined,

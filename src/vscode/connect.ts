@@ -10,58 +10,103 @@ import {
 } from '../core/accountInput';
 import { cloudOf } from '../core/cloud';
 import { UserError } from '../core/errors';
-import { type Accounts, localAccountId } from './accounts';
+import { type Accounts, accountId, localAccountId } from './accounts';
 import { type Answers, ask, type Question } from './questions';
 import type { AccountSecrets, Secrets } from './secrets';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
 
-/** Connects an account by its keys, step by step, each one checked; nothing is kept before a call has succeeded. */
+type Way = 'microsoft' | 'keys' | 'identity' | 'local';
+
+/** Connects an account in one of the ways there are, step by step; the button back leads to the choice of the way. */
 export async function connectAccount(accounts: Accounts, secrets: Secrets): Promise<void> {
-  const local = {
-    label: l10n.t('$(vm) Local Batch account'),
-    detail: l10n.t('No Azure needed: the work runs on this machine.'),
-  };
-  const keys = {
-    label: l10n.t('$(key) Account keys'),
-    detail: l10n.t('URL and key of a Batch account, and its storage account.'),
-  };
-  const microsoft = {
-    label: l10n.t('$(azure) Sign in with Microsoft'),
-    detail: l10n.t('Finds your Batch accounts. No key is fetched or kept.'),
-  };
-  const identity = {
-    label: l10n.t('$(terminal) Azure CLI, environment or managed identity'),
-    detail: l10n.t('For remote machines where one of them is signed in.'),
-  };
-  const way = await window.showQuickPick([microsoft, keys, identity, local], {
-    title: l10n.t('Connect an account'),
-    ignoreFocusOut: true,
-  });
-  if (way === local) await accounts.addLocal(l10n.t('Local Batch account'));
-  if (way === microsoft || way === identity) {
-    await connectBySignIn(accounts, way === microsoft ? 'microsoft' : 'identity');
+  for (;;) {
+    const way = await chooseWay();
+    if (way === undefined) return;
+    if ((await connectBy(way, accounts, secrets)) !== 'back') return;
   }
-  if (way !== keys) return;
-  const answers = await ask(l10n.t('Connect an Azure Batch account'), questions());
-  if (answers === undefined) return;
-  const { account, kept } = accountOf(answers);
-  await window.withProgress(
-    { location: { viewId: `${section}.accounts` }, title: l10n.t('Trying {0}', account.label) },
-    () => tryConnection({ account, ...credentialsOf(account, kept) }),
-  );
-  await keep(secrets, account, kept);
-  await accounts.add(account);
-  void window.showInformationMessage(l10n.t('{0} is connected.', account.label));
 }
 
-/** Signs in, finds the accounts and tries them; they are kept when the person wants to, even if a step fails. */
-async function connectBySignIn(accounts: Accounts, signIn: 'microsoft' | 'identity'): Promise<void> {
-  const { findBySignIn } = await import('./signIn');
-  const account = await findBySignIn(signIn);
-  if (account === undefined) return;
+async function chooseWay(): Promise<Way | undefined> {
+  const ways: { label: string; detail: string; way: Way }[] = [
+    {
+      label: l10n.t('$(azure) Sign in with Microsoft'),
+      detail: l10n.t('Finds your Batch accounts. No key is fetched or kept.'),
+      way: 'microsoft',
+    },
+    {
+      label: l10n.t('$(key) Account keys'),
+      detail: l10n.t('URL and key of a Batch account, and its storage account.'),
+      way: 'keys',
+    },
+    {
+      label: l10n.t('$(terminal) Azure CLI, environment or managed identity'),
+      detail: l10n.t('For remote machines where one of them is signed in.'),
+      way: 'identity',
+    },
+    {
+      label: l10n.t('$(vm) Local Batch account'),
+      detail: l10n.t('No Azure needed: the work runs on this machine.'),
+      way: 'local',
+    },
+  ];
+  const options = { title: l10n.t('Connect an account'), ignoreFocusOut: true };
+  return (await window.showQuickPick(ways, options))?.way;
+}
+
+async function connectBy(
+  way: Way,
+  accounts: Accounts,
+  secrets: Secrets,
+): Promise<'done' | 'back' | 'cancelled'> {
+  if (way === 'local') {
+    await accounts.addLocal(l10n.t('Local Batch account'));
+    return 'done';
+  }
+  const account = await (way === 'keys' ? findByKeys(secrets) : findBySignIn(way));
+  if (typeof account === 'string') return account;
   await accounts.add(account);
   await commands.executeCommand(`${section}.checkConnection`, account.id);
+  return 'done';
+}
+
+async function findBySignIn(way: 'microsoft' | 'identity'): Promise<AccountRecord | 'back' | 'cancelled'> {
+  const signIn = await import('./signIn');
+  return signIn.findBySignIn(way);
+}
+
+/** Nothing is kept before a call has succeeded, unless the person wants it kept all the same. */
+async function findByKeys(secrets: Secrets): Promise<AccountRecord | 'back' | 'cancelled'> {
+  const title = l10n.t('Connect an Azure Batch account');
+  for (let answers: Answers | 'back' | 'cancelled' = {}; ; ) {
+    answers = await ask(title, questions(), answers);
+    if (typeof answers === 'string') return answers;
+    const { account, kept } = accountOf(answers);
+    const decision = await tried(account, kept);
+    if (decision === 'again') continue;
+    if (decision === 'cancelled') return decision;
+    await keep(secrets, account, kept);
+    return account;
+  }
+}
+
+/** Tries the keys. When they are refused, the person decides how to go on. */
+async function tried(account: AccountRecord, kept: AccountSecrets): Promise<'keep' | 'again' | 'cancelled'> {
+  const location = { viewId: `${section}.accounts` };
+  try {
+    await window.withProgress({ location, title: l10n.t('Trying {0}', account.label) }, () =>
+      tryConnection({ account, ...credentialsOf(account, kept) }),
+    );
+    return 'keep';
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const again = l10n.t('Change Answers');
+    const keepAnyway = l10n.t('Keep Anyway');
+    const { text } = sentenceOf(error.problem);
+    const options = { modal: true, detail: l10n.t('Nothing has been kept yet.') };
+    const answer = await window.showErrorMessage(text, options, again, keepAnyway);
+    return answer === again ? 'again' : answer === keepAnyway ? 'keep' : 'cancelled';
+  }
 }
 
 /** Gives an account another name for people. */
@@ -89,17 +134,26 @@ export async function signInAccount(
     const { signInAgain } = await import('./signIn');
     await signInAgain(chosen, cloudOf(chosen.batchUrl));
   } else if (chosen.signIn === 'keys') {
-    const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
-    const answers = await ask(l10n.t('New keys for {0}', chosen.label), asked);
-    if (answers === undefined) return;
+    await changeKeys(secrets, chosen);
+  }
+  await commands.executeCommand(`${section}.refresh`);
+}
+
+async function changeKeys(secrets: Secrets, account: AccountRecord): Promise<void> {
+  const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
+  for (let answers: Answers | 'back' | 'cancelled' = {}; ; ) {
+    answers = await ask(l10n.t('New keys for {0}', account.label), asked, answers);
+    if (typeof answers === 'string') return;
     const kept = {
       batchKey: parseKey(answers.batchKey ?? '', 'batchKey'),
       storageKey: parseKey(answers.storageKey ?? '', 'storageKey'),
     };
-    await tryConnection({ account: chosen, ...credentialsOf(chosen, kept) });
-    await keep(secrets, chosen, kept);
+    const decision = await tried(account, kept);
+    if (decision === 'cancelled') return;
+    if (decision === 'again') continue;
+    await keep(secrets, account, kept);
+    return;
   }
-  await commands.executeCommand(`${section}.refresh`);
 }
 
 async function pickAccount(accounts: Accounts, title: string): Promise<AccountRecord | undefined> {
@@ -155,7 +209,7 @@ function accountOf(answers: Answers): { account: AccountRecord; kept: AccountSec
   const storage = storageOf(answers, batchUrl);
   return {
     account: {
-      id: batchName,
+      id: accountId(batchUrl),
       label: batchName,
       signIn: 'keys',
       batchName,

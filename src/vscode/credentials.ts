@@ -23,7 +23,7 @@ export function signInClouds(clouds: readonly Cloud[]): Cloud[] {
  * Tokens of VS Code's own sign-in. Nothing is asked unless `mayAsk`: work in the background throws `signedOut` instead,
  * which a person can act on.
  */
-export class SessionCredential implements TokenCredential {
+class SessionCredential implements TokenCredential {
   constructor(
     private readonly provider: string,
     private readonly label: string,
@@ -43,21 +43,34 @@ export class SessionCredential implements TokenCredential {
 
 /** Tokens of an account that is signed in to; undefined for accounts with keys. */
 export async function credentialOf(account: AccountRecord): Promise<TokenCredential | undefined> {
-  if (account.signIn === 'microsoft') {
-    return new SessionCredential(
-      providerOf(cloudOf(account.batchUrl)),
-      account.label,
-      account.tenantId,
-      false,
-    );
-  }
-  return account.signIn === 'identity' ? chain(cloudOf(account.batchUrl), account.tenantId) : undefined;
+  const { signIn, label, tenantId, batchUrl } = account;
+  if (signIn !== 'microsoft' && signIn !== 'identity') return undefined;
+  return credentialFor(signIn, { cloud: cloudOf(batchUrl), label, tenantId, mayAsk: false });
 }
 
-/** The Azure CLI, the environment, or a managed identity, whichever answers: for remote and headless use. */
-export async function chain(cloud: Cloud, tenantId?: string): Promise<TokenCredential> {
+export interface CredentialNeed {
+  readonly cloud: Cloud;
+  /** Whose credential it is, for people. */
+  readonly label: string;
+  readonly tenantId?: string;
+  /** Whether a person is there who may be asked to sign in. */
+  readonly mayAsk: boolean;
+}
+
+/**
+ * Tokens of VS Code's own sign-in; or of the Azure CLI, the environment, or a managed identity, whichever answers: for
+ * remote and headless use.
+ */
+export async function credentialFor(
+  signIn: 'microsoft' | 'identity',
+  { cloud, label, tenantId, mayAsk }: CredentialNeed,
+): Promise<TokenCredential> {
+  const { NamedCredential } = await import('../core/identity');
+  if (signIn === 'microsoft') {
+    return new NamedCredential(new SessionCredential(providerOf(cloud), label, tenantId, mayAsk), label);
+  }
   const { DefaultAzureCredential } = await import('@azure/identity');
-  return new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId });
+  return new NamedCredential(new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId }), label);
 }
 
 /** When a token ends: it says so itself. Milliseconds since 1970. */

@@ -29,6 +29,9 @@ interface Gateways {
   readonly storage: Storage;
 }
 
+/** After these an account is connected anew: it may have moved, or have got another key. */
+const staleAfter = new Set<Problem['kind']>(['unreachable', 'unauthorized', 'signedOut']);
+
 /** Fetches what the tree shows. Remembers the pages that were loaded, nothing else. */
 export class Explorer {
   readonly #gateways = new Map<string, Promise<Gateways>>();
@@ -81,7 +84,7 @@ export class Explorer {
       return await this.#children(node);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      if (error.problem.kind === 'unreachable' && 'account' in node) this.#gateways.delete(node.account.id);
+      if (staleAfter.has(error.problem.kind) && 'account' in node) this.#gateways.delete(node.account.id);
       return [{ kind: 'problem', owner: nodeId(node), problem: error.problem }];
     }
   }

@@ -2,7 +2,7 @@ import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsi
 import type { Job, Node, Pool, Task, TaskCounts } from '../core/batch';
 import { ownMetadata } from '../core/ours';
 import { type ExplorerNode, nodeId, type TaskGroup } from './explorerNode';
-import { bytes, count, duration, time } from './numbers';
+import { bytes, count, duration, nodesOf, time } from './numbers';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
 
@@ -130,7 +130,7 @@ function poolItem(pool: Pool): TreeItem {
       ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
       : new ThemeIcon(shown === 'steady' ? 'server' : 'sync'),
     description: [
-      l10n.t('{0} of {1} nodes', count(now), count(target)),
+      l10n.t('{0} of {1}', count(now), nodesOf(target)),
       stateWord(shown),
       pool.enableAutoScale ? l10n.t('autoscale') : '',
     ]

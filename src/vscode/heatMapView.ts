@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { env, l10n, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
-import { isAbort, UserError } from '../core/errors';
+import { isAbort } from '../core/errors';
 import { everyItem } from '../core/pages';
 import type { Cell, Strings, ToHost, ToPage } from '../webview/messages';
 import { DisposableStore } from './disposable';
 import type { Explorer } from './explorer';
 import { stateWord } from './explorerItems';
 import type { ExplorerNode } from './explorerNode';
-import { time } from './numbers';
-import { sentenceOf } from './sentences';
+import { nodesOf, time } from './numbers';
+import { textOf } from './sentences';
 
 type PoolNode = Extract<ExplorerNode, { kind: 'pool' }>;
 
@@ -109,10 +109,10 @@ class HeatMap {
     try {
       const cells = await this.#cells();
       nodes = cells.length;
-      this.#send({ type: 'nodes', cells, asOf: l10n.t('{0} nodes, as of {1}', nodes, time(new Date())) });
+      this.#send({ type: 'nodes', cells, asOf: l10n.t('{0}, as of {1}', nodesOf(nodes), time(new Date())) });
     } catch (error) {
       if (isAbort(error)) return;
-      const text = error instanceof UserError ? sentenceOf(error.problem).text : String(error);
+      const text = textOf(error);
       this.#send({ type: 'problem', text });
     }
     this.#schedule(nodes > large ? everyMsWhenLarge : everyMs);

@@ -3,7 +3,7 @@ import type { AccountRecord } from '../core/account';
 import type { IdlePool } from '../core/idle';
 import type { Accounts } from './accounts';
 import { DisposableStore } from './disposable';
-import { count, time } from './numbers';
+import { nodesOf, time } from './numbers';
 import { section } from './settings';
 
 const everyMs = 10 * 60_000;
@@ -45,7 +45,11 @@ export class IdleWatch {
       [
         ...pools.map(({ id, nodes, since }) => ({
           label: l10n.t('$(debug-pause) Give Up the Nodes of {0}', id),
-          detail: l10n.t('{0} nodes, idle since {1}. The pool stays for the next run.', nodes, time(since)),
+          detail: l10n.t(
+            '{0}, idle since {1}. The pool stays for the next run.',
+            nodesOf(nodes),
+            time(since),
+          ),
           poolId: id,
         })),
         {
@@ -80,12 +84,12 @@ export class IdleWatch {
       this.#item.hide();
       return;
     }
-    this.#item.text = l10n.t('$(warning) {0} idle nodes', count(nodes));
+    this.#item.text = l10n.t('$(warning) Idle: {0}', nodesOf(nodes));
     this.#item.tooltip = l10n.t(
       'Kept nodes without work cost money: {0}',
       pools.map(({ id }) => id).join(', '),
     );
-    this.#item.accessibilityInformation = { label: l10n.t('Azure Batch: {0} idle nodes', count(nodes)) };
+    this.#item.accessibilityInformation = { label: l10n.t('Azure Batch: {0} without work', nodesOf(nodes)) };
     this.#item.show();
   }
 }

@@ -39,6 +39,11 @@ export function filesOf(value: number): string {
   return value === 1 ? l10n.t('1 file') : l10n.t('{0} files', count(value));
 }
 
+/** `1 node`, `12 nodes`. */
+export function nodesOf(value: number): string {
+  return value === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', count(value));
+}
+
 /** `45 %`, of a share between 0 and 1. */
 export function percent(share: number): string {
   return new Intl.NumberFormat(env.language, { style: 'percent' }).format(share);

@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { type CancellationToken, l10n, type Progress, Uri, window, workspace } from 'vscode';
+import { l10n, Uri, window, workspace } from 'vscode';
 import type { AudioChoice } from '../core/audioChoice';
 import { DiskFiles } from '../core/disk';
 import { UserError } from '../core/errors';
@@ -15,6 +15,7 @@ import { judge, lookAt } from '../core/media';
 import { type PlanNote, type PlanSource, plan } from '../core/plan';
 import type { Preset } from '../core/preset';
 import type { Chosen } from './choose';
+import type { Report } from './longWork';
 import { settings } from './settings';
 import { WorkspaceFiles } from './workspaceFiles';
 
@@ -75,24 +76,22 @@ export function planRun({ sources, refused }: Look, { preset, pool, audio }: Cho
 export async function lookAtFiles(
   chosen: readonly Chosen[],
   preset: Preset,
-  progress: Progress<{ message?: string; increment?: number }>,
-  token: CancellationToken,
+  progress: Report,
+  signal: AbortSignal,
 ): Promise<Look> {
   const files = new WorkspaceFiles(new DiskFiles());
   const limit = pLimit(looksAtOnce);
-  const aborted = new AbortController();
-  token.onCancellationRequested(() => aborted.abort());
   const sources: PlanSource[] = [];
   const refused: RefusedFile[] = [];
   const lookAtOne = async ({ uri, path }: Chosen): Promise<PlanSource | RefusedFile> => {
-    aborted.signal.throwIfAborted();
+    signal.throwIfAborted();
     const source = { uri: uri.toString(), path };
     try {
       const file = await files.open(source.uri);
       try {
         // As the upload will see it: VS Code rounds times otherwise.
         const { size, modified } = await file.stat();
-        const media = await lookAt(file, aborted.signal);
+        const media = await lookAt(file, signal);
         const problem = judge(preset, media, { path, size });
         return problem ? { ...source, problem } : { ...source, size, modified, media };
       } finally {

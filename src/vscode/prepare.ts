@@ -1,9 +1,10 @@
-import { l10n, ProgressLocation, window } from 'vscode';
+import { l10n, window } from 'vscode';
 import type { AccountRecord } from '../core/account';
 import { UserError } from '../core/errors';
 import type { Manifest, RunPool } from '../core/manifest';
 import type { Preset } from '../core/preset';
 import type { Chosen } from './choose';
+import { longWork } from './longWork';
 import { filesOf } from './numbers';
 import type { PlannedRun } from './planning';
 import { sentenceOf } from './sentences';
@@ -26,13 +27,8 @@ export async function prepare(
     import('./planning'),
     import('../core/audioChoice'),
   ]);
-  const look = await window.withProgress(
-    {
-      location: ProgressLocation.Notification,
-      title: l10n.t('Looking at {0}', filesOf(chosen.length)),
-      cancellable: true,
-    },
-    (progress, token) => lookAtFiles(chosen, preset, progress, token),
+  const look = await longWork(l10n.t('Looking at {0}', filesOf(chosen.length)), (progress, signal) =>
+    lookAtFiles(chosen, preset, progress, signal),
   );
   const { pool, audio, review } = settings();
   const choices = { preset, pool, audio: parseAudioChoice(audio) };

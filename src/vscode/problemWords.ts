@@ -3,7 +3,7 @@ import type { Problem, Service } from '../core/errors';
 
 /** What each refusal means, by the code that Batch, Storage or Microsoft Entra gives. */
 const refusals: Record<string, () => string> = {
-  AuthenticationFailed: () => l10n.t('The key is wrong, or has been renewed since.'),
+  AuthenticationFailed: () => l10n.t('The key is wrong or has been renewed since, or the sign-in has ended.'),
   InvalidAuthenticationInfo: () => l10n.t('The signature is malformed: a key is damaged.'),
   KeyBasedAuthenticationNotPermitted: () =>
     l10n.t('The storage account forbids keys. Connect it by signing in with Microsoft.'),
@@ -17,6 +17,29 @@ const refusals: Record<string, () => string> = {
     l10n.t('The firewall of the account keeps this machine out, or a role is missing.'),
   IpAuthorizationNotAllowed: () => l10n.t('The firewall of the account keeps this machine out.'),
   AccountIsDisabled: () => l10n.t('The account is disabled.'),
+  CredentialUnavailable: () =>
+    l10n.t(
+      'On this machine neither the environment, nor a managed identity, nor the Azure CLI is signed in. Run "az login" and try again.',
+    ),
+  AADSTS50057: () => l10n.t('The user account is disabled.'),
+  AADSTS50020: () => l10n.t('This user is not known in that directory.'),
+  AADSTS50076: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
+  AADSTS50079: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
+  AADSTS50158: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
+  AADSTS50173: () =>
+    l10n.t('The session has ended, for instance since the password was changed. Sign in again.'),
+  AADSTS70043: () => l10n.t('The session has ended. Sign in again.'),
+  AADSTS700082: () => l10n.t('The session has ended. Sign in again.'),
+  AADSTS53003: () =>
+    l10n.t('A rule of the directory (conditional access) keeps this sign-in out. Ask its administrator.'),
+  AADSTS53000: () => l10n.t('A rule of the directory keeps this device out. Ask its administrator.'),
+  AADSTS65001: () => l10n.t('The directory has not agreed to this application. Ask its administrator.'),
+  AADSTS90002: () => l10n.t('The directory (tenant) does not exist in this cloud.'),
+  AADSTS500011: () =>
+    l10n.t('The directory does not know this service: the cloud or the directory may be another.'),
+  AADSTS700016: () => l10n.t('The application of the environment is not known in that directory.'),
+  AADSTS7000215: () => l10n.t('The client secret in the environment is wrong.'),
+  AADSTS7000222: () => l10n.t('The client secret in the environment has ended.'),
   InvalidAudience: () => l10n.t('The token is for another cloud or service.'),
 };
 

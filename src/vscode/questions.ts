@@ -1,5 +1,6 @@
 import { l10n, QuickInputButtons, window } from 'vscode';
 import { DisposableStore } from './disposable';
+import { type Place, type StepOutcome, walk } from './wizard';
 
 export type Answers = Record<string, string | undefined>;
 
@@ -15,56 +16,52 @@ export interface Question {
   readonly check: (text: string) => string | undefined;
 }
 
-/** Asks one after another, with a button back and each answer checked. Undefined when the person gave up. */
-export async function ask(title: string, questions: readonly Question[]): Promise<Answers | undefined> {
-  const answers: Answers = {};
-  for (let step = 0; step < questions.length; ) {
-    const question = questions[step] as Question;
-    if (question.isNeeded?.(answers) === false) {
-      step++;
-      continue;
-    }
-    const answer = await askOne(title, question, step, questions.length, answers[question.id]);
-    if (answer === undefined) return undefined;
-    if (answer === back) {
-      do step--;
-      while (step > 0 && questions[step]?.isNeeded?.(answers) === false);
-      continue;
-    }
-    answers[question.id] = answer;
-    step++;
-  }
-  return answers;
+/**
+ * Asks one after another, with a button back and each answer checked; `before` holds answers that need not be given
+ * again. The answers, or how it ended without them.
+ */
+export async function ask(
+  title: string,
+  questions: readonly Question[],
+  before: Answers = {},
+): Promise<Answers | 'back' | 'cancelled'> {
+  const answers: Answers = { ...before };
+  const outcome = await walk(
+    title,
+    questions.map((question) => async (place) => {
+      if (question.isNeeded?.(answers) === false) return 'skipped';
+      return askOne(place, question, answers);
+    }),
+  );
+  return outcome === 'done' ? answers : outcome;
 }
 
-const back = Symbol('back');
-
 function askOne(
-  title: string,
-  { prompt, placeholder, secret, check }: Question,
-  step: number,
-  steps: number,
-  before: string | undefined,
-): Promise<string | typeof back | undefined> {
+  { title, step, steps }: Place,
+  { id, prompt, placeholder, secret, check }: Question,
+  answers: Answers,
+): Promise<StepOutcome> {
   const store = new DisposableStore();
   const input = store.add(window.createInputBox());
   Object.assign(input, {
     title,
+    step,
+    totalSteps: steps,
     prompt,
     placeholder,
-    step: step + 1,
-    totalSteps: steps,
     ignoreFocusOut: true,
+    password: secret === true,
+    value: answers[id] ?? '',
+    buttons: [QuickInputButtons.Back],
   });
-  input.password = secret === true;
-  input.value = before ?? '';
-  if (step > 0) input.buttons = [QuickInputButtons.Back];
-  return new Promise<string | typeof back | undefined>((resolve) => {
+  return new Promise<StepOutcome>((resolve) => {
     store.add(
       input.onDidAccept(() => {
         const wrong = input.value.trim() === '' ? l10n.t('An answer is needed.') : check(input.value);
         input.validationMessage = wrong;
-        if (wrong === undefined) resolve(input.value);
+        if (wrong !== undefined) return;
+        answers[id] = input.value;
+        resolve('asked');
       }),
     );
     store.add(
@@ -72,8 +69,8 @@ function askOne(
         input.validationMessage = undefined;
       }),
     );
-    store.add(input.onDidTriggerButton(() => resolve(back)));
-    store.add(input.onDidHide(() => resolve(undefined)));
+    store.add(input.onDidTriggerButton(() => resolve('back')));
+    store.add(input.onDidHide(() => resolve('cancelled')));
     input.show();
   }).finally(() => store.dispose());
 }

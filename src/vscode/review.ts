@@ -5,7 +5,7 @@ import { presetCommand, withCommand } from '../core/commandLine';
 import type { PoolLifetime } from '../core/manifest';
 import { maximalNodeHours, nodeTargets } from '../core/pool';
 import { noteSentence } from './notes';
-import { bytes, count, decimal, filesOf } from './numbers';
+import { bytes, count, decimal, filesOf, nodesOf } from './numbers';
 import { type Choices, type Look, type PlannedRun, planRun } from './planning';
 import { presetName } from './presetLabels';
 import { sentenceOf } from './sentences';
@@ -93,9 +93,9 @@ function itemsOf(planned: PlannedRun, look: Look, choices: Choices, account: Acc
               choices.pool.dedicatedNodes,
             ),
             detail: l10n.t(
-              '{0}, {1} files at a time on each',
+              '{0}, {1} at a time on each',
               choices.pool.vmSize,
-              choices.pool.slotsPerNode,
+              filesOf(choices.pool.slotsPerNode),
             ),
           },
         ]),
@@ -131,7 +131,7 @@ function costOf({ manifest }: PlannedRun, account: AccountRecord): string {
   const { pool, limits, files } = manifest;
   const nodes = nodeTargets(pool, files.length);
   const hours = decimal(maximalNodeHours(pool, limits, files.length));
-  const used = l10n.t('{0} nodes of {1}', nodes.dedicated + nodes.spot, pool.vmSize);
+  const used = l10n.t('{0} of size {1}', nodesOf(nodes.dedicated + nodes.spot), pool.vmSize);
   return pool.lifetime === 'keep'
     ? l10n.t('{0}: at most {1} node-hours for the run, and more until you delete the pool', used, hours)
     : l10n.t('{0}: at most {1} node-hours, usually far less', used, hours);

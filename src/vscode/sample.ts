@@ -3,8 +3,9 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { commands, l10n, ProgressLocation, Uri, window, workspace } from 'vscode';
+import { commands, l10n, Uri, workspace } from 'vscode';
 import { findFfmpeg } from './localService';
+import { longWork } from './longWork';
 
 /** Makes a short film to try things with, in the workspace where there is one, and shows it. */
 export async function createSample(): Promise<Uri> {
@@ -13,9 +14,8 @@ export async function createSample(): Promise<Uri> {
   const isOnDisk = folder?.uri.scheme === 'file';
   const place = isOnDisk ? folder.uri.fsPath : await mkdtemp(join(tmpdir(), 'azure-batch-sample-'));
   const path = await freeName(place);
-  await window.withProgress(
-    { location: ProgressLocation.Notification, title: l10n.t('Making a sample film') },
-    () => promisify(execFile)(ffmpeg, [...film, path]),
+  await longWork(l10n.t('Making a sample film'), (_, signal) =>
+    promisify(execFile)(ffmpeg, [...film, path], { signal }),
   );
   const uri = Uri.file(path);
   if (isOnDisk) await commands.executeCommand('revealInExplorer', uri);

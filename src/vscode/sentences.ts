@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import type { Problem } from '../core/errors';
+import { type Problem, UserError } from '../core/errors';
 import { bytes, duration } from './numbers';
 import {
   fieldWords,
@@ -35,6 +35,12 @@ export interface Sentence {
 export function sentenceOf(problem: Problem): Sentence {
   const [text, ...remedies] = words(problem);
   return { text, remedies };
+}
+
+/** What to say of whatever was thrown, where it is told inside something else. */
+export function textOf(error: unknown): string {
+  if (error instanceof UserError) return sentenceOf(error.problem).text;
+  return error instanceof Error ? error.message : String(error);
 }
 
 type Words = [text: string, ...remedies: Remedy[]];

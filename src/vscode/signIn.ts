@@ -1,108 +1,103 @@
-import type { TokenCredential } from '@azure/identity';
 import { authentication, l10n, window } from 'vscode';
 import type { AccountRecord } from '../core/account';
 import type { Arm, FoundBatch, FoundStorage, Subscription, Tenant } from '../core/arm';
 import { type Cloud, clouds } from '../core/cloud';
 import { UserError } from '../core/errors';
-import { chain, providerOf, SessionCredential, signInClouds } from './credentials';
+import { accountId } from './accounts';
+import { credentialFor, providerOf, signInClouds } from './credentials';
 import { sentenceOf } from './sentences';
-import { back, type Choice, chooseStep } from './wizard';
+import { type Choice, chooseStep, walk } from './wizard';
 
+type Way = 'microsoft' | 'identity';
+
+/** What has been found so far, each step from those before. */
 interface Found {
   cloud?: Cloud;
-  tenant?: Tenant | 'own';
+  tenant?: Tenant;
   subscription?: Subscription;
   batch?: FoundBatch;
   storage?: FoundStorage;
 }
 
-type StepName = keyof Found;
-
 const lookMs = 60_000;
-const steps: readonly StepName[] = ['cloud', 'tenant', 'subscription', 'batch', 'storage'];
 
-/** Finds a Batch account and its storage account by signing in, step by step. Undefined when the person gave up. */
-export async function findBySignIn(signIn: 'microsoft' | 'identity'): Promise<AccountRecord | undefined> {
+/** Finds a Batch account and its storage account by signing in, step by step. */
+export async function findBySignIn(way: Way): Promise<AccountRecord | 'back' | 'cancelled'> {
   const arm = await import('../core/arm');
   const found: Found = {};
-  for (let step = 0; step < steps.length; ) {
-    const name = steps[step] as StepName;
-    const answer = await ask(name, step, found, signIn, arm);
-    if (answer === undefined) return undefined;
-    if (answer === back) {
-      // A step that had but one answer was not seen: back is to the last one that was.
-      step = Math.max(step - 1, 0);
-      continue;
-    }
-    Object.assign(found, { [name]: answer });
-    step++;
-  }
-  return recordOf(signIn, found);
-}
-
-async function ask(
-  name: StepName,
-  step: number,
-  found: Found,
-  signIn: 'microsoft' | 'identity',
-  arm: typeof import('../core/arm'),
-): Promise<unknown> {
-  const place = { step: step + 1, steps: steps.length, isFirst: step === 0 };
-  const title = l10n.t('Connect an Azure Batch account');
-  const signal = AbortSignal.timeout(lookMs);
-  switch (name) {
-    case 'cloud':
-      return chooseStep(title, { ...place, placeholder: l10n.t('Which cloud?') }, async () =>
-        (signIn === 'identity' ? clouds : signInClouds(clouds)).map((cloud) => ({
-          label: cloudLabel(cloud),
-          description: new URL(cloud.portal).host,
-          value: cloud,
-        })),
-      );
-    case 'tenant': {
-      if (signIn === 'identity') return 'own';
-      return chooseStep<Tenant | 'own'>(
-        title,
-        { ...place, placeholder: l10n.t('Which directory (tenant)?') },
-        async () =>
-          (await arm.tenants(await armOf(found, signIn), signal)).map((tenant) => ({
+  const signal = () => AbortSignal.timeout(lookMs);
+  const outcome = await walk(l10n.t('Connect an Azure Batch account'), [
+    (place) =>
+      chooseStep<Cloud>(place, {
+        placeholder: l10n.t('Which cloud?'),
+        load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
+        take: (cloud) => {
+          found.cloud = cloud;
+        },
+      }),
+    async (place) => {
+      if (way === 'identity') return 'skipped';
+      return chooseStep<Tenant>(place, {
+        placeholder: l10n.t('Which directory (tenant)?'),
+        load: async () =>
+          (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal())).map((tenant) => ({
             label: tenant.name,
             description: tenant.id,
             value: tenant,
           })),
-      );
-    }
-    case 'subscription':
-      return chooseStep(title, { ...place, placeholder: l10n.t('Which subscription?') }, async () =>
-        (await arm.subscriptions(await armOf(found, signIn), signal)).map((subscription) => ({
-          label: subscription.name,
-          description: subscription.id,
-          value: subscription,
-        })),
-      );
-    case 'batch':
-      return chooseStep(title, { ...place, placeholder: l10n.t('Which Batch account?') }, async () =>
-        (await arm.batchAccounts(await armOf(found, signIn), found.subscription?.id ?? '', signal)).map(
-          (batch) => ({
-            label: batch.name,
-            description: batch.location,
-            value: batch,
-          }),
-        ),
-      );
-    case 'storage':
-      return chooseStep(title, { ...place, placeholder: l10n.t('Which storage account?') }, async () =>
-        storageChoices(
-          await arm.storageAccounts(
-            await armOf(found, signIn),
-            found.subscription?.id ?? '',
-            found.batch?.location ?? '',
-            signal,
+        take: (tenant) => {
+          found.tenant = tenant;
+        },
+      });
+    },
+    (place) =>
+      chooseStep<Subscription>(place, {
+        placeholder: l10n.t('Which subscription?'),
+        load: async () =>
+          (await arm.subscriptions(await armOf(found, way), signal())).map((subscription) => ({
+            label: subscription.name,
+            description: subscription.id,
+            value: subscription,
+          })),
+        take: (subscription) => {
+          found.subscription = subscription;
+        },
+      }),
+    (place) =>
+      chooseStep<FoundBatch>(place, {
+        placeholder: l10n.t('Which Batch account?'),
+        load: async () =>
+          (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal())).map(
+            (batch) => ({ label: batch.name, description: batch.location, value: batch }),
           ),
-          found.batch,
-        ),
-      );
-  }
+        take: (batch) => {
+          found.batch = batch;
+        },
+      }),
+    (place) =>
+      chooseStep<FoundStorage>(place, {
+        placeholder: l10n.t('Which storage account?'),
+        load: async () => {
+          const { subscription, batch } = found;
+          const place = batch?.location ?? '';
+          const all = await arm.storageAccounts(
+            await armOf(found, way),
+            subscription?.id ?? '',
+            place,
+            signal(),
+          );
+          return storageChoices(all, batch);
+        },
+        take: (storage) => {
+          found.storage = storage;
+        },
+      }),
+  ]);
+  return outcome === 'done' ? (recordOf(way, found) ?? 'cancelled') : outcome;
+}
+
+function cloudChoice(cloud: Cloud): Choice<Cloud> {
+  return { label: cloudLabel(cloud), description: new URL(cloud.portal).host, value: cloud };
 }
 
 /** The one that is linked to the Batch account first. */
@@ -123,34 +118,23 @@ function storageChoices(all: readonly FoundStorage[], batch: FoundBatch | undefi
     }));
 }
 
-async function armOf({ cloud, tenant }: Found, signIn: 'microsoft' | 'identity'): Promise<Arm> {
+async function armOf({ cloud, tenant }: Found, way: Way): Promise<Arm> {
   if (cloud === undefined) throw new Error('The cloud comes first.');
-  const tenantId = typeof tenant === 'object' ? tenant.id : undefined;
-  return { cloud, credential: await credentialFor(cloud, tenantId, signIn) };
+  const need = { cloud, label: tenant?.name ?? cloudLabel(cloud), tenantId: tenant?.id, mayAsk: true };
+  return { cloud, credential: await credentialFor(way, need) };
 }
 
-async function credentialFor(
-  cloud: Cloud,
-  tenantId: string | undefined,
-  signIn: 'microsoft' | 'identity',
-): Promise<TokenCredential> {
-  return signIn === 'identity'
-    ? chain(cloud, tenantId)
-    : new SessionCredential(providerOf(cloud), cloudLabel(cloud), tenantId, true);
-}
-
-function recordOf(signIn: 'microsoft' | 'identity', found: Found): AccountRecord | undefined {
-  const { tenant, subscription, batch, storage } = found;
+function recordOf(signIn: Way, { tenant, subscription, batch, storage }: Found): AccountRecord | undefined {
   if (batch === undefined || storage === undefined) return undefined;
   return {
-    id: batch.name,
+    id: accountId(batch.url),
     label: batch.name,
     signIn,
     batchName: batch.name,
     batchUrl: batch.url,
     storageName: storage.name,
     blobUrl: storage.blobUrl,
-    tenantId: typeof tenant === 'object' ? tenant.id : subscription?.tenantId,
+    tenantId: tenant?.id ?? subscription?.tenantId,
     subscriptionId: subscription?.id,
     resourceId: batch.resourceId,
   };

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../core/runEvents';
 import { noteSentence } from './notes';
-import { bytes, count, duration, time } from './numbers';
+import { bytes, count, duration, nodesOf, time } from './numbers';
 import { serviceName } from './problemWords';
 import { sentenceOf } from './sentences';
 
@@ -125,8 +125,8 @@ function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): strin
       );
     case 'pool':
       return nodes.total === 0
-        ? l10n.t('pool: waiting for {0} nodes', count(nodes.target))
-        : l10n.t('pool: {0} of {1} nodes ready', count(nodes.idle + nodes.running), count(nodes.target));
+        ? l10n.t('pool: waiting for {0}', nodesOf(nodes.target))
+        : l10n.t('pool: {0} of {1} ready', count(nodes.idle + nodes.running), nodesOf(nodes.target));
     case 'tasks':
       return l10n.t(
         'tasks: {0} completed, {1} running, {2} failed of {3}',

@@ -1,8 +1,8 @@
 import { EventEmitter, l10n, type Pseudoterminal, ThemeIcon, window } from 'vscode';
 import type { Batch } from '../core/batch';
-import { isAbort, UserError } from '../core/errors';
+import { isAbort } from '../core/errors';
 import type { TailEvent } from '../core/tail';
-import { sentenceOf } from './sentences';
+import { textOf } from './sentences';
 
 /** Shows a log of a task while it is written; closing the terminal ends it. */
 export function showTail(batch: Batch, jobId: string, taskId: string, name: string, log: string): void {
@@ -48,7 +48,7 @@ class Tail implements Pseudoterminal {
       }
     } catch (error) {
       if (isAbort(error)) return;
-      this.#say(error instanceof UserError ? sentenceOf(error.problem).text : String(error));
+      this.#say(textOf(error));
     }
   }
 

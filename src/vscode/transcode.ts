@@ -89,7 +89,9 @@ export class Transcode {
     if (preset === undefined)
       throw new UserError({ kind: 'presetInvalid', preset: presetId, detail: 'unknown' });
     const connection = await this.#connect(account);
-    const look = await lookAtFiles(chosen, preset, { report: () => undefined }, token);
+    const aborted = new AbortController();
+    token.onCancellationRequested(() => aborted.abort());
+    const look = await lookAtFiles(chosen, preset, { report: () => undefined }, aborted.signal);
     const planned = planRun(look, { preset, pool: settings().pool, audio: 'default' });
     const { runId } = planned.manifest;
     token.onCancellationRequested(() => this.runs.live(runId)?.stop());

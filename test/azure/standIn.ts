@@ -39,6 +39,12 @@ export class AzureStandIn {
   readonly strangers: string[] = [];
   /** Cores of Spot nodes that Resource Manager tells. */
   spotCores = 100;
+  /** Whether Batch refuses signatures by key, as after the keys were renewed. */
+  refusesKeys = false;
+  /** Whether the authority takes secrets of applications for wrong ones. */
+  refusesSecrets = false;
+  /** Every token that was given out. */
+  readonly tokens: string[] = [];
   #session = 1;
 
   private constructor(
@@ -113,7 +119,7 @@ export class AzureStandIn {
   /** A token as the authority gives it for a scope such as `https://storage.azure.com/.default`. */
   token(scope: string): string {
     const now = Math.floor(Date.now() / 1000);
-    return jwt({
+    const token = jwt({
       aud: scope.replace(/\/\.default$/, ''),
       iss: `https://sts.windows.net/${azure.tenant}/`,
       nbf: now - 60,
@@ -123,6 +129,8 @@ export class AzureStandIn {
       tid: azure.tenant,
       session: this.#session,
     });
+    this.tokens.push(token);
+    return token;
   }
 
   async close(): Promise<void> {
@@ -163,9 +171,15 @@ export class AzureStandIn {
     let body = '';
     for await (const chunk of request) body += chunk;
     const form = new URLSearchParams(body);
-    if (form.get('client_secret') === wrongSecret) {
+    if (this.refusesSecrets && form.has('client_secret')) {
       const text = 'AADSTS7000215: Invalid client secret provided.';
       send(reply, 401, { error: 'invalid_client', error_description: text, error_codes: [7000215] });
+      return;
+    }
+    if (path.startsWith(`/${azure.otherTenant}/`)) {
+      const text =
+        'AADSTS50076: Due to a change made by your administrator, you must use multi-factor authentication.';
+      send(reply, 400, { error: 'interaction_required', error_description: text, error_codes: [50076] });
       return;
     }
     const scope = (form.get('scope') ?? '').split(' ').find((one) => one.includes('/')) ?? '';
@@ -249,6 +263,11 @@ export class AzureStandIn {
   #passToBatch(request: IncomingMessage, reply: ServerResponse): void {
     const { authorization = '' } = request.headers;
     const isToken = authorization.startsWith('Bearer ');
+    if (!isToken && this.refusesKeys) {
+      request.resume();
+      send(reply, 401, { code: 'AuthenticationFailed', message: { lang: 'en-US', value: 'No.' } });
+      return;
+    }
     const target = new URL(this.service.ready.batchUrl);
     const headers: http.OutgoingHttpHeaders = { ...request.headers, host: target.host };
     if (isToken) {
@@ -274,9 +293,6 @@ export class AzureStandIn {
     }
   }
 }
-
-/** A secret of an application that the authority refuses. */
-export const wrongSecret = 'wrong-secret';
 
 const innerToken = randomBytes(16).toString('hex');
 

@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Workbench } from '../../scripts/workbench.mjs';
+import { AzureStandIn, azure } from '../azure/standIn';
+import { certificate } from '../azure/tokenStorage';
+import { clip, probe } from '../media';
+
+const pictures = 'out/test-artifacts';
+
+describe('Connecting to Azure, behind a proxy that alone knows it', function () {
+  this.timeout(180_000);
+  const root = mkdtempSync(join(tmpdir(), 'transcode-connect-'));
+  const folder = join(root, 'films');
+  const dataDir = join(root, 'vscode');
+  let standIn: AzureStandIn;
+  let workbench: Workbench;
+
+  before(async () => {
+    mkdirSync(pictures, { recursive: true });
+    mkdirSync(folder);
+    for (const name of ['one.mp4', 'two.mp4']) await clip(join(folder, name));
+    standIn = await AzureStandIn.start(join(root, 'azure'));
+    workbench = await Workbench.open(folder, {
+      dataDir,
+      extensions: [resolve('.'), resolve('test/azure/provider')],
+      settings: { 'http.proxy': standIn.proxyUrl },
+      env: {
+        NODE_EXTRA_CA_CERTS: certificate,
+        AZURE_TENANT_ID: azure.tenant,
+        AZURE_CLIENT_ID: '00000000-0000-0000-0000-00000000000c',
+        AZURE_CLIENT_SECRET: 'right-secret',
+      },
+    });
+  });
+
+  after(async () => {
+    await workbench?.close();
+    await standIn?.close();
+    rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return;
+    await workbench.screenshot(pictures, `connecting-${this.currentTest.title.replace(/\W+/g, '-')}`);
+  });
+
+  const report = () => workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+
+  /** The report of Check Connection, with every step that could be tried done. */
+  async function isChecked(label: string = azure.batch): Promise<string> {
+    await workbench.toast(`${label} works.`).waitFor();
+    await report().getByText('A blob there and back').first().waitFor();
+    const text = (await report().locator('body').textContent()) ?? '';
+    assert.doesNotMatch(text, /✗/);
+    await workbench.run('Notifications: Clear All Notifications');
+    await workbench.run('View: Close All Editors');
+    return text;
+  }
+
+  it('signs in with Microsoft and finds the accounts, whatever one directory refuses', async () => {
+    await workbench.run('Azure Batch: Connect an Azure Batch Account…');
+    await workbench.pick('Sign in with Microsoft');
+    await workbench.page.getByRole('button', { name: 'Allow' }).click();
+    await workbench.pick('Fabrikam');
+    await workbench.quickPick('multi-factor authentication').first().waitFor();
+    await workbench.screenshot(pictures, 'connect-refused');
+    await workbench.pick('Go back');
+    await workbench.pick('Contoso');
+    await workbench.quickPick('Linked to the Batch account').first().waitFor();
+    await workbench.screenshot(pictures, 'connect-storage');
+    await workbench.pick(azure.storage);
+    const text = await isChecked();
+    assert.match(text, /Quota.*20 · 100/);
+    assert.deepEqual(standIn.strangers, []);
+  });
+
+  it('transcodes on the account, once what it costs at most has been seen', async () => {
+    await workbench.rightClick('one.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.quickPick('node-hours').first().waitFor();
+    await workbench.screenshot(pictures, 'review-azure');
+    await workbench.quickPick('Transcode').first().click();
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    assert.ok(Math.abs((await probe(join(folder, 'one.mp3'))).seconds - 1) < 0.1);
+    assert.ok(standIn.seen.some(({ host, scheme }) => host === azure.batchHost && scheme === 'Bearer'));
+    await workbench.run('Notifications: Clear All Notifications');
+  });
+
+  /** Opens the pools of the account in the tree. */
+  async function openPools(): Promise<void> {
+    await workbench.expand(azure.batchHost);
+    await workbench.expand('Pools');
+  }
+
+  const pool = () => workbench.treeItem(/transcode-/);
+  const input = () => workbench.page.locator('.quick-input-widget:visible input');
+
+  async function retype(text: string): Promise<void> {
+    await input().fill(text);
+    await workbench.page.keyboard.press('Enter');
+  }
+
+  async function answer(prompt: string, text: string): Promise<void> {
+    await workbench.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
+    await retype(text);
+  }
+
+  it('asks to sign in again when the session is not believed any more, and goes on', async () => {
+    await openPools();
+    await pool().waitFor();
+    standIn.revokeTokens();
+    await workbench.run('Azure Batch: Refresh');
+    await workbench.treeItem('refused the credentials').waitFor();
+    await workbench.screenshot(pictures, 'tree-refused');
+    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await workbench.page.getByRole('button', { name: 'Allow' }).click();
+    await pool().waitFor();
+    await workbench.run('Test: Sign Out');
+    await workbench.treeItem('signed out').waitFor();
+    await workbench.screenshot(pictures, 'tree-signed-out');
+    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await workbench.page.getByRole('button', { name: 'Allow' }).click();
+    await pool().waitFor();
+  });
+
+  it('takes another name for the account, which it keeps when it is connected again', async () => {
+    await workbench.openMenu(workbench.treeItem(azure.batchHost));
+    await workbench.choose('Rename Account…');
+    await retype('Films');
+    await workbench.treeItem('Films').waitFor();
+  });
+
+  it('connects by what the environment holds, and says why when that is wrong', async () => {
+    await workbench.run('Azure Batch: Connect an Azure Batch Account…');
+    await workbench.pick('Azure CLI, environment or managed identity');
+    await workbench.pick('portal.azure.com');
+    await workbench.pick(azure.storage);
+    await isChecked('Films');
+    standIn.refusesSecrets = true;
+    await workbench.reload();
+    await openPools();
+    await workbench.treeItem('AADSTS7000215').waitFor();
+    standIn.refusesSecrets = false;
+    await workbench.run('Azure Batch: Refresh');
+    await pool().waitFor();
+  });
+
+  it('connects by keys, checks each as it is given, and keeps them secret', async () => {
+    const { batchKey, storageKey } = standIn.service.credentials;
+    await workbench.run('Azure Batch: Connect an Azure Batch Account…');
+    await workbench.pick('Account keys');
+    await answer('URL of the Batch account', 'not a URL');
+    await workbench.page.getByText('This is not the URL of a Batch account').first().waitFor();
+    await retype(` ${azure.batchHost}/ `);
+    await answer('Access key of the Batch account', 'short');
+    await workbench.page.getByText('a key is Base64 text of 88 characters').first().waitFor();
+    await workbench.screenshot(pictures, 'connect-key-wrong');
+    await retype(Buffer.alloc(64, 7).toString('base64'));
+    await workbench.page.getByRole('button', { name: 'Back' }).click();
+    await workbench.page
+      .locator('.quick-input-widget:visible', { hasText: 'Access key of the Batch account' })
+      .waitFor();
+    await workbench.page.keyboard.press('Enter');
+    await answer('Name of its storage account', azure.storage.toUpperCase());
+    await answer('Access key of the storage account', storageKey);
+    await workbench.page.getByText('The key is wrong or has been renewed since').first().waitFor();
+    await workbench.screenshot(pictures, 'connect-keys-refused');
+    await workbench.page.getByRole('button', { name: 'Change Answers' }).click();
+    await workbench.page
+      .locator('.quick-input-widget:visible', { hasText: 'URL of the Batch account' })
+      .waitFor();
+    await workbench.page.keyboard.press('Enter');
+    await answer('Access key of the Batch account', `"${batchKey}"\n`);
+    await workbench.page
+      .locator('.quick-input-widget:visible', { hasText: 'Name of its storage account' })
+      .waitFor();
+    await workbench.page.keyboard.press('Enter');
+    await answer(
+      'Access key of the storage account',
+      `AccountName=${azure.storage};AccountKey=${storageKey}`,
+    );
+    await isChecked('Films');
+    await workbench.rightClick('two.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.quickPick('node-hours').first().click();
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    await workbench.run('Notifications: Clear All Notifications');
+  });
+
+  it('asks for new keys once the old ones are refused', async () => {
+    const { batchKey, storageKey } = standIn.service.credentials;
+    await openPools();
+    await pool().waitFor();
+    standIn.refusesKeys = true;
+    await workbench.run('Azure Batch: Refresh');
+    await workbench.treeItem('refused the credentials').waitFor();
+    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await answer('Access key of the Batch account', batchKey);
+    await answer('Access key of the storage account', storageKey);
+    const keep = workbench.page.getByRole('button', { name: 'Keep Anyway' });
+    await keep.waitFor();
+    standIn.refusesKeys = false;
+    await keep.click();
+    await pool().waitFor();
+  });
+
+  it('is the account of a workspace by a setting without secrets', async () => {
+    await workbench.run('Azure Batch: Choose the Account for This Workspace…');
+    await workbench.pick('Films');
+    const settings = join(folder, '.vscode/settings.json');
+    await until(() => existsSync(settings) && readFileSync(settings, 'utf8').includes('account'));
+    assert.deepEqual(JSON.parse(readFileSync(settings, 'utf8')), {
+      'batchTranscode.account': azure.batchHost,
+    });
+  });
+
+  it('cleans up what was made, and forgets the account with its keys', async () => {
+    await workbench.run('Azure Batch: Clean Up…');
+    await workbench.quickPick('transcode-').first().waitFor();
+    await workbench.page.getByRole('button', { name: 'OK' }).click();
+    await workbench.toast('Cleaned up').waitFor();
+    await workbench.run('Azure Batch: Remove Account…');
+    await workbench.pick('Films');
+    await workbench.page.getByRole('button', { name: 'Remove' }).click();
+    await workbench.page.getByText('Connect an Azure Batch account').first().waitFor();
+  });
+
+  it('has written no secret anywhere', async () => {
+    const { batchKey, storageKey } = standIn.service.credentials;
+    for (const name of readdirSync(root, { recursive: true }).map(String)) {
+      const path = join(root, name);
+      if (!statSync(path).isFile()) continue;
+      const bytes = readFileSync(path);
+      for (const secret of [batchKey, storageKey, 'right-secret', 'sig=', ...standIn.tokens])
+        assert.ok(!bytes.includes(secret), `${name} holds ${secret.slice(0, 12)}`);
+    }
+  });
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const end = Date.now() + 30_000; !isSo() && Date.now() < end; )
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.ok(isSo());
+}
