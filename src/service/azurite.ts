@@ -21,12 +21,13 @@ const endMs = 15_000;
 
 /**
  * Ends Azurite in good order when this process dies, however that happens: the pipe between them closes then, which
- * Azurite itself does not look at. What it says then has no reader, which must not be its end before it has saved.
+ * Azurite itself does not look at. What it says then has no reader, which must not be its end before it has saved. The
+ * pipe does not keep a process that has nothing else to do.
  */
 const watchdog = `
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 const end = () => process.kill(process.pid, 'SIGTERM');
-process.stdin.resume().on('end', end).on('error', end);`;
+process.stdin.resume().on('end', end).on('error', end).unref();`;
 
 /** Starts Azurite's blob service on loopback, with a key of ours in its environment rather than on its command line. */
 export async function startAzurite(
