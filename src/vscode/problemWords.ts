@@ -43,16 +43,17 @@ const refusals: Record<string, () => string> = {
   InvalidAudience: () => l10n.t('The token is for another cloud or service.'),
 };
 
-/** Who refused what, and what that means where the code tells. */
+/** What a refusal means, where the code tells, and who refused: a row of a tree shows the beginning only. */
 export function unauthorizedWords({
   service,
   account,
   code,
   detail,
 }: Extract<Problem, { kind: 'unauthorized' }>): string {
-  const refused = l10n.t('{0} of {1} refused the credentials ({2}).', serviceName(service), account, code);
   const meaning = refusals[code]?.();
-  return meaning ? `${refused} ${meaning}` : withDetail(refused, detail);
+  if (meaning) return l10n.t('{0} ({1} of {2}: {3})', meaning, serviceName(service), account, code);
+  const refused = l10n.t('{0} of {1} refused the credentials ({2}).', serviceName(service), account, code);
+  return withDetail(refused, detail);
 }
 
 type Quota = Extract<Problem, { kind: 'quota' }>;

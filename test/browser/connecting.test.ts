@@ -113,7 +113,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await pool().waitFor();
     standIn.revokeTokens();
     await workbench.run('Azure Batch: Refresh');
-    await workbench.treeItem('refused the credentials').waitFor();
+    await workbench.treeItem('AuthenticationFailed').waitFor();
     await workbench.screenshot(pictures, 'tree-refused');
     await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
@@ -197,7 +197,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await pool().waitFor();
     standIn.refusesKeys = true;
     await workbench.run('Azure Batch: Refresh');
-    await workbench.treeItem('refused the credentials').waitFor();
+    await workbench.treeItem('AuthenticationFailed').waitFor();
     await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
     await answer('Access key of the Batch account', batchKey);
     await answer('Access key of the storage account', storageKey);
