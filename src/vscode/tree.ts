@@ -102,8 +102,10 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       first?.kind === 'problem' &&
       (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
     const before = this.#lists.get(id);
-    if (!isAway) this.#lists.set(id, { children, at: new Date() });
-    else if (before) return [{ ...first, asOf: before.at }, ...before.children];
+    if (!isAway) {
+      this.#lists.set(id, { children, at: new Date() });
+      this.#forget(before?.children ?? [], children);
+    } else if (before) return [{ ...first, asOf: before.at }, ...before.children];
     return children;
   }
 
@@ -116,6 +118,16 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       return node;
     }
     return Object.assign(known, node) as Kept;
+  }
+
+  /** What is gone is not kept, with all below it: a window may be open for weeks. */
+  #forget(before: readonly ExplorerNode[], children: readonly ExplorerNode[]): void {
+    const there = new Set(children.map(nodeId));
+    const gone = new Set(before.map(nodeId).filter((id) => !there.has(id)));
+    if (gone.size === 0) return;
+    for (const map of [this.#nodes, this.#lists, this.#expanded]) {
+      for (const id of map.keys()) if (isBelow(id, gone)) map.delete(id);
+    }
   }
 
   /** Everything, or one node with what is below it. */
@@ -167,6 +179,14 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   #isWatched(): boolean {
     return this.view.visible && window.state.focused && this.runs.liveRuns.length > 0;
   }
+}
+
+/** Whether an id, or one that it lies below, is among these. */
+function isBelow(id: string, roots: ReadonlySet<string>): boolean {
+  for (let end = id.length; end > 0; end = id.lastIndexOf('/', end - 1)) {
+    if (roots.has(id.slice(0, end))) return true;
+  }
+  return false;
 }
 
 function parentOf(node: ExplorerNode): ExplorerNode | undefined {

@@ -1,0 +1,268 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import type { BatchServiceClient } from '@azure/batch';
+import { Workbench } from '../scripts/workbench.mjs';
+import { clip, temporaryFolder } from '../test/media';
+import { machine, TestService } from '../test/service/harness';
+import { Relay } from '../test/service/relay';
+import { type BenchResult, median, report, type Table } from './table';
+
+const jobs = 1_000;
+/** How often the tree looks at what is expanded while a run is worked on. */
+const pollSeconds = 4;
+/** More bytes than any request without a file has. */
+const fileBytes = 100_000;
+const fileToUpload = 20;
+
+interface Sample {
+  readonly poll: number;
+  readonly heapUsed: number;
+  readonly external: number;
+  readonly rss: number;
+}
+
+/**
+ * What a person waits for in a real VS Code, and what its window takes over time: activation beside that of VS Code's own
+ * Git, the first page of a long list beside the bare request, the way from a click to the first byte of a file beside a
+ * script with the SDK; and the memory of the extension host while the tree is refreshed for `--hours` of its usual pace.
+ */
+export async function run(args: readonly string[]): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: 'string', default: '5' }, hours: { type: 'string', default: '24' } },
+  });
+  execFileSync(process.execPath, ['scripts/build.mjs', '--production']);
+  const root = await temporaryFolder('bench-window');
+  const service = await TestService.start();
+  const relay = await Relay.before(service.ready.blobUrl);
+  try {
+    const tables = [
+      await waits(Number(values.rounds), root.path, service, relay),
+      ...(await memory(Number(values.hours), root.path, service, relay)),
+    ];
+    const result = { name: 'window', tables };
+    report(result);
+    return result;
+  } finally {
+    await relay.close();
+    await service.close();
+    await root.remove();
+  }
+}
+
+async function waits(rounds: number, root: string, service: TestService, relay: Relay): Promise<Table> {
+  const client = service.client();
+  await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
+  await addJobs(client, 0, jobs);
+  const times: Record<string, number[]> = {};
+  const took = (what: string, ms: number) => {
+    times[what] ??= [];
+    times[what].push(ms);
+  };
+  for (let round = 0; round < rounds; round++) {
+    const folder = join(root, `films-${round}`);
+    mkdirSync(folder);
+    await clip(join(folder, 'one.mp4'), fileToUpload);
+    // High enough for the whole list of running extensions, whose rows exist only where they can be seen.
+    const workbench = await Workbench.open(folder, { viewport: { width: 1280, height: 3000 } });
+    try {
+      const activation = await activationTimes(workbench);
+      took('activation', activation.ours);
+      took('activation of Git', activation.git);
+      await connect(workbench, service, relay);
+      await workbench.expand(hostOf(service));
+      await workbench.treeItem('Jobs').waitFor();
+      const opened = performance.now();
+      await workbench.expand('Jobs');
+      await workbench.treeItem(/job-\d+/).waitFor();
+      took('first page', performance.now() - opened);
+      const asked = performance.now();
+      await client.job.list({ jobListOptions: { maxResults: 100 } });
+      took('bare request', performance.now() - asked);
+      took('first byte', await clickToFirstByte(workbench, relay));
+      took('script', await scriptToFirstByte(join(folder, 'one.mp4'), service, relay));
+    } finally {
+      await workbench.close();
+    }
+  }
+  const row = (way: string, what: string, floor: string, note: string) => {
+    const [ours, theirs] = [median(times[what] ?? []), median(times[floor] ?? [])];
+    return { way, figures: { ours, theirs, ratio: ours / theirs }, note };
+  };
+  return {
+    title: `What a person waits for, ms, median of ${rounds}`,
+    columns: [
+      { key: 'ours', label: 'this extension', digits: 0 },
+      { key: 'theirs', label: 'beside it', digits: 0 },
+      { key: 'ratio', label: 'ratio', digits: 2 },
+    ],
+    rows: [
+      row('activation', 'activation', 'activation of Git', 'beside VS Code’s own Git'),
+      row('first page of 1,000 jobs', 'first page', 'bare request', 'beside the bare request'),
+      row('click to first byte', 'first byte', 'script', 'beside a script with the SDK, from its start'),
+    ],
+  };
+}
+
+async function memory(hours: number, root: string, service: TestService, relay: Relay): Promise<Table[]> {
+  if (hours === 0) return [];
+  const client = service.client();
+  const polls = Math.ceil((hours * 3600) / pollSeconds);
+  const samples = join(root, 'samples.jsonl');
+  const folder = join(root, 'films-memory');
+  mkdirSync(folder);
+  const workbench = await Workbench.open(folder, {
+    extensions: [resolve('.'), resolve('bench/probe')],
+    env: { BENCH_POLLS: String(polls), BENCH_SAMPLES: samples },
+  });
+  try {
+    await connect(workbench, service, relay);
+    await workbench.expand(hostOf(service));
+    for (const list of ['Pools', 'Jobs']) await workbench.expand(list);
+    await workbench.run('Bench: Poll');
+    let newest = jobs;
+    while (!isDone(samples)) {
+      // What is looked at changes: jobs end and others come.
+      for (let index = newest - 10; index < newest; index++) await client.job.deleteMethod(jobId(index));
+      await addJobs(client, newest, 10);
+      newest += 10;
+      await pause(1_000);
+    }
+  } finally {
+    await workbench.close();
+  }
+  const seen = readFileSync(samples, 'utf8')
+    .trim()
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Sample);
+  const quarter = Math.floor(seen.length / 4);
+  const part = (samplesOf: Sample[]) => ({
+    heap: median(samplesOf.map(({ heapUsed }) => heapUsed)) / 1e6,
+    external: median(samplesOf.map(({ external }) => external)) / 1e6,
+    rss: median(samplesOf.map(({ rss }) => rss)) / 1e6,
+  });
+  return [
+    {
+      title: `Memory of the extension host over ${hours} h of refreshes (${polls}), MB after a collection`,
+      columns: [
+        { key: 'heap', label: 'heap', digits: 1 },
+        { key: 'external', label: 'outside of it', digits: 1 },
+        { key: 'rss', label: 'resident', digits: 0 },
+      ],
+      rows: ['first quarter', 'second', 'third', 'last'].map((way, index) => ({
+        way,
+        figures: part(seen.slice(index * quarter + Number(index === 0), (index + 1) * quarter)),
+      })),
+      ratio: { label: 'of the first', key: 'heap', of: 'first quarter' },
+    },
+  ];
+}
+
+function isDone(samples: string): boolean {
+  return existsSync(samples) && readFileSync(samples, 'utf8').includes('done');
+}
+
+const jobId = (index: number) => `job-${String(index).padStart(7, '0')}`;
+
+async function addJobs(client: BatchServiceClient, from: number, count: number): Promise<void> {
+  for (let index = from; index < from + count; index++) {
+    await client.job.add({ id: jobId(index), poolInfo: { poolId: 'pool' } });
+    // Only so many may be active at a time.
+    await client.job.terminate(jobId(index));
+  }
+}
+
+const hostOf = ({ ready }: TestService) => new URL(ready.batchUrl).host;
+
+/** As VS Code itself measured them: the list of running extensions has the numbers. */
+async function activationTimes(workbench: Workbench): Promise<{ ours: number; git: number }> {
+  await workbench.openView('Azure Batch');
+  await pause(3_000);
+  await workbench.run('Developer: Show Running Extensions');
+  const editor = workbench.page.locator('.runtime-extensions-editor');
+  const timeOf = async (name: string) => {
+    const row = editor.locator('.monaco-list-row', { hasText: name }).first();
+    await row.waitFor();
+    return Number(/Activation: (\d+)ms/.exec((await row.textContent()) ?? '')?.[1]);
+  };
+  const times = {
+    ours: await timeOf('azure-batch-transcode'),
+    git: await timeOf('Git10.0.0'),
+  };
+  await workbench.page.keyboard.press('Escape');
+  await editor.waitFor({ state: 'detached' });
+  return times;
+}
+
+async function connect(workbench: Workbench, service: TestService, relay: Relay): Promise<void> {
+  const { batchKey, storageName, storageKey } = service.credentials;
+  const storage = `AccountName=${storageName};AccountKey=${storageKey};BlobEndpoint=${relay.url}`;
+  await workbench.run('Azure Batch: Connect an Azure Batch Account…');
+  await workbench.pick('Account keys');
+  for (const [prompt, text] of [
+    ['URL of the Batch account', service.ready.batchUrl],
+    ['Access key of the Batch account', batchKey],
+    ['Name of its storage account', storage],
+  ] as const) {
+    await workbench.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
+    await workbench.page.locator('.quick-input-widget:visible input').fill(text);
+    await workbench.page.keyboard.press('Enter');
+  }
+  await workbench.toast('works.').waitFor();
+  await workbench.run('View: Close All Editors');
+  await workbench.run('Notifications: Clear All Notifications');
+}
+
+async function clickToFirstByte(workbench: Workbench, relay: Relay): Promise<number> {
+  await workbench.rightClick('one.mp4');
+  await workbench.choose('Transcode on Azure Batch');
+  await workbench.pick('MP3 audio');
+  const start = workbench.quickPick('node-hours').first();
+  await start.waitFor();
+  const clicked = performance.now();
+  const before = relay.bytes.up;
+  await start.click();
+  const ms = await firstByte(relay, before, clicked);
+  await workbench.toast('1 of 1 transcoded').waitFor();
+  return ms;
+}
+
+const script = `
+import { readFileSync } from 'node:fs';
+import { BlobServiceClient } from '@azure/storage-blob';
+const container = BlobServiceClient.fromConnectionString(process.env.STORAGE).getContainerClient('script-' + Date.now());
+await container.create();
+const data = readFileSync(process.env.FILE);
+await container.getBlockBlobClient('one.mp4').upload(data, data.length);
+await container.delete();
+`;
+
+async function scriptToFirstByte(file: string, service: TestService, relay: Relay): Promise<number> {
+  const { storageName, storageKey } = service.credentials;
+  const path = resolve('out/bench/script.mjs');
+  writeFileSync(path, script);
+  const before = relay.bytes.up;
+  const started = performance.now();
+  const child = spawn(process.execPath, [path], {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      FILE: file,
+      STORAGE: `AccountName=${storageName};AccountKey=${storageKey};BlobEndpoint=${relay.url}`,
+    },
+  });
+  const ended = new Promise((done) => child.once('exit', done));
+  const ms = await firstByte(relay, before, started);
+  await ended;
+  return ms;
+}
+
+/** Milliseconds until bytes of a file have passed. */
+async function firstByte(relay: Relay, before: number, since: number): Promise<number> {
+  while (relay.bytes.up - before < fileBytes) await pause(2);
+  return performance.now() - since;
+}
