@@ -213,8 +213,10 @@ async function connect(workbench: Workbench, service: TestService, relay: Relay)
     await workbench.page.keyboard.press('Enter');
   }
   await workbench.toast('works.').waitFor();
-  await workbench.run('View: Close All Editors');
+  const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+  await report.getByText('A blob there and back').first().waitFor();
   await workbench.run('Notifications: Clear All Notifications');
+  await workbench.run('View: Close All Editors');
 }
 
 async function clickToFirstByte(workbench: Workbench, relay: Relay): Promise<number> {
@@ -252,7 +254,7 @@ async function scriptToFirstByte(file: string, service: TestService, relay: Rela
     env: {
       ...process.env,
       FILE: file,
-      STORAGE: `AccountName=${storageName};AccountKey=${storageKey};BlobEndpoint=${relay.url}`,
+      STORAGE: `DefaultEndpointsProtocol=http;AccountName=${storageName};AccountKey=${storageKey};BlobEndpoint=${relay.url}`,
     },
   });
   const ended = new Promise((done) => child.once('exit', done));
@@ -263,6 +265,9 @@ async function scriptToFirstByte(file: string, service: TestService, relay: Rela
 
 /** Milliseconds until bytes of a file have passed. */
 async function firstByte(relay: Relay, before: number, since: number): Promise<number> {
-  while (relay.bytes.up - before < fileBytes) await pause(2);
+  while (relay.bytes.up - before < fileBytes) {
+    if (performance.now() - since > 60_000) throw new Error('No file was sent.');
+    await pause(2);
+  }
   return performance.now() - since;
 }
