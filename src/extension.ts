@@ -10,7 +10,7 @@ import { Documents, documentScheme } from './vscode/documents';
 import { Explorer } from './vscode/explorer';
 import { explorerActions } from './vscode/explorerActions';
 import type { ExplorerNode } from './vscode/explorerNode';
-import { HeatMaps } from './vscode/heatMapView';
+import type { HeatMaps } from './vscode/heatMapView';
 import { IdleWatch } from './vscode/idleWatch';
 import { registerLanguageTools } from './vscode/languageTools';
 import { LocalService } from './vscode/localService';
@@ -41,13 +41,19 @@ export function activate(context: ExtensionContext) {
   const tree = new Tree(accounts, explorer, runs);
   const addLocal = () => accounts.addLocal(l10n.t('Local Batch account'));
   const documents = new Documents();
-  const heatMaps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
+  let heatMaps: Promise<HeatMaps> | undefined;
+  const loadHeatMaps = async (): Promise<HeatMaps> => {
+    const { HeatMaps } = await import('./vscode/heatMapView');
+    const maps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
+    subscriptions.push(maps);
+    return maps;
+  };
   const runsTree = new RunsTree(runs, accounts);
   const reports = new Reports(accounts, runs);
   const idleWatch = new IdleWatch(accounts);
 
   subscriptions.push(
-    ...[log, accounts, runs, tree, runsTree, idleWatch, documents, heatMaps, new StatusBar(runs)],
+    ...[log, accounts, runs, tree, runsTree, idleWatch, documents, new StatusBar(runs)],
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorer), {
       isReadonly: true,
     }),
@@ -132,7 +138,10 @@ export function activate(context: ExtensionContext) {
         const runId = node.kind === 'job' ? ownMetadata(node.job.metadata, 'run') : undefined;
         if (node.kind === 'job' && runId) await transcode.fetchJob(node.account, runId);
       },
-      ...explorerActions(explorer, tree, documents, heatMaps),
+      ...explorerActions(explorer, tree, documents, async (pool) => {
+        heatMaps ??= loadHeatMaps();
+        (await heatMaps).show(pool);
+      }),
     }),
     workspace.onDidGrantWorkspaceTrust(() => void transcode.resumeInterrupted()),
     workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),

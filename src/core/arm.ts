@@ -125,6 +125,28 @@ export async function storageAccounts(
     .sort((one, other) => Number(other.location === location) - Number(one.location === location));
 }
 
+/**
+ * Whether the storage account of an account lets in only networks that were chosen: nodes of a pool that is in none of
+ * them are kept out then. Undefined when it is not to be seen.
+ * https://learn.microsoft.com/azure/storage/common/storage-network-security
+ */
+export async function isFirewalled(
+  arm: Arm,
+  { subscriptionId, storageName }: AccountRecord,
+  signal: AbortSignal,
+): Promise<boolean | undefined> {
+  if (subscriptionId === undefined) return undefined;
+  const client = new StorageManagementClient(arm.credential, subscriptionId, options(arm));
+  const found = await all(
+    client.storageAccounts.list({ abortSignal: signal }),
+    ({ name, publicNetworkAccess, networkRuleSet }) => ({
+      name,
+      isClosed: publicNetworkAccess === 'Disabled' || networkRuleSet?.defaultAction === 'Deny',
+    }),
+  );
+  return found.find(({ name }) => name === storageName)?.isClosed;
+}
+
 export async function quotaOf(
   arm: Arm,
   account: AccountRecord,

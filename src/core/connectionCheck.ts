@@ -28,6 +28,7 @@ export const checkSteps = [
   'storageTls',
   'storageRead',
   'roundTrip',
+  'nodeView',
 ] as const;
 
 export type CheckStep = (typeof checkSteps)[number];
@@ -47,6 +48,8 @@ export interface Checked {
   readonly pool: RunPool;
   /** Undefined where nobody is signed in who could ask. */
   readonly quota?: () => Promise<Quota | undefined>;
+  /** Whether a firewall is before the storage account; undefined where nobody is signed in who could ask. */
+  readonly isFirewalled?: () => Promise<boolean | undefined>;
   readonly signal: AbortSignal;
 }
 
@@ -174,6 +177,14 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
 
   async storageRead({ storage, signal }) {
     await storage.check(signal);
+    return undefined;
+  },
+
+  /** The nodes come from addresses of their own, which nobody knows before there are nodes. */
+  async nodeView({ connection, isFirewalled }) {
+    const isClosed = await isFirewalled?.();
+    if (isClosed === undefined) return { skipped: 'needsSignIn' };
+    if (isClosed) throw new UserError({ kind: 'storageFirewall', account: connection.account.storageName });
     return undefined;
   },
 

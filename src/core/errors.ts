@@ -61,6 +61,7 @@ export type Problem =
   | { kind: 'secretMissing'; account: string }
   | { kind: 'signedOut'; account: string }
   | { kind: 'unauthorized'; account: string; service: Service; code: string; detail?: string }
+  | { kind: 'storageFirewall'; account: string }
   | { kind: 'clockSkew'; minutes: number }
   | { kind: 'unreachable'; host: string; code: string; detail?: string }
   | { kind: 'certificate'; host: string; code: string }

@@ -49,6 +49,10 @@ async function check(
     storage: new Storage(connection, policy),
     pool: settings().pool,
     quota: () => quota(account, signal),
+    isFirewalled: async () => {
+      const asked = await managed(account);
+      return asked?.arm.isFirewalled(asked.by, account, signal);
+    },
     signal,
   };
   const results: CheckResult[] = [];
@@ -61,10 +65,16 @@ async function check(
 
 /** Undefined where nobody is signed in: keys open the account, not its subscription. */
 export async function quota(account: AccountRecord, signal: AbortSignal): Promise<Quota | undefined> {
+  const asked = await managed(account);
+  return asked?.arm.quotaOf(asked.by, account, signal);
+}
+
+/** Resource Manager, as far as somebody is signed in who may ask it. */
+async function managed(account: AccountRecord) {
   if (account.resourceId === undefined) return undefined;
-  const [{ quotaOf }, { credentialOf }] = await Promise.all([import('../core/arm'), import('./credentials')]);
+  const [arm, { credentialOf }] = await Promise.all([import('../core/arm'), import('./credentials')]);
   const credential = await credentialOf(account);
-  return credential && quotaOf({ cloud: cloudOf(account.batchUrl), credential }, account, signal);
+  return credential && { arm, by: { cloud: cloudOf(account.batchUrl), credential } };
 }
 
 function reportOf(account: AccountRecord, results: readonly CheckResult[]): string {
@@ -77,10 +87,14 @@ function reportOf(account: AccountRecord, results: readonly CheckResult[]): stri
     '',
     ...results.map(lineOf),
     '',
-    l10n.t(
-      'The nodes of a pool reach the storage account on their own: a firewall that lets this machine in may still keep them out.',
-    ),
-    '',
+    ...(results.some(({ step, status }) => step === 'nodeView' && status === 'skipped')
+      ? [
+          l10n.t(
+            'The nodes of a pool reach the storage account on their own: a firewall that lets this machine in may still keep them out.',
+          ),
+          '',
+        ]
+      : []),
   ].join('\n');
 }
 
@@ -106,7 +120,7 @@ function skipWords(why: SkipReason): string {
     case 'earlier':
       return l10n.t('not tried, since an earlier step failed');
     case 'needsSignIn':
-      return l10n.t('not known: only an account that was signed in to tells its quota');
+      return l10n.t('not known: only an account that was signed in to tells it');
     case 'notEncrypted':
       return l10n.t('not encrypted');
     case 'proxy':
@@ -138,5 +152,7 @@ function stepName(step: CheckStep): string {
       return l10n.t('Reading the storage account');
     case 'roundTrip':
       return l10n.t('A blob there and back, with a SAS');
+    case 'nodeView':
+      return l10n.t('Way of the nodes to the storage account');
   }
 }

@@ -6,7 +6,6 @@ import type { Handler } from './commands';
 import type { Documents } from './documents';
 import { type Explorer, groupFilters } from './explorer';
 import { type ExplorerNode, type FilteredNode, nodeId } from './explorerNode';
-import type { HeatMaps } from './heatMapView';
 import { remoteUri } from './remoteFiles';
 import type { Tree } from './tree';
 
@@ -20,7 +19,7 @@ export function explorerActions(
   explorer: Explorer,
   tree: Tree,
   documents: Documents,
-  heatMaps: HeatMaps,
+  showHeatMap: (pool: Of<'pool'>) => Promise<void>,
 ): Record<string, Handler> {
   const gateways = (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
     explorer.gateways(node.account);
@@ -42,7 +41,7 @@ export function explorerActions(
     },
     openInPortal: (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
       env.openExternal(Uri.parse(portalUrl(node.account))),
-    showHeatMap: (node: Of<'pool'>) => heatMaps.show(node),
+    showHeatMap,
     async filterList(node: FilteredNode) {
       const prefix = await window.showInputBox({
         title: l10n.t('Filter by id'),

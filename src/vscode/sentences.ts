@@ -292,6 +292,13 @@ function words(problem: Problem): Words {
       return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
     case 'unauthorized':
       return [unauthorizedWords(problem), 'signIn', 'checkConnection'];
+    case 'storageFirewall':
+      return [
+        l10n.t(
+          'The storage account {0} lets in only chosen networks, which keeps the nodes of a pool out. Allow all networks for it, or use one without a firewall.',
+          problem.account,
+        ),
+      ];
     case 'clockSkew':
       return [
         problem.minutes > 0

@@ -7,6 +7,7 @@ import type { AccountRecord } from '../../src/core/account';
 import {
   type Arm,
   batchAccounts,
+  isFirewalled,
   quotaOf,
   storageAccounts,
   subscriptions,
@@ -76,7 +77,10 @@ const answers: [RegExp, unknown][] = [
         id: `${group}/Microsoft.Storage/storageAccounts/${name}`,
         name,
         location: name === 'far' ? 'chinaeast2' : 'chinanorth3',
-        properties: { primaryEndpoints: { blob: `https://${name}.blob.core.chinacloudapi.cn/` } },
+        properties: {
+          primaryEndpoints: { blob: `https://${name}.blob.core.chinacloudapi.cn/` },
+          networkRuleSet: { defaultAction: name === 'far' ? 'Deny' : 'Allow' },
+        },
       })),
     },
   ],
@@ -180,6 +184,15 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.equal(refusedFor({ dedicatedNodes: 1 }), undefined);
   });
 
+  it('tells a storage account behind a firewall, which keeps nodes out', async () => {
+    const [open, closed, unknown] = await Promise.all(
+      ['linked', 'far', 'nowhere'].map((storageName) =>
+        isFirewalled(arm, { subscriptionId: 'sub-1', storageName } as AccountRecord, never),
+      ),
+    );
+    assert.deepEqual([open, closed, unknown], [false, true, undefined]);
+  });
+
   it('passes on why it was refused', async () => {
     await assert.rejects(
       batchAccounts(arm, 'sub-of-others', never),
@@ -215,7 +228,10 @@ describe('Check Connection', function () {
 
   after(() => service.close());
 
-  async function check(change: (connection: TestService['connection']) => TestService['connection']) {
+  async function check(
+    change: (connection: TestService['connection']) => TestService['connection'],
+    isFirewalled?: () => Promise<boolean>,
+  ) {
     const connection = change(service.connection);
     const policy = { patienceMs: 500 };
     const results: CheckResult[] = [];
@@ -224,6 +240,7 @@ describe('Check Connection', function () {
       batch: new Batch(connection, policy),
       storage: new Storage(connection, policy),
       pool,
+      isFirewalled,
       signal: never,
     }))
       results.push(result);
@@ -274,6 +291,15 @@ describe('Check Connection', function () {
       account: { ...connection.account, batchUrl: 'http://127.0.0.1:9' },
     }));
     assert.equal(problemOf(closed.get('clock')), 'unreachable');
+  });
+
+  it('tells that the nodes are kept out of the storage account, though this machine is not', async () => {
+    const results = await check(
+      (connection) => connection,
+      async () => true,
+    );
+    assert.equal(problemOf(results.get('roundTrip')), 'ok');
+    assert.equal(problemOf(results.get('nodeView')), 'storageFirewall');
   });
 
   it('works by a token as by a key', async () => {
