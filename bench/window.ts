@@ -208,9 +208,7 @@ async function connect(workbench: Workbench, service: TestService, relay: Relay)
     ['Access key of the Batch account', batchKey],
     ['Name of its storage account', storage],
   ] as const) {
-    await workbench.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
-    await workbench.page.locator('.quick-input-widget:visible input').fill(text);
-    await workbench.page.keyboard.press('Enter');
+    await workbench.answer(prompt, text);
   }
   await workbench.toast('works.').waitFor();
   const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');

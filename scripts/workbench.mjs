@@ -138,6 +138,17 @@ export class Workbench {
     });
   }
 
+  /** Gives an answer to the question that is open: the prompt is seen only while nothing is wrong with the one before. */
+  async answer(prompt, text) {
+    await this.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
+    await this.retype(text);
+  }
+
+  async retype(text) {
+    await this.page.locator('.quick-input-widget:visible input').fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
   /** A notification, once it is there. */
   toast(text) {
     return this.page.locator('.notification-toast .notification-list-item', { hasText: text }).first();

@@ -4,7 +4,7 @@ import http, { type IncomingMessage, type Server, type ServerResponse } from 'no
 import https from 'node:https';
 import { type AddressInfo, connect, type Server as NetServer } from 'node:net';
 import { join } from 'node:path';
-import type { AccountRecord } from '../../src/core/account';
+import type { Connection } from '../../src/core/account';
 import { TestService } from '../service/harness';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from './tokenStorage';
 
@@ -93,16 +93,21 @@ export class AzureStandIn {
     return urlOf(this.proxy);
   }
 
-  /** The account as the extension knows it. */
-  get account(): AccountRecord {
+  /** The account as the extension knows it, with its keys. */
+  get connection(): Connection {
+    const { batchKey, storageKey } = this.service.credentials;
     return {
-      id: azure.batch,
-      label: azure.batch,
-      signIn: 'identity',
-      batchName: azure.batch,
-      batchUrl: azure.batchUrl,
-      storageName: azure.storage,
-      blobUrl: `https://${azure.storageHost}`,
+      account: {
+        id: azure.batch,
+        label: azure.batch,
+        signIn: 'keys',
+        batchName: azure.batch,
+        batchUrl: azure.batchUrl,
+        storageName: azure.storage,
+        blobUrl: `https://${azure.storageHost}`,
+      },
+      batch: { kind: 'sharedKey', name: azure.batch, key: batchKey },
+      storage: { kind: 'sharedKey', name: azure.storage, key: storageKey },
     };
   }
 

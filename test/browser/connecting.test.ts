@@ -96,17 +96,6 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
   }
 
   const pool = () => workbench.treeItem(/transcode-/);
-  const input = () => workbench.page.locator('.quick-input-widget:visible input');
-
-  async function retype(text: string): Promise<void> {
-    await input().fill(text);
-    await workbench.page.keyboard.press('Enter');
-  }
-
-  async function answer(prompt: string, text: string): Promise<void> {
-    await workbench.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
-    await retype(text);
-  }
 
   it('asks to sign in again when the session is not believed any more, and goes on', async () => {
     await openPools();
@@ -129,7 +118,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
   it('takes another name for the account, which it keeps when it is connected again', async () => {
     await workbench.openMenu(workbench.treeItem(azure.batchHost));
     await workbench.choose('Rename Account…');
-    await retype('Films');
+    await workbench.retype('Films');
     await workbench.treeItem('Films').waitFor();
   });
 
@@ -152,20 +141,20 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     const { batchKey, storageKey } = standIn.service.credentials;
     await workbench.run('Azure Batch: Connect an Azure Batch Account…');
     await workbench.pick('Account keys');
-    await answer('URL of the Batch account', 'not a URL');
+    await workbench.answer('URL of the Batch account', 'not a URL');
     await workbench.page.getByText('This is not the URL of a Batch account').first().waitFor();
-    await retype(` ${azure.batchHost}/ `);
-    await answer('Access key of the Batch account', 'short');
+    await workbench.retype(` ${azure.batchHost}/ `);
+    await workbench.answer('Access key of the Batch account', 'short');
     await workbench.page.getByText('a key is Base64 text of 88 characters').first().waitFor();
     await workbench.screenshot(pictures, 'connect-key-wrong');
-    await retype(Buffer.alloc(64, 7).toString('base64'));
+    await workbench.retype(Buffer.alloc(64, 7).toString('base64'));
     await workbench.page.getByRole('button', { name: 'Back' }).click();
     await workbench.page
       .locator('.quick-input-widget:visible', { hasText: 'Access key of the Batch account' })
       .waitFor();
     await workbench.page.keyboard.press('Enter');
-    await answer('Name of its storage account', azure.storage.toUpperCase());
-    await answer('Access key of the storage account', storageKey);
+    await workbench.answer('Name of its storage account', azure.storage.toUpperCase());
+    await workbench.answer('Access key of the storage account', storageKey);
     await workbench.page.getByText('The key is wrong or has been renewed since').first().waitFor();
     await workbench.screenshot(pictures, 'connect-keys-refused');
     await workbench.page.getByRole('button', { name: 'Change Answers' }).click();
@@ -173,12 +162,12 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
       .locator('.quick-input-widget:visible', { hasText: 'URL of the Batch account' })
       .waitFor();
     await workbench.page.keyboard.press('Enter');
-    await answer('Access key of the Batch account', `"${batchKey}"\n`);
+    await workbench.answer('Access key of the Batch account', `"${batchKey}"\n`);
     await workbench.page
       .locator('.quick-input-widget:visible', { hasText: 'Name of its storage account' })
       .waitFor();
     await workbench.page.keyboard.press('Enter');
-    await answer(
+    await workbench.answer(
       'Access key of the storage account',
       `AccountName=${azure.storage};AccountKey=${storageKey}`,
     );
@@ -199,8 +188,8 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem('AuthenticationFailed').waitFor();
     await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
-    await answer('Access key of the Batch account', batchKey);
-    await answer('Access key of the storage account', storageKey);
+    await workbench.answer('Access key of the Batch account', batchKey);
+    await workbench.answer('Access key of the storage account', storageKey);
     const keep = workbench.page.getByRole('button', { name: 'Keep Anyway' });
     await keep.waitFor();
     standIn.refusesKeys = false;

@@ -53,16 +53,11 @@ describe('Behind a proxy', function () {
 
     it('transcodes by tokens', async () => {
       const { folder, path } = await film();
-      const { batchKey, storageKey } = standIn.service.credentials;
-      const connection = {
-        account: standIn.account,
-        batch: { kind: 'sharedKey' as const, name: azure.batch, key: batchKey },
-        storage: { kind: 'sharedKey' as const, name: azure.storage, key: storageKey },
-      };
       const tokens = {
         batch: standIn.token('https://batch.core.windows.net//.default'),
         storage: standIn.token('https://storage.azure.com/.default'),
       };
+      const { connection } = standIn;
       const orders = { connection, tokens, manifest: await manifestOf([path]), claimFolder: root.path };
       const said = await startRunProcess(orders, standIn.env).said;
       assert.equal(said.succeeded, 1, JSON.stringify(said));
@@ -72,12 +67,7 @@ describe('Behind a proxy', function () {
 
     it('transcodes by keys', async () => {
       const { folder, path } = await film();
-      const { batchKey, storageKey } = standIn.service.credentials;
-      const connection = {
-        account: standIn.account,
-        batch: { kind: 'sharedKey' as const, name: azure.batch, key: batchKey },
-        storage: { kind: 'sharedKey' as const, name: azure.storage, key: storageKey },
-      };
+      const { connection } = standIn;
       const orders = { connection, manifest: await manifestOf([path]), claimFolder: root.path };
       const said = await startRunProcess(orders, standIn.env).said;
       assert.equal(said.succeeded, 1, JSON.stringify(said));
