@@ -1,5 +1,5 @@
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { startTime } from './processes';
+import { startTime } from './processTree';
 
 /** One service for each data folder: the file names the process that has it. */
 export class Lock {

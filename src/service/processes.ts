@@ -1,17 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { endTree, recordPath, startTime } from './processTree';
+import type { StartOrder, StartReply } from './startOrders';
 
-export interface ProcessRequest {
-  readonly argv: readonly string[];
-  readonly cwd: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly stdoutPath: string;
-  readonly stderrPath: string;
+export interface ProcessRequest extends Omit<StartOrder, 'id'> {
   /** Wall-clock milliseconds after which its tree is ended. */
   readonly limitMs?: number;
-  /** Folder where the process is recorded while it runs, so that the next life of the service finds it. */
-  readonly recordFolder: string;
 }
 
 export interface ProcessEnd {
@@ -21,7 +17,6 @@ export interface ProcessEnd {
 }
 
 export interface RunningProcess {
-  /** Rejects when the program could not be started (`ENOENT`). */
   readonly done: Promise<ProcessEnd>;
   /** Ends the process with everything it started. */
   kill(): void;
@@ -39,24 +34,102 @@ const signalNumbers: Record<string, number> = {
   SIGTERM: 15,
 };
 
-/** Starts a program in a process group of its own, without a stdin: ffmpeg would wait there for an answer. */
-export async function startProcess(request: ProcessRequest): Promise<RunningProcess> {
-  const { argv, cwd, env, stdoutPath, stderrPath, limitMs, recordFolder } = request;
-  const [program = '', ...args] = argv;
-  const [stdout, stderr] = await Promise.all([open(stdoutPath, 'a'), open(stderrPath, 'a')]);
-  const child = spawn(program, args, {
-    cwd,
-    env,
-    stdio: ['ignore', stdout.fd, stderr.fd],
-    detached: process.platform !== 'win32',
-    windowsHide: true,
-  });
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+interface Started {
+  readonly pid: number;
+  readonly ended: Promise<Ended>;
+}
+
+interface Waiting {
+  readonly started: (pid: number) => void;
+  readonly refused: (error: Error) => void;
+  readonly ended: (end: Ended) => void;
+  pid?: number;
+}
+
+/** The small process that starts programs for this one; `starter.ts` says why. */
+class Starter {
+  readonly #waiting = new Map<number, Waiting>();
+  #child: ChildProcess | undefined;
+  #orders = 0;
+
+  async start(order: Omit<StartOrder, 'id'>): Promise<Started> {
+    const id = this.#orders++;
+    this.#child ??= this.#open();
+    const child = this.#child;
+    let ended: (end: Ended) => void = () => undefined;
+    const end = new Promise<Ended>((resolve) => {
+      ended = resolve;
+    });
+    const pid = await new Promise<number>((started, refused) => {
+      this.#waiting.set(id, { started, refused, ended });
+      child.send({ ...order, id }, (error) => error && this.#refuse(id, error));
+    });
+    return { pid, ended: end };
+  }
+
+  #open(): ChildProcess {
+    const path = join(dirname(fileURLToPath(import.meta.url)), 'starter.js');
+    const child = spawn(process.execPath, [path], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
+      windowsHide: true,
+    });
+    child.on('message', (reply: StartReply) => this.#hear(reply));
+    child.once('error', (error) => this.#lose(child, error));
+    child.once('exit', (code) => this.#lose(child, new Error(`The starter ended with ${code}.`)));
+    return child;
+  }
+
+  #hear(reply: StartReply): void {
+    const waiting = this.#waiting.get(reply.id);
+    switch (reply.kind) {
+      case 'started':
+        if (waiting) waiting.pid = reply.pid;
+        waiting?.started(reply.pid);
+        return;
+      case 'refused':
+        this.#refuse(reply.id, Object.assign(new Error(reply.message), { code: reply.code }));
+        return;
+      case 'ended':
+        waiting?.ended(reply);
+        this.#waiting.delete(reply.id);
+    }
+  }
+
+  #refuse(id: number, error: Error): void {
+    this.#waiting.get(id)?.refused(error);
+    this.#waiting.delete(id);
+  }
+
+  /** What it had started is ended: nobody would learn how it ends by itself. */
+  #lose(child: ChildProcess, error: Error): void {
+    if (this.#child !== child) return;
+    this.#child = undefined;
+    for (const { pid, refused, ended } of this.#waiting.values()) {
+      if (pid !== undefined) endTree(pid, 'SIGKILL');
+      refused(error);
+      ended({ code: null, signal: 'SIGKILL' });
+    }
+    this.#waiting.clear();
+  }
+}
+
+const starter = new Starter();
+
+/** Starts a program in a process group of its own. Rejects when it could not be started (`ENOENT`). */
+export async function startProcess({ limitMs, ...order }: ProcessRequest): Promise<RunningProcess> {
+  const { pid, ended } = await starter.start(order);
   let timedOut = false;
-  let ended = false;
+  let isOver = false;
   const kill = () => {
-    if (ended || child.pid === undefined) return;
-    endTree(child.pid, 'SIGTERM');
-    setTimeout(() => child.pid !== undefined && !ended && endTree(child.pid, 'SIGKILL'), graceMs).unref();
+    if (isOver) return;
+    endTree(pid, 'SIGTERM');
+    setTimeout(() => !isOver && endTree(pid, 'SIGKILL'), graceMs).unref();
   };
   const hasLimit = limitMs !== undefined && Number.isFinite(limitMs);
   const timer = hasLimit
@@ -68,24 +141,12 @@ export async function startProcess(request: ProcessRequest): Promise<RunningProc
         Math.min(limitMs, 2_000_000_000),
       )
     : undefined;
-  const done = new Promise<ProcessEnd>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      // What the program left running in its group ends with it, as on a node.
-      if (child.pid !== undefined) endTree(child.pid, 'SIGKILL');
-      resolve({ exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15), timedOut });
-    });
-  }).finally(async () => {
-    ended = true;
+  const done = ended.then(async ({ code, signal }) => {
+    isOver = true;
     clearTimeout(timer);
-    await Promise.all([stdout.close(), stderr.close()]);
-    if (child.pid !== undefined) await rm(recordPath(recordFolder, child.pid), { force: true });
+    await rm(recordPath(order.recordFolder, pid), { force: true });
+    return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15), timedOut };
   });
-  done.catch(() => undefined);
-  if (child.pid !== undefined) {
-    await mkdir(recordFolder, { recursive: true });
-    await writeFile(recordPath(recordFolder, child.pid), (await startTime(child.pid)) ?? '');
-  }
   return { done, kill };
 }
 
@@ -99,29 +160,5 @@ export async function killLeftovers(recordFolder: string): Promise<void> {
     if (Number.isInteger(pid) && recorded !== '' && recorded === (await startTime(pid)))
       endTree(pid, 'SIGKILL');
     await rm(join(recordFolder, name), { force: true });
-  }
-}
-
-function recordPath(folder: string, pid: number): string {
-  return join(folder, String(pid));
-}
-
-function endTree(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
-  try {
-    if (process.platform === 'win32')
-      spawnSync('taskkill', ['/pid', String(pid), '/T', '/F'], { windowsHide: true });
-    else process.kill(-pid, signal);
-  } catch {
-    // It is gone.
-  }
-}
-
-/** What tells a process from a later one with the same pid; undefined where the system does not say. */
-export async function startTime(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
   }
 }

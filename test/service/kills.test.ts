@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomOf } from '../random';
-import { listAll, machine, TestService } from './harness';
+import { eventually, listAll, machine, TestService } from './harness';
 
 const tasks = 200;
 const kills = 30;
@@ -67,3 +67,88 @@ describe('The local Batch service, killed again and again', function () {
     assert.equal(counts.taskCounts.succeeded, tasks);
   });
 });
+
+describe('The process that starts programs for the local Batch service', function () {
+  this.timeout(60_000);
+  let service: TestService;
+
+  beforeEach(async () => {
+    service = await TestService.start();
+    const client = service.client();
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
+    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+  });
+
+  afterEach(() => service.close());
+
+  const sleeper = { id: 'sleeper', commandLine: '/bin/sleep 321' };
+
+  async function whileSleeping(): Promise<number> {
+    await service.client().task.add('job', sleeper);
+    return eventually(
+      async () => descendantsOf(service.ready.pid, '321')[0] ?? 0,
+      (pid) => pid > 0,
+    );
+  }
+
+  it('takes what it started with it when the service is killed', async () => {
+    const pid = await whileSleeping();
+    await service.kill();
+    await eventually(
+      async () => existsSync(`/proc/${pid}`),
+      (isThere) => !isThere,
+    );
+    await service.start();
+    await eventually(
+      () => service.client().task.get('job', 'sleeper'),
+      ({ state, executionInfo }) => state === 'running' && executionInfo?.requeueCount === 1,
+    );
+  });
+
+  it('is started again when it is killed itself, and what it had started has ended', async () => {
+    await whileSleeping();
+    const [starter = 0] = descendantsOf(service.ready.pid, 'starter.js');
+    process.kill(starter, 'SIGKILL');
+    const client = service.client();
+    const ended = await eventually(
+      () => client.task.get('job', 'sleeper'),
+      ({ state }) => state === 'completed',
+    );
+    assert.equal(ended.executionInfo?.result, 'failure');
+    assert.deepEqual(descendantsOf(service.ready.pid, '321'), []);
+    await client.task.add('job', { id: 'next', commandLine: '/bin/true' });
+    const next = await eventually(
+      () => client.task.get('job', 'next'),
+      ({ state }) => state === 'completed',
+    );
+    assert.equal(next.executionInfo?.exitCode, 0);
+  });
+});
+
+/** Processes below one, with this argument. */
+function descendantsOf(ancestor: number, argument: string): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    const stat = readIfThere(`/proc/${name}/stat`);
+    parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+  }
+  const isBelow = (pid: number): boolean => {
+    const parent = parents.get(pid);
+    return parent !== undefined && (parent === ancestor || (parent > 1 && isBelow(parent)));
+  };
+  return [...parents.keys()].filter(
+    (pid) =>
+      isBelow(pid) &&
+      readIfThere(`/proc/${pid}/cmdline`)
+        .split('\0')
+        .some((part) => part.endsWith(argument)),
+  );
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

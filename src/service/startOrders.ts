@@ -1,0 +1,22 @@
+/** What is to be started, and where it writes. */
+export interface StartOrder {
+  readonly id: number;
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdoutPath: string;
+  readonly stderrPath: string;
+  /** Folder where the process is recorded while it runs, so that the next life of the service finds it. */
+  readonly recordFolder: string;
+}
+
+/** `ended` comes after `started`; `refused` instead of both. */
+export type StartReply =
+  | { readonly id: number; readonly kind: 'started'; readonly pid: number }
+  | { readonly id: number; readonly kind: 'refused'; readonly code?: string; readonly message: string }
+  | {
+      readonly id: number;
+      readonly kind: 'ended';
+      readonly code: number | null;
+      readonly signal: NodeJS.Signals | null;
+    };
