@@ -15,12 +15,16 @@ export class Relay {
   /** Bytes that have come through. */
   readonly bytes = { up: 0, down: 0 };
 
-  private constructor(private readonly target: URL) {
+  private constructor(
+    private readonly target: URL,
+    /** Milliseconds that everything is on its way, in each direction. */
+    private readonly delayMs: number,
+  ) {
     this.#server = createServer((client) => this.#relay(client));
   }
 
-  static async before(url: string): Promise<Relay> {
-    const relay = new Relay(new URL(url));
+  static async before(url: string, delayMs = 0): Promise<Relay> {
+    const relay = new Relay(new URL(url), delayMs);
     relay.#server.listen(0, '127.0.0.1');
     await once(relay.#server, 'listening');
     return relay;
@@ -83,6 +87,10 @@ export class Relay {
         if (this.#isCut(direction, chunk.length)) {
           this.cuts++;
           this.cutNow();
+          return;
+        }
+        if (this.delayMs > 0) {
+          setTimeout(() => to.write(chunk), this.delayMs);
           return;
         }
         if (to.write(chunk)) return;
