@@ -6,7 +6,8 @@ import { getProxyForUrl } from 'proxy-from-env';
  * Keeps connections to a service, and ends one on which nothing has moved for `silenceMs`: after a machine slept or
  * changed its network, a connection can stay open for hours without a byte, and the SDKs wait for it as long. Undefined
  * where the environment names a proxy on the way there: the SDKs then make agents of their own. They would also send
- * what is for this very machine to that proxy.
+ * what is for this very machine to that proxy. Its sockets are not bounded: where a request waits for one, the client of
+ * Batch (node-fetch 2) takes a chunked answer that is complete for one that was cut.
  */
 export function agentFor(url: string, silenceMs: number): http.Agent | undefined {
   if (!isLoopback(url) && getProxyForUrl(url) !== '') return undefined;
