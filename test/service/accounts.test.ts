@@ -79,7 +79,7 @@ const answers: [RegExp, unknown][] = [
         location: name === 'far' ? 'chinaeast2' : 'chinanorth3',
         properties: {
           primaryEndpoints: { blob: `https://${name}.blob.core.chinacloudapi.cn/` },
-          networkRuleSet: { defaultAction: name === 'far' ? 'Deny' : 'Allow' },
+          networkAcls: { defaultAction: name === 'far' ? 'Deny' : 'Allow' },
         },
       })),
     },
