@@ -7,6 +7,7 @@ import type { Attempt, FileResult, ManifestFile } from './manifest';
 import type { Run } from './run';
 import type { Submitter } from './submit';
 import { TaskProgress } from './taskProgress';
+import { anyOf } from './wait';
 import { type NodeNumbers, type WatchOutcome, watchJob } from './watch';
 
 /** Outputs fetched at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
@@ -29,7 +30,7 @@ export class Collector {
     private readonly attempt: Attempt,
     signal: AbortSignal,
   ) {
-    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#signal = anyOf(signal, this.#stop.signal);
     this.#files = new Map(run.manifest.files.map((file) => [file.id, file]));
   }
 
@@ -56,7 +57,7 @@ export class Collector {
     run.progress.phase = 'pool';
     run.tell({ kind: 'monitoring', job: attempt.jobId, minutes: monitorMinutes });
     const watching = new AbortController();
-    const following = this.#followTasks(AbortSignal.any([this.#signal, watching.signal]));
+    const following = this.#followTasks(anyOf(this.#signal, watching.signal));
     following.catch((error) => this.stop(error));
     const outcome = await this.#watchJob(submitter, monitorMinutes).finally(() => watching.abort());
     await following;

@@ -19,6 +19,7 @@ import type { RunEvent, RunProgress, RunSummary, Step } from './runEvents';
 import type { Storage } from './storage';
 import { Submitter } from './submit';
 import type { Transfers } from './transfers';
+import { anyOf } from './wait';
 import type { WatchOutcome } from './watch';
 
 /** How far a run is taken: the three commands, of which the combined one is all in a row. */
@@ -110,7 +111,7 @@ export class Run {
   /** Goes on from where the run stands. Returns when that far, when its time limit is over, or throws. */
   async advance(until: Until, signal: AbortSignal): Promise<RunSummary> {
     const started = Date.now();
-    const both = AbortSignal.any([signal, this.claim.lost]);
+    const both = anyOf(signal, this.claim.lost);
     await this.#renew(both);
     const attempt = attemptOf(this.manifest);
     const submitter = new Submitter(this, attempt, both);

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import { sharedBuffer } from './hashing';
+import { anyOf } from './wait';
 
 /** Bytes of a block or range: large enough that requests do not count, small enough that a few dozen fit in memory. */
 export const blockBytes = 8 * 1024 * 1024;
@@ -64,7 +65,7 @@ export async function eachBlock(
   job: (block: Block) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
+  const either = anyOf(signal, stop.signal);
   let failure: { error: unknown } | undefined;
   let index = 0;
   const next = async (buffer: Buffer) => {

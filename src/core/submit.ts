@@ -16,6 +16,7 @@ import type { Attempt, ManifestFile } from './manifest';
 import { ensurePool, nodeTargets } from './pool';
 import { containerMetadata, type Run, type Until } from './run';
 import type { BlobInfo } from './storage';
+import { anyOf } from './wait';
 
 /** Files opened at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
 const filesAtOnce = 16;
@@ -50,7 +51,7 @@ export class Submitter {
     private readonly attempt: Attempt,
     signal: AbortSignal,
   ) {
-    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#signal = anyOf(signal, this.#stop.signal);
     this.ready = new Promise((resolve, reject) => {
       this.#isReady = resolve;
       this.#isFailed = reject;

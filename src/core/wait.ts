@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
 interface Waiting {
@@ -19,4 +20,11 @@ export async function waitFor<T>(
     if (Date.now() > end) throw stuck();
     await delay(pause, undefined, { signal });
   }
+}
+
+/** Aborts with the first of them. As many requests as there are at a time may listen to it, which is no leak. */
+export function anyOf(...signals: AbortSignal[]): AbortSignal {
+  const any = AbortSignal.any(signals);
+  setMaxListeners(0, any);
+  return any;
 }
