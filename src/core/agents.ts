@@ -23,6 +23,13 @@ export function agentFor(url: string, silenceMs: number): http.Agent | undefined
   return agent;
 }
 
+/** Closes the connections on which nothing is under way; what is under way ends in peace. */
+export function closeIdle(agent: http.Agent | undefined): void {
+  for (const sockets of Object.values(agent?.freeSockets ?? {})) {
+    for (const socket of sockets ?? []) socket.destroy();
+  }
+}
+
 export function isLoopback(url: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/i.test(new URL(url).hostname);
 }

@@ -1,7 +1,7 @@
 import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
 import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
 import type { Connection } from './account';
-import { agentFor } from './agents';
+import { agentFor, closeIdle } from './agents';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import { cloudOf } from './cloud';
 import { type Page, quoted } from './pages';
@@ -55,6 +55,7 @@ export class Batch {
   readonly #client: BatchServiceClient;
   readonly #host: string;
   readonly #policy: RetryPolicy;
+  readonly #agent: ReturnType<typeof agentFor>;
 
   /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
   constructor({ account, batch }: Connection, policy: Partial<RetryPolicy> = {}) {
@@ -65,9 +66,9 @@ export class Batch {
             batch.credential,
             `${cloudOf(account.batchUrl).batchAudience}/.default`,
           );
-    const agent = agentFor(account.batchUrl, silenceMs);
+    this.#agent = agentFor(account.batchUrl, silenceMs);
     // Left to itself the package makes an agent, and a connection, for every request.
-    const agentSettings = agent && { http: agent, https: agent };
+    const agentSettings = this.#agent && { http: this.#agent, https: this.#agent };
     this.#client = new BatchServiceClient(credentials, account.batchUrl, {
       noRetryPolicy: true,
       agentSettings,
@@ -75,6 +76,11 @@ export class Batch {
     this.#client.apiVersion = apiVersion;
     this.#host = new URL(account.batchUrl).host;
     this.#policy = { patienceMs: 20_000, ...policy };
+  }
+
+  /** Gives up connections that nobody uses. */
+  close(): void {
+    closeIdle(this.#agent);
   }
 
   // Account

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
 import type { Connection } from './account';
+import { agentFor, closeIdle } from './agents';
 import { decodeMetadata, encodeMetadata } from './blobMetadata';
 import { blobService, containerBySas } from './blobService';
 import type { RetryPolicy } from './retry';
@@ -53,17 +54,22 @@ const leaseCallMs = 10_000;
 export class Storage {
   readonly host: string;
   readonly #service: BlobServiceClient;
-  readonly #silenceMs: number;
+  readonly #agent: ReturnType<typeof agentFor>;
   readonly #policy: RetryPolicy;
   readonly #sign: SignContainer;
 
   /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
   constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
     this.host = new URL(connection.account.blobUrl).host;
-    this.#silenceMs = silenceMs;
-    this.#service = blobService(connection, silenceMs);
+    this.#agent = agentFor(connection.account.blobUrl, silenceMs);
+    this.#service = blobService(connection, this.#agent);
     this.#policy = { patienceMs: 20_000, ...policy };
     this.#sign = signerOf(this.#service, connection.storage);
+  }
+
+  /** Gives up connections that nobody uses. */
+  close(): void {
+    closeIdle(this.#agent);
   }
 
   /** For blocks and ranges, within `call`: `Transfers`' own business. */
@@ -244,7 +250,7 @@ export class Storage {
   /** Writes a text to a blob and reads it back with a SAS alone, as a task does. Resolves with what was read. */
   async roundTrip(container: string, text: string, signal: AbortSignal): Promise<string> {
     const url = await this.sasUrl(container, 'rw', new Date(Date.now() + 10 * 60_000));
-    const blob = containerBySas(url, this.#silenceMs).getBlockBlobClient('check.txt');
+    const blob = containerBySas(url, this.#agent).getBlockBlobClient('check.txt');
     return this.call({ operation: 'write and read with a SAS', resource: container, signal }, async () => {
       await blob.upload(text, Buffer.byteLength(text), { abortSignal: signal });
       return (await blob.downloadToBuffer(0, undefined, { abortSignal: signal })).toString();

@@ -64,6 +64,15 @@ export class Explorer {
 
   /** Forgets connections, which may have ended or been replaced. */
   forget(): void {
+    for (const known of this.#gateways.values()) {
+      void known.then(
+        ({ batch, storage }) => {
+          batch.close();
+          storage.close();
+        },
+        () => undefined,
+      );
+    }
     this.#gateways.clear();
   }
 
@@ -205,7 +214,17 @@ export class Explorer {
       }),
     );
     const byId = new Map(counts);
+    this.#forgetCounts(nodes);
     return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: byId.get(nodeId(node)) } : node));
+  }
+
+  /** Of jobs that are not shown any more. */
+  #forgetCounts(nodes: readonly ExplorerNode[]): void {
+    const shown = new Set(nodes.map(nodeId));
+    const owners = new Set(nodes.map((node) => nodeId(node).split('/jobs/')[0]));
+    for (const id of this.#finalCounts.keys()) {
+      if (!shown.has(id) && owners.has(id.split('/jobs/')[0])) this.#finalCounts.delete(id);
+    }
   }
 
   #idFilter(node: ExplorerNode): string | undefined {
