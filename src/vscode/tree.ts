@@ -25,7 +25,7 @@ const liveRefreshMs = 4_000;
 
 /** The Accounts view. Refreshes what is expanded while a run is active and the view can be seen. */
 export class Tree implements TreeDataProvider<ExplorerNode> {
-  readonly #changed = new EventEmitter<ExplorerNode | undefined>();
+  readonly #changed = new EventEmitter<ExplorerNode | ExplorerNode[] | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   readonly #disposables = new DisposableStore();
   readonly #dropped = new EventEmitter<{ account: AccountRecord | undefined; uris: Uri[] }>();
@@ -33,7 +33,9 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   readonly onDropped = this.#dropped.event;
   readonly #nodes = new Map<string, ExplorerNode>();
   /** What was shown below each node when it could be asked for. */
-  readonly #lists = new Map<string, { children: ExplorerNode[]; at: Date }>();
+  readonly #lists = new Map<string, { children: ExplorerNode[]; at: Date; facts: readonly string[] }>();
+  /** What a look has just brought, for the view to take. */
+  readonly #fetched = new Map<string, ExplorerNode[]>();
   readonly #expanded = new Map<string, ExplorerNode>();
   readonly view: TreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
@@ -89,9 +91,15 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
 
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
     const children: ExplorerNode[] = node
-      ? await this.explorer.children(node)
+      ? (this.#take(nodeId(node)) ?? (await this.explorer.children(node)))
       : this.accounts.all.map((account) => ({ kind: 'account', account }));
     return this.#orBefore(node, children).map((child) => this.#same(child));
+  }
+
+  #take(id: string): ExplorerNode[] | undefined {
+    const fetched = this.#fetched.get(id);
+    this.#fetched.delete(id);
+    return fetched;
   }
 
   /** What was there before stays, with its age, while a service cannot be reached. */
@@ -103,7 +111,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
     const before = this.#lists.get(id);
     if (!isAway) {
-      this.#lists.set(id, { children, at: new Date() });
+      this.#lists.set(id, { children, at: new Date(), facts: children.map(factsOf) });
       this.#forget(before?.children ?? [], children);
     } else if (before) return [{ ...first, asOf: before.at }, ...before.children];
     return children;
@@ -167,18 +175,38 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       if (!this.#isWatched()) return;
-      for (const node of this.#expanded.values()) {
-        if (node.kind === 'pools' || node.kind === 'jobs' || node.kind === 'pool' || node.kind === 'job') {
-          this.#changed.fire(node);
-        }
-      }
-      this.#schedule();
+      const polled = [...this.#expanded.values()].filter(({ kind }) => polledKinds.has(kind));
+      void Promise.allSettled(polled.map((node) => this.#look(node))).then(() => this.#schedule());
     }, liveRefreshMs);
+  }
+
+  /** Asks for a list again and refreshes what is different: a row that is made anew costs VS Code memory for good. */
+  async #look(node: ExplorerNode): Promise<void> {
+    const id = nodeId(node);
+    const children = await this.explorer.children(node);
+    const before = this.#lists.get(id);
+    const ids = children.map(nodeId).join();
+    if (before === undefined || before.children.map(nodeId).join() !== ids) {
+      this.#fetched.set(id, children);
+      this.#changed.fire(node);
+      return;
+    }
+    const facts = children.map(factsOf);
+    this.#lists.set(id, { children, at: new Date(), facts });
+    const changed = children.filter((_, index) => facts[index] !== before.facts[index]);
+    if (changed.length > 0) this.#changed.fire(changed.map((child) => this.#same(child)));
   }
 
   #isWatched(): boolean {
     return this.view.visible && window.state.focused && this.runs.liveRuns.length > 0;
   }
+}
+
+const polledKinds = new Set<ExplorerNode['kind']>(['pools', 'jobs', 'pool', 'job']);
+
+/** All that a row tells, to compare. */
+function factsOf(node: ExplorerNode): string {
+  return JSON.stringify(node);
 }
 
 /** Whether an id, or one that it lies below, is among these. */
