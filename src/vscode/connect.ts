@@ -66,6 +66,8 @@ async function connectBy(
   const account = await (way === 'keys' ? findByKeys(secrets) : findBySignIn(way));
   if (typeof account === 'string') return account;
   await accounts.add(account);
+  // Keys that it was connected by before are of no use any more.
+  if (way !== 'keys') await secrets.delete(account.id);
   await commands.executeCommand(`${section}.checkConnection`, account.id);
   return 'done';
 }
