@@ -65,7 +65,10 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       this.view.onDidExpandElement(({ element }) => this.#expanded.set(nodeId(element), element)),
     );
     this.#disposables.add(
-      this.view.onDidCollapseElement(({ element }) => this.#expanded.delete(nodeId(element))),
+      this.view.onDidCollapseElement(({ element }) => {
+        this.#expanded.delete(nodeId(element));
+        this.#fetched.delete(nodeId(element));
+      }),
     );
     this.#disposables.add(this.view.onDidChangeVisibility(() => this.#schedule()));
     this.#disposables.add(window.onDidChangeWindowState(() => this.#schedule()));
@@ -111,7 +114,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
     const before = this.#lists.get(id);
     if (!isAway) {
-      this.#lists.set(id, { children, at: new Date(), facts: children.map(factsOf) });
+      this.#remember(id, children);
       this.#forget(before?.children ?? [], children);
     } else if (before) return [{ ...first, asOf: before.at }, ...before.children];
     return children;
@@ -128,18 +131,25 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
     return Object.assign(known, node) as Kept;
   }
 
+  #remember(id: string, children: ExplorerNode[]): readonly string[] {
+    const facts = children.map(factsOf);
+    this.#lists.set(id, { children, at: new Date(), facts });
+    return facts;
+  }
+
   /** What is gone is not kept, with all below it: a window may be open for weeks. */
   #forget(before: readonly ExplorerNode[], children: readonly ExplorerNode[]): void {
     const there = new Set(children.map(nodeId));
     const gone = new Set(before.map(nodeId).filter((id) => !there.has(id)));
     if (gone.size === 0) return;
-    for (const map of [this.#nodes, this.#lists, this.#expanded]) {
+    for (const map of [this.#nodes, this.#lists, this.#expanded, this.#fetched]) {
       for (const id of map.keys()) if (isBelow(id, gone)) map.delete(id);
     }
   }
 
   /** Everything, or one node with what is below it. */
   refresh(node?: ExplorerNode): void {
+    this.#fetched.clear();
     if (node === undefined) this.explorer.forget();
     this.#changed.fire(node);
   }
@@ -191,8 +201,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
       this.#changed.fire(node);
       return;
     }
-    const facts = children.map(factsOf);
-    this.#lists.set(id, { children, at: new Date(), facts });
+    const facts = this.#remember(id, children);
     const changed = children.filter((_, index) => facts[index] !== before.facts[index]);
     if (changed.length > 0) this.#changed.fire(changed.map((child) => this.#same(child)));
   }
