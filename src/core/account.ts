@@ -3,6 +3,9 @@ import type { TokenCredential } from '@azure/identity';
 /** How an account is signed in to. `local` is the service this extension starts; to `core` it is an account like any other. */
 export type SignIn = 'local' | 'keys' | 'microsoft' | 'identity';
 
+/** The ways that go by tokens, without any key. */
+export type TokenSignIn = Exclude<SignIn, 'local' | 'keys'>;
+
 /** What is known of an account without any secret: may be stored, shown and logged. */
 export interface AccountRecord {
   /** Stable over renames; part of secret names and settings. */

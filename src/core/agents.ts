@@ -2,6 +2,9 @@ import http from 'node:http';
 import https from 'node:https';
 import { getProxyForUrl } from 'proxy-from-env';
 
+/** Undefined where the SDKs are to make their own. */
+export type Agent = http.Agent | undefined;
+
 /**
  * Keeps connections to a service, and ends one on which nothing has moved for `silenceMs`: after a machine slept or
  * changed its network, a connection can stay open for hours without a byte, and the SDKs wait for it as long. Undefined
@@ -9,7 +12,7 @@ import { getProxyForUrl } from 'proxy-from-env';
  * what is for this very machine to that proxy. Its sockets are not bounded: where a request waits for one, the client of
  * Batch (node-fetch 2) takes a chunked answer that is complete for one that was cut.
  */
-export function agentFor(url: string, silenceMs: number): http.Agent | undefined {
+export function agentFor(url: string, silenceMs: number): Agent {
   if (!isLoopback(url) && getProxyForUrl(url) !== '') return undefined;
   const agent = url.startsWith('https:')
     ? new https.Agent({ keepAlive: true, timeout: silenceMs })
@@ -24,7 +27,7 @@ export function agentFor(url: string, silenceMs: number): http.Agent | undefined
 }
 
 /** Closes the connections on which nothing is under way; what is under way ends in peace. */
-export function closeIdle(agent: http.Agent | undefined): void {
+export function closeIdle(agent: Agent): void {
   for (const sockets of Object.values(agent?.freeSockets ?? {})) {
     for (const socket of sockets ?? []) socket.destroy();
   }

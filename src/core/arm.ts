@@ -41,6 +41,8 @@ export interface FoundStorage {
   readonly name: string;
   readonly location: string;
   readonly blobUrl: string;
+  /** Whether it lets in only networks that were chosen. */
+  readonly isFirewalled: boolean;
 }
 
 /** What an account may use, and uses. Cores of Batch's own subscription; undefined where they are the subscription's. */
@@ -113,11 +115,19 @@ export async function storageAccounts(
   const client = new StorageManagementClient(arm.credential, subscription, options(arm));
   const found = await all(
     client.storageAccounts.list({ abortSignal: signal }),
-    ({ id = '', name = '', location: place = '', primaryEndpoints }) => ({
+    ({
+      id = '',
+      name = '',
+      location: place = '',
+      primaryEndpoints,
+      publicNetworkAccess,
+      networkRuleSet,
+    }) => ({
       resourceId: id,
       name,
       location: place,
       blobUrl: (primaryEndpoints?.blob ?? '').replace(/\/+$/, ''),
+      isFirewalled: publicNetworkAccess === 'Disabled' || networkRuleSet?.defaultAction === 'Deny',
     }),
   );
   return found
@@ -136,15 +146,8 @@ export async function isFirewalled(
   signal: AbortSignal,
 ): Promise<boolean | undefined> {
   if (subscriptionId === undefined) return undefined;
-  const client = new StorageManagementClient(arm.credential, subscriptionId, options(arm));
-  const found = await all(
-    client.storageAccounts.list({ abortSignal: signal }),
-    ({ name, publicNetworkAccess, networkRuleSet }) => ({
-      name,
-      isClosed: publicNetworkAccess === 'Disabled' || networkRuleSet?.defaultAction === 'Deny',
-    }),
-  );
-  return found.find(({ name }) => name === storageName)?.isClosed;
+  const found = await storageAccounts(arm, subscriptionId, '', signal);
+  return found.find(({ name }) => name === storageName)?.isFirewalled;
 }
 
 export async function quotaOf(

@@ -1,7 +1,7 @@
 import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
 import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
 import type { Connection } from './account';
-import { agentFor, closeIdle } from './agents';
+import { type Agent, agentFor, closeIdle } from './agents';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import { cloudOf } from './cloud';
 import { type Page, quoted } from './pages';
@@ -55,7 +55,7 @@ export class Batch {
   readonly #client: BatchServiceClient;
   readonly #host: string;
   readonly #policy: RetryPolicy;
-  readonly #agent: ReturnType<typeof agentFor>;
+  readonly #agent: Agent;
 
   /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
   constructor({ account, batch }: Connection, policy: Partial<RetryPolicy> = {}) {

@@ -7,9 +7,7 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
 import type { Connection } from './account';
-import type { agentFor } from './agents';
-
-type Agent = ReturnType<typeof agentFor>;
+import type { Agent } from './agents';
 
 /** Opens the SDK's client of an account. Its retries are off: ours, in `retry.ts`, take their place. */
 export function blobService({ account, storage }: Connection, agent: Agent): BlobServiceClient {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
 import type { Connection } from './account';
-import { agentFor, closeIdle } from './agents';
+import { type Agent, agentFor, closeIdle } from './agents';
 import { decodeMetadata, encodeMetadata } from './blobMetadata';
 import { blobService, containerBySas } from './blobService';
 import type { RetryPolicy } from './retry';
@@ -54,7 +54,7 @@ const leaseCallMs = 10_000;
 export class Storage {
   readonly host: string;
   readonly #service: BlobServiceClient;
-  readonly #agent: ReturnType<typeof agentFor>;
+  readonly #agent: Agent;
   readonly #policy: RetryPolicy;
   readonly #sign: SignContainer;
 

@@ -1,5 +1,5 @@
 import { ConfigurationTarget, commands, l10n, window, workspace } from 'vscode';
-import type { AccountRecord, Connection } from '../core/account';
+import type { AccountRecord, Connection, SignIn, TokenSignIn } from '../core/account';
 import {
   isConnectionString,
   parseBatchUrl,
@@ -16,8 +16,6 @@ import type { AccountSecrets, Secrets } from './secrets';
 import { sentenceOf } from './sentences';
 import { section } from './settings';
 
-type Way = 'microsoft' | 'keys' | 'identity' | 'local';
-
 /** Connects an account in one of the ways there are, step by step; the button back leads to the choice of the way. */
 export async function connectAccount(accounts: Accounts, secrets: Secrets): Promise<void> {
   for (;;) {
@@ -27,8 +25,8 @@ export async function connectAccount(accounts: Accounts, secrets: Secrets): Prom
   }
 }
 
-async function chooseWay(): Promise<Way | undefined> {
-  const ways: { label: string; detail: string; way: Way }[] = [
+async function chooseWay(): Promise<SignIn | undefined> {
+  const ways: { label: string; detail: string; way: SignIn }[] = [
     {
       label: l10n.t('$(azure) Sign in with Microsoft'),
       detail: l10n.t('Finds your Batch accounts. No key is fetched or kept.'),
@@ -55,7 +53,7 @@ async function chooseWay(): Promise<Way | undefined> {
 }
 
 async function connectBy(
-  way: Way,
+  way: SignIn,
   accounts: Accounts,
   secrets: Secrets,
 ): Promise<'done' | 'back' | 'cancelled'> {
@@ -72,18 +70,26 @@ async function connectBy(
   return 'done';
 }
 
-async function findBySignIn(way: 'microsoft' | 'identity'): Promise<AccountRecord | 'back' | 'cancelled'> {
+async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
   const signIn = await import('./signIn');
   return signIn.findBySignIn(way);
 }
 
+function findByKeys(secrets: Secrets): Promise<AccountRecord | 'back' | 'cancelled'> {
+  return askForKeys(secrets, l10n.t('Connect an Azure Batch account'), questions(), accountOf);
+}
+
 /** Nothing is kept before a call has succeeded, unless the person wants it kept all the same. */
-async function findByKeys(secrets: Secrets): Promise<AccountRecord | 'back' | 'cancelled'> {
-  const title = l10n.t('Connect an Azure Batch account');
+async function askForKeys(
+  secrets: Secrets,
+  title: string,
+  asked: readonly Question[],
+  made: (answers: Answers) => { account: AccountRecord; kept: AccountSecrets },
+): Promise<AccountRecord | 'back' | 'cancelled'> {
   for (let answers: Answers | 'back' | 'cancelled' = {}; ; ) {
-    answers = await ask(title, questions(), answers);
+    answers = await ask(title, asked, answers);
     if (typeof answers === 'string') return answers;
-    const { account, kept } = accountOf(answers);
+    const { account, kept } = made(answers);
     const decision = await tried(account, kept);
     if (decision === 'again') continue;
     if (decision === 'cancelled') return decision;
@@ -143,19 +149,13 @@ export async function signInAccount(
 
 async function changeKeys(secrets: Secrets, account: AccountRecord): Promise<void> {
   const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
-  for (let answers: Answers | 'back' | 'cancelled' = {}; ; ) {
-    answers = await ask(l10n.t('New keys for {0}', account.label), asked, answers);
-    if (typeof answers === 'string') return;
-    const kept = {
+  await askForKeys(secrets, l10n.t('New keys for {0}', account.label), asked, (answers) => ({
+    account,
+    kept: {
       batchKey: parseKey(answers.batchKey ?? '', 'batchKey'),
       storageKey: parseKey(answers.storageKey ?? '', 'storageKey'),
-    };
-    const decision = await tried(account, kept);
-    if (decision === 'cancelled') return;
-    if (decision === 'again') continue;
-    await keep(secrets, account, kept);
-    return;
-  }
+    },
+  }));
 }
 
 async function pickAccount(accounts: Accounts, title: string): Promise<AccountRecord | undefined> {

@@ -1,6 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
 import { authentication, workspace } from 'vscode';
-import type { AccountRecord } from '../core/account';
+import type { AccountRecord, TokenSignIn } from '../core/account';
 import { type Cloud, cloudOf } from '../core/cloud';
 import { UserError } from '../core/errors';
 
@@ -62,7 +62,7 @@ export interface CredentialNeed {
  * remote and headless use.
  */
 export async function credentialFor(
-  signIn: 'microsoft' | 'identity',
+  signIn: TokenSignIn,
   { cloud, label, tenantId, mayAsk }: CredentialNeed,
 ): Promise<TokenCredential> {
   const { NamedCredential } = await import('../core/identity');

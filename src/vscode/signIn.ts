@@ -1,5 +1,5 @@
 import { authentication, l10n, window } from 'vscode';
-import type { AccountRecord } from '../core/account';
+import type { AccountRecord, TokenSignIn } from '../core/account';
 import type { Arm, FoundBatch, FoundStorage, Subscription, Tenant } from '../core/arm';
 import { type Cloud, clouds } from '../core/cloud';
 import { UserError } from '../core/errors';
@@ -7,8 +7,6 @@ import { accountId } from './accounts';
 import { credentialFor, providerOf, signInClouds } from './credentials';
 import { sentenceOf } from './sentences';
 import { type Choice, chooseStep, walk } from './wizard';
-
-type Way = 'microsoft' | 'identity';
 
 /** What has been found so far, each step from those before. */
 interface Found {
@@ -22,7 +20,7 @@ interface Found {
 const lookMs = 60_000;
 
 /** Finds a Batch account and its storage account by signing in, step by step. */
-export async function findBySignIn(way: Way): Promise<AccountRecord | 'back' | 'cancelled'> {
+export async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
   const arm = await import('../core/arm');
   const found: Found = {};
   const signal = () => AbortSignal.timeout(lookMs);
@@ -118,13 +116,16 @@ function storageChoices(all: readonly FoundStorage[], batch: FoundBatch | undefi
     }));
 }
 
-async function armOf({ cloud, tenant }: Found, way: Way): Promise<Arm> {
+async function armOf({ cloud, tenant }: Found, way: TokenSignIn): Promise<Arm> {
   if (cloud === undefined) throw new Error('The cloud comes first.');
   const need = { cloud, label: tenant?.name ?? cloudLabel(cloud), tenantId: tenant?.id, mayAsk: true };
   return { cloud, credential: await credentialFor(way, need) };
 }
 
-function recordOf(signIn: Way, { tenant, subscription, batch, storage }: Found): AccountRecord | undefined {
+function recordOf(
+  signIn: TokenSignIn,
+  { tenant, subscription, batch, storage }: Found,
+): AccountRecord | undefined {
   if (batch === undefined || storage === undefined) return undefined;
   return {
     id: accountId(batch.url),

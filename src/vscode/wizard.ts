@@ -42,7 +42,7 @@ export interface Choice<T> extends QuickPickItem {
 }
 
 /** Where the choices of a step come from: it may take its time. */
-export interface Question<T> {
+export interface Choosing<T> {
   readonly placeholder: string;
   readonly load: () => Promise<readonly Choice<T>[]>;
   readonly take: (value: T) => void;
@@ -52,7 +52,7 @@ export interface Question<T> {
  * Lets the person choose from a list. A list of one is taken without asking; why a list could not be had is shown in its
  * place, with the way back.
  */
-export function chooseStep<T>(place: Place, { placeholder, load, take }: Question<T>): Promise<StepOutcome> {
+export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosing<T>): Promise<StepOutcome> {
   const store = new DisposableStore();
   const pick = store.add(window.createQuickPick<QuickPickItem & { value?: T }>());
   Object.assign(pick, {
