@@ -26,6 +26,28 @@ const globalOptions = [
 /** A source whose length nobody knows gets a contact sheet of its first minutes. */
 const unknownSeconds = 160;
 
+/** Options with a value that concern sound, subtitles or the output as a whole, whatever the value. */
+const pictureless = new Set(
+  words(
+    '-i -c:a -codec:a -acodec -b:a -q:a -ar -ac -sample_fmt -compression_level -application -vbr -c:s -scodec -f',
+  ).concat(words('-id3v2_version -write_id3v1 -movflags')),
+);
+
+/**
+ * Whether ffmpeg looks at the pictures of its input. It does not where all that is mapped is sound or subtitles and every
+ * other option is known to have nothing to do with pictures.
+ */
+export function usesPictures({ arguments: args }: Preset): boolean {
+  let maps = 0;
+  for (let index = 0; index < args.length - 1; index += 2) {
+    const [option = '', value = ''] = args.slice(index);
+    if (option === '-map' && /^(\$\{audio\}|0:[as](:\d+)?\??)$/.test(value)) maps++;
+    else if (/^-(af|filter:a)$/.test(option) && !value.includes('movie')) continue;
+    else if (!pictureless.has(option)) return true;
+  }
+  return maps === 0 || args.length % 2 === 0 || args.at(-1) !== '${output}';
+}
+
 /** ffmpeg and its arguments, the placeholders filled in. */
 export function commandOf(preset: Preset, { nodeInput, outputs, isSilent, seconds }: CommandFacts): string[] {
   const chosen = isSilent && preset.silentArguments ? preset.silentArguments : preset.arguments;
@@ -36,6 +58,10 @@ export function commandOf(preset: Preset, { nodeInput, outputs, isSilent, second
   );
   const before = chosen.slice(0, cut).map((arg) => fill(arg, { input: nodeInput, seconds: length }));
   return ['ffmpeg', ...globalOptions, ...before, ...parts];
+}
+
+function words(text: string): string[] {
+  return text.split(' ');
 }
 
 /** Whether what follows the input may be written once for each of several outputs. */

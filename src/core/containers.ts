@@ -1,6 +1,7 @@
 import type { OpenFile } from './files';
 
-type Bytes = Pick<OpenFile, 'read'>;
+/** Bytes that can be read from anywhere: a file's, or a part of it in memory. */
+export type Bytes = Pick<OpenFile, 'read'>;
 
 /** What the boxes of an MP4 or QuickTime file tell that its parser does not. */
 export interface BoxFacts {
@@ -10,8 +11,10 @@ export interface BoxFacts {
   readonly editedSeconds: ReadonlyMap<number, number>;
 }
 
-interface Box {
+export interface Box {
   readonly type: string;
+  /** Where it begins in the file. */
+  readonly at: number;
   /** Where its content begins and ends in the file. */
   readonly start: number;
   readonly end: number;
@@ -91,7 +94,7 @@ async function content(file: Bytes, { start, end }: Box): Promise<DataView> {
 }
 
 /** The boxes between two positions, as far as they make sense. */
-async function* boxes(file: Bytes, from: number, to: number): AsyncGenerator<Box> {
+export async function* boxes(file: Bytes, from: number, to: number): AsyncGenerator<Box> {
   for (let at = from; at + 8 <= to; ) {
     const bytes = await file.read(at, Math.min(16, to - at));
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -102,7 +105,7 @@ async function* boxes(file: Bytes, from: number, to: number): AsyncGenerator<Box
     const length = isLong ? Number(view.getBigUint64(8)) : short === 0 ? to - at : short;
     if (length < header) return;
     const type = Buffer.from(bytes.subarray(4, 8)).toString('latin1');
-    yield { type, start: at + header, end: Math.min(at + length, to), isCut: at + length > to };
+    yield { type, at, start: at + header, end: Math.min(at + length, to), isCut: at + length > to };
     at += length;
   }
 }

@@ -81,6 +81,8 @@ export interface ManifestFile {
   readonly size: number;
   /** Milliseconds since 1970. */
   readonly modified: number;
+  /** What is uploaded of a film whose pictures the preset does not look at; undefined where it is the whole file. */
+  readonly bytesWithoutPictures?: number;
   /** `0001/clip.mp4`, escaped for Blob Storage. */
   readonly inputBlob: string;
   /** Name on the node: `input.mp4`, whatever the source is called. */
@@ -123,6 +125,18 @@ export function attemptOf({ attempts }: Manifest): Attempt {
   const last = attempts.at(-1);
   if (last === undefined) throw new Error('A manifest has at least one attempt.');
   return last;
+}
+
+/**
+ * What is uploaded of a file in the live attempt. A second attempt gets all of it: should what was left out have been
+ * missed, that is the remedy.
+ */
+export function toUpload(
+  { attempts }: Pick<Manifest, 'attempts'>,
+  { size, bytesWithoutPictures }: ManifestFile,
+): { bytes: number; leavesPictures: boolean } {
+  const leavesPictures = attempts.length === 1 && bytesWithoutPictures !== undefined;
+  return { bytes: leavesPictures ? bytesWithoutPictures : size, leavesPictures };
 }
 
 /** Minutes that a SAS outlives its job: outputs are uploaded after the task. */

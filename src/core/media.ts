@@ -3,12 +3,15 @@ import type { Problem } from './errors';
 import type { OpenFile } from './files';
 import { parseMedia } from './mediaParser';
 import type { Preset } from './preset';
+import { withoutPictures } from './withoutPictures';
 
 /** What a look at a media file tells. */
 export interface MediaLook {
   readonly tracks: readonly Track[];
   /** Length of the longest track. */
   readonly seconds?: number;
+  /** What there is to upload of it for a preset that looks at no pictures, where that is less than all. */
+  readonly bytesWithoutPictures?: number;
   /** The kinds of which every track is listed; of others there may be more. */
   readonly knows: readonly Track['kind'][];
   /** What the file is instead of media that can be played. */
@@ -50,6 +53,9 @@ export async function lookAt(
   const instead = await insteadOfMedia(file, size);
   if (instead !== undefined) return { tracks: [], knows: [], instead };
   const look = await parseMedia(file, size, signal);
+  if (look?.tracks.some(({ kind }) => kind === 'video')) {
+    return { ...look, bytesWithoutPictures: (await withoutPictures(file, size))?.size };
+  }
   if (probe === undefined || (look && look.knows.length > 0)) return look;
   return (await probe()) ?? look;
 }

@@ -1,5 +1,5 @@
 import { type AudioChoice, audioTracks, chosenTrack } from './audioChoice';
-import { type CommandFacts, canRepeatOutput, commandOf, toCommandLine } from './commandLine';
+import { type CommandFacts, canRepeatOutput, commandOf, toCommandLine, usesPictures } from './commandLine';
 import type { Problem } from './errors';
 import type { ManifestFile } from './manifest';
 import { judge, type MediaLook, proofOf, type Track } from './media';
@@ -95,6 +95,7 @@ function planFile(
     uri,
     size,
     modified,
+    bytesWithoutPictures: usesPictures(preset) ? undefined : media?.bytesWithoutPictures,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
     commandLine: toCommandLine(argv),

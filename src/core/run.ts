@@ -12,6 +12,7 @@ import {
   type ManifestFile,
   newAttempt,
   sasExpiryFor,
+  toUpload,
 } from './manifest';
 import { madeBy } from './ours';
 import { nodeTargets, useDedicatedNodes } from './pool';
@@ -336,14 +337,15 @@ export function containerMetadata(manifest: Manifest, role: 'input' | 'output'):
   return { [madeBy.name]: role, [madeBy.run]: manifest.runId, workspace: manifest.workspace };
 }
 
-function emptyProgress({ files, pool }: Manifest): RunProgress {
+function emptyProgress(manifest: Manifest): RunProgress {
+  const { files, pool } = manifest;
   return {
     phase: 'uploading',
     upload: {
       files: 0,
       filesTotal: files.length,
       bytes: 0,
-      bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
+      bytesTotal: files.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0),
     },
     nodes: {
       idle: 0,

@@ -23,6 +23,8 @@ export type Step =
   | { readonly kind: 'resumed'; readonly run: string; readonly at: Date }
   | { readonly kind: 'containerCreated'; readonly container: string }
   | { readonly kind: 'containerDeleted'; readonly container: string }
+  /** Of so many files only this much is uploaded, since nobody will look at their pictures. */
+  | { readonly kind: 'picturesLeft'; readonly files: number; readonly bytes: number; readonly of: number }
   | { readonly kind: 'uploading'; readonly file: string; readonly container: string }
   | { readonly kind: 'alreadyUploaded'; readonly file: string; readonly container: string }
   | { readonly kind: 'poolCreated'; readonly pool: string; readonly dedicated: number; readonly spot: number }

@@ -12,7 +12,7 @@ import {
   taskOf,
   unfinishedJobMinutes,
 } from './job';
-import type { Attempt, ManifestFile } from './manifest';
+import { type Attempt, type ManifestFile, toUpload } from './manifest';
 import { ensurePool, nodeTargets } from './pool';
 import { containerMetadata, type Run, type Until } from './run';
 import type { BlobInfo } from './storage';
@@ -94,6 +94,7 @@ export class Submitter {
       this.#signal,
     );
     if (made === 'created') run.tell({ kind: 'containerCreated', container: attempt.inputContainer });
+    this.#tellWhatStays(files);
     const there = new Map<string, BlobInfo>();
     if (made === 'exists') {
       const blobs = run.parts.storage.blobs(attempt.inputContainer, { signal: this.#signal });
@@ -119,6 +120,15 @@ export class Submitter {
     throw error;
   }
 
+  #tellWhatStays(files: readonly ManifestFile[]): void {
+    const { manifest } = this.run;
+    const reduced = files.filter((file) => toUpload(manifest, file).leavesPictures);
+    if (reduced.length === 0) return;
+    const bytes = reduced.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0);
+    const of = reduced.reduce((sum, { size }) => sum + size, 0);
+    this.run.tell({ kind: 'picturesLeft', files: reduced.length, bytes, of });
+  }
+
   async #uploadAll(files: ManifestFile[], there: ReadonlyMap<string, BlobInfo>): Promise<void> {
     const limit = pLimit(filesAtOnce);
     await Promise.all(files.map((file) => limit(() => this.#upload(file, there.get(file.inputBlob)))));
@@ -129,6 +139,7 @@ export class Submitter {
     this.#signal.throwIfAborted();
     const { upload } = run.progress;
     const container = attempt.inputContainer;
+    const { bytes: wanted, leavesPictures } = toUpload(run.manifest, file);
     let sent = 0;
     try {
       run.tell({ kind: 'uploading', file: file.path, container });
@@ -137,6 +148,7 @@ export class Submitter {
         container,
         blob: file.inputBlob,
         expected: file,
+        leavesPictures,
         there,
         onBytes: (bytes) => {
           sent += bytes;
@@ -147,12 +159,12 @@ export class Submitter {
       });
       if (skipped) run.tell({ kind: 'alreadyUploaded', file: file.path, container });
       upload.files++;
-      upload.bytes += file.size - sent;
+      upload.bytes += wanted - sent;
       this.#uploaded.push(file);
     } catch (error) {
       if (isAbort(error) || !(error instanceof UserError) || !ownTrouble.has(error.problem.kind)) throw error;
       upload.bytes -= sent;
-      upload.bytesTotal -= file.size;
+      upload.bytesTotal -= wanted;
       upload.filesTotal--;
       run.progress.tasks.total--;
       run.settle(file, { problem: error.problem });

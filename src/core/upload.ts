@@ -5,6 +5,7 @@ import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, type Storage } from './storage';
 import { isStorageCode } from './storageErrors';
 import type { UploadRequest } from './transfers';
+import { type Content, withoutPictures } from './withoutPictures';
 
 /** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
 const mostBlocks = 50_000;
@@ -24,38 +25,63 @@ export async function upload(
   const file = await files.open(request.uri);
   try {
     await mustBeUnchanged(file, request);
-    if (await isSameContent(file, request)) return { skipped: true };
-    if (request.expected.size > blockBytes) await putBlocks(storage, slots, file, request);
-    else await slots.runWithBuffer((buffer) => putWhole(storage, file, request, buffer));
+    const content = await contentOf(file, request);
+    if (await isSameContent(content, request)) return { skipped: true };
+    const source = { file, content, metadata: sourceMetadata(request, content) };
+    if (content.size > blockBytes) await putBlocks(storage, slots, source, request);
+    else await slots.runWithBuffer((buffer) => putWhole(storage, source, request, buffer));
     return { skipped: false };
   } finally {
     await file.close();
   }
 }
 
+/** An open file, what of it is uploaded, and what the blob is to say of it. */
+interface Source {
+  readonly file: OpenFile;
+  readonly content: Content;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+async function contentOf(
+  file: OpenFile,
+  { expected: { size }, leavesPictures = false }: UploadRequest,
+): Promise<Content> {
+  const left = leavesPictures ? await withoutPictures(file, size) : undefined;
+  return left ?? { size, read: (position, length, into) => file.read(position, length, into) };
+}
+
+/** What `pictures` says where they were left out. */
+const leftOut = 'none';
+
 /** Source facts that travel with a blob, so that it is known again. */
 function sourceMetadata(
-  { size, modified }: UploadRequest['expected'],
-  md5: Uint8Array,
+  { expected: { size, modified } }: UploadRequest,
+  content: Content,
 ): Record<string, string> {
+  const isWhole = content.size === size;
   return {
     sourcesize: String(size),
     sourcemodified: String(modified),
-    sourcemd5: Buffer.from(md5).toString('hex'),
+    ...(isWhole ? {} : { pictures: leftOut }),
   };
 }
 
-function isSameSource({ there, expected: { size, modified } }: UploadRequest): boolean {
-  return (
-    there?.size === size &&
-    there.metadata.sourcesize === String(size) &&
-    there.metadata.sourcemodified === String(modified)
-  );
+/** With the hash of what was uploaded. */
+function withHash(metadata: Source['metadata'], md5: Uint8Array): Record<string, string> {
+  return { ...metadata, sourcemd5: Buffer.from(md5).toString('hex') };
 }
 
-async function isSameContent(file: OpenFile, { there, expected: { size } }: UploadRequest): Promise<boolean> {
-  if (there?.md5 === undefined || there.size !== size) return false;
-  return base64(await hashFile(file, size)) === there.md5;
+function isSameSource({ there, expected: { size, modified }, leavesPictures }: UploadRequest): boolean {
+  if (there === undefined) return false;
+  const { sourcesize, sourcemodified, pictures } = there.metadata;
+  const isEnough = pictures === leftOut ? leavesPictures === true : there.size === size;
+  return isEnough && sourcesize === String(size) && sourcemodified === String(modified);
+}
+
+async function isSameContent(content: Content, { there }: UploadRequest): Promise<boolean> {
+  if (there?.md5 === undefined || there.size !== content.size) return false;
+  return base64(await hashFile(content, content.size)) === there.md5;
 }
 
 async function mustBeUnchanged(file: OpenFile, { uri, expected }: UploadRequest): Promise<void> {
@@ -69,11 +95,11 @@ function changed(uri: string): UserError {
 
 /** The bytes in the buffer, which hashing needs. */
 async function readBlock(
-  file: OpenFile,
+  content: Content,
   uri: string,
   { position, length, buffer }: Pick<Block, 'position' | 'length' | 'buffer'>,
 ): Promise<Buffer> {
-  const data = await file.read(position, length, buffer);
+  const data = await content.read(position, length, buffer);
   if (data.length !== length) throw changed(uri);
   if (data.buffer !== buffer.buffer) buffer.set(data);
   return buffer.subarray(0, length);
@@ -81,19 +107,19 @@ async function readBlock(
 
 async function putWhole(
   storage: Storage,
-  file: OpenFile,
+  { file, content, metadata }: Source,
   request: UploadRequest,
   buffer: Buffer,
 ): Promise<void> {
-  const { container, blob, expected, uri, signal, onBytes } = request;
+  const { container, blob, uri, signal, onBytes } = request;
   signal.throwIfAborted();
-  const data = await readBlock(file, uri, { position: 0, length: expected.size, buffer });
+  const data = await readBlock(content, uri, { position: 0, length: content.size, buffer });
   await mustBeUnchanged(file, request);
   const md5 = await hashOf(data);
   const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
-      metadata: sourceMetadata(expected, md5),
+      metadata: withHash(metadata, md5),
       abortSignal: signal,
     }),
   );
@@ -112,11 +138,11 @@ async function putWhole(
 async function putBlocks(
   storage: Storage,
   slots: Slots,
-  file: OpenFile,
+  { file, content, metadata }: Source,
   request: UploadRequest,
 ): Promise<void> {
-  const { container, blob, expected, uri, onBytes } = request;
-  const { size } = expected;
+  const { container, blob, uri, onBytes } = request;
+  const { size } = content;
   const client = storage.blob(container, blob);
   const there = await slots.run(() => uncommittedBlocks(storage, request));
   const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
@@ -126,7 +152,7 @@ async function putBlocks(
   try {
     await eachBlock(slots, { from: 0, size, bytes, signal: request.signal }, async (block) => {
       const read = reading.then(async () => {
-        const data = await readBlock(file, uri, block);
+        const data = await readBlock(content, uri, block);
         return { data, hashing: whole.updateAndHash(data) };
       });
       reading = read.catch(() => undefined);
@@ -152,7 +178,7 @@ async function putBlocks(
     storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
       client.commitBlockList(ids, {
         blobHTTPHeaders: { blobContentMD5: md5 },
-        metadata: sourceMetadata(expected, md5),
+        metadata: withHash(metadata, md5),
         abortSignal: request.signal,
       }),
     ),

@@ -2,7 +2,7 @@ import { ConfigurationTarget, l10n, type QuickPickItem, window, workspace } from
 import type { AccountRecord } from '../core/account';
 import { parseAudioChoice } from '../core/audioChoice';
 import { presetCommand, withCommand } from '../core/commandLine';
-import type { PoolLifetime } from '../core/manifest';
+import { type PoolLifetime, toUpload } from '../core/manifest';
 import { maximalNodeHours, nodeTargets } from '../core/pool';
 import { noteSentence } from './notes';
 import { bytes, count, decimal, filesOf, nodesOf } from './numbers';
@@ -66,12 +66,21 @@ function itemsOf(planned: PlannedRun, look: Look, choices: Choices, account: Acc
   const { manifest, notes } = planned;
   const { files, refused } = manifest;
   const size = files.reduce((sum, file) => sum + file.size, 0);
+  const uploaded = files.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0);
   const hints = notes.length + refused.length;
   return [
     {
       act: 'start',
       label: l10n.t('$(play) Transcode'),
-      description: l10n.t('{0}, {1}', filesOf(files.length), bytes(size)),
+      description:
+        uploaded < size
+          ? l10n.t(
+              '{0}, {1}; without their pictures {2} to upload',
+              filesOf(files.length),
+              bytes(size),
+              bytes(uploaded),
+            )
+          : l10n.t('{0}, {1}', filesOf(files.length), bytes(size)),
       detail: costOf(planned, account),
     },
     ...(account.signIn === 'local'

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../core/runEvents';
 import { noteSentence } from './notes';
-import { bytes, count, duration, nodesOf, time } from './numbers';
+import { bytes, count, duration, filesOf, nodesOf, time } from './numbers';
 import { serviceName } from './problemWords';
 import { sentenceOf } from './sentences';
 
@@ -24,6 +24,13 @@ export function storyLine(step: Step): string {
       return l10n.t('Container [{0}] created.', step.container);
     case 'containerDeleted':
       return l10n.t('Container [{0}] deleted.', step.container);
+    case 'picturesLeft':
+      return l10n.t(
+        'The preset looks at no pictures: of {0}, {1} are uploaded instead of {2}.',
+        filesOf(step.files),
+        bytes(step.bytes),
+        bytes(step.of),
+      );
     case 'uploading':
       return l10n.t('Uploading file {0} to container [{1}]...', step.file, step.container);
     case 'alreadyUploaded':
