@@ -1,8 +1,9 @@
-import { readBoxes } from './containers';
+import { type Bytes, readBoxes } from './containers';
 import type { Problem } from './errors';
 import type { OpenFile } from './files';
 import { parseMedia } from './mediaParser';
 import type { Preset } from './preset';
+import { ReadAhead } from './readAhead';
 import { withoutPictures } from './withoutPictures';
 
 /** What a look at a media file tells. */
@@ -50,11 +51,12 @@ export async function lookAt(
 ): Promise<MediaLook | undefined> {
   const { size } = await file.stat();
   if (size === 0) return { tracks: [], knows: [] };
-  const instead = await insteadOfMedia(file, size);
+  const near = new ReadAhead(file);
+  const instead = await insteadOfMedia(near, size);
   if (instead !== undefined) return { tracks: [], knows: [], instead };
-  const look = await parseMedia(file, size, signal);
+  const look = await parseMedia(near, size, signal);
   if (look?.tracks.some(({ kind }) => kind === 'video')) {
-    return { ...look, bytesWithoutPictures: (await withoutPictures(file, size))?.size };
+    return { ...look, bytesWithoutPictures: (await withoutPictures(near, size))?.size };
   }
   if (probe === undefined || (look && look.knows.length > 0)) return look;
   return (await probe()) ?? look;
@@ -118,7 +120,7 @@ export async function proveOutput(
     return { problem: { kind: 'outputDamaged', file: path, expectedSeconds: expected, actualSeconds: 0 } };
   }
   if (proof === 'none') return {};
-  const actual = await lengthOfOutput(file, size, proof);
+  const actual = await lengthOfOutput(new ReadAhead(file), size, proof);
   if (actual === undefined) return { problem: { kind: 'outputDamaged', file: path } };
   if (actual === 'several') return {};
   if (expected !== undefined && Math.abs(actual - expected) > tolerance(expected)) {
@@ -141,7 +143,7 @@ function tolerance(seconds: number): number {
 const longestPlaylist = 4 * 1024 * 1024;
 
 async function lengthOfOutput(
-  file: OpenFile,
+  file: Bytes,
   size: number,
   proof: Preset['proof'],
 ): Promise<number | 'several' | undefined> {
@@ -161,7 +163,7 @@ function playlistSeconds(playlist: string): number | 'several' | undefined {
   return lengths.reduce((sum, length) => sum + length, 0);
 }
 
-async function insteadOfMedia(file: OpenFile, size: number): Promise<MediaLook['instead']> {
+async function insteadOfMedia(file: Bytes, size: number): Promise<MediaLook['instead']> {
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
   if (isText(head)) {

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { TaskAdd } from './batch';
@@ -21,7 +22,7 @@ import { anyOf } from './wait';
 /** Files opened at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
 const filesAtOnce = 16;
 
-/** Lets tasks of small files gather into one request. */
+/** Lets tasks of small files gather into one request, once the first have been added. */
 const gatherMs = 200;
 
 /** One file's own trouble; anything else concerns the whole run and ends it. */
@@ -43,6 +44,8 @@ export class Submitter {
   #isReady: () => void = () => undefined;
   #isFailed: (error: unknown) => void = () => undefined;
   #uploaded: ManifestFile[] = [];
+  /** Tells of each file that was uploaded, and of the end of all uploads. */
+  readonly #arrivals = new EventEmitter();
   #added = 0;
   #allUploaded = false;
 
@@ -106,6 +109,7 @@ export class Submitter {
       [
         uploading.finally(() => {
           this.#allUploaded = true;
+          this.#arrivals.emit('arrival');
         }),
         this.#addAll(files.length),
       ].map((part) => part.catch((error) => this.#fail(error))),
@@ -161,6 +165,7 @@ export class Submitter {
       upload.files++;
       upload.bytes += wanted - sent;
       this.#uploaded.push(file);
+      this.#arrivals.emit('arrival');
     } catch (error) {
       if (isAbort(error) || !(error instanceof UserError) || !ownTrouble.has(error.problem.kind)) throw error;
       upload.bytes -= sent;
@@ -186,8 +191,9 @@ export class Submitter {
     };
     let prolonged = Date.now();
     while (!this.#allUploaded || this.#uploaded.length > 0) {
+      if (this.#uploaded.length === 0) await once(this.#arrivals, 'arrival', { signal: this.#signal });
+      if (!this.#allUploaded && this.#added > 0) await delay(gatherMs, undefined, { signal: this.#signal });
       if (this.#uploaded.length > 0) await this.#add(this.#uploaded.splice(0), urls);
-      else await delay(gatherMs, undefined, { signal: this.#signal });
       if (Date.now() - prolonged > (unfinishedJobMinutes / 3) * 60_000) {
         prolonged = Date.now();
         await prolongJob(batch, attempt.jobId, this.#signal);

@@ -69,14 +69,12 @@ export async function watchJob(
     const outcome = await watch.poll(polls);
     if (outcome) return outcome;
     if (Date.now() >= end) return 'timeLimit';
-    await delay(pauseMs(Date.now() - started), undefined, { signal: watched.signal });
+    await delay(watch.pauseMs(Date.now() - started), undefined, { signal: watched.signal });
   }
 }
 
-/** Every second at first, every five when a run takes long: its end is then noticed soon enough. */
-function pauseMs(ageMs: number): number {
-  return Math.min(Math.max(ageMs / 60, 1_000), 5_000);
-}
+/** Between two polls when the end of a job is near. */
+const shortestPauseMs = 200;
 
 class Watch {
   readonly #seen = new Set<string>();
@@ -84,6 +82,9 @@ class Watch {
   #latest: Date | undefined;
   #poolId: string | undefined;
   #preempted = { now: 0, times: 0 };
+  #counts: TaskCounts | undefined;
+  #workSince: number | undefined;
+  #completedAt = 0;
 
   constructor(
     private readonly batch: Batch,
@@ -98,6 +99,7 @@ class Watch {
     const { jobId, signal, expected } = this.watched;
     const counts = await this.#jobMustExist(this.batch.taskCounts(jobId, signal));
     this.observer.counts(counts);
+    this.#clock(counts);
     const total = expected();
     if (counts.completed > this.#seen.size) await this.#readCompleted();
     else if (counts.active > 0 && counts.running === 0 && polls % jobEvery === jobEvery - 1) {
@@ -107,6 +109,26 @@ class Watch {
     const mayBeDone =
       total !== undefined && counts.active + counts.running === 0 && counts.completed >= total;
     return mayBeDone && (await this.#isDone(total)) ? 'completed' : undefined;
+  }
+
+  /**
+   * Every second at first, every five when a run takes long; more often when by the pace so far its end is near, and less
+   * again when that was wrong.
+   */
+  pauseMs(ageMs: number): number {
+    const usual = Math.min(Math.max(ageMs / 60, 1_000), 5_000);
+    const { active = 0, running = 0, completed = 0 } = this.#counts ?? {};
+    if (this.#workSince === undefined || completed === 0 || this.watched.expected() === undefined)
+      return usual;
+    const now = Date.now();
+    const msUntilEnd = ((active + running) * (now - this.#workSince)) / completed;
+    return Math.min(usual, Math.max(shortestPauseMs, msUntilEnd / 2, (now - this.#completedAt) / 8));
+  }
+
+  #clock(counts: TaskCounts): void {
+    if (counts.running + counts.completed > 0) this.#workSince ??= Date.now();
+    if (counts.completed > (this.#counts?.completed ?? 0)) this.#completedAt = Date.now();
+    this.#counts = counts;
   }
 
   /** Tasks that wait in a job that was ended wait forever. */

@@ -1,4 +1,5 @@
 import { type Box, type Bytes, boxes } from './containers';
+import { ReadAhead } from './readAhead';
 
 /** What is uploaded of a file: all of it, or what is left when something stays behind. */
 export interface Content extends Bytes {
@@ -36,7 +37,8 @@ export async function withoutPictures(file: Bytes, size: number): Promise<Conten
 }
 
 async function leaveOutPictures(file: Bytes, size: number): Promise<Content | undefined> {
-  const top = await wholeBoxes(file, 0, size);
+  const near = new ReadAhead(file);
+  const top = await wholeBoxes(near, 0, size);
   const movie = top?.find(({ type }) => type === 'moov');
   if (top === undefined || movie === undefined) return undefined;
   if (top.some(({ type }) => !plainTypes.has(type)) || top.filter(({ type }) => type === 'moov').length > 1)
@@ -44,7 +46,7 @@ async function leaveOutPictures(file: Bytes, size: number): Promise<Content | un
   const beside = top.filter((box) => box !== movie && !fillerTypes.has(box.type));
   const tableBytes = [movie, ...beside].reduce((sum, { at, end }) => sum + end - at, 0);
   if (tableBytes > mostTableBytes) return undefined;
-  const tables = Buffer.from(await file.read(movie.start, movie.end - movie.start));
+  const tables = Buffer.from(await near.read(movie.start, movie.end - movie.start));
   const tracks = await readTracks(tables);
   if (tracks === undefined || !mayLosePictures(tracks)) return undefined;
   const kept = tracks.filter(({ staysBehind }) => !staysBehind);
@@ -52,7 +54,7 @@ async function leaveOutPictures(file: Bytes, size: number): Promise<Content | un
   const ranges = rangesOf(kept, tracks, media);
   if (ranges === undefined) return undefined;
   const bytes = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  const others = await Promise.all(beside.map(({ at, end }) => file.read(at, end - at)));
+  const others = await Promise.all(beside.map(({ at, end }) => near.read(at, end - at)));
   const left = withoutTracks(tables, tracks);
   const mediaHeader = header('mdat', bytes);
   const head = Buffer.concat([
@@ -106,21 +108,20 @@ class ChunkOffsets {
     return this.at + 8 + this.count * this.#entry <= end;
   }
 
-  *[Symbol.iterator](): Generator<number> {
-    for (let index = 0; index < this.count; index++) {
-      const at = this.at + 8 + index * this.#entry;
-      yield this.isLong ? Number(this.tables.readBigUInt64BE(at)) : this.tables.readUInt32BE(at);
-    }
+  /** Where the chunk of this index begins. */
+  of(index: number): number {
+    const at = this.at + 8 + index * this.#entry;
+    return this.isLong ? Number(this.tables.readBigUInt64BE(at)) : this.tables.readUInt32BE(at);
   }
 
   /** Writes each anew. */
   move(placeOf: (from: number) => number): void {
-    let at = this.at + 8;
-    for (const from of this) {
-      const to = placeOf(from);
+    const { count } = this;
+    for (let index = 0; index < count; index++) {
+      const at = this.at + 8 + index * this.#entry;
+      const to = placeOf(this.of(index));
       if (this.isLong) this.tables.writeBigUInt64BE(BigInt(to), at);
       else this.tables.writeUInt32BE(to, at);
-      at += this.#entry;
     }
   }
 
@@ -264,8 +265,16 @@ function rangesOf(
 function sorted(tracks: readonly TrackTable[]): Float64Array {
   const offsets = new Float64Array(tracks.reduce((sum, track) => sum + track.offsets.count, 0));
   let index = 0;
-  for (const track of tracks) for (const offset of track.offsets) offsets[index++] = offset;
-  return offsets.sort();
+  let isSorted = true;
+  for (const track of tracks) {
+    const { count } = track.offsets;
+    for (let chunk = 0; chunk < count; chunk++) {
+      const offset = track.offsets.of(chunk);
+      isSorted &&= index === 0 || offset >= (offsets[index - 1] as number);
+      offsets[index++] = offset;
+    }
+  }
+  return isSorted ? offsets : offsets.sort();
 }
 
 /** The tables in pieces, those of the pictures left out. */
@@ -301,8 +310,11 @@ async function wholeBoxes(file: Bytes, from: number, to: number): Promise<Box[] 
 }
 
 /** Read at once of what lies scattered: pieces closer together than a disk cares for come with what is between them. */
-const spanBytes = 512 * 1024;
+const spanBytes = 1024 * 1024;
 const gapBytes = 64 * 1024;
+
+/** Memory for such reads, used again and again; there is never more of it than reads were under way at once. */
+const spare: Buffer[] = [];
 
 /** A head in memory, and after it ranges of a file one after another. */
 class Pieces implements Content {
@@ -365,16 +377,22 @@ class Pieces implements Content {
     }
     const last = pieces.at(-1) as (typeof pieces)[number];
     const span = last.from + last.length - from;
-    const data = await this.file.read(from, span, pieces.length === 1 ? target : undefined);
     if (pieces.length === 1) {
+      const data = await this.file.read(from, span, target);
       if (data.buffer !== target.buffer) target.set(data);
       return data.length;
     }
-    if (data.length < span) return 0;
-    for (const piece of pieces) {
-      target.set(data.subarray(piece.from - from, piece.from - from + piece.length), piece.at);
+    const scratch = spare.pop() ?? Buffer.allocUnsafeSlow(spanBytes);
+    try {
+      const data = await this.file.read(from, span, scratch);
+      if (data.length < span) return 0;
+      for (const piece of pieces) {
+        target.set(data.subarray(piece.from - from, piece.from - from + piece.length), piece.at);
+      }
+      return filled;
+    } finally {
+      spare.push(scratch);
     }
-    return filled;
   }
 }
 

@@ -29,6 +29,12 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 const end = () => process.kill(process.pid, 'SIGTERM');
 process.stdin.resume().on('end', end).on('error', end).unref();`;
 
+/**
+ * Every request makes objects that are soon of no use; with twice the usual room for them they are looked through half as
+ * often. https://nodejs.org/docs/latest-v20.x/api/cli.html#--max-semi-space-sizesize-in-mebibytes
+ */
+const youngBytes = '--max-semi-space-size=32';
+
 /** Starts Azurite's blob service on loopback, with a key of ours in its environment rather than on its command line. */
 export async function startAzurite(
   script: string,
@@ -41,6 +47,7 @@ export async function startAzurite(
   const child = spawn(
     process.execPath,
     [
+      youngBytes,
       ...[
         '-e',
         `${watchdog}\nprocess.argv.splice(1, 0, ${JSON.stringify(script)});\nrequire(${JSON.stringify(script)});`,

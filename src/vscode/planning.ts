@@ -1,32 +1,14 @@
-import pLimit from 'p-limit';
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { AudioChoice } from '../core/audioChoice';
 import { DiskFiles } from '../core/disk';
-import { UserError } from '../core/errors';
-import {
-  type Manifest,
-  newAttempt,
-  newRunId,
-  outputContainerOf,
-  type RefusedFile,
-  type RunPool,
-} from '../core/manifest';
-import { judge, lookAt } from '../core/media';
-import { type PlanNote, type PlanSource, plan } from '../core/plan';
+import { type Look, lookAtFiles } from '../core/look';
+import { type Manifest, newAttempt, newRunId, outputContainerOf, type RunPool } from '../core/manifest';
+import { type PlanNote, plan } from '../core/plan';
 import type { Preset } from '../core/preset';
 import type { Chosen } from './choose';
 import type { Report } from './longWork';
 import { settings } from './settings';
 import { WorkspaceFiles } from './workspaceFiles';
-
-/** A look is a few small reads; more at a time only make the disk seek. */
-const looksAtOnce = 8;
-
-/** What a look at the chosen files told. */
-export interface Look {
-  readonly sources: readonly PlanSource[];
-  readonly refused: readonly RefusedFile[];
-}
 
 /** What a person decides about a run besides its files. */
 export interface Choices {
@@ -72,43 +54,20 @@ export function planRun({ sources, refused }: Look, { preset, pool, audio }: Cho
   return { manifest, notes: planned.notes };
 }
 
-/** Looks at each file, a few at a time: what is in it, and whether the preset can work on it. */
-export async function lookAtFiles(
+/** Looks at the chosen files, wherever they are, and says how far that is. */
+export function lookAtChosen(
   chosen: readonly Chosen[],
   preset: Preset,
   progress: Report,
   signal: AbortSignal,
 ): Promise<Look> {
-  const files = new WorkspaceFiles(new DiskFiles());
-  const limit = pLimit(looksAtOnce);
-  const sources: PlanSource[] = [];
-  const refused: RefusedFile[] = [];
-  const lookAtOne = async ({ uri, path }: Chosen): Promise<PlanSource | RefusedFile> => {
-    signal.throwIfAborted();
-    const source = { uri: uri.toString(), path };
-    try {
-      const file = await files.open(source.uri);
-      try {
-        // As the upload will see it: VS Code rounds times otherwise.
-        const { size, modified } = await file.stat();
-        const media = await lookAt(file, signal);
-        const problem = judge(preset, media, { path, size });
-        return problem ? { ...source, problem } : { ...source, size, modified, media };
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      if (error instanceof UserError) return { ...source, problem: error.problem };
-      throw error;
-    } finally {
-      progress.report({ increment: 100 / chosen.length });
-    }
-  };
-  for (const seen of await Promise.all(chosen.map((file) => limit(() => lookAtOne(file))))) {
-    if ('problem' in seen) refused.push(seen);
-    else sources.push(seen);
-  }
-  return { sources, refused };
+  return lookAtFiles(
+    new WorkspaceFiles(new DiskFiles()),
+    chosen.map(({ uri, path }) => ({ uri: uri.toString(), path })),
+    preset,
+    signal,
+    () => progress.report({ increment: 100 / chosen.length }),
+  );
 }
 
 /**

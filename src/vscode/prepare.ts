@@ -23,12 +23,12 @@ export async function prepare(
   preset: Preset,
   withOptions: boolean,
 ): Promise<PlannedRun | undefined> {
-  const [{ lookAtFiles, planRun, settleConflicts }, { parseAudioChoice }] = await Promise.all([
+  const [{ lookAtChosen, planRun, settleConflicts }, { parseAudioChoice }] = await Promise.all([
     import('./planning'),
     import('../core/audioChoice'),
   ]);
   const look = await longWork(l10n.t('Looking at {0}', filesOf(chosen.length)), (progress, signal) =>
-    lookAtFiles(chosen, preset, progress, signal),
+    lookAtChosen(chosen, preset, progress, signal),
   );
   const { pool, audio, review } = settings();
   const choices = { preset, pool, audio: parseAudioChoice(audio) };

@@ -2,11 +2,12 @@ import { ConfigurationTarget, l10n, type QuickPickItem, window, workspace } from
 import type { AccountRecord } from '../core/account';
 import { parseAudioChoice } from '../core/audioChoice';
 import { presetCommand, withCommand } from '../core/commandLine';
+import type { Look } from '../core/look';
 import { type PoolLifetime, toUpload } from '../core/manifest';
 import { maximalNodeHours, nodeTargets } from '../core/pool';
 import { noteSentence } from './notes';
 import { bytes, count, decimal, filesOf, nodesOf } from './numbers';
-import { type Choices, type Look, type PlannedRun, planRun } from './planning';
+import { type Choices, type PlannedRun, planRun } from './planning';
 import { presetName } from './presetLabels';
 import { sentenceOf } from './sentences';
 import { section } from './settings';

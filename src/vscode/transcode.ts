@@ -81,7 +81,7 @@ export class Transcode {
     const [first] = uris;
     const chosen = first && (await chooseFiles(first, uris));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
-    const [{ lookAtFiles, planRun }, { allPresets }] = await Promise.all([
+    const [{ lookAtChosen, planRun }, { allPresets }] = await Promise.all([
       import('./planning'),
       import('./picks'),
     ]);
@@ -91,7 +91,7 @@ export class Transcode {
     const connection = await this.#connect(account);
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
-    const look = await lookAtFiles(chosen, preset, { report: () => undefined }, aborted.signal);
+    const look = await lookAtChosen(chosen, preset, { report: () => undefined }, aborted.signal);
     const planned = planRun(look, { preset, pool: settings().pool, audio: 'default' });
     const { runId } = planned.manifest;
     token.onCancellationRequested(() => this.runs.live(runId)?.stop());

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { AudioChoice } from '../../src/core/audioChoice';
 import { Batch } from '../../src/core/batch';
 import { DiskFiles } from '../../src/core/disk';
+import { lookAtFiles } from '../../src/core/look';
 import {
   type Manifest,
   type ManifestFile,
@@ -12,7 +13,6 @@ import {
   outputContainerOf,
   type PoolLifetime,
 } from '../../src/core/manifest';
-import { judge, lookAt } from '../../src/core/media';
 import { plan } from '../../src/core/plan';
 import type { Preset } from '../../src/core/preset';
 import { builtInPresets } from '../../src/core/presets';
@@ -42,19 +42,11 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
   const { preset: wanted = 'mp3' } = options;
   const preset = typeof wanted === 'string' ? builtInPresets.find(({ id }) => id === wanted) : wanted;
   if (preset === undefined) throw new Error(`No preset ${wanted}`);
-  const sources = [];
-  const refused = [];
-  for (const path of paths) {
-    const uri = pathToFileURL(path).href;
-    const name = options.root ? relative(options.root, path) : basename(path);
-    const file = await files.open(uri);
-    const { size, modified } = await file.stat();
-    const media = await lookAt(file, new AbortController().signal);
-    await file.close();
-    const problem = judge(preset, media, { path: name, size });
-    if (problem) refused.push({ path: name, uri, problem });
-    else sources.push({ uri, path: name, size, modified, media });
-  }
+  const chosen = paths.map((path) => ({
+    uri: pathToFileURL(path).href,
+    path: options.root ? relative(options.root, path) : basename(path),
+  }));
+  const { sources, refused } = await lookAtFiles(files, chosen, preset, new AbortController().signal);
   const runId = newRunId();
   const limits = {
     monitorMinutes: options.monitorMinutes ?? 5,
