@@ -128,14 +128,15 @@ export function attemptOf({ attempts }: Manifest): Attempt {
 }
 
 /**
- * What is uploaded of a file in the live attempt. A second attempt gets all of it: should what was left out have been
- * missed, that is the remedy.
+ * What is uploaded of a file in the live attempt. A retry, which has an input container of its own, gets all of it: should
+ * what was left out have been missed, that is the remedy.
  */
 export function toUpload(
   { attempts }: Pick<Manifest, 'attempts'>,
   { size, bytesWithoutPictures }: ManifestFile,
 ): { bytes: number; leavesPictures: boolean } {
-  const leavesPictures = attempts.length === 1 && bytesWithoutPictures !== undefined;
+  const isRetry = attempts.at(-1)?.inputContainer !== attempts[0]?.inputContainer;
+  const leavesPictures = !isRetry && bytesWithoutPictures !== undefined;
   return { bytes: leavesPictures ? bytesWithoutPictures : size, leavesPictures };
 }
 

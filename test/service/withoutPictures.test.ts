@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -27,22 +27,22 @@ const tone = (frequency = 440, seconds = 2) => [
   ...['-f', 'lavfi', '-i', `sine=frequency=${frequency}:duration=${seconds}:sample_rate=48000`],
 ];
 const x264 = ['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '8', '-pix_fmt', 'yuv420p'];
-const film = [...picture, ...tone(), ...x264];
+const both = [...picture, ...tone(), ...x264];
 
 const plain: Record<string, string[]> = {
-  'tables last.mp4': [...film, '-c:a', 'aac'],
-  'tables first.mp4': [...film, '-c:a', 'aac', '-movflags', '+faststart'],
-  'titled.mp4': [...film, '-c:a', 'aac', '-metadata', 'title=A film', '-metadata', 'artist=Someone'],
-  'no B-frames.mp4': [...film, '-bf', '0', '-c:a', 'aac'],
-  'two chunks a second.mov': [...film, '-c:a', 'aac', '-max_interleave_delta', '0', '-g', '12'],
-  'AC-3.mp4': [...film, '-c:a', 'ac3'],
-  'ALAC.mov': [...film, '-c:a', 'alac'],
-  'Opus.mp4': [...film, '-c:a', 'libopus'],
-  'MP3.mp4': [...film, '-c:a', 'libmp3lame'],
-  '16 bits.mov': [...film, '-c:a', 'pcm_s16le'],
-  '24 bits, big-endian.mov': [...film, '-c:a', 'pcm_s24be'],
-  'floats.mov': [...film, '-c:a', 'pcm_f32le'],
-  'law.mov': [...film, '-c:a', 'pcm_mulaw', '-ar', '8000'],
+  'tables last.mp4': [...both, '-c:a', 'aac'],
+  'tables first.mp4': [...both, '-c:a', 'aac', '-movflags', '+faststart'],
+  'titled.mp4': [...both, '-c:a', 'aac', '-metadata', 'title=A film', '-metadata', 'artist=Someone'],
+  'no B-frames.mp4': [...both, '-bf', '0', '-c:a', 'aac'],
+  'two chunks a second.mov': [...both, '-c:a', 'aac', '-max_interleave_delta', '0', '-g', '12'],
+  'AC-3.mp4': [...both, '-c:a', 'ac3'],
+  'ALAC.mov': [...both, '-c:a', 'alac'],
+  'Opus.mp4': [...both, '-c:a', 'libopus'],
+  'MP3.mp4': [...both, '-c:a', 'libmp3lame'],
+  '16 bits.mov': [...both, '-c:a', 'pcm_s16le'],
+  '24 bits, big-endian.mov': [...both, '-c:a', 'pcm_s24be'],
+  'floats.mov': [...both, '-c:a', 'pcm_f32le'],
+  'law.mov': [...both, '-c:a', 'pcm_mulaw', '-ar', '8000'],
   'short sound.mp4': [...picture, ...tone(440, 1), ...x264, '-c:a', 'aac'],
   'long sound.mp4': [...picture, ...tone(440, 3), ...x264, '-c:a', 'aac'],
   'late pictures.mp4': ['-itsoffset', '0.7', ...picture, ...tone(), ...x264, '-c:a', 'aac'],
@@ -50,19 +50,19 @@ const plain: Record<string, string[]> = {
     ...[...picture, ...tone(440), ...tone(880), '-map', '0:v', '-map', '1:a', '-map', '2:a', ...x264],
     ...['-c:a', 'aac', '-metadata:s:a:0', 'language=eng', '-metadata:s:a:1', 'language=zho'],
   ],
-  'timecode.mov': [...film, '-c:a', 'pcm_s16le', '-timecode', '01:02:03:04'],
+  'timecode.mov': [...both, '-c:a', 'pcm_s16le', '-timecode', '01:02:03:04'],
 };
 
 const notPlain: Record<string, string[]> = {
   'late sound.mp4': [...picture, '-itsoffset', '0.7', ...tone(), ...x264, '-c:a', 'aac'],
-  'fragments.mp4': [...film, '-c:a', 'aac', '-movflags', '+frag_keyframe+empty_moov'],
+  'fragments.mp4': [...both, '-c:a', 'aac', '-movflags', '+frag_keyframe+empty_moov'],
   'early pictures.mp4': [
-    ...[...film, '-bf', '2', '-c:a', 'aac'],
+    ...[...both, '-bf', '2', '-c:a', 'aac'],
     ...['-use_editlist', '0', '-movflags', '+negative_cts_offsets'],
   ],
   'silent.mp4': [...picture, ...x264],
   'sound.m4a': [...tone(), '-c:a', 'aac'],
-  'film.mkv': [...film, '-c:a', 'aac'],
+  'film.mkv': [...both, '-c:a', 'aac'],
 };
 
 describe('Films without their pictures', function () {
@@ -83,6 +83,13 @@ describe('Films without their pictures', function () {
   });
 
   after(() => root.remove());
+
+  /** The path of one of the films, which is made when it is first asked for. */
+  async function film(name: string): Promise<string> {
+    const path = at(name);
+    if (!existsSync(path)) await ffmpeg(...({ ...plain, ...notPlain }[name] ?? []), path);
+    return path;
+  }
 
   const bytesOf = (content: Buffer) => ({
     read: async (position: number, length: number) => content.subarray(position, position + length),
@@ -127,15 +134,14 @@ describe('Films without their pictures', function () {
     }
   }
 
-  for (const [name, args] of Object.entries(plain)) {
+  for (const name of Object.keys(plain)) {
     it(`gives the same sound: ${name}`, async () => {
-      await ffmpeg(...args, at(name));
-      await mustBeAsGood(at(name));
+      await mustBeAsGood(await film(name));
     });
   }
 
   it('keeps every language at its place', async () => {
-    await mustBeAsGood(at('two languages.mp4'), soundPresets.slice(0, 1), '0:a:1');
+    await mustBeAsGood(await film('two languages.mp4'), soundPresets.slice(0, 1), '0:a:1');
   });
 
   it('keeps subtitles, chapters and the cover', async () => {
@@ -147,7 +153,7 @@ describe('Films without their pictures', function () {
     await mustBeAsGood(at('chapters.mp4'), subtitles);
     await ffmpeg('-f', 'lavfi', '-i', 'color=red:size=300x300', '-frames:v', '1', at('cover.jpg'));
     await ffmpeg(
-      ...['-i', at('tables last.mp4'), '-i', at('cover.jpg'), '-map', '0', '-map', '1', '-c', 'copy'],
+      ...['-i', await film('tables last.mp4'), '-i', at('cover.jpg'), '-map', '0', '-map', '1', '-c', 'copy'],
       ...['-disposition:v:1', 'attached_pic', at('covered.mp4')],
     );
     await mustBeAsGood(at('covered.mp4'), soundPresets.slice(0, 2));
@@ -155,25 +161,24 @@ describe('Films without their pictures', function () {
     assert.ok(left?.includes('covr'));
   });
 
-  for (const [name, args] of Object.entries(notPlain)) {
+  for (const name of Object.keys(notPlain)) {
     it(`leaves alone: ${name}`, async () => {
-      await ffmpeg(...args, at(name));
-      assert.equal(await leftOf(readFileSync(at(name))), undefined);
+      assert.equal(await leftOf(readFileSync(await film(name))), undefined);
     });
   }
 
   it('leaves alone what was cut off, and what names another file', async () => {
-    copyFileSync(at('tables first.mp4'), at('cut.mp4'));
+    copyFileSync(await film('tables first.mp4'), at('cut.mp4'));
     truncateSync(at('cut.mp4'), readFileSync(at('cut.mp4')).length - 5_000);
     assert.equal(await leftOf(readFileSync(at('cut.mp4'))), undefined);
-    const elsewhere = readFileSync(at('tables last.mp4'));
+    const elsewhere = readFileSync(await film('tables last.mp4'));
     const flag = elsewhere.indexOf('url \0\0\0\x01', 0, 'latin1') + 7;
     elsewhere[flag] = 0;
     assert.equal(await leftOf(elsewhere), undefined);
   });
 
   it('gives the same in pieces of any size as in one', async () => {
-    const whole = readFileSync(at('16 bits.mov'));
+    const whole = readFileSync(await film('16 bits.mov'));
     const content = await withoutPictures(bytesOf(whole), whole.length);
     assert.ok(content);
     const expected = Buffer.from(await content.read(0, content.size));
@@ -194,7 +199,7 @@ describe('Films without their pictures', function () {
   });
 
   it('survives tables that are damaged in any way', async () => {
-    const whole = readFileSync(at('tables first.mp4'));
+    const whole = readFileSync(await film('tables first.mp4'));
     const tables = whole.indexOf('mdat', 0, 'latin1');
     await fc.assert(
       fc.asyncProperty(
@@ -211,7 +216,7 @@ describe('Films without their pictures', function () {
   });
 
   it('says of a file that becomes shorter how much was there', async () => {
-    const whole = readFileSync(at('16 bits.mov'));
+    const whole = readFileSync(await film('16 bits.mov'));
     let length = whole.length;
     const shrinking = {
       read: async (position: number, count: number) =>
@@ -260,7 +265,7 @@ describe('Films without their pictures', function () {
       const folder = at('run');
       await mkdir(folder);
       const source = join(folder, 'clip.mp4');
-      copyFileSync(at('tables last.mp4'), source);
+      copyFileSync(await film('tables last.mp4'), source);
       const size = readFileSync(source).length;
       const { parts, steps } = partsOf(service);
       const manifest = await manifestOf([source]);
@@ -290,7 +295,7 @@ describe('Films without their pictures', function () {
     });
 
     it('uploads the whole file for a preset that shows its pictures', async () => {
-      const source = at('tables last.mp4');
+      const source = await film('tables last.mp4');
       const { parts } = partsOf(service);
       const manifest = await manifestOf([source], { preset: 'thumbnail' });
       assert.equal(manifest.files[0]?.bytesWithoutPictures, undefined);
@@ -322,7 +327,7 @@ describe('Films without their pictures', function () {
   });
 
   it('tells a look what there is to upload', async () => {
-    const whole = Buffer.concat([readFileSync(at('tables last.mp4'))]);
+    const whole = Buffer.concat([readFileSync(await film('tables last.mp4'))]);
     const file = {
       ...bytesOf(whole),
       stat: async () => ({ isFolder: false, size: whole.length, modified: 0 }),
