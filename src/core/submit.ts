@@ -23,7 +23,7 @@ import { anyOf } from './wait';
 const filesAtOnce = 16;
 
 /** Lets tasks of small files gather into one request, once the first have been added. */
-const gatherMs = 200;
+const gatherMs = 100;
 
 /** One file's own trouble; anything else concerns the whole run and ends it. */
 const ownTrouble = new Set<Problem['kind']>([
