@@ -130,6 +130,8 @@ async function memory(hours: number, root: string, service: TestService, relay: 
     for (const list of ['Pools', 'Jobs']) await workbench.expand(list);
     await (await startOf(workbench, 'MP3 audio')).click();
     held.push(await heldTask());
+    await workbench.openView('Azure Batch');
+    await workbench.treeItem('Jobs').waitFor();
     await workbench.run('Bench: Hurry');
     let newest = jobs;
     while (!isDone(samples)) {

@@ -45,6 +45,9 @@ export interface ListOptions {
 
 type Reply<T> = T[] & { odatanextLink?: string };
 
+/** With a signal that ends with the call. */
+type Call<T> = (abortSignal: AbortSignalLike | undefined) => Promise<T>;
+
 /** Where a file lies: with its task, or on a node of a pool. Paths use slashes, relative to the task's or node's root. */
 export type FilePlace =
   | { readonly jobId: string; readonly taskId: string }
@@ -89,8 +92,8 @@ export class Batch {
     const { account } = this.#client;
     return this.#all(
       { operation: 'list supported images', signal },
-      () => account.listSupportedImages({ abortSignal: like(signal) }),
-      (link) => account.listSupportedImagesNext(link, { abortSignal: like(signal) }),
+      (abortSignal) => account.listSupportedImages({ abortSignal }),
+      (link, abortSignal) => account.listSupportedImagesNext(link, { abortSignal }),
     );
   }
 
@@ -99,10 +102,10 @@ export class Batch {
     poolId: string,
     signal?: AbortSignal,
   ): Promise<BatchServiceModels.PoolNodeCounts | undefined> {
-    const counts = await this.#call({ operation: 'count nodes', resource: poolId, signal }, () =>
+    const counts = await this.#call({ operation: 'count nodes', resource: poolId, signal }, (abortSignal) =>
       this.#client.account.listPoolNodeCounts({
         accountListPoolNodeCountsOptions: { filter: `poolId eq '${quoted(poolId)}'` },
-        abortSignal: like(signal),
+        abortSignal,
       }),
     );
     return counts[0];
@@ -114,8 +117,8 @@ export class Batch {
   pool(id: string, { signal, select }: ListOptions = {}): Promise<Pool | undefined> {
     return this.#orUndefined(
       'PoolNotFound',
-      this.#call({ operation: 'get pool', resource: id, signal }, () =>
-        this.#client.pool.get(id, { poolGetOptions: { select }, abortSignal: like(signal) }),
+      this.#call({ operation: 'get pool', resource: id, signal }, (abortSignal) =>
+        this.#client.pool.get(id, { poolGetOptions: { select }, abortSignal }),
       ),
     );
   }
@@ -125,14 +128,14 @@ export class Batch {
       'list pools',
       options,
       next,
-      (list) => this.#client.pool.list({ poolListOptions: list, abortSignal: like(options.signal) }),
-      (link) => this.#client.pool.listNext(link, { abortSignal: like(options.signal) }),
+      (list, abortSignal) => this.#client.pool.list({ poolListOptions: list, abortSignal }),
+      (link, abortSignal) => this.#client.pool.listNext(link, { abortSignal }),
     );
   }
 
   async addPool(pool: PoolAdd, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'add pool', resource: pool.id, signal }, () =>
-      this.#client.pool.add(pool, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'add pool', resource: pool.id, signal }, (abortSignal) =>
+      this.#client.pool.add(pool, { abortSignal }),
     );
   }
 
@@ -140,8 +143,8 @@ export class Batch {
   async deletePool(id: string, signal?: AbortSignal): Promise<void> {
     await this.#orUndefined(
       ['PoolNotFound', 'PoolBeingDeleted'],
-      this.#call({ operation: 'delete pool', resource: id, signal }, () =>
-        this.#client.pool.deleteMethod(id, { abortSignal: like(signal) }),
+      this.#call({ operation: 'delete pool', resource: id, signal }, (abortSignal) =>
+        this.#client.pool.deleteMethod(id, { abortSignal }),
       ),
     );
   }
@@ -151,14 +154,14 @@ export class Batch {
     size: BatchServiceModels.PoolResizeParameter,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#call({ operation: 'resize pool', resource: id, signal }, () =>
-      this.#client.pool.resize(id, size, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'resize pool', resource: id, signal }, (abortSignal) =>
+      this.#client.pool.resize(id, size, { abortSignal }),
     );
   }
 
   async stopResize(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'stop resizing pool', resource: id, signal }, () =>
-      this.#client.pool.stopResize(id, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'stop resizing pool', resource: id, signal }, (abortSignal) =>
+      this.#client.pool.stopResize(id, { abortSignal }),
     );
   }
 
@@ -169,24 +172,24 @@ export class Batch {
     intervalMinutes: number,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#call({ operation: 'enable autoscale', resource: id, signal }, () =>
+    await this.#call({ operation: 'enable autoscale', resource: id, signal }, (abortSignal) =>
       this.#client.pool.enableAutoScale(
         id,
         { autoScaleFormula: formula, autoScaleEvaluationInterval: `PT${intervalMinutes}M` },
-        { abortSignal: like(signal) },
+        { abortSignal },
       ),
     );
   }
 
   async disableAutoScale(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'disable autoscale', resource: id, signal }, () =>
-      this.#client.pool.disableAutoScale(id, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'disable autoscale', resource: id, signal }, (abortSignal) =>
+      this.#client.pool.disableAutoScale(id, { abortSignal }),
     );
   }
 
   evaluateAutoScale(id: string, formula: string, signal?: AbortSignal): Promise<AutoScaleRun> {
-    return this.#call({ operation: 'evaluate autoscale', resource: id, signal }, () =>
-      this.#client.pool.evaluateAutoScale(id, formula, { abortSignal: like(signal) }),
+    return this.#call({ operation: 'evaluate autoscale', resource: id, signal }, (abortSignal) =>
+      this.#client.pool.evaluateAutoScale(id, formula, { abortSignal }),
     );
   }
 
@@ -197,40 +200,36 @@ export class Batch {
       'list nodes',
       { ...options, resource: poolId },
       next,
-      (list) =>
-        this.#client.computeNode.list(poolId, {
-          computeNodeListOptions: list,
-          abortSignal: like(options.signal),
-        }),
-      (link) => this.#client.computeNode.listNext(link, { abortSignal: like(options.signal) }),
+      (list, abortSignal) =>
+        this.#client.computeNode.list(poolId, { computeNodeListOptions: list, abortSignal }),
+      (link, abortSignal) => this.#client.computeNode.listNext(link, { abortSignal }),
     );
   }
 
   node(poolId: string, nodeId: string, signal?: AbortSignal): Promise<Node | undefined> {
     return this.#orUndefined(
       ['NodeNotFound', 'PoolNotFound'],
-      this.#call({ operation: 'get node', resource: nodeId, signal }, () =>
-        this.#client.computeNode.get(poolId, nodeId, { abortSignal: like(signal) }),
+      this.#call({ operation: 'get node', resource: nodeId, signal }, (abortSignal) =>
+        this.#client.computeNode.get(poolId, nodeId, { abortSignal }),
       ),
     );
   }
 
   async actOnNode(poolId: string, nodeId: string, action: NodeAction, signal?: AbortSignal): Promise<void> {
     const nodes = this.#client.computeNode;
-    const options = { abortSignal: like(signal) };
-    const calls: Record<NodeAction, () => Promise<unknown>> = {
-      reboot: () => nodes.reboot(poolId, nodeId, options),
-      reimage: () => nodes.reimage(poolId, nodeId, options),
-      disableScheduling: () => nodes.disableScheduling(poolId, nodeId, options),
-      enableScheduling: () => nodes.enableScheduling(poolId, nodeId, options),
+    const calls: Record<NodeAction, Call<unknown>> = {
+      reboot: (abortSignal) => nodes.reboot(poolId, nodeId, { abortSignal }),
+      reimage: (abortSignal) => nodes.reimage(poolId, nodeId, { abortSignal }),
+      disableScheduling: (abortSignal) => nodes.disableScheduling(poolId, nodeId, { abortSignal }),
+      enableScheduling: (abortSignal) => nodes.enableScheduling(poolId, nodeId, { abortSignal }),
     };
     await this.#call({ operation: `${action} node`, resource: nodeId, signal }, calls[action]);
   }
 
   /** At most 100 nodes. */
   async removeNodes(poolId: string, nodeList: string[], signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'remove nodes', resource: poolId, signal }, () =>
-      this.#client.pool.removeNodes(poolId, { nodeList }, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'remove nodes', resource: poolId, signal }, (abortSignal) =>
+      this.#client.pool.removeNodes(poolId, { nodeList }, { abortSignal }),
     );
   }
 
@@ -239,8 +238,8 @@ export class Batch {
   job(id: string, { signal, select }: ListOptions = {}): Promise<Job | undefined> {
     return this.#orUndefined(
       'JobNotFound',
-      this.#call({ operation: 'get job', resource: id, signal }, () =>
-        this.#client.job.get(id, { jobGetOptions: { select }, abortSignal: like(signal) }),
+      this.#call({ operation: 'get job', resource: id, signal }, (abortSignal) =>
+        this.#client.job.get(id, { jobGetOptions: { select }, abortSignal }),
       ),
     );
   }
@@ -250,14 +249,14 @@ export class Batch {
       'list jobs',
       options,
       next,
-      (list) => this.#client.job.list({ jobListOptions: list, abortSignal: like(options.signal) }),
-      (link) => this.#client.job.listNext(link, { abortSignal: like(options.signal) }),
+      (list, abortSignal) => this.#client.job.list({ jobListOptions: list, abortSignal }),
+      (link, abortSignal) => this.#client.job.listNext(link, { abortSignal }),
     );
   }
 
   async addJob(job: JobAdd, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'add job', resource: job.id, signal }, () =>
-      this.#client.job.add(job, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'add job', resource: job.id, signal }, (abortSignal) =>
+      this.#client.job.add(job, { abortSignal }),
     );
   }
 
@@ -266,8 +265,8 @@ export class Batch {
     patch: BatchServiceModels.JobPatchParameter,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#call({ operation: 'patch job', resource: id, signal }, () =>
-      this.#client.job.patch(id, patch, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'patch job', resource: id, signal }, (abortSignal) =>
+      this.#client.job.patch(id, patch, { abortSignal }),
     );
   }
 
@@ -275,8 +274,8 @@ export class Batch {
   async terminateJob(id: string, terminateReason?: string, signal?: AbortSignal): Promise<void> {
     await this.#orUndefined(
       ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'],
-      this.#call({ operation: 'terminate job', resource: id, signal }, () =>
-        this.#client.job.terminate(id, { terminateReason, abortSignal: like(signal) }),
+      this.#call({ operation: 'terminate job', resource: id, signal }, (abortSignal) =>
+        this.#client.job.terminate(id, { terminateReason, abortSignal }),
       ),
     );
   }
@@ -286,14 +285,14 @@ export class Batch {
     disableTasks: BatchServiceModels.DisableJobOption,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#call({ operation: 'disable job', resource: id, signal }, () =>
-      this.#client.job.disable(id, disableTasks, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'disable job', resource: id, signal }, (abortSignal) =>
+      this.#client.job.disable(id, disableTasks, { abortSignal }),
     );
   }
 
   async enableJob(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'enable job', resource: id, signal }, () =>
-      this.#client.job.enable(id, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'enable job', resource: id, signal }, (abortSignal) =>
+      this.#client.job.enable(id, { abortSignal }),
     );
   }
 
@@ -301,16 +300,17 @@ export class Batch {
   async deleteJob(id: string, signal?: AbortSignal): Promise<void> {
     await this.#orUndefined(
       ['JobNotFound', 'JobBeingDeleted'],
-      this.#call({ operation: 'delete job', resource: id, signal }, () =>
-        this.#client.job.deleteMethod(id, { abortSignal: like(signal) }),
+      this.#call({ operation: 'delete job', resource: id, signal }, (abortSignal) =>
+        this.#client.job.deleteMethod(id, { abortSignal }),
       ),
     );
   }
 
   /** Tasks of a job by state: one request whatever their number. May lag behind the lists for a while. */
   async taskCounts(jobId: string, signal?: AbortSignal): Promise<TaskCounts> {
-    const { taskCounts } = await this.#call({ operation: 'count tasks', resource: jobId, signal }, () =>
-      this.#client.job.getTaskCounts(jobId, { abortSignal: like(signal) }),
+    const { taskCounts } = await this.#call(
+      { operation: 'count tasks', resource: jobId, signal },
+      (abortSignal) => this.#client.job.getTaskCounts(jobId, { abortSignal }),
     );
     return taskCounts;
   }
@@ -320,8 +320,8 @@ export class Batch {
   task(jobId: string, taskId: string, signal?: AbortSignal): Promise<Task | undefined> {
     return this.#orUndefined(
       ['TaskNotFound', 'JobNotFound'],
-      this.#call({ operation: 'get task', resource: taskId, signal }, () =>
-        this.#client.task.get(jobId, taskId, { abortSignal: like(signal) }),
+      this.#call({ operation: 'get task', resource: taskId, signal }, (abortSignal) =>
+        this.#client.task.get(jobId, taskId, { abortSignal }),
       ),
     );
   }
@@ -331,36 +331,36 @@ export class Batch {
       'list tasks',
       { ...options, resource: jobId },
       next,
-      (list) => this.#client.task.list(jobId, { taskListOptions: list, abortSignal: like(options.signal) }),
-      (link) => this.#client.task.listNext(link, { abortSignal: like(options.signal) }),
+      (list, abortSignal) => this.#client.task.list(jobId, { taskListOptions: list, abortSignal }),
+      (link, abortSignal) => this.#client.task.listNext(link, { abortSignal }),
     );
   }
 
   /** At most 100 tasks; each has a result of its own, in any order. */
   async addTasks(jobId: string, tasks: TaskAdd[], signal?: AbortSignal): Promise<TaskAddResult[]> {
-    const { value } = await this.#call({ operation: 'add tasks', resource: jobId, signal }, () =>
-      this.#client.task.addCollection(jobId, tasks, { abortSignal: like(signal) }),
+    const { value } = await this.#call({ operation: 'add tasks', resource: jobId, signal }, (abortSignal) =>
+      this.#client.task.addCollection(jobId, tasks, { abortSignal }),
     );
     return value ?? [];
   }
 
   async terminateTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'terminate task', resource: taskId, signal }, () =>
-      this.#client.task.terminate(jobId, taskId, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'terminate task', resource: taskId, signal }, (abortSignal) =>
+      this.#client.task.terminate(jobId, taskId, { abortSignal }),
     );
   }
 
   async reactivateTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
-    await this.#call({ operation: 'reactivate task', resource: taskId, signal }, () =>
-      this.#client.task.reactivate(jobId, taskId, { abortSignal: like(signal) }),
+    await this.#call({ operation: 'reactivate task', resource: taskId, signal }, (abortSignal) =>
+      this.#client.task.reactivate(jobId, taskId, { abortSignal }),
     );
   }
 
   async deleteTask(jobId: string, taskId: string, signal?: AbortSignal): Promise<void> {
     await this.#orUndefined(
       'TaskNotFound',
-      this.#call({ operation: 'delete task', resource: taskId, signal }, () =>
-        this.#client.task.deleteMethod(jobId, taskId, { abortSignal: like(signal) }),
+      this.#call({ operation: 'delete task', resource: taskId, signal }, (abortSignal) =>
+        this.#client.task.deleteMethod(jobId, taskId, { abortSignal }),
       ),
     );
   }
@@ -374,12 +374,11 @@ export class Batch {
   ): Promise<Page<NodeFile>> {
     const { file } = this.#client;
     const { recursive } = options;
-    const abortSignal = like(options.signal);
     return this.#page(
       'list files',
       { ...options, resource: 'taskId' in place ? place.taskId : place.nodeId },
       next,
-      (list) =>
+      (list, abortSignal) =>
         'taskId' in place
           ? file.listFromTask(place.jobId, place.taskId, {
               recursive,
@@ -391,7 +390,7 @@ export class Batch {
               fileListFromComputeNodeOptions: list,
               abortSignal,
             }),
-      (link) =>
+      (link, abortSignal) =>
         'taskId' in place
           ? file.listFromTaskNext(link, { abortSignal })
           : file.listFromComputeNodeNext(link, { abortSignal }),
@@ -405,13 +404,12 @@ export class Batch {
     signal?: AbortSignal,
   ): Promise<{ size: number; modified: Date } | undefined> {
     const { file } = this.#client;
-    const options = { abortSignal: like(signal) };
     const properties = await this.#orUndefined(
       ['HTTP 404', 'FileNotFound'],
-      this.#call({ operation: 'get file properties', resource: path, signal }, () =>
+      this.#call({ operation: 'get file properties', resource: path, signal }, (abortSignal) =>
         'taskId' in place
-          ? file.getPropertiesFromTask(place.jobId, place.taskId, path, options)
-          : file.getPropertiesFromComputeNode(place.poolId, place.nodeId, path, options),
+          ? file.getPropertiesFromTask(place.jobId, place.taskId, path, { abortSignal })
+          : file.getPropertiesFromComputeNode(place.poolId, place.nodeId, path, { abortSignal }),
       ),
     );
     return (
@@ -435,16 +433,16 @@ export class Batch {
   ): Promise<Uint8Array> {
     const { file } = this.#client;
     const ocpRange = `bytes=${position}-${position + length - 1}`;
-    const read = async () => {
+    const read = async (abortSignal: AbortSignalLike | undefined) => {
       const { readableStreamBody } =
         'taskId' in place
           ? await file.getFromTask(place.jobId, place.taskId, path, {
               fileGetFromTaskOptions: { ocpRange },
-              abortSignal: like(signal),
+              abortSignal,
             })
           : await file.getFromComputeNode(place.poolId, place.nodeId, path, {
               fileGetFromComputeNodeOptions: { ocpRange },
-              abortSignal: like(signal),
+              abortSignal,
             });
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -464,32 +462,32 @@ export class Batch {
     );
   }
 
-  #call<T>(options: CallOptions, call: () => Promise<T>): Promise<T> {
-    return callBatch(this.#host, options, this.#policy, call);
+  #call<T>(options: CallOptions, call: Call<T>): Promise<T> {
+    return callBatch(this.#host, options, this.#policy, (signal) => call(like(signal)));
   }
 
   async #page<T>(
     operation: string,
     { filter, select, expand, pageSize: maxResults, signal, resource }: ListOptions & { resource?: string },
     next: string | undefined,
-    first: (options: {
-      filter?: string;
-      select?: string;
-      expand?: string;
-      maxResults?: number;
-    }) => Promise<Reply<T>>,
-    more: (link: string) => Promise<Reply<T>>,
+    first: (
+      options: { filter?: string; select?: string; expand?: string; maxResults?: number },
+      abortSignal: AbortSignalLike | undefined,
+    ) => Promise<Reply<T>>,
+    more: (link: string, abortSignal: AbortSignalLike | undefined) => Promise<Reply<T>>,
   ): Promise<Page<T>> {
-    const reply = await this.#call({ operation, resource, signal }, () =>
-      next === undefined ? first({ filter, select, expand, maxResults }) : more(next),
+    const reply = await this.#call({ operation, resource, signal }, (abortSignal) =>
+      next === undefined
+        ? first({ filter, select, expand, maxResults }, abortSignal)
+        : more(next, abortSignal),
     );
     return { items: [...reply], next: reply.odatanextLink };
   }
 
   async #all<T>(
     options: CallOptions,
-    first: () => Promise<Reply<T>>,
-    more: (link: string) => Promise<Reply<T>>,
+    first: Call<Reply<T>>,
+    more: (link: string, abortSignal: AbortSignalLike | undefined) => Promise<Reply<T>>,
   ): Promise<T[]> {
     const items: T[] = [];
     let reply = await this.#call(options, first);
@@ -497,7 +495,7 @@ export class Batch {
       items.push(...reply);
       const link = reply.odatanextLink;
       if (link === undefined) return items;
-      reply = await this.#call(options, () => more(link));
+      reply = await this.#call(options, (abortSignal) => more(link, abortSignal));
     }
   }
 

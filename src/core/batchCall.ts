@@ -7,6 +7,7 @@ import {
   type ServiceFailure,
   withRetries,
 } from './retry';
+import { withOwnSignal } from './wait';
 
 export interface CallOptions {
   /** What was called, as it may be shown: `add pool`. */
@@ -23,17 +24,17 @@ interface RestFailure extends ServiceFailure {
 }
 
 /**
- * Calls Batch with retries of our own. Throws UserError for everything the service or the network says, and an
+ * Calls Batch with retries of our own, and with a signal that ends with the call. Throws UserError for everything the service or the network says, and an
  * AbortError when aborted.
  */
 export async function callBatch<T>(
   host: string,
   { operation, resource, signal }: CallOptions,
   policy: RetryPolicy,
-  call: () => Promise<T>,
+  call: (signal: AbortSignal | undefined) => Promise<T>,
 ): Promise<T> {
   try {
-    return await withRetries(call, policy, signal);
+    return await withRetries(() => withOwnSignal(signal, call), policy, signal);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     if (isAbort(error) || error instanceof UserError) throw error;
