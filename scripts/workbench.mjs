@@ -102,7 +102,19 @@ export class Workbench {
     for (const [index, name] of path.entries()) {
       const item = await this.see(name);
       await item.hover();
-      if (index === path.length - 1) await item.click();
+      if (index === path.length - 1) await this.clickAway(item);
+    }
+  }
+
+  /** Clicks an item of a menu until the menu goes: one that has only just opened takes no click. */
+  async clickAway(item) {
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await item.click();
+      const isGone = await item.waitFor({ state: 'hidden', timeout: 3_000 }).then(
+        () => true,
+        () => false,
+      );
+      if (isGone) return;
     }
   }
 
