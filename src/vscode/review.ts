@@ -76,7 +76,7 @@ function itemsOf(planned: PlannedRun, look: Look, choices: Choices, account: Acc
       description:
         uploaded < size
           ? l10n.t(
-              '{0}, {1}; without their pictures {2} to upload',
+              '{0}, {1}; without pictures {2} to upload',
               filesOf(files.length),
               bytes(size),
               bytes(uploaded),
