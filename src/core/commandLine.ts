@@ -28,9 +28,9 @@ const unknownSeconds = 160;
 
 /** Options with a value that concern sound, subtitles or the output as a whole, whatever the value. */
 const pictureless = new Set(
-  words(
-    '-i -c:a -codec:a -acodec -b:a -q:a -ar -ac -sample_fmt -compression_level -application -vbr -c:s -scodec -f',
-  ).concat(words('-id3v2_version -write_id3v1 -movflags')),
+  '-i -c:a -codec:a -acodec -b:a -q:a -ar -ac -sample_fmt -compression_level -application -vbr -c:s -scodec -f -id3v2_version -write_id3v1 -movflags'.split(
+    ' ',
+  ),
 );
 
 /**
@@ -40,7 +40,7 @@ const pictureless = new Set(
 export function usesPictures({ arguments: args }: Preset): boolean {
   let maps = 0;
   for (let index = 0; index < args.length - 1; index += 2) {
-    const [option = '', value = ''] = args.slice(index);
+    const [option = '', value = ''] = [args[index], args[index + 1]];
     if (option === '-map' && /^(\$\{audio\}|0:[as](:\d+)?\??)$/.test(value)) maps++;
     else if (/^-(af|filter:a)$/.test(option) && !value.includes('movie')) continue;
     else if (!pictureless.has(option)) return true;
@@ -58,10 +58,6 @@ export function commandOf(preset: Preset, { nodeInput, outputs, isSilent, second
   );
   const before = chosen.slice(0, cut).map((arg) => fill(arg, { input: nodeInput, seconds: length }));
   return ['ffmpeg', ...globalOptions, ...before, ...parts];
-}
-
-function words(text: string): string[] {
-  return text.split(' ');
 }
 
 /** Whether what follows the input may be written once for each of several outputs. */

@@ -1,11 +1,12 @@
 import { UserError } from './errors';
 import { type Files, nameOf, type OpenFile } from './files';
 import { beginHash, hashFile, hashOf } from './hashing';
+import type { Content } from './pieces';
 import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, type Storage } from './storage';
 import { isStorageCode } from './storageErrors';
 import type { UploadRequest } from './transfers';
-import { type Content, withoutPictures } from './withoutPictures';
+import { withoutPictures } from './withoutPictures';
 
 /** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
 const mostBlocks = 50_000;
@@ -27,7 +28,7 @@ export async function upload(
     await mustBeUnchanged(file, request);
     const content = await contentOf(file, request);
     if (await isSameContent(content, request)) return { skipped: true };
-    const source = { file, content, metadata: sourceMetadata(request, content) };
+    const source = { file, content };
     if (content.size > blockBytes) await putBlocks(storage, slots, source, request);
     else await slots.runWithBuffer((buffer) => putWhole(storage, source, request, buffer));
     return { skipped: false };
@@ -36,11 +37,10 @@ export async function upload(
   }
 }
 
-/** An open file, what of it is uploaded, and what the blob is to say of it. */
+/** An open file, and what of it is uploaded. */
 interface Source {
   readonly file: OpenFile;
   readonly content: Content;
-  readonly metadata: Readonly<Record<string, string>>;
 }
 
 async function contentOf(
@@ -58,18 +58,15 @@ const leftOut = 'none';
 function sourceMetadata(
   { expected: { size, modified } }: UploadRequest,
   content: Content,
+  md5: Uint8Array,
 ): Record<string, string> {
   const isWhole = content.size === size;
   return {
     sourcesize: String(size),
     sourcemodified: String(modified),
+    sourcemd5: Buffer.from(md5).toString('hex'),
     ...(isWhole ? {} : { pictures: leftOut }),
   };
-}
-
-/** With the hash of what was uploaded. */
-function withHash(metadata: Source['metadata'], md5: Uint8Array): Record<string, string> {
-  return { ...metadata, sourcemd5: Buffer.from(md5).toString('hex') };
 }
 
 function isSameSource({ there, expected: { size, modified }, leavesPictures }: UploadRequest): boolean {
@@ -107,7 +104,7 @@ async function readBlock(
 
 async function putWhole(
   storage: Storage,
-  { file, content, metadata }: Source,
+  { file, content }: Source,
   request: UploadRequest,
   buffer: Buffer,
 ): Promise<void> {
@@ -119,7 +116,7 @@ async function putWhole(
   const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
-      metadata: withHash(metadata, md5),
+      metadata: sourceMetadata(request, content, md5),
       abortSignal: signal,
     }),
   );
@@ -138,7 +135,7 @@ async function putWhole(
 async function putBlocks(
   storage: Storage,
   slots: Slots,
-  { file, content, metadata }: Source,
+  { file, content }: Source,
   request: UploadRequest,
 ): Promise<void> {
   const { container, blob, uri, onBytes } = request;
@@ -178,7 +175,7 @@ async function putBlocks(
     storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
       client.commitBlockList(ids, {
         blobHTTPHeaders: { blobContentMD5: md5 },
-        metadata: withHash(metadata, md5),
+        metadata: sourceMetadata(request, content, md5),
         abortSignal: request.signal,
       }),
     ),

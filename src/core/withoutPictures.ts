@@ -1,10 +1,6 @@
 import { type Box, type Bytes, boxes } from './containers';
+import { type Content, Pieces, type Range } from './pieces';
 import { ReadAhead } from './readAhead';
-
-/** What is uploaded of a file: all of it, or what is left when something stays behind. */
-export interface Content extends Bytes {
-  readonly size: number;
-}
 
 /** Tables of longer films than this are not worth their memory. */
 const mostTableBytes = 64 * 1024 * 1024;
@@ -214,10 +210,8 @@ function idsOf(tables: Buffer, box: Box | undefined): number[] {
 }
 
 function mayLosePictures(tracks: readonly TrackTable[]): boolean {
-  const [pictures, kept] = [
-    tracks.filter(({ staysBehind }) => staysBehind),
-    tracks.filter(({ staysBehind }) => !staysBehind),
-  ];
+  const pictures = tracks.filter(({ staysBehind }) => staysBehind);
+  const kept = tracks.filter(({ staysBehind }) => !staysBehind);
   const named = new Set(kept.flatMap(({ chapters }) => chapters));
   return (
     pictures.length > 0 &&
@@ -229,12 +223,6 @@ function mayLosePictures(tracks: readonly TrackTable[]): boolean {
   );
 }
 
-/** Part of a file, from a position up to another. */
-interface Range {
-  readonly from: number;
-  to: number;
-}
-
 /**
  * What the chunks of some tracks take in the file: each up to where the next of any track begins, as tables of sizes are
  * read in more than one way. Undefined where a chunk lies outside of the media.
@@ -243,10 +231,10 @@ function rangesOf(
   kept: readonly TrackTable[],
   all: readonly TrackTable[],
   media: readonly Box[],
-): Range[] | undefined {
+): readonly Range[] | undefined {
   const wanted = sorted(kept);
   const begins = sorted(all);
-  const ranges: Range[] = [];
+  const ranges: { from: number; to: number }[] = [];
   let next = 0;
   let box = 0;
   for (const from of wanted) {
@@ -307,103 +295,4 @@ async function wholeBoxes(file: Bytes, from: number, to: number): Promise<Box[] 
     at = box.end;
   }
   return at === to ? found : undefined;
-}
-
-/** Read at once of what lies scattered: pieces closer together than a disk cares for come with what is between them. */
-const spanBytes = 1024 * 1024;
-const gapBytes = 64 * 1024;
-
-/** Memory for such reads, used again and again; there is never more of it than reads were under way at once. */
-const spare: Buffer[] = [];
-
-/** A head in memory, and after it ranges of a file one after another. */
-class Pieces implements Content {
-  readonly size: number;
-  /** Where each range begins here. */
-  readonly #places: Float64Array;
-
-  constructor(
-    private readonly file: Bytes,
-    private readonly head: Buffer,
-    private readonly ranges: readonly Range[],
-  ) {
-    this.#places = new Float64Array(ranges.length);
-    let place = head.length;
-    for (const [index, { from, to }] of ranges.entries()) {
-      this.#places[index] = place;
-      place += to - from;
-    }
-    this.size = place;
-  }
-
-  /** Where a position of the file, which lies in one of the ranges, comes to lie here. */
-  placeOf(from: number): number {
-    const index = lastIndex(this.ranges.length, (at) => (this.ranges[at] as Range).from <= from);
-    return (this.#places[index] as number) + from - (this.ranges[index] as Range).from;
-  }
-
-  async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const wanted = Math.max(0, Math.min(length, this.size - position));
-    const target = into?.subarray(0, wanted) ?? new Uint8Array(wanted);
-    let done = 0;
-    if (position < this.head.length) {
-      const part = this.head.subarray(position, position + wanted);
-      target.set(part);
-      done = part.length;
-    }
-    while (done < wanted) {
-      const read = await this.#readSpan(position + done, target.subarray(done));
-      if (read === 0) break;
-      done += read;
-    }
-    return target.subarray(0, done);
-  }
-
-  /** Fills the beginning of the target by one read of the file. Resolves with how much: less where the file is shorter by now. */
-  async #readSpan(position: number, target: Uint8Array): Promise<number> {
-    const first = lastIndex(this.ranges.length, (at) => (this.#places[at] as number) <= position);
-    const from = (this.ranges[first] as Range).from + position - (this.#places[first] as number);
-    const pieces: { at: number; from: number; length: number }[] = [];
-    let filled = 0;
-    for (let index = first; index < this.ranges.length && filled < target.length; index++) {
-      const range = this.ranges[index] as Range;
-      const begin = index === first ? from : range.from;
-      const before = pieces.at(-1);
-      if (before && (begin - before.from - before.length > gapBytes || begin - from >= spanBytes)) break;
-      const most = before ? from + spanBytes - begin : target.length;
-      const length = Math.min(range.to - begin, target.length - filled, most);
-      pieces.push({ at: filled, from: begin, length });
-      filled += length;
-    }
-    const last = pieces.at(-1) as (typeof pieces)[number];
-    const span = last.from + last.length - from;
-    if (pieces.length === 1) {
-      const data = await this.file.read(from, span, target);
-      if (data.buffer !== target.buffer) target.set(data);
-      return data.length;
-    }
-    const scratch = spare.pop() ?? Buffer.allocUnsafeSlow(spanBytes);
-    try {
-      const data = await this.file.read(from, span, scratch);
-      if (data.length < span) return 0;
-      for (const piece of pieces) {
-        target.set(data.subarray(piece.from - from, piece.from - from + piece.length), piece.at);
-      }
-      return filled;
-    } finally {
-      spare.push(scratch);
-    }
-  }
-}
-
-/** The last of so many indices for which something holds that holds for all before it. */
-function lastIndex(count: number, holds: (index: number) => boolean): number {
-  let low = 0;
-  let high = count - 1;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (holds(middle)) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }
