@@ -171,10 +171,18 @@ export class Workbench {
     await this.toast(toastText).getByRole('button', { name: button }).click();
   }
 
-  /** A view container of the activity bar; one that is open stays so, though a click would close it. */
+  /**
+   * A view container of the activity bar. One that is open stays so, though a click would close it; and a window that is
+   * just coming back may open it by itself between the look and the click, so it is looked at again.
+   */
   async openView(name) {
     const tab = this.viewTab(name);
-    if ((await tab.getAttribute('aria-expanded')) !== 'true') await tab.click();
+    const open = this.page.locator('[role=tab][aria-expanded=true]').and(tab);
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      if ((await tab.getAttribute('aria-expanded')) === 'true') return;
+      await tab.click();
+      if (await isVisible(open)) return;
+    }
   }
 
   viewTab(name) {
