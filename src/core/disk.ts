@@ -21,6 +21,12 @@ const longestName = 255;
 
 const anyoneMayWrite = 0o222;
 
+/**
+ * Written at once. The kernel takes one long write into as long pages of its cache, for which it first has to find memory:
+ * many times slower than these on a virtual machine that lends its free memory out (docs/performance.md).
+ */
+const writeBytes = 256 * 1024;
+
 /** Written between two flushes of a file that grows. */
 const flushBytes = 32 * 1024 * 1024;
 
@@ -206,7 +212,8 @@ async function readFully(
 async function writeFully(handle: FileHandle, position: number, data: Uint8Array): Promise<void> {
   let done = 0;
   while (done < data.length) {
-    done += (await handle.write(data, done, data.length - done, position + done)).bytesWritten;
+    const length = Math.min(writeBytes, data.length - done);
+    done += (await handle.write(data, done, length, position + done)).bytesWritten;
   }
 }
 

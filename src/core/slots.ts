@@ -2,8 +2,11 @@ import pLimit from 'p-limit';
 import { sharedBuffer } from './hashing';
 import { anyOf } from './wait';
 
-/** Bytes of a block or range: large enough that requests do not count, small enough that a few dozen fit in memory. */
-export const blockBytes = 8 * 1024 * 1024;
+/**
+ * Bytes of a block or range: large enough that requests do not count, small enough that a few dozen fit in memory. More
+ * than 4 MiB: up to that Azurite makes a hash of each range that is read.
+ */
+export const blockBytes = 6 * 1024 * 1024;
 
 /**
  * How many requests are under way at once, over all files, and the memory they use: one buffer for each, made when it

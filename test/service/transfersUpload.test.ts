@@ -188,9 +188,10 @@ describe('Upload', function () {
 
     it('ends with what is wrong when the network stays away, and later sends only what is missing', async () => {
       const content = await setup.file('clip.mp4', 40 * MiB);
-      let blocks = 0;
-      const onBytes = () => {
-        if (++blocks === 3) relay.refuse(true);
+      let sent = 0;
+      const onBytes = (count: number) => {
+        sent += count;
+        if (sent >= 24 * MiB) relay.refuse(true);
       };
       const impatient = setup.transfers(relay.url, { parallel: 1, patienceMs: 0 });
       await rejectsWith(setup.upload('clip.mp4', { onBytes }, impatient), { kind: 'unreachable' });
