@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { deleteOwned, ownedThings } from '../src/core/cleanUp';
 import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/manifest';
 import { readResults } from '../src/core/run';
-import { clip, temporaryFolder } from '../test/media';
+import { clip, probe, temporaryFolder } from '../test/media';
 import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';
 import { startRunProcess } from '../test/service/runProcess';
@@ -17,14 +27,23 @@ import type { BenchResult } from './table';
 const never = new AbortController().signal;
 const presets = ['mp3', 'm4a', 'flac', 'opus', 'h264-480p', 'thumbnail', 'hls'];
 const lifetimes: PoolLifetime[] = ['run', 'scaleToZero', 'keep'];
+/** Of the films, in seconds. */
+const lengths = [0.5, 2, 6];
+/** Some films are larger than a block that is uploaded at once. */
+const largeBytes = 15 * 1024 * 1024;
 /** A scenario that takes longer has lost something. */
 const longestMs = 240_000;
+
+interface Film {
+  readonly seconds: number;
+  readonly isLarge: boolean;
+}
 
 /** What befalls one run. */
 interface Scenario {
   readonly preset: string;
   readonly lifetime: PoolLifetime;
-  readonly files: number;
+  readonly films: readonly Film[];
   readonly damaged: number;
   readonly clientKills: number;
   readonly serviceKills: number;
@@ -49,12 +68,12 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   const root = await temporaryFolder('soak');
   let scenarios = 0;
   try {
-    const sample = await clip(join(root.path, 'sample.mp4'), 2);
+    for (const seconds of lengths) await clip(sampleOf(root.path, seconds), seconds);
     do {
       const scenario = scenarioOf(randomOf(seed));
       console.log(`seed ${seed}: ${JSON.stringify(scenario)}`);
       try {
-        await play(service, root.path, sample, scenario, randomOf(seed + 1));
+        await play(service, root.path, scenario, randomOf(seed + 1));
       } catch (error) {
         throw new Error(`npm run soak -- --seed ${seed} brings this back.`, { cause: error });
       }
@@ -76,7 +95,7 @@ function scenarioOf(random: () => number): Scenario {
   return {
     preset: oneOf(presets),
     lifetime: oneOf(lifetimes),
-    files: 1 + upTo(11),
+    films: Array.from({ length: 1 + upTo(11) }, () => ({ seconds: oneOf(lengths), isLarge: upTo(5) === 0 })),
     damaged: upTo(3) === 0 ? 1 + upTo(1) : 0,
     clientKills: upTo(3),
     serviceKills: upTo(4) === 0 ? 1 : 0,
@@ -89,19 +108,21 @@ function scenarioOf(random: () => number): Scenario {
 async function play(
   service: TestService,
   root: string,
-  sample: string,
   scenario: Scenario,
   random: () => number,
 ): Promise<void> {
   const folder = join(root, 'work');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
-  const names = Array.from({ length: scenario.files }, (_, index) => `clip ${index}.mp4`);
-  for (const name of names) copyFileSync(sample, join(folder, name));
+  const films = new Map(scenario.films.map((film, index) => [`clip ${index}.mp4`, film]));
+  for (const [name, { seconds, isLarge }] of films) {
+    copyFileSync(sampleOf(root, seconds), join(folder, name));
+    if (isLarge) appendFileSync(join(folder, name), filler());
+  }
   const damaged = Array.from({ length: scenario.damaged }, (_, index) => `bad ${index}.mp4`);
   for (const name of damaged) writeFileSync(join(folder, name), Buffer.alloc(6000, 7));
   const manifest = await manifestOf(
-    [...names, ...damaged].map((name) => join(folder, name)),
+    [...films.keys(), ...damaged].map((name) => join(folder, name)),
     { preset: scenario.preset, lifetime: scenario.lifetime },
   );
   const troubles = [
@@ -137,7 +158,19 @@ async function play(
     said = all.find(({ succeeded }) => succeeded !== undefined) ?? all[0];
   }
   await service.fault({ refuseShare: 0 });
-  await check(service, folder, manifest, names, said);
+  await check(service, folder, manifest, films, said);
+}
+
+function sampleOf(root: string, seconds: number): string {
+  return join(root, `sample ${seconds}.mp4`);
+}
+
+/** A box that fills an MP4 up with nothing. */
+function filler(): Buffer {
+  const box = Buffer.alloc(largeBytes);
+  box.writeUInt32BE(largeBytes);
+  box.write('free', 4);
+  return box;
 }
 
 function mustBeDone(said: Record<string, unknown>): Record<string, unknown> {
@@ -154,7 +187,7 @@ async function check(
   service: TestService,
   folder: string,
   manifest: Manifest,
-  names: readonly string[],
+  films: ReadonlyMap<string, Film>,
   said: Record<string, unknown>,
 ): Promise<void> {
   const { batch, storage } = partsOf(service).parts;
@@ -164,14 +197,17 @@ async function check(
   for (const file of manifest.files) {
     const result = results.find(({ id }) => id === file.id);
     assert.ok(result?.problem !== undefined || result?.outputUri !== undefined, file.path);
-    if (names.includes(file.path)) assert.equal(result?.problem, undefined, JSON.stringify(result));
+    const film = films.get(file.path);
+    if (film === undefined) continue;
+    assert.equal(result?.problem, undefined, JSON.stringify(result));
+    await mustBeComplete(fileURLToPath(result?.outputUri ?? ''), film);
   }
   const there = readdirSync(folder);
   assert.deepEqual(
     there.filter((name) => /transcode-part$/.test(name)),
     [],
   );
-  assert.equal(there.length, names.length * 2 + there.filter((name) => name.startsWith('bad ')).length);
+  assert.equal(there.length, films.size * 2 + there.filter((name) => name.startsWith('bad ')).length);
   const things = await ownedThings(batch, storage, never);
   assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
   await eventually(
@@ -182,6 +218,20 @@ async function check(
     assert.ok(!text.includes(service.credentials.batchKey), 'a key is in a file');
     assert.ok(!text.includes(service.credentials.storageKey), 'a key is in a file');
   }
+}
+
+/** As ffprobe sees it, which has nothing to do with how a run looks at its outputs. */
+async function mustBeComplete(output: string, { seconds }: Film): Promise<void> {
+  const path = statSync(output).isDirectory() ? join(output, playlistOf(output)) : output;
+  if (path.endsWith('.jpg')) return assert.ok((await probe(path)).streams.length === 1, path);
+  const made = (await probe(path)).seconds;
+  assert.ok(Math.abs(made - seconds) < 0.15, `${path} is ${made} s, not ${seconds} s`);
+}
+
+function playlistOf(folder: string): string {
+  const found = readdirSync(folder).find((name) => name.endsWith('.m3u8'));
+  assert.ok(found, `no playlist in ${folder}`);
+  return found;
 }
 
 /** Of a folder in which files and folders come and go. */

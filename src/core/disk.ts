@@ -55,6 +55,7 @@ export class DiskFiles implements Files {
       throw new UserError({ kind: 'fileFailed', file: path, detail });
     }
     return {
+      opened: fileStat(opened),
       async read(position, length, into) {
         try {
           return await readFully(handle, position, length, into);

@@ -1,5 +1,6 @@
+import type { Content } from './containers';
 import { type Problem, UserError } from './errors';
-import type { Files, OpenFile, PartFile } from './files';
+import type { Files, PartFile } from './files';
 import { folderMark } from './job';
 import type { FileResult, ManifestFile } from './manifest';
 import { proveOutput } from './media';
@@ -140,7 +141,7 @@ function numbered(name: string, copy: number): string {
 }
 
 /** Files whose parts get their final name only when they have proved what they are. */
-function provingFiles(files: Files, prove: (part: OpenFile) => Promise<void>): Files {
+function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Files {
   return {
     stat: (uri) => files.stat(uri),
     open: (uri) => files.open(uri),
@@ -150,7 +151,7 @@ function provingFiles(files: Files, prove: (part: OpenFile) => Promise<void>): F
   };
 }
 
-function provingPart(part: PartFile, prove: (part: OpenFile) => Promise<void>): PartFile {
+function provingPart(part: PartFile, prove: (part: Content) => Promise<void>): PartFile {
   let size = part.resumeAt;
   return {
     resumeAt: part.resumeAt,
@@ -163,11 +164,7 @@ function provingPart(part: PartFile, prove: (part: OpenFile) => Promise<void>): 
     },
     async commit(options) {
       try {
-        await prove({
-          read: (position, length) => part.read(position, length),
-          stat: async () => ({ isFolder: false, size, modified: Date.now() }),
-          close: async () => undefined,
-        });
+        await prove({ size, read: (position, length) => part.read(position, length) });
       } catch (error) {
         await part.discard();
         throw error;

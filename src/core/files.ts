@@ -28,6 +28,8 @@ export interface FileStat {
 }
 
 export interface OpenFile {
+  /** What it was when it was opened. */
+  readonly opened: FileStat;
   /** At most `length` bytes from `position`, fewer only at the end of the file; in the memory of `into` where that serves. */
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** Of the open file and, where the two differ, of what has the name now. */

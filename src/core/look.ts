@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { wholeOf } from './containers';
 import { UserError } from './errors';
 import type { Files } from './files';
 import type { RefusedFile } from './manifest';
@@ -35,8 +36,8 @@ export async function lookAtFiles(
       const file = await files.open(uri);
       try {
         // As the upload will see it: VS Code rounds times otherwise.
-        const { size, modified } = await file.stat();
-        const media = await lookAt(file, signal);
+        const { size, modified } = file.opened;
+        const media = await lookAt(wholeOf(file), signal);
         const problem = judge(preset, media, { path, size });
         return problem ? { uri, path, problem } : { uri, path, size, modified, media };
       } finally {

@@ -1,6 +1,5 @@
-import { type Bytes, readBoxes } from './containers';
+import { type Bytes, type Content, readBoxes } from './containers';
 import type { Problem } from './errors';
-import type { OpenFile } from './files';
 import { parseMedia } from './mediaParser';
 import type { Preset } from './preset';
 import { ReadAhead } from './readAhead';
@@ -45,11 +44,11 @@ const appleDouble = 0x00051607;
  * there is one. Undefined for what nobody knows: such files go to ffmpeg all the same.
  */
 export async function lookAt(
-  file: OpenFile,
+  file: Content,
   signal: AbortSignal,
   probe?: () => Promise<MediaLook | undefined>,
 ): Promise<MediaLook | undefined> {
-  const { size } = await file.stat();
+  const { size } = file;
   if (size === 0) return { tracks: [], knows: [] };
   const near = new ReadAhead(file);
   const instead = await insteadOfMedia(near, size);
@@ -112,10 +111,10 @@ export function proofOf({ proof, extension }: Preset): Preset['proof'] {
  * that are cut in half or damaged give 0.
  */
 export async function proveOutput(
-  file: OpenFile,
+  file: Content,
   { file: path, seconds: expected, proof }: Expected,
 ): Promise<{ problem?: Problem; seconds?: number }> {
-  const { size } = await file.stat();
+  const { size } = file;
   if (size === 0) {
     return { problem: { kind: 'outputDamaged', file: path, expectedSeconds: expected, actualSeconds: 0 } };
   }

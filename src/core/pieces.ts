@@ -1,9 +1,4 @@
-import type { Bytes } from './containers';
-
-/** What is uploaded of a file: all of it, or what is left when something stays behind. */
-export interface Content extends Bytes {
-  readonly size: number;
-}
+import type { Bytes, Content } from './containers';
 
 /** Part of a file, from a position up to another. */
 export interface Range {

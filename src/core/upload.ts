@@ -1,7 +1,7 @@
+import { type Content, wholeOf } from './containers';
 import { UserError } from './errors';
-import { type Files, nameOf, type OpenFile } from './files';
+import { type FileStat, type Files, nameOf, type OpenFile } from './files';
 import { beginHash, hashFile, hashOf } from './hashing';
-import type { Content } from './pieces';
 import { type Block, blockBytes, eachBlock, type Slots } from './slots';
 import { base64, type Storage } from './storage';
 import { isStorageCode } from './storageErrors';
@@ -25,7 +25,7 @@ export async function upload(
   if (isSameSource(request)) return { skipped: true };
   const file = await files.open(request.uri);
   try {
-    await mustBeUnchanged(file, request);
+    mustBeExpected(file.opened, request);
     const content = await contentOf(file, request);
     if (await isSameContent(content, request)) return { skipped: true };
     const source = { file, content };
@@ -48,7 +48,7 @@ async function contentOf(
   { expected: { size }, leavesPictures = false }: UploadRequest,
 ): Promise<Content> {
   const left = leavesPictures ? await withoutPictures(file, size) : undefined;
-  return left ?? { size, read: (position, length, into) => file.read(position, length, into) };
+  return left ?? wholeOf(file);
 }
 
 /** What `pictures` says where they were left out. */
@@ -81,9 +81,12 @@ async function isSameContent(content: Content, { there }: UploadRequest): Promis
   return base64(await hashFile(content, content.size)) === there.md5;
 }
 
-async function mustBeUnchanged(file: OpenFile, { uri, expected }: UploadRequest): Promise<void> {
-  const now = await file.stat();
-  if (now.size !== expected.size || now.modified !== expected.modified) throw changed(uri);
+async function mustBeUnchanged(file: OpenFile, request: UploadRequest): Promise<void> {
+  mustBeExpected(await file.stat(), request);
+}
+
+function mustBeExpected({ size, modified }: FileStat, { uri, expected }: UploadRequest): void {
+  if (size !== expected.size || modified !== expected.modified) throw changed(uri);
 }
 
 function changed(uri: string): UserError {

@@ -1,5 +1,5 @@
-import { type Box, type Bytes, boxes } from './containers';
-import { type Content, Pieces, type Range } from './pieces';
+import { type Box, type Bytes, boxes, type Content } from './containers';
+import { Pieces, type Range } from './pieces';
 import { ReadAhead } from './readAhead';
 
 /** Tables of longer films than this are not worth their memory. */

@@ -1,4 +1,5 @@
-import { Uri, workspace } from 'vscode';
+import { posix } from 'node:path';
+import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
 import type { FileStat, Files, OpenFile, PartFile } from '../core/files';
 
@@ -14,56 +15,47 @@ export class WorkspaceFiles implements Files {
     if (isOnDisk(uri)) return this.disk.stat(uri);
     try {
       const { type, size, mtime } = await workspace.fs.stat(Uri.parse(uri));
-      return { isFolder: (type & 2) !== 0, size, modified: mtime };
-    } catch {
-      return undefined;
+      return { isFolder: (type & FileType.Directory) !== 0, size, modified: mtime };
+    } catch (error) {
+      if (codeOf(error) === 'FileNotFound') return undefined;
+      throw problemOf(error, uri);
     }
   }
 
   async open(uri: string): Promise<OpenFile> {
     if (isOnDisk(uri)) return this.disk.open(uri);
-    const before = await this.stat(uri);
-    if (before === undefined) throw new UserError({ kind: 'fileMissing', file: uri });
-    const data = await workspace.fs.readFile(Uri.parse(uri));
+    const opened = await this.stat(uri);
+    if (opened === undefined) throw new UserError({ kind: 'fileMissing', file: pathOf(uri) });
+    const data = await orProblem(uri, workspace.fs.readFile(Uri.parse(uri)));
     return {
+      opened,
       read: async (position, length) => data.subarray(position, position + length),
-      stat: async () => (await this.stat(uri)) ?? { ...before, size: -1 },
+      stat: async () => (await this.stat(uri)) ?? { ...opened, size: -1 },
       close: async () => undefined,
     };
   }
 
   async part(uri: string, version: string): Promise<PartFile> {
     if (isOnDisk(uri)) return this.disk.part(uri, version);
-    let data = new Uint8Array(0);
+    const written = new Growing();
     return {
       resumeAt: 0,
-      read: async (position, length) => data.subarray(position, position + length),
-      async write(position, chunk) {
-        if (position + chunk.length > data.length) {
-          const grown = new Uint8Array(position + chunk.length);
-          grown.set(data);
-          data = grown;
-        }
-        data.set(chunk, position);
-      },
+      read: async (position, length) => written.data.subarray(position, position + length),
+      write: async (position, chunk) => written.set(position, chunk),
       async commit({ overwrite }) {
         const target = Uri.parse(uri);
-        const part = target.with({ path: `${target.path}.part` });
-        await workspace.fs.writeFile(part, data);
+        const name = `.${posix.basename(target.path)}.${version}.transcode-part`;
+        const part = target.with({ path: posix.join(posix.dirname(target.path), name) });
         try {
+          await workspace.fs.writeFile(part, written.data);
           await workspace.fs.rename(part, target, { overwrite });
         } catch (error) {
-          await workspace.fs.delete(part);
-          const file = workspace.asRelativePath(target);
-          const { code } = error as { code?: string };
-          if (code === 'FileExists') throw new UserError({ kind: 'outputExists', file });
-          throw new UserError({ kind: 'fileFailed', file, detail: code ?? String(error) });
+          await Promise.resolve(workspace.fs.delete(part)).catch(() => undefined);
+          throw problemOf(error, uri);
         }
       },
       close: async () => undefined,
-      discard: async () => {
-        data = new Uint8Array(0);
-      },
+      discard: async () => undefined,
     };
   }
 
@@ -78,4 +70,53 @@ export class WorkspaceFiles implements Files {
 
 function isOnDisk(uri: string): boolean {
   return uri.startsWith('file:');
+}
+
+/** Bytes that come one after another. */
+class Growing {
+  #memory = new Uint8Array(64 * 1024);
+  #size = 0;
+
+  get data(): Uint8Array {
+    return this.#memory.subarray(0, this.#size);
+  }
+
+  set(position: number, chunk: Uint8Array): void {
+    this.#size = Math.max(this.#size, position + chunk.length);
+    if (this.#size > this.#memory.length) {
+      const before = this.#memory;
+      this.#memory = new Uint8Array(Math.max(this.#size, 2 * before.length));
+      this.#memory.set(before);
+    }
+    this.#memory.set(chunk, position);
+  }
+}
+
+function pathOf(uri: string): string {
+  return workspace.asRelativePath(Uri.parse(uri));
+}
+
+function orProblem<T>(uri: string, work: Thenable<T>): Promise<T> {
+  return Promise.resolve(work).catch((error) => {
+    throw problemOf(error, uri);
+  });
+}
+
+/** https://code.visualstudio.com/api/references/vscode-api#FileSystemError */
+function codeOf(error: unknown): string | undefined {
+  return error instanceof FileSystemError ? error.code : undefined;
+}
+
+function problemOf(error: unknown, uri: string): UserError {
+  const file = pathOf(uri);
+  switch (codeOf(error)) {
+    case 'FileNotFound':
+      return new UserError({ kind: 'fileMissing', file });
+    case 'FileExists':
+      return new UserError({ kind: 'outputExists', file });
+    case 'NoPermissions':
+      return new UserError({ kind: 'fileDenied', file });
+    default:
+      return new UserError({ kind: 'fileFailed', file, detail: codeOf(error) ?? String(error) });
+  }
 }

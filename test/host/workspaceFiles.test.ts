@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import {
+  type Disposable,
+  EventEmitter,
+  FileSystemError,
+  type FileSystemProvider,
+  FileType,
+  workspace,
+} from 'vscode';
+import { DiskFiles } from '../../src/core/disk';
+import { UserError } from '../../src/core/errors';
+import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
+
+/** A file system in memory, as extensions for remote repositories bring one. */
+class Memory implements FileSystemProvider {
+  readonly content = new Map<string, Uint8Array>();
+  readonly locked = new Set<string>();
+  readonly onDidChangeFile = new EventEmitter<never>().event;
+
+  watch = () => ({ dispose: () => undefined });
+  createDirectory = () => undefined;
+  readDirectory = () =>
+    [...this.content.keys()].map((path): [string, FileType] => [path.slice(1), FileType.File]);
+
+  stat({ path }: { path: string }) {
+    if (path === '/') return { type: FileType.Directory, size: 0, ctime: 0, mtime: 0 };
+    return { type: FileType.File, size: this.#at(path).length, ctime: 1, mtime: 7 };
+  }
+
+  readFile({ path }: { path: string }): Uint8Array {
+    if (this.locked.has(path)) throw FileSystemError.NoPermissions(path);
+    return this.#at(path);
+  }
+
+  writeFile({ path }: { path: string }, content: Uint8Array): void {
+    this.content.set(path, content);
+  }
+
+  delete({ path }: { path: string }): void {
+    this.content.delete(path);
+  }
+
+  rename(
+    { path: from }: { path: string },
+    { path: to }: { path: string },
+    { overwrite }: { overwrite: boolean },
+  ): void {
+    if (this.content.has(to) && !overwrite) throw FileSystemError.FileExists(to);
+    this.content.set(to, this.#at(from));
+    this.content.delete(from);
+  }
+
+  #at(path: string): Uint8Array {
+    const content = this.content.get(path);
+    if (content === undefined) throw FileSystemError.FileNotFound(path);
+    return content;
+  }
+}
+
+describe('Files of a workspace that is on no disk', () => {
+  const files = new WorkspaceFiles(new DiskFiles());
+  let memory: Memory;
+  let registered: Disposable;
+  let schemes = 0;
+  const uri = (name: string) => `memory${schemes}:/${name}`;
+  const text = (content: Uint8Array | undefined) => content && Buffer.from(content).toString();
+
+  beforeEach(() => {
+    memory = new Memory();
+    registered = workspace.registerFileSystemProvider(`memory${++schemes}`, memory);
+    memory.content.set('/clip.mp4', Buffer.from('0123456789'));
+  });
+
+  afterEach(() => registered.dispose());
+
+  async function failure(work: Promise<unknown>): Promise<string | undefined> {
+    return work.then(
+      () => undefined,
+      (error) => (error instanceof UserError ? error.problem.kind : String(error)),
+    );
+  }
+
+  /** Writes an output of two pieces under the name. */
+  async function write(name: string, overwrite: boolean): Promise<void> {
+    const part = await files.part(uri(name), 'v1');
+    await part.write(0, Buffer.from('one '));
+    await part.write(4, Buffer.from('two'));
+    await part.commit({ overwrite });
+  }
+
+  it('are read from anywhere, and tell what they are', async () => {
+    const file = await files.open(uri('clip.mp4'));
+    assert.deepEqual(file.opened, { isFolder: false, size: 10, modified: 7 });
+    assert.equal(text(await file.read(3, 4)), '3456');
+    assert.equal(text(await file.read(8, 10)), '89');
+    memory.content.set('/clip.mp4', Buffer.from('other'));
+    assert.equal((await file.stat()).size, 5);
+  });
+
+  it('that are gone or may not be read are told apart', async () => {
+    assert.equal(await files.stat(uri('none.mp4')), undefined);
+    assert.equal(await failure(files.open(uri('none.mp4'))), 'fileMissing');
+    memory.locked.add('/clip.mp4');
+    assert.equal(await failure(files.open(uri('clip.mp4'))), 'fileDenied');
+  });
+
+  it('come to their name when they are whole, and leave nothing else', async () => {
+    await write('clip.mp3', false);
+    assert.equal(text(memory.content.get('/clip.mp3')), 'one two');
+    assert.deepEqual([...memory.content.keys()], ['/clip.mp4', '/clip.mp3']);
+  });
+
+  it('keep what has their name unless told otherwise', async () => {
+    memory.content.set('/clip.mp3', Buffer.from('precious'));
+    memory.content.set('/clip.mp3.part', Buffer.from('somebody else'));
+    assert.equal(await failure(write('clip.mp3', false)), 'outputExists');
+    assert.equal(text(memory.content.get('/clip.mp3')), 'precious');
+    await write('clip.mp3', true);
+    assert.equal(text(memory.content.get('/clip.mp3')), 'one two');
+    assert.equal(text(memory.content.get('/clip.mp3.part')), 'somebody else');
+    assert.deepEqual([...memory.content.keys()].sort(), ['/clip.mp3', '/clip.mp3.part', '/clip.mp4']);
+  });
+
+  it('of any length are written', async () => {
+    const part = await files.part(uri('long.mp3'), 'v1');
+    for (let at = 0; at < 300_000; at += 1000) await part.write(at, Buffer.alloc(1000, at / 1000));
+    assert.equal((await part.read(299_500, 10_000)).length, 500);
+    await part.commit({ overwrite: false });
+    const written = memory.content.get('/long.mp3');
+    assert.equal(written?.length, 300_000);
+    assert.equal(written?.[123_456], 123);
+  });
+});
