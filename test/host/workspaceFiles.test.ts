@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import {
+  commands,
   type Disposable,
   EventEmitter,
   FileSystemError,
   type FileSystemProvider,
   FileType,
+  Uri,
   workspace,
 } from 'vscode';
 import { DiskFiles } from '../../src/core/disk';
 import { UserError } from '../../src/core/errors';
 import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
+import { probe, temporaryFolder } from '../media';
 
 /** A file system in memory, as extensions for remote repositories bring one. */
 class Memory implements FileSystemProvider {
@@ -119,6 +125,26 @@ describe('Files of a workspace that is on no disk', () => {
     assert.equal(text(memory.content.get('/clip.mp3')), 'one two');
     assert.equal(text(memory.content.get('/clip.mp3.part')), 'somebody else');
     assert.deepEqual([...memory.content.keys()].sort(), ['/clip.mp3', '/clip.mp3.part', '/clip.mp4']);
+  });
+
+  it('are transcoded like any other, and get their outputs beside them', async () => {
+    const folder = workspace.workspaceFolders?.[0]?.uri.fsPath ?? '';
+    memory.content.set('/clip.mp4', await readFile(join(folder, 'sample-1.mp4')));
+    await commands.executeCommand('batchTranscode.useLocalAccount');
+    void commands.executeCommand('batchTranscode.transcode', Uri.parse(uri('clip.mp4')));
+    while (!memory.content.has('/clip.mp3')) {
+      // The list of presets, once it is there: its first is MP3.
+      await commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
+      await pause(500);
+    }
+    const made = await temporaryFolder('memory');
+    try {
+      await writeFile(join(made.path, 'clip.mp3'), memory.content.get('/clip.mp3') ?? '');
+      assert.ok(Math.abs((await probe(join(made.path, 'clip.mp3'))).seconds - 1) < 0.1);
+    } finally {
+      await made.remove();
+    }
+    assert.deepEqual([...memory.content.keys()].sort(), ['/clip.mp3', '/clip.mp4']);
   });
 
   it('of any length are written', async () => {
