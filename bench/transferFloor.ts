@@ -94,11 +94,13 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
   await Promise.all(items.map((item) => filesAtOnce(() => work(item))));
 }
 
-/** In as short writes as are fastest. */
+/** Of 64 KiB each: more at once is slower (docs/performance.md). */
+const chunksAtOnce = 4;
+
 async function write(file: FileHandle, position: number, data: readonly Buffer[]): Promise<void> {
   let at = position;
-  for (let next = 0; next < data.length; next += 4) {
-    at += (await file.writev(data.slice(next, next + 4), at)).bytesWritten;
+  for (let next = 0; next < data.length; next += chunksAtOnce) {
+    at += (await file.writev(data.slice(next, next + chunksAtOnce), at)).bytesWritten;
   }
 }
 

@@ -110,18 +110,14 @@ export class Workbench {
   async clickAway(item) {
     for (let attempt = 1; attempt <= 5; attempt++) {
       await item.click();
-      const isGone = await item.waitFor({ state: 'hidden', timeout: 3_000 }).then(
-        () => true,
-        () => false,
-      );
-      if (isGone) return;
+      if (await becomes(item, 'hidden')) return;
     }
   }
 
   /** An item of the open menu, once it can be seen. */
   async see(name) {
     const item = this.page.getByRole('menuitem', { name, exact: true }).first();
-    for (let attempt = 1; attempt < 10 && !(await isVisible(item)); attempt++) {
+    for (let attempt = 1; attempt < 10 && !(await becomes(item, 'visible')); attempt++) {
       await this.page.keyboard.press('Escape');
       await this.openMenu(this.menuTarget);
     }
@@ -133,7 +129,7 @@ export class Workbench {
     const input = this.page.locator('.quick-input-widget:visible input[type=text]');
     for (let attempt = 1; attempt <= 5; attempt++) {
       await this.page.keyboard.press('F1');
-      if (await isVisible(input)) break;
+      if (await becomes(input, 'visible')) break;
     }
     await input.fill(`>${title}`);
     await this.pick(title);
@@ -181,7 +177,7 @@ export class Workbench {
     for (let attempt = 1; attempt <= 5; attempt++) {
       if ((await tab.getAttribute('aria-expanded')) === 'true') return;
       await tab.click();
-      if (await isVisible(open)) return;
+      await becomes(open, 'visible');
     }
   }
 
@@ -215,8 +211,8 @@ export class Workbench {
   }
 }
 
-async function isVisible(item) {
-  return item.waitFor({ timeout: 4_000 }).then(
+async function becomes(item, state) {
+  return item.waitFor({ state, timeout: 4_000 }).then(
     () => true,
     () => false,
   );

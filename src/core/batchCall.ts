@@ -24,8 +24,8 @@ interface RestFailure extends ServiceFailure {
 }
 
 /**
- * Calls Batch with retries of our own, and with a signal that ends with the call. Throws UserError for everything the service or the network says, and an
- * AbortError when aborted.
+ * Calls Batch with retries of our own, and with a signal that ends with the call. Throws UserError for everything the
+ * service or the network says, and an AbortError when aborted.
  */
 export async function callBatch<T>(
   host: string,

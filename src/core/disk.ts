@@ -14,10 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from './errors';
-import type { FileStat, Files, OpenFile, PartFile } from './files';
-
-/** Longest name that common file systems take, in bytes. */
-const longestName = 255;
+import { type FileStat, type Files, type OpenFile, type PartFile, partName } from './files';
 
 const anyoneMayWrite = 0o222;
 
@@ -274,14 +271,6 @@ async function isWritable(path: string): Promise<boolean> {
 
 function partPathOf(path: string, version: string): string {
   return join(dirname(path), partName(basename(path), version));
-}
-
-/** Hidden, beside the file, so that renaming never crosses file systems; never longer than a name may be. */
-function partName(name: string, version: string): string {
-  const suffix = `.${version}.transcode-part`;
-  let kept = Array.from(name);
-  while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > longestName) kept = kept.slice(0, -1);
-  return `.${kept.join('')}${suffix}`;
 }
 
 function fileStat(stats: BigIntStats): FileStat {

@@ -54,6 +54,20 @@ export interface PartFile {
   discard(): Promise<void>;
 }
 
+/** Longest name that common file systems take, in bytes. */
+const longestName = 255;
+
+/**
+ * The temporary name of a file while it is written. Hidden, beside the file, so that renaming never crosses file systems;
+ * never longer than a name may be.
+ */
+export function partName(name: string, version: string): string {
+  const suffix = `.${version}.transcode-part`;
+  let kept = Array.from(name);
+  while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > longestName) kept = kept.slice(0, -1);
+  return `.${kept.join('')}${suffix}`;
+}
+
 /** The last part of a URI, as a person reads it. */
 export function nameOf(uri: string): string {
   return decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1));

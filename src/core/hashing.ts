@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import type { OpenFile } from './files';
+import type { Bytes } from './containers';
 
 /** Longest time that the thread waits for work before it ends. */
 const idleMs = 10_000;
@@ -181,11 +181,7 @@ export function sharedBuffer(length: number): Buffer {
 const hashedAtOnce = 1024 * 1024;
 
 /** Goes on with the first `size` bytes of a file, or with all there are. */
-export async function hashBeginning(
-  hash: RunningHash,
-  file: Pick<OpenFile, 'read'>,
-  size: number,
-): Promise<void> {
+export async function hashBeginning(hash: RunningHash, file: Bytes, size: number): Promise<void> {
   const buffer = sharedBuffer(Math.min(size, hashedAtOnce));
   for (let position = 0; position < size; position += hashedAtOnce) {
     const data = await file.read(position, Math.min(hashedAtOnce, size - position), buffer);
@@ -195,7 +191,7 @@ export async function hashBeginning(
   }
 }
 
-export async function hashFile(file: Pick<OpenFile, 'read'>, size: number): Promise<Uint8Array> {
+export async function hashFile(file: Bytes, size: number): Promise<Uint8Array> {
   const hash = beginHash(size);
   try {
     await hashBeginning(hash, file, size);

@@ -17,8 +17,7 @@ import {
   WAVE,
   WEBM,
 } from 'mediabunny';
-import { isCutMatroska, readBoxes } from './containers';
-import type { OpenFile } from './files';
+import { type Bytes, isCutMatroska, readBoxes } from './containers';
 import type { MediaLook, Track } from './media';
 
 /** Without playlists: looking at one would fetch what it names. */
@@ -46,7 +45,7 @@ Logging.level = LogLevel.Silent;
  * what the parser does not know or gives up on.
  */
 export async function parseMedia(
-  file: Pick<OpenFile, 'read'>,
+  file: Bytes,
   size: number,
   signal?: AbortSignal,
 ): Promise<MediaLook | undefined> {
@@ -77,11 +76,7 @@ export async function parseMedia(
   return look;
 }
 
-async function readInput(
-  input: Input,
-  file: Pick<OpenFile, 'read'>,
-  size: number,
-): Promise<MediaLook | undefined> {
+async function readInput(input: Input, file: Bytes, size: number): Promise<MediaLook | undefined> {
   if (!(await input.canRead())) return undefined;
   const format = await input.getFormat();
   const found = await input.getTracks();
@@ -132,7 +127,7 @@ async function lengthOf(track: InputTrack, format: InputFormat): Promise<Length>
 async function exactLengths(
   lengths: readonly Length[],
   format: InputFormat,
-  file: Pick<OpenFile, 'read'>,
+  file: Bytes,
   size: number,
 ): Promise<(number | undefined)[]> {
   if (format === MATROSKA || format === WEBM) {
@@ -154,7 +149,7 @@ async function exactLengths(
 }
 
 /** An MP3's length is certain if its first frame says how many there are; else it is a guess from the first bitrate. */
-async function countsFrames(file: Pick<OpenFile, 'read'>): Promise<boolean> {
+async function countsFrames(file: Bytes): Promise<boolean> {
   const head = Buffer.from(await file.read(0, 10));
   // https://id3.org/id3v2.4.0-structure: the size of the tag has seven bits in a byte.
   const tag =

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
-import type { FileStat, Files, OpenFile, PartFile } from '../core/files';
+import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../core/files';
 
 /**
  * Files of workspaces that are not on a disk, through `workspace.fs`, which reads and writes whole files only: such a
@@ -13,19 +13,15 @@ export class WorkspaceFiles implements Files {
 
   async stat(uri: string): Promise<FileStat | undefined> {
     if (isOnDisk(uri)) return this.disk.stat(uri);
-    try {
-      const { type, size, mtime } = await workspace.fs.stat(Uri.parse(uri));
-      return { isFolder: (type & FileType.Directory) !== 0, size, modified: mtime };
-    } catch (error) {
-      if (codeOf(error) === 'FileNotFound') return undefined;
-      throw problemOf(error, uri);
-    }
+    return statOf(uri).catch((problem: UserError) => {
+      if (problem.problem.kind === 'fileMissing') return undefined;
+      throw problem;
+    });
   }
 
   async open(uri: string): Promise<OpenFile> {
     if (isOnDisk(uri)) return this.disk.open(uri);
-    const opened = await this.stat(uri);
-    if (opened === undefined) throw new UserError({ kind: 'fileMissing', file: pathOf(uri) });
+    const opened = await statOf(uri);
     const data = await orProblem(uri, workspace.fs.readFile(Uri.parse(uri)));
     return {
       opened,
@@ -44,8 +40,7 @@ export class WorkspaceFiles implements Files {
       write: async (position, chunk) => written.set(position, chunk),
       async commit({ overwrite }) {
         const target = Uri.parse(uri);
-        const name = `.${posix.basename(target.path)}.${version}.transcode-part`;
-        const part = target.with({ path: posix.join(posix.dirname(target.path), name) });
+        const part = Uri.joinPath(target, '..', partName(posix.basename(target.path), version));
         try {
           await workspace.fs.writeFile(part, written.data);
           await workspace.fs.rename(part, target, { overwrite });
@@ -92,8 +87,9 @@ class Growing {
   }
 }
 
-function pathOf(uri: string): string {
-  return workspace.asRelativePath(Uri.parse(uri));
+async function statOf(uri: string): Promise<FileStat> {
+  const { type, size, mtime } = await orProblem(uri, workspace.fs.stat(Uri.parse(uri)));
+  return { isFolder: (type & FileType.Directory) !== 0, size, modified: mtime };
 }
 
 function orProblem<T>(uri: string, work: Thenable<T>): Promise<T> {
@@ -103,13 +99,10 @@ function orProblem<T>(uri: string, work: Thenable<T>): Promise<T> {
 }
 
 /** https://code.visualstudio.com/api/references/vscode-api#FileSystemError */
-function codeOf(error: unknown): string | undefined {
-  return error instanceof FileSystemError ? error.code : undefined;
-}
-
 function problemOf(error: unknown, uri: string): UserError {
-  const file = pathOf(uri);
-  switch (codeOf(error)) {
+  const file = workspace.asRelativePath(Uri.parse(uri));
+  const code = error instanceof FileSystemError ? error.code : undefined;
+  switch (code) {
     case 'FileNotFound':
       return new UserError({ kind: 'fileMissing', file });
     case 'FileExists':
@@ -117,6 +110,6 @@ function problemOf(error: unknown, uri: string): UserError {
     case 'NoPermissions':
       return new UserError({ kind: 'fileDenied', file });
     default:
-      return new UserError({ kind: 'fileFailed', file, detail: codeOf(error) ?? String(error) });
+      return new UserError({ kind: 'fileFailed', file, detail: code ?? String(error) });
   }
 }
