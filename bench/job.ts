@@ -13,7 +13,7 @@ import {
   SASProtocol,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
-import { Run } from '../src/core/run';
+import { Run } from '../src/core/runs/run';
 import { clip, temporaryFolder } from '../test/media';
 import { machine, TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import pLimit from 'p-limit';
-import type { Connection } from '../src/core/account';
-import { DiskFiles } from '../src/core/disk';
-import { Storage } from '../src/core/storage';
-import { Transfers } from '../src/core/transfers';
+import type { Connection } from '../src/core/azure/account';
+import { Storage } from '../src/core/azure/storage';
+import { DiskFiles } from '../src/core/files/localFiles';
+import { Transfers } from '../src/core/transfers/transfers';
 import { peakMemory } from './peakMemory';
 import { Floor } from './transferFloor';
 

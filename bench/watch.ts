@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
-import { Batch } from '../src/core/batch';
-import { addTasks } from '../src/core/job';
-import { watchJob } from '../src/core/watch';
+import { Batch } from '../src/core/azure/batch';
+import { addTasks } from '../src/core/runs/job';
+import { watchJob } from '../src/core/runs/watch';
 import { machine, TestService } from '../test/service/harness';
 import { Counter } from './counter';
 import { type BenchResult, type Row, report } from './table';

@@ -41,7 +41,7 @@ const builds = [
   },
   {
     ...common,
-    entryPoints: { service: 'src/service/main.ts', starter: 'src/service/starter.ts' },
+    entryPoints: { service: 'src/service/main.ts', starter: 'src/service/tasks/starter.ts' },
     outdir: 'dist',
     format: 'esm',
     banner: commonJsBanner,

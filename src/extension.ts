@@ -1,30 +1,30 @@
 import { join } from 'node:path';
 import { commands, type ExtensionContext, l10n, Uri, window, workspace } from 'vscode';
-import type { AccountRecord } from './core/account';
+import type { AccountRecord } from './core/azure/account';
+import { ownMetadata } from './core/azure/ownership';
 import type { Problem } from './core/errors';
-import { ownMetadata } from './core/ours';
-import { Accounts } from './vscode/accounts';
-import type { CleanUpRequest } from './vscode/cleanUpCommand';
+import { Accounts } from './vscode/accounts/accounts';
+import { LocalService } from './vscode/accounts/localService';
+import { registerLanguageTools } from './vscode/chat/languageTools';
 import { Commands } from './vscode/commands';
 import { Documents, documentScheme } from './vscode/documents';
-import { Explorer } from './vscode/explorer';
-import { explorerActions } from './vscode/explorerActions';
-import type { ExplorerNode } from './vscode/explorerNode';
-import type { HeatMaps } from './vscode/heatMapView';
-import { IdleWatch } from './vscode/idleWatch';
-import { registerLanguageTools } from './vscode/languageTools';
-import { LocalService } from './vscode/localService';
-import { showFailures, showOutputs } from './vscode/outcome';
-import { RemoteFiles, remoteScheme } from './vscode/remoteFiles';
-import { Reports, reportScheme } from './vscode/report';
-import { Runs } from './vscode/runs';
-import type { RunNode } from './vscode/runsTree';
-import { RunsTree, runsView } from './vscode/runsTree';
+import { Explorer } from './vscode/explorer/explorer';
+import { explorerActions } from './vscode/explorer/explorerActions';
+import type { ExplorerNode } from './vscode/explorer/explorerNode';
+import type { HeatMaps } from './vscode/explorer/heatMaps';
+import { IdleWatch } from './vscode/explorer/idleWatch';
+import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
+import { Tree } from './vscode/explorer/tree';
+import type { CleanUpRequest } from './vscode/runs/cleanUp';
+import { showFailures, showOutputs } from './vscode/runs/outcome';
+import { Reports, reportScheme } from './vscode/runs/report';
+import { Runs } from './vscode/runs/runs';
+import type { RunNode } from './vscode/runs/runsTree';
+import { RunsTree, runsView } from './vscode/runs/runsTree';
+import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
 import { section, settings } from './vscode/settings';
-import { StatusBar } from './vscode/statusBar';
-import { Transcode } from './vscode/transcode';
-import { Tree } from './vscode/tree';
+import { Transcode } from './vscode/transcode/transcode';
 
 /** Builds the parts, wires them, registers the commands. The SDKs load when they are first used, not here. */
 export function activate(context: ExtensionContext) {
@@ -43,7 +43,7 @@ export function activate(context: ExtensionContext) {
   const documents = new Documents();
   let heatMaps: Promise<HeatMaps> | undefined;
   const loadHeatMaps = async (): Promise<HeatMaps> => {
-    const { HeatMaps } = await import('./vscode/heatMapView');
+    const { HeatMaps } = await import('./vscode/explorer/heatMaps');
     const maps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
     subscriptions.push(maps);
     return maps;
@@ -92,9 +92,9 @@ export function activate(context: ExtensionContext) {
         const uri = runsTree.outputOf(node);
         return uri && commands.executeCommand('revealInExplorer', uri);
       },
-      createSample: async () => (await import('./vscode/sample')).createSample(),
+      createSample: async () => (await import('./vscode/transcode/sample')).createSample(),
       trySample: async () => {
-        const { createSample } = await import('./vscode/sample');
+        const { createSample } = await import('./vscode/transcode/sample');
         const sample = await createSample();
         await transcode.transcode('fetched', sample, undefined, {
           on: accounts.current ?? (await addLocal()),
@@ -105,7 +105,7 @@ export function activate(context: ExtensionContext) {
       exportReport: (run?: string | RunNode) => reports.save(idOf(run)),
       showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
       async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
-        const { cleanUp } = await import('./vscode/cleanUpCommand');
+        const { cleanUp } = await import('./vscode/runs/cleanUp');
         if ('kind' in request) return 'account' in request && cleanUp(accounts, runs, request.account, {});
         const account = request.accountId ? accounts.byId(request.accountId) : await transcode.account();
         if (account) await cleanUp(accounts, runs, account, request);
@@ -119,7 +119,7 @@ export function activate(context: ExtensionContext) {
         const account = typeof target === 'string' ? accounts.byId(target) : accountIn(target);
         const checked = account ?? (await transcode.account());
         if (checked === undefined) return;
-        const { checkAccount } = await import('./vscode/checkCommand');
+        const { checkAccount } = await import('./vscode/accounts/checkConnection');
         await checkAccount(accounts, documents, checked);
       },
       chooseAccount: async () => (await connecting()).chooseAccount(accounts),
@@ -151,7 +151,7 @@ export function activate(context: ExtensionContext) {
 }
 
 /** Loaded when somebody connects, which is rarely. */
-const connecting = () => import('./vscode/connect');
+const connecting = () => import('./vscode/accounts/connect');
 
 function accountIn(node: ExplorerNode | undefined): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;

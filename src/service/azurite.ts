@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Account } from './signature';
+import type { Account } from './api/signature';
 
 export interface Azurite {
   /** `http://127.0.0.1:PORT/ACCOUNT` */

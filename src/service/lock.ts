@@ -1,5 +1,5 @@
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { startTime } from './processTree';
+import { startTime } from './tasks/processTree';
 
 /** One service for each data folder: the file names the process that has it. */
 export class Lock {

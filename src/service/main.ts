@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type Server, startServer } from './api/server';
 import { type Azurite, startAzurite } from './azurite';
 import { Lock } from './lock';
-import type { Log } from './log';
 import { Ports } from './ports';
-import { keepLoopbackDirect } from './proxy';
-import { type Server, startServer } from './server';
+import type { Log } from './scheduling/log';
+import { keepLoopbackDirect } from './tasks/proxy';
 
 const help = `The local Batch service: Azure Batch's REST API on this machine, with Azurite as its storage.
 

@@ -1,8 +1,8 @@
 import { commands, type Disposable, env, type LogOutputChannel, l10n, Uri, window } from 'vscode';
 import { isAbort, type Problem, UserError } from '../core/errors';
 import { DisposableStore } from './disposable';
-import { type Remedy, sentenceOf } from './sentences';
 import { section } from './settings';
+import { type Remedy, sentenceOf } from './words/sentences';
 
 /** What a command does: gathers its input, calls `core`, shows the result. */
 export type Handler = (...args: never[]) => unknown;

@@ -1,5 +1,5 @@
 import { type ConfigurationScope, workspace } from 'vscode';
-import type { Limits, PoolLifetime, RunPool } from '../core/manifest';
+import type { Limits, PoolLifetime, RunPool } from '../core/plan/manifest';
 
 export const section = 'batchTranscode';
 

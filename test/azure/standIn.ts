@@ -4,7 +4,7 @@ import http, { type IncomingMessage, type Server, type ServerResponse } from 'no
 import https from 'node:https';
 import { type AddressInfo, connect, type Server as NetServer } from 'node:net';
 import { join } from 'node:path';
-import type { Connection } from '../../src/core/account';
+import type { Connection } from '../../src/core/azure/account';
 import { TestService } from '../service/harness';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from './tokenStorage';
 

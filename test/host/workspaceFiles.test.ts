@@ -12,9 +12,9 @@ import {
   Uri,
   workspace,
 } from 'vscode';
-import { DiskFiles } from '../../src/core/disk';
 import { UserError } from '../../src/core/errors';
-import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
+import { DiskFiles } from '../../src/core/files/localFiles';
+import { WorkspaceFiles } from '../../src/vscode/transcode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
 
 /** A file system in memory, as extensions for remote repositories bring one. */

@@ -3,7 +3,16 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { AccountRecord } from '../../src/core/account';
+import {
+  type CheckResult,
+  checkConnection,
+  coresOf,
+  familyOf,
+  refuseBeyond,
+} from '../../src/core/accounts/connectionCheck';
+import type { AccountRecord } from '../../src/core/azure/account';
+import { Batch } from '../../src/core/azure/batch';
+import { type Cloud, clouds } from '../../src/core/azure/clouds';
 import {
   type Arm,
   batchAccounts,
@@ -12,19 +21,10 @@ import {
   storageAccounts,
   subscriptions,
   tenants,
-} from '../../src/core/arm';
-import { Batch } from '../../src/core/batch';
-import { type Cloud, clouds } from '../../src/core/cloud';
-import {
-  type CheckResult,
-  checkConnection,
-  coresOf,
-  familyOf,
-  refuseBeyond,
-} from '../../src/core/connectionCheck';
+} from '../../src/core/azure/resourceManager';
+import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
-import { Run } from '../../src/core/run';
-import { Storage } from '../../src/core/storage';
+import { Run } from '../../src/core/runs/run';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from '../azure/tokenStorage';
 import { clip, temporaryFolder } from '../media';
 import { TestService } from './harness';

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Connection } from '../../src/core/account';
+import type { Connection } from '../../src/core/azure/account';
 import { type Azurite, startAzurite } from '../../src/service/azurite';
 
 const script = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { BatchServiceClient, type BatchServiceModels, BatchSharedKeyCredentials } from '@azure/batch';
-import type { Connection } from '../../src/core/account';
+import type { Connection } from '../../src/core/azure/account';
 
 interface Ready {
   readonly batchUrl: string;

@@ -10,9 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { builtInPresets } from '../../src/core/presets';
-import { Run } from '../../src/core/run';
-import { parseUserPreset } from '../../src/core/userPreset';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import { parseUserPreset } from '../../src/core/presets/userPreset';
+import { Run } from '../../src/core/runs/run';
 import { ffmpeg, type Probed, probe, temporaryFolder } from '../media';
 import { TestService } from './harness';
 import { type ManifestOptions, manifestOf, partsOf } from './runSetup';

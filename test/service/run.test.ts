@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { deleteOwned, ownedThings } from '../../src/core/cleanUp';
 import { type Problem, UserError } from '../../src/core/errors';
-import { Run } from '../../src/core/run';
+import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
+import { Run } from '../../src/core/runs/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { eventually, TestService } from './harness';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';

@@ -1,8 +1,8 @@
 // Works on a run in a process of its own, which can be killed: RUN holds the orders as JSON. Prints its summary.
-import type { Connection, Credential } from '../../src/core/account';
+import type { Connection, Credential } from '../../src/core/azure/account';
 import { UserError } from '../../src/core/errors';
-import type { Manifest } from '../../src/core/manifest';
-import { Run } from '../../src/core/run';
+import type { Manifest } from '../../src/core/plan/manifest';
+import { Run } from '../../src/core/runs/run';
 import { partsOf } from './runSetup';
 
 export interface RunOrders {

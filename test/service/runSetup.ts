@@ -1,10 +1,10 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { AudioChoice } from '../../src/core/audioChoice';
-import { Batch } from '../../src/core/batch';
-import { DiskFiles } from '../../src/core/disk';
-import { lookAtFiles } from '../../src/core/look';
+import { Batch } from '../../src/core/azure/batch';
+import { Storage } from '../../src/core/azure/storage';
+import { DiskFiles } from '../../src/core/files/localFiles';
+import type { AudioChoice } from '../../src/core/media/audioTracks';
 import {
   type Manifest,
   type ManifestFile,
@@ -12,14 +12,14 @@ import {
   newRunId,
   outputContainerOf,
   type PoolLifetime,
-} from '../../src/core/manifest';
-import { plan } from '../../src/core/plan';
-import type { Preset } from '../../src/core/preset';
-import { builtInPresets } from '../../src/core/presets';
-import type { RunParts } from '../../src/core/run';
-import type { RunEvent, Step } from '../../src/core/runEvents';
-import { Storage } from '../../src/core/storage';
-import { Transfers } from '../../src/core/transfers';
+} from '../../src/core/plan/manifest';
+import { plan } from '../../src/core/plan/plan';
+import { lookAtFiles } from '../../src/core/plan/probeFiles';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import type { Preset } from '../../src/core/presets/preset';
+import type { RunParts } from '../../src/core/runs/run';
+import type { RunEvent, Step } from '../../src/core/runs/runEvents';
+import { Transfers } from '../../src/core/transfers/transfers';
 import type { TestService } from './harness';
 
 export interface ManifestOptions {

@@ -4,7 +4,7 @@ import { copyFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../../src/core/errors';
-import { Run } from '../../src/core/run';
+import { Run } from '../../src/core/runs/run';
 import { clip, temporaryFolder } from '../media';
 import { TestService } from './harness';
 import { manifestOf, partsOf } from './runSetup';

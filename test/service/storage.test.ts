@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { RetryNotice } from '../../src/core/retry';
-import { Storage } from '../../src/core/storage';
+import type { RetryNotice } from '../../src/core/azure/retry';
+import { Storage } from '../../src/core/azure/storage';
 import { azurite, connectionTo, freshContainer } from './azurite';
 import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { rejectsWith } from './problems';

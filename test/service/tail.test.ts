@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { Batch } from '../../src/core/batch';
+import { Batch } from '../../src/core/azure/batch';
 import { UserError } from '../../src/core/errors';
-import { tail } from '../../src/core/tail';
+import { tail } from '../../src/core/runs/logTail';
 import { eventually, machine, TestService } from './harness';
 
 describe('Following a log', function () {

@@ -3,10 +3,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { peakMemory } from '../../bench/peakMemory';
-import type { Connection } from '../../src/core/account';
-import { DiskFiles } from '../../src/core/disk';
-import { Storage } from '../../src/core/storage';
-import { Transfers } from '../../src/core/transfers';
+import type { Connection } from '../../src/core/azure/account';
+import { Storage } from '../../src/core/azure/storage';
+import { DiskFiles } from '../../src/core/files/localFiles';
+import { Transfers } from '../../src/core/transfers/transfers';
 
 export interface Orders {
   readonly direction: 'up' | 'down';

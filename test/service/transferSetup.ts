@@ -5,9 +5,10 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { DiskFiles } from '../../src/core/disk';
-import { Storage, type StorageOptions } from '../../src/core/storage';
-import { type DownloadRequest, Transfers, type UploadRequest } from '../../src/core/transfers';
+import { Storage, type StorageOptions } from '../../src/core/azure/storage';
+import { DiskFiles } from '../../src/core/files/localFiles';
+import type { DownloadRequest, UploadRequest } from '../../src/core/transfers/requests';
+import { Transfers } from '../../src/core/transfers/transfers';
 import { azurite, connectionTo, freshContainer } from './azurite';
 
 export const MiB = 1024 * 1024;

@@ -4,17 +4,17 @@ import {
   parseConnectionString,
   parseKey,
   parseStorageName,
-} from '../../src/core/accountInput';
-import type { Image } from '../../src/core/batch';
+} from '../../src/core/accounts/accountInput';
+import type { Image } from '../../src/core/azure/batch';
+import { clockSkewMinutes } from '../../src/core/azure/retry';
 import { UserError } from '../../src/core/errors';
-import { maskSas, tellingLine } from '../../src/core/failure';
-import { newAttempt, newRunId } from '../../src/core/manifest';
-import { newestUbuntu, nodeTargets, scaleToZeroFormula } from '../../src/core/pool';
-import { clockSkewMinutes } from '../../src/core/retry';
-import { parseProgress } from '../../src/core/taskProgress';
+import { newAttempt, newRunId } from '../../src/core/plan/manifest';
+import { newestUbuntu, nodeTargets, scaleToZeroFormula } from '../../src/core/pools/pool';
+import { maskSas, tellingLine } from '../../src/core/runs/taskFailure';
+import { parseProgress } from '../../src/core/runs/taskProgress';
+import { parseFilter, select } from '../../src/service/api/odata';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
-import { parseFilter, select } from '../../src/service/odata';
-import { durationMs, etagOf } from '../../src/service/time';
+import { durationMs, etagOf } from '../../src/service/wire/time';
 
 const key = Buffer.alloc(64, 7).toString('base64');
 

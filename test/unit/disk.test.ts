@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { DiskFiles } from '../../src/core/disk';
 import { UserError } from '../../src/core/errors';
+import { DiskFiles } from '../../src/core/files/localFiles';
 
 describe('Files on disks', () => {
   const files = new DiskFiles();

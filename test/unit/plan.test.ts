@@ -4,10 +4,10 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { presetCommand, toCommandLine, withCommand } from '../../src/core/commandLine';
-import { plan } from '../../src/core/plan';
-import { builtInPresets } from '../../src/core/presets';
-import { splitCommandLine } from '../../src/service/commandLine';
+import { plan } from '../../src/core/plan/plan';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import { presetCommand, toCommandLine, withCommand } from '../../src/core/presets/ffmpegCommand';
+import { splitCommandLine } from '../../src/service/tasks/commandLine';
 import { chanceOf } from '../chance';
 
 /** Names that bring trouble, and any others. */

@@ -1,0 +1,272 @@
+import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { connect } from 'node:tls';
+import {
+  createDefaultHttpClient,
+  createPipelineFromOptions,
+  createPipelineRequest,
+} from '@azure/core-rest-pipeline';
+import type { Connection } from '../azure/account';
+import type { Batch } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
+import { madeBy } from '../azure/ownership';
+import type { Quota } from '../azure/resourceManager';
+import type { Storage } from '../azure/storage';
+import { errorCode, isAbort, type Problem, UserError } from '../errors';
+import type { RunPool } from '../plan/manifest';
+import { newestUbuntu } from '../pools/pool';
+
+export const checkSteps = [
+  'batchName',
+  'batchTls',
+  'clock',
+  'batchRead',
+  'batchWrite',
+  'image',
+  'quota',
+  'storageName',
+  'storageTls',
+  'storageRead',
+  'roundTrip',
+  'nodeView',
+] as const;
+
+export type CheckStep = (typeof checkSteps)[number];
+
+/** How one step went. `skipped` says that it could not be tried here, with the reason. */
+export type CheckResult =
+  | { readonly step: CheckStep; readonly status: 'ok'; readonly detail?: string; readonly ms: number }
+  | { readonly step: CheckStep; readonly status: 'failed'; readonly problem: Problem; readonly ms: number }
+  | { readonly step: CheckStep; readonly status: 'skipped'; readonly why: SkipReason };
+
+export type SkipReason = 'notEncrypted' | 'proxy' | 'earlier' | 'needsSignIn';
+
+export interface Checked {
+  readonly connection: Connection;
+  readonly batch: Batch;
+  readonly storage: Storage;
+  readonly pool: RunPool;
+  /** Undefined where nobody is signed in who could ask. */
+  readonly quota?: () => Promise<Quota | undefined>;
+  /** Whether a firewall is before the storage account; undefined where nobody is signed in who could ask. */
+  readonly isFirewalled?: () => Promise<boolean | undefined>;
+  readonly signal: AbortSignal;
+}
+
+/** A clock that is off by more is told; Azure refuses signatures from 15 minutes on. */
+const clockMinutes = 5;
+const tlsMs = 15_000;
+
+/** What a step needs to have gone well before. */
+const needs: Partial<Record<CheckStep, CheckStep>> = {
+  batchTls: 'batchName',
+  clock: 'batchTls',
+  batchRead: 'batchTls',
+  batchWrite: 'batchRead',
+  image: 'batchRead',
+  quota: 'batchRead',
+  storageTls: 'storageName',
+  storageRead: 'storageTls',
+  roundTrip: 'storageRead',
+};
+
+/** Tries a connection step by step, from the name of the service to a blob and back. Leaves nothing behind. */
+export async function* checkConnection(checked: Checked): AsyncGenerator<CheckResult> {
+  const failed = new Set<CheckStep>();
+  for (const step of checkSteps) {
+    const needed = needs[step];
+    if (needed && failed.has(needed)) {
+      failed.add(step);
+      yield { step, status: 'skipped', why: 'earlier' };
+      continue;
+    }
+    const start = performance.now();
+    const took = () => Math.round(performance.now() - start);
+    try {
+      const outcome = await tries[step](checked);
+      yield typeof outcome === 'object'
+        ? { step, status: 'skipped', why: outcome.skipped }
+        : { step, status: 'ok', detail: outcome, ms: took() };
+    } catch (error) {
+      if (isAbort(error) || !(error instanceof UserError)) throw error;
+      failed.add(step);
+      yield { step, status: 'failed', problem: error.problem, ms: took() };
+    }
+  }
+}
+
+type Outcome = string | undefined | { skipped: SkipReason };
+
+/**
+ * Where our own look at the way to a service fails but the service answers all the same, a proxy leads there: VS Code
+ * knows of it by its settings or by the system, and tells nobody.
+ */
+async function unlessAnswered(look: Promise<Outcome>, ask: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    return await look;
+  } catch (error) {
+    const isAnswered = await ask().then(
+      () => true,
+      (refusal) => refusal instanceof UserError && !noAnswer.has(refusal.problem.kind),
+    );
+    if (isAnswered) return { skipped: 'proxy' };
+    throw error;
+  }
+}
+
+const noAnswer = new Set<Problem['kind']>(['unreachable', 'certificate']);
+
+const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
+  batchName: (checked) =>
+    unlessAnswered(resolve(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+  storageName: (checked) =>
+    unlessAnswered(resolve(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
+  batchTls: (checked) =>
+    unlessAnswered(handshake(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+  storageTls: (checked) =>
+    unlessAnswered(handshake(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
+
+  async clock({ connection, signal }) {
+    const { batchUrl: url } = connection.account;
+    const request = createPipelineRequest({
+      url,
+      method: 'HEAD',
+      abortSignal: signal,
+      allowInsecureConnection: true,
+    });
+    const pipeline = createPipelineFromOptions({ retryOptions: { maxRetries: 0 } });
+    const reply = await pipeline.sendRequest(createDefaultHttpClient(), request).catch((error) => {
+      throw unreachable(url, error);
+    });
+    const date = Date.parse(reply.headers.get('date') ?? '');
+    if (Number.isNaN(date)) return undefined;
+    const minutes = Math.round((Date.now() - date) / 60_000);
+    if (Math.abs(minutes) >= clockMinutes) throw new UserError({ kind: 'clockSkew', minutes });
+    return `${((Date.now() - date) / 1000).toFixed(1)} s`;
+  },
+
+  async batchRead({ batch, signal }) {
+    await batch.poolPage({ pageSize: 1, signal });
+    return undefined;
+  },
+
+  /** Asked to change a job that cannot be, the service says that there is none, unless it forbids the asking. */
+  async batchWrite({ batch, signal }) {
+    const id = `transcode-check-${randomBytes(6).toString('hex')}`;
+    try {
+      await batch.patchJob(id, { priority: 0 }, signal);
+    } catch (error) {
+      if (!isBatchCode(error, 'JobNotFound')) throw error;
+    }
+    return undefined;
+  },
+
+  async image({ batch, pool, signal }) {
+    const image = newestUbuntu(await batch.images(signal), pool.vmSize);
+    return image.nodeAgentSKUId;
+  },
+
+  async quota({ batch, pool, quota, signal }) {
+    const allowed = await quota?.();
+    if (allowed === undefined) return { skipped: 'needsSignIn' };
+    refuseBeyond(allowed, pool);
+    const jobs = await batch.jobPage({ filter: "state eq 'active'", select: 'id', pageSize: 1000, signal });
+    if (jobs.items.length >= allowed.jobs) throw new UserError({ kind: 'quota', what: 'jobs' });
+    return [allowed.dedicatedCores ?? '∞', allowed.spotCores ?? '∞', allowed.pools, allowed.jobs].join(' · ');
+  },
+
+  async storageRead({ storage, signal }) {
+    await storage.check(signal);
+    return undefined;
+  },
+
+  /** The nodes come from addresses of their own, which nobody knows before there are nodes. */
+  async nodeView({ connection, isFirewalled }) {
+    const isClosed = await isFirewalled?.();
+    if (isClosed === undefined) return { skipped: 'needsSignIn' };
+    if (isClosed) throw new UserError({ kind: 'storageFirewall', account: connection.account.storageName });
+    return undefined;
+  },
+
+  async roundTrip({ storage, signal }) {
+    const container = `transcode-check-${randomBytes(8).toString('hex')}`;
+    const text = `check ${randomBytes(16).toString('hex')}`;
+    await storage.createContainer(container, { [madeBy.name]: 'check' }, signal);
+    try {
+      const got = await storage.roundTrip(container, text, signal);
+      if (got !== text) throw new UserError({ kind: 'transferDamaged', file: 'check.txt' });
+    } finally {
+      await storage.deleteContainer(container, AbortSignal.timeout(30_000));
+    }
+    return undefined;
+  },
+};
+
+/** Cores of a virtual machine by its name: `Standard_D4s_v5` has 4, which Azure's naming has kept since the v2 sizes. */
+export function coresOf(vmSize: string): number | undefined {
+  const cores = /^(?:standard|basic)_[a-z]+(\d+)/i.exec(vmSize)?.[1];
+  return cores === undefined ? undefined : Number(cores);
+}
+
+/** `Standard_D4s_v5` is of the family `standardDSv5Family`. https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions */
+export function familyOf(vmSize: string): string | undefined {
+  const [, letters, , features, version] =
+    /^standard_([a-z]+)(\d+)(?:-\d+)?([a-z]*)(?:_(v\d+))?$/i.exec(vmSize) ?? [];
+  if (letters === undefined) return undefined;
+  return `standard${letters}${features ?? ''}${version ?? ''}Family`;
+}
+
+/** Throws when not even one node of the pool, of a kind that is wanted, may be had. */
+export function refuseBeyond({ dedicatedCores, spotCores, families }: Quota, pool: RunPool): void {
+  const cores = coresOf(pool.vmSize) ?? 1;
+  const family = familyOf(pool.vmSize)?.toLowerCase();
+  const ofFamily = [...(families ?? [])].find(([name]) => name.toLowerCase() === family)?.[1];
+  const dedicated = Math.min(
+    dedicatedCores ?? Number.POSITIVE_INFINITY,
+    ofFamily ?? Number.POSITIVE_INFINITY,
+  );
+  const spot = spotCores ?? Number.POSITIVE_INFINITY;
+  const canDedicated = pool.dedicatedNodes > 0 && dedicated >= cores;
+  const canSpot = pool.spotNodes > 0 && spot >= cores;
+  if (canDedicated || canSpot) return;
+  throw new UserError(
+    pool.spotNodes > 0
+      ? { kind: 'quota', what: 'spotCores', needed: cores, available: spot }
+      : { kind: 'quota', what: 'dedicatedCores', needed: cores, available: dedicated },
+  );
+}
+
+async function resolve(url: string): Promise<string> {
+  const { hostname } = new URL(url);
+  try {
+    return (await lookup(hostname)).address;
+  } catch (error) {
+    throw unreachable(url, error);
+  }
+}
+
+async function handshake(url: string): Promise<Outcome> {
+  const { protocol, hostname, port } = new URL(url);
+  if (protocol !== 'https:') return { skipped: 'notEncrypted' };
+  return new Promise((done, fail) => {
+    const socket = connect(
+      { host: hostname, port: Number(port || 443), servername: hostname, timeout: tlsMs },
+      () => {
+        const { valid_to: until } = socket.getPeerCertificate();
+        socket.end();
+        done(`${socket.getProtocol() ?? ''}, ${until}`);
+      },
+    );
+    socket.on('timeout', () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })));
+    socket.on('error', (error) => fail(unreachable(url, error)));
+  });
+}
+
+function unreachable(url: string, error: unknown): UserError {
+  const { host } = new URL(url);
+  const cause = (error as { cause?: unknown }).cause ?? error;
+  const code = errorCode(cause) ?? 'unknown';
+  return /CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)
+    ? new UserError({ kind: 'certificate', host, code })
+    : new UserError({ kind: 'unreachable', host, code });
+}

@@ -1,0 +1,94 @@
+import { isAbort, type Problem, UserError } from '../errors';
+import { withOwnSignal } from '../wait';
+import {
+  clockSkewMinutes,
+  isCertificateCode,
+  isNetworkCode,
+  type RetryPolicy,
+  type ServiceFailure,
+  withRetries,
+} from './retry';
+
+export interface CallOptions {
+  /** What was called, as it may be shown: `add pool`. */
+  readonly operation: string;
+  /** Id of the resource it was called on. */
+  readonly resource?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The part of ms-rest-js's RestError that we read. Its request, which holds a signature, is never kept or logged. */
+interface RestFailure extends ServiceFailure {
+  message?: unknown;
+  body?: { code?: string; message?: { value?: string }; values?: { key?: string; value?: string }[] };
+}
+
+/**
+ * Calls Batch with retries of our own, and with a signal that ends with the call. Throws UserError for everything the
+ * service or the network says, and an AbortError when aborted.
+ */
+export async function callBatch<T>(
+  host: string,
+  { operation, resource, signal }: CallOptions,
+  policy: RetryPolicy,
+  call: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  try {
+    return await withRetries(() => withOwnSignal(signal, call), policy, signal);
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    if (isAbort(error) || error instanceof UserError) throw error;
+    const problem = problemOf(error as RestFailure, host, operation, resource);
+    if (problem === undefined) throw error;
+    throw new UserError(problem);
+  }
+}
+
+/** Whether a UserError is Batch's answer with one of these codes (`PoolExists`, `JobNotFound`). */
+export function isBatchCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof UserError && error.problem.kind === 'service' && codes.includes(error.problem.code);
+}
+
+function problemOf(
+  error: RestFailure,
+  host: string,
+  operation: string,
+  resource: string | undefined,
+): Problem | undefined {
+  const { statusCode: status, body } = error;
+  const code = body?.code ?? error.code ?? (status === undefined ? undefined : `HTTP ${status}`);
+  if (code === undefined) return undefined;
+  if (status === undefined) {
+    if (isCertificateCode(code)) return { kind: 'certificate', host, code };
+    return isNetworkCode(code)
+      ? { kind: 'unreachable', host, code, detail: cleanText(error.message) }
+      : undefined;
+  }
+  if (status === 401 || status === 403) {
+    const minutes = clockSkewMinutes(error.response?.headers?.get('date'));
+    if (minutes !== undefined) return { kind: 'clockSkew', minutes };
+    return { kind: 'unauthorized', account: host, service: 'batch', code, detail: detailOf(error) };
+  }
+  if (status === 429 || code === 'ServerBusy') return { kind: 'throttled', service: 'batch' };
+  return {
+    kind: 'service',
+    service: 'batch',
+    operation,
+    resource,
+    status,
+    code,
+    detail: detailOf(error),
+    requestId: error.response?.headers?.get('request-id'),
+  };
+}
+
+function detailOf({ body, message }: RestFailure): string | undefined {
+  const sentence = cleanText(body?.message?.value ?? message);
+  const values = (body?.values ?? []).map(({ key, value }) => `${key}: ${value}`);
+  return [sentence, ...values].filter(Boolean).join(' · ') || undefined;
+}
+
+/** Batch ends each message with two lines, `RequestId:` and `Time:`. */
+function cleanText(message: unknown): string | undefined {
+  return typeof message === 'string' ? message.replace(/\n(RequestId|Time):.*/g, '').trim() : undefined;
+}

@@ -1,0 +1,166 @@
+import type { Problem } from '../errors';
+import { type AudioChoice, audioTracks, chosenTrack } from '../media/audioTracks';
+import { judge, type MediaLook, proofOf, type Track } from '../media/probe';
+import {
+  type CommandFacts,
+  canRepeatOutput,
+  commandOf,
+  toCommandLine,
+  usesPictures,
+} from '../presets/ffmpegCommand';
+import type { Preset } from '../presets/preset';
+import type { ManifestFile } from './manifest';
+import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
+
+/** A file that is to be transcoded, and what a look at it told. */
+export interface PlanSource {
+  readonly uri: string;
+  /** As people see it: the path in its workspace folder, with slashes. */
+  readonly path: string;
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+  readonly media?: MediaLook;
+}
+
+/** What a person would like to know of the plan besides the plan. */
+export type PlanNote =
+  | { readonly kind: 'renamed'; readonly file: string; readonly name: string }
+  /** One of several audio tracks is used, counted from 1. */
+  | { readonly kind: 'trackChosen'; readonly file: string; readonly track: number; readonly tracks: number }
+  /** Each of several audio tracks gets a file of its own, in a folder. */
+  | { readonly kind: 'tracksSplit'; readonly file: string; readonly folder: string; readonly tracks: number }
+  | { readonly kind: 'languageMissing'; readonly file: string; readonly language: string };
+
+export interface PlanRequest {
+  readonly sources: readonly PlanSource[];
+  readonly preset: Preset;
+  /** `default` when it is not given. */
+  readonly audio?: AudioChoice;
+}
+
+export interface Plan {
+  readonly files: ManifestFile[];
+  readonly refused: { readonly source: PlanSource; readonly problem: Problem }[];
+  readonly notes: PlanNote[];
+}
+
+/**
+ * Gives every source its names: task, blobs, names on the node, output. No two sources share one, whatever they are
+ * called, on any file system; and none of people's names gets into a command line. Sources that the preset cannot
+ * work on are refused.
+ */
+export function plan({ sources, preset, audio = 'default' }: PlanRequest): Plan {
+  const refused: Plan['refused'] = [];
+  const accepted = sources.filter((source) => {
+    const problem = judge(preset, source.media, source);
+    if (problem) refused.push({ source, problem });
+    return problem === undefined;
+  });
+  const names = new OutputNames(sources.map(({ uri }) => uri));
+  const width = Math.max(4, String(accepted.length).length);
+  const notes: PlanNote[] = [];
+  const files = accepted.map((source, index) => {
+    const id = String(index + 1).padStart(width, '0');
+    return planFile(id, source, preset, audio, names, (note) => notes.push(note));
+  });
+  return { files, refused, notes };
+}
+
+function planFile(
+  id: string,
+  source: PlanSource,
+  preset: Preset,
+  choice: AudioChoice,
+  names: OutputNames,
+  tell: (note: PlanNote) => void,
+): ManifestFile {
+  const { uri, path, size, modified, media } = source;
+  const sourceName = splitUri(uri).name;
+  const tracks = audioTracks(media);
+  const audio = planAudio(path, preset, tracks, choice, tell);
+  const isFolder = preset.folder === true || audio.isSplit;
+  const label = preset.id.replace(/^user:/, '').replace(/[^\w-]+/g, '-');
+  const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`);
+  if (!isExpected) tell({ kind: 'renamed', file: path, name });
+  if (audio.isSplit) tell({ kind: 'tracksSplit', file: path, folder: name, tracks: tracks.length });
+  const nodeInput = `input${extensionOnNode(sourceName)}`;
+  const nodePath = isFolder ? 'output' : `output.${preset.extension}`;
+  const proof = audio.isSplit ? 'none' : proofOf(preset);
+  const outputs: CommandFacts['outputs'] = audio.isSplit
+    ? tracks.map((track, index) => ({
+        name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
+        audio: `0:a:${index}`,
+      }))
+    : [{ name: nodePath, audio: audio.specifier }];
+  const isSilent = media?.knows.includes('audio') === true && tracks.length === 0;
+  const argv = commandOf(preset, { nodeInput, outputs, isSilent, seconds: media?.seconds });
+  return {
+    id,
+    path,
+    uri,
+    size,
+    modified,
+    bytesWithoutPictures: usesPictures(preset) ? undefined : media?.bytesWithoutPictures,
+    inputBlob: `${id}/${blobPart(sourceName)}`,
+    nodeInput,
+    commandLine: toCommandLine(argv),
+    output: { nodePath, blob: `${id}/${blobPart(name)}`, isFolder, name, proof },
+    seconds: secondsToProve(media, proof, tracks[audio.index]),
+  };
+}
+
+interface PlannedAudio {
+  /** As ffmpeg's `-map` wants it. */
+  readonly specifier: string;
+  /** Of the track whose length is looked at. */
+  readonly index: number;
+  /** Each track gets an output of its own. */
+  readonly isSplit: boolean;
+}
+
+function planAudio(
+  file: string,
+  preset: Preset,
+  tracks: readonly Track[],
+  choice: AudioChoice,
+  tell: (note: PlanNote) => void,
+): PlannedAudio {
+  if (choice === 'all' && tracks.length > 1) {
+    if (preset.severalAudioTracks) return { specifier: '0:a', index: 0, isSplit: false };
+    if (preset.needs === 'audio' && !preset.folder && canRepeatOutput(preset)) {
+      return { specifier: '0:a', index: 0, isSplit: true };
+    }
+  }
+  const { index, hasLanguage } = chosenTrack(tracks, choice);
+  const usesAudio = preset.arguments.some((arg) => arg.includes('${audio}'));
+  if (usesAudio && tracks.length > 1) {
+    tell({ kind: 'trackChosen', file, track: index + 1, tracks: tracks.length });
+  }
+  if (usesAudio && !hasLanguage && tracks.length > 0 && typeof choice === 'object') {
+    tell({ kind: 'languageMissing', file, language: choice.language });
+  }
+  return { specifier: `0:a:${index}`, index, isSplit: false };
+}
+
+/** `1-eng`, `2`: our own names, as those of the tracks could be anything. */
+function trackName({ language }: Track, index: number): string {
+  const code = language && /^[A-Za-z]{2,3}$/.test(language) && language !== 'und' ? `-${language}` : '';
+  return `${index + 1}${code.toLowerCase()}`;
+}
+
+/** Length of the track that the output must match: the chosen audio's, or the picture's. */
+function secondsToProve(
+  media: MediaLook | undefined,
+  proof: Preset['proof'],
+  audioTrack: Track | undefined,
+): number | undefined {
+  switch (proof) {
+    case 'audio':
+      return audioTrack?.seconds;
+    case 'video':
+      return media?.tracks.find(({ kind }) => kind === 'video')?.seconds;
+    case 'none':
+      return undefined;
+  }
+}

@@ -1,0 +1,91 @@
+import { UserError } from '../errors';
+import type { Preset } from './preset';
+
+const known = new Set([
+  'name',
+  'arguments',
+  'extension',
+  'needs',
+  'inputs',
+  'folder',
+  'sameDuration',
+  'severalAudioTracks',
+]);
+
+/**
+ * A preset of the user's settings; the schema in package.json says the same to the editor. Throws `presetInvalid`
+ * with what is wrong with it.
+ */
+export function parseUserPreset(value: unknown): Preset {
+  const given: Readonly<Record<string, unknown>> =
+    typeof value === 'object' && value !== null ? { ...value } : {};
+  const name = typeof given.name === 'string' ? given.name.trim() : '';
+  const refuse = (detail: string): never => {
+    throw new UserError({ kind: 'presetInvalid', preset: name || '?', detail });
+  };
+  if (name === '') refuse('name: a text');
+  const stranger = Object.keys(given).find((key) => !known.has(key));
+  if (stranger !== undefined) refuse(`${stranger}: unknown`);
+  const args = isStrings(given.arguments) ? given.arguments : refuse('arguments: a list of texts');
+  for (const place of ['${input}', '${output}']) {
+    if (!args.some((arg) => arg.includes(place))) refuse(`arguments: ${place} is missing`);
+  }
+  if (args.some((arg) => arg.includes('\0'))) refuse('arguments: a character that no argument can hold');
+  const extension = asExtension(given.extension) ?? refuse('extension: letters and digits, like mp3');
+  const needs = (['audio', 'video', 'subtitle', 'any'] as const).find((track) => track === given.needs);
+  if (given.needs !== undefined && needs === undefined) refuse('needs: audio, video, subtitle or any');
+  const inputs = given.inputs === undefined ? undefined : asInputs(given.inputs);
+  if (given.inputs !== undefined && inputs === undefined) refuse('inputs: a list of extensions, like mp4');
+  const flag = (key: 'folder' | 'sameDuration' | 'severalAudioTracks'): boolean => {
+    if (given[key] !== undefined && typeof given[key] !== 'boolean') refuse(`${key}: true or false`);
+    return given[key] === true;
+  };
+  const sameDuration = flag('sameDuration') || given.sameDuration === undefined;
+  return {
+    id: `user:${name}`,
+    label: name,
+    needs: needs ?? 'any',
+    arguments: args,
+    extension,
+    folder: flag('folder'),
+    severalAudioTracks: flag('severalAudioTracks'),
+    proof: sameDuration && (needs === 'audio' || needs === 'video') ? needs : 'none',
+    inputs,
+  };
+}
+
+/** The presets of the settings that can be used, and what is wrong with the others. */
+export function parseUserPresets(values: readonly unknown[]): { presets: Preset[]; problems: UserError[] } {
+  const presets: Preset[] = [];
+  const problems: UserError[] = [];
+  for (const value of values) {
+    try {
+      const preset = parseUserPreset(value);
+      if (presets.some(({ id }) => id === preset.id)) {
+        throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail: 'name: taken' });
+      }
+      presets.push(preset);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      problems.push(error);
+    }
+  }
+  return { presets, problems };
+}
+
+function asInputs(value: unknown): string[] | undefined {
+  if (!isStrings(value) || value.length === 0) return undefined;
+  const inputs = value.map(asExtension);
+  return inputs.every((input) => input !== undefined)
+    ? inputs.map((input) => input.toLowerCase())
+    : undefined;
+}
+
+function asExtension(value: unknown): string | undefined {
+  const match = typeof value === 'string' ? /^\.?([A-Za-z0-9]{1,10})$/.exec(value.trim()) : null;
+  return match?.[1];
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

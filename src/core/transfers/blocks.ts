@@ -1,0 +1,92 @@
+import pLimit from 'p-limit';
+import { sharedBuffer } from '../files/hashing';
+import { anyOf } from '../wait';
+
+/**
+ * Bytes of a block or range: large enough that requests do not count, small enough that a few dozen fit in memory. More
+ * than 4 MiB: up to that Azurite makes a hash of each range that is read.
+ */
+export const blockBytes = 6 * 1024 * 1024;
+
+/**
+ * How many requests are under way at once, over all files, and the memory they use: one buffer for each, made when it
+ * is first needed and used again and again.
+ */
+export class Slots {
+  readonly #limit;
+  readonly #free: Buffer[] = [];
+
+  constructor(readonly count: number) {
+    this.#limit = pLimit(count);
+  }
+
+  /** Waits for a slot, in turn, for a job that needs no memory. */
+  run<T>(job: () => Promise<T>): Promise<T> {
+    return this.#limit(job);
+  }
+
+  /** Waits for a slot, in turn, and lends the job its buffer of `blockBytes`, or of more where it has to be. */
+  runWithBuffer<T>(job: (buffer: Buffer) => Promise<T>, bytes = blockBytes): Promise<T> {
+    return this.#limit(async () => {
+      if (bytes > blockBytes) return job(sharedBuffer(bytes));
+      const buffer = this.#free.pop() ?? sharedBuffer(blockBytes);
+      try {
+        return await job(buffer);
+      } finally {
+        this.#free.push(buffer);
+      }
+    });
+  }
+}
+
+export interface Blocks {
+  readonly from: number;
+  readonly size: number;
+  /** Length of each block but the last. */
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Block {
+  readonly index: number;
+  readonly position: number;
+  readonly length: number;
+  /** As long as the block, or longer. */
+  readonly buffer: Buffer;
+  /** Aborts with the transfer's own signal, and when another block has failed. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs one job for each block in the slots, in order of their start. A file has no more blocks in the queue than can
+ * run at once, so that a small file does not wait for all of a large one. The first failure ends the rest; resolves
+ * when none is running any more.
+ */
+export async function eachBlock(
+  slots: Slots,
+  { from, size, bytes, signal }: Blocks,
+  job: (block: Block) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  const either = anyOf(signal, stop.signal);
+  let failure: { error: unknown } | undefined;
+  let index = 0;
+  const next = async (buffer: Buffer) => {
+    const position = from + index * bytes;
+    if (failure || position >= size) return;
+    try {
+      either.throwIfAborted();
+      const length = Math.min(bytes, size - position);
+      await job({ index: index++, position, length, buffer, signal: either });
+    } catch (error) {
+      failure ??= { error };
+      stop.abort(error);
+    }
+  };
+  const lane = async () => {
+    while (!failure && from + index * bytes < size) await slots.runWithBuffer(next, bytes);
+  };
+  const lanes = Math.min(slots.count, Math.ceil((size - from) / bytes));
+  await Promise.all(Array.from({ length: lanes }, lane));
+  if (failure) throw failure.error;
+}

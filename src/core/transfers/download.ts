@@ -1,0 +1,308 @@
+import { createHash } from 'node:crypto';
+import type { BlobDownloadResponseParsed } from '@azure/storage-blob';
+import { base64, bodyOf, type Storage } from '../azure/storage';
+import { connectionCut, isStorageCode } from '../azure/storageCall';
+import { type Problem, UserError } from '../errors';
+import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
+import { beginHash, hashBeginning, hashFile, hashOf, type RunningHash } from '../files/hashing';
+import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
+import type { DownloadRequest } from './requests';
+
+/** The longest range of which Storage tells the hash. */
+const checkedRangeBytes = 4 * 1024 * 1024;
+
+/** One version of a blob. */
+interface Version {
+  readonly size: number;
+  readonly etag: string;
+  readonly modified: Date;
+  /** Base64; blobs that were uploaded in blocks may have none. */
+  readonly md5?: string;
+}
+
+/** A part file that is open, and how far it has come. */
+interface Begun {
+  readonly version: Version;
+  readonly part: PartFile;
+  readonly from: number;
+}
+
+/** After these a part file is worth going on with. */
+const passing = new Set<Problem['kind']>([
+  'unreachable',
+  'throttled',
+  'service',
+  'unauthorized',
+  'certificate',
+  'clockSkew',
+]);
+
+/**
+ * Downloads a blob into a part file beside the target, in ranges of one version, checks the whole and only then gives
+ * it its name. What a cut left of the same version is gone on with. A blob that is replaced meanwhile, or arrives
+ * damaged, is fetched once more.
+ */
+export async function download(
+  storage: Storage,
+  files: Files,
+  slots: Slots,
+  request: DownloadRequest,
+): Promise<{ bytes: number; skipped: boolean }> {
+  for (let isLast = false; ; isLast = true) {
+    let told = 0;
+    const onBytes = (count: number) => {
+      told += count;
+      request.onBytes(count);
+    };
+    try {
+      return await new Attempt(storage, files, slots, { ...request, onBytes }).run();
+    } catch (error) {
+      if (isLast || !(isDamaged(error) || isReplaced(error))) throw error;
+      request.onBytes(-told);
+    }
+  }
+}
+
+/** One try at one version. */
+class Attempt {
+  /** Of a version that has a hash to compare with. */
+  #hash: RunningHash | undefined;
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly files: Files,
+    private readonly slots: Slots,
+    private readonly request: DownloadRequest,
+  ) {}
+
+  async run(): Promise<{ bytes: number; skipped: boolean }> {
+    try {
+      return await this.#run();
+    } finally {
+      await this.#hash?.drop();
+    }
+  }
+
+  async #run(): Promise<{ bytes: number; skipped: boolean }> {
+    const { files, slots, storage, request } = this;
+    const { uri, overwrite } = request;
+    const free = await files.freeBytes(uri);
+    const there = await files.stat(uri);
+    let begun: Begun;
+    if (there) {
+      const version = await slots.run(() => versionOf(storage, request));
+      if (await isSame(files, uri, there, version)) {
+        // A process that was killed between giving the final name and taking away the temporary one left both.
+        await files.dropPart(uri, tagOf(storage, request, version));
+        return { bytes: version.size, skipped: true };
+      }
+      if (!overwrite) throw new UserError({ kind: 'outputExists', file: nameOf(uri) });
+      begun = await this.#begin(version, free);
+    } else {
+      // One request is enough for a small blob that has a hash.
+      begun = await slots.runWithBuffer(async (buffer) => {
+        const { version, data } = await firstRange(storage, request, buffer);
+        return this.#begin(version, free, version.md5 === undefined ? undefined : data);
+      });
+    }
+    const { version, part, from } = begun;
+    await resumable(part, async () => {
+      await this.#fetchRest(version, part, from);
+      if (base64(await this.#hash?.digest()) !== version.md5) throw damaged(request);
+      await part.commit({ overwrite });
+    });
+    return { bytes: version.size, skipped: false };
+  }
+
+  /** Opens the part file and brings hash and file to the same place. */
+  async #begin(version: Version, free: number | undefined, beginning?: Uint8Array): Promise<Begun> {
+    const { files, request, storage } = this;
+    const { uri, onBytes } = request;
+    const part = await files.part(uri, tagOf(storage, request, version));
+    this.#hash = version.md5 === undefined ? undefined : beginHash(version.size);
+    const from = await resumable(part, async () => {
+      const { resumeAt } = part;
+      if (resumeAt > version.size) throw damaged(request);
+      if (free !== undefined && free < version.size - resumeAt) {
+        const sizes = { neededBytes: version.size, freeBytes: free };
+        throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
+      }
+      if (resumeAt > 0) await this.#hashThere(part);
+      else if (beginning) await this.#append(part, 0, beginning);
+      return resumeAt > 0 ? resumeAt : (beginning?.length ?? 0);
+    });
+    onBytes(from);
+    return { version, part, from };
+  }
+
+  /** Ranges are fetched in parallel and written in order, so that a part file is always a beginning. */
+  async #fetchRest({ size, etag, md5 }: Version, part: PartFile, from: number): Promise<void> {
+    const { storage, slots, request } = this;
+    const isChecked = md5 === undefined;
+    const bytes = isChecked ? checkedRangeBytes : blockBytes;
+    let writing: Promise<unknown> = Promise.resolve();
+    await eachBlock(slots, { from, size, bytes, signal: request.signal }, async (block) => {
+      const before = writing;
+      const fetching = fetchRange(
+        storage,
+        { ...request, signal: block.signal },
+        { ...block, etag, isChecked },
+      );
+      writing = this.#write(part, block, fetching, before);
+      await writing;
+    });
+  }
+
+  /** Nothing is written after a gap: the part file would look longer than what it holds. */
+  async #write(
+    part: PartFile,
+    { position, length }: Block,
+    fetching: Promise<Fetched>,
+    before: Promise<unknown>,
+  ): Promise<void> {
+    // Both are waited for in any case: the buffer is not to be lent to another while this one is filled.
+    const [fetched, previous] = await Promise.allSettled([fetching, before]);
+    if (fetched.status === 'rejected') throw fetched.reason;
+    if (previous.status === 'rejected') throw previous.reason;
+    await this.#append(part, position, fetched.value.data);
+    this.request.onBytes(length);
+  }
+
+  async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {
+    await Promise.all([part.write(position, data), this.#hash?.update(data)]);
+  }
+
+  async #hashThere(part: PartFile): Promise<void> {
+    if (this.#hash) await hashBeginning(this.#hash, part, part.resumeAt);
+  }
+}
+
+/** Does a step with a part file; when it fails, the part file is kept for another time or goes. */
+async function resumable<T>(part: PartFile, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    await (isWorthResuming(error) ? part.close() : part.discard());
+    throw error;
+  }
+}
+
+/** The version of a blob, and its beginning: all of a small one. */
+async function firstRange(
+  storage: Storage,
+  request: DownloadRequest,
+  buffer: Buffer,
+): Promise<{ version: Version; data?: Uint8Array }> {
+  try {
+    const range = { position: 0, length: blockBytes, buffer, isChecked: false };
+    const { answer, data } = await fetchRange(storage, request, range);
+    const { etag = '', lastModified = new Date(0), contentRange, contentMD5, blobContentMD5 } = answer;
+    const size = Number(contentRange?.split('/')[1] ?? data.length);
+    const md5 = blobContentMD5 ?? (contentRange ? undefined : contentMD5);
+    return { version: { size, etag, modified: lastModified, md5: base64(md5) }, data };
+  } catch (error) {
+    // An empty blob has no range.
+    if (isStorageCode(error, 'InvalidRange', 'HTTP 416'))
+      return { version: await versionOf(storage, request) };
+    throw error;
+  }
+}
+
+interface Range {
+  readonly position: number;
+  readonly length: number;
+  readonly buffer: Buffer;
+  /** The only version to take it from. */
+  readonly etag?: string;
+  /** Whether Storage is to tell the hash of the range, of at most `checkedRangeBytes`. */
+  readonly isChecked: boolean;
+}
+
+interface Fetched {
+  readonly answer: BlobDownloadResponseParsed;
+  /** In the range's buffer. */
+  readonly data: Buffer;
+}
+
+/** All bytes of a range, or fewer where the blob ends; a cut connection is gone on with where it was cut. */
+async function fetchRange(
+  storage: Storage,
+  { container, blob, signal }: DownloadRequest,
+  range: Range,
+): Promise<Fetched> {
+  const { position, length, buffer, isChecked } = range;
+  let { etag } = range;
+  let filled = 0;
+  return storage.call({ operation: 'download', resource: blob, signal }, async () => {
+    const start = filled;
+    const answer = await storage.blob(container, blob).download(position + start, length - start, {
+      conditions: { ifMatch: etag },
+      rangeGetContentMD5: isChecked,
+      maxRetryRequests: 0,
+      abortSignal: signal,
+    });
+    etag ??= answer.etag;
+    try {
+      for await (const chunk of bodyOf(answer)) {
+        buffer.set(chunk, filled);
+        filled += chunk.length;
+      }
+      const theirs = isChecked ? base64(answer.contentMD5) : undefined;
+      if (theirs && base64(await hashOf(buffer.subarray(start, filled))) !== theirs) {
+        throw connectionCut(new Error('what arrived is not what was sent'));
+      }
+    } catch (error) {
+      // Without its end, the hash of a range proves nothing.
+      if (isChecked) filled = start;
+      throw error;
+    }
+    return { answer, data: buffer.subarray(0, filled) };
+  });
+}
+
+async function versionOf(storage: Storage, { container, blob, signal }: DownloadRequest): Promise<Version> {
+  const properties = await storage.call({ operation: 'download', resource: blob, signal }, () =>
+    storage.blob(container, blob).getProperties({ abortSignal: signal }),
+  );
+  const { contentLength: size = 0, etag = '', lastModified = new Date(0), contentMD5 } = properties;
+  return { size, etag, modified: lastModified, md5: base64(contentMD5) };
+}
+
+/** The same content under the final name: fetched before. Without a hash, a file of that size that is younger than the blob. */
+async function isSame(
+  files: Files,
+  uri: string,
+  there: { isFolder: boolean; size: number; modified: number },
+  { size, modified, md5 }: Version,
+): Promise<boolean> {
+  if (there.isFolder || there.size !== size) return false;
+  if (md5 === undefined) return there.modified >= modified.getTime();
+  const file = await files.open(uri);
+  try {
+    return base64(await hashFile(file, size)) === md5;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Names one version of one blob in the name of a part file. */
+function tagOf(storage: Storage, { container, blob }: DownloadRequest, { etag, size }: Version): string {
+  const version = JSON.stringify([storage.host, container, blob, etag, size]);
+  return createHash('sha256').update(version).digest('hex').slice(0, 12);
+}
+
+function damaged({ uri }: DownloadRequest): UserError {
+  return new UserError({ kind: 'transferDamaged', file: nameOf(uri) });
+}
+
+function isDamaged(error: unknown): boolean {
+  return error instanceof UserError && error.problem.kind === 'transferDamaged';
+}
+
+function isReplaced(error: unknown): boolean {
+  return isStorageCode(error, 'ConditionNotMet');
+}
+
+function isWorthResuming(error: unknown): boolean {
+  return error instanceof UserError && passing.has(error.problem.kind) && !isReplaced(error);
+}

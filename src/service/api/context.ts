@@ -1,0 +1,214 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Autoscaling } from '../scheduling/autoscaling';
+import type { Faults } from '../scheduling/faults';
+import type { Jobs } from '../scheduling/jobs';
+import type { Nodes } from '../scheduling/nodes';
+import type { Scheduler } from '../scheduling/scheduler';
+import type { JobState, PoolState, State, TaskState } from '../scheduling/state';
+import { BatchError } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+import { type FilteredList, parseFilter, select } from './odata';
+
+export interface Context {
+  readonly state: State;
+  readonly scheduler: Scheduler;
+  readonly nodes: Nodes;
+  readonly jobs: Jobs;
+  readonly autoscaling: Autoscaling;
+  readonly faults: Faults;
+  /** URL of the service, without a slash at the end. */
+  readonly base: () => string;
+}
+
+export interface Request {
+  readonly method: string;
+  /** Decoded parts of the path that the route names. */
+  readonly params: readonly string[];
+  /** By lower-case name. */
+  readonly query: ReadonlyMap<string, string>;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Wire | undefined;
+  /** As it was sent, for links to the next page. */
+  readonly url: string;
+  readonly version: string;
+}
+
+export interface Reply {
+  readonly status: number;
+  /** JSON; the type of what it holds becomes `odata.metadata`. */
+  readonly body?: Wire;
+  readonly metadata?: string;
+  readonly headers?: Record<string, string>;
+  readonly stream?: Readable;
+}
+
+export type Handler = (context: Context, request: Request) => Reply | Promise<Reply>;
+
+/** A route that only some versions of the API have: from one on, or until another. */
+export function versioned(
+  { from = '', until = '~' }: { from?: string; until?: string },
+  handler: Handler,
+): Handler {
+  return (context, request) => {
+    const { version } = request;
+    if (version < from || version >= until) throw new BatchError('ResourceNotFound');
+    return handler(context, request);
+  };
+}
+
+/** Method, path with `{}` for each parameter, handler. */
+export type Route = readonly [method: string, path: string, handler: Handler];
+
+export function poolOf({ state }: Context, id: string): PoolState {
+  const pool = state.pool(id);
+  if (pool === undefined) throw new BatchError('PoolNotFound');
+  return pool;
+}
+
+export function jobOf({ state }: Context, id: string): JobState {
+  const job = state.job(id);
+  if (job === undefined) throw new BatchError('JobNotFound');
+  return job;
+}
+
+export function taskOf(context: Context, jobId: string, taskId: string): TaskState {
+  const task = context.state.task(jobOf(context, jobId), taskId);
+  if (task === undefined) throw new BatchError('TaskNotFound');
+  return task;
+}
+
+/** Headers of a reply about one resource. */
+export function resourceHeaders(wire: Wire, url: string, withLocation = false): Record<string, string> {
+  return { ...etagHeaders(wire), DataServiceId: url, ...(withLocation ? { Location: url } : {}) };
+}
+
+export function etagHeaders({ eTag, lastModified }: Wire): Record<string, string> {
+  return { ETag: String(eTag), 'Last-Modified': new Date(String(lastModified)).toUTCString() };
+}
+
+/**
+ * If-Match and its relatives. Only one may be sent, except the two pairs in which the ETag decides.
+ * https://learn.microsoft.com/rest/api/batchservice/specifying-conditional-headers
+ */
+export function checkConditions(
+  { method, headers }: Pick<Request, 'method' | 'headers'>,
+  { eTag, lastModified }: { eTag?: unknown; lastModified: unknown },
+): void {
+  const {
+    'if-match': match,
+    'if-none-match': noneMatch,
+    'if-modified-since': modified,
+    'if-unmodified-since': unmodified,
+  } = headers;
+  const positive = [match, unmodified].filter(Boolean).length;
+  const negative = [noneMatch, modified].filter(Boolean).length;
+  if (positive > 0 && negative > 0) throw new BatchError('MultipleConditionHeadersNotSupported');
+  const same = (given: string) =>
+    given === '*' || given.split(',').some((tag) => tag.trim().replace(/^"|"$/g, '') === eTag);
+  const seconds = Math.floor(Date.parse(String(lastModified)) / 1000) * 1000;
+  const since = (given: string) => {
+    const time = Date.parse(given);
+    if (Number.isNaN(time)) throw new BatchError('InvalidHeaderValue');
+    return time;
+  };
+  const failed = match
+    ? !same(match)
+    : noneMatch
+      ? same(noneMatch)
+      : unmodified
+        ? seconds > since(unmodified)
+        : modified
+          ? seconds <= since(modified)
+          : false;
+  if (!failed) return;
+  const isRead = method === 'GET' || method === 'HEAD';
+  throw new BatchError(isRead && negative > 0 ? 'NotModified' : 'ConditionNotMet');
+}
+
+/** `$select` and `$expand` of one resource. */
+export function shown(wire: Wire, { query }: Request): Wire {
+  return select(wire, query.get('$select'));
+}
+
+/**
+ * One page of a list that is ordered by id. `items` gives those after an id, lazily, so that a page costs what it
+ * holds and what its filter passes over, not what the list is long.
+ */
+export function page(
+  context: Context,
+  request: Request,
+  metadata: FilteredList,
+  items: (after: string | undefined) => Iterable<readonly [id: string, wire: Wire]>,
+  most = 1000,
+): Reply {
+  const { query } = request;
+  const size = pageSize(query.get('maxresults'), most);
+  const filterText = query.get('$filter');
+  const filter = filterText ? parseFilter(filterText, metadata) : undefined;
+  const token = query.get('$skiptoken');
+  const after = token === undefined ? undefined : readToken(token);
+  const value: Wire[] = [];
+  let last: string | undefined;
+  for (const [id, wire] of items(after)) {
+    if (filter && !filter(wire)) continue;
+    if (value.length === size) {
+      const link = nextLink(context.base(), request.url, last ?? '');
+      return { status: 200, metadata, body: { value, 'odata.nextLink': link } };
+    }
+    value.push(select(wire, query.get('$select')));
+    last = id;
+  }
+  return { status: 200, metadata, body: { value } };
+}
+
+function pageSize(text: string | undefined, most: number): number {
+  if (!text) return most;
+  const size = Number(text);
+  const refuse = (reason: string) =>
+    new BatchError('InvalidQueryParameterValue', {
+      QueryParameterName: 'maxresults',
+      QueryParameterValue: text,
+      Reason: reason,
+    });
+  if (!Number.isInteger(size) || size < 1) throw refuse('MaxResults cannot be less than 1');
+  if (size > most) throw refuse(`MaxResults cannot be greater than ${most}`);
+  return size;
+}
+
+function nextLink(base: string, url: string, last: string): string {
+  const kept = url.replace(/([?&])\$?(%24)?skiptoken=[^&]*&?/i, '$1').replace(/[?&]$/, '');
+  const token = `WATV2:${Buffer.from(last).toString('base64url')}:1$1`;
+  return `${base}${kept}${kept.includes('?') ? '&' : '?'}$skiptoken=${encodeURIComponent(token)}`;
+}
+
+function readToken(token: string): string {
+  const [, encoded] = /^WATV2:([\w-]*):/.exec(token) ?? [];
+  if (encoded === undefined) {
+    throw new BatchError('InvalidQueryParameterValue', {
+      QueryParameterName: '$skiptoken',
+      QueryParameterValue: token,
+    });
+  }
+  return Buffer.from(encoded, 'base64url').toString();
+}
+
+/** Ids in order, after one of them. */
+export function* afterId<T>(
+  ids: readonly string[],
+  after: string | undefined,
+  get: (id: string) => T | undefined,
+): Generator<readonly [string, T]> {
+  let low = 0;
+  let high = after === undefined ? 0 : ids.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ids[middle] ?? '') <= (after ?? '')) low = middle + 1;
+    else high = middle;
+  }
+  for (let index = low; index < ids.length; index++) {
+    const id = ids[index] ?? '';
+    const item = get(id);
+    if (item !== undefined) yield [id, item];
+  }
+}

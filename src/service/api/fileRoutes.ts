@@ -1,0 +1,159 @@
+import { createReadStream } from 'node:fs';
+import { lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, join, relative, sep } from 'node:path';
+import { retainedUntil } from '../scheduling/retention';
+import { BatchError } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+import { type Context, checkConditions, page, type Reply, type Request, type Route, taskOf } from './context';
+import { nodeOf } from './nodeRoutes';
+import { parseFilter } from './odata';
+
+/** A folder whose files are served, and the URL that they have. */
+interface Served {
+  readonly root: string;
+  readonly url: string;
+}
+
+function ofTask(context: Context, { params }: Request): Served {
+  const [jobId = '', taskId = ''] = params;
+  const task = taskOf(context, jobId, taskId);
+  const root = context.nodes.taskDir(task);
+  if (root === undefined) throw new BatchError('TaskFilesUnavailable');
+  if ((retainedUntil(task) ?? Number.POSITIVE_INFINITY) <= Date.now())
+    throw new BatchError('TaskFilesCleanedup');
+  return { root, url: `${task.wire.url}/files` };
+}
+
+function ofNode(context: Context, request: Request): Served {
+  const { pool, node } = nodeOf(context, request);
+  return { root: context.nodes.root(pool.id, node.id), url: `${node.wire.url}/files` };
+}
+
+/** The file that a path names, which may not be outside the folder, neither by dots nor by a link. */
+async function resolve({ root }: Served, path: string): Promise<string> {
+  const target = join(root, path);
+  const outside = (from: string, to: string) => {
+    const way = relative(from, to);
+    return way === '..' || way.startsWith(`..${sep}`);
+  };
+  if (path.includes('\0') || outside(root, target)) throw new BatchError('FileNotFound');
+  try {
+    const [realRoot, real] = await Promise.all([realpath(root), realpath(target)]);
+    if (outside(realRoot, real)) throw new BatchError('FileNotFound');
+    return real;
+  } catch (error) {
+    if (error instanceof BatchError) throw error;
+    throw new BatchError('FileNotFound');
+  }
+}
+
+async function fileWire({ root, url }: Served, path: string): Promise<Wire | undefined> {
+  const name = relative(root, path).split(sep).join('/');
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats === undefined) return undefined;
+  const fileUrl = `${url}/${encodeURI(name)}`;
+  if (stats.isDirectory()) return { name, url: fileUrl, isDirectory: true };
+  return {
+    name,
+    url: fileUrl,
+    isDirectory: false,
+    properties: {
+      lastModified: stats.mtime.toISOString(),
+      contentLength: String(stats.size),
+      contentType: contentType(name),
+      fileMode: `0o${stats.mode.toString(8)}`,
+    },
+  };
+}
+
+async function* walk(folder: string, recursive: boolean): AsyncGenerator<string> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    yield path;
+    if (recursive && entry.isDirectory()) yield* walk(path, true);
+  }
+}
+
+async function list(served: Served, context: Context, request: Request): Promise<Reply> {
+  const recursive = request.query.get('recursive')?.toLowerCase() === 'true';
+  const filterText = request.query.get('$filter');
+  const filter = filterText ? parseFilter(filterText, 'files') : undefined;
+  const wires: Wire[] = [];
+  for await (const path of walk(served.root, recursive)) {
+    const wire = await fileWire(served, path);
+    if (wire && (filter === undefined || filter(wire))) wires.push(wire);
+  }
+  wires.sort((one, other) => (String(one.name) < String(other.name) ? -1 : 1));
+  return page(context, request, 'files', (after) =>
+    wires
+      .map((wire) => [String(wire.name), wire] as const)
+      .filter(([name]) => after === undefined || name > after),
+  );
+}
+
+async function get(served: Served, request: Request): Promise<Reply> {
+  const path = request.params.at(-1) ?? '';
+  const real = await resolve(served, path);
+  const stats = await stat(real);
+  checkConditions(request, { lastModified: stats.mtime.toISOString() });
+  const headers: Record<string, string> = {
+    'Content-Type': contentType(path),
+    'Last-Modified': stats.mtime.toUTCString(),
+    'ocp-batch-file-isdirectory': stats.isDirectory() ? 'True' : 'False',
+    'ocp-batch-file-mode': `0o${stats.mode.toString(8)}`,
+    'ocp-batch-file-url': encodeURIComponent(`${served.url}/${path}`),
+  };
+  if (request.method === 'HEAD' || stats.isDirectory()) {
+    return {
+      status: 200,
+      headers: { ...headers, 'Content-Length': String(stats.isDirectory() ? 0 : stats.size) },
+    };
+  }
+  const { start, end } = range(request.headers['ocp-range'] as string | undefined, stats.size);
+  return {
+    status: 200,
+    headers: { ...headers, 'Content-Length': String(Math.max(0, end - start + 1)) },
+    ...(end >= start ? { stream: createReadStream(real, { start, end }) } : {}),
+  };
+}
+
+/** A range is answered with 200: 206 breaks the official clients. */
+function range(text: string | undefined, size: number): { start: number; end: number } {
+  if (text === undefined) return { start: 0, end: size - 1 };
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(text) ?? [];
+  if (from === undefined)
+    throw new BatchError('InvalidHeaderValue', { HeaderName: 'ocp-range', HeaderValue: text });
+  const start = Number(from);
+  if (start >= size) throw new BatchError('InvalidRange');
+  return { start, end: Math.min(to ? Number(to) : size - 1, size - 1) };
+}
+
+async function remove(served: Served, request: Request): Promise<Reply> {
+  const real = await resolve(served, request.params.at(-1) ?? '');
+  const recursive = request.query.get('recursive')?.toLowerCase() === 'true';
+  const stats = await stat(real);
+  if (stats.isDirectory() && !recursive && (await readdir(real)).length > 0) {
+    throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The directory is not empty.' });
+  }
+  await rm(real, { recursive: true, force: true });
+  return { status: 200 };
+}
+
+function contentType(path: string): string {
+  return basename(path).toLowerCase().endsWith('.txt') ? 'text/plain' : 'application/octet-stream';
+}
+
+function routesOf(prefix: string, served: (context: Context, request: Request) => Served): Route[] {
+  return [
+    ['GET', `${prefix}/files`, (context, request) => list(served(context, request), context, request)],
+    ['GET', `${prefix}/files/{*}`, (context, request) => get(served(context, request), request)],
+    ['HEAD', `${prefix}/files/{*}`, (context, request) => get(served(context, request), request)],
+    ['DELETE', `${prefix}/files/{*}`, (context, request) => remove(served(context, request), request)],
+  ];
+}
+
+export const fileRoutes: Route[] = [
+  ...routesOf('/jobs/{}/tasks/{}', ofTask),
+  ...routesOf('/pools/{}/nodes/{}', ofNode),
+];

@@ -1,0 +1,159 @@
+import type { NodeState, PoolState } from '../scheduling/state';
+import { BatchError, invalidProperty } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+import {
+  afterId,
+  type Context,
+  page,
+  poolOf,
+  type Reply,
+  type Request,
+  type Route,
+  shown,
+  versioned,
+} from './context';
+
+/** A node that is named in the path, with its pool. */
+export function nodeOf(context: Context, { params }: Request): { pool: PoolState; node: NodeState } {
+  const pool = poolOf(context, params[0] ?? '');
+  const node = pool.nodes.get(params[1] ?? '');
+  if (node === undefined) throw new BatchError('NodeNotFound');
+  return { pool, node };
+}
+
+/** Certificates, of which there are none here, are told of until they went with 2025-06-01. */
+function nodeWire(node: NodeState | undefined, { version }: Request): Wire | undefined {
+  const hasCertificates = version < '2025-06-01' && node?.wire.nodeAgentInfo !== undefined;
+  return hasCertificates ? { ...node.wire, certificateReferences: [] } : node?.wire;
+}
+
+function action(
+  name: string,
+  status: number,
+  work: (context: Context, pool: PoolState, node: NodeState, body: Wire) => void,
+): Route {
+  return [
+    'POST',
+    `/pools/{}/nodes/{}/${name}`,
+    (context, request): Reply => {
+      const { pool, node } = nodeOf(context, request);
+      work(context, pool, node, request.body ?? {});
+      return { status, headers: { DataServiceId: `${node.wire.url}/${name}` } };
+    },
+  ];
+}
+
+function since20([method, path, handler]: Route): Route {
+  return [method, path, versioned({ from: '2024-07-01.20.0' }, handler)];
+}
+
+function option(body: Wire, name: string, allowed: readonly string[]): string {
+  const value = String(body[name] ?? 'requeue').toLowerCase();
+  if (!allowed.includes(value))
+    throw invalidProperty(name, body[name], `It is one of ${allowed.join(', ')}.`);
+  return value;
+}
+
+const schedulingOptions = ['requeue', 'terminate', 'taskcompletion'];
+
+function mustBeUp(node: NodeState): void {
+  const { state } = node.wire;
+  if (
+    state === 'creating' ||
+    state === 'starting' ||
+    state === 'rebooting' ||
+    state === 'reimaging' ||
+    state === 'deallocating' ||
+    state === 'deallocated' ||
+    node.leaving
+  ) {
+    throw new BatchError('OperationInvalidForCurrentState', { Reason: `The node is ${state}.` });
+  }
+}
+
+/** This machine is no virtual machine that anybody could log in to. */
+function noLogin(): never {
+  throw new BatchError('OperationNotValidOnNode', {
+    Reason: 'A node of the local Batch service has no remote login.',
+  });
+}
+
+export const nodeRoutes: Route[] = [
+  [
+    'GET',
+    '/pools/{}/nodes',
+    (context, request) => {
+      const pool = poolOf(context, request.params[0] ?? '');
+      const ids = [...pool.nodes.keys()].sort();
+      return page(context, request, 'nodes', (after) =>
+        afterId(ids, after, (id) => nodeWire(pool.nodes.get(id), request)),
+      );
+    },
+  ],
+  [
+    'GET',
+    '/pools/{}/nodes/{}',
+    (context, request) => ({
+      status: 200,
+      metadata: 'nodes/@Element',
+      body: shown(nodeWire(nodeOf(context, request).node, request) ?? {}, request),
+    }),
+  ],
+  action('reboot', 202, ({ nodes }, pool, node) => {
+    mustBeUp(node);
+    nodes.restart(pool, node, 'rebooting');
+  }),
+  action('reimage', 202, ({ nodes }, pool, node) => {
+    mustBeUp(node);
+    nodes.restart(pool, node, 'reimaging');
+  }),
+  since20(
+    action('deallocate', 202, ({ nodes }, pool, node, body) => {
+      const chosen = option(body, 'nodeDeallocateOption', [...schedulingOptions, 'retaineddata']);
+      mustBeUp(node);
+      nodes.deallocate(pool, node, chosen);
+    }),
+  ),
+  since20(
+    action('start', 202, ({ nodes }, pool, node) => {
+      if (node.wire.state !== 'deallocated') {
+        throw new BatchError('OperationInvalidForCurrentState', {
+          Reason: `The node is ${node.wire.state}.`,
+        });
+      }
+      nodes.startNode(pool, node);
+    }),
+  ),
+  action('disablescheduling', 200, ({ nodes }, _pool, node, body) => {
+    const chosen = option(body, 'nodeDisableSchedulingOption', schedulingOptions);
+    if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
+    nodes.setScheduling(node, false, chosen);
+  }),
+  action('enablescheduling', 200, ({ nodes }, _pool, node) => {
+    if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
+    nodes.setScheduling(node, true);
+  }),
+  [
+    'GET',
+    '/pools/{}/nodes/{}/remoteloginsettings',
+    (context, request) => nodeOf(context, request) && noLogin(),
+  ],
+  [
+    'GET',
+    '/pools/{}/nodes/{}/rdp',
+    versioned({ until: '2024-07-01.20.0' }, (context, request) => nodeOf(context, request) && noLogin()),
+  ],
+  [
+    'POST',
+    '/pools/{}/nodes/{}/uploadbatchservicelogs',
+    (context, request) => {
+      nodeOf(context, request);
+      throw new BatchError('OperationNotValidOnNode', {
+        Reason: 'A node of the local Batch service runs no Batch agent that would have logs.',
+      });
+    },
+  ],
+  ['POST', '/pools/{}/nodes/{}/users', (context, request) => nodeOf(context, request) && noLogin()],
+  ['PUT', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
+  ['DELETE', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
+];

@@ -1,0 +1,227 @@
+import { BatchError } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+
+/** Tells whether an item, as it goes over the wire, satisfies a filter. */
+export type Filter = (item: Wire) => boolean;
+
+const times = ['stateTransitionTime', 'creationTime', 'lastModified'] as const;
+
+/** What each list may be filtered by. */
+const filterable = {
+  pools: [
+    ...['id', 'state', 'allocationState', 'vmSize', 'enableAutoScale', 'enableInterNodeCommunication'],
+    ...['allocationStateTransitionTime', ...times],
+  ],
+  jobs: [
+    ...['id', 'state', 'executionInfo/startTime', 'executionInfo/endTime', 'executionInfo/poolId'],
+    ...times,
+  ],
+  tasks: [
+    ...['id', 'state', 'executionInfo/startTime', 'executionInfo/endTime', 'executionInfo/exitCode'],
+    ...['executionInfo/result', ...times],
+  ],
+  nodes: [
+    ...['state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
+    ...['startTaskInfo/result', 'startTaskInfo/exitCode', 'startTaskInfo/startTime', 'startTaskInfo/endTime'],
+  ],
+  files: ['name'],
+  supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
+  poolnodecounts: ['poolId'],
+  applications: [],
+  jobschedules: ['id', 'state', ...times],
+  poolusagemetrics: ['poolId'],
+} as const satisfies Record<string, readonly string[]>;
+
+export type FilteredList = keyof typeof filterable;
+
+type Token =
+  | { kind: 'word'; text: string }
+  | { kind: 'literal'; value: string | number | boolean }
+  | { kind: 'mark'; text: string };
+
+/**
+ * A filter of the part of OData that Batch knows: `and`, `or`, `not`, parentheses, `startswith`, and comparisons of
+ * text, numbers, truth values and dates. Only the members that Batch documents for the list may be named.
+ * https://learn.microsoft.com/rest/api/batchservice/odata-filters-in-batch
+ */
+export function parseFilter(text: string, list: FilteredList): Filter {
+  const refuse = (reason: string): never => {
+    throw new BatchError('InvalidQueryParameterValue', {
+      QueryParameterName: '$filter',
+      QueryParameterValue: text,
+      Reason: reason,
+    });
+  };
+  const tokens = tokenize(text, refuse);
+  let at = 0;
+  const peek = () => tokens[at];
+  const isWord = (word: string) => {
+    const token = peek();
+    return token?.kind === 'word' && token.text.toLowerCase() === word;
+  };
+  const isMark = (mark: string) => {
+    const token = peek();
+    return token?.kind === 'mark' && token.text === mark;
+  };
+  const expectMark = (mark: string) => {
+    if (!isMark(mark)) refuse(`'${mark}' is missing`);
+    at++;
+  };
+
+  function or(): Filter {
+    let left = and();
+    while (isWord('or')) {
+      at++;
+      const [one, other] = [left, and()];
+      left = (item) => one(item) || other(item);
+    }
+    return left;
+  }
+
+  function and(): Filter {
+    let left = term();
+    while (isWord('and')) {
+      at++;
+      const [one, other] = [left, term()];
+      left = (item) => one(item) && other(item);
+    }
+    return left;
+  }
+
+  function term(): Filter {
+    if (isWord('not')) {
+      at++;
+      const inner = term();
+      return (item) => !inner(item);
+    }
+    if (isMark('(')) {
+      at++;
+      const inner = or();
+      expectMark(')');
+      return inner;
+    }
+    return isWord('startswith') ? startsWith() : comparison();
+  }
+
+  function startsWith(): Filter {
+    at++;
+    expectMark('(');
+    const path = member();
+    expectMark(',');
+    const prefix = literal();
+    expectMark(')');
+    if (typeof prefix !== 'string') return refuse('startswith needs text');
+    const folded = prefix.toLowerCase().replaceAll('\\', '/');
+    return (item) =>
+      String(valueAt(item, path) ?? '')
+        .toLowerCase()
+        .replaceAll('\\', '/')
+        .startsWith(folded);
+  }
+
+  function comparison(): Filter {
+    const path = member();
+    const operator = word().toLowerCase();
+    const wanted = literal();
+    const test = operators[operator] ?? refuse(`unknown operator ${operator}`);
+    return (item) => test(compare(valueAt(item, path), wanted));
+  }
+
+  function member(): string {
+    const path = word();
+    if (!(filterable[list] as readonly string[]).includes(path))
+      refuse(`${list} cannot be filtered by ${path}`);
+    return path;
+  }
+
+  function word(): string {
+    const token = peek();
+    if (token?.kind !== 'word') return refuse('a name is missing');
+    at++;
+    return token.text;
+  }
+
+  function literal(): string | number | boolean {
+    const token = peek();
+    at++;
+    if (token?.kind === 'literal') return token.value;
+    if (token?.kind === 'word' && /^(true|false)$/i.test(token.text))
+      return token.text.toLowerCase() === 'true';
+    return refuse('a value is missing');
+  }
+
+  const filter = or();
+  if (at < tokens.length) refuse('more than one expression');
+  return filter;
+}
+
+const operators: Record<string, (order: number) => boolean> = {
+  eq: (order) => order === 0,
+  ne: (order) => order !== 0,
+  gt: (order) => order > 0,
+  ge: (order) => order >= 0,
+  lt: (order) => order < 0,
+  le: (order) => order <= 0,
+};
+
+/** NaN, which satisfies only `ne`, for values that cannot be compared. */
+function compare(value: unknown, wanted: string | number | boolean): number {
+  if (value === undefined) return Number.NaN;
+  if (typeof wanted === 'number') return Number(value) - wanted;
+  if (typeof wanted === 'boolean') return Number(Boolean(value)) - Number(wanted);
+  const [one, other] = [String(value), wanted];
+  if (isDate(one) && isDate(other)) {
+    const order = Date.parse(one) - Date.parse(other);
+    return order !== 0 ? order : pad(one).localeCompare(pad(other));
+  }
+  const [first, second] = [one.toLowerCase(), other.toLowerCase()];
+  return first < second ? -1 : first > second ? 1 : 0;
+}
+
+function isDate(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?$/.test(text);
+}
+
+function pad(iso: string): string {
+  const [whole = '', fraction = ''] = iso.replace(/Z$/, '').split('.');
+  return `${whole}.${fraction.padEnd(7, '0')}`;
+}
+
+function tokenize(text: string, refuse: (reason: string) => never): Token[] {
+  const pattern =
+    /\s*(?:datetime'([^']*)'|'((?:[^']|'')*)'|(\d{4}-\d\d-\d\dT[\d:.]+Z?)|(-?\d+(?:\.\d+)?)(?![\w/])|([A-Za-z_][\w./]*)|([(),]))/iy;
+  const tokens: Token[] = [];
+  while (pattern.lastIndex < text.trimEnd().length) {
+    const match = pattern.exec(text);
+    if (match === null) return refuse('it cannot be read');
+    const [, date, quoted, bareDate, number, word, mark] = match;
+    if (word !== undefined) tokens.push({ kind: 'word', text: word });
+    else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark });
+    else if (number !== undefined) tokens.push({ kind: 'literal', value: Number(number) });
+    else tokens.push({ kind: 'literal', value: date ?? bareDate ?? (quoted ?? '').replaceAll("''", "'") });
+  }
+  return tokens;
+}
+
+function valueAt(item: Wire, path: string): unknown {
+  let value: unknown = item;
+  for (const name of path.split('/')) value = (value as Wire | undefined)?.[name];
+  return value;
+}
+
+/** The members named in `$select`, also of members (`executionInfo/exitCode`). */
+export function select(item: Wire, selection: string | undefined): Wire {
+  if (!selection) return item;
+  const chosen: Wire = {};
+  for (const path of selection
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean)) {
+    const [name = '', ...rest] = path.split('/');
+    const value = item[name];
+    if (value === undefined) continue;
+    if (rest.length === 0) chosen[name] = value;
+    else chosen[name] = { ...(chosen[name] as Wire), ...select(value as Wire, rest.join('/')) };
+  }
+  return chosen;
+}

@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
+import { Autoscaling } from '../scheduling/autoscaling';
+import { Faults } from '../scheduling/faults';
+import { Jobs } from '../scheduling/jobs';
+import { Journal } from '../scheduling/journal';
+import type { Log } from '../scheduling/log';
+import { type NodeOptions, Nodes } from '../scheduling/nodes';
+import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
+import { State } from '../scheduling/state';
+import { Work } from '../scheduling/work';
+import { BatchError, errorBody } from '../wire/errors';
+import { timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import { accountRoutes } from './accountRoutes';
+import type { Context, Reply, Request, Route } from './context';
+import { fileRoutes } from './fileRoutes';
+import { jobRoutes } from './jobRoutes';
+import { nodeRoutes } from './nodeRoutes';
+import { poolRoutes } from './poolRoutes';
+import { type Account, authenticate } from './signature';
+import { taskRoutes } from './taskRoutes';
+
+export interface ServerOptions extends Omit<SchedulerOptions & NodeOptions, 'accountName' | 'accountUrl'> {
+  readonly account: Account;
+  /** Bearer tokens that are accepted besides signatures. */
+  readonly tokens: readonly string[];
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly faults: boolean;
+  readonly log: Log;
+}
+
+export interface Server {
+  readonly url: string;
+  /** Milliseconds since the last request; 0 while tasks wait or run. */
+  idleMs(): number;
+  close(): Promise<void>;
+}
+
+const versions = new Set([
+  '2020-03-01.11.0',
+  '2020-09-01.12.0',
+  '2021-06-01.14.0',
+  '2022-01-01.15.0',
+  '2022-10-01.16.0',
+  '2023-05-01.17.0',
+  '2023-11-01.18.0',
+  '2024-02-01.19.0',
+  '2024-07-01.20.0',
+  '2025-06-01',
+]);
+
+const longestBody = 1024 * 1024;
+
+interface Compiled {
+  readonly method: string;
+  readonly pattern: RegExp;
+  readonly handler: Route[2];
+}
+
+const routes: Compiled[] = [
+  ...accountRoutes,
+  ...poolRoutes,
+  ...nodeRoutes,
+  ...jobRoutes,
+  ...taskRoutes,
+  ...fileRoutes,
+].map(([method, path, handler]) => ({
+  method,
+  // `{*}` takes the rest of the path, whose slashes may be encoded or not.
+  pattern: new RegExp(`^${path.replace('{*}', '(.+)').replaceAll('{}', '([^/]+)')}$`),
+  handler,
+}));
+
+/** Starts the Batch service of one data folder on loopback. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { account, tokens, log } = options;
+  const journal = new Journal(options.dataDir);
+  const state = new State(journal);
+  const faults = new Faults(options.faults);
+  let url = '';
+  const surroundings = { ...options, accountName: account.name, accountUrl: () => url };
+  const work = new Work(log);
+  const nodes = new Nodes(state, surroundings, faults, work, log);
+  const jobs = new Jobs(state, nodes, work);
+  const autoscaling = new Autoscaling(state, nodes);
+  const scheduler = new Scheduler(state, surroundings, nodes, jobs, autoscaling, work);
+  const context: Context = { state, scheduler, nodes, jobs, autoscaling, faults, base: () => url };
+  let lastRequest = Date.now();
+
+  const server = createServer((request, response) => {
+    lastRequest = Date.now();
+    void answer(request, response).catch((error) => {
+      log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
+      response.destroy();
+    });
+  });
+  server.keepAliveTimeout = 65_000;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const requestId = randomUUID();
+    setCommonHeaders(request, response, requestId);
+    let reply: Reply;
+    try {
+      reply = await handle(request);
+    } catch (error) {
+      if (!(error instanceof BatchError)) log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
+      sendError(
+        request,
+        response,
+        error instanceof BatchError ? error : new BatchError('InternalError'),
+        requestId,
+      );
+      return;
+    }
+    await send(request, response, reply);
+  }
+
+  async function handle(request: IncomingMessage): Promise<Reply> {
+    // A web page that had this address resolve to its own name would send that name.
+    const host = request.headers.host?.toLowerCase() ?? '';
+    if (!/^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(host)) throw new BatchError('Forbidden');
+    const bytes = await readBody(request);
+    authenticate(request, account, tokens);
+    const { path, query } = splitUrl(request.url ?? '/');
+    const route = find(request.method ?? 'GET', path);
+    if (path !== '/_faults') {
+      await faults.delay();
+      faults.maybeRefuse();
+      if (faults.takeCut()) request.socket.destroy();
+      checkVersion(query.get('api-version'));
+    } else if (!faults.isAllowed) {
+      throw new BatchError('ResourceNotFound');
+    }
+    const handled: Request = {
+      method: request.method ?? 'GET',
+      params: route.params,
+      query,
+      headers: request.headers,
+      body: parseBody(bytes),
+      url: request.url ?? '/',
+      version: query.get('api-version') ?? '',
+    };
+    return route.handler(context, handled);
+  }
+
+  async function send(request: IncomingMessage, response: ServerResponse, reply: Reply): Promise<void> {
+    const { status, body, metadata, headers = {}, stream } = reply;
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    response.statusCode = status;
+    if (stream) {
+      await pipeline(stream, response).catch(() => response.destroy());
+      return;
+    }
+    if (body === undefined) {
+      if (status === 204) response.setHeader('Content-Length', '0');
+      response.end();
+      return;
+    }
+    response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
+    const text = JSON.stringify({ 'odata.metadata': `${url}/$metadata#${metadata}`, ...body });
+    response.end(request.method === 'HEAD' ? undefined : text);
+  }
+
+  function sendError(
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: BatchError,
+    requestId: string,
+  ): void {
+    for (const [name, value] of Object.entries(error.headers)) response.setHeader(name, value);
+    response.statusCode = error.status;
+    if (request.method === 'HEAD' || error.status === 304) {
+      response.end();
+      return;
+    }
+    const text = JSON.stringify(errorBody(error, url, requestId, timestamp()));
+    response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
+    response.setHeader('Content-Length', Buffer.byteLength(text));
+    response.end(text);
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      journal.close();
+      reject(error);
+    });
+    server.listen(options.port, '127.0.0.1', () => resolve());
+  });
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await scheduler.start();
+  return {
+    url,
+    idleMs: () => (scheduler.isBusy ? 0 : Date.now() - lastRequest),
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await scheduler.close();
+      journal.close();
+    },
+  };
+}
+
+function setCommonHeaders(request: IncomingMessage, response: ServerResponse, requestId: string): void {
+  response.setHeader('request-id', requestId);
+  response.setHeader('DataServiceVersion', '3.0');
+  response.setHeader('Server', 'Microsoft-HTTPAPI/2.0');
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  const clientId = request.headers['client-request-id'];
+  if (clientId && String(request.headers['return-client-request-id']).toLowerCase() === 'true') {
+    response.setHeader('client-request-id', clientId);
+  }
+}
+
+function splitUrl(url: string): { path: string; query: Map<string, string> } {
+  const [path = '/', search = ''] = url.split(/\?(.*)/s);
+  const query = new Map([...new URLSearchParams(search)].map(([name, value]) => [name.toLowerCase(), value]));
+  return { path: path.length > 1 ? path.replace(/\/$/, '') : path, query };
+}
+
+function find(method: string, path: string): { handler: Route[2]; params: string[] } {
+  let pathIsKnown = false;
+  for (const route of routes) {
+    const match = route.pattern.exec(path);
+    if (match === null) continue;
+    pathIsKnown = true;
+    if (route.method === method) return { handler: route.handler, params: match.slice(1).map(decodePart) };
+  }
+  throw new BatchError(pathIsKnown ? 'UnsupportedHttpVerb' : 'ResourceNotFound');
+}
+
+function decodePart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new BatchError('InvalidUri');
+  }
+}
+
+function checkVersion(version: string | undefined): void {
+  if (version === undefined) {
+    throw new BatchError('MissingRequiredQueryParameter', { QueryParameterName: 'api-version' });
+  }
+  if (!versions.has(version)) throw new BatchError('UnsupportedRequestVersion');
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += chunk.length;
+    // The rest is read and dropped, so that the reply reaches a client that is still sending.
+    if (size <= longestBody) chunks.push(chunk);
+  }
+  if (size > longestBody) throw new BatchError('RequestBodyTooLarge');
+  return Buffer.concat(chunks);
+}
+
+function parseBody(bytes: Buffer): Wire | undefined {
+  if (bytes.length === 0) return undefined;
+  try {
+    const body: unknown = JSON.parse(bytes.toString('utf8'));
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Wire;
+  } catch {
+    // Said below.
+  }
+  throw new BatchError('InvalidRequestBody');
+}

@@ -1,0 +1,111 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { BatchError } from '../wire/errors';
+
+export interface Account {
+  readonly name: string;
+  /** Base64. */
+  readonly key: string;
+}
+
+/** Batch refuses requests that are older or newer. */
+const skewMs = 15 * 60_000;
+
+const signedHeaders = [
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-type',
+  'date',
+  'if-modified-since',
+  'if-match',
+  'if-none-match',
+  'if-unmodified-since',
+  'range',
+];
+
+/**
+ * Demands a Shared Key signature over the request as it arrived, or a bearer token that this service was told to
+ * trust. https://learn.microsoft.com/rest/api/batchservice/authenticate-requests-to-the-azure-batch-service
+ */
+export function authenticate(
+  request: IncomingMessage,
+  account: Account,
+  tokens: readonly string[],
+  now = Date.now(),
+): void {
+  const { authorization } = request.headers;
+  if (authorization === undefined)
+    throw new BatchError('AuthenticationFailed', { Reason: 'No Authorization header.' });
+  const bearer = /^Bearer (\S+)$/.exec(authorization)?.[1];
+  if (bearer !== undefined) {
+    if (tokens.some((token) => equal(token, bearer))) return;
+    throw new BatchError('AuthenticationFailed', { Reason: 'The token is not trusted.' });
+  }
+  const [, name, signature] = /^SharedKey ([^\s:]+):([A-Za-z0-9+/]+=*)$/.exec(authorization) ?? [];
+  if (name === undefined || signature === undefined) throw new BatchError('InvalidAuthenticationInfo');
+  const date = Date.parse(header(request, 'ocp-date') || header(request, 'date'));
+  if (!(Math.abs(now - date) <= skewMs)) {
+    throw new BatchError('AuthenticationFailed', {
+      Reason: 'The date is too far from the time of this machine.',
+    });
+  }
+  const expected = sign(stringToSign(request, account.name), account.key);
+  if (name !== account.name || !equal(expected, signature)) {
+    throw new BatchError('AuthenticationFailed', { Reason: 'The signature does not match.' });
+  }
+}
+
+export function sign(text: string, key: string): string {
+  return createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
+}
+
+/** Over the path still encoded, and the parameters' names as they were sent. */
+export function stringToSign(
+  request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
+  accountName: string,
+): string {
+  const lines = signedHeaders.map((name) =>
+    name === 'date' && request.headers['ocp-date'] ? '' : header(request, name),
+  );
+  const ocp = Object.keys(request.headers)
+    .filter((name) => name.startsWith('ocp-'))
+    .sort()
+    .map((name) => `${name}:${header(request, name)}\n`);
+  return `${[request.method, ...lines].join('\n')}\n${ocp.join('')}${resourceOf(request.url ?? '/', accountName)}`;
+}
+
+function resourceOf(url: string, accountName: string): string {
+  const [path = '/', query = ''] = splitOnce(url, '?');
+  const parameters = query
+    .split('&')
+    .filter(Boolean)
+    .map((pair) => splitOnce(pair, '='))
+    .map(([name = '', value = '']) => [decode(name), decode(value)] as const)
+    .sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+  return `/${accountName}${path}${parameters.map(([name, value]) => `\n${name}:${value}`).join('')}`;
+}
+
+function splitOnce(text: string, mark: string): string[] {
+  const at = text.indexOf(mark);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw new BatchError('InvalidUri');
+  }
+}
+
+function header(request: Pick<IncomingMessage, 'headers'>, name: string): string {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(',') : (value ?? '');
+}
+
+function equal(one: string, other: string): boolean {
+  const [first, second] = [Buffer.from(one), Buffer.from(other)];
+  return first.length === second.length && timingSafeEqual(first, second);
+}

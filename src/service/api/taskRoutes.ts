@@ -1,0 +1,253 @@
+import { type JobState, type TaskState, touch } from '../scheduling/state';
+import { BatchError, invalidProperty } from '../wire/errors';
+import { infiniteDuration, timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import {
+  afterId,
+  type Context,
+  checkConditions,
+  etagHeaders,
+  jobOf,
+  page,
+  type Reply,
+  type Request,
+  type Route,
+  resourceHeaders,
+  shown,
+  taskOf,
+} from './context';
+import { validated, validId } from './validate';
+
+const collectionSize = 100;
+const longestDependencies = 64_000;
+
+function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
+  const given = validated('TaskAddParameter', body, version);
+  const id = validId(given.id);
+  if (context.state.task(job, id)) throw new BatchError('TaskExists');
+  if (given.multiInstanceSettings !== undefined) {
+    throw invalidProperty('multiInstanceSettings', undefined, 'The local Batch service does not support it.');
+  }
+  if (String(given.commandLine).trim() === '') throw invalidProperty('commandLine', '', 'It is empty.');
+  checkDependencies(job, given);
+  checkFiles(given);
+  checkExitConditions(job, given);
+  const now = timestamp();
+  const wire: Wire = {
+    id,
+    url: `${context.base()}/jobs/${job.id}/tasks/${id}`,
+    eTag: '',
+    lastModified: now,
+    creationTime: now,
+    state: 'active',
+    stateTransitionTime: now,
+    userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
+    requiredSlots: 1,
+    ...given,
+    constraints: {
+      maxWallClockTime: infiniteDuration,
+      retentionTime: 'P7D',
+      maxTaskRetryCount: (job.wire.constraints as Wire).maxTaskRetryCount,
+      ...(given.constraints as Wire | undefined),
+    },
+    executionInfo: { retryCount: 0, requeueCount: 0 },
+  };
+  touch(wire);
+  return { id, job, wire };
+}
+
+function checkDependencies(job: JobState, given: Wire): void {
+  const dependsOn = given.dependsOn as { taskIds?: string[] } | undefined;
+  if (dependsOn === undefined) return;
+  if (!job.wire.usesTaskDependencies) throw new BatchError('TaskDependenciesNotSpecifiedOnJob');
+  if ((dependsOn.taskIds ?? []).join().length > longestDependencies) {
+    throw invalidProperty(
+      'dependsOn.taskIds',
+      undefined,
+      `They have ${longestDependencies} characters at most.`,
+    );
+  }
+}
+
+function checkFiles(given: Wire): void {
+  for (const file of (given.resourceFiles as Wire[] | undefined) ?? []) {
+    const sources = ['httpUrl', 'storageContainerUrl', 'autoStorageContainerName'].filter(
+      (name) => file[name] !== undefined,
+    );
+    if (sources.length !== 1) {
+      throw invalidProperty(
+        'resourceFiles',
+        undefined,
+        'Exactly one of httpUrl, storageContainerUrl and autoStorageContainerName is given.',
+      );
+    }
+    if (file.httpUrl !== undefined && file.filePath === undefined) {
+      throw new BatchError('MissingRequiredProperty', { PropertyName: 'filePath' });
+    }
+  }
+}
+
+/** What a job does not act upon may not be asked for. */
+function checkExitConditions(job: JobState, given: Wire): void {
+  const named = [given.exitConditions].flatMap(everyObject).some((one) => one.jobAction !== undefined);
+  if (named && job.wire.onTaskFailure === 'noaction') {
+    throw invalidProperty(
+      'exitConditions',
+      undefined,
+      'A jobAction needs a job whose onTaskFailure is performexitoptionsjobaction.',
+    );
+  }
+}
+
+function everyObject(value: unknown): Wire[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return [value as Wire, ...Object.values(value).flatMap(everyObject)];
+}
+
+/** A job to which tasks may be added. */
+function open(context: Context, { params }: Request): JobState {
+  const job = jobOf(context, params[0] ?? '');
+  switch (job.wire.state) {
+    case 'completed':
+      throw new BatchError('JobCompleted');
+    case 'terminating':
+      throw new BatchError('JobBeingTerminated');
+    case 'deleting':
+      throw new BatchError('JobBeingDeleted');
+    default:
+      return job;
+  }
+}
+
+function addTask(context: Context, request: Request): Reply {
+  const task = newTask(context, open(context, request), request.body, request.version);
+  context.state.addTask(task);
+  context.scheduler.schedule();
+  return { status: 201, headers: resourceHeaders(task.wire, String(task.wire.url), true) };
+}
+
+/** Each task has a result of its own: a bad one does not fail the others. */
+function addCollection(context: Context, request: Request): Reply {
+  const job = open(context, request);
+  const { value } = (request.body ?? {}) as { value?: Wire[] };
+  if (!Array.isArray(value)) throw new BatchError('MissingRequiredProperty', { PropertyName: 'value' });
+  if (value.length > collectionSize) {
+    throw invalidProperty('value', undefined, `A collection has ${collectionSize} tasks at most.`);
+  }
+  const results = value.map((item): Wire => {
+    try {
+      const task = newTask(context, job, item, request.version);
+      context.state.addTask(task);
+      const { eTag, lastModified, url: location } = task.wire;
+      return { status: 'Success', taskId: task.id, eTag, lastModified, location };
+    } catch (error) {
+      if (!(error instanceof BatchError)) throw error;
+      const values = Object.entries(error.values).map(([key, one]) => ({ key, value: one }));
+      return {
+        status: 'ClientError',
+        taskId: item?.id,
+        error: {
+          code: error.code,
+          message: { lang: 'en-US', value: error.message },
+          ...(values.length ? { values } : {}),
+        },
+      };
+    }
+  });
+  context.scheduler.schedule();
+  return { status: 200, metadata: 'taskaddresult', body: { value: results } };
+}
+
+function changeable(context: Context, request: Request): TaskState {
+  const [jobId = '', taskId = ''] = request.params;
+  const task = taskOf(context, jobId, taskId);
+  checkConditions(request, task.wire as { lastModified: unknown });
+  return task;
+}
+
+function updateTask(context: Context, request: Request): Reply {
+  const task = changeable(context, request);
+  const { constraints } = validated('TaskUpdateParameter', request.body, request.version);
+  if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
+  task.wire.constraints = {
+    maxWallClockTime: infiniteDuration,
+    retentionTime: 'P7D',
+    maxTaskRetryCount: 0,
+    ...(constraints as Wire | undefined),
+  };
+  touch(task.wire);
+  context.state.saveTask(task);
+  return { status: 200, headers: resourceHeaders(task.wire, String(task.wire.url)) };
+}
+
+function terminateTask(context: Context, request: Request): Reply {
+  const task = changeable(context, request);
+  if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
+  touch(task.wire);
+  context.scheduler.terminateTask(task);
+  return { status: 204, headers: resourceHeaders(task.wire, `${task.wire.url}/terminate`) };
+}
+
+function reactivateTask(context: Context, request: Request): Reply {
+  const task = changeable(context, request);
+  const { state, executionInfo } = task.wire;
+  if (state !== 'completed') throw new BatchError('TaskNotCompleted');
+  if ((executionInfo as Wire).result === 'success') throw new BatchError('TaskSucceeded');
+  open(context, request);
+  context.state.moveTask(task, 'active', () => {
+    task.wire.executionInfo = { retryCount: 0, requeueCount: 0 };
+    delete task.wire.nodeInfo;
+    touch(task.wire);
+  });
+  context.scheduler.schedule();
+  return { status: 204, headers: etagHeaders(task.wire) };
+}
+
+function list(context: Context, request: Request): Reply {
+  const job = jobOf(context, request.params[0] ?? '');
+  if (!job.sorted) {
+    job.ids.sort();
+    job.sorted = true;
+  }
+  return page(context, request, 'tasks', (after) =>
+    afterId(job.ids, after, (id) => context.state.task(job, id)?.wire),
+  );
+}
+
+export const taskRoutes: Route[] = [
+  ['POST', '/jobs/{}/tasks', addTask],
+  ['POST', '/jobs/{}/addtaskcollection', addCollection],
+  ['GET', '/jobs/{}/tasks', list],
+  [
+    'GET',
+    '/jobs/{}/tasks/{}',
+    (context, request) => {
+      const { wire } = changeable(context, request);
+      return {
+        status: 200,
+        metadata: 'tasks/@Element',
+        headers: etagHeaders(wire),
+        body: shown(wire, request),
+      };
+    },
+  ],
+  ['PUT', '/jobs/{}/tasks/{}', updateTask],
+  [
+    'DELETE',
+    '/jobs/{}/tasks/{}',
+    (context, request) => {
+      context.scheduler.deleteTask(changeable(context, request));
+      return { status: 200 };
+    },
+  ],
+  ['POST', '/jobs/{}/tasks/{}/terminate', terminateTask],
+  ['POST', '/jobs/{}/tasks/{}/reactivate', reactivateTask],
+  [
+    'GET',
+    '/jobs/{}/tasks/{}/subtasksinfo',
+    (context, request) => {
+      changeable(context, request);
+      return { status: 200, metadata: 'subtaskinfo', body: { value: [] } };
+    },
+  ],
+];

@@ -1,0 +1,2 @@
+/** A resource as JSON. */
+export type Wire = { [name: string]: unknown };

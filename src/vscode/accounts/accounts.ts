@@ -1,0 +1,114 @@
+import { authentication, EventEmitter, type Memento, window } from 'vscode';
+import type { AccountRecord, Connection } from '../../core/azure/account';
+import { UserError } from '../../core/errors';
+import { DisposableStore } from '../disposable';
+import type { Secrets } from '../secrets';
+import { settings } from '../settings';
+import type { LocalService } from './localService';
+
+const stateKey = 'accounts';
+export const localAccountId = 'local';
+
+/** Names of Batch accounts are taken once in a region only: an account is known by its host. */
+export function accountId(batchUrl: string): string {
+  return new URL(batchUrl).host;
+}
+
+/**
+ * The accounts this user has connected, on this machine: records in global state, secrets in SecretStorage. Another
+ * window's change is seen when this one gets the focus.
+ */
+export class Accounts {
+  readonly #changed = new EventEmitter<void>();
+  readonly onChanged = this.#changed.event;
+  readonly #disposables = new DisposableStore();
+  #known: string;
+
+  constructor(
+    private readonly state: Memento,
+    private readonly secrets: Secrets,
+    private readonly localService: LocalService,
+  ) {
+    this.#known = JSON.stringify(this.all);
+    this.#disposables.add(this.#changed);
+    // Who signs out elsewhere is signed out here.
+    this.#disposables.add(authentication.onDidChangeSessions(() => this.#changed.fire()));
+    this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#lookAgain()));
+  }
+
+  get all(): AccountRecord[] {
+    return this.state.get<AccountRecord[]>(stateKey, []);
+  }
+
+  byId(id: string): AccountRecord | undefined {
+    return this.all.find((account) => account.id === id);
+  }
+
+  /** The account of this workspace: the setting's, else the only one there is. */
+  get current(): AccountRecord | undefined {
+    const { all } = this;
+    const { account } = settings();
+    return all.find(({ id }) => id === account) ?? (account === '' ? all[0] : undefined);
+  }
+
+  /** Adds an account, or takes the place of the one with its id, which keeps the name that it was given. */
+  async add(account: AccountRecord): Promise<void> {
+    const there = this.byId(account.id);
+    const named = { ...account, label: there?.label ?? account.label };
+    await this.#save(
+      there ? this.all.map((one) => (one.id === account.id ? named : one)) : [...this.all, named],
+    );
+  }
+
+  async rename(id: string, label: string): Promise<void> {
+    await this.#save(this.all.map((account) => (account.id === id ? { ...account, label } : account)));
+  }
+
+  /** Forgets the account and its secrets; nothing in Azure is touched. */
+  async remove(id: string): Promise<void> {
+    await this.secrets.delete(id);
+    await this.#save(this.all.filter((account) => account.id !== id));
+  }
+
+  /** Adds the local Batch account, whose service starts when it is first needed. */
+  async addLocal(label: string): Promise<AccountRecord> {
+    const account = this.byId(localAccountId) ?? { ...this.localService.account, label };
+    await this.add(account);
+    return account;
+  }
+
+  /** The account with live credentials. For the local one, its service is running when this resolves. */
+  async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
+    if (account.signIn === 'local') return this.localService.connect(account, signal);
+    if (account.signIn !== 'keys') {
+      const { credentialOf } = await import('./credentials');
+      const credential = await credentialOf(account);
+      if (credential === undefined) throw new UserError({ kind: 'signedOut', account: account.label });
+      return { account, batch: { kind: 'token', credential }, storage: { kind: 'token', credential } };
+    }
+    const secrets = await this.secrets.get(account.id);
+    if (secrets === undefined) throw new UserError({ kind: 'secretMissing', account: account.label });
+    return {
+      account,
+      batch: { kind: 'sharedKey', name: account.batchName, key: secrets.batchKey },
+      storage: { kind: 'sharedKey', name: account.storageName, key: secrets.storageKey },
+    };
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  async #save(accounts: AccountRecord[]): Promise<void> {
+    await this.state.update(stateKey, accounts);
+    this.#known = JSON.stringify(accounts);
+    this.#changed.fire();
+  }
+
+  #lookAgain(): void {
+    const now = JSON.stringify(this.all);
+    if (now === this.#known) return;
+    this.#known = now;
+    this.#changed.fire();
+  }
+}

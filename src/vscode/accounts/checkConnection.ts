@@ -1,0 +1,161 @@
+import { l10n, window } from 'vscode';
+import type { CheckResult, CheckStep, SkipReason } from '../../core/accounts/connectionCheck';
+import type { AccountRecord } from '../../core/azure/account';
+import { cloudOf } from '../../core/azure/clouds';
+import type { Quota } from '../../core/azure/resourceManager';
+import type { Documents } from '../documents';
+import { longWork } from '../longWork';
+import { settings } from '../settings';
+import { time } from '../words/numbers';
+import { sentenceOf } from '../words/sentences';
+import type { Accounts } from './accounts';
+
+/** Tries the connection of an account step by step and shows how each step went, as a document that can be sent on. */
+export async function checkAccount(
+  accounts: Accounts,
+  documents: Documents,
+  account: AccountRecord,
+): Promise<void> {
+  const results = await longWork(
+    l10n.t('Checking the connection of {0}', account.label),
+    (progress, signal) =>
+      check(accounts, account, signal, (step) => progress.report({ message: stepName(step) })),
+  );
+  await documents.show(`${account.label}.md`, reportOf(account, results));
+  const failed = results.filter(({ status }) => status === 'failed').length;
+  if (failed === 0) void window.showInformationMessage(l10n.t('{0} works.', account.label));
+  else
+    void window.showWarningMessage(
+      l10n.t('{0} of {1} steps failed: see the report.', failed, results.length),
+    );
+}
+
+async function check(
+  accounts: Accounts,
+  account: AccountRecord,
+  signal: AbortSignal,
+  onStep: (step: CheckStep) => void,
+): Promise<CheckResult[]> {
+  const [{ checkConnection }, { Batch }, { Storage }] = await Promise.all([
+    import('../../core/accounts/connectionCheck'),
+    import('../../core/azure/batch'),
+    import('../../core/azure/storage'),
+  ]);
+  const connection = await accounts.connect(account, signal);
+  const policy = { patienceMs: 3_000 };
+  const checked = {
+    connection,
+    batch: new Batch(connection, policy),
+    storage: new Storage(connection, policy),
+    pool: settings().pool,
+    quota: () => quota(account, signal),
+    isFirewalled: async () => {
+      const asked = await managed(account);
+      return asked?.arm.isFirewalled(asked.by, account, signal);
+    },
+    signal,
+  };
+  const results: CheckResult[] = [];
+  for await (const result of checkConnection(checked)) {
+    results.push(result);
+    onStep(result.step);
+  }
+  return results;
+}
+
+/** Undefined where nobody is signed in: keys open the account, not its subscription. */
+export async function quota(account: AccountRecord, signal: AbortSignal): Promise<Quota | undefined> {
+  const asked = await managed(account);
+  return asked?.arm.quotaOf(asked.by, account, signal);
+}
+
+/** Resource Manager, as far as somebody is signed in who may ask it. */
+async function managed(account: AccountRecord) {
+  if (account.resourceId === undefined) return undefined;
+  const [arm, { credentialOf }] = await Promise.all([
+    import('../../core/azure/resourceManager'),
+    import('./credentials'),
+  ]);
+  const credential = await credentialOf(account);
+  return credential && { arm, by: { cloud: cloudOf(account.batchUrl), credential } };
+}
+
+function reportOf(account: AccountRecord, results: readonly CheckResult[]): string {
+  const { hostname: batch } = new URL(account.batchUrl);
+  const { hostname: storage } = new URL(account.blobUrl);
+  return [
+    `# ${account.label}`,
+    '',
+    `${time(new Date())} · ${batch} · ${storage}`,
+    '',
+    ...results.map(lineOf),
+    '',
+    ...(results.some(({ step, status }) => step === 'nodeView' && status === 'skipped')
+      ? [
+          l10n.t(
+            'The nodes of a pool reach the storage account on their own: a firewall that lets this machine in may still keep them out.',
+          ),
+          '',
+        ]
+      : []),
+  ].join('\n');
+}
+
+function lineOf(result: CheckResult): string {
+  const name = stepName(result.step);
+  switch (result.status) {
+    case 'ok':
+      return `- ✓ **${name}** (${result.ms} ms)${result.detail ? `: ${result.detail}` : ''}`;
+    case 'skipped':
+      return `- – **${name}**: ${skipWords(result.why)}`;
+    case 'failed': {
+      const { text } = sentenceOf(result.problem);
+      const { problem } = result;
+      const id =
+        problem.kind === 'service' && problem.requestId ? `\n  request-id: ${problem.requestId}` : '';
+      return `- ✗ **${name}**: ${text}${id}`;
+    }
+  }
+}
+
+function skipWords(why: SkipReason): string {
+  switch (why) {
+    case 'earlier':
+      return l10n.t('not tried, since an earlier step failed');
+    case 'needsSignIn':
+      return l10n.t('not known: only an account that was signed in to tells it');
+    case 'notEncrypted':
+      return l10n.t('not encrypted');
+    case 'proxy':
+      return l10n.t('not tried, since a proxy is in between');
+  }
+}
+
+function stepName(step: CheckStep): string {
+  switch (step) {
+    case 'batchName':
+      return l10n.t('Name of the Batch account');
+    case 'batchTls':
+      return l10n.t('Encrypted connection to the Batch account');
+    case 'clock':
+      return l10n.t('Clock of this machine');
+    case 'batchRead':
+      return l10n.t('Reading the Batch account');
+    case 'batchWrite':
+      return l10n.t('Changing the Batch account');
+    case 'image':
+      return l10n.t('Image for the nodes');
+    case 'quota':
+      return l10n.t('Quota');
+    case 'storageName':
+      return l10n.t('Name of the storage account');
+    case 'storageTls':
+      return l10n.t('Encrypted connection to the storage account');
+    case 'storageRead':
+      return l10n.t('Reading the storage account');
+    case 'roundTrip':
+      return l10n.t('A blob there and back, with a SAS');
+    case 'nodeView':
+      return l10n.t('Way of the nodes to the storage account');
+  }
+}

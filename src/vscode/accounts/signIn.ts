@@ -1,0 +1,165 @@
+import { authentication, l10n, window } from 'vscode';
+import type { AccountRecord, TokenSignIn } from '../../core/azure/account';
+import { type Cloud, clouds } from '../../core/azure/clouds';
+import type { Arm, FoundBatch, FoundStorage, Subscription, Tenant } from '../../core/azure/resourceManager';
+import { UserError } from '../../core/errors';
+import { sentenceOf } from '../words/sentences';
+import { accountId } from './accounts';
+import { credentialFor, providerOf, signInClouds } from './credentials';
+import { type Choice, chooseStep, walk } from './wizard';
+
+/** What has been found so far, each step from those before. */
+interface Found {
+  cloud?: Cloud;
+  tenant?: Tenant;
+  subscription?: Subscription;
+  batch?: FoundBatch;
+  storage?: FoundStorage;
+}
+
+const lookMs = 60_000;
+
+/** Finds a Batch account and its storage account by signing in, step by step. */
+export async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
+  const arm = await import('../../core/azure/resourceManager');
+  const found: Found = {};
+  const signal = () => AbortSignal.timeout(lookMs);
+  const outcome = await walk(l10n.t('Connect an Azure Batch account'), [
+    (place) =>
+      chooseStep<Cloud>(place, {
+        placeholder: l10n.t('Which cloud?'),
+        load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
+        take: (cloud) => {
+          found.cloud = cloud;
+        },
+      }),
+    async (place) => {
+      if (way === 'identity') return 'skipped';
+      return chooseStep<Tenant>(place, {
+        placeholder: l10n.t('Which directory (tenant)?'),
+        load: async () =>
+          (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal())).map((tenant) => ({
+            label: tenant.name,
+            description: tenant.id,
+            value: tenant,
+          })),
+        take: (tenant) => {
+          found.tenant = tenant;
+        },
+      });
+    },
+    (place) =>
+      chooseStep<Subscription>(place, {
+        placeholder: l10n.t('Which subscription?'),
+        load: async () =>
+          (await arm.subscriptions(await armOf(found, way), signal())).map((subscription) => ({
+            label: subscription.name,
+            description: subscription.id,
+            value: subscription,
+          })),
+        take: (subscription) => {
+          found.subscription = subscription;
+        },
+      }),
+    (place) =>
+      chooseStep<FoundBatch>(place, {
+        placeholder: l10n.t('Which Batch account?'),
+        load: async () =>
+          (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal())).map(
+            (batch) => ({ label: batch.name, description: batch.location, value: batch }),
+          ),
+        take: (batch) => {
+          found.batch = batch;
+        },
+      }),
+    (place) =>
+      chooseStep<FoundStorage>(place, {
+        placeholder: l10n.t('Which storage account?'),
+        load: async () => {
+          const { subscription, batch } = found;
+          const place = batch?.location ?? '';
+          const all = await arm.storageAccounts(
+            await armOf(found, way),
+            subscription?.id ?? '',
+            place,
+            signal(),
+          );
+          return storageChoices(all, batch);
+        },
+        take: (storage) => {
+          found.storage = storage;
+        },
+      }),
+  ]);
+  return outcome === 'done' ? (recordOf(way, found) ?? 'cancelled') : outcome;
+}
+
+function cloudChoice(cloud: Cloud): Choice<Cloud> {
+  return { label: cloudLabel(cloud), description: new URL(cloud.portal).host, value: cloud };
+}
+
+/** The one that is linked to the Batch account first. */
+function storageChoices(all: readonly FoundStorage[], batch: FoundBatch | undefined): Choice<FoundStorage>[] {
+  const isLinked = ({ resourceId }: FoundStorage) =>
+    resourceId.toLowerCase() === batch?.storageId?.toLowerCase();
+  return [...all]
+    .sort((one, other) => Number(isLinked(other)) - Number(isLinked(one)))
+    .map((storage) => ({
+      label: storage.name,
+      description: storage.location,
+      detail: isLinked(storage)
+        ? l10n.t('Linked to the Batch account')
+        : storage.location === batch?.location
+          ? undefined
+          : l10n.t('In another region: traffic between regions costs money.'),
+      value: storage,
+    }));
+}
+
+async function armOf({ cloud, tenant }: Found, way: TokenSignIn): Promise<Arm> {
+  if (cloud === undefined) throw new Error('The cloud comes first.');
+  const need = { cloud, label: tenant?.name ?? cloudLabel(cloud), tenantId: tenant?.id, mayAsk: true };
+  return { cloud, credential: await credentialFor(way, need) };
+}
+
+function recordOf(
+  signIn: TokenSignIn,
+  { tenant, subscription, batch, storage }: Found,
+): AccountRecord | undefined {
+  if (batch === undefined || storage === undefined) return undefined;
+  return {
+    id: accountId(batch.url),
+    label: batch.name,
+    signIn,
+    batchName: batch.name,
+    batchUrl: batch.url,
+    storageName: storage.name,
+    blobUrl: storage.blobUrl,
+    tenantId: tenant?.id ?? subscription?.tenantId,
+    subscriptionId: subscription?.id,
+    resourceId: batch.resourceId,
+  };
+}
+
+function cloudLabel({ name }: Cloud): string {
+  switch (name) {
+    case 'public':
+      return l10n.t('Azure');
+    case 'china':
+      return l10n.t('Azure China');
+    case 'usGovernment':
+      return l10n.t('Azure US Government');
+  }
+}
+
+/** Signs in once more after a session has ended. */
+export async function signInAgain(account: AccountRecord, cloud: Cloud): Promise<void> {
+  const scopes = [`${cloud.batchAudience}/.default`];
+  if (account.tenantId) scopes.push(`VSCODE_TENANT:${account.tenantId}`);
+  try {
+    await authentication.getSession(providerOf(cloud), scopes, { forceNewSession: true });
+  } catch {
+    await window.showErrorMessage(sentenceOf({ kind: 'signedOut', account: account.label }).text);
+    throw new UserError({ kind: 'signedOut', account: account.label });
+  }
+}

@@ -1,0 +1,142 @@
+import {
+  Disposable,
+  EventEmitter,
+  type FileChangeEvent,
+  type FileStat,
+  FileSystemError,
+  type FileSystemProvider,
+  FileType,
+  Uri,
+} from 'vscode';
+import type { FilePlace } from '../../core/azure/batch';
+import type { Accounts } from '../accounts/accounts';
+import type { Explorer } from './explorer';
+import type { ExplorerNode } from './explorerNode';
+
+/** Files of tasks, of nodes and blobs, under a scheme of ours. */
+export const remoteScheme = 'azure-batch';
+
+/** What a URI names: the account is its authority, the rest is in its path. */
+type Remote =
+  | { readonly kind: 'blob'; readonly container: string; readonly path: string }
+  | { readonly kind: 'file'; readonly place: FilePlace; readonly path: string };
+
+/** The URI of a file or blob of the tree. */
+export function remoteUri(node: Extract<ExplorerNode, { kind: 'file' | 'blob' }>): Uri {
+  const segments =
+    node.kind === 'blob'
+      ? ['blob', node.container, node.blob.name]
+      : 'taskId' in node.place
+        ? ['task', node.place.jobId, node.place.taskId, node.file.name ?? '']
+        : ['node', node.place.poolId, node.place.nodeId, node.file.name ?? ''];
+  return Uri.from({ scheme: remoteScheme, authority: node.account.id, path: `/${segments.join('/')}` });
+}
+
+function parse({ path }: Uri): Remote {
+  const [, kind, first = '', second = '', ...rest] = path.split('/');
+  if (kind === 'blob') return { kind: 'blob', container: first, path: [second, ...rest].join('/') };
+  const place = kind === 'task' ? { jobId: first, taskId: second } : { poolId: first, nodeId: second };
+  return { kind: 'file', place, path: rest.join('/') };
+}
+
+/** Read-only, by ranges: VS Code asks for what it shows, and a large file is never whole in memory here. */
+export class RemoteFiles implements FileSystemProvider {
+  readonly #changed = new EventEmitter<FileChangeEvent[]>();
+  readonly onDidChangeFile = this.#changed.event;
+  readonly #open = new Map<number, Uri>();
+  #next = 1;
+
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly explorer: Explorer,
+  ) {}
+
+  async stat(uri: Uri): Promise<FileStat> {
+    const remote = parse(uri);
+    const { batch, storage } = await this.#gateways(uri);
+    if (remote.kind === 'file') {
+      const properties = await batch.fileProperties(remote.place, remote.path);
+      if (properties === undefined) throw FileSystemError.FileNotFound(uri);
+      return fileStat(properties.size, properties.modified);
+    }
+    for await (const blob of storage.blobs(remote.container, {
+      prefix: remote.path,
+      signal: AbortSignal.timeout(30_000),
+    })) {
+      if (blob.name === remote.path) return fileStat(blob.size, blob.modified);
+    }
+    throw FileSystemError.FileNotFound(uri);
+  }
+
+  open(uri: Uri): number {
+    const handle = this.#next++;
+    this.#open.set(handle, uri);
+    return handle;
+  }
+
+  async read(
+    handle: number,
+    position: number,
+    data: Uint8Array,
+    offset: number,
+    length: number,
+  ): Promise<number> {
+    const uri = this.#open.get(handle);
+    if (uri === undefined) throw FileSystemError.Unavailable();
+    const chunk = await this.#range(uri, position, length);
+    data.set(chunk, offset);
+    return chunk.length;
+  }
+
+  close(handle: number): void {
+    this.#open.delete(handle);
+  }
+
+  async readFile(uri: Uri): Promise<Uint8Array> {
+    const { size } = await this.stat(uri);
+    return this.#range(uri, 0, size);
+  }
+
+  watch(): Disposable {
+    return new Disposable(() => undefined);
+  }
+
+  readDirectory(): [string, FileType][] {
+    return [];
+  }
+
+  createDirectory(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  writeFile(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  delete(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  rename(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  async #range(uri: Uri, position: number, length: number): Promise<Uint8Array> {
+    if (length === 0) return new Uint8Array(0);
+    const remote = parse(uri);
+    const { batch, storage } = await this.#gateways(uri);
+    return remote.kind === 'file'
+      ? batch.readFile(remote.place, remote.path, position, length)
+      : storage.readRange(remote.container, remote.path, position, length, AbortSignal.timeout(120_000));
+  }
+
+  #gateways(uri: Uri) {
+    const account = this.accounts.byId(uri.authority);
+    if (account === undefined) throw FileSystemError.Unavailable(uri);
+    return this.explorer.gateways(account);
+  }
+}
+
+function fileStat(size: number, modified: Date): FileStat {
+  return { type: FileType.File, size, ctime: modified.getTime(), mtime: modified.getTime() };
+}

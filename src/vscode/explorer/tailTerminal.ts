@@ -1,0 +1,80 @@
+import { EventEmitter, l10n, type Pseudoterminal, ThemeIcon, window } from 'vscode';
+import type { Batch } from '../../core/azure/batch';
+import { isAbort } from '../../core/errors';
+import type { TailEvent } from '../../core/runs/logTail';
+import { textOf } from '../words/sentences';
+
+/** Shows a log of a task while it is written; closing the terminal ends it. */
+export function showTail(batch: Batch, jobId: string, taskId: string, name: string, log: string): void {
+  const pty = new Tail(batch, jobId, taskId, log);
+  const terminal = window.createTerminal({
+    name: `${log} · ${name}`,
+    pty,
+    iconPath: new ThemeIcon('output'),
+  });
+  terminal.show();
+}
+
+class Tail implements Pseudoterminal {
+  readonly #written = new EventEmitter<string>();
+  readonly onDidWrite = this.#written.event;
+  readonly #closed = new AbortController();
+
+  constructor(
+    private readonly batch: Batch,
+    private readonly jobId: string,
+    private readonly taskId: string,
+    private readonly log: string,
+  ) {}
+
+  open(): void {
+    this.#say(l10n.t('Following {0} of task {1} in job {2}…', this.log, this.taskId, this.jobId));
+    void this.#follow();
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#written.dispose();
+  }
+
+  async #follow(): Promise<void> {
+    const { tail } = await import('../../core/runs/logTail');
+    const decoder = new TextDecoder('utf-8');
+    try {
+      for await (const event of tail(this.batch, this.jobId, this.taskId, this.log, this.#closed.signal)) {
+        if (event.kind === 'data')
+          this.#written.fire(printable(decoder.decode(event.data, { stream: true })));
+        else this.#say(wordsOf(event));
+      }
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.#say(textOf(error));
+    }
+  }
+
+  /** What is ours is dim, so that it is not taken for the log. */
+  #say(text: string): void {
+    this.#written.fire(`\x1b[2m── ${text}\x1b[0m\r\n`);
+  }
+}
+
+function wordsOf(event: Exclude<TailEvent, { kind: 'data' }>): string {
+  switch (event.kind) {
+    case 'restarted':
+      return event.node
+        ? l10n.t('The task began anew on node {0}.', event.node)
+        : l10n.t('The task began anew.');
+    case 'waiting':
+      return l10n.t('The task waits for a node.');
+    case 'ended':
+      return event.exitCode === undefined
+        ? l10n.t('The task has ended.')
+        : l10n.t('The task has ended with exit code {0}.', event.exitCode);
+  }
+}
+
+/** A log is text: nothing in it commands the terminal. Lines begin at the left. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+  return text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, '').replace(/\r?\n/g, '\r\n');
+}
