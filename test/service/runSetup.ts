@@ -14,7 +14,7 @@ import {
   type PoolLifetime,
 } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
-import { lookAtFiles } from '../../src/core/plan/probeFiles';
+import { probeFiles } from '../../src/core/plan/probeFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
 import type { RunParts } from '../../src/core/runs/run';
@@ -46,7 +46,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     uri: pathToFileURL(path).href,
     path: options.root ? relative(options.root, path) : basename(path),
   }));
-  const { sources, refused } = await lookAtFiles(files, chosen, preset, new AbortController().signal);
+  const { sources, refused } = await probeFiles(files, chosen, preset, new AbortController().signal);
   const runId = newRunId();
   const limits = {
     monitorMinutes: options.monitorMinutes ?? 5,

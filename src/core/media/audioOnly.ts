@@ -23,7 +23,7 @@ const fillerTypes = new Set(['mdat', 'free', 'skip', 'wide']);
  * as times are counted from the earliest track.
  * https://developer.apple.com/documentation/quicktime-file-format
  */
-export async function withoutPictures(file: Bytes, size: number): Promise<Content | undefined> {
+export async function audioOnlyOf(file: Bytes, size: number): Promise<Content | undefined> {
   try {
     return await leaveOutPictures(file, size);
   } catch (error) {

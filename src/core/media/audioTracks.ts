@@ -1,4 +1,4 @@
-import type { MediaLook, Track } from './probe';
+import type { MediaInfo, Track } from './mediaInfo';
 
 /** Which audio of a source goes into its output: the track flagged default, else the first; all; or a language's. */
 export type AudioChoice = 'default' | 'all' | { readonly language: string };
@@ -11,7 +11,7 @@ export function parseAudioChoice(text: string): AudioChoice {
 }
 
 /** The audio tracks of a source in ffmpeg's order; none where not every one of them is known. */
-export function audioTracks(media: MediaLook | undefined): readonly Track[] {
+export function audioTracks(media: MediaInfo | undefined): readonly Track[] {
   return media?.knows.includes('audio') ? media.tracks.filter(({ kind }) => kind === 'audio') : [];
 }
 

@@ -19,7 +19,7 @@ import {
 } from 'mediabunny';
 import type { Bytes } from '../files/bytes';
 import { isCutMatroska, readBoxes } from './boxes';
-import type { MediaLook, Track } from './probe';
+import type { MediaInfo, Track } from './mediaInfo';
 
 /** Without playlists: looking at one would fetch what it names. */
 const formats: InputFormat[] = [MP4, QTFF, MATROSKA, WEBM, WAVE, OGG, FLAC, MP3, ADTS, MPEG_TS];
@@ -49,7 +49,7 @@ export async function parseMedia(
   file: Bytes,
   size: number,
   signal?: AbortSignal,
-): Promise<MediaLook | undefined> {
+): Promise<MediaInfo | undefined> {
   let failure: unknown;
   let budget = mostBytes;
   const source = new CustomSource({
@@ -77,7 +77,7 @@ export async function parseMedia(
   return look;
 }
 
-async function readInput(input: Input, file: Bytes, size: number): Promise<MediaLook | undefined> {
+async function readInput(input: Input, file: Bytes, size: number): Promise<MediaInfo | undefined> {
   if (!(await input.canRead())) return undefined;
   const format = await input.getFormat();
   const found = await input.getTracks();

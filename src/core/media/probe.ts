@@ -1,39 +1,11 @@
 import type { Problem } from '../errors';
 import type { Bytes, Content } from '../files/bytes';
 import type { Preset } from '../presets/preset';
-import { withoutPictures } from './audioOnly';
+import { audioOnlyOf } from './audioOnly';
 import { readBoxes } from './boxes';
+import type { MediaInfo } from './mediaInfo';
 import { parseMedia } from './parser';
 import { ReadAhead } from './readAhead';
-
-/** What a look at a media file tells. */
-export interface MediaLook {
-  readonly tracks: readonly Track[];
-  /** Length of the longest track. */
-  readonly seconds?: number;
-  /** What there is to upload of it for a preset that looks at no pictures, where that is less than all. */
-  readonly bytesWithoutPictures?: number;
-  /** The kinds of which every track is listed; of others there may be more. */
-  readonly knows: readonly Track['kind'][];
-  /** What the file is instead of media that can be played. */
-  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff';
-}
-
-export interface Track {
-  readonly kind: 'audio' | 'video' | 'subtitle';
-  readonly codec?: string;
-  /** Language code as the file has it: `eng`, `und`. */
-  readonly language?: string;
-  readonly isDefault: boolean;
-  /** From its first to its last sound or picture; undefined where that is not certain. */
-  readonly seconds?: number;
-  readonly channels?: number;
-  /** Of a picture as it is shown: upright, its pixels square. */
-  readonly width?: number;
-  readonly height?: number;
-  /** Degrees by which it is turned to be upright. */
-  readonly rotation?: number;
-}
 
 const headBytes = 4096;
 
@@ -44,11 +16,11 @@ const appleDouble = 0x00051607;
  * A few small reads of a file's tables, whatever its size. What the parser does not know, `probe` is asked for, if
  * there is one. Undefined for what nobody knows: such files go to ffmpeg all the same.
  */
-export async function lookAt(
+export async function probeMedia(
   file: Content,
   signal: AbortSignal,
-  probe?: () => Promise<MediaLook | undefined>,
-): Promise<MediaLook | undefined> {
+  probe?: () => Promise<MediaInfo | undefined>,
+): Promise<MediaInfo | undefined> {
   const { size } = file;
   if (size === 0) return { tracks: [], knows: [] };
   const near = new ReadAhead(file);
@@ -56,7 +28,7 @@ export async function lookAt(
   if (instead !== undefined) return { tracks: [], knows: [], instead };
   const look = await parseMedia(near, size, signal);
   if (look?.tracks.some(({ kind }) => kind === 'video')) {
-    return { ...look, bytesWithoutPictures: (await withoutPictures(near, size))?.size };
+    return { ...look, audioOnlyBytes: (await audioOnlyOf(near, size))?.size };
   }
   if (probe === undefined || (look && look.knows.length > 0)) return look;
   return (await probe()) ?? look;
@@ -65,7 +37,7 @@ export async function lookAt(
 /** Why a preset cannot work on a file, before anything is uploaded; undefined when it may. */
 export function judge(
   preset: Preset,
-  media: MediaLook | undefined,
+  media: MediaInfo | undefined,
   { path: file, size }: { readonly path: string; readonly size: number },
 ): Problem | undefined {
   if (size === 0) return { kind: 'emptyFile', file };
@@ -163,7 +135,7 @@ function playlistSeconds(playlist: string): number | 'several' | undefined {
   return lengths.reduce((sum, length) => sum + length, 0);
 }
 
-async function insteadOfMedia(file: Bytes, size: number): Promise<MediaLook['instead']> {
+async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['instead']> {
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
   if (isText(head)) {

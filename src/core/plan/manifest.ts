@@ -82,7 +82,7 @@ export interface ManifestFile {
   /** Milliseconds since 1970. */
   readonly modified: number;
   /** What is uploaded of a film whose pictures the preset does not look at; undefined where it is the whole file. */
-  readonly bytesWithoutPictures?: number;
+  readonly audioOnlyBytes?: number;
   /** `0001/clip.mp4`, escaped for Blob Storage. */
   readonly inputBlob: string;
   /** Name on the node: `input.mp4`, whatever the source is called. */
@@ -133,11 +133,11 @@ export function attemptOf({ attempts }: Manifest): Attempt {
  */
 export function toUpload(
   { attempts }: Pick<Manifest, 'attempts'>,
-  { size, bytesWithoutPictures }: ManifestFile,
-): { bytes: number; leavesPictures: boolean } {
+  { size, audioOnlyBytes }: ManifestFile,
+): { bytes: number; audioOnly: boolean } {
   const isRetry = attempts.at(-1)?.inputContainer !== attempts[0]?.inputContainer;
-  const leavesPictures = !isRetry && bytesWithoutPictures !== undefined;
-  return { bytes: leavesPictures ? bytesWithoutPictures : size, leavesPictures };
+  const audioOnly = !isRetry && audioOnlyBytes !== undefined;
+  return { bytes: audioOnly ? audioOnlyBytes : size, audioOnly };
 }
 
 /** Minutes that a SAS outlives its job: outputs are uploaded after the task. */

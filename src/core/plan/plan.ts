@@ -1,6 +1,7 @@
 import type { Problem } from '../errors';
 import { type AudioChoice, audioTracks, chosenTrack } from '../media/audioTracks';
-import { judge, type MediaLook, proofOf, type Track } from '../media/probe';
+import type { MediaInfo, Track } from '../media/mediaInfo';
+import { judge, proofOf } from '../media/probe';
 import {
   type CommandFacts,
   canRepeatOutput,
@@ -20,7 +21,7 @@ export interface PlanSource {
   readonly size: number;
   /** Milliseconds since 1970. */
   readonly modified: number;
-  readonly media?: MediaLook;
+  readonly media?: MediaInfo;
 }
 
 /** What a person would like to know of the plan besides the plan. */
@@ -101,7 +102,7 @@ function planFile(
     uri,
     size,
     modified,
-    bytesWithoutPictures: usesPictures(preset) ? undefined : media?.bytesWithoutPictures,
+    audioOnlyBytes: usesPictures(preset) ? undefined : media?.audioOnlyBytes,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
     commandLine: toCommandLine(argv),
@@ -151,7 +152,7 @@ function trackName({ language }: Track, index: number): string {
 
 /** Length of the track that the output must match: the chosen audio's, or the picture's. */
 function secondsToProve(
-  media: MediaLook | undefined,
+  media: MediaInfo | undefined,
   proof: Preset['proof'],
   audioTrack: Track | undefined,
 ): number | undefined {

@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import { UserError } from '../errors';
 import { wholeOf } from '../files/bytes';
 import type { Files } from '../files/files';
-import { judge, lookAt } from '../media/probe';
+import { judge, probeMedia } from '../media/probe';
 import type { Preset } from '../presets/preset';
 import type { RefusedFile } from './manifest';
 import type { PlanSource } from './plan';
@@ -20,7 +20,7 @@ export interface Look {
  * Looks at each file, a few at a time: what is in it, and whether the preset can work on it. Both lists are in the order
  * of the files.
  */
-export async function lookAtFiles(
+export async function probeFiles(
   files: Files,
   chosen: readonly Pick<PlanSource, 'uri' | 'path'>[],
   preset: Preset,
@@ -37,7 +37,7 @@ export async function lookAtFiles(
       try {
         // As the upload will see it: VS Code rounds times otherwise.
         const { size, modified } = file.opened;
-        const media = await lookAt(wholeOf(file), signal);
+        const media = await probeMedia(wholeOf(file), signal);
         const problem = judge(preset, media, { path, size });
         return problem ? { uri, path, problem } : { uri, path, size, modified, media };
       } finally {

@@ -126,7 +126,7 @@ export class Submitter {
 
   #tellWhatStays(files: readonly ManifestFile[]): void {
     const { manifest } = this.run;
-    const reduced = files.filter((file) => toUpload(manifest, file).leavesPictures);
+    const reduced = files.filter((file) => toUpload(manifest, file).audioOnly);
     if (reduced.length === 0) return;
     const bytes = reduced.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0);
     const of = reduced.reduce((sum, { size }) => sum + size, 0);
@@ -143,7 +143,7 @@ export class Submitter {
     this.#signal.throwIfAborted();
     const { upload } = run.progress;
     const container = attempt.inputContainer;
-    const { bytes: wanted, leavesPictures } = toUpload(run.manifest, file);
+    const { bytes: wanted, audioOnly } = toUpload(run.manifest, file);
     let sent = 0;
     try {
       run.tell({ kind: 'uploading', file: file.path, container });
@@ -152,7 +152,7 @@ export class Submitter {
         container,
         blob: file.inputBlob,
         expected: file,
-        leavesPictures,
+        audioOnly,
         there,
         onBytes: (bytes) => {
           sent += bytes;

@@ -8,7 +8,7 @@ export interface UploadRequest {
   /** As it was when the run was planned; another size or time (in milliseconds) is a changed file. */
   readonly expected: { readonly size: number; readonly modified: number };
   /** Nobody looks at its pictures: they may stay behind. */
-  readonly leavesPictures?: boolean;
+  readonly audioOnly?: boolean;
   /** The blob that is there already, if any: with the same content it is not uploaded again. */
   readonly there?: BlobInfo;
   /** Told how many bytes more have arrived. */

@@ -4,7 +4,7 @@ import { UserError } from '../errors';
 import { type Content, wholeOf } from '../files/bytes';
 import { type FileStat, type Files, nameOf, type OpenFile } from '../files/files';
 import { beginHash, hashFile, hashOf } from '../files/hashing';
-import { withoutPictures } from '../media/audioOnly';
+import { audioOnlyOf } from '../media/audioOnly';
 import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
 import type { UploadRequest } from './requests';
 
@@ -45,9 +45,9 @@ interface Source {
 
 async function contentOf(
   file: OpenFile,
-  { expected: { size }, leavesPictures = false }: UploadRequest,
+  { expected: { size }, audioOnly = false }: UploadRequest,
 ): Promise<Content> {
-  const left = leavesPictures ? await withoutPictures(file, size) : undefined;
+  const left = audioOnly ? await audioOnlyOf(file, size) : undefined;
   return left ?? wholeOf(file);
 }
 
@@ -69,10 +69,10 @@ function sourceMetadata(
   };
 }
 
-function isSameSource({ there, expected: { size, modified }, leavesPictures }: UploadRequest): boolean {
+function isSameSource({ there, expected: { size, modified }, audioOnly }: UploadRequest): boolean {
   if (there === undefined) return false;
   const { sourcesize, sourcemodified, pictures } = there.metadata;
-  const isEnough = pictures === leftOut ? leavesPictures === true : there.size === size;
+  const isEnough = pictures === leftOut ? audioOnly === true : there.size === size;
   return isEnough && sourcesize === String(size) && sourcemodified === String(modified);
 }
 

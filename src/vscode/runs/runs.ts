@@ -3,11 +3,11 @@ import type { AccountRecord, Connection } from '../../core/azure/account';
 import type { RetryNotice } from '../../core/azure/retry';
 import { type Problem, UserError } from '../../core/errors';
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
+import type { PlannedRun } from '../../core/plan/planRun';
 import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunProgress, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import type { PlannedRun } from '../transcode/planning';
 import { presetName } from '../words/presetLabels';
 import { isTrouble, storyLine } from '../words/story';
 
@@ -173,7 +173,7 @@ export class Runs {
       import('../../core/azure/storage'),
       import('../../core/transfers/transfers'),
       import('../../core/files/localFiles'),
-      import('../transcode/workspaceFiles'),
+      import('./workspaceFiles'),
     ]);
     const patient = (service: 'batch' | 'storage') => ({
       patienceMs,

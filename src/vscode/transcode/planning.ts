@@ -1,64 +1,12 @@
 import { l10n, Uri, window, workspace } from 'vscode';
 import { DiskFiles } from '../../core/files/localFiles';
-import type { AudioChoice } from '../../core/media/audioTracks';
-import {
-  type Manifest,
-  newAttempt,
-  newRunId,
-  outputContainerOf,
-  type RunPool,
-} from '../../core/plan/manifest';
-import { type PlanNote, plan } from '../../core/plan/plan';
-import { type Look, lookAtFiles } from '../../core/plan/probeFiles';
+import type { Manifest } from '../../core/plan/manifest';
+import { type Look, probeFiles } from '../../core/plan/probeFiles';
 import type { Preset } from '../../core/presets/preset';
 import type { Report } from '../longWork';
+import { WorkspaceFiles } from '../runs/workspaceFiles';
 import { settings } from '../settings';
 import type { Chosen } from './mediaFiles';
-import { WorkspaceFiles } from './workspaceFiles';
-
-/** What a person decides about a run besides its files. */
-export interface Choices {
-  readonly preset: Preset;
-  readonly pool: RunPool;
-  readonly audio: AudioChoice;
-}
-
-export interface PlannedRun {
-  readonly manifest: Manifest;
-  readonly notes: readonly PlanNote[];
-}
-
-/** Plans a run of the files that were looked at. Nothing has been uploaded when it returns. */
-export function planRun({ sources, refused }: Look, { preset, pool, audio }: Choices): PlannedRun {
-  const runId = newRunId();
-  const planned = plan({ sources, preset, audio });
-  const refusedByPlan = planned.refused.map(({ source, problem }) => ({
-    path: source.path,
-    uri: source.uri,
-    problem,
-  }));
-  const { limits } = settings();
-  const base = { runId, attempts: [], limits };
-  const manifest: Manifest = {
-    version: 1,
-    ...base,
-    created: new Date().toISOString(),
-    workspace: workspace.name ?? '',
-    preset,
-    pool,
-    outputContainer: outputContainerOf(runId),
-    onConflict: 'rename',
-    files: planned.files,
-    refused: [...refused, ...refusedByPlan],
-    attempts: [
-      newAttempt(
-        base,
-        planned.files.map(({ id }) => id),
-      ),
-    ],
-  };
-  return { manifest, notes: planned.notes };
-}
 
 /** Looks at the chosen files, wherever they are, and says how far that is. */
 export function lookAtChosen(
@@ -67,7 +15,7 @@ export function lookAtChosen(
   progress: Report,
   signal: AbortSignal,
 ): Promise<Look> {
-  return lookAtFiles(
+  return probeFiles(
     new WorkspaceFiles(new DiskFiles()),
     chosen.map(({ uri, path }) => ({ uri: uri.toString(), path })),
     preset,

@@ -1,14 +1,14 @@
-import { l10n, window } from 'vscode';
+import { l10n, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import type { Manifest, RunPool } from '../../core/plan/manifest';
+import type { PlannedRun } from '../../core/plan/planRun';
 import type { Preset } from '../../core/presets/preset';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import type { Chosen } from './mediaFiles';
-import type { PlannedRun } from './planning';
 
 /** Nobody waits long for what is only an advance warning. */
 const quotaMs = 10_000;
@@ -23,15 +23,16 @@ export async function prepare(
   preset: Preset,
   withOptions: boolean,
 ): Promise<PlannedRun | undefined> {
-  const [{ lookAtChosen, planRun, settleConflicts }, { parseAudioChoice }] = await Promise.all([
+  const [{ lookAtChosen, settleConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
     import('./planning'),
+    import('../../core/plan/planRun'),
     import('../../core/media/audioTracks'),
   ]);
   const look = await longWork(l10n.t('Looking at {0}', filesOf(chosen.length)), (progress, signal) =>
     lookAtChosen(chosen, preset, progress, signal),
   );
-  const { pool, audio, review } = settings();
-  const choices = { preset, pool, audio: parseAudioChoice(audio) };
+  const { pool, audio, review, limits } = settings();
+  const choices = { preset, pool, audio: parseAudioChoice(audio), limits, workspace: workspace.name ?? '' };
   const first = planRun(look, choices);
   if (first.manifest.files.length === 0) return refuseAll(first.manifest);
   await refuseBeyondQuota(account, pool);

@@ -2,6 +2,7 @@ import { ConfigurationTarget, l10n, type QuickPickItem, window, workspace } from
 import type { AccountRecord } from '../../core/azure/account';
 import { parseAudioChoice } from '../../core/media/audioTracks';
 import { type PoolLifetime, toUpload } from '../../core/plan/manifest';
+import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
 import type { Look } from '../../core/plan/probeFiles';
 import { maximalNodeHours, nodeTargets } from '../../core/pools/pool';
 import { presetCommand, withCommand } from '../../core/presets/ffmpegCommand';
@@ -10,7 +11,6 @@ import { noteSentence } from '../words/notes';
 import { bytes, count, decimal, filesOf, nodesOf } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
-import { type Choices, type PlannedRun, planRun } from './planning';
 
 type Act = 'start' | 'lifetime' | 'nodes' | 'audio' | 'command' | 'notes';
 

@@ -81,8 +81,9 @@ export class Transcode {
     const [first] = uris;
     const chosen = first && (await chooseFiles(first, uris));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
-    const [{ lookAtChosen, planRun }, { allPresets }] = await Promise.all([
+    const [{ lookAtChosen }, { planRun }, { allPresets }] = await Promise.all([
       import('./planning'),
+      import('../../core/plan/planRun'),
       import('./picks'),
     ]);
     const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
@@ -92,7 +93,14 @@ export class Transcode {
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
     const look = await lookAtChosen(chosen, preset, { report: () => undefined }, aborted.signal);
-    const planned = planRun(look, { preset, pool: settings().pool, audio: 'default' });
+    const { pool, limits } = settings();
+    const planned = planRun(look, {
+      preset,
+      pool,
+      audio: 'default',
+      limits,
+      workspace: workspace.name ?? '',
+    });
     const { runId } = planned.manifest;
     token.onCancellationRequested(() => this.runs.live(runId)?.stop());
     return this.runs.start(connection, planned, 'fetched');

@@ -6,8 +6,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import { withoutPictures } from '../../src/core/media/audioOnly';
-import { lookAt } from '../../src/core/media/probe';
+import { audioOnlyOf } from '../../src/core/media/audioOnly';
+import { probeMedia } from '../../src/core/media/probe';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { commandOf, usesPictures, withCommand } from '../../src/core/presets/ffmpegCommand';
 import type { Preset } from '../../src/core/presets/preset';
@@ -96,7 +96,7 @@ describe('Films without their pictures', function () {
   });
 
   async function leftOf(content: Buffer): Promise<Buffer | undefined> {
-    const left = await withoutPictures(bytesOf(content), content.length);
+    const left = await audioOnlyOf(bytesOf(content), content.length);
     if (left === undefined) return undefined;
     const whole = Buffer.from(await left.read(0, left.size));
     assert.equal(whole.length, left.size);
@@ -179,7 +179,7 @@ describe('Films without their pictures', function () {
 
   it('gives the same in pieces of any size as in one', async () => {
     const whole = readFileSync(await film('16 bits.mov'));
-    const content = await withoutPictures(bytesOf(whole), whole.length);
+    const content = await audioOnlyOf(bytesOf(whole), whole.length);
     assert.ok(content);
     const expected = Buffer.from(await content.read(0, content.size));
     await fc.assert(
@@ -207,7 +207,7 @@ describe('Films without their pictures', function () {
         async (damage) => {
           const damaged = Buffer.from(whole);
           for (const [position, value] of damage) damaged[position] = value;
-          const left = await withoutPictures(bytesOf(damaged), damaged.length);
+          const left = await audioOnlyOf(bytesOf(damaged), damaged.length);
           if (left) assert.equal((await left.read(0, left.size)).length, left.size);
         },
       ),
@@ -222,7 +222,7 @@ describe('Films without their pictures', function () {
       read: async (position: number, count: number) =>
         whole.subarray(position, Math.min(position + count, length)),
     };
-    const content = await withoutPictures(shrinking, whole.length);
+    const content = await audioOnlyOf(shrinking, whole.length);
     assert.ok(content);
     length = Math.floor(length / 2);
     assert.ok((await content.read(0, content.size)).length < content.size);
@@ -277,7 +277,7 @@ describe('Films without their pictures', function () {
         return undefined;
       };
       const blob = await uploaded();
-      assert.equal(blob?.size, manifest.files[0]?.bytesWithoutPictures);
+      assert.equal(blob?.size, manifest.files[0]?.audioOnlyBytes);
       assert.ok((blob?.size ?? size) < size / 2);
       assert.equal(run.progress.upload.bytes, blob?.size);
       assert.equal(run.progress.upload.bytesTotal, blob?.size);
@@ -298,7 +298,7 @@ describe('Films without their pictures', function () {
       const source = await film('tables last.mp4');
       const { parts } = partsOf(service);
       const manifest = await manifestOf([source], { preset: 'thumbnail' });
-      assert.equal(manifest.files[0]?.bytesWithoutPictures, undefined);
+      assert.equal(manifest.files[0]?.audioOnlyBytes, undefined);
       const run = await Run.create(parts, manifest, never);
       assert.equal((await run.advance('uploaded', never)).failed, 0);
       assert.equal(run.progress.upload.bytes, readFileSync(source).length);
@@ -315,7 +315,7 @@ describe('Films without their pictures', function () {
       );
       const { parts } = partsOf(service);
       const manifest = await manifestOf([source]);
-      assert.ok((manifest.files[0]?.bytesWithoutPictures ?? 0) > 16 * 1024 * 1024);
+      assert.ok((manifest.files[0]?.audioOnlyBytes ?? 0) > 16 * 1024 * 1024);
       const run = await Run.create(parts, manifest, never);
       const summary = await run.advance('fetched', never);
       assert.equal(summary.succeeded, 1);
@@ -329,8 +329,8 @@ describe('Films without their pictures', function () {
   it('tells a look what there is to upload', async () => {
     const whole = Buffer.concat([readFileSync(await film('tables last.mp4'))]);
     const file = { ...bytesOf(whole), size: whole.length };
-    assert.equal((await lookAt(file, never))?.bytesWithoutPictures, (await leftOf(whole))?.length);
+    assert.equal((await probeMedia(file, never))?.audioOnlyBytes, (await leftOf(whole))?.length);
     const noise = { ...file, ...bytesOf(randomBytes(50_000)) };
-    assert.equal((await lookAt(noise, never))?.bytesWithoutPictures, undefined);
+    assert.equal((await probeMedia(noise, never))?.audioOnlyBytes, undefined);
   });
 });

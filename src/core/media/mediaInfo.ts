@@ -1,0 +1,67 @@
+/**
+ * What a probe knows of a media file. Codec, layout, colour and field names are ffmpeg's. A member is undefined where the
+ * probe could not tell.
+ */
+export interface MediaInfo {
+  /** ffmpeg's name of the demuxer: `mov,mp4,m4a,3gp,3g2,mj2`, `avi`. */
+  readonly format?: string;
+  readonly tracks: readonly Track[];
+  /** Length of the longest track. */
+  readonly seconds?: number;
+  /** Bytes to upload for a preset that uses audio only, if fewer than the whole file. */
+  readonly audioOnlyBytes?: number;
+  /** The track kinds that are listed completely; there may be more tracks of other kinds. */
+  readonly knows: readonly Track['kind'][];
+  readonly chapters?: number;
+  /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
+  readonly isProtected?: boolean;
+  /** What the file is, if it is not media that can be played. */
+  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff';
+}
+
+export interface Track {
+  readonly kind: 'audio' | 'video' | 'subtitle';
+  /** ffmpeg's stream index in the input. */
+  readonly index?: number;
+  readonly codec?: string;
+  /** Four characters of the container: `hvc1`, `dvh1`. */
+  readonly codecTag?: string;
+  /** Language code as the file has it: `eng`, `und`. */
+  readonly language?: string;
+  readonly title?: string;
+  readonly isDefault: boolean;
+  readonly isForced?: boolean;
+  readonly isHearingImpaired?: boolean;
+  /** A cover, which ffmpeg lists as a video track. */
+  readonly isAttachedPicture?: boolean;
+  /** Seconds from the track's first to its last sample; undefined where that is not certain. */
+  readonly seconds?: number;
+  /** Seconds at which the track begins, relative to the file's own beginning. */
+  readonly startSeconds?: number;
+  readonly channels?: number;
+  /** `stereo`, `5.1(side)`; undefined if the file names none. */
+  readonly channelLayout?: string;
+  readonly sampleRate?: number;
+  /** `s16`, `s32`, `fltp`. */
+  readonly sampleFormat?: string;
+  readonly bitsPerSample?: number;
+  /** Displayed size: upright and with square pixels. */
+  readonly width?: number;
+  readonly height?: number;
+  /** Size of the coded picture, before rotation and pixel aspect ratio. */
+  readonly codedWidth?: number;
+  readonly codedHeight?: number;
+  /** Degrees, clockwise, by which the picture is turned to be upright. */
+  readonly rotation?: number;
+  /** Width of a pixel divided by its height. */
+  readonly pixelAspectRatio?: number;
+  readonly framesPerSecond?: number;
+  readonly isVariableFrameRate?: boolean;
+  readonly fieldOrder?: 'progressive' | 'tt' | 'bb' | 'tb' | 'bt';
+  readonly pixelFormat?: string;
+  readonly colorTransfer?: string;
+  readonly colorPrimaries?: string;
+  readonly colorSpace?: string;
+  readonly colorRange?: string;
+  readonly dolbyVisionProfile?: number;
+}
