@@ -1,26 +1,25 @@
 import { l10n } from 'vscode';
 import type { PlanNote } from '../../core/plan/plan';
 
-/** What a person would like to know of the plan, in a sentence. */
+/** Describes a decision of the plan that the user may want to know about. */
 export function noteSentence(note: PlanNote): string {
   switch (note.kind) {
     case 'renamed':
-      return l10n.t('The output of {0} is called {1}, since its usual name is taken.', note.file, note.name);
-    case 'trackChosen':
       return l10n.t(
-        '{0} has {1} audio tracks: track {2} is used, the others are left out.',
+        'The output of {0} is named {1} because another output has its usual name.',
         note.file,
-        note.tracks,
-        note.track,
+        note.name,
       );
+    case 'trackChosen':
+      return l10n.t('{0} has {1} audio tracks. Only track {2} is used.', note.file, note.tracks, note.track);
     case 'tracksSplit':
       return l10n.t(
-        '{0} has {1} audio tracks: each gets a file in the folder {2}.',
+        '{0} has {1} audio tracks. Each becomes a file in the folder {2}.',
         note.file,
         note.tracks,
         note.folder,
       );
     case 'languageMissing':
-      return l10n.t('{0} has no audio track in {1}: the default one is used.', note.file, note.language);
+      return l10n.t('{0} has no audio track in {1}. The default track is used.', note.file, note.language);
   }
 }

@@ -21,15 +21,17 @@ export function duration(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
-/** `1.3`: one digit after the point. */
+/** `1.3`, `0.25`: two digits after the point below 10, one above. */
 export function decimal(value: number): string {
   return new Intl.NumberFormat(env.language, { maximumFractionDigits: value < 10 ? 2 : 1 }).format(value);
 }
 
+/** `12,345`, in the user's language. */
 export function count(value: number): string {
   return new Intl.NumberFormat(env.language).format(value);
 }
 
+/** Date and time of day, in the user's language. */
 export function time(date: Date): string {
   return new Intl.DateTimeFormat(env.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(date);
 }
@@ -42,6 +44,26 @@ export function filesOf(value: number): string {
 /** `1 node`, `12 nodes`. */
 export function nodesOf(value: number): string {
   return value === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', count(value));
+}
+
+/** `1 task`, `12 tasks`. */
+export function tasksOf(value: number): string {
+  return value === 1 ? l10n.t('1 task') : l10n.t('{0} tasks', count(value));
+}
+
+/** `1 minute`, `30 minutes`. */
+export function minutesOf(value: number): string {
+  return value === 1 ? l10n.t('1 minute') : l10n.t('{0} minutes', count(value));
+}
+
+/** `once`, `3 times`. */
+export function timesOf(value: number): string {
+  return value === 1 ? l10n.t('once') : l10n.t('{0} times', count(value));
+}
+
+/** `1 node-hour`, `2.5 node-hours`. */
+export function nodeHoursOf(value: number): string {
+  return value === 1 ? l10n.t('1 node-hour') : l10n.t('{0} node-hours', decimal(value));
 }
 
 /** `45 %`, of a share between 0 and 1. */

@@ -8,7 +8,7 @@ const builtIn: Record<string, () => string> = {
   opus: () => l10n.t('Opus audio'),
   flac: () => l10n.t('FLAC audio (lossless)'),
   wav: () => l10n.t('WAV audio (uncompressed)'),
-  speech: () => l10n.t('Speech, evenly loud (MP3)'),
+  speech: () => l10n.t('Speech, normalized loudness (MP3)'),
   'h264-1080p': () => l10n.t('H.264 video, 1080p (MP4)'),
   'h264-720p': () => l10n.t('H.264 video, 720p (MP4)'),
   'h264-480p': () => l10n.t('H.264 video, 480p (MP4)'),
@@ -20,7 +20,7 @@ const builtIn: Record<string, () => string> = {
   'contact-sheet': () => l10n.t('Contact sheet, 4 by 4 (JPEG)'),
   preview: () => l10n.t('Animated preview (GIF)'),
   subtitles: () => l10n.t('Subtitles (SRT)'),
-  hls: () => l10n.t('HLS ladder, 720p and 360p (folder)'),
+  hls: () => l10n.t('HLS, 720p and 360p (folder)'),
 };
 
 const icons = {
@@ -30,7 +30,7 @@ const icons = {
   any: '$(file-media)',
 };
 
-/** A preset as a person reads it: name, extension, icon of what it needs. */
+/** The name, extension and icon of a preset for a picker. */
 export function presetLabel({ id, label, extension, needs }: Preset): { label: string; description: string } {
   return { label: `${icons[needs]} ${presetName({ id, label })}`, description: `.${extension}` };
 }

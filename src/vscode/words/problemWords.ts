@@ -1,49 +1,55 @@
 import { l10n } from 'vscode';
 import type { Problem, Service } from '../../core/errors';
 
-/** What each refusal means, by the code that Batch, Storage or Microsoft Entra gives. */
+/** The meaning of each rejection, by the error code of Batch, Storage or Microsoft Entra. */
 const refusals: Record<string, () => string> = {
-  AuthenticationFailed: () => l10n.t('The key is wrong or has been renewed since, or the sign-in has ended.'),
-  InvalidAuthenticationInfo: () => l10n.t('The signature is malformed: a key is damaged.'),
+  AuthenticationFailed: () => l10n.t('The key is wrong or was regenerated, or the sign-in expired.'),
+  InvalidAuthenticationInfo: () => l10n.t('The signature is malformed. Check that the key is complete.'),
   KeyBasedAuthenticationNotPermitted: () =>
-    l10n.t('The storage account forbids keys. Connect it by signing in with Microsoft.'),
+    l10n.t(
+      "The storage account doesn't allow access keys. Connect the account by signing in with Microsoft.",
+    ),
   SharedKeyAuthorizationNotAllowed: () =>
-    l10n.t('The Batch account forbids keys. Connect it by signing in with Microsoft.'),
+    l10n.t("The Batch account doesn't allow access keys. Connect the account by signing in with Microsoft."),
   AuthorizationPermissionMismatch: () =>
-    l10n.t('You lack the role Storage Blob Data Contributor on the storage account.'),
-  PermissionDenied: () => l10n.t('You lack a role on the account, such as Azure Batch Data Contributor.'),
-  Forbidden: () => l10n.t('You lack a role on the account, such as Azure Batch Data Contributor.'),
+    l10n.t("You don't have the Storage Blob Data Contributor role on the storage account."),
+  PermissionDenied: () =>
+    l10n.t("You don't have a required role on the account, such as Azure Batch Data Contributor."),
+  Forbidden: () =>
+    l10n.t("You don't have a required role on the account, such as Azure Batch Data Contributor."),
   AuthorizationFailure: () =>
-    l10n.t('The firewall of the account keeps this machine out, or a role is missing.'),
-  IpAuthorizationNotAllowed: () => l10n.t('The firewall of the account keeps this machine out.'),
+    l10n.t("The firewall of the account blocks this machine, or you don't have a required role."),
+  IpAuthorizationNotAllowed: () => l10n.t('The firewall of the account blocks this machine.'),
   AccountIsDisabled: () => l10n.t('The account is disabled.'),
   CredentialUnavailable: () =>
     l10n.t(
-      'On this machine neither the environment, nor a managed identity, nor the Azure CLI is signed in. Run "az login" and try again.',
+      'No credential was found in the environment, a managed identity, or the Azure CLI. Run “az login” and try again.',
     ),
   AADSTS50057: () => l10n.t('The user account is disabled.'),
-  AADSTS50020: () => l10n.t('This user is not known in that directory.'),
-  AADSTS50076: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
-  AADSTS50079: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
-  AADSTS50158: () => l10n.t('The directory wants multi-factor authentication. Sign in to it again.'),
+  AADSTS50020: () => l10n.t("The user doesn't exist in that directory."),
+  AADSTS50076: () => l10n.t('The directory requires multifactor authentication. Sign in again.'),
+  AADSTS50079: () => l10n.t('The directory requires multifactor authentication. Sign in again.'),
+  AADSTS50158: () => l10n.t('The directory requires multifactor authentication. Sign in again.'),
   AADSTS50173: () =>
-    l10n.t('The session has ended, for instance since the password was changed. Sign in again.'),
-  AADSTS70043: () => l10n.t('The session has ended. Sign in again.'),
-  AADSTS700082: () => l10n.t('The session has ended. Sign in again.'),
-  AADSTS53003: () =>
-    l10n.t('A rule of the directory (conditional access) keeps this sign-in out. Ask its administrator.'),
-  AADSTS53000: () => l10n.t('A rule of the directory keeps this device out. Ask its administrator.'),
-  AADSTS65001: () => l10n.t('The directory has not agreed to this application. Ask its administrator.'),
-  AADSTS90002: () => l10n.t('The directory (tenant) does not exist in this cloud.'),
+    l10n.t('The session expired, for example because the password was changed. Sign in again.'),
+  AADSTS70043: () => l10n.t('The session expired. Sign in again.'),
+  AADSTS700082: () => l10n.t('The session expired. Sign in again.'),
+  AADSTS53003: () => l10n.t('A Conditional Access policy blocked this sign-in. Contact your administrator.'),
+  AADSTS53000: () => l10n.t('A Conditional Access policy blocked this device. Contact your administrator.'),
+  AADSTS65001: () => l10n.t("The directory hasn't granted consent to this app. Contact your administrator."),
+  AADSTS90002: () => l10n.t("The directory (tenant) doesn't exist in this cloud."),
   AADSTS500011: () =>
-    l10n.t('The directory does not know this service: the cloud or the directory may be another.'),
-  AADSTS700016: () => l10n.t('The application of the environment is not known in that directory.'),
+    l10n.t("The service isn't registered in this directory. Check the cloud and the directory."),
+  AADSTS700016: () => l10n.t("The app that the environment names isn't registered in that directory."),
   AADSTS7000215: () => l10n.t('The client secret in the environment is wrong.'),
-  AADSTS7000222: () => l10n.t('The client secret in the environment has ended.'),
+  AADSTS7000222: () => l10n.t('The client secret in the environment expired.'),
   InvalidAudience: () => l10n.t('The token is for another cloud or service.'),
 };
 
-/** What a refusal means, where the code tells, and who refused: a row of a tree shows the beginning only. */
+/**
+ * Explains a rejection. The meaning comes first because a row of a tree shows only the beginning; the service, the account
+ * and the code follow.
+ */
 export function unauthorizedWords({
   service,
   account,
@@ -52,48 +58,48 @@ export function unauthorizedWords({
 }: Extract<Problem, { kind: 'unauthorized' }>): string {
   const meaning = refusals[code]?.();
   if (meaning) return l10n.t('{0} ({1} of {2}: {3})', meaning, serviceName(service), account, code);
-  const refused = l10n.t('{0} of {1} refused the credentials ({2}).', serviceName(service), account, code);
+  const refused = l10n.t('{0} rejected the credentials for {1} ({2}).', serviceName(service), account, code);
   return withDetail(refused, detail);
 }
 
 type Quota = Extract<Problem, { kind: 'quota' }>;
 
-/** Which quota is in the way, and what helps. */
+/** Names the quota that is used up, and what helps. */
 export function quotaWords({ what, needed, available }: Quota): string {
   const known = needed !== undefined && available !== undefined;
   switch (what) {
     case 'spotCores':
       return known
         ? l10n.t(
-            'The run needs {0} Spot cores, but the quota of the account is {1}. Ask for more, or use dedicated nodes.',
+            "The run requires {0} Spot cores, but the account's quota is {1}. Request a quota increase, or use dedicated nodes.",
             needed,
             available,
           )
         : l10n.t(
-            'The quota of Spot cores of the account is used up. Waiting does not help: ask for more, or use dedicated nodes.',
+            "The account's Spot core quota is used up. Request a quota increase, or use dedicated nodes.",
           );
     case 'dedicatedCores':
       return known
         ? l10n.t(
-            'The run needs {0} dedicated cores, but the quota of the account is {1}. Ask for more, or use Spot nodes.',
+            "The run requires {0} dedicated cores, but the account's quota is {1}. Request a quota increase, or use Spot nodes.",
             needed,
             available,
           )
         : l10n.t(
-            'The quota of dedicated cores of the account, or of this size, is used up. Waiting does not help: ask for more, or use another size or Spot nodes.',
+            'The dedicated core quota of the account or of this VM series is used up. Request a quota increase, or use another VM size or Spot nodes.',
           );
     case 'pools':
       return l10n.t(
-        'The account has as many pools as its quota allows. Delete pools that are not needed any more, or ask for more.',
+        "The account's pool quota is used up. Delete pools that are no longer needed, or request a quota increase.",
       );
     case 'jobs':
       return l10n.t(
-        'The account has as many active jobs as its quota allows. Delete jobs that are done, or ask for more.',
+        "The account's active job quota is used up. Delete completed jobs, or request a quota increase.",
       );
   }
 }
 
-/** What is larger than Azure takes. */
+/** Names the Azure limit that is exceeded. */
 export function limitWords({ what, limit, name }: Extract<Problem, { kind: 'limitExceeded' }>): string {
   switch (what) {
     case 'path':
@@ -105,20 +111,18 @@ export function limitWords({ what, limit, name }: Extract<Problem, { kind: 'limi
   }
 }
 
-/** What is wrong with what was pasted for an account. */
+/** Describes the expected form of each account field. */
 export const fieldWords: Record<Extract<Problem, { kind: 'accountInvalid' }>['what'], () => string> = {
-  batchUrl: () => l10n.t('This is not the URL of a Batch account, like https://name.region.batch.azure.com.'),
-  batchKey: () => l10n.t('This is not the key of a Batch account: a key is Base64 text of 88 characters.'),
-  storageName: () =>
-    l10n.t('This is not the name of a storage account: 3 to 24 lower-case letters and digits.'),
-  storageKey: () =>
-    l10n.t('This is not the key of a storage account: a key is Base64 text of 88 characters.'),
+  batchUrl: () => l10n.t('Enter the URL of a Batch account, such as https://name.region.batch.azure.com.'),
+  batchKey: () => l10n.t('Enter the access key of a Batch account: 88 characters of Base64.'),
+  storageName: () => l10n.t('Enter the name of a storage account: 3 to 24 lowercase letters and digits.'),
+  storageKey: () => l10n.t('Enter the access key of a storage account: 88 characters of Base64.'),
   storageUrl: () =>
-    l10n.t('This is not the Blob endpoint of a storage account, like https://name.blob.core.windows.net.'),
-  connectionString: () => l10n.t('This is not the connection string of a storage account.'),
+    l10n.t('Enter the Blob endpoint of a storage account, such as https://name.blob.core.windows.net.'),
+  connectionString: () => l10n.t('Enter the connection string of a storage account.'),
 };
 
-/** Names of the services, as a subject. */
+/** Display name of a service. */
 export function serviceName(service: Service): string {
   switch (service) {
     case 'batch':
@@ -132,7 +136,7 @@ export function serviceName(service: Service): string {
   }
 }
 
-/** What a service said goes after what we say. */
+/** Appends the service's own message, if there is one. */
 export function withDetail(text: string, detail: string | undefined): string {
   return detail ? `${text} ${detail}` : text;
 }

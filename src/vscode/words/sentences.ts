@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
-import { bytes, duration } from './numbers';
+import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
   limitWords,
@@ -10,7 +10,7 @@ import {
   withDetail,
 } from './problemWords';
 
-/** What a person can do about a problem: a button. */
+/** An action that helps with a problem, shown as a button. */
 export type Remedy =
   | 'useLocalAccount'
   | 'connect'
@@ -31,13 +31,13 @@ export interface Sentence {
   readonly remedies: readonly Remedy[];
 }
 
-/** What happened, to which file or resource, and what to do. */
+/** Returns what happened, to which file or resource, and what to do, in the user's language. */
 export function sentenceOf(problem: Problem): Sentence {
   const [text, ...remedies] = words(problem);
   return { text, remedies };
 }
 
-/** What to say of whatever was thrown, where it is told inside something else. */
+/** Returns the message of any error, for use inside another message. */
 export function textOf(error: unknown): string {
   if (error instanceof UserError) return sentenceOf(error.problem).text;
   return error instanceof Error ? error.message : String(error);
@@ -48,34 +48,34 @@ type Words = [text: string, ...remedies: Remedy[]];
 function words(problem: Problem): Words {
   switch (problem.kind) {
     case 'nothingChosen':
-      return [l10n.t('No media files were chosen.')];
+      return [l10n.t('No media files selected.')];
     case 'noMedia':
-      return [l10n.t('There are no media files in {0}.', problem.folder)];
+      return [l10n.t('No media files found in {0}.', problem.folder)];
     case 'noAudioTrack':
       return [
         l10n.t(
-          '{0} has no audio track, which this preset needs. Choose another preset for it.',
+          '{0} has no audio track. This preset requires one. Choose another preset for this file.',
           problem.file,
         ),
       ];
     case 'noVideoTrack':
       return [
         l10n.t(
-          '{0} has no video track, which this preset needs. Choose another preset for it.',
+          '{0} has no video track. This preset requires one. Choose another preset for this file.',
           problem.file,
         ),
       ];
     case 'noSubtitleTrack':
       return [
         l10n.t(
-          '{0} has no subtitle track, which this preset needs. Choose another preset for it.',
+          '{0} has no subtitle track. This preset requires one. Choose another preset for this file.',
           problem.file,
         ),
       ];
     case 'notMedia':
       return [
         withDetail(
-          l10n.t('{0} is not a media file, or is damaged beyond reading.', problem.file),
+          l10n.t("{0} isn't a media file, or it's damaged and can't be read.", problem.file),
           problem.detail,
         ),
       ];
@@ -84,55 +84,64 @@ function words(problem: Problem): Words {
     case 'cutOff':
       return [
         l10n.t(
-          '{0} is not whole: its index, which is written last, is missing. Copy or record it again.',
+          '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
           problem.file,
         ),
       ];
     case 'lfsPointer':
       return [
-        l10n.t('{0} is only a pointer of Git LFS. Run “git lfs pull” to get the file itself.', problem.file),
+        l10n.t(
+          '{0} is a Git LFS pointer, not the file itself. Run “git lfs pull” to download the file.',
+          problem.file,
+        ),
       ];
     case 'presetNotFor':
       return [
         l10n.t(
-          'The preset {0} is not for {1}: it takes {2} only.',
+          "The preset {0} doesn't support {1}. It supports {2} only.",
           problem.preset,
           problem.file,
           problem.inputs.map((input) => `.${input}`).join(', '),
         ),
       ];
     case 'fileMissing':
-      return [l10n.t('{0} is not there any more.', problem.file)];
+      return [l10n.t('{0} no longer exists.', problem.file)];
     case 'fileDenied':
-      return [l10n.t('{0} may not be read. Check its permissions.', problem.file)];
+      return [l10n.t("Couldn't read {0}: access denied. Check the file's permissions.", problem.file)];
     case 'fileChanged':
       return [
-        l10n.t('{0} changed while it was uploaded. Transcode it again once it is complete.', problem.file),
+        l10n.t(
+          "Couldn't upload {0}: the file changed during the upload. Run the transcode again when the file is complete.",
+          problem.file,
+        ),
       ];
     case 'fileFailed':
-      return [l10n.t('{0} could not be read or written: {1}', problem.file, problem.detail)];
+      return [l10n.t("Couldn't read or write {0}: {1}", problem.file, problem.detail)];
     case 'outputExists':
-      return [l10n.t('{0} exists already and was left as it is.', problem.file)];
+      return [l10n.t("{0} already exists and wasn't replaced.", problem.file)];
     case 'folderReadOnly':
       return [
         l10n.t(
-          'Nothing can be written to {0}. Check its permissions, then fetch the outputs again.',
+          "Couldn't write to {0}: access denied. Check the folder's permissions, then fetch the outputs again.",
           problem.folder,
         ),
       ];
     case 'diskFull':
       return [
         problem.neededBytes === undefined
-          ? l10n.t('The disk of {0} is full. Make room, then fetch the outputs again.', problem.folder)
+          ? l10n.t(
+              'The disk that holds {0} is full. Free up space, then fetch the outputs again.',
+              problem.folder,
+            )
           : l10n.t(
-              'The disk of {0} has {1} free, but {2} are needed. Make room, then fetch the outputs again.',
+              'The disk that holds {0} has {1} free, but {2} is required. Free up space, then fetch the outputs again.',
               problem.folder,
               bytes(problem.freeBytes ?? 0),
               bytes(problem.neededBytes),
             ),
       ];
     case 'presetInvalid':
-      return [l10n.t('The preset {0} cannot be used: {1}', problem.preset, problem.detail)];
+      return [l10n.t('The preset {0} is invalid: {1}', problem.preset, problem.detail)];
     case 'limitExceeded':
       return [limitWords(problem)];
     case 'transcodeFailed':
@@ -144,9 +153,9 @@ function words(problem: Problem): Words {
     case 'timeLimit':
       return [
         l10n.t(
-          '{0} was not done within {1} minutes. Raise the time limit of tasks, or use larger nodes.',
+          "{0} wasn't transcoded within {1}. Increase the task time limit, or use a larger VM size.",
           problem.file,
-          problem.minutes,
+          minutesOf(problem.minutes),
         ),
         'openPoolSettings',
       ];
@@ -154,7 +163,7 @@ function words(problem: Problem): Words {
       return [
         withDetail(
           l10n.t(
-            'The node could not read the uploaded {0} ({1}). A storage firewall may keep nodes out.',
+            "The node couldn't download {0} from storage ({1}). A storage firewall might block the nodes.",
             problem.file,
             problem.code,
           ),
@@ -165,7 +174,7 @@ function words(problem: Problem): Words {
       return [
         withDetail(
           l10n.t(
-            '{0} was transcoded, but the node could not upload the output ({1}). Retry it.',
+            "{0} was transcoded, but the node couldn't upload the output ({1}). Retry the file.",
             problem.file,
             problem.code,
           ),
@@ -173,33 +182,38 @@ function words(problem: Problem): Words {
         ),
       ];
     case 'outputMissing':
-      return [l10n.t('{0} has no output, although its task succeeded. Retry it.', problem.file)];
+      return [l10n.t('The task for {0} succeeded, but its output is missing. Retry the file.', problem.file)];
     case 'outputDamaged':
       return [
         problem.expectedSeconds === undefined || problem.actualSeconds === undefined
-          ? l10n.t('The output of {0} is damaged: it cannot be read.', problem.file)
+          ? l10n.t("The output of {0} is damaged and can't be read. Retry the file.", problem.file)
           : l10n.t(
-              'The output of {0} is damaged: it lasts {1} instead of {2}. The source may be cut short.',
+              'The output of {0} is incomplete: {1} of {2}. The source might be cut short or damaged.',
               problem.file,
               duration(problem.actualSeconds * 1000),
               duration(problem.expectedSeconds * 1000),
             ),
       ];
     case 'transferDamaged':
-      return [l10n.t('{0} did not arrive as it was sent. Try again.', problem.file)];
+      return [l10n.t('{0} was corrupted in transfer. Try again.', problem.file)];
     case 'taskFailed':
       return [
-        withDetail(l10n.t('The task of {0} failed ({1}).', problem.file, problem.code), problem.detail),
+        withDetail(l10n.t('The task for {0} failed ({1}).', problem.file, problem.code), problem.detail),
       ];
     case 'ended':
-      return [l10n.t('The task of {0} was ended before it was done.', problem.file)];
+      return [l10n.t('The task for {0} was terminated before it completed. Retry the file.', problem.file)];
     case 'inputExpired':
-      return [l10n.t('{0} waited longer than its access to storage lasted. Retry it.', problem.file)];
+      return [
+        l10n.t(
+          'The access token (SAS) for {0} expired before its task started. Retry the file.',
+          problem.file,
+        ),
+      ];
     case 'startTaskFailed':
       return [
         withDetail(
           l10n.t(
-            'The start task of node {0} in pool {1} failed, so nothing can run there.',
+            'The start task of node {0} in pool {1} failed, so no tasks can run on the node.',
             problem.node,
             problem.pool,
           ),
@@ -211,7 +225,7 @@ function words(problem: Problem): Words {
       return [
         withDetail(
           l10n.t(
-            'Pool {0} does not get its nodes now ({1}). Azure may have the capacity later; dedicated nodes or another size may have it at once.',
+            "Azure can't allocate nodes for pool {0} right now ({1}). Try again later, or use dedicated nodes or another VM size.",
             problem.pool,
             problem.code,
           ),
@@ -224,52 +238,49 @@ function words(problem: Problem): Words {
     case 'preempted':
       return [
         l10n.t(
-          'Azure took Spot nodes of pool {0} away {1} times. Dedicated nodes are not taken away.',
+          "Azure preempted Spot nodes of pool {0} {1}. Dedicated nodes aren't preempted.",
           problem.pool,
-          problem.times,
+          timesOf(problem.times),
         ),
         'openPoolSettings',
       ];
     case 'noImage':
       return [
         l10n.t(
-          'The account supports no Ubuntu LTS image that boots on {0}. Choose another size.',
+          'The account supports no Ubuntu LTS image for the VM size {0}. Choose another size.',
           problem.vmSize,
         ),
         'openPoolSettings',
       ];
     case 'poolNotOurs':
-      return [l10n.t('The pool {0} was not made by this extension and is left alone.', problem.pool)];
+      return [l10n.t("Pool {0} wasn't created by this extension, so it isn't changed.", problem.pool)];
     case 'poolUnusable':
-      return [withDetail(l10n.t('The pool {0} cannot be used.', problem.pool), problem.detail), 'cleanUp'];
+      return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
     case 'jobEnded':
       return [
-        l10n.t(
-          'The job {0} was ended or deleted by someone else. Retry the files that are not done.',
-          problem.job,
-        ),
+        l10n.t('Job {0} was terminated or deleted outside this run. Retry the remaining files.', problem.job),
       ];
     case 'taskGone':
-      return [l10n.t('Task {0} of job {1} does not exist any more.', problem.task, problem.job)];
+      return [l10n.t('Task {0} of job {1} no longer exists.', problem.task, problem.job)];
     case 'nodeFailed':
       return [
         l10n.t(
-          'Node {0}: {1} ({2}). Reimage it, or remove it so that the pool gets another.',
+          'Node {0}: {1} ({2}). Reimage the node, or remove it so that the pool allocates another one.',
           problem.node,
           problem.detail ?? problem.code,
           problem.code,
         ),
       ];
     case 'runNotFound':
-      return [l10n.t('The account holds no run in {0}.', problem.run), 'attach'];
+      return [l10n.t('No run found in container {0}. It might have been deleted.', problem.run), 'attach'];
     case 'runTaken':
-      return [l10n.t('Another window is working on run {0}.', problem.run)];
+      return [l10n.t('Run {0} is in use by another window.', problem.run)];
     case 'monitoringTimeout':
       return [
         l10n.t(
-          'After {0} minutes {1} tasks of job {2} are not done. They go on; attach to the run to watch them again.',
-          problem.minutes,
-          problem.unfinished,
+          'Monitoring stopped after {0}. {1} of job {2} still to complete; nothing is stopped. Attach to the run to continue monitoring.',
+          minutesOf(problem.minutes),
+          tasksOf(problem.unfinished),
           problem.job,
         ),
         'attach',
@@ -277,13 +288,16 @@ function words(problem: Problem): Words {
     case 'noAccount':
       return [l10n.t('No account is connected.'), 'useLocalAccount', 'connect'];
     case 'untrusted':
-      return [l10n.t('Nothing is uploaded, submitted or started in an untrusted workspace.'), 'manageTrust'];
+      return [
+        l10n.t("The workspace isn't trusted, so files can't be uploaded, submitted, or transcoded."),
+        'manageTrust',
+      ];
     case 'accountInvalid':
       return [withDetail(fieldWords[problem.what](), problem.detail), 'connect'];
     case 'secretMissing':
       return [
         l10n.t(
-          "The key of {0} is not in this machine's secret storage. Connect the account again.",
+          "The key of {0} isn't in VS Code's secret storage on this machine. Connect the account again.",
           problem.account,
         ),
         'connect',
@@ -295,7 +309,7 @@ function words(problem: Problem): Words {
     case 'storageFirewall':
       return [
         l10n.t(
-          'The storage account {0} lets in only chosen networks, which keeps the nodes of a pool out. Allow all networks for it, or use one without a firewall.',
+          'The firewall of storage account {0} allows selected networks only, which blocks the nodes of a pool. Allow all networks, or use a storage account without a firewall.',
           problem.account,
         ),
       ];
@@ -303,18 +317,22 @@ function words(problem: Problem): Words {
       return [
         problem.minutes > 0
           ? l10n.t(
-              'The clock of this machine is {0} minutes ahead, so the service refuses its signatures. Set the clock.',
-              problem.minutes,
+              'The clock of this machine is {0} fast, so the service rejects its requests. Correct the clock.',
+              minutesOf(problem.minutes),
             )
           : l10n.t(
-              'The clock of this machine is {0} minutes behind, so the service refuses its signatures. Set the clock.',
-              -problem.minutes,
+              'The clock of this machine is {0} slow, so the service rejects its requests. Correct the clock.',
+              minutesOf(-problem.minutes),
             ),
       ];
     case 'unreachable':
       return [
         withDetail(
-          l10n.t('{0} cannot be reached ({1}). Check the network and the proxy.', problem.host, problem.code),
+          l10n.t(
+            "Couldn't connect to {0} ({1}). Check the network connection and the proxy settings.",
+            problem.host,
+            problem.code,
+          ),
           problem.detail,
         ),
         'checkConnection',
@@ -322,7 +340,7 @@ function words(problem: Problem): Words {
     case 'certificate':
       return [
         l10n.t(
-          'The certificate of {0} is not trusted ({1}). A proxy may need its authority added to this machine.',
+          "The certificate of {0} isn't trusted ({1}). If a proxy is in use, add its certificate authority to this machine.",
           problem.host,
           problem.code,
         ),
@@ -330,21 +348,21 @@ function words(problem: Problem): Words {
       ];
     case 'throttled':
       return [
-        l10n.t('{0} goes on throttling requests. Try again in some minutes.', serviceName(problem.service)),
+        l10n.t('{0} is still throttling requests. Try again in a few minutes.', serviceName(problem.service)),
       ];
     case 'service':
       return [
         withDetail(
           problem.resource
             ? l10n.t(
-                '{0} refused to {1} {2} ({3}).',
+                '{0} rejected the operation “{1}” on {2} ({3}).',
                 serviceName(problem.service),
                 problem.operation,
                 problem.resource,
                 problem.code,
               )
             : l10n.t(
-                '{0} refused to {1} ({2}).',
+                '{0} rejected the operation “{1}” ({2}).',
                 serviceName(problem.service),
                 problem.operation,
                 problem.code,
@@ -355,13 +373,13 @@ function words(problem: Problem): Words {
     case 'noFfmpeg':
       return [
         l10n.t(
-          'The local Batch account needs ffmpeg, which is not on this machine. Install it, or set its path.',
+          "The local Batch account requires ffmpeg, which wasn't found on this machine. Install ffmpeg, or set its path.",
         ),
         'getFfmpeg',
         'openLocalSettings',
       ];
     case 'localServiceFailed':
-      return [l10n.t('The local Batch service did not start: {0}', problem.detail), 'showServiceLog'];
+      return [l10n.t("Couldn't start the local Batch service: {0}", problem.detail), 'showServiceLog'];
   }
 }
 

@@ -1,23 +1,23 @@
 import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../../core/runs/runEvents';
 import { noteSentence } from './notes';
-import { bytes, count, duration, filesOf, nodesOf, time } from './numbers';
+import { bytes, count, duration, filesOf, minutesOf, nodeHoursOf, nodesOf, tasksOf, time } from './numbers';
 import { serviceName } from './problemWords';
 import { sentenceOf } from './sentences';
 
-/** One line of a run's story in the log, as the tutorial's console tells it. */
+/** One line of a run's log, in the order and wording of the tutorial's console output. */
 export function storyLine(step: Step): string {
   switch (step.kind) {
     case 'started':
       return l10n.t(
-        'Start: {0}. Run {1}: {2} files, {3}',
+        'Start: {0}. Run {1}: {2}, {3}',
         time(step.at),
         step.run,
-        count(step.files),
+        filesOf(step.files),
         step.preset,
       );
     case 'resumed':
-      return l10n.t('Run {0} taken up again: {1}', step.run, time(step.at));
+      return l10n.t('Run {0} resumed: {1}', step.run, time(step.at));
     case 'noted':
       return noteSentence(step.note);
     case 'containerCreated':
@@ -26,7 +26,7 @@ export function storyLine(step: Step): string {
       return l10n.t('Container [{0}] deleted.', step.container);
     case 'picturesLeft':
       return l10n.t(
-        'The preset looks at no pictures: of {0}, {1} are uploaded instead of {2}.',
+        'Audio-only preset: {1} of {2} is uploaded for {0}.',
         filesOf(step.files),
         bytes(step.bytes),
         bytes(step.of),
@@ -34,7 +34,7 @@ export function storyLine(step: Step): string {
     case 'uploading':
       return l10n.t('Uploading file {0} to container [{1}]...', step.file, step.container);
     case 'alreadyUploaded':
-      return l10n.t('File {0} is in container [{1}] already.', step.file, step.container);
+      return l10n.t('File {0} is already in container [{1}].', step.file, step.container);
     case 'poolCreated':
       return l10n.t(
         'Creating pool [{0}] with {1} dedicated and {2} Spot nodes...',
@@ -44,28 +44,28 @@ export function storyLine(step: Step): string {
       );
     case 'poolReused':
       return l10n.t(
-        'Using pool [{0}] again, with {1} dedicated and {2} Spot nodes...',
+        'Reusing pool [{0}] with {1} dedicated and {2} Spot nodes...',
         step.pool,
         step.dedicated,
         step.spot,
       );
     case 'jobCreated':
       return step.autoPool
-        ? l10n.t('Creating job [{0}] with a pool of its own...', step.job)
+        ? l10n.t('Creating job [{0}] with its own pool...', step.job)
         : l10n.t('Creating job [{0}]...', step.job);
     case 'tasksAdded':
-      return l10n.t('Added {0} tasks to job [{1}].', count(step.count), step.job);
+      return l10n.t('Added {0} to job [{1}].', tasksOf(step.count), step.job);
     case 'monitoring':
       return l10n.t(
-        "Monitoring all tasks of job [{0}] for 'completed' state, for {1} minutes...",
+        "Monitoring all tasks of job [{0}] for 'completed' state, for {1}...",
         step.job,
-        step.minutes,
+        minutesOf(step.minutes),
       );
     case 'trouble':
       return sentenceOf(step.problem).text;
     case 'waiting':
       return l10n.t(
-        '{0} does not answer as it should ({1}); trying again.',
+        "{0} isn't responding as expected ({1}). Retrying...",
         serviceName(step.service),
         step.notice.reason,
       );
@@ -78,45 +78,45 @@ export function storyLine(step: Step): string {
     case 'fetched':
       return l10n.t('Fetched {0}: {1}, {2}', step.file, decodeURIComponent(step.output), bytes(step.bytes));
     case 'alreadyFetched':
-      return l10n.t('The output of {0} is there already: {1}', step.file, decodeURIComponent(step.output));
+      return l10n.t('The output of {0} already exists: {1}', step.file, decodeURIComponent(step.output));
     case 'fileFailed':
       return sentenceOf(step.problem).text;
     case 'timeLimit':
       return l10n.t(
-        'After {0} minutes job [{1}] is not watched any more; its tasks go on.',
-        step.minutes,
+        'Monitoring of job [{0}] stopped after {1}. Its tasks keep running.',
         step.job,
+        minutesOf(step.minutes),
       );
     case 'ended':
       return l10n.t(
-        'End: {0}. {1} of {2} files in {3}; about {4} node-hours used.',
+        'End: {0}. {1} of {2} in {3}; about {4} used.',
         time(step.at),
         count(step.succeeded),
-        count(step.total),
+        filesOf(step.total),
         duration(step.elapsedMs),
-        step.nodeHours.toFixed(2),
+        nodeHoursOf(step.nodeHours),
       );
   }
 }
 
-/** Whether a line tells of something gone wrong. */
+/** True for a step that is logged as a warning. */
 export function isTrouble({ kind }: Step): boolean {
   return kind === 'trouble' || kind === 'fileFailed' || kind === 'waiting' || kind === 'timeLimit';
 }
 
-/** A guess is worth telling once so much is done: percent. */
-const tellingPercent = 5;
-const shortestGuessMs = 5_000;
+/** An estimate is shown once this much is done: percent. */
+const minEstimatePercent = 5;
+const minEstimateMs = 5_000;
 
 /**
- * One line for the progress notification: where the run stands, in numbers, and how long it may still take, going by the
- * pace since it began at `since` (milliseconds since 1970).
+ * One line for the progress notification: the run's numbers and the estimated time left. `since` is the start of the run,
+ * in milliseconds since 1970.
  */
 export function progressLine(progress: RunProgress, since: number, now = Date.now()): string {
   const line = numbersLine(progress);
   const percent = percentDone(progress);
   const elapsed = now - since;
-  if (progress.phase !== 'tasks' || percent < tellingPercent || elapsed < shortestGuessMs) return line;
+  if (progress.phase !== 'tasks' || percent < minEstimatePercent || elapsed < minEstimateMs) return line;
   return l10n.t('{0}, about {1} left', line, duration((elapsed * (100 - percent)) / percent));
 }
 
@@ -154,7 +154,7 @@ function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): strin
   }
 }
 
-/** 0 to 100: uploads, tasks and fetching weigh alike. */
+/** 0 to 100; uploads, tasks and fetching have the same weight. */
 export function percentDone({ upload, tasks, fetch }: RunProgress): number {
   const shares = [
     [upload.bytes, upload.bytesTotal],
