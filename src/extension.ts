@@ -8,13 +8,13 @@ import { LocalService } from './vscode/accounts/localService';
 import { registerLanguageTools } from './vscode/chat/languageTools';
 import { Commands } from './vscode/commands';
 import { Documents, documentScheme } from './vscode/documents';
-import { Explorer } from './vscode/explorer/explorer';
-import { explorerActions } from './vscode/explorer/explorerActions';
+import { AccountsView } from './vscode/explorer/accountsView';
+import { explorerCommands } from './vscode/explorer/explorerCommands';
+import { ExplorerData } from './vscode/explorer/explorerData';
 import type { ExplorerNode } from './vscode/explorer/explorerNode';
 import type { HeatMaps } from './vscode/explorer/heatMaps';
 import { IdleWatch } from './vscode/explorer/idleWatch';
 import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
-import { Tree } from './vscode/explorer/tree';
 import type { CleanUpRequest } from './vscode/runs/cleanUp';
 import { showFailures, showOutputs } from './vscode/runs/outcome';
 import { Reports, reportScheme } from './vscode/runs/report';
@@ -37,8 +37,8 @@ export function activate(context: ExtensionContext) {
   const runs = new Runs(workspaceState, log, join(globalStorageUri.fsPath, 'claims'));
   const table = new Commands(log);
   const transcode = new Transcode(accounts, runs, table, workspaceState);
-  const explorer = new Explorer(accounts);
-  const tree = new Tree(accounts, explorer, runs);
+  const explorer = new ExplorerData(accounts);
+  const tree = new AccountsView(accounts, explorer, runs);
   const addLocal = () => accounts.addLocal(l10n.t('Local Batch account'));
   const documents = new Documents();
   let heatMaps: Promise<HeatMaps> | undefined;
@@ -138,7 +138,7 @@ export function activate(context: ExtensionContext) {
         const runId = node.kind === 'job' ? ownMetadata(node.job.metadata, 'run') : undefined;
         if (node.kind === 'job' && runId) await transcode.fetchJob(node.account, runId);
       },
-      ...explorerActions(explorer, tree, documents, async (pool) => {
+      ...explorerCommands(explorer, tree, documents, async (pool) => {
         heatMaps ??= loadHeatMaps();
         (await heatMaps).show(pool);
       }),

@@ -14,7 +14,7 @@ import {
 } from 'vscode';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
-import type { Explorer } from '../explorer/explorer';
+import type { ExplorerData } from '../explorer/explorerData';
 import { outcomeOf } from '../runs/outcome';
 import type { Runs } from '../runs/runs';
 import type { Transcode } from '../transcode/transcode';
@@ -26,7 +26,7 @@ const jobsTold = 30;
 /** What a person would ask an assistant for; nothing where this VS Code has no such thing. */
 export function registerLanguageTools(
   accounts: Accounts,
-  explorer: Explorer,
+  explorer: ExplorerData,
   runs: Runs,
   transcode: Transcode,
 ): Disposable {
@@ -46,7 +46,7 @@ const text = (value: unknown) =>
 class ListJobs implements LanguageModelTool<Record<string, never>> {
   constructor(
     private readonly accounts: Accounts,
-    private readonly explorer: Explorer,
+    private readonly explorer: ExplorerData,
   ) {}
 
   prepareInvocation(): PreparedToolInvocation {

@@ -6,9 +6,9 @@ import type { Cell, Strings, ToHost, ToPage } from '../../webview/messages';
 import { DisposableStore } from '../disposable';
 import { nodesOf, time } from '../words/numbers';
 import { textOf } from '../words/sentences';
-import type { Explorer } from './explorer';
-import { stateWord } from './explorerItems';
+import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
+import { stateWord } from './renderNode';
 
 type PoolNode = Extract<ExplorerNode, { kind: 'pool' }>;
 
@@ -22,7 +22,7 @@ export class HeatMaps {
   readonly #panels = new Map<string, HeatMap>();
 
   constructor(
-    private readonly explorer: Explorer,
+    private readonly explorer: ExplorerData,
     private readonly extensionUri: Uri,
     private readonly reveal: (node: ExplorerNode) => Promise<void>,
   ) {}
@@ -53,7 +53,7 @@ class HeatMap {
   #isReady = false;
 
   constructor(
-    private readonly explorer: Explorer,
+    private readonly explorer: ExplorerData,
     extensionUri: Uri,
     private readonly node: PoolNode,
     private readonly reveal: (node: ExplorerNode) => Promise<void>,

@@ -10,7 +10,7 @@ import {
 } from 'vscode';
 import type { FilePlace } from '../../core/azure/batch';
 import type { Accounts } from '../accounts/accounts';
-import type { Explorer } from './explorer';
+import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
 
 /** Files of tasks, of nodes and blobs, under a scheme of ours. */
@@ -48,7 +48,7 @@ export class RemoteFiles implements FileSystemProvider {
 
   constructor(
     private readonly accounts: Accounts,
-    private readonly explorer: Explorer,
+    private readonly explorer: ExplorerData,
   ) {}
 
   async stat(uri: Uri): Promise<FileStat> {

@@ -33,7 +33,7 @@ interface Gateways {
 const staleAfter = new Set<Problem['kind']>(['unreachable', 'unauthorized', 'signedOut']);
 
 /** Fetches what the tree shows. Remembers the pages that were loaded, nothing else. */
-export class Explorer {
+export class ExplorerData {
   readonly #gateways = new Map<string, Promise<Gateways>>();
   readonly #loaded = new Map<string, { pages: number }>();
   /** What ids of a list begin with, by the list's id. */

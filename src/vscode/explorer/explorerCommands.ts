@@ -4,10 +4,10 @@ import { everyItem } from '../../core/azure/pages';
 import { maskSas } from '../../core/runs/taskFailure';
 import type { Handler } from '../commands';
 import type { Documents } from '../documents';
-import { type Explorer, groupFilters } from './explorer';
+import type { AccountsView } from './accountsView';
+import { type ExplorerData, groupFilters } from './explorerData';
 import { type ExplorerNode, type FilteredNode, nodeId } from './explorerNode';
 import { remoteUri } from './remoteFiles';
-import type { Tree } from './tree';
 
 type Of<Kind extends ExplorerNode['kind']> = Extract<ExplorerNode, { kind: Kind }>;
 
@@ -15,9 +15,9 @@ type Of<Kind extends ExplorerNode['kind']> = Extract<ExplorerNode, { kind: Kind 
 const removedAtOnce = 100;
 
 /** What the context menus of the Accounts view do. Each takes the item that was clicked and all that are selected. */
-export function explorerActions(
-  explorer: Explorer,
-  tree: Tree,
+export function explorerCommands(
+  explorer: ExplorerData,
+  tree: AccountsView,
   documents: Documents,
   showHeatMap: (pool: Of<'pool'>) => Promise<void>,
 ): Record<string, Handler> {
@@ -36,8 +36,8 @@ export function explorerActions(
     copyAsJson: (node: ExplorerNode) => env.clipboard.writeText(jsonOf(node)),
     openAsJson: (node: ExplorerNode) => documents.show(`${nameOf(node)}.json`, jsonOf(node)),
     async openAsYaml(node: ExplorerNode) {
-      const { stringify } = await import('yaml');
-      await documents.show(`${nameOf(node)}.yaml`, stringify(JSON.parse(jsonOf(node))));
+      const { default: yaml } = await import('yaml');
+      await documents.show(`${nameOf(node)}.yaml`, yaml.stringify(JSON.parse(jsonOf(node))));
     },
     openInPortal: (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
       env.openExternal(Uri.parse(portalUrl(node.account))),
@@ -126,7 +126,7 @@ export function explorerActions(
       const logs: QuickPickItem[] = [{ label: 'stderr.txt' }, { label: 'stdout.txt' }];
       const answer = await window.showQuickPick(logs, { title: l10n.t('Follow which log?') });
       if (answer === undefined) return;
-      const { showTail } = await import('./tailTerminal');
+      const { showTail } = await import('./logTerminal');
       const { task, jobId } = node;
       const { batch } = await gateways(node);
       showTail(batch, jobId, task.id ?? '', task.displayName ?? task.id ?? '', answer.label);

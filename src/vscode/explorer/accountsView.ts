@@ -13,10 +13,10 @@ import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
 import type { Runs } from '../runs/runs';
 import { section } from '../settings';
-import type { Explorer } from './explorer';
-import { treeItem } from './explorerItems';
+import type { ExplorerData } from './explorerData';
 import { type ExplorerNode, nodeId } from './explorerNode';
 import { remoteScheme, remoteUri } from './remoteFiles';
+import { renderNode } from './renderNode';
 
 const uriList = 'text/uri-list';
 
@@ -24,7 +24,7 @@ const uriList = 'text/uri-list';
 const liveRefreshMs = 4_000;
 
 /** The Accounts view. Refreshes what is expanded while a run is active and the view can be seen. */
-export class Tree implements TreeDataProvider<ExplorerNode> {
+export class AccountsView implements TreeDataProvider<ExplorerNode> {
   readonly #changed = new EventEmitter<ExplorerNode | ExplorerNode[] | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   readonly #disposables = new DisposableStore();
@@ -42,7 +42,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
 
   constructor(
     private readonly accounts: Accounts,
-    private readonly explorer: Explorer,
+    private readonly explorer: ExplorerData,
     private readonly runs: Runs,
   ) {
     this.#disposables.add(this.#changed);
@@ -76,7 +76,7 @@ export class Tree implements TreeDataProvider<ExplorerNode> {
   }
 
   getTreeItem(node: ExplorerNode): TreeItem {
-    const item = treeItem(node);
+    const item = renderNode(node);
     const prefix = this.explorer.prefixOf(node);
     if (prefix) item.description = [item.description, `${prefix}…`].filter(Boolean).join(' · ');
     return item;

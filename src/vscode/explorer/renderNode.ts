@@ -9,7 +9,7 @@ import { type ExplorerNode, nodeId, type TaskGroup } from './explorerNode';
 const { Collapsed, Expanded, None } = TreeItemCollapsibleState;
 
 /** What a node looks like. States are told by icon and word, never by colour alone. */
-export function treeItem(node: ExplorerNode): TreeItem {
+export function renderNode(node: ExplorerNode): TreeItem {
   const item = itemOf(node);
   item.id = nodeId(node);
   item.accessibilityInformation ??= { label: [labelOf(item), item.description].filter(Boolean).join(', ') };
