@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// All tests, from a fresh clone on: brings what is missing, checks, builds, runs every suite, and ends with one line,
-// `N passed, N failed`.
+// Runs all tests, also on a fresh clone: installs what is missing, checks, builds, runs each suite, lists the slowest
+// tests, and ends with the line `N passed, N failed`.
 //   npm test                            everything
 //   npm test -- unit service -g cancel  some suites, some tests
 import { spawn } from 'node:child_process';
@@ -15,9 +15,9 @@ const { values: flags, positionals } = parseArgs({
   options: { grep: { type: 'string', short: 'g' }, 'no-check': { type: 'boolean', default: false } },
 });
 
-/** A suite that takes longer hangs. */
+/** A suite that exceeds its limit is ended and counts as failed. */
 const minutes = { unit: 5, service: 15, host: 8, browser: 10, recorded: 2 };
-/** The recorded answers of the real service are nobody's to ship: their suite runs where somebody has them. */
+/** `recorded` compares with recorded answers of Azure, which aren't part of the project: it runs on request only. */
 const usual = ['unit', 'service', 'host', 'browser'];
 const suites = positionals.length > 0 ? positionals : usual;
 const results = join(root, 'out/test-results');
@@ -27,6 +27,7 @@ ensureClients();
 
 let passed = 0;
 let failed = 0;
+const durations = [];
 if (!flags['no-check'] && positionals.length === 0) {
   await step('types', 'npx', ['tsc', '--noEmit', '-p', '.']);
   await step('webview types', 'npx', ['tsc', '--noEmit', '-p', 'src/webview']);
@@ -36,10 +37,11 @@ rmSync(join(root, 'out'), { recursive: true, force: true });
 await step('build', process.execPath, ['scripts/build.mjs', '--tests']);
 mkdirSync(results, { recursive: true });
 for (const suite of suites) await runSuite(suite);
+listSlowest();
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
 
-/** A check that has no tests of its own counts only when it fails. */
+/** Runs a check. It counts as a failure if it fails, and isn't counted otherwise. */
 async function step(name, program, args) {
   say(name);
   const code = await run(program, args, 10);
@@ -50,6 +52,14 @@ async function step(name, program, args) {
     console.log(`\n${passed} passed, ${failed} failed`);
     process.exit(1);
   }
+}
+
+function listSlowest() {
+  const slowest = durations.sort((a, b) => b.ms - a.ms).slice(0, 10);
+  if (slowest.length === 0) return;
+  console.log('\nSlowest tests:');
+  for (const { suite, title, ms } of slowest)
+    console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${suite}: ${title}`);
 }
 
 async function runSuite(suite) {
@@ -65,13 +75,12 @@ async function runSuite(suite) {
   const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
   passed += counts?.passed ?? 0;
   failed += counts?.failed ?? 0;
+  durations.push(...(counts?.durations ?? []).map((test) => ({ suite, ...test })));
   for (const skipped of counts?.skipped ?? []) console.log(`  skipped: ${skipped}`);
   const isSilent = counts === undefined || (counts.passed + counts.failed === 0 && !flags.grep);
   if (isSilent || (code !== 0 && counts.failed === 0)) {
     failed++;
-    console.error(
-      `✗ ${suite}: it ended with code ${code} and ${isSilent ? 'no results' : 'all tests passed'}`,
-    );
+    console.error(`✗ ${suite}: exit code ${code}, ${isSilent ? 'no results' : 'although all tests passed'}`);
   }
 }
 
@@ -93,7 +102,7 @@ function tests(suite) {
     .sort();
 }
 
-/** Exit code of a program; 124 when it took longer than `limit` minutes and was ended with all it started. */
+/** Resolves with a program's exit code, or 124 if it ran longer than `limit` minutes and was killed with its children. */
 function run(program, args, limit, env = {}) {
   return new Promise((resolve) => {
     const child = spawn(program, args, {
@@ -104,7 +113,7 @@ function run(program, args, limit, env = {}) {
       shell: process.platform === 'win32',
     });
     const timer = setTimeout(() => {
-      console.error(`${program} ${args[0]} still runs after ${limit} minutes`);
+      console.error(`${program} ${args[0]} didn't end within ${limit} minutes`);
       try {
         process.kill(-child.pid, 'SIGKILL');
       } catch {

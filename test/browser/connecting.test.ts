@@ -104,13 +104,13 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem('AuthenticationFailed').waitFor();
     await workbench.screenshot(pictures, 'tree-refused');
-    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await workbench.run('Azure Batch: Update Credentials…');
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
     await pool().waitFor();
     await workbench.run('Test: Sign Out');
     await workbench.treeItem('signed out').waitFor();
     await workbench.screenshot(pictures, 'tree-signed-out');
-    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await workbench.run('Azure Batch: Update Credentials…');
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
     await pool().waitFor();
   });
@@ -187,7 +187,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     standIn.refusesKeys = true;
     await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem('AuthenticationFailed').waitFor();
-    await workbench.run('Azure Batch: Sign In Again, or Change Keys…');
+    await workbench.run('Azure Batch: Update Credentials…');
     await workbench.answer('Access key of the Batch account', batchKey);
     await workbench.answer('Access key of the storage account', storageKey);
     const keep = workbench.page.getByRole('button', { name: 'Keep Anyway' });

@@ -36,7 +36,7 @@ describe('Somebody new, in Chinese', function () {
   it('is led by a walkthrough whose first step makes a film and transcodes it', async () => {
     await workbench.run('Welcome: Open Walkthrough...');
     await workbench.pick('Azure Batch 转码入门');
-    const start = workbench.page.getByRole('button', { name: '使用示例影片试用' });
+    const start = workbench.page.getByRole('button', { name: '使用示例视频试用' });
     await start.first().waitFor();
     await workbench.screenshot(pictures, 'walkthrough-zh');
     await start.first().click();
