@@ -3,14 +3,14 @@ import type { AddressInfo } from 'node:net';
 
 export interface Counts {
   readonly requests: number;
-  /** Bodies, both ways. */
+  /** Request and response bodies. */
   readonly bytes: number;
-  readonly mostInFlight: number;
+  readonly maxInFlight: number;
 }
 
-/** A proxy before a service of this machine that counts what passes. */
+/** A proxy in front of a local service that counts requests and bytes. */
 export class Counter {
-  #counts = { requests: 0, bytes: 0, mostInFlight: 0 };
+  #counts = { requests: 0, bytes: 0, maxInFlight: 0 };
   #inFlight = 0;
 
   private constructor(
@@ -31,7 +31,7 @@ export class Counter {
           const body = Buffer.concat(chunks);
           counter.#passed(body.length);
           counter.#ended();
-          // Links to further pages lead through here too.
+          // Links to further pages also go through the proxy.
           const { 'content-length': _, 'transfer-encoding': __, ...headers } = reply.headers;
           response.writeHead(reply.statusCode ?? 502, headers);
           response.end(body.toString('latin1').replaceAll(target, counter.url), 'latin1');
@@ -47,10 +47,10 @@ export class Counter {
     return counter;
   }
 
-  /** What has passed since the last time this was asked. */
+  /** Returns the counts since the last call. */
   take(): Counts {
     const counts = this.#counts;
-    this.#counts = { requests: 0, bytes: 0, mostInFlight: this.#inFlight };
+    this.#counts = { requests: 0, bytes: 0, maxInFlight: this.#inFlight };
     return counts;
   }
 
@@ -62,7 +62,7 @@ export class Counter {
   #began(): void {
     this.#inFlight++;
     this.#counts.requests++;
-    this.#counts.mostInFlight = Math.max(this.#counts.mostInFlight, this.#inFlight);
+    this.#counts.maxInFlight = Math.max(this.#counts.maxInFlight, this.#inFlight);
   }
 
   #passed(bytes: number): void {

@@ -22,12 +22,12 @@ import { type BenchResult, median, type Row, report, type Table } from './table'
 
 const { signal } = new AbortController();
 const cores = availableParallelism();
-/** As many as a pool has by default. */
+/** The default number of nodes in a pool. */
 const nodes = 5;
 const arguments_ = ['-v', 'error', '-nostdin', '-y', '-i'];
 const encoding = ['-vn', '-c:a', 'libmp3lame', '-b:a', '192k'];
 
-/** Where a way finds its account. */
+/** The account a contender uses. */
 interface Place {
   readonly service: TestService;
   readonly batchUrl: string;
@@ -37,10 +37,10 @@ interface Place {
 type Way = (paths: readonly string[], place: Place) => Promise<void>;
 
 /**
- * The whole job, from MP4s on a disk to MP3s beside them: this extension, the tutorial's way written with the Azure SDK,
- * and the floor, which is ffmpeg on the same files and cores without any service. First on the local Batch account, where
- * all share the cores of this machine; then with an account that is `--latency` milliseconds away, each way, and small
- * files, so that what counts is how the ways go about their requests, as where other machines do the work.
+ * The whole job, from MP4s on a disk to MP3s beside them: this extension, the tutorial's method written with the Azure SDK,
+ * and the floor: ffmpeg on the same files and cores without a service. First on the local Batch account, where all share
+ * the cores of this machine; then with an account `--latency` milliseconds away in each direction and small files, where
+ * requests dominate, as they do when other machines transcode.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -83,7 +83,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   return result;
 }
 
-/** The medians of so many races, in which the ways take turns. */
+/** Rounds; the contenders take turns, and the medians are reported. */
 async function races(rounds: number, once: () => Promise<Row[]>): Promise<Row[]> {
   const all: Row[][] = [];
   for (let round = 0; round < rounds; round++) all.push(await once());
@@ -93,7 +93,7 @@ async function races(rounds: number, once: () => Promise<Row[]>): Promise<Row[]>
   }));
 }
 
-/** Each way on files of its own, with a service of its own, whose start does not count. */
+/** Runs each contender on its own files and service; the start of the service isn't measured. */
 async function race(
   root: string,
   sample: string,
@@ -151,7 +151,7 @@ const ways: Readonly<Record<string, Way>> = {
   [tutorialWay]: tutorial,
 };
 
-/** One thing after another, as the tutorial has it: uploads, pool, job, tasks, a look at all tasks each second, downloads. */
+/** The tutorial's sequence: uploads, pool, job, tasks, a list of all tasks each second, downloads. */
 async function tutorial(paths: readonly string[], { service, batchUrl, blobUrl }: Place): Promise<void> {
   const { batchName, batchKey, storageName, storageKey } = service.credentials;
   const credential = new StorageSharedKeyCredential(storageName, storageKey);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type BenchResult, report } from './table';
 
-/** What VS Code reads when it opens, what it reads when a run first starts, and what is downloaded once. */
+/** Bytes that VS Code loads when it opens, bytes that the first run loads, and the download size of the extension. */
 export async function run(): Promise<BenchResult> {
   for (const name of readdirSync('.').filter((file) => file.endsWith('.vsix'))) rmSync(name);
   execFileSync(process.execPath, ['scripts/package.mjs'], { stdio: 'ignore' });
@@ -43,7 +43,7 @@ export async function run(): Promise<BenchResult> {
   return result;
 }
 
-/** All built files that one leads to by imports of a form. */
+/** All built files that a file imports, directly or indirectly, by imports of this form. */
 function closure(file: string, form: RegExp, found = new Set<string>()): Set<string> {
   if (found.has(file)) return found;
   found.add(file);

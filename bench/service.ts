@@ -11,8 +11,8 @@ const collection = 100;
 const collectionsInFlight = 4;
 
 /**
- * Adds, runs and lists tasks that do nothing: what the local Batch service costs per task, at several lengths of a
- * job, beside `xargs -P` of the same command; then memory and page time with many tasks that wait.
+ * Adds, runs and lists tasks that do nothing, for jobs of several lengths: the local Batch service's cost per task, beside
+ * `xargs -P` with the same command; then memory and page time with many waiting tasks.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -69,7 +69,7 @@ function floor(tasks: number, cores: number): Record<string, number> {
   return { seconds, perTask: (seconds * 1000) / tasks };
 }
 
-/** Above the floor of the same number of tasks, which is the row before. */
+/** Milliseconds per task above the floor, which is the row before. */
 function withOverhead(rows: readonly Row[]): Row[] {
   return rows.map((row, index) => {
     const floorRow = rows[index - 1];
@@ -139,7 +139,7 @@ async function keepTasks(tasks: number): Promise<Record<string, number>> {
   }
 }
 
-/** In collections, a few at once, each with the length of a real command line. */
+/** Adds tasks in collections, a few in parallel, with command lines of realistic length. */
 async function addTasks(client: BatchServiceClient, tasks: number): Promise<void> {
   let next = 0;
   const lane = async () => {
@@ -162,7 +162,7 @@ async function seconds(work: () => Promise<void>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** Memory that a process holds, where the system says; NaN elsewhere. */
+/** Resident memory of a process in MB; NaN where the system doesn't report it. */
 function memoryMB(pid: number): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');

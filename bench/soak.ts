@@ -27,23 +27,23 @@ import type { BenchResult } from './table';
 const never = new AbortController().signal;
 const presets = ['mp3', 'm4a', 'flac', 'opus', 'h264-480p', 'thumbnail', 'hls'];
 const lifetimes: PoolLifetime[] = ['run', 'scaleToZero', 'keep'];
-/** Of the films, in seconds. */
+/** Lengths of the videos, in seconds. */
 const lengths = [0.5, 2, 6];
-/** Some films are larger than a block that is uploaded at once. */
+/** Some videos are larger than one block. */
 const largeBytes = 15 * 1024 * 1024;
-/** A scenario that takes longer has lost something. */
-const longestMs = 240_000;
+/** A scenario that takes longer has failed. */
+const maxScenarioMs = 240_000;
 
-interface Film {
+interface Video {
   readonly seconds: number;
   readonly isLarge: boolean;
 }
 
-/** What befalls one run. */
+/** The faults of one run. */
 interface Scenario {
   readonly preset: string;
   readonly lifetime: PoolLifetime;
-  readonly films: readonly Film[];
+  readonly videos: readonly Video[];
   readonly damaged: number;
   readonly clientKills: number;
   readonly serviceKills: number;
@@ -53,9 +53,9 @@ interface Scenario {
 }
 
 /**
- * Runs random scenarios for as long as asked and checks after each what must hold whatever happened: every input has
- * exactly one complete output or a reason, nothing of ours is left after a clean-up, no secret is in any file, and in the
- * end no process is left. A failure names the seed that brings it back.
+ * Runs random scenarios for `--minutes` and checks the invariants after each: every input has exactly one complete output
+ * or a reason, a clean-up leaves no resources, no file contains a secret, and no process is left at the end. A failure
+ * prints the seed that reproduces it.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -75,7 +75,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
       try {
         await play(service, root.path, scenario, randomOf(seed + 1));
       } catch (error) {
-        throw new Error(`npm run soak -- --seed ${seed} brings this back.`, { cause: error });
+        throw new Error(`npm run soak -- --seed ${seed} reproduces this.`, { cause: error });
       }
       scenarios++;
       seed++;
@@ -85,17 +85,17 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
     await root.remove();
   }
   assert.deepEqual(leftProcesses(service.dataDir), []);
-  console.log(`${scenarios} scenarios held.`);
+  console.log(`${scenarios} scenarios passed.`);
   return { name: 'soak', tables: [] };
 }
 
 function scenarioOf(random: () => number): Scenario {
   const oneOf = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T;
-  const upTo = (most: number) => Math.floor(random() * (most + 1));
+  const upTo = (max: number) => Math.floor(random() * (max + 1));
   return {
     preset: oneOf(presets),
     lifetime: oneOf(lifetimes),
-    films: Array.from({ length: 1 + upTo(11) }, () => ({ seconds: oneOf(lengths), isLarge: upTo(5) === 0 })),
+    videos: Array.from({ length: 1 + upTo(11) }, () => ({ seconds: oneOf(lengths), isLarge: upTo(5) === 0 })),
     damaged: upTo(3) === 0 ? 1 + upTo(1) : 0,
     clientKills: upTo(3),
     serviceKills: upTo(4) === 0 ? 1 : 0,
@@ -114,15 +114,15 @@ async function play(
   const folder = join(root, 'work');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
-  const films = new Map(scenario.films.map((film, index) => [`clip ${index}.mp4`, film]));
-  for (const [name, { seconds, isLarge }] of films) {
+  const videos = new Map(scenario.videos.map((video, index) => [`clip ${index}.mp4`, video]));
+  for (const [name, { seconds, isLarge }] of videos) {
     copyFileSync(sampleOf(root, seconds), join(folder, name));
     if (isLarge) appendFileSync(join(folder, name), filler());
   }
   const damaged = Array.from({ length: scenario.damaged }, (_, index) => `bad ${index}.mp4`);
   for (const name of damaged) writeFileSync(join(folder, name), Buffer.alloc(6000, 7));
   const manifest = await manifestOf(
-    [...films.keys(), ...damaged].map((name) => join(folder, name)),
+    [...videos.keys(), ...damaged].map((name) => join(folder, name)),
     { preset: scenario.preset, lifetime: scenario.lifetime },
   );
   const troubles = [
@@ -131,10 +131,10 @@ async function play(
     ...Array.from({ length: scenario.preemptions }, () => 'preempt'),
   ].sort(() => random() - 0.5);
   await service.fault({ refuseShare: scenario.refuseShare });
-  const end = Date.now() + longestMs;
+  const end = Date.now() + maxScenarioMs;
   let said: Record<string, unknown> | undefined;
   while (said?.succeeded === undefined) {
-    assert.ok(Date.now() < end, `still not done: ${JSON.stringify(said)}`);
+    assert.ok(Date.now() < end, `not done in time: ${JSON.stringify(said)}`);
     const children = Array.from({ length: scenario.windows }, () =>
       startRunProcess({ connection: service.connection, manifest, claimFolder: join(root, 'claims') }),
     );
@@ -158,14 +158,14 @@ async function play(
     said = all.find(({ succeeded }) => succeeded !== undefined) ?? all[0];
   }
   await service.fault({ refuseShare: 0 });
-  await check(service, folder, manifest, films, said);
+  await check(service, folder, manifest, videos, said);
 }
 
 function sampleOf(root: string, seconds: number): string {
   return join(root, `sample ${seconds}.mp4`);
 }
 
-/** A box that fills an MP4 up with nothing. */
+/** A `free` box that enlarges an MP4. */
 function filler(): Buffer {
   const box = Buffer.alloc(largeBytes);
   box.writeUInt32BE(largeBytes);
@@ -187,7 +187,7 @@ async function check(
   service: TestService,
   folder: string,
   manifest: Manifest,
-  films: ReadonlyMap<string, Film>,
+  videos: ReadonlyMap<string, Video>,
   said: Record<string, unknown>,
 ): Promise<void> {
   const { batch, storage } = partsOf(service).parts;
@@ -197,17 +197,17 @@ async function check(
   for (const file of manifest.files) {
     const result = results.find(({ id }) => id === file.id);
     assert.ok(result?.problem !== undefined || result?.outputUri !== undefined, file.path);
-    const film = films.get(file.path);
-    if (film === undefined) continue;
+    const video = videos.get(file.path);
+    if (video === undefined) continue;
     assert.equal(result?.problem, undefined, JSON.stringify(result));
-    await mustBeComplete(fileURLToPath(result?.outputUri ?? ''), film);
+    await mustBeComplete(fileURLToPath(result?.outputUri ?? ''), video);
   }
   const there = readdirSync(folder);
   assert.deepEqual(
     there.filter((name) => /transcode-part$/.test(name)),
     [],
   );
-  assert.equal(there.length, films.size * 2 + there.filter((name) => name.startsWith('bad ')).length);
+  assert.equal(there.length, videos.size * 2 + there.filter((name) => name.startsWith('bad ')).length);
   const things = await ownedThings(batch, storage, never);
   assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
   await eventually(
@@ -220,8 +220,8 @@ async function check(
   }
 }
 
-/** As ffprobe sees it, which has nothing to do with how a run looks at its outputs. */
-async function mustBeComplete(output: string, { seconds }: Film): Promise<void> {
+/** Checked with ffprobe, which is independent of the run's own check. */
+async function mustBeComplete(output: string, { seconds }: Video): Promise<void> {
   const path = statSync(output).isDirectory() ? join(output, playlistOf(output)) : output;
   if (path.endsWith('.jpg')) return assert.ok((await probe(path)).streams.length === 1, path);
   const made = (await probe(path)).seconds;
@@ -234,7 +234,7 @@ function playlistOf(folder: string): string {
   return found;
 }
 
-/** Of a folder in which files and folders come and go. */
+/** The contents of all files below a folder that may change meanwhile. */
 function* filesBelow(folder: string): Generator<Buffer> {
   for (const entry of orNothing(() => readdirSync(folder, { withFileTypes: true })) ?? []) {
     const path = join(folder, entry.name);
@@ -252,7 +252,7 @@ function orNothing<T>(read: () => T): T | undefined {
   }
 }
 
-/** Processes that were started for the service, where the system can tell. */
+/** Command lines of remaining processes of the service, where `ps` exists. */
 function leftProcesses(dataDir: string): string[] {
   try {
     return execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })

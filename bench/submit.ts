@@ -8,12 +8,12 @@ import { type BenchResult, type Row, report } from './table';
 
 const { signal } = new AbortController();
 const run_ = promisify(execFile);
-/** One request after another takes so long that a part of the tasks has to tell. */
+/** One request at a time is so slow that it's measured on a part of the tasks. */
 const oneByOneShare = 10;
 
 /**
- * Adds tasks to a job: this extension, with a calm service and with one that answers every twentieth request with 503;
- * one request after another, as the tutorial's first edition did; and the collections of Microsoft's Python SDK.
+ * Adds tasks to a job: this extension, with a healthy service and with one that answers every twentieth request with 503;
+ * one request at a time, as in the tutorial's first edition; and the collections of Microsoft's Python SDK.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({ args: [...args], options: { tasks: { type: 'string', default: '10000' } } });
@@ -29,10 +29,10 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
       const start = performance.now();
       await work();
       const seconds = (performance.now() - start) / 1000;
-      const { requests, mostInFlight } = counter.take();
+      const { requests, maxInFlight } = counter.take();
       const { active } = await batch.taskCounts(job);
       if (active !== count) throw new Error(`${active} of ${count} tasks are in ${job}.`);
-      return { seconds: (seconds * tasks) / count, requests: (requests * tasks) / count, mostInFlight };
+      return { seconds: (seconds * tasks) / count, requests: (requests * tasks) / count, maxInFlight };
     };
     const rows: Row[] = [];
     const ours = async (job: string) =>
@@ -55,7 +55,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
           columns: [
             { key: 'seconds', label: 'seconds', digits: 2 },
             { key: 'requests', label: 'requests' },
-            { key: 'mostInFlight', label: 'most in flight' },
+            { key: 'maxInFlight', label: 'max in flight' },
           ],
           rows,
           ratio: {
@@ -75,7 +75,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   }
 }
 
-/** Command lines as long as those of real tasks. */
+/** Command lines of realistic length. */
 function tasksOf(count: number): TaskAdd[] {
   const commandLine = `ffmpeg -hide_banner -nostdin -y -i input.mp4 -map 0:a:0 -b:a 192k output.mp3 ${'x'.repeat(300)}`;
   return Array.from({ length: count }, (_, index) => ({ id: String(index).padStart(6, '0'), commandLine }));

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 
-/** What one way of doing a job took, side by side with others in the same run. */
+/** Figures of one contender, measured in the same run as the others. */
 export interface Row {
   readonly way: string;
-  /** Undefined where the way was not taken; `note` then says why. */
+  /** Undefined if the contender wasn't measured; `note` says why. */
   readonly figures?: Readonly<Record<string, number>>;
   readonly note?: string;
 }
@@ -12,7 +12,7 @@ export interface Row {
 export interface Column {
   /** Key of the figure. */
   readonly key: string;
-  /** With its unit: `seconds`, `peak MB`. */
+  /** Label with unit: `seconds`, `peak MB`. */
   readonly label: string;
   readonly digits?: number;
 }
@@ -21,14 +21,14 @@ export interface Table {
   readonly title: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
-  /** A column that compares each row with one of them: an absolute figure says little on another machine. */
+  /** A column with the ratio of each row to one of them, because absolute figures depend on the machine. */
   readonly ratio?: {
     readonly label: string;
-    /** Key of the compared figure. */
+    /** Key of the figure to compare. */
     readonly key: string;
-    /** The way that is 1.00. */
+    /** The contender that is 1.00. */
     readonly of: string;
-    /** Where the smaller figure is the better one, 2.00 is still twice as good. */
+    /** If smaller figures are better, the ratio is inverted, so that 2.00 is always twice as good. */
     readonly isLessBetter?: boolean;
   };
 }
@@ -38,7 +38,7 @@ export interface BenchResult {
   readonly tables: readonly Table[];
 }
 
-/** Prints the tables and keeps them, with the machine they are from, in `bench/results/NAME.json`. */
+/** Prints the tables and saves them, with a description of the machine, in `bench/results/NAME.json`. */
 export function report(result: BenchResult): void {
   for (const table of result.tables) console.log(`\n${textOf(table)}`);
   const machine = {
@@ -53,10 +53,10 @@ export function report(result: BenchResult): void {
   const path = `bench/results/${result.name}.json`;
   writeFileSync(path, `${JSON.stringify({ machine, ...result }, undefined, 2)}\n`);
   const { cpu, cores, memoryGB, system, node } = machine;
-  console.log(`\n${cores} x ${cpu}, ${memoryGB} GB, ${system}, Node ${node}. Kept in ${path}.`);
+  console.log(`\n${cores} x ${cpu}, ${memoryGB} GB, ${system}, Node ${node}. Saved in ${path}.`);
 }
 
-/** A table as Markdown, aligned so that it can be read as it is. */
+/** Formats a table as aligned Markdown. */
 export function textOf({ title, columns, rows, ratio }: Table): string {
   const header = ['', ...columns.map(({ label }) => label), ...(ratio ? [ratio.label] : [])];
   const base = ratio && rows.find(({ way }) => way === ratio.of)?.figures?.[ratio.key];

@@ -6,8 +6,8 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { blockBytes } from '../src/core/transfers/blocks';
 
 /**
- * Bare requests for the same blocks, as many at once: nothing is signed (the URL has a SAS), hashed, checked, flushed
- * to the disk or tried again. No client that does its work can be faster.
+ * Plain requests for the same blocks with the same parallelism. Nothing is signed (the URL has a SAS), hashed, verified,
+ * flushed to disk or retried, so no real client can be faster.
  */
 export class Floor {
   readonly #agent = new Agent({ keepAlive: true });
@@ -94,7 +94,7 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
   await Promise.all(items.map((item) => filesAtOnce(() => work(item))));
 }
 
-/** Of 64 KiB each: more at once is slower (docs/performance.md). */
+/** 64 KiB each; larger writes are slower (docs/performance.md). */
 const chunksAtOnce = 4;
 
 async function write(file: FileHandle, position: number, data: readonly Buffer[]): Promise<void> {

@@ -1,4 +1,4 @@
-// One way of moving the files of a folder, in a process of its own so that its memory is its own:
+// Transfers the files of a folder in one of several ways, in its own process so that its memory can be measured:
 // TRANSFER='{"way":"ours","direction":"up",...}' node transferWays.js prints {"seconds":…,"peakMB":…,"cpuSeconds":…}.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -64,7 +64,7 @@ const ours: Way = async ({ direction, folder, connection, container, parallel })
   );
 };
 
-/** The SDK's own methods with its defaults, one file after the other, as samples show them. */
+/** The SDK's methods with their defaults, one file at a time, as in Microsoft's samples. */
 const sdk: Way = async ({ direction, folder, connection: { account, storage }, container }) => {
   if (storage.kind !== 'sharedKey') throw new Error('the benchmark signs with a key');
   const credential = new StorageSharedKeyCredential(storage.name, storage.key);

@@ -23,7 +23,7 @@ type Case = (typeof cases)[keyof typeof cases];
 const directions = { up: 'Upload', down: 'Download' } as const;
 type Direction = keyof typeof directions;
 
-/** What each way is, as the table says it. */
+/** Label of each contender. */
 const ways = {
   floor: 'bare HTTP requests, 8 at once (the floor)',
   ours: 'this extension',
@@ -38,8 +38,8 @@ const key = randomBytes(64).toString('base64');
 const runFile = promisify(execFile);
 
 /**
- * Uploads and downloads 1 GiB in three shapes against Azurite on this machine, each way in a process of its own and
- * against a service started anew, in turns; the figures are medians over the rounds.
+ * Uploads and downloads 1 GiB in three shapes against Azurite on this machine. Each contender runs in its own process
+ * against a fresh service, in turns; the figures are medians over the rounds.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -91,7 +91,7 @@ async function measure(shape: Case, chosen: readonly WayName[], rounds: number):
   return measured;
 }
 
-/** Up and down again, with a service that has nothing else. */
+/** Uploads and downloads with an otherwise empty service. */
 async function once(
   way: WayName,
   source: string,

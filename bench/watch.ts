@@ -10,8 +10,8 @@ const { signal } = new AbortController();
 const watchedMs = 30_000;
 
 /**
- * Watches jobs of several lengths in which a task ends now and then, and counts what that takes; beside it the tutorial's
- * way, which reads all tasks each second.
+ * Monitors jobs of several lengths in which tasks complete over time, and counts requests and bytes; beside it the
+ * tutorial's method, which lists all tasks each second.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({

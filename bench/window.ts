@@ -11,13 +11,13 @@ import { Relay } from '../test/service/relay';
 import { type BenchResult, median, report, type Table } from './table';
 
 const jobs = 1_000;
-/** So much faster timers run in the extension host while its memory is followed. */
+/** Factor by which timers run faster in the extension host while its memory is measured. */
 const speed = 200;
-/** More bytes than any request without a file has. */
+/** More bytes than any request without file content has. */
 const fileBytes = 100_000;
 const fileToUpload = 20;
-/** A film that is not done before somebody can hold its task. */
-const filmSeconds = 600;
+/** A video long enough that its task can be paused before it completes. */
+const videoSeconds = 600;
 
 interface Sample {
   readonly looks: number;
@@ -27,10 +27,10 @@ interface Sample {
 }
 
 /**
- * What a person waits for in a real VS Code, and what its window takes over time: activation beside that of VS Code's own
- * Git, the first page of a long list beside the bare request, the way from a click to the first byte of a file beside a
- * script with the SDK; and the memory of the extension host while for `--hours` a run is watched with the tree open, as
- * many looks at its lists as that many hours have, one soon after the other.
+ * Response times in a real VS Code, and memory over time: activation beside VS Code's Git extension, the first page of a
+ * long list beside the plain request, the time from a click to the first byte of a file beside a script with the SDK; and
+ * the extension host's memory while a run is monitored with the tree open, with as many polls as `--hours` hours have, in
+ * quick succession.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -66,10 +66,10 @@ async function waits(rounds: number, root: string, service: TestService, relay: 
     times[what].push(ms);
   };
   for (let round = 0; round < rounds; round++) {
-    const folder = join(root, `films-${round}`);
+    const folder = join(root, `videos-${round}`);
     mkdirSync(folder);
     await clip(join(folder, 'one.mp4'), fileToUpload);
-    // High enough for the whole list of running extensions, whose rows exist only where they can be seen.
+    // High enough for the whole list of running extensions, because rows outside the viewport aren't rendered.
     const workbench = await Workbench.open(folder, { viewport: { width: 1280, height: 3000 } });
     try {
       const activation = await activationTimes(workbench);
@@ -114,11 +114,11 @@ async function memory(hours: number, root: string, service: TestService, relay: 
   if (hours === 0) return [];
   const client = service.client();
   const samples = join(root, 'samples.jsonl');
-  const folder = join(root, 'films-memory');
+  const folder = join(root, 'videos-memory');
   mkdirSync(join(folder, '.vscode'), { recursive: true });
   const settings = { 'batchTranscode.monitoring.timeLimitMinutes': hours * 60 };
   writeFileSync(join(folder, '.vscode/settings.json'), JSON.stringify(settings));
-  await clip(join(folder, 'one.mp4'), filmSeconds);
+  await clip(join(folder, 'one.mp4'), videoSeconds);
   const workbench = await Workbench.open(folder, {
     extensions: [resolve('.'), resolve('bench/probe')],
     env: { BENCH_HOURS: String(hours), BENCH_SPEED: String(speed), BENCH_SAMPLES: samples },
@@ -135,7 +135,7 @@ async function memory(hours: number, root: string, service: TestService, relay: 
     await workbench.run('Bench: Hurry');
     let newest = jobs;
     while (!isDone(samples)) {
-      // What is looked at changes: jobs end and others come.
+      // The lists change: jobs complete and new ones are added.
       for (let index = newest - 10; index < newest; index++) await client.job.deleteMethod(jobId(index));
       await addJobs(client, newest, 10);
       newest += 10;
@@ -173,7 +173,7 @@ async function memory(hours: number, root: string, service: TestService, relay: 
   ];
 }
 
-/** The process of the one task that runs, held so that its run goes on for as long as is asked. */
+/** Stops the process of the only running task, so that its run lasts as long as needed. */
 async function heldTask(): Promise<number> {
   for (;;) {
     const [pid] = spawnSync('pgrep', ['-x', 'ffmpeg'], { encoding: 'utf8' }).stdout.split('\n');
@@ -194,14 +194,14 @@ const jobId = (index: number) => `job-${String(index).padStart(7, '0')}`;
 async function addJobs(client: BatchServiceClient, from: number, count: number): Promise<void> {
   for (let index = from; index < from + count; index++) {
     await client.job.add({ id: jobId(index), poolInfo: { poolId: 'pool' } });
-    // Only so many may be active at a time.
+    // The number of active jobs is limited.
     await client.job.terminate(jobId(index));
   }
 }
 
 const hostOf = ({ ready }: TestService) => new URL(ready.batchUrl).host;
 
-/** As VS Code itself measured them: the list of running extensions has the numbers. */
+/** Activation times from VS Code's list of running extensions. */
 async function activationTimes(workbench: Workbench): Promise<{ ours: number; git: number }> {
   await workbench.openView('Azure Batch');
   await pause(3_000);
@@ -240,7 +240,7 @@ async function connect(workbench: Workbench, service: TestService, relay: Relay)
   await workbench.run('View: Close All Editors');
 }
 
-/** What is clicked to start the run of a film, when all before it has been answered. */
+/** The last click that starts the run of a video. */
 async function startOf(workbench: Workbench, preset: string): Promise<{ click(): Promise<void> }> {
   await workbench.rightClick('one.mp4');
   await workbench.choose('Transcode on Azure Batch');
@@ -251,7 +251,7 @@ async function startOf(workbench: Workbench, preset: string): Promise<{ click():
 }
 
 async function clickToFirstByte(workbench: Workbench, relay: Relay): Promise<number> {
-  // One that looks at the pictures, so that the whole file travels as with the script.
+  // A preset that uses video, so that the whole file is uploaded, as by the script.
   const start = await startOf(workbench, 'Thumbnail');
   const clicked = performance.now();
   const before = relay.bytes.up;
@@ -291,7 +291,7 @@ async function scriptToFirstByte(file: string, service: TestService, relay: Rela
   return ms;
 }
 
-/** Milliseconds until bytes of a file have passed. */
+/** Milliseconds until content of a file has passed. */
 async function firstByte(relay: Relay, before: number, since: number): Promise<number> {
   while (relay.bytes.up - before < fileBytes) {
     if (performance.now() - since > 60_000) throw new Error('No file was sent.');

@@ -1,11 +1,11 @@
-// Brings what a fresh machine lacks, in plain Node and with nothing installed before: the project's packages, a
-// browser, ffmpeg, a real VS Code. Says what it does, and does nothing the second time.
+// Installs what a fresh machine lacks: the project's packages, a browser, ffmpeg, and VS Code's server. Uses Node's own
+// modules only, prints each step, and does nothing if all is installed.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
-/** The project's folder, also when this module was bundled into out/. */
+/** The project's folder, also when this module is bundled into out/. */
 export const root = findRoot(import.meta.dirname);
 export const codeServerHome = join(root, '.vscode-test/code-server');
 
@@ -15,7 +15,7 @@ function findRoot(folder) {
   return existsSync(join(folder, 'package-lock.json')) ? folder : findRoot(dirname(folder));
 }
 
-/** Installs the packages of the lockfile, unless they are there. */
+/** Installs the packages of the lockfile if it changed since the last time. */
 export function ensurePackages() {
   const lock = readFileSync(join(root, 'package-lock.json'));
   const hash = createHash('sha256').update(lock).digest('hex');
@@ -26,7 +26,7 @@ export function ensurePackages() {
   writeFileSync(stamp, hash);
 }
 
-/** Programs that are not npm packages: ffmpeg, ffprobe, a Chromium, a font for Chinese. */
+/** Installs the programs that aren't npm packages: ffmpeg, ffprobe, Chromium, and a font for Chinese. */
 export function ensurePrograms() {
   const missing = [];
   if (!findProgram('ffmpeg') || !findProgram('ffprobe')) missing.push('ffmpeg');
@@ -38,7 +38,7 @@ export function ensurePrograms() {
     const needed = missing.filter((name) => !name.startsWith('fonts'));
     if (needed.length === 0) return;
     throw new Error(
-      `Please install ${needed.join(' and ')} and put ${needed.length > 1 ? 'them' : 'it'} on the PATH (Chromium also by the variable CHROMIUM), then try again.`,
+      `Install ${needed.join(' and ')} and add ${needed.length > 1 ? 'them' : 'it'} to the PATH (or set CHROMIUM to the browser), then try again.`,
     );
   }
   say(`Installing ${missing.join(', ')} with apt-get`);
@@ -52,8 +52,8 @@ export function ensurePrograms() {
 }
 
 /**
- * VS Code's own server, workbench and extension host, from the npm package code-server: it needs no desktop and can be
- * had where VS Code's download cannot. It wants Node 24, which comes along as an npm package.
+ * Installs VS Code's server, workbench and extension host from the npm package code-server, which needs no desktop and is
+ * available where VS Code's download isn't. It requires Node 24, which is installed as an npm package.
  */
 export function ensureVSCode() {
   const stamp = join(codeServerHome, '.installed');
@@ -70,7 +70,7 @@ export function ensureVSCode() {
   const bin = join(codeServerHome, `node_modules/node-${node}-${process.arch}/bin`);
   const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
   run('npm', ['install', ...quiet, '--omit=dev'], { cwd: vscode, env });
-  // Log files of the extension host need two native modules; without a compiler there are only no log files.
+  // The extension host's log files need two native modules. Without a compiler, only the log files are missing.
   const built = spawnSync(
     'npm',
     ['rebuild', '@vscode/spdlog', '@vscode/native-watchdog', '--loglevel=error'],
@@ -81,11 +81,11 @@ export function ensureVSCode() {
       shell: process.platform === 'win32',
     },
   );
-  if (built.status !== 0) say('No compiler: going on without log files of the extension host');
+  if (built.status !== 0) say('No compiler found: the extension host has no log files');
   writeFileSync(stamp, wanted);
 }
 
-/** Everything, in the order in which it is needed. */
+/** Installs everything, in the order of use. */
 export function bootstrap() {
   ensurePackages();
   ensurePrograms();
@@ -118,7 +118,7 @@ export function say(text) {
   console.log(`· ${text}`);
 }
 
-/** Runs a program to its end, its output shown; throws when it fails. */
+/** Runs a program and shows its errors; throws if it fails. */
 export function run(program, args, options) {
   execFileSync(program, args, {
     stdio: ['ignore', 'ignore', 'inherit'],

@@ -1,7 +1,7 @@
-// Builds what ships into dist/ and, with --tests, what tests run into out/. `--watch` rebuilds on change.
+// Builds the shipped bundles into dist/ and, with --tests, the tests into out/. `--watch` rebuilds on change.
 //
-// The extension is ESM with splitting, so that opening VS Code loads only src/extension.ts and what it
-// imports statically; the Azure SDKs sit in chunks behind `await import(...)`.
+// The extension is ESM with code splitting: opening VS Code loads src/extension.ts and its static imports only; the
+// Azure SDKs are in chunks behind `await import(...)`.
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
@@ -10,7 +10,7 @@ const watch = process.argv.includes('--watch');
 const tests = process.argv.includes('--tests');
 const production = process.argv.includes('--production');
 
-// CommonJS packages inside an ESM bundle still call require.
+// CommonJS packages in an ESM bundle call require.
 const commonJsBanner = {
   js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
 };
@@ -20,7 +20,7 @@ const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
-  // node-fetch tells an AbortSignal by the name of its class.
+  // node-fetch recognizes an AbortSignal by its class name.
   keepNames: true,
   sourcemap: production ? false : 'linked',
   minify: production,
@@ -52,7 +52,7 @@ const builds = [
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     format: 'cjs',
-    // Optional SQL back ends of Azurite and its sequelize, never loaded for the file-based store.
+    // Optional SQL drivers of Azurite, which the file-based store doesn't load.
     external: ['pg-hstore', 'sqlite3', 'pg', 'oracledb'],
     sourcemap: false,
     minify: true,
@@ -104,7 +104,7 @@ if (watch) {
   if (production) writeMeta(results);
 }
 
-/** What went into the bundles, for the notices of scripts/package.mjs. */
+/** Writes the inputs of the bundles, which scripts/package.mjs lists in the third-party notices. */
 function writeMeta(results) {
   const inputs = Object.assign({}, ...results.map((result) => result.metafile.inputs));
   writeFileSync('dist/meta.json', JSON.stringify({ inputs }));

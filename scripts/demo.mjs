@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// The main job, shown: five sample MP4s in a real VS Code, a real right click, five MP3s beside them.
-//   npm run demo                        does it and prints what came of it
-//   npm run demo -- --open              leaves the workbench running for a person
-//   npm run demo -- --screenshots DIR   puts the pictures elsewhere than demo-output/
+// Demonstrates the main job: opens VS Code on five sample MP4s, right-clicks them, and gets five MP3s.
+//   npm run demo                        runs it and prints the log and the results
+//   npm run demo -- --open              keeps VS Code open until Ctrl+C
+//   npm run demo -- --screenshots DIR   saves the screenshots in DIR instead of demo-output/
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -24,11 +24,11 @@ const { Workbench } = await import('./workbench.mjs');
 const workspace = mkdtempSync(join(tmpdir(), 'transcode-demo-'));
 const pictures = resolve(flags.screenshots);
 mkdirSync(pictures, { recursive: true });
-say('Making five sample MP4s');
+say('Creating five sample MP4s');
 const sources = await makeSamples(workspace, 5);
 const names = sources.map((path) => basename(path));
 
-say('Opening VS Code on them');
+say('Opening VS Code');
 const workbench = await Workbench.open(workspace);
 let failed = false;
 try {
@@ -46,13 +46,13 @@ process.exit(failed ? 1 : 0);
 
 async function leaveOpen() {
   console.log(
-    `\nVS Code is open at ${workbench.opened.url}\nThe samples are in ${workspace}\nPress Ctrl+C to end.`,
+    `\nVS Code is open at ${workbench.opened.url}\nThe samples are in ${workspace}\nPress Ctrl+C to stop.`,
   );
   await new Promise((done) => process.once('SIGINT', done));
 }
 
 async function show() {
-  say('Right-clicking them: Transcode on Azure Batch');
+  say('Right-clicking the samples: Transcode on Azure Batch');
   await workbench.rightClick(...names);
   await workbench.see('Transcode on Azure Batch');
   await workbench.screenshot(pictures, '1-menu');
@@ -62,7 +62,7 @@ async function show() {
   await workbench.screenshot(pictures, '2-preset');
   await workbench.pick('MP3 audio');
   await workbench.openView('Azure Batch');
-  // Five short samples may be done before anybody can look.
+  // Five short samples may be done before the progress shows.
   await workbench.toast(/tasks: \d|of 5 transcoded/).waitFor();
   await workbench.screenshot(pictures, '3-progress');
   await workbench.toast(/of 5 transcoded/).waitFor({ timeout: 180_000 });
@@ -78,7 +78,7 @@ async function show() {
   console.log(`\nScreenshots are in ${pictures}`);
 }
 
-/** The story as the output channel tells it, from the log file behind it. */
+/** The extension's log, from the file behind its output channel. */
 function transcript() {
   const files = readdirSync(workbench.server.base, { recursive: true }).map(String);
   const log = files.filter((file) => /Azure Batch Transcode\.log$/.test(file)).at(-1);

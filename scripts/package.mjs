@@ -1,4 +1,4 @@
-// Makes the .vsix: a production build, the notices of everything that is bundled, and vsce.
+// Creates the .vsix: a production build, the third-party notices of all bundled packages, and vsce.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ execFileSync(
   },
 );
 
-/** The licence of each package that esbuild put into a bundle. */
+/** The licenses of the packages in the bundles. */
 function notices() {
   const inputs = Object.keys(JSON.parse(readFileSync(join(root, 'dist/meta.json'), 'utf8')).inputs);
   const packages = new Set(

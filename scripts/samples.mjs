@@ -1,4 +1,4 @@
-// Sample media with real moving pictures and sound, made by ffmpeg.
+// Sample videos with sound, made by ffmpeg.
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ const pictures = [
   'cellauto',
 ];
 
-/** Makes `count` MP4s of a few seconds each, all different, and returns their paths. */
+/** Creates `count` different MP4s of a few seconds each. Resolves with their paths. */
 export async function makeSamples(folder, count, { seconds = 4, size = '640x360' } = {}) {
   await mkdir(folder, { recursive: true });
   const paths = [];
@@ -52,7 +52,7 @@ export async function makeSamples(folder, count, { seconds = 4, size = '640x360'
   return paths;
 }
 
-/** Codec, duration in seconds and size of a media file's audio, read back with ffprobe. */
+/** Reads the codec, the duration in seconds and the size of a media file's audio with ffprobe. */
 export async function probe(path) {
   const { stdout } = await promisify(execFile)('ffprobe', [
     ...['-v', 'error', '-select_streams', 'a:0', '-of', 'json'],

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Runs a real VS Code where its desktop cannot be had: the server and extension host of the npm package code-server,
-// with the workbench in headless Chromium. As a module it opens workbenches for tests, screenshots and people; as a
-// program it takes the command line of VS Code's executable, so that @vscode/test-electron runs tests with it.
+// Runs VS Code without its desktop: the server and extension host of the npm package code-server, with the workbench in
+// headless Chromium. As a module, it opens workbenches for tests and screenshots. As a program, it takes the command line
+// of VS Code's executable, so that @vscode/test-electron can run tests with it.
 import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -29,7 +29,7 @@ function nodeOfCodeServer() {
   return found ?? process.execPath;
 }
 
-/** Settings that keep a workbench still: nothing asks, nothing updates, nothing moves. */
+/** Settings that turn off prompts, updates and animations. */
 const quiet = {
   'workbench.startupEditor': 'none',
   'workbench.tips.enabled': false,
@@ -67,7 +67,7 @@ function prepare({ dataDir, extensionsDir, settings, machineSettings, locale }) 
   return { base, args: ['--user-data-dir', base, '--extensions-dir', extensions, '--config', config] };
 }
 
-/** A language pack without strings: enough for extensions to be asked for theirs. */
+/** Declares a language pack without strings, so that VS Code loads the extensions' own translations. */
 function declareLanguage(base, locale) {
   const strings = join(base, 'strings.i18n.json');
   writeFileSync(strings, '{"contents":{}}');
@@ -84,7 +84,7 @@ function declareLanguage(base, locale) {
   );
 }
 
-// Without a gallery nothing is asked of any marketplace.
+// An empty gallery prevents requests to a marketplace.
 const serverEnv = (env) => ({ ...process.env, EXTENSIONS_GALLERY: '{}', ...env });
 
 export function installExtension(vsix, options = {}) {
@@ -93,10 +93,10 @@ export function installExtension(vsix, options = {}) {
   if (result.status !== 0) throw new Error(`Cannot install ${vsix}: ${result.stdout}${result.stderr}`);
 }
 
-/** Starts a server; `base` is its user data folder, which goes with it unless `dataDir` was given. */
+/** Starts a server. `base` is its user data folder, which `stop` deletes unless `dataDir` was given. */
 export async function startServer(options = {}) {
   const { base, args } = prepare(options);
-  // Paths of sockets must stay under 108 bytes.
+  // Socket paths are limited to 107 bytes.
   const sockets = mkdtempSync(join(tmpdir(), 'vscs-'));
   const child = spawn(
     nodeOfCodeServer(),
@@ -142,7 +142,7 @@ export async function startServer(options = {}) {
     try {
       process.kill(-child.pid, signal);
     } catch {
-      // It is gone.
+      // The process has ended.
     }
   };
   const killAtExit = () => kill('SIGKILL');
@@ -165,7 +165,7 @@ export async function startServer(options = {}) {
   };
 }
 
-/** The local Batch service outlives a window by design; a test's goes with its data. */
+/** Stops the local Batch services of a user data folder, which outlive their window by design. */
 async function endLocalServices(base) {
   for (const file of readdirSync(base, { recursive: true }).map(String)) {
     if (!file.endsWith('local/service.json')) continue;
@@ -177,7 +177,7 @@ async function endLocalServices(base) {
         await new Promise((done) => setTimeout(done, 100));
       }
     } catch {
-      // It is gone.
+      // The process has ended.
     }
   }
 }
@@ -192,7 +192,7 @@ const browserFlags = [
   '--disable-sync',
 ];
 
-/** The browser that workbenches and pages are shown in. */
+/** Launches the browser for workbenches and pages. */
 export async function launchBrowser() {
   return chromium.launch({
     executablePath: findBrowser(),
@@ -202,8 +202,8 @@ export async function launchBrowser() {
 }
 
 /**
- * Opens a workbench on a folder. A built workbench ignores extensions under development in its URL; they go into the
- * page's own options before it loads.
+ * Opens a workbench on a folder. A released workbench ignores extensions under development in its URL, so they are added
+ * to the page's options before it loads.
  */
 export async function openWorkbench(server, options = {}) {
   const {
@@ -248,8 +248,8 @@ export async function openWorkbench(server, options = {}) {
 }
 
 /**
- * Runs in the extension host around the real tests: copies the console to a file, since the host's own goes nowhere, and
- * leaves proof of success, since the workbench reports success when its extension host dies.
+ * Wraps the tests in the extension host: copies the console to a file, because the host's console isn't shown, and writes
+ * a file on success, because the workbench also reports success if its extension host crashes.
  */
 const shim = `
 const { appendFileSync, writeFileSync } = require('node:fs');
@@ -295,7 +295,7 @@ async function runTests({ folder, extensions, testsPath, ...options }) {
     });
     const minutes = Number(process.env.CODE_WEB_MINUTES ?? 10);
     setTimeout(() => {
-      console.error(`The tests still run after ${minutes} minutes.`);
+      console.error(`The tests didn't end within ${minutes} minutes.`);
       ended(124);
     }, minutes * 60_000).unref();
     workbench = await openWorkbench(server, {
@@ -323,7 +323,7 @@ async function runTests({ folder, extensions, testsPath, ...options }) {
   }
 }
 
-/** Flags that take a value, as VS Code's executable has them. */
+/** Command-line flags of VS Code that take a value. */
 const valued = [
   'extensionDevelopmentPath',
   'extensionTestsPath',
@@ -343,7 +343,7 @@ async function main(argv) {
   }
   const testsPath = flags.extensionTestsPath?.[0];
   if (!testsPath) {
-    console.error('It needs --extensionTestsPath; as a module it opens workbenches.');
+    console.error('--extensionTestsPath is required.');
     return 64;
   }
   return runTests({

@@ -1,11 +1,11 @@
-// Drives a workbench as a person does: real clicks, real keys, waits for what can be seen.
+// Drives a workbench as a user does: clicks, keys, and waits for what becomes visible.
 import { join } from 'node:path';
 import { root } from './bootstrap.mjs';
 import { openWorkbench, startServer } from './vscodeServer.mjs';
 
 const patienceMs = 60_000;
 
-/** A running VS Code with a workbench on a folder and this extension in it. */
+/** A running VS Code with a workbench on a folder and this extension. */
 export class Workbench {
   constructor(server, opened) {
     this.server = server;
@@ -15,7 +15,7 @@ export class Workbench {
   }
 
   /**
-   * Opens a folder; by default with this project as an extension under development.
+   * Opens a folder, by default with this project as an extension under development.
    *
    * @param {string} folder
    * @param {{ extensions?: string[], dataDir?: string, settings?: object, machineSettings?: object, locale?: string, trust?: boolean,
@@ -33,12 +33,12 @@ export class Workbench {
     }
   }
 
-  /** What the extension contributes is there once its icon is. */
+  /** Waits until the extension's contributions are there. */
   async ready() {
     await this.viewTab('Azure Batch').waitFor();
   }
 
-  /** Reloads the window, as its command does. */
+  /** Reloads the window. */
   async reload() {
     await this.page.reload();
     await this.page.locator('.monaco-workbench .part.statusbar').waitFor();
@@ -50,7 +50,7 @@ export class Workbench {
     await this.server.stop();
   }
 
-  /** A file or folder in the Explorer, by its name. */
+  /** The row of a file or folder in the Explorer. */
   file(name) {
     return this.page
       .locator('.explorer-folders-view .monaco-list-row')
@@ -58,7 +58,7 @@ export class Workbench {
       .first();
   }
 
-  /** Selects the files, without opening any, and opens the context menu on the last. */
+  /** Selects files without opening them, and opens the context menu of the last. */
   async rightClick(...names) {
     await this.openView('Explorer');
     await this.file(names[0]).waitFor();
@@ -67,7 +67,7 @@ export class Workbench {
     await this.openMenu(this.file(names.at(-1)));
   }
 
-  /** Takes what was selected before out of the selection. */
+  /** Deselects all other files. */
   async deselect(wanted) {
     const selected = this.page.locator('.explorer-folders-view .monaco-list-row[aria-selected=true]');
     for (const name of await selected.locator('.label-name').allTextContents()) {
@@ -75,15 +75,15 @@ export class Workbench {
     }
   }
 
-  /** Adds an item to the selection, unless it is part of it. */
+  /** Adds an item to the selection. */
   async select(row) {
     if ((await row.getAttribute('aria-selected')) !== 'true')
       await row.click({ modifiers: ['ControlOrMeta'] });
   }
 
   /**
-   * Opens the context menu of an item. A list in which files appear just then may move under the pointer: the row that
-   * was hit is the one that has the focus afterwards.
+   * Opens the context menu of an item. Rows may move under the pointer while files appear, so the row must have the focus
+   * afterwards.
    */
   async openMenu(target) {
     this.menuTarget = target;
@@ -95,8 +95,8 @@ export class Workbench {
   }
 
   /**
-   * Chooses from the open menu; several names lead through submenus. A menu that was opened before the extension had
-   * contributed to it is opened again, as a person would.
+   * Selects an item of the open menu; several names lead through submenus. If the menu was opened before the extension
+   * contributed to it, it's opened again.
    */
   async choose(...path) {
     for (const [index, name] of path.entries()) {
@@ -106,7 +106,7 @@ export class Workbench {
     }
   }
 
-  /** Clicks an item of a menu until the menu goes: one that has only just opened takes no click. */
+  /** Clicks a menu item until the menu closes, because a menu that has just opened ignores clicks. */
   async clickAway(item) {
     for (let attempt = 1; attempt <= 5; attempt++) {
       await item.click();
@@ -114,7 +114,7 @@ export class Workbench {
     }
   }
 
-  /** An item of the open menu, once it can be seen. */
+  /** Waits for an item of the open menu. */
   async see(name) {
     const item = this.page.getByRole('menuitem', { name, exact: true }).first();
     for (let attempt = 1; attempt < 10 && !(await becomes(item, 'visible')); attempt++) {
@@ -124,7 +124,7 @@ export class Workbench {
     return item;
   }
 
-  /** Runs a command from the palette by its title. A terminal that has just got the focus may take the key for its own. */
+  /** Runs a command from the palette by its title. A focused terminal may take the key, so it's pressed again. */
   async run(title) {
     const input = this.page.locator('.quick-input-widget:visible input[type=text]');
     for (let attempt = 1; attempt <= 5; attempt++) {
@@ -135,7 +135,7 @@ export class Workbench {
     await this.pick(title);
   }
 
-  /** Picks from the open quick pick. */
+  /** Selects an item of the open quick pick. */
   async pick(text) {
     await this.quickPick(text).first().click();
   }
@@ -146,7 +146,7 @@ export class Workbench {
     });
   }
 
-  /** Gives an answer to the question that is open: the prompt is seen only while nothing is wrong with the one before. */
+  /** Answers the open input box once it shows this prompt; a validation message hides the prompt. */
   async answer(prompt, text) {
     await this.page.locator('.quick-input-widget:visible', { hasText: prompt }).waitFor();
     await this.retype(text);
@@ -157,7 +157,7 @@ export class Workbench {
     await this.page.keyboard.press('Enter');
   }
 
-  /** A notification, once it is there. */
+  /** The first notification with this text. */
   toast(text) {
     return this.page.locator('.notification-toast .notification-list-item', { hasText: text }).first();
   }
@@ -168,8 +168,8 @@ export class Workbench {
   }
 
   /**
-   * A view container of the activity bar. One that is open stays so, though a click would close it; and a window that is
-   * just coming back may open it by itself between the look and the click, so it is looked at again.
+   * Opens a view container of the activity bar. A click closes an open one, and a reloading window may open it between the
+   * check and the click, so the state is checked again.
    */
   async openView(name) {
     const tab = this.viewTab(name);
@@ -185,7 +185,7 @@ export class Workbench {
     return this.page.getByRole('tab', { name: new RegExp(`^${escaped(name)}`) }).first();
   }
 
-  /** Opens an item of the extension's own view, unless it is open. */
+  /** Expands an item of the extension's views. */
   async expand(text) {
     await this.openView('Azure Batch');
     const item = this.treeItem(text);

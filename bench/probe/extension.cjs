@@ -1,4 +1,4 @@
-// Lives beside the extension in its host: makes time go faster there, and writes what memory the host takes meanwhile.
+// Runs beside the extension in its host: speeds up timers and writes the host's memory use to a file.
 const { appendFileSync } = require('node:fs');
 const { syncBuiltinESMExports } = require('node:module');
 const promises = require('node:timers/promises');
@@ -11,7 +11,7 @@ const collectGarbage = vm.runInNewContext('gc');
 
 const samples = 48;
 
-/** How often the tree looks at its lists: its timers of that length are the looks. */
+/** The tree's poll interval; timers of this length are counted as polls. */
 const lookMs = 4_000;
 
 exports.activate = ({ subscriptions }) => {
