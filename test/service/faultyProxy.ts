@@ -88,3 +88,20 @@ export function answerNext(
     return true;
   };
 }
+
+/**
+ * A fault that deletes containers as Azure does: until `linger` has passed, requests to a container that was deleted are
+ * refused with ContainerBeingDeleted. `now` is in milliseconds; Azure takes at least 30 seconds.
+ */
+export function containersLinger(lingerMs: number, now: () => number = Date.now): Fault {
+  const deletedAt = new Map<string, number>();
+  return (request, response) => {
+    const url = new URL(request.url ?? '/', 'http://storage');
+    const container = url.pathname.split('/')[2] ?? '';
+    const isContainer = url.searchParams.get('restype') === 'container' && !url.searchParams.has('comp');
+    const since = now() - (deletedAt.get(container) ?? Number.NEGATIVE_INFINITY);
+    if (since < lingerMs) return answerNext(1, 409, 'ContainerBeingDeleted')(request, response);
+    if (request.method === 'DELETE' && isContainer) deletedAt.set(container, now());
+    return false;
+  };
+}

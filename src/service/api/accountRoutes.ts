@@ -1,7 +1,6 @@
-import type { FaultOrder } from '../scheduling/faults';
-import { BatchError, invalidProperty } from '../wire/errors';
+import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
-import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './context';
+import { afterId, type Context, page, poolOf, type Route } from './context';
 
 /** Images as the real service lists them in 2026; here they decide nothing, since tasks run on this machine. */
 const images: Wire[] = [
@@ -112,27 +111,10 @@ export const accountRoutes: Route[] = [
   ['GET', '/jobschedules', (context, request) => page(context, request, 'jobschedules', () => [])],
   ['POST', '/jobschedules', refuseSchedules],
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
-  ['POST', '/_faults', setFaults],
 ];
 
 function refuseSchedules(): never {
   throw new BatchError('OperationInvalidForCurrentState', {
     Reason: 'The local Batch service has no job schedules.',
   });
-}
-
-function setFaults({ faults, state, nodes }: Context, { body }: Request): Reply {
-  const order = (body ?? {}) as FaultOrder;
-  faults.set(order);
-  if (order.preempt) {
-    const pool = state.pool(order.preempt);
-    const spot = [...(pool?.nodes.values() ?? [])].filter(
-      ({ wire }) => !wire.isDedicated && (wire.state === 'idle' || wire.state === 'running'),
-    );
-    const node = spot.sort((one, other) => other.running.size - one.running.size)[0];
-    if (pool === undefined || node === undefined)
-      throw invalidProperty('preempt', order.preempt, 'No Spot node is there.');
-    nodes.preempt(pool, node);
-  }
-  return { status: 200 };
 }

@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Autoscaling } from '../scheduling/autoscaling';
+import type { Disturbances } from '../scheduling/disturbances';
 import type { Faults } from '../scheduling/faults';
 import type { Jobs } from '../scheduling/jobs';
 import type { Nodes } from '../scheduling/nodes';
+import type { PastStates } from '../scheduling/pastStates';
 import type { Scheduler } from '../scheduling/scheduler';
 import type { JobState, PoolState, State, TaskState } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
@@ -17,6 +19,8 @@ export interface Context {
   readonly jobs: Jobs;
   readonly autoscaling: Autoscaling;
   readonly faults: Faults;
+  readonly disturbances: Disturbances;
+  readonly pastStates: PastStates;
   /** URL of the service, without a slash at the end. */
   readonly base: () => string;
 }

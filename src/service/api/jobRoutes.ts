@@ -53,7 +53,7 @@ function checkConstraints(given: Wire): void {
 }
 
 function addJob(context: Context, { body, version }: Request): Reply {
-  const { state, jobs } = context;
+  const { state, jobs, faults } = context;
   const given = validated('JobAddParameter', body, version);
   const id = validId(given.id);
   if (state.job(id)) throw new BatchError('JobExists');
@@ -86,11 +86,13 @@ function addJob(context: Context, { body, version }: Request): Reply {
     } as Wire,
   });
   touch(job.wire);
-  if (autoPoolSpecification) {
+  const { schedulingError } = faults;
+  if (autoPoolSpecification && !schedulingError) {
     job.poolId = addAutoPool(context, job, autoPoolSpecification);
     job.wire.executionInfo = { startTime: now, poolId: job.poolId };
   }
   state.addJob(job);
+  if (autoPoolSpecification && schedulingError) jobs.failScheduling(job, schedulingError);
   jobs.check(job);
   return { status: 201, headers: resourceHeaders(job.wire, String(job.wire.url), true) };
 }

@@ -3,11 +3,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import { Autoscaling } from '../scheduling/autoscaling';
+import { Disturbances } from '../scheduling/disturbances';
 import { Faults } from '../scheduling/faults';
 import { Jobs } from '../scheduling/jobs';
 import { Journal } from '../scheduling/journal';
 import type { Log } from '../scheduling/log';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
+import { PastStates } from '../scheduling/pastStates';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
 import { State } from '../scheduling/state';
 import { Work } from '../scheduling/work';
@@ -16,6 +18,7 @@ import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
 import type { Context, Reply, Request, Route } from './context';
+import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
 import { jobRoutes } from './jobRoutes';
 import { nodeRoutes } from './nodeRoutes';
@@ -68,6 +71,7 @@ const routes: Compiled[] = [
   ...jobRoutes,
   ...taskRoutes,
   ...fileRoutes,
+  ...faultRoutes,
 ].map(([method, path, handler]) => ({
   method,
   // `{*}` takes the rest of the path, whose slashes may be encoded or not.
@@ -88,7 +92,19 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const jobs = new Jobs(state, nodes, work);
   const autoscaling = new Autoscaling(state, nodes);
   const scheduler = new Scheduler(state, surroundings, nodes, jobs, autoscaling, work);
-  const context: Context = { state, scheduler, nodes, jobs, autoscaling, faults, base: () => url };
+  const disturbances = new Disturbances(state, nodes, faults, work);
+  const pastStates = new PastStates(state, faults, work);
+  const context: Context = {
+    state,
+    scheduler,
+    nodes,
+    jobs,
+    autoscaling,
+    faults,
+    disturbances,
+    pastStates,
+    base: () => url,
+  };
   let lastRequest = Date.now();
 
   const server = createServer((request, response) => {
@@ -144,7 +160,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       url: request.url ?? '/',
       version: query.get('api-version') ?? '',
     };
-    return route.handler(context, handled);
+    const reply = await route.handler(context, handled);
+    const past = pastStates.stateFor(handled.method, path, route.params);
+    return past ? route.handler({ ...context, state: past }, handled) : reply;
   }
 
   async function send(request: IncomingMessage, response: ServerResponse, reply: Reply): Promise<void> {
@@ -162,7 +180,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }
     response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
     const text = JSON.stringify({ 'odata.metadata': `${url}/$metadata#${metadata}`, ...body });
-    response.end(request.method === 'HEAD' ? undefined : text);
+    const bodyCut = faults.takeBodyCut(`${request.method} ${request.url}`);
+    if (bodyCut) sendHalf(response, text, bodyCut);
+    else response.end(request.method === 'HEAD' ? undefined : text);
   }
 
   function sendError(
@@ -202,6 +222,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       journal.close();
     },
   };
+}
+
+/** Announces the whole of a body and sends half of it. */
+function sendHalf(response: ServerResponse, text: string, then: 'end' | 'hang'): void {
+  const bytes = Buffer.from(text);
+  response.setHeader('Content-Length', bytes.length);
+  response.write(bytes.subarray(0, bytes.length / 2), () => {
+    if (then === 'end') response.socket?.end();
+  });
 }
 
 function setCommonHeaders(request: IncomingMessage, response: ServerResponse, requestId: string): void {

@@ -4,7 +4,7 @@ import type { Nodes } from './nodes';
 import { type JobState, type State, setState } from './state';
 import type { Work } from './work';
 
-/** How long a job is seen to be `enabling`. */
+/** How long a job is in a state that passes by itself. */
 const enablingMs = 50;
 
 /** Brings jobs through their states. */
@@ -38,6 +38,17 @@ export class Jobs {
     for (const task of job.tasks.values()) task.stop?.('terminate');
     this.state.saveJob(job);
     this.check(job);
+  }
+
+  /** Completes a job whose auto pool cannot be made, as Batch does a while after it has accepted the job. */
+  failScheduling(job: JobState, schedulingError: Wire): void {
+    this.work.after(enablingMs, () => {
+      if (job.wire.state !== 'active') return;
+      Object.assign(job.wire.executionInfo as Wire, { schedulingError });
+      setState(job.wire, 'terminating');
+      this.state.saveJob(job);
+      this.check(job);
+    });
   }
 
   /** Ends a job and, once nothing of it runs, forgets it with its files. */

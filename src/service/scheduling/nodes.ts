@@ -1,28 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { appendFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  attemptOf,
-  endedFailure,
-  environmentOf,
-  makeNodeFolders,
-  nodeRoot,
-  type Outcome,
-  removeNodeFolders,
-  runAttempt,
-  type Surroundings,
-} from '../tasks/taskRunner';
+import { makeNodeFolders, nodeRoot, removeNodeFolders } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
 import type { Log } from './log';
+import { type StartTaskOptions, StartTasks } from './startTasks';
 import { type NodeState, type PoolState, type State, setState, type TaskState } from './state';
 import type { Work } from './work';
 
-export interface NodeOptions extends Surroundings {
+export interface NodeOptions extends StartTaskOptions {
   /** Milliseconds that a node takes from one state to the next. */
   readonly nodeStepMs: number;
-  readonly allowElevated: boolean;
 }
 
 /** How many ended tasks a node tells of. */
@@ -32,6 +22,7 @@ const recentTasks = 10;
 export class Nodes {
   /** Told when a node can take tasks. */
   onReady: () => void = () => undefined;
+  readonly #startTasks: StartTasks;
 
   constructor(
     private readonly state: State,
@@ -39,7 +30,9 @@ export class Nodes {
     private readonly faults: Faults,
     private readonly work: Work,
     private readonly log: Log,
-  ) {}
+  ) {
+    this.#startTasks = new StartTasks(state, options, faults, work, this.recordFolder);
+  }
 
   /** After the service was started again, nodes are as after a reboot. */
   start(): void {
@@ -57,22 +50,29 @@ export class Nodes {
     return join(this.options.dataDir, 'processes');
   }
 
-  /** Brings the nodes of a pool towards their targets. */
-  reconcile(pool: PoolState): void {
+  /** Brings the nodes of a pool towards their targets. At most `arrivals` nodes are added now. */
+  reconcile(
+    pool: PoolState,
+    arrivals = this.faults.nodeArrivalMs === 0 ? Number.POSITIVE_INFINITY : 0,
+  ): void {
     const { wire } = pool;
     const deleting = wire.state === 'deleting';
     if (wire.allocationState === 'stopping') {
+      pool.isWaitingForNode = false;
       this.#steady(pool);
       return;
     }
+    let left = arrivals;
     let changed = false;
     for (const kind of ['Dedicated', 'LowPriority'] as const) {
       const target = deleting ? 0 : Number(wire[`target${kind}Nodes`] ?? 0);
       const own = [...pool.nodes.values()].filter((node) => node.wire.isDedicated === (kind === 'Dedicated'));
       const staying = own.filter((node) => !node.leaving);
-      const refused = this.faults.allocationFailure(pool.id);
-      if (staying.length < target && !refused) {
-        for (let count = staying.length; count < target; count++) this.#addNode(pool, kind === 'Dedicated');
+      if (staying.length < target && !this.faults.allocationFailure) {
+        const added = Math.min(target - staying.length, left);
+        for (let count = 0; count < added; count++) this.#addNode(pool, kind === 'Dedicated');
+        left -= added;
+        if (staying.length + added < target) this.#addNodeLater(pool);
         changed = true;
       } else if (staying.length > target) {
         const surplus = staying
@@ -84,6 +84,17 @@ export class Nodes {
     }
     if (changed || wire.allocationState === 'resizing')
       this.work.after(this.options.nodeStepMs, () => this.#settle(pool));
+  }
+
+  /** With slow arrivals a node is added after each pause, until none is missing. */
+  #addNodeLater(pool: PoolState): void {
+    if (pool.isWaitingForNode) return;
+    pool.isWaitingForNode = true;
+    this.work.after(this.faults.nodeArrivalMs, () => {
+      if (!pool.isWaitingForNode) return;
+      pool.isWaitingForNode = false;
+      this.reconcile(pool, this.faults.nodeArrivalMs === 0 ? Number.POSITIVE_INFINITY : 1);
+    });
   }
 
   /** Takes a node out of its pool, with what runs on it ended, requeued or waited for. */
@@ -113,8 +124,14 @@ export class Nodes {
       this.state.removeNode(pool, node);
       // A pool that is deleted, or made smaller meanwhile, looks for no other.
       if (pool.wire.state === 'deleting') this.#settle(pool);
-      else if (!node.leaving) this.#addNode(pool, false);
+      else this.reconcile(pool);
     });
+  }
+
+  /** A node stops working: its tasks start again elsewhere. It works again after a reboot. */
+  breakNode(node: NodeState, state: 'unusable' | 'unknown'): void {
+    this.#setNode(node, state);
+    for (const task of node.running) task.stop?.('requeue');
   }
 
   /** Reboots or reimages a node; its tasks start again. */
@@ -239,14 +256,22 @@ export class Nodes {
         imageReference: (pool.wire.virtualMachineConfiguration as Wire | undefined)?.imageReference,
       },
     });
+    if (this.faults.takeUnusable()) {
+      this.#setNode(node, 'unusable');
+      return;
+    }
     const startTask = pool.wire.startTask as Wire | undefined;
     if (startTask) {
       node.wire.startTask = startTask;
       const mustWait = startTask.waitForSuccess !== false;
       if (mustWait) this.#setNode(node, 'waitingforstarttask');
       else this.#ready(node);
-      const ok = await this.#runStartTask(pool, node, startTask);
+      const ok = await this.#startTasks.run(pool, node, startTask);
       if (!pool.nodes.has(node.id)) return;
+      if (this.faults.takeInterruption()) {
+        this.restart(pool, node, 'rebooting');
+        return;
+      }
       if (!ok && mustWait) {
         this.#setNode(node, 'starttaskfailed');
         return;
@@ -260,68 +285,6 @@ export class Nodes {
     if (node.wire.state === 'preempted') return;
     this.#setNode(node, node.wire.schedulingState === 'disabled' ? 'offline' : 'idle');
     this.onReady();
-  }
-
-  async #runStartTask(pool: PoolState, node: NodeState, startTask: Wire): Promise<boolean> {
-    const root = this.root(pool.id, node.id);
-    const taskDir = join(root, 'startup');
-    const info: Wire = { state: 'running', startTime: timestamp(), retryCount: 0 };
-    node.wire.startTaskInfo = info;
-    this.state.saveNode(node);
-    const env = environmentOf(
-      this.options,
-      { poolId: pool.id, nodeId: node.id, isDedicated: Boolean(node.wire.isDedicated), root, taskDir },
-      (startTask.environmentSettings as Wire[] | undefined) ?? [],
-    );
-    const fault = this.faults.startTaskFailure(pool.id);
-    const elevated =
-      ((startTask.userIdentity as Wire | undefined)?.autoUser as Wire | undefined)?.elevationLevel ===
-      'admin';
-    let outcome: Outcome;
-    if (fault) {
-      await appendFile(join(taskDir, 'stderr.txt'), `${fault.stderr}\n`);
-      outcome = {
-        exitCode: fault.exitCode,
-        failureInfo: endedFailure('UserError', 'by a fault made for a test'),
-      };
-    } else if (elevated && !this.options.allowElevated) {
-      await appendFile(
-        join(taskDir, 'stdout.txt'),
-        'Skipped: this start task asks for administrator rights, which the local Batch service does not give.\n',
-      );
-      outcome = { exitCode: 0 };
-    } else {
-      outcome = await this.#startTaskAttempts(startTask, taskDir, env, info);
-    }
-    const failed = outcome.failureInfo !== undefined;
-    Object.assign(info, {
-      state: 'completed',
-      endTime: timestamp(),
-      exitCode: outcome.exitCode,
-      result: failed ? 'failure' : 'success',
-      ...(failed ? { failureInfo: outcome.failureInfo } : {}),
-    });
-    this.state.saveNode(node);
-    return !failed;
-  }
-
-  async #startTaskAttempts(
-    startTask: Wire,
-    taskDir: string,
-    env: NodeJS.ProcessEnv,
-    info: Wire,
-  ): Promise<Outcome> {
-    const retries = Number(startTask.maxTaskRetryCount ?? 0);
-    for (let attempt = 0; ; attempt++) {
-      const outcome = await runAttempt(
-        attemptOf(startTask, taskDir, env, this.recordFolder),
-        new AbortController().signal,
-      );
-      const exhausted = retries >= 0 && attempt >= retries;
-      if (outcome.failureInfo?.code !== 'FailureExitCode' || exhausted || this.work.isClosed) return outcome;
-      info.retryCount = attempt + 1;
-      info.lastRetryTime = timestamp();
-    }
   }
 
   #setNode(node: NodeState, state: string): void {
@@ -349,8 +312,11 @@ export class Nodes {
       if (pool.nodes.size === 0) this.#poolGone(pool);
       return;
     }
-    if (leaving || pool.wire.allocationState === 'steady') return;
-    this.#steady(pool);
+    if (leaving || pool.isWaitingForNode || pool.wire.allocationState === 'steady') return;
+    const resizedForMs = Date.now() - Date.parse(String(pool.wire.allocationStateTransitionTime));
+    const left = pool.wire.allocationState === 'stopping' ? 0 : this.faults.resizingMs - resizedForMs;
+    if (left > 0) this.work.after(left, () => this.#settle(pool));
+    else this.#steady(pool);
   }
 
   #poolGone(pool: PoolState): void {
@@ -360,16 +326,18 @@ export class Nodes {
     );
   }
 
+  #isMissingNodes(pool: PoolState, kind: 'Dedicated' | 'LowPriority'): boolean {
+    const nodes = [...pool.nodes.values()].filter(({ wire }) => wire.isDedicated === (kind === 'Dedicated'));
+    return nodes.length < Number(pool.wire[`target${kind}Nodes`] ?? 0);
+  }
+
   #steady(pool: PoolState): void {
     const { wire } = pool;
-    const refused = this.faults.allocationFailure(pool.id);
+    const refused = this.faults.allocationFailure;
     const stopped = wire.allocationState === 'stopping';
-    const missing = (kind: 'Dedicated' | 'LowPriority') =>
-      [...pool.nodes.values()].filter((node) => node.wire.isDedicated === (kind === 'Dedicated')).length <
-      Number(wire[`target${kind}Nodes`] ?? 0);
     const errors: Wire[] = [];
     for (const kind of ['Dedicated', 'LowPriority'] as const) {
-      if (!missing(kind)) continue;
+      if (!this.#isMissingNodes(pool, kind)) continue;
       const words = kind === 'Dedicated' ? 'dedicated' : 'low priority';
       if (stopped) {
         errors.push({

@@ -13,6 +13,8 @@ export interface PoolState {
   /** Milliseconds since 1970 of the next evaluation of its formula. */
   evaluateAt?: number;
   deallocation?: string;
+  /** Nodes arrive one by one, and the next is on its way (a fault for tests). */
+  isWaitingForNode?: boolean;
   /** Milliseconds since 1970 of the last call that enabled autoscale. */
   autoscaleEnabledAt?: number;
 }
@@ -53,6 +55,9 @@ export interface TaskState {
   stop?: (reason: 'terminate' | 'requeue' | 'delete') => void;
 }
 
+/** Where records are stored. */
+type Records = Pick<Journal, 'read' | 'put' | 'remove' | 'rewrite' | 'shouldRewrite'>;
+
 /** Records in the journal. */
 interface PoolRecord {
   wire: Wire;
@@ -71,7 +76,7 @@ export class State {
   readonly pools = new Map<string, PoolState>();
   readonly jobs = new Map<string, JobState>();
 
-  constructor(private readonly journal: Journal) {
+  constructor(private readonly journal: Records) {
     for (const [key, record] of journal.read()) this.#restore(key, record);
     this.rewrite();
   }
@@ -175,10 +180,11 @@ export class State {
   }
 
   rewrite(): void {
-    this.journal.rewrite(this.#records());
+    this.journal.rewrite(this.records());
   }
 
-  *#records(): Generator<readonly [string, unknown]> {
+  /** All records, as the journal stores them. */
+  *records(): Generator<readonly [string, unknown]> {
     for (const { id, wire, autoPoolOf, deleteWithJob, nodes } of this.pools.values()) {
       yield [`pool/${id}`, { wire, autoPoolOf, deleteWithJob }];
       for (const node of nodes.values()) yield [`node/${id}/${node.id}`, nodeRecord(node)];

@@ -1,23 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from './log';
 
 /** What goes on by itself: timers, and work in progress. Closing ends the first and waits for the second. */
 export class Work {
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #running = new Set<Promise<void>>();
-  #closed = false;
+  readonly #stopping = new AbortController();
 
   constructor(private readonly log: Log) {}
 
   get isClosed(): boolean {
-    return this.#closed;
+    return this.#stopping.signal.aborted;
   }
 
   after(ms: number, work: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      if (!this.#closed) work();
+      if (!this.isClosed) work();
     }, ms);
     this.#timers.add(timer);
+  }
+
+  /** Resolves after this time, or when this is stopped. */
+  async pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 
   every(ms: number, work: () => void): void {
@@ -34,7 +40,7 @@ export class Work {
 
   /** Starts nothing more; `settle` waits for what is running. */
   stop(): void {
-    this.#closed = true;
+    this.#stopping.abort();
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
