@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { FormulaError } from '../autoscale/evaluate';
 import { type JobState, type PoolState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
 import { durationMs, timestamp } from '../wire/time';
@@ -19,7 +20,8 @@ import {
 import { validated, validId } from './validate';
 
 const quota = 100;
-const longestFormula = 8192;
+/** Characters. */
+const maxFormula = 8192;
 /** Between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
@@ -114,14 +116,24 @@ function checkScale(given: Wire): void {
         'A pool with autoscale has no targets of its own.',
       );
     }
-    checkFormula(String(given.autoScaleFormula), given.autoScaleEvaluationInterval as string | undefined);
+    checkInterval(given.autoScaleEvaluationInterval as string | undefined);
   } else if (given.autoScaleFormula !== undefined) {
     throw invalidProperty('autoScaleFormula', undefined, 'A formula is only for pools with autoscale.');
   }
 }
 
-function checkFormula(formula: string, interval: string | undefined): void {
-  if (formula.length > longestFormula) throw new BatchError('AutoScaleFormulaTooLong');
+/** Refuses a formula that can never be evaluated, before the pool has it. */
+function checkFormula({ autoscaling }: Context, pool: PoolState, formula: string): void {
+  if (formula.length > maxFormula) throw new BatchError('AutoScaleFormulaTooLong');
+  try {
+    autoscaling.checkFormula(pool, formula);
+  } catch (error) {
+    if (!(error instanceof FormulaError)) throw error;
+    throw new BatchError('AutoScalingFormulaSyntaxError', { Message: error.message });
+  }
+}
+
+function checkInterval(interval: string | undefined): void {
   const ms = durationMs(interval);
   if (interval !== undefined && (ms === undefined || ms < 300_000 || ms > 604_800_000)) {
     throw invalidProperty('autoScaleEvaluationInterval', interval, 'It is between 5 minutes and 168 hours.');
@@ -139,6 +151,7 @@ function addPool(context: Context, { body, version }: Request): Reply {
   checkScale(given);
   checkPackages(given);
   const pool = newPool(context, id, given);
+  if (pool.wire.enableAutoScale) checkFormula(context, pool, String(pool.wire.autoScaleFormula));
   startPool(context, pool);
   return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
 }
@@ -239,7 +252,8 @@ function enableAutoScale(context: Context, request: Request): Reply {
   const formula = given.autoScaleFormula ?? pool.wire.autoScaleFormula;
   if (formula === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
-  checkFormula(String(formula), given.autoScaleEvaluationInterval as string | undefined);
+  checkFormula(context, pool, String(formula));
+  checkInterval(given.autoScaleEvaluationInterval as string | undefined);
   if (!pool.wire.enableAutoScale) mustBeSteady(pool);
   const now = Date.now();
   if (now - (pool.autoscaleEnabledAt ?? 0) < enablePauseMs) {
@@ -273,6 +287,7 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
   const { autoScaleFormula } = validated('PoolEvaluateAutoScaleParameter', request.body, request.version);
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
+  if (String(autoScaleFormula).length > maxFormula) throw new BatchError('AutoScaleFormulaTooLong');
   const { wire } = context.autoscaling.evaluateFormula(pool, String(autoScaleFormula));
   return {
     status: 200,

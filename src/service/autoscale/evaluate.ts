@@ -1,16 +1,18 @@
-import { FormulaError, type Token, tokenize } from './lexer';
+import { functions, Stopped } from './functions';
+import { FormulaError, type Token } from './lexer';
+import { callMethod, isMetric, lastSample, type MetricName, methods, type Sample } from './metrics';
+import { type Expression, parseFormula, type Statement } from './parser';
+import { display, double, negate, operate, timeinterval, truth, type Value } from './values';
 
-/** One 30-second sample of a metric. */
-export interface Sample {
-  readonly at: number;
-  readonly value: number;
-}
+export { FormulaError } from './lexer';
+export { type MetricName, metricNames, type Sample, samplePeriodMs } from './metrics';
 
 export interface FormulaContext {
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Samples of `$PendingTasks` and its like, oldest first; undefined for a metric that Batch does not have. */
-  readonly samples: (metric: string) => readonly Sample[] | undefined;
+  /** Samples of a metric, oldest first. */
+  readonly samples: (metric: MetricName) => readonly Sample[];
+  /** The targets of the pool now, which a formula may read. */
   readonly current: { readonly dedicated: number; readonly lowPriority: number };
 }
 
@@ -27,33 +29,45 @@ export type FormulaRun =
       readonly error: { code: string; message: string; values: { name: string; value: string }[] };
     };
 
-/** Times and intervals are milliseconds under another name, so that they are not mixed with numbers. */
-type Value =
-  | { readonly type: 'double'; readonly value: number }
-  | { readonly type: 'vector'; readonly value: readonly number[] }
-  | { readonly type: 'string'; readonly value: string }
-  | { readonly type: 'time'; readonly value: number }
-  | { readonly type: 'interval'; readonly value: number }
-  | { readonly type: 'metric'; readonly value: string };
-
-const samplePeriodMs = 30_000;
-
-const intervals: Record<string, number> = {
-  TimeInterval_Zero: 0,
-  TimeInterval_100ns: 1e-4,
-  TimeInterval_Microsecond: 1e-3,
-  TimeInterval_Millisecond: 1,
-  TimeInterval_Second: 1_000,
-  TimeInterval_Minute: 60_000,
-  TimeInterval_Hour: 3_600_000,
-  TimeInterval_Day: 86_400_000,
-  TimeInterval_Week: 604_800_000,
-  TimeInterval_Year: 31_536_000_000,
-};
+const intervals: ReadonlyMap<string, number> = new Map([
+  ['TimeInterval_Zero', 0],
+  ['TimeInterval_100ns', 1e-4],
+  ['TimeInterval_Microsecond', 1e-3],
+  ['TimeInterval_Millisecond', 1],
+  ['TimeInterval_Second', 1_000],
+  ['TimeInterval_Minute', 60_000],
+  ['TimeInterval_Hour', 3_600_000],
+  ['TimeInterval_Day', 86_400_000],
+  ['TimeInterval_Week', 604_800_000],
+  ['TimeInterval_Year', 31_536_000_000],
+]);
 
 const deallocations = ['requeue', 'terminate', 'taskcompletion', 'retaineddata'];
 
-const number = (value: number): Value => ({ type: 'double', value });
+const dedicatedNames = ['$TargetDedicatedNodes', '$TargetDedicated'] as const;
+const lowPriorityNames = ['$TargetLowPriorityNodes', '$TargetLowPriority'] as const;
+const targetNames: readonly string[] = [...dedicatedNames, ...lowPriorityNames];
+const deallocationName = '$NodeDeallocationOption';
+
+/** Elements of vectors that one evaluation makes, as a bound of its time and memory. */
+const maxElements = 200_000;
+/** Characters of `results`. Variables that do not fit are left out; the targets always fit. */
+const maxResults = 16_384;
+
+/**
+ * Checks a formula before a pool takes it: its syntax, the names it uses, and the types of what is evaluated. What
+ * depends on samples, such as too few of them or a division by zero, is left to the evaluation.
+ * Throws a FormulaError.
+ */
+export function checkFormula(formula: string, context: FormulaContext): void {
+  const statements = parseFormula(formula);
+  checkNames(statements);
+  try {
+    new Evaluation(context).run(statements);
+  } catch (error) {
+    if (!(error instanceof FormulaError) || error.kind !== 'data') throw error;
+  }
+}
 
 /**
  * Evaluates a formula of Batch's autoscale language over sampled values.
@@ -62,7 +76,7 @@ const number = (value: number): Value => ({ type: 'double', value });
 export function evaluateFormula(formula: string, context: FormulaContext): FormulaRun {
   const evaluation = new Evaluation(context);
   try {
-    evaluation.run(tokenize(formula));
+    evaluation.run(parseFormula(formula));
     return { results: evaluation.results, targets: evaluation.targets };
   } catch (error) {
     if (!(error instanceof FormulaError)) throw error;
@@ -77,396 +91,239 @@ export function evaluateFormula(formula: string, context: FormulaContext): Formu
   }
 }
 
+/** Finds names that no statement before has assigned, unknown functions and methods, and wrong numbers of arguments. */
+function checkNames(statements: readonly Statement[]): void {
+  const assigned = new Set<string>();
+  const visit = (expression: Expression): void => {
+    switch (expression.kind) {
+      case 'name':
+        if (!assigned.has(expression.token.text) && !isPredefined(expression.token.text))
+          throw undefinedSymbol(expression.token);
+        return;
+      case 'call':
+        expression.given.forEach(visit);
+        checkCount(expression.token, functions.get(expression.token.text), expression.given.length);
+        return;
+      case 'method':
+        visit(expression.target);
+        expression.given.forEach(visit);
+        checkCount(expression.token, methods.get(expression.token.text), expression.given.length);
+        return;
+      case 'member':
+        visit(expression.target);
+        return;
+      case 'unary':
+        visit(expression.operand);
+        return;
+      case 'chain':
+        visit(expression.first);
+        for (const { operand } of expression.rest) visit(operand);
+        return;
+      case 'choice':
+        visit(expression.condition);
+        visit(expression.yes);
+        visit(expression.no);
+    }
+  };
+  for (const { target, value } of statements) {
+    visit(value);
+    if (target === undefined) continue;
+    checkAssignable(target);
+    assigned.add(target.text);
+  }
+}
+
+function isPredefined(name: string): boolean {
+  return (
+    targetNames.includes(name) ||
+    name === deallocationName ||
+    isMetric(name) ||
+    intervals.has(name) ||
+    deallocations.includes(name)
+  );
+}
+
+function checkAssignable(name: Token): void {
+  if (isMetric(name.text) || intervals.has(name.text) || deallocations.includes(name.text))
+    throw new FormulaError('meaning', name, `Cannot assign to ${name.text}`);
+}
+
+function checkCount(
+  name: Token,
+  known: { readonly min: number; readonly max: number } | undefined,
+  count: number,
+): void {
+  if (known === undefined) throw new FormulaError('meaning', name, `Undefined function: ${name.text}`);
+  if (count < known.min || count > known.max)
+    throw new FormulaError('meaning', name, `${name.text} does not take ${count} arguments`);
+}
+
+function undefinedSymbol(name: Token): FormulaError {
+  return new FormulaError('meaning', name, `Undefined symbol: ${name.text}`);
+}
+
 class Evaluation {
   readonly #variables = new Map<string, Value>();
-  #tokens: readonly Token[] = [];
-  #at = 0;
-  #untaken = 0;
+  #elements = 0;
 
-  constructor(private readonly context: FormulaContext) {
-    this.#variables.set('$TargetDedicatedNodes', number(context.current.dedicated));
-    this.#variables.set('$TargetLowPriorityNodes', number(context.current.lowPriority));
-    this.#variables.set('$NodeDeallocationOption', { type: 'string', value: 'requeue' });
-  }
+  constructor(private readonly context: FormulaContext) {}
 
   get targets(): FormulaTargets {
     return {
-      dedicated: this.#target('$TargetDedicatedNodes', '$TargetDedicated'),
-      lowPriority: this.#target('$TargetLowPriorityNodes', '$TargetLowPriority'),
-      deallocation: String(this.#variables.get('$NodeDeallocationOption')?.value),
+      dedicated: this.#target(dedicatedNames),
+      lowPriority: this.#target(lowPriorityNames),
+      deallocation: String(this.#variables.get(deallocationName)?.value ?? 'requeue'),
     };
   }
 
-  /** All three, and the variables of the formula's own, as Batch reports them. */
+  /** The targets and the deallocation option, then the variables of the formula in order of their names. */
   get results(): string {
     const { dedicated, lowPriority, deallocation } = this.targets;
-    const own = [...this.#variables]
-      .filter(([name]) => !name.startsWith('$'))
-      .map(([name, { value }]) => `${name}=${Array.isArray(value) ? `[${value.join(',')}]` : value}`);
-    return [
-      `$TargetDedicatedNodes=${dedicated}`,
-      `$TargetLowPriorityNodes=${lowPriority}`,
-      `$NodeDeallocationOption=${deallocation}`,
-      ...own,
-    ].join(';');
+    let text = `$TargetDedicatedNodes=${dedicated};$TargetLowPriorityNodes=${lowPriority};${deallocationName}=${deallocation}`;
+    const own = [...this.#variables].filter(
+      ([name]) => !targetNames.includes(name) && name !== deallocationName,
+    );
+    own.sort(([one], [other]) => (one < other ? -1 : 1));
+    for (const [name, value] of own) {
+      const item = `;${name}=${display(value)}`;
+      if (text.length + item.length <= maxResults) text += item;
+    }
+    return text;
   }
 
-  run(tokens: readonly Token[]): void {
-    this.#tokens = tokens;
-    this.#at = 0;
-    while (this.#peek().kind !== 'end') this.#statement();
+  run(statements: readonly Statement[]): void {
+    try {
+      for (const { target, value } of statements) {
+        const result = this.#evaluate(value);
+        if (target) this.#assign(target, result);
+      }
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+    }
   }
 
-  #target(name: string, alias: string): number {
-    const value = this.#variables.get(alias) ?? this.#variables.get(name);
-    return Math.max(0, Math.floor(Number(value?.value ?? 0)));
+  /** The full name has precedence over its alias; without either, the pool stays as it is. */
+  #target(names: typeof dedicatedNames | typeof lowPriorityNames): number {
+    const value = this.#variables.get(names[0]) ?? this.#variables.get(names[1]);
+    return Math.max(0, Math.floor(Number(value?.value ?? this.#current(names[0]))));
   }
 
-  #statement(): void {
-    const name = this.#next();
-    if (name.kind !== 'name') throw this.#error(name, 'An assignment is expected');
-    this.#expect('=');
-    const value = this.#ternary();
-    this.#expect(';');
-    if (name.text.startsWith('$')) this.#assignService(name, value);
-    else this.#variables.set(name.text, value);
+  #current(name: string): number {
+    const { dedicated, lowPriority } = this.context.current;
+    return (dedicatedNames as readonly string[]).includes(name) ? dedicated : lowPriority;
   }
 
-  #assignService(name: Token, value: Value): void {
-    const isTarget = /^\$Target(Dedicated|LowPriority)(Nodes)?$/.test(name.text);
-    if (isTarget) {
-      if (value.type !== 'double') throw this.#error(name, `${name.text} must be a double`);
-    } else if (name.text === '$NodeDeallocationOption') {
-      if (!deallocations.includes(String(value.value)))
-        throw this.#error(name, `Invalid value of ${name.text}`);
-    } else {
-      throw this.#error(name, `Cannot assign to ${name.text}`);
+  #assign(name: Token, value: Value): void {
+    checkAssignable(name);
+    if (targetNames.includes(name.text)) {
+      if (value.type !== 'double')
+        throw new FormulaError('meaning', name, `${name.text} must be a double, not a ${value.type}`);
+      if (!Number.isFinite(value.value))
+        throw new FormulaError('data', name, `${name.text} is not a finite number`);
+    } else if (name.text === deallocationName && !deallocations.includes(String(value.value))) {
+      throw new FormulaError('meaning', name, `Invalid value of ${name.text}`);
     }
     this.#variables.set(name.text, value);
   }
 
-  #ternary(): Value {
-    const condition = this.#or();
-    if (!this.#take('?')) return condition;
-    const yes = this.#branch(truth(condition));
-    this.#expect(':');
-    const no = this.#branch(!truth(condition));
-    return truth(condition) ? yes : no;
-  }
-
-  /** A branch that is not taken is read, but may ask for samples that are not there. */
-  #branch(isTaken: boolean): Value {
-    if (isTaken) return this.#ternary();
-    this.#untaken++;
-    try {
-      return this.#ternary();
-    } finally {
-      this.#untaken--;
+  #evaluate(expression: Expression): Value {
+    switch (expression.kind) {
+      case 'number':
+        return double(expression.value);
+      case 'text':
+        return { type: 'string', value: expression.value };
+      case 'name':
+        return this.#name(expression.token);
+      case 'call':
+        return this.#counted(expression.token, this.#call(expression.token, expression.given));
+      case 'method':
+        return this.#counted(expression.token, this.#method(expression.token, expression));
+      case 'member':
+        return member(expression.token, this.#evaluate(expression.target));
+      case 'unary':
+        return this.#unary(expression.token, this.#evaluate(expression.operand));
+      case 'chain': {
+        let left = this.#evaluate(expression.first);
+        for (const { token, operand } of expression.rest)
+          left = this.#counted(token, this.#binary(token, left, operand));
+        return left;
+      }
+      case 'choice':
+        // The branch that is not taken may ask for samples that are not there.
+        return truth(expression.token, this.#evaluate(expression.condition))
+          ? this.#evaluate(expression.yes)
+          : this.#evaluate(expression.no);
     }
-  }
-
-  #or(): Value {
-    let left = this.#and();
-    while (this.#take('||')) {
-      const right = this.#and();
-      left = number(Number(truth(left) || truth(right)));
-    }
-    return left;
-  }
-
-  #and(): Value {
-    let left = this.#equality();
-    while (this.#take('&&')) {
-      const right = this.#equality();
-      left = number(Number(truth(left) && truth(right)));
-    }
-    return left;
-  }
-
-  #equality(): Value {
-    let left = this.#order();
-    for (;;) {
-      const mark = this.#take('==', '!=');
-      if (!mark) return left;
-      const same = String(left.value) === String(this.#order().value);
-      left = number(Number(mark.text === '==' ? same : !same));
-    }
-  }
-
-  #order(): Value {
-    let left = this.#sum();
-    for (;;) {
-      const mark = this.#take('<', '>', '<=', '>=');
-      if (!mark) return left;
-      const right = this.#sum();
-      const [one, other] = [left.value, right.value] as [number, number];
-      const answers: Record<string, boolean> = {
-        '<': one < other,
-        '>': one > other,
-        '<=': one <= other,
-        '>=': one >= other,
-      };
-      left = number(Number(answers[mark.text] ?? false));
-    }
-  }
-
-  #sum(): Value {
-    let left = this.#product();
-    for (;;) {
-      const mark = this.#take('+', '-');
-      if (!mark) return left;
-      left = this.#arithmetic(mark, left, this.#product());
-    }
-  }
-
-  #product(): Value {
-    let left = this.#unary();
-    for (;;) {
-      const mark = this.#take('*', '/');
-      if (!mark) return left;
-      left = this.#arithmetic(mark, left, this.#unary());
-    }
-  }
-
-  #unary(): Value {
-    const mark = this.#take('!', '-', '+');
-    if (!mark) return this.#postfix();
-    const value = this.#unary();
-    if (mark.text === '!') return number(Number(!truth(value)));
-    return mark.text === '-' ? this.#arithmetic(mark, number(0), value) : value;
-  }
-
-  #postfix(): Value {
-    let value = this.#primary();
-    while (this.#take('.')) {
-      const member = this.#next();
-      if (this.#take('(')) value = this.#method(member, value, this.#arguments());
-      else value = this.#property(member, value);
-    }
-    return value;
-  }
-
-  #primary(): Value {
-    const token = this.#next();
-    if (token.kind === 'number') return number(Number(token.text));
-    if (token.kind === 'text') return { type: 'string', value: token.text };
-    if (token.kind === 'mark' && token.text === '(') {
-      const inner = this.#ternary();
-      this.#expect(')');
-      return inner;
-    }
-    if (token.kind !== 'name')
-      throw this.#error(token, `Unexpected symbol: ${token.text || 'end of formula'}`);
-    if (this.#take('(')) return this.#call(token, this.#arguments());
-    return this.#name(token);
   }
 
   #name(token: Token): Value {
     const { text } = token;
     const variable = this.#variables.get(text);
     if (variable) return variable;
-    const interval = intervals[text];
-    if (interval !== undefined) return { type: 'interval', value: interval };
+    if (targetNames.includes(text)) return double(this.#current(text));
+    if (text === deallocationName) return { type: 'string', value: 'requeue' };
+    const interval = intervals.get(text);
+    if (interval !== undefined) return timeinterval(interval);
     if (deallocations.includes(text)) return { type: 'string', value: text };
-    if (this.context.samples(text) !== undefined) return { type: 'metric', value: text };
-    throw this.#error(token, `Undefined symbol: ${text}`);
+    if (isMetric(text)) return lastSample(token, this.context.samples(text));
+    throw undefinedSymbol(token);
   }
 
-  #arguments(): Value[] {
-    const values: Value[] = [];
-    if (this.#take(')')) return values;
-    do values.push(this.#ternary());
-    while (this.#take(','));
-    this.#expect(')');
-    return values;
+  #call(token: Token, given: readonly Expression[]): Value {
+    const called = functions.get(token.text);
+    checkCount(token, called, given.length);
+    const values = given.map((one) => this.#evaluate(one));
+    return called?.call({ name: token, given: values, now: this.context.now }) ?? double(0);
   }
 
-  #arithmetic(mark: Token, one: Value, other: Value): Value {
-    const operate = operations[mark.text];
-    if (operate === undefined) throw this.#error(mark, `Unknown operator ${mark.text}`);
-    if (one.type === 'string' || other.type === 'string') {
-      if (mark.text === '+') return { type: 'string', value: `${one.value}${other.value}` };
-      throw this.#error(mark, `Operator ${mark.text} does not take text`);
-    }
-    const vector = (value: Value) =>
-      (Array.isArray(value.value) ? value.value : undefined) as number[] | undefined;
-    const [first, second] = [vector(one), vector(other)];
-    if (first || second) {
-      const length = Math.max(first?.length ?? 0, second?.length ?? 0);
-      const at = (list: number[] | undefined, value: Value, index: number) =>
-        list ? (list[index] ?? 0) : Number(value.value);
-      return {
-        type: 'vector',
-        value: Array.from({ length }, (_, index) => operate(at(first, one, index), at(second, other, index))),
-      };
-    }
-    return {
-      type: arithmeticType(mark.text, one, other),
-      value: operate(Number(one.value), Number(other.value)),
-    } as Value;
+  #method(token: Token, { target, given }: { target: Expression; given: readonly Expression[] }): Value {
+    const metric = target.kind === 'name' ? target.token.text : '';
+    if (!isMetric(metric))
+      throw new FormulaError('meaning', token, `${token.text} is a method of service-defined variables`);
+    checkCount(token, methods.get(token.text), given.length);
+    const values = given.map((one) => this.#evaluate(one));
+    return callMethod(token, this.context.samples(metric), values, this.context.now);
   }
 
-  #method(member: Token, target: Value, given: Value[]): Value {
-    if (target.type !== 'metric')
-      throw this.#error(member, `${member.text} is a method of service variables`);
-    const samples = this.context.samples(target.value) ?? [];
-    switch (member.text) {
-      case 'GetSample':
-        return { type: 'vector', value: this.#chosen(member, samples, given).map(({ value }) => value) };
-      case 'GetSamplePercent': {
-        const [from = this.context.now, to = this.context.now] = this.#range(given);
-        const possible = Math.max(1, Math.floor((to - from) / samplePeriodMs));
-        const there = samples.filter(({ at }) => at >= from && at <= to).length;
-        return number(Math.min(100, (100 * there) / possible));
-      }
-      case 'GetSamplePeriod':
-        return { type: 'interval', value: samplePeriodMs };
-      case 'Count':
-        return number(samples.length);
-      case 'HistoryBeginTime':
-        return { type: 'time', value: samples[0]?.at ?? this.context.now };
-      default:
-        throw this.#error(member, `Unknown method: ${member.text}`);
-    }
+  #unary(token: Token, operand: Value): Value {
+    return token.text === '!' ? double(Number(!truth(token, operand))) : negate(token, operand);
   }
 
-  #chosen(member: Token, samples: readonly Sample[], given: Value[]): readonly Sample[] {
-    if (this.#untaken > 0) return [];
-    const [first, second, third] = given;
-    if (first?.type === 'double') {
-      if (samples.length === 0) throw this.#error(member, 'There are not enough samples');
-      return samples.slice(-Math.max(1, first.value));
-    }
-    const [from = 0, to = this.context.now] = this.#range(given);
-    const chosen = samples.filter(({ at }) => at >= from && at <= to);
-    const percent = third ?? (second?.type === 'double' ? second : undefined);
-    const possible = Math.max(1, Math.floor((to - from) / samplePeriodMs));
-    if (percent && (100 * chosen.length) / possible < Number(percent.value)) {
-      throw this.#error(member, 'There are not enough samples');
-    }
-    if (chosen.length === 0) throw this.#error(member, 'There are not enough samples');
-    return chosen;
+  #binary(token: Token, left: Value, operand: Expression): Value {
+    if (token.text !== '&&' && token.text !== '||') return operate(token, left, this.#evaluate(operand));
+    const first = truth(token, left);
+    const decided = token.text === '&&' ? !first : first;
+    return double(Number(decided ? first : truth(token, this.#evaluate(operand))));
   }
 
-  /** From an interval or a time ago, to another or now. */
-  #range(given: Value[]): [number, number] {
-    const { now } = this.context;
-    const edge = (value: Value | undefined, otherwise: number) =>
-      value?.type === 'interval' ? now - value.value : value?.type === 'time' ? value.value : otherwise;
-    return [edge(given[0], 0), edge(given[1], now)];
-  }
-
-  #property(member: Token, target: Value): Value {
-    if (target.type !== 'time') throw this.#error(member, `Unknown member: ${member.text}`);
-    const date = new Date(target.value);
-    const members: Record<string, number> = {
-      year: date.getUTCFullYear(),
-      month: date.getUTCMonth() + 1,
-      day: date.getUTCDate(),
-      weekday: date.getUTCDay(),
-      hour: date.getUTCHours(),
-      minute: date.getUTCMinutes(),
-      second: date.getUTCSeconds(),
-    };
-    const value = members[member.text];
-    if (value === undefined) throw this.#error(member, `Unknown member: ${member.text}`);
-    return number(value);
-  }
-
-  #call(name: Token, given: Value[]): Value {
-    if (name.text === 'time') return this.#time(name, given[0]);
-    const numbers = given.flatMap(({ value }) => value as number | number[]).map(Number);
-    const [first = 0, second = 0] = numbers;
-    if (name.text === 'val') {
-      const [vector, index] = given;
-      return number(Number((vector?.value as number[] | undefined)?.[Number(index?.value ?? 0)] ?? 0));
-    }
-    if (name.text === 'percentile') {
-      const [vector, percent] = given;
-      return number(percentile((vector?.value as number[] | undefined) ?? [], Number(percent?.value ?? 50)));
-    }
-    const call = functions[name.text];
-    if (call === undefined) throw this.#error(name, `Undefined function: ${name.text}`);
-    if (numbers.length === 0 && this.#untaken === 0) throw this.#error(name, `${name.text} needs a value`);
-    return number(call(numbers, first, second));
-  }
-
-  #time(name: Token, text: Value | undefined): Value {
-    if (text === undefined) return { type: 'time', value: this.context.now };
-    const value = Date.parse(String(text.value));
-    if (Number.isNaN(value)) throw this.#error(name, `Not a time: ${text.value}`);
-    return { type: 'time', value };
-  }
-
-  #peek(): Token {
-    return this.#tokens[this.#at] as Token;
-  }
-
-  #next(): Token {
-    const token = this.#peek();
-    if (token.kind !== 'end') this.#at++;
-    return token;
-  }
-
-  #take(...marks: string[]): Token | undefined {
-    const token = this.#peek();
-    if (token.kind !== 'mark' || !marks.includes(token.text)) return undefined;
-    this.#at++;
-    return token;
-  }
-
-  #expect(mark: string): void {
-    if (!this.#take(mark)) throw this.#error(this.#peek(), `'${mark}' is expected`);
-  }
-
-  #error({ line, column }: Token, message: string): FormulaError {
-    return new FormulaError(message, line, column);
+  #counted(token: Token, value: Value): Value {
+    if (value.type === 'doubleVec') this.#elements += value.value.length;
+    if (this.#elements > maxElements)
+      throw new FormulaError('data', token, 'The formula uses too many values');
+    return value;
   }
 }
 
-const operations: Record<string, (one: number, other: number) => number> = {
-  '+': (one, other) => one + other,
-  '-': (one, other) => one - other,
-  '*': (one, other) => one * other,
-  '/': (one, other) => one / other,
-};
-
-/** A time and an interval make a time, two times an interval, a number scales an interval. */
-function arithmeticType(mark: string, one: Value, other: Value): 'double' | 'time' | 'interval' {
-  if (one.type === 'time' && other.type === 'time') return 'interval';
-  if (one.type === 'time' || other.type === 'time') return 'time';
-  if (one.type === 'interval' && other.type === 'interval') return mark === '/' ? 'double' : 'interval';
-  return one.type === 'interval' || other.type === 'interval' ? 'interval' : 'double';
-}
-
-function truth({ value }: Value): boolean {
-  return Array.isArray(value) ? value.length > 0 : Boolean(value);
-}
-
-const sum = (numbers: number[]) => numbers.reduce((total, value) => total + value, 0);
-const mean = (numbers: number[]) => sum(numbers) / numbers.length;
-
-const functions: Record<string, (numbers: number[], first: number, second: number) => number> = {
-  avg: mean,
-  len: (numbers) => numbers.length,
-  lg: (_, value) => Math.log2(value),
-  ln: (_, value) => Math.log(value),
-  log: (_, value) => Math.log10(value),
-  max: (numbers) => Math.max(...numbers),
-  min: (numbers) => Math.min(...numbers),
-  norm: (numbers) => Math.hypot(...numbers),
-  rand: () => Math.random(),
-  range: (numbers) => Math.max(...numbers) - Math.min(...numbers),
-  round: (_, value) => Math.round(value),
-  std: (numbers) =>
-    Math.sqrt(sum(numbers.map((value) => (value - mean(numbers)) ** 2)) / Math.max(1, numbers.length - 1)),
-  stop: () => 0,
-  sum,
-};
-
-function percentile(numbers: readonly number[], percent: number): number {
-  const sorted = [...numbers].sort((one, other) => one - other);
-  const position = ((sorted.length - 1) * percent) / 100;
-  const [low, high] = [sorted[Math.floor(position)] ?? 0, sorted[Math.ceil(position)] ?? 0];
-  return low + (high - low) * (position - Math.floor(position));
+/** A member of a timestamp, in UTC. Sunday is weekday 0. */
+function member(name: Token, target: Value): Value {
+  if (target.type !== 'timestamp') throw new FormulaError('meaning', name, `Unknown member: ${name.text}`);
+  const date = new Date(target.value);
+  switch (name.text) {
+    case 'year':
+      return double(date.getUTCFullYear());
+    case 'month':
+      return double(date.getUTCMonth() + 1);
+    case 'day':
+      return double(date.getUTCDate());
+    case 'weekday':
+      return double(date.getUTCDay());
+    case 'hour':
+      return double(date.getUTCHours());
+    case 'minute':
+      return double(date.getUTCMinutes());
+    case 'second':
+      return double(date.getUTCSeconds());
+    default:
+      throw new FormulaError('meaning', name, `Unknown member: ${name.text}`);
+  }
 }

@@ -1,4 +1,11 @@
-import { evaluateFormula, type Sample } from '../autoscale/evaluate';
+import {
+  checkFormula,
+  evaluateFormula,
+  type FormulaContext,
+  type MetricName,
+  metricNames,
+  type Sample,
+} from '../autoscale/evaluate';
 import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
@@ -8,7 +15,7 @@ const samplesKept = 240;
 
 /** Samples the metrics of pools, evaluates their formulas and sets their targets. */
 export class Autoscaling {
-  readonly #samples = new Map<string, { at: number; values: Record<string, number> }[]>();
+  readonly #samples = new Map<string, { at: number; values: Record<MetricName, number> }[]>();
 
   constructor(
     private readonly state: State,
@@ -49,18 +56,9 @@ export class Autoscaling {
     this.nodes.reconcile(pool);
   }
 
-  /** What a formula would do to a pool now. */
+  /** Evaluates a formula over a pool's samples, without changing the pool. */
   evaluateFormula(pool: PoolState, formula: string) {
-    const nodes = [...pool.nodes.values()];
-    const now = Date.now();
-    const run = evaluateFormula(formula, {
-      now,
-      samples: (metric) => this.#samplesAt(pool, metric, now),
-      current: {
-        dedicated: Number(pool.wire.targetDedicatedNodes ?? nodes.length),
-        lowPriority: Number(pool.wire.targetLowPriorityNodes ?? 0),
-      },
-    });
+    const run = evaluateFormula(formula, this.#context(pool));
     const wire: Wire = {
       timestamp: timestamp(),
       results: run.results,
@@ -69,15 +67,27 @@ export class Autoscaling {
     return { wire, targets: 'targets' in run ? run.targets : undefined };
   }
 
-  /** Samples of a metric of a pool, with the present as the last. */
-  #samplesAt(pool: PoolState, metric: string, at: number): readonly Sample[] | undefined {
-    const now = this.#metrics(pool);
-    if (!(metric in now)) return undefined;
-    const kept = (this.#samples.get(pool.id) ?? []).map(({ at, values }) => ({
-      at,
-      value: values[metric] ?? 0,
-    }));
-    return [...kept, { at, value: now[metric] ?? 0 }];
+  /** Throws a FormulaError for a formula that a pool may not have, whatever its samples are. */
+  checkFormula(pool: PoolState, formula: string): void {
+    checkFormula(formula, this.#context(pool));
+  }
+
+  #context(pool: PoolState): FormulaContext {
+    const now = Date.now();
+    const present = this.#metrics(pool);
+    const kept = this.#samples.get(pool.id) ?? [];
+    return {
+      now,
+      // The present counts as the last sample: a pool of this machine need not wait for the next one.
+      samples: (metric): readonly Sample[] => [
+        ...kept.map(({ at, values }) => ({ at, value: values[metric] })),
+        { at: now, value: present[metric] },
+      ],
+      current: {
+        dedicated: Number(pool.wire.targetDedicatedNodes ?? 0),
+        lowPriority: Number(pool.wire.targetLowPriorityNodes ?? 0),
+      },
+    };
   }
 
   /** Takes one sample of every metric of every pool. */
@@ -90,16 +100,22 @@ export class Autoscaling {
     }
   }
 
-  #metrics(pool: PoolState): Record<string, number> {
+  /** What this machine does not measure of a pool, such as `$DiskReadOps`, is 0. */
+  #metrics(pool: PoolState): Record<MetricName, number> {
     const jobs = [...this.state.jobs.values()].filter(
       (job) => job.poolId?.toLowerCase() === pool.id.toLowerCase(),
     );
     const sum = (of: (job: JobState) => number) => jobs.reduce((total, job) => total + of(job), 0);
     const live = jobs.filter(({ wire }) => wire.state === 'active');
-    const active = live.reduce((total, { counts }) => total + counts.active, 0);
+    // Tasks that wait for another one do not count.
+    const active = live.reduce((total, job) => total + job.active.size, 0);
     const running = sum(({ counts }) => counts.running);
     const nodes = [...pool.nodes.values()];
+    const count = (states: readonly string[]) =>
+      nodes.filter(({ wire }) => states.includes(String(wire.state))).length;
+    const unmeasured = Object.fromEntries(metricNames.map((name) => [name, 0])) as Record<MetricName, number>;
     return {
+      ...unmeasured,
       $ActiveTasks: active,
       $RunningTasks: running,
       $PendingTasks: active + running,
@@ -108,8 +124,9 @@ export class Autoscaling {
       $TaskSlotsPerNode: Number(pool.wire.taskSlotsPerNode ?? 1),
       $CurrentDedicatedNodes: nodes.filter(({ wire }) => wire.isDedicated).length,
       $CurrentLowPriorityNodes: nodes.filter(({ wire }) => !wire.isDedicated).length,
-      $PreemptedNodeCount: nodes.filter(({ wire }) => wire.state === 'preempted').length,
-      $UsableNodeCount: nodes.filter(({ wire }) => wire.state === 'idle' || wire.state === 'running').length,
+      $PreemptedNodeCount: count(['preempted']),
+      $UsableNodeCount: count(['idle', 'running']),
+      $SampleNodeCount: nodes.length,
       $CPUPercent: running > 0 ? 100 : 0,
     };
   }

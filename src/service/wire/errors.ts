@@ -23,6 +23,7 @@ const codes = {
     'The authentication information was not provided in the correct format. Verify the value of Authorization header.',
   ],
   InvalidAutoScalingSettings: [400, 'The pool autoscaling settings are invalid.'],
+  AutoScalingFormulaSyntaxError: [400, 'The specified autoscaling formula has a syntax error.'],
   AutoScaleFormulaTooLong: [400, 'The autoscale formula is too long.'],
   TaskDependenciesNotSpecifiedOnJob: [400, 'The task specifies dependencies, but the job does not use them.'],
   AuthenticationFailed: [
