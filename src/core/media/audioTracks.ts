@@ -1,32 +1,93 @@
 import type { MediaInfo, Track } from './mediaInfo';
 
-/** Which audio of a source goes into its output: the track flagged default, else the first; all; or a language's. */
-export type AudioChoice = 'default' | 'all' | { readonly language: string };
+/**
+ * Which audio of a source goes into its output. `default`: the track that is flagged default, else the first; two mono
+ * tracks that are the left and right channel of one recording count as one stereo track. `all`: every track by itself.
+ * `mix`: every track, mixed into one.
+ */
+export type AudioChoice = 'default' | 'all' | 'mix' | { readonly language: string };
 
-/** `default`, `all`, or a language code (`eng`, `de`, `zh`). */
+/** The audio tracks of one output, by their place among the source's audio tracks, counted from 0. */
+export type AudioSelection =
+  | { readonly kind: 'track'; readonly index: number }
+  | { readonly kind: 'all' }
+  /** Two mono tracks, left and right. */
+  | { readonly kind: 'pair'; readonly indexes: readonly [number, number] }
+  | { readonly kind: 'mix'; readonly count: number };
+
+/** Seconds by which the two tracks of a stereo pair may differ in length and start. */
+const pairTolerance = 0.05;
+
+/** Parses the setting `batchTranscode.audio`: `default`, `all`, `mix`, or a language code (`eng`, `de`, `zh`). */
 export function parseAudioChoice(text: string): AudioChoice {
   const choice = text.trim();
-  if (choice === '' || choice === 'default') return 'default';
-  return choice === 'all' ? 'all' : { language: choice };
+  switch (choice) {
+    case '':
+    case 'default':
+      return 'default';
+    case 'all':
+    case 'mix':
+      return choice;
+    default:
+      return { language: choice };
+  }
 }
 
-/** The audio tracks of a source in ffmpeg's order; none where not every one of them is known. */
+/** The audio tracks of a source in ffmpeg's order; empty unless every one of them is known. */
 export function audioTracks(media: MediaInfo | undefined): readonly Track[] {
   return media?.knows.includes('audio') ? media.tracks.filter(({ kind }) => kind === 'audio') : [];
 }
 
-/** Index of the one track that a choice means, and whether the language that was asked for is there. */
+/** Index of the one track that a choice means, and whether the requested language is there. */
 export function chosenTrack(
   tracks: readonly Track[],
   choice: AudioChoice,
 ): { index: number; hasLanguage: boolean } {
   if (typeof choice === 'object') {
-    const wanted = languageOf(choice.language);
-    const index = tracks.findIndex(({ language }) => language && languageOf(language) === wanted);
+    const index = tracks.findIndex((track) => isLanguage(track, choice.language));
     if (index >= 0) return { index, hasLanguage: true };
   }
   const index = tracks.findIndex(({ isDefault }) => isDefault);
   return { index: Math.max(index, 0), hasLanguage: typeof choice !== 'object' };
+}
+
+/**
+ * Index of the left track of a stereo pair, the right one follows it; undefined if the tracks are not pairs. MXF and
+ * QuickTime files of cameras and editors have one mono track for each channel: all alike, and none has a name or a
+ * language of its own. Where there are more than two, the first two are the main stereo (EBU R 123).
+ */
+export function stereoPair(tracks: readonly Track[]): readonly [number, number] | undefined {
+  const [left, right] = tracks;
+  if (left === undefined || right === undefined || tracks.length % 2 !== 0) return undefined;
+  const isDefaultElsewhere = tracks.findIndex(({ isDefault }) => isDefault) > 0;
+  if (isDefaultElsewhere || !tracks.every((track) => isChannelLike(track, left))) return undefined;
+  return [0, 1];
+}
+
+/** Whether a track's language is the one that a code means, in any of the spellings of both. */
+export function isLanguage({ language }: Track, code: string): boolean {
+  return language !== undefined && language !== '' && languageOf(language) === languageOf(code);
+}
+
+function isChannelLike(track: Track, other: Track): boolean {
+  return (
+    track.channels === 1 &&
+    track.codec === other.codec &&
+    track.sampleRate === other.sampleRate &&
+    isNameless(track) &&
+    isNear(track.seconds, other.seconds) &&
+    isNear(track.startSeconds ?? 0, other.startSeconds ?? 0)
+  );
+}
+
+/** Editors name the tracks of channels too: `Left`, `Audio 2`, `Channel 1`, `Stereo`. */
+function isNameless({ language, title }: Track): boolean {
+  const hasLanguage = language !== undefined && !['', 'und', 'mis', 'zxx'].includes(language.toLowerCase());
+  return !hasLanguage && (!title || /^(left|right|stereo|(audio|channel|ch|track|a)\s?\d+)$/i.test(title));
+}
+
+function isNear(seconds: number | undefined, other: number | undefined): boolean {
+  return seconds !== undefined && other !== undefined && Math.abs(seconds - other) <= pairTolerance;
 }
 
 /** One code for all that mean the same language: `ger`, `deu`, `de` and `de-AT`. */

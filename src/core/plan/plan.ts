@@ -1,13 +1,20 @@
 import type { Problem } from '../errors';
-import { type AudioChoice, audioTracks, chosenTrack } from '../media/audioTracks';
+import {
+  type AudioChoice,
+  type AudioSelection,
+  audioTracks,
+  chosenTrack,
+  stereoPair,
+} from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { judge, proofOf } from '../media/probe';
+import { toCommandLine } from '../presets/commandLine';
 import {
-  type CommandFacts,
+  type CommandOutput,
+  canMergeTracks,
   canRepeatOutput,
   commandOf,
-  toCommandLine,
-  usesPictures,
+  usesVideo,
 } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
 import type { ManifestFile } from './manifest';
@@ -29,6 +36,9 @@ export type PlanNote =
   | { readonly kind: 'renamed'; readonly file: string; readonly name: string }
   /** One of several audio tracks is used, counted from 1. */
   | { readonly kind: 'trackChosen'; readonly file: string; readonly track: number; readonly tracks: number }
+  /** The first two mono tracks are used as the left and right channel of one stereo track. */
+  | { readonly kind: 'tracksPaired'; readonly file: string; readonly tracks: number }
+  | { readonly kind: 'tracksMixed'; readonly file: string; readonly tracks: number }
   /** Each of several audio tracks gets a file of its own, in a folder. */
   | { readonly kind: 'tracksSplit'; readonly file: string; readonly folder: string; readonly tracks: number }
   | { readonly kind: 'languageMissing'; readonly file: string; readonly language: string };
@@ -88,21 +98,20 @@ function planFile(
   const nodeInput = `input${extensionOnNode(sourceName)}`;
   const nodePath = isFolder ? 'output' : `output.${preset.extension}`;
   const proof = audio.isSplit ? 'none' : proofOf(preset);
-  const outputs: CommandFacts['outputs'] = audio.isSplit
+  const outputs: readonly CommandOutput[] = audio.isSplit
     ? tracks.map((track, index) => ({
         name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
-        audio: `0:a:${index}`,
+        audio: { kind: 'track', index },
       }))
-    : [{ name: nodePath, audio: audio.specifier }];
-  const isSilent = media?.knows.includes('audio') === true && tracks.length === 0;
-  const argv = commandOf(preset, { nodeInput, outputs, isSilent, seconds: media?.seconds });
+    : [{ name: nodePath, audio: audio.selection }];
+  const argv = commandOf(preset, { nodeInput, outputs, media });
   return {
     id,
     path,
     uri,
     size,
     modified,
-    audioOnlyBytes: usesPictures(preset) ? undefined : media?.audioOnlyBytes,
+    audioOnlyBytes: usesVideo(preset) ? undefined : media?.audioOnlyBytes,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
     commandLine: toCommandLine(argv),
@@ -112,9 +121,8 @@ function planFile(
 }
 
 interface PlannedAudio {
-  /** As ffmpeg's `-map` wants it. */
-  readonly specifier: string;
-  /** Of the track whose length is looked at. */
+  readonly selection: AudioSelection;
+  /** Of the track whose length proves the output. */
   readonly index: number;
   /** Each track gets an output of its own. */
   readonly isSplit: boolean;
@@ -128,10 +136,23 @@ function planAudio(
   tell: (note: PlanNote) => void,
 ): PlannedAudio {
   if (choice === 'all' && tracks.length > 1) {
-    if (preset.severalAudioTracks) return { specifier: '0:a', index: 0, isSplit: false };
+    if (preset.severalAudioTracks) return { selection: { kind: 'all' }, index: 0, isSplit: false };
     if (preset.needs === 'audio' && !preset.folder && canRepeatOutput(preset)) {
-      return { specifier: '0:a', index: 0, isSplit: true };
+      return { selection: { kind: 'all' }, index: 0, isSplit: true };
     }
+  }
+  if (choice === 'mix' && tracks.length > 1 && canMergeTracks(preset)) {
+    tell({ kind: 'tracksMixed', file, tracks: tracks.length });
+    const longest = tracks.reduce(
+      (best, { seconds = 0 }, index) => (seconds > (tracks[best]?.seconds ?? 0) ? index : best),
+      0,
+    );
+    return { selection: { kind: 'mix', count: tracks.length }, index: longest, isSplit: false };
+  }
+  const pair = choice === 'default' && canMergeTracks(preset) ? stereoPair(tracks) : undefined;
+  if (pair !== undefined) {
+    tell({ kind: 'tracksPaired', file, tracks: tracks.length });
+    return { selection: { kind: 'pair', indexes: pair }, index: pair[0], isSplit: false };
   }
   const { index, hasLanguage } = chosenTrack(tracks, choice);
   const usesAudio = preset.arguments.some((arg) => arg.includes('${audio}'));
@@ -141,7 +162,7 @@ function planAudio(
   if (usesAudio && !hasLanguage && tracks.length > 0 && typeof choice === 'object') {
     tell({ kind: 'languageMissing', file, language: choice.language });
   }
-  return { specifier: `0:a:${index}`, index, isSplit: false };
+  return { selection: { kind: 'track', index }, index, isSplit: false };
 }
 
 /** `1-eng`, `2`: our own names, as those of the tracks could be anything. */

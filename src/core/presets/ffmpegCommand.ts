@@ -1,14 +1,28 @@
-import { parseArgsStringToArgv } from 'string-argv';
-import { UserError } from '../errors';
+import type { AudioSelection } from '../media/audioTracks';
+import type { MediaInfo } from '../media/mediaInfo';
+import { mergeTracks, pcmEncoder } from './audioFilters';
+import { fillFilters } from './filterChain';
+import { fillOption } from './options';
+import { isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
+import { fillFilter } from './sourceFilters';
+import { type SourceFacts, sourceFacts } from './sourceFacts';
+import { isHdr } from './videoFilters';
 
 /** What is known of a source when its command line is made. People's file names are not among it. */
 export interface CommandFacts {
   readonly nodeInput: string;
-  /** One, or several made of the same input, each with the audio that goes into it: `0:a:1`, `0:a` for all. */
-  readonly outputs: readonly { readonly name: string; readonly audio: string }[];
-  readonly isSilent: boolean;
-  readonly seconds?: number;
+  /** One, or several made of the same input. */
+  readonly outputs: readonly CommandOutput[];
+  /** What the probe knows of the source; filters are chosen so that they suit whatever is not known. */
+  readonly media?: MediaInfo;
+}
+
+export interface CommandOutput {
+  readonly name: string;
+  readonly audio: AudioSelection;
+  /** Place among the source's subtitle tracks, counted from 0; the first by default. */
+  readonly subtitle?: number;
 }
 
 /** Where ffmpeg writes how far it is, in its working directory. */
@@ -23,93 +37,141 @@ const globalOptions = [
   ...['-progress', progressFile, '-stats_period', '1'],
 ];
 
-/** A source whose length nobody knows gets a contact sheet of its first minutes. */
-const unknownSeconds = 160;
-
-/** Options with a value that concern sound, subtitles or the output as a whole, whatever the value. */
-const pictureless = new Set(
-  '-i -c:a -codec:a -acodec -b:a -q:a -ar -ac -sample_fmt -compression_level -application -vbr -c:s -scodec -f -id3v2_version -write_id3v1 -movflags'.split(
+/** Options with a value that concern audio, subtitles or the output as a whole, whatever the value. */
+const audioOnlyOptions = new Set(
+  '-i -c:a -codec:a -acodec -b:a -q:a -ar -ac -sample_fmt -compression_level -application -vbr -c:s -scodec -f -id3v2_version -write_id3v1 -movflags -rf64'.split(
     ' ',
   ),
 );
 
 /**
- * Whether ffmpeg looks at the pictures of its input. It does not where all that is mapped is sound or subtitles and every
- * other option is known to have nothing to do with pictures.
+ * Whether ffmpeg reads video of its input. It does not if all that is mapped is audio or subtitles and every other
+ * option is known to have nothing to do with video. Covers lie outside of the video tracks where these can be left out.
  */
-export function usesPictures({ arguments: args }: Preset): boolean {
+export function usesVideo({ arguments: given }: Preset): boolean {
+  const args = given.filter((arg) => !['cover', 'tags'].includes(optionName(arg) ?? ''));
   let maps = 0;
   for (let index = 0; index < args.length - 1; index += 2) {
     const [option = '', value = ''] = [args[index], args[index + 1]];
-    if (option === '-map' && /^(\$\{audio\}|0:[as](:\d+)?\??)$/.test(value)) maps++;
+    if (option === '-map' && /^(\$\{(audio|subtitle)\}|0:[as](:\d+)?\??)$/.test(value)) maps++;
     else if (/^-(af|filter:a)$/.test(option) && !value.includes('movie')) continue;
-    else if (!pictureless.has(option)) return true;
+    else if (!audioOnlyOptions.has(option)) return true;
   }
   return maps === 0 || args.length % 2 === 0 || args.at(-1) !== '${output}';
 }
 
-/** ffmpeg and its arguments, the placeholders filled in. */
-export function commandOf(preset: Preset, { nodeInput, outputs, isSilent, seconds }: CommandFacts): string[] {
-  const chosen = isSilent && preset.silentArguments ? preset.silentArguments : preset.arguments;
-  const cut = outputs.length > 1 ? endOfInput(chosen) : 0;
-  const length = (seconds && seconds > 0 ? seconds : unknownSeconds).toFixed(3);
-  const parts = outputs.flatMap(({ name, audio }) =>
-    chosen.slice(cut).map((arg) => fill(arg, { input: nodeInput, output: name, audio, seconds: length })),
-  );
-  const before = chosen.slice(0, cut).map((arg) => fill(arg, { input: nodeInput, seconds: length }));
-  return ['ffmpeg', ...globalOptions, ...before, ...parts];
+/** ffmpeg and its arguments, the placeholders filled in for a source. */
+export function commandOf(preset: Preset, { nodeInput, outputs, media }: CommandFacts): string[] {
+  const cut = outputs.length > 1 ? endOfInput(preset.arguments) : 0;
+  const argv: string[] = [];
+  outputs.forEach((output, index) => {
+    const facts = sourceFacts(preset, media, output.audio);
+    const fill = (args: readonly string[]) => fillArguments(args, facts, { nodeInput, output });
+    if (index === 0) argv.push(...fill(preset.arguments.slice(0, cut)));
+    argv.push(...fill(preset.arguments.slice(cut)));
+  });
+  return ['ffmpeg', ...globalOptions, ...argv];
 }
 
 /** Whether what follows the input may be written once for each of several outputs. */
-export function canRepeatOutput(preset: Preset): boolean {
+export function canRepeatOutput(preset: Preset, name: 'audio' | 'subtitle' = 'audio'): boolean {
   const { arguments: args } = preset;
-  const isFilled = (name: string) => args.some((arg) => arg.includes(name));
-  return endOfInput(args) > 0 && isFilled('${audio}') && !args.slice(endOfInput(args)).includes('-i');
+  const isFilled = args.some((arg) => arg.includes(`\${${name}}`));
+  return endOfInput(args) > 0 && isFilled && !args.slice(endOfInput(args)).includes('-i');
+}
+
+/** Whether an output of the preset can hold several audio tracks as one: it maps the audio by its placeholder. */
+export function canMergeTracks({ arguments: args }: Preset): boolean {
+  return args.some(
+    (arg, index) => optionName(arg) === 'ladder' || (args[index - 1] === '-map' && isAudioMap(arg)),
+  );
 }
 
 function endOfInput(args: readonly string[]): number {
   return args.indexOf('${input}') + 1;
 }
 
-function fill(arg: string, values: Readonly<Record<string, string>>): string {
-  return arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+function isAudioMap(arg: string): boolean {
+  return arg === '${audio}' || arg === '${audio}?';
 }
 
-/**
- * One string that a node splits into the same arguments again. Batch runs no shell and expands nothing; quotes keep
- * blanks together.
- */
-export function toCommandLine(argv: readonly string[]): string {
-  return argv.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : quote(arg))).join(' ');
+function fillArguments(
+  args: readonly string[],
+  facts: SourceFacts,
+  { nodeInput, output }: { nodeInput: string; output: CommandOutput },
+): string[] {
+  const expanded = args.flatMap((arg) => {
+    const name = optionName(arg);
+    return name === undefined ? [arg] : fillOption(name, facts);
+  });
+  const filled = fillChains(expanded, facts);
+  const { selection } = facts;
+  const merged =
+    selection.kind === 'pair' || selection.kind === 'mix'
+      ? mergeAudio(filled, mergeTracks(selection))
+      : filled;
+  const values: Readonly<Record<string, string>> = {
+    input: nodeInput,
+    output: output.name,
+    audio: selection.kind === 'track' ? `0:a:${selection.index}` : '0:a',
+    subtitle: `0:s:${output.subtitle ?? 0}`,
+    seconds: secondsOf(facts).toFixed(3),
+    pixelFormat: isHdr(facts.video) ? 'yuv420p10le' : 'yuv420p',
+    pcm: pcmEncoder(facts.audio),
+  };
+  return merged.map((arg) => arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole));
 }
 
-/**
- * Single quotes keep everything as it is, wherever a command line is split, be it by a shell; a single quote itself
- * goes between double ones.
- */
-function quote(arg: string): string {
-  if (!arg.includes("'")) return `'${arg}'`;
-  if (!/["\\$`!]/.test(arg)) return `"${arg}"`;
-  return arg.replace(/'+|[^']+/g, (run) => (run.startsWith("'") ? `"${run}"` : `'${run}'`));
-}
-
-/** What people see and edit of a preset: ffmpeg and its arguments, the placeholders as they are. */
-export function presetCommand(preset: Preset): string {
-  const words = preset.arguments.map((arg) => (/^[\w@%+=:,./?*[\]|${}-]+$/.test(arg) ? arg : quote(arg)));
-  return ['ffmpeg', ...words].join(' ');
-}
-
-/**
- * The preset with the arguments of an edited command, whose output may well be shorter than its source. Quotes keep
- * blanks together, nothing is expanded. Throws
- * `presetInvalid` for a command without its input or output.
- */
-export function withCommand(preset: Preset, text: string): Preset {
-  const [first, ...rest] = parseArgsStringToArgv(text);
-  const args = first === 'ffmpeg' ? rest : first === undefined ? [] : [first, ...rest];
-  const missing = ['${input}', '${output}'].find((name) => !args.some((arg) => arg.includes(name)));
-  if (missing !== undefined) {
-    throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail: `${missing} is missing` });
+/** Fills the filters; an option whose filters are all unnecessary goes. */
+function fillChains(args: readonly string[], facts: SourceFacts): string[] {
+  const filled: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const [arg = '', value] = [args[index], args[index + 1]];
+    if (!/^-(vf|af|filter(:[av](:\d+)?)?|filter_complex|lavfi)$/.test(arg) || value === undefined) {
+      filled.push(arg);
+      continue;
+    }
+    index++;
+    const kind = /^-(af|filter:a)/.test(arg) ? 'audio' : 'video';
+    const chain = fillFilters(
+      value,
+      (name, argument) => (isFilterName(name) ? fillFilter(name, argument, facts) : undefined),
+      kind,
+    );
+    if (chain !== '') filled.push(arg, chain);
   }
-  return { ...preset, arguments: args, silentArguments: undefined, proof: 'none' };
+  return filled;
+}
+
+/**
+ * The arguments with several audio tracks made one: their graph comes before the filters that the preset has for its
+ * audio, and what it maps is the end of both.
+ */
+function mergeAudio(args: readonly string[], merging: string): string[] {
+  const maps = args.filter((arg, index) => args[index - 1] === '-map' && isAudioMap(arg)).length;
+  if (maps === 0) return [...args];
+  const at = args.findIndex((arg) => /^-(af|filter:a)$/.test(arg));
+  const filters = at < 0 ? [] : [args[at + 1] ?? ''];
+  const rest = at < 0 ? args : args.filter((_, index) => index !== at && index !== at + 1);
+  const labels = Array.from({ length: maps }, (_, index) => `[merged${index}]`);
+  const end = maps > 1 ? [`asplit=${maps}`] : [];
+  const graph = `${[merging, ...filters, ...end].join(',')}${labels.join('')}`;
+  let next = 0;
+  const mapped = rest.map((arg, index) =>
+    rest[index - 1] === '-map' && isAudioMap(arg) ? (labels[next++] ?? arg) : arg,
+  );
+  const complex = mapped.indexOf('-filter_complex');
+  if (complex >= 0) return mapped.map((arg, index) => (index === complex + 1 ? `${arg};${graph}` : arg));
+  const first = mapped.indexOf('-map');
+  return [...mapped.slice(0, first), '-filter_complex', graph, ...mapped.slice(first)];
+}
+
+/** Seconds that a source of unknown length is taken for, where a number is necessary. */
+const unknownSeconds = 160;
+
+/** Length of what the preset works on. */
+function secondsOf({ preset, media, video, audio: [track] }: SourceFacts): number {
+  const own = preset.needs === 'audio' ? track?.seconds : video?.seconds;
+  const seconds = own ?? media?.seconds ?? 0;
+  return seconds > 0 ? seconds : unknownSeconds;
 }

@@ -1,4 +1,4 @@
-/** What ffmpeg makes of an input: the built-in ones of `presets.ts`, and the user's own of `userPreset.ts`. */
+/** What ffmpeg makes of an input: one of `builtIn.ts`, or the user's own (`userPreset.ts`). */
 export interface Preset {
   /** Stable: `mp3`, `h264-720p`. */
   readonly id: string;
@@ -8,15 +8,12 @@ export interface Preset {
   readonly needs: 'audio' | 'video' | 'subtitle' | 'any';
   /**
    * ffmpeg's arguments after its global options, the input and output included, as an array and never a shell string.
-   * Placeholders: `${input}`, `${output}`, `${audio}` (the chosen audio track, as in `0:a:1`), `${seconds}` (length of
-   * the source).
+   * `placeholders.ts` lists what they may name.
    */
   readonly arguments: readonly string[];
-  /** Instead of `arguments` for a source that is known to have no audio. */
-  readonly silentArguments?: readonly string[];
   /** Without a dot: `mp3`. */
   readonly extension: string;
-  /** Several outputs, in a folder named after the input (an HLS ladder); `${output}` is the folder then. */
+  /** Several outputs, in a folder named after the input (HLS); `${output}` is the folder then. */
   readonly folder?: boolean;
   /** An output can hold several audio tracks, when all of them are asked for. */
   readonly severalAudioTracks?: boolean;

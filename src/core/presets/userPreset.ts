@@ -1,4 +1,5 @@
 import { UserError } from '../errors';
+import { unknownPlaceholder } from './placeholders';
 import type { Preset } from './preset';
 
 const known = new Set([
@@ -30,6 +31,8 @@ export function parseUserPreset(value: unknown): Preset {
   for (const place of ['${input}', '${output}']) {
     if (!args.some((arg) => arg.includes(place))) refuse(`arguments: ${place} is missing`);
   }
+  const unknown = unknownPlaceholder(args);
+  if (unknown !== undefined) refuse(`arguments: ${unknown} is unknown`);
   if (args.some((arg) => arg.includes('\0'))) refuse('arguments: a character that no argument can hold');
   const extension = asExtension(given.extension) ?? refuse('extension: letters and digits, like mp3');
   const needs = (['audio', 'video', 'subtitle', 'any'] as const).find((track) => track === given.needs);

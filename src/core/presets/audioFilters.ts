@@ -1,0 +1,164 @@
+import type { AudioSelection } from '../media/audioTracks';
+import type { Track } from '../media/mediaInfo';
+import { chain } from './filterChain';
+import type { Preset } from './preset';
+
+/** Channel layouts that the players of a format know, by channel count. */
+interface AudioTarget {
+  readonly layouts: readonly string[];
+  readonly maxSampleRate?: number;
+}
+
+const layoutOf: Readonly<Record<string, number>> = { mono: 1, stereo: 2, '5.1': 6, '7.1': 8 };
+
+/** Layouts that FLAC's format has channel numbers for. https://www.rfc-editor.org/rfc/rfc9639.html#section-9.1.3 */
+const flacLayouts = ['mono', 'stereo', '3.0', 'quad', '5.0', '5.1', '6.1', '7.1'];
+
+const aacTarget: AudioTarget = { layouts: ['5.1', 'stereo', 'mono'], maxSampleRate: 48_000 };
+
+/** Seconds of a start that are not worth silence. */
+const startTolerance = 0.005;
+
+/**
+ * Silence where a source has a gap, and before it begins, so that the output is as long as its source and in step with
+ * its video.
+ */
+export function audioSync(tracks: readonly Track[]): string {
+  const beginsAtOnce =
+    tracks.length > 0 && tracks.every(({ startSeconds = 1 }) => Math.abs(startSeconds) <= startTolerance);
+  return beginsAtOnce ? 'aresample=async=1' : 'aresample=async=1:first_pts=0';
+}
+
+/** The filter that brings a track to a layout and sample rate that common players know; empty if it has them. */
+export function audioLayout(preset: Preset, tracks: readonly Track[]): string {
+  const target = targetOf(preset);
+  if (target === undefined) return '';
+  const filters = new Set((tracks.length > 0 ? tracks : [undefined]).map((track) => toTarget(target, track)));
+  const [filter = ''] = filters;
+  // Several tracks with needs of their own: ffmpeg takes the nearest of these for each.
+  return filters.size > 1 ? anyOf(target) : filter;
+}
+
+/** The same for one track that becomes AAC. */
+export function aacLayout(track: Track): string {
+  return toTarget(aacTarget, track);
+}
+
+/** The audio of a preset by its encoder; undefined for one that keeps any (PCM, copies). */
+function targetOf({ arguments: args, extension }: Preset): AudioTarget | undefined {
+  const at = args.findLastIndex((arg) => /^-(c:a|codec:a|acodec)(:\d+)?$/.test(arg));
+  const encoder = at < 0 ? '' : (args[at + 1] ?? '');
+  if (encoder === 'copy' || encoder.startsWith('pcm_') || encoder === '${pcm}') return undefined;
+  if (extension === 'm3u8' || encoder === 'libmp3lame' || extension === 'mp3') {
+    return { layouts: ['stereo', 'mono'], maxSampleRate: 48_000 };
+  }
+  switch (encoder) {
+    case 'libopus':
+      return { layouts: ['7.1', '5.1', 'stereo', 'mono'], maxSampleRate: 48_000 };
+    case 'flac':
+      return { layouts: flacLayouts };
+    case 'aac':
+    case 'libfdk_aac':
+    case 'ac3':
+    case 'eac3':
+      return aacTarget;
+    default:
+      return { layouts: ['stereo', 'mono'], maxSampleRate: 48_000 };
+  }
+}
+
+function toTarget(target: AudioTarget, track: Track | undefined): string {
+  if (track === undefined) return anyOf(target);
+  return chain(layoutFilter(target, track), rateFilter(target, track));
+}
+
+function layoutFilter(target: AudioTarget, { channels, channelLayout }: Track): string {
+  if (channels === undefined) return anyOf(target);
+  if (channelLayout !== undefined && target.layouts.includes(channelLayout)) return '';
+  // A layout of one or two channels may be anything (`1 channels (FL)`, `downmix`); what counts is their order.
+  if (channels === 1) return channelLayout === undefined ? '' : 'pan=mono|c0=c0';
+  if (channels === 2) return channelLayout === undefined ? '' : 'pan=stereo|c0=c0|c1=c1';
+  if (channels > 8) return evenAndOdd(channels);
+  if (channelLayout?.includes('channel')) return unnamedLayout(target, channels);
+  const wanted = target.layouts
+    .filter((layout) => (layoutOf[layout] ?? 0) >= Math.min(channels, 6))
+    .sort((one, other) => (layoutOf[one] ?? 0) - (layoutOf[other] ?? 0));
+  if (target.layouts === flacLayouts) return channelLayout === undefined ? '' : anyOf(target);
+  return `aformat=channel_layouts=${channels >= 7 ? (wanted.at(-1) ?? 'stereo') : (wanted[0] ?? 'stereo')}`;
+}
+
+/** Channels that have no usual layout (`4 channels (FL+FR+LFE+BC)`): their order is all that can be kept. */
+function unnamedLayout({ layouts }: AudioTarget, channels: number): string {
+  if (!layouts.includes('5.1') || channels > 6) return evenAndOdd(channels);
+  const places: Readonly<Record<number, readonly number[]>> = {
+    3: [0, 1, 2],
+    4: [0, 1, 4, 5],
+    5: [0, 1, 2, 4, 5],
+    6: [0, 1, 2, 3, 4, 5],
+  };
+  return `pan=5.1${(places[channels] ?? []).map((place, index) => `|c${place}=c${index}`).join('')}`;
+}
+
+/** More channels than any layout of players: the odd ones go left, the even ones right. */
+function evenAndOdd(channels: number): string {
+  const sum = (first: number) =>
+    Array.from({ length: Math.ceil((channels - first) / 2) }, (_, index) => `c${first + 2 * index}`).join(
+      '+',
+    );
+  return `pan=stereo|c0<${sum(0)}|c1<${sum(1)}`;
+}
+
+function rateFilter({ maxSampleRate }: AudioTarget, { sampleRate }: Track): string {
+  if (maxSampleRate === undefined || sampleRate === undefined || sampleRate <= maxSampleRate) return '';
+  return `aresample=${sampleRate % 11_025 === 0 ? 44_100 : 48_000}`;
+}
+
+function anyOf({ layouts }: AudioTarget): string {
+  return `aformat=channel_layouts=${layouts.join('|')}`;
+}
+
+/**
+ * One channel of all. The right one is turned by 90 degrees first: two channels that cancel each other (one is wired
+ * the wrong way round) are as loud as two that are alike, and nothing is lost where only one has sound.
+ */
+export function toMono(tracks: readonly Track[]): string {
+  if (tracks.length > 0 && tracks.every(({ channels }) => channels === 1)) return '';
+  const channels = Math.max(0, ...tracks.map((track) => track.channels ?? 0));
+  return chain(
+    channels > 8 ? evenAndOdd(channels) : 'aformat=channel_layouts=stereo',
+    'asplit[l][r];[l]pan=mono|c0=c0,aphaseshift=shift=0[lm];[r]pan=mono|c0=c1,aphaseshift=shift=0.5[rm];[lm][rm]amix=inputs=2',
+  );
+}
+
+/** The graph, without its end, that makes one stereo stream of several tracks. */
+export function mergeTracks(selection: Extract<AudioSelection, { kind: 'pair' | 'mix' }>): string {
+  if (selection.kind === 'pair') {
+    const inputs = selection.indexes.map((index) => `[0:a:${index}]`).join('');
+    return `${inputs}join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR`;
+  }
+  const labels = Array.from({ length: selection.count }, (_, index) => `[m${index}]`);
+  const aligned = labels.map(
+    (label, index) =>
+      `[0:a:${index}]aresample=async=1:first_pts=0:osr=48000,aformat=channel_layouts=stereo${label}`,
+  );
+  // As loud as each was, and never beyond full scale.
+  const mix = `${labels.join('')}amix=inputs=${selection.count}:normalize=0,alimiter=level=false:limit=0.95`;
+  return [...aligned, mix].join(';');
+}
+
+/**
+ * The PCM encoder that keeps the depth of a source: 24 and 32 bits and floating point of lossless codecs; 16 bits for
+ * all others, which have no depth of their own.
+ */
+export function pcmEncoder([track]: readonly Track[]): string {
+  const { codec = '', sampleFormat = '', bitsPerSample = 0 } = track ?? {};
+  if (/^pcm_f(32|64)/.test(codec) || (codec === 'wavpack' && sampleFormat.startsWith('flt')))
+    return 'pcm_f32le';
+  const stated = /^pcm_s(\d+)/.exec(codec)?.[1];
+  const isLossless = /^(flac|alac|wavpack|tta|ape|truehd|mlp|shorten|wmalossless)$/.test(codec);
+  const bits = stated !== undefined ? Number(stated) : isLossless ? bitsPerSample : 16;
+  if (bits > 24) return 'pcm_s32le';
+  return bits > 16 || (isLossless && bitsPerSample === 0 && sampleFormat.startsWith('s32'))
+    ? 'pcm_s24le'
+    : 'pcm_s16le';
+}

@@ -1,0 +1,83 @@
+import type { MediaInfo, Track } from '../media/mediaInfo';
+import { aacLayout } from './audioFilters';
+import { chain } from './filterChain';
+import { isHdr } from './videoFilters';
+
+/** What an MP4 holds and players know. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
+const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
+const videoCodecs = new Set(['h264', 'hevc', 'av1', 'vp9', 'mpeg4', 'mpeg2video', 'mpeg1video', 'mjpeg']);
+const subtitleCodecs = new Set(['subrip', 'srt', 'ass', 'ssa', 'webvtt', 'mov_text', 'text', 'tx3g']);
+
+/** Tracks whose codec is not known are copied: the muxer knows more codecs than any list. */
+function fits(track: Track, codecs: ReadonlySet<string>): boolean {
+  return track.codec === undefined || codecs.has(track.codec);
+}
+
+/** Text subtitles, which every text format can be made of; pictures are none. */
+export function isTextSubtitle(track: Track): boolean {
+  return track.kind === 'subtitle' && fits(track, subtitleCodecs);
+}
+
+/** What becomes of the tracks of a source in an MP4 without re-encoding. */
+export interface RemuxPlan {
+  readonly video: readonly { readonly track: Track; readonly copy: boolean }[];
+  readonly audio: readonly { readonly track: Track; readonly copy: boolean }[];
+  /** Places among the subtitle tracks of those that come along. */
+  readonly subtitles: readonly number[];
+  /** Subtitle tracks that cannot come: pictures. */
+  readonly left: readonly Track[];
+}
+
+export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
+  const of = (kind: Track['kind']) =>
+    tracks.filter((track) => track.kind === kind && !track.isAttachedPicture);
+  const subtitles = of('subtitle');
+  return {
+    video: of('video').map((track) => ({ track, copy: fits(track, videoCodecs) })),
+    audio: of('audio').map((track) => ({ track, copy: fits(track, audioCodecs) })),
+    subtitles: subtitles.flatMap((track, index) => (isTextSubtitle(track) ? [index] : [])),
+    left: subtitles.filter((track) => !isTextSubtitle(track)),
+  };
+}
+
+/** The maps and codecs of `MP4 without re-encoding` for a source. */
+export function remuxStreams(media: MediaInfo | undefined): string[] {
+  const copyAll = ['-map', '0:V?', '-map', '0:a?', '-c', 'copy'];
+  if (media === undefined) return copyAll;
+  const { video, audio, subtitles } = remuxPlan(media);
+  return [
+    ...copyAll.slice(0, 4),
+    ...subtitles.flatMap((index) => ['-map', `0:s:${index}`]),
+    ...copyAll.slice(4),
+    ...video.flatMap(({ track, copy }, index) =>
+      copy ? copyOptions(track, index, media) : encodeOptions(track, index),
+    ),
+    ...audio.flatMap(({ track, copy }, index) =>
+      copy
+        ? []
+        : [
+            ...[`-filter:a:${index}`, chain('aresample=async=1:first_pts=0', aacLayout(track))],
+            ...[`-c:a:${index}`, 'aac', `-b:a:${index}`, '192k'],
+          ],
+    ),
+    ...(subtitles.length > 0 ? ['-c:s', 'mov_text'] : []),
+    // FLAC and TrueHD in MP4 count as experimental in ffmpeg 4.4.
+    ...(audio.some(({ track, copy }) => copy && track.codec === 'flac') ? ['-strict', '-2'] : []),
+  ];
+}
+
+function copyOptions({ codec }: Track, index: number, { format = '' }: MediaInfo): string[] {
+  // Apple's players want this tag.
+  if (codec === 'hevc') return [`-tag:v:${index}`, 'hvc1'];
+  // AVI packs two pictures into one packet.
+  if (codec === 'mpeg4' && /(^|,)avi\b/.test(format)) return [`-bsf:v:${index}`, 'mpeg4_unpack_bframes'];
+  return [];
+}
+
+function encodeOptions(track: Track, index: number): string[] {
+  const filters = isHdr(track) ? '${deinterlace},${fit:2160},${tonemap}' : '${deinterlace},${fit:2160}';
+  return [
+    ...[`-filter:v:${index}`, filters, `-c:v:${index}`, 'libx264', `-preset:v:${index}`, 'medium'],
+    ...[`-crf:v:${index}`, '20', `-pix_fmt:v:${index}`, 'yuv420p', '-vsync', 'vfr'],
+  ];
+}

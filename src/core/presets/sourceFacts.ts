@@ -1,0 +1,53 @@
+import type { AudioSelection } from '../media/audioTracks';
+import type { MediaInfo, Track } from '../media/mediaInfo';
+import type { Preset } from './preset';
+
+/** What the placeholders of one output are chosen from. */
+export interface SourceFacts {
+  readonly preset: Preset;
+  readonly media?: MediaInfo;
+  /** The track that ffmpeg's `0:V:0` means: the first video track that is no cover. */
+  readonly video?: Track;
+  readonly selection: AudioSelection;
+  /** The audio tracks of the output; undefined members are not known. */
+  readonly audio: readonly Track[];
+}
+
+export function sourceFacts(
+  preset: Preset,
+  media: MediaInfo | undefined,
+  selection: AudioSelection,
+): SourceFacts {
+  const tracks = media?.tracks ?? [];
+  return {
+    preset,
+    media,
+    video: tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture),
+    selection,
+    audio: selectedTracks(
+      tracks.filter(({ kind }) => kind === 'audio'),
+      selection,
+    ),
+  };
+}
+
+/** Whether a source is known to have no audio. */
+export function isSilent(media: MediaInfo | undefined): boolean {
+  return media?.knows.includes('audio') === true && !media.tracks.some(({ kind }) => kind === 'audio');
+}
+
+function selectedTracks(tracks: readonly Track[], selection: AudioSelection): readonly Track[] {
+  switch (selection.kind) {
+    case 'track':
+      return tracks.slice(selection.index, selection.index + 1);
+    case 'all':
+      return tracks;
+    case 'pair': {
+      const left = tracks[selection.indexes[0]];
+      return left ? [{ ...left, channels: 2, channelLayout: 'stereo' }] : [];
+    }
+    case 'mix':
+      // Each track is aligned before it is mixed.
+      return [{ kind: 'audio', isDefault: true, channels: 2, channelLayout: 'stereo', startSeconds: 0 }];
+  }
+}

@@ -1,0 +1,58 @@
+import { audioLayout, audioSync, toMono } from './audioFilters';
+import { chain } from './filterChain';
+import type { FilterName } from './placeholders';
+import { readsKeyFrames } from './options';
+import type { SourceFacts } from './sourceFacts';
+import { deinterlace, fit, fitWidth, limitFrameRate, tonemap } from './videoFilters';
+
+/** Pictures of clips that are shorter than this get a picture at least, whatever the rate. */
+const shortSeconds = 1;
+
+/** The filter of a placeholder for a source; empty if it needs none. */
+export function fillFilter(name: FilterName, argument: string | undefined, facts: SourceFacts): string {
+  const { preset, media, video, audio } = facts;
+  const number = Number(argument);
+  switch (name) {
+    case 'audioSync':
+      return audioSync(audio);
+    case 'audioLayout':
+      return audioLayout(preset, audio);
+    case 'mono':
+      return toMono(audio);
+    case 'deinterlace':
+      return deinterlace(media, video, preset.arguments.includes('${keyFrames}'));
+    case 'frameRate':
+      return limitFrameRate(video);
+    case 'fit':
+      return fit(number, media, video);
+    case 'fitWidth':
+      return fitWidth(number, media, video);
+    case 'fps':
+      return samplesAt(argument ?? '1', seconds(facts));
+    case 'spread':
+      return spread(number, seconds(facts));
+    case 'sample':
+      return readsKeyFrames(facts) ? '' : "select='isnan(prev_selected_t)+gte(t-prev_selected_t,1)'";
+    case 'tonemap':
+      return tonemap(video);
+  }
+}
+
+function seconds({ media, video }: SourceFacts): number | undefined {
+  const length = video?.seconds ?? media?.seconds;
+  return length !== undefined && length > 0 ? length : undefined;
+}
+
+/** That many pictures a second, and one at least. */
+function samplesAt(rate: string, length: number | undefined): string {
+  return length !== undefined && length >= shortSeconds ? `fps=${rate}` : `fps=fps=${rate}:round=up`;
+}
+
+/** Length that a source of unknown length is taken for. */
+const unknownSeconds = 160;
+
+/** That many pictures, evenly over the whole length; the last stands for those that a shorter source lacks. */
+function spread(count: number, length: number | undefined): string {
+  const rate = `${count}/${(length ?? unknownSeconds).toFixed(3)}`;
+  return chain(samplesAt(rate, length), `tpad=stop=${count - 1}:stop_mode=clone`);
+}

@@ -1,0 +1,127 @@
+import type { MediaInfo, Track } from '../media/mediaInfo';
+import { chain } from './filterChain';
+
+/** Codecs whose frames are never interlaced. */
+const progressiveCodecs = new Set(
+  'vp8 vp9 av1 gif png apng bmp webp theora h261 h263 flv1 flashsv flashsv2 msmpeg4v2 msmpeg4v3 wmv1 wmv2 screenpresso'.split(
+    ' ',
+  ),
+);
+
+/** Codecs and containers of broadcasts and discs, in which interlaced parts follow progressive ones. */
+const broadcastCodecs = new Set(['mpeg1video', 'mpeg2video', 'dvvideo']);
+const broadcastFormats = /^(mpegts|mpeg|mxf|dv|vob)\b/;
+
+/** Formats in which all pictures of a track have one size. */
+const fixedSizeFormats = /(^|,)(mov|mp4)\b/;
+
+/** Frames a second beyond which hardware decoders of phones and televisions give up. */
+const maxFrameRate = 60;
+
+export function isHdr(video: Track | undefined): boolean {
+  return video?.colorTransfer === 'smpte2084' || video?.colorTransfer === 'arib-std-b67';
+}
+
+/**
+ * Makes whole pictures of frames that are flagged interlaced and leaves the others alone; empty for a source that has
+ * none. `isolated`: the frames are not neighbours in time, so that each must do with its own fields.
+ */
+export function deinterlace(
+  media: MediaInfo | undefined,
+  video: Track | undefined,
+  isolated: boolean,
+): string {
+  const { codec = '', fieldOrder } = video ?? {};
+  if (progressiveCodecs.has(codec)) return '';
+  const mayChange = broadcastCodecs.has(codec) || broadcastFormats.test(media?.format ?? '');
+  if (fieldOrder === 'progressive' && !mayChange) return '';
+  return isolated ? 'estdif=mode=frame:deint=interlaced' : 'bwdif=mode=send_frame:deint=interlaced';
+}
+
+/**
+ * BT.709 in 8 bits of PQ and HLG pictures; empty for others. White is at 203 cd/m² (ITU-R BT.2408), what is brighter
+ * than 1,000 is cut off.
+ */
+export function tonemap(video: Track | undefined): string {
+  if (video === undefined || !isHdr(video)) return '';
+  // Pictures that name their transfer function alone have the others of ITU-R BT.2100.
+  const matrix = video.colorSpace === 'bt2020c' ? 'bt2020c' : 'bt2020nc';
+  const range = video.colorRange === 'pc' ? 'pc' : 'tv';
+  return chain(
+    `zscale=tin=${video.colorTransfer}:min=${matrix}:pin=bt2020:rin=${range}:t=linear:npl=203`,
+    'format=gbrpf32le',
+    'zscale=p=bt709',
+    'tonemap=tonemap=mobius:desat=0:peak=5',
+    'zscale=t=bt709:m=bt709:r=tv',
+    'format=yuv420p',
+  );
+}
+
+/** Every other picture (or every third, fourth) of a source with more than 60 pictures a second. */
+export function limitFrameRate(video: Track | undefined): string {
+  const rate = video?.framesPerSecond ?? 0;
+  if (rate <= maxFrameRate * 1.01 || video?.isVariableFrameRate !== false) return '';
+  return `framestep=${Math.ceil(rate / (maxFrameRate * 1.01))}`;
+}
+
+/**
+ * The shorter side at most that long: 1080p is 1920 by 1080 lying and 1080 by 1920 standing. Never enlarged, square
+ * pixels, both sides even, as encoders want them. ffmpeg has turned a rotated source upright by then.
+ */
+export function fit(limit: number, media: MediaInfo | undefined, video: Track | undefined): string {
+  const size = displaySize(video);
+  const isSquare = video?.pixelAspectRatio === 1;
+  if (size === undefined || (isSquare && fixedSizeFormats.test(media?.format ?? ''))) {
+    return chain(fitByExpression(limit, isSquare), isSquare ? '' : 'setsar=1', rgbToBt709(video));
+  }
+  const scale = Math.min(1, limit / Math.min(size.width, size.height));
+  return chain(box(even(size.width * scale), even(size.height * scale)), rgbToBt709(video));
+}
+
+/** That wide, as high as the shape wants. */
+export function fitWidth(width: number, media: MediaInfo | undefined, video: Track | undefined): string {
+  const size = displaySize(video);
+  const isSquare = video?.pixelAspectRatio === 1;
+  if (isSquare && (size === undefined || fixedSizeFormats.test(media?.format ?? ''))) {
+    return `scale=${width}:-2`;
+  }
+  if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
+  return box(width, even((width * size.height) / size.width));
+}
+
+/** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
+export function displaySize(video: Track | undefined): { width: number; height: number } | undefined {
+  const { width, height } = video ?? {};
+  return width && height ? { width, height } : undefined;
+}
+
+/** A side as encoders want it. */
+function even(side: number): number {
+  return Math.max(2, Math.round(side / 2) * 2);
+}
+
+function fitByExpression(limit: number, isSquare: boolean): string {
+  const [width, height] = isSquare ? ['iw', 'ih'] : ['iw*sar', 'ih'];
+  const side = (name: string) => `'max(2,trunc(${name}*min(1,${limit}/min(${width},${height}))/2+0.01)*2)'`;
+  return `scale=w=${side(width)}:h=${side(height)}`;
+}
+
+/**
+ * Every picture in a frame of this size, in its own shape and with black bars where that is another. A stream whose
+ * pictures change in size would otherwise end the encoder or be squeezed. `dar` is the shape of the picture at hand.
+ */
+function box(width: number, height: number): string {
+  const w = `if(gt(${height}*dar,${width - 2}),${width},max(2,trunc(${height}*dar/2)*2))`;
+  const h = `if(gt(${width}/dar,${height - 2}),${height},max(2,trunc(${width}/dar/2)*2))`;
+  return `scale=w='${w}':h='${h}',setsar=1,pad=${width}:${height}:-1:-1`;
+}
+
+/** RGB becomes BT.709, and says so: players take a large picture without a label for that. */
+function rgbToBt709(video: Track | undefined): string {
+  if (!/^(x?rgb|x?bgr|gbr|argb|abgr|0rgb|0bgr|pal8)/.test(video?.pixelFormat ?? '')) return '';
+  return chain(
+    'scale=out_color_matrix=bt709:out_range=tv',
+    'format=yuv420p',
+    'setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709',
+  );
+}
