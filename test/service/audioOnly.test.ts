@@ -9,8 +9,9 @@ import fc from 'fast-check';
 import { audioOnlyOf } from '../../src/core/media/audioOnly';
 import { probeMedia } from '../../src/core/media/probe';
 import { builtInPresets } from '../../src/core/presets/builtIn';
-import { commandOf, usesPictures, withCommand } from '../../src/core/presets/ffmpegCommand';
+import { commandOf, usesVideo } from '../../src/core/presets/ffmpegCommand';
 import type { Preset } from '../../src/core/presets/preset';
+import { withCommand } from '../../src/core/presets/presetText';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
 import { Run } from '../../src/core/runs/run';
 import { chanceOf } from '../chance';
@@ -107,12 +108,12 @@ describe('Films without their pictures', function () {
   async function madeOf(
     preset: Preset,
     input: string,
-    audio = '0:a:0',
+    track = 0,
     options = ['-fflags', '+bitexact'],
   ): Promise<Buffer> {
     const output = at(`out.${preset.extension}`);
-    const outputs = [{ name: output, audio }];
-    const [, ...args] = commandOf(preset, { nodeInput: input, outputs, isSilent: false, seconds: 2 });
+    const outputs = [{ name: output, audio: { kind: 'track' as const, index: track } }];
+    const [, ...args] = commandOf(preset, { nodeInput: input, outputs });
     await exec('ffmpeg', [...args.slice(0, -1), ...options, output], { cwd: root.path });
     return readFile(output);
   }
@@ -120,7 +121,7 @@ describe('Films without their pictures', function () {
   const soundPresets = builtInPresets.filter(({ needs }) => needs === 'audio');
 
   /** Whether every preset makes the same of what is left, to the bit. */
-  async function mustBeAsGood(source: string, presets = soundPresets, audio = '0:a:0') {
+  async function mustBeAsGood(source: string, presets = soundPresets, track = 0) {
     const whole = readFileSync(source);
     const left = await leftOf(whole);
     assert.ok(left, 'something is left out');
@@ -128,7 +129,7 @@ describe('Films without their pictures', function () {
     const reduced = at(`left${source.slice(source.lastIndexOf('.'))}`);
     writeFileSync(reduced, left);
     for (const preset of presets) {
-      const [expected, made] = [await madeOf(preset, source, audio), await madeOf(preset, reduced, audio)];
+      const [expected, made] = [await madeOf(preset, source, track), await madeOf(preset, reduced, track)];
       assert.ok(expected.length > 0);
       assert.ok(expected.equals(made), `${preset.id}: ${expected.length} and ${made.length} bytes`);
     }
@@ -141,7 +142,7 @@ describe('Films without their pictures', function () {
   }
 
   it('keeps every language at its place', async () => {
-    await mustBeAsGood(await film('two languages.mp4'), soundPresets.slice(0, 1), '0:a:1');
+    await mustBeAsGood(await film('two languages.mp4'), soundPresets.slice(0, 1), 1);
   });
 
   it('keeps subtitles, chapters and the cover', async () => {
@@ -229,10 +230,19 @@ describe('Films without their pictures', function () {
   });
 
   it('is for commands that look at no pictures', () => {
-    const blind = builtInPresets.filter((preset) => !usesPictures(preset)).map(({ id }) => id);
-    assert.deepEqual(blind, ['mp3', 'm4a', 'opus', 'flac', 'wav', 'speech', 'subtitles']);
+    const blind = builtInPresets.filter((preset) => !usesVideo(preset)).map(({ id }) => id);
+    assert.deepEqual(blind, [
+      'mp3',
+      'm4a',
+      'opus',
+      'flac',
+      'wav',
+      'speech',
+      'speech-recognition',
+      'subtitles',
+    ]);
     const [mp3] = builtInPresets as [Preset];
-    const of = (command: string) => usesPictures(withCommand(mp3, command));
+    const of = (command: string) => usesVideo(withCommand(mp3, command));
     assert.equal(of('ffmpeg -i ${input} -map 0:a -c:a libmp3lame -q:a 2 ${output}'), false);
     for (const command of [
       'ffmpeg -i ${input} ${output}',
@@ -251,7 +261,7 @@ describe('Films without their pictures', function () {
       arguments: ['-i', '${input}', '-map', '0:a:0', '${output}'],
       extension: 'ogg',
     };
-    assert.equal(usesPictures(parseUserPreset(own)), false);
+    assert.equal(usesVideo(parseUserPreset(own)), false);
   });
 
   describe('in a run', () => {
@@ -320,7 +330,7 @@ describe('Films without their pictures', function () {
       const summary = await run.advance('fetched', never);
       assert.equal(summary.succeeded, 1);
       const [mp3] = builtInPresets as [Preset];
-      const expected = await madeOf(mp3, source, '0:a:0', []);
+      const expected = await madeOf(mp3, source, 0, []);
       assert.ok(readFileSync(join(folder, 'clip.mp3')).equals(expected));
       await run.close();
     });

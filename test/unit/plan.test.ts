@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { plan } from '../../src/core/plan/plan';
 import { builtInPresets } from '../../src/core/presets/builtIn';
-import { presetCommand, toCommandLine, withCommand } from '../../src/core/presets/ffmpegCommand';
+import { toCommandLine } from '../../src/core/presets/commandLine';
+import { presetCommand, withCommand } from '../../src/core/presets/presetText';
 import { splitCommandLine } from '../../src/service/tasks/commandLine';
 import { chanceOf } from '../chance';
 

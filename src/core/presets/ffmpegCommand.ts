@@ -5,8 +5,8 @@ import { fillFilters } from './filterChain';
 import { fillOption } from './options';
 import { isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
-import { fillFilter } from './sourceFilters';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
+import { fillFilter } from './sourceFilters';
 import { isHdr } from './videoFilters';
 
 /** What is known of a source when its command line is made. People's file names are not among it. */

@@ -13,7 +13,7 @@ const startTolerance = 0.01;
 
 /** The options of a placeholder for a source; none if it needs none. They may name placeholders of values and filters. */
 export function fillOption(name: OptionName, facts: SourceFacts): string[] {
-  const { media, video } = facts;
+  const { media } = facts;
   switch (name) {
     case 'keyFrames':
       return readsKeyFrames(facts) ? ['-skip_frame', 'nokey'] : [];

@@ -50,7 +50,9 @@ export function unknownPlaceholder(args: readonly string[]): string | undefined 
   for (const arg of args) {
     if (optionName(arg) !== undefined) continue;
     for (const [whole, name = '', argument] of arg.matchAll(/\$\{([^}]*?)(?::([^}]*))?\}/g)) {
-      const isNumberRight = withNumber.has(name) ? /^[1-9]\d{0,4}$/.test(argument ?? '') : argument === undefined;
+      const isNumberRight = withNumber.has(name)
+        ? /^[1-9]\d{0,4}$/.test(argument ?? '')
+        : argument === undefined;
       if (!(values.has(name) || filters.has(name)) || !isNumberRight) return whole;
     }
   }

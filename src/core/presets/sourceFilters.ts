@@ -1,7 +1,7 @@
 import { audioLayout, audioSync, toMono } from './audioFilters';
 import { chain } from './filterChain';
-import type { FilterName } from './placeholders';
 import { readsKeyFrames } from './options';
+import type { FilterName } from './placeholders';
 import type { SourceFacts } from './sourceFacts';
 import { deinterlace, fit, fitWidth, limitFrameRate, tonemap } from './videoFilters';
 

@@ -5,7 +5,7 @@ import { type PoolLifetime, toUpload } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
 import type { Look } from '../../core/plan/probeFiles';
 import { maximalNodeHours, nodeTargets } from '../../core/pools/pool';
-import { presetCommand, withCommand } from '../../core/presets/ffmpegCommand';
+import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../settings';
 import { noteSentence } from '../words/notes';
 import { bytes, count, decimal, filesOf, nodesOf } from '../words/numbers';
@@ -212,6 +212,7 @@ function audioTracksOf(media: Look['sources'][number]['media']): number {
 
 function audioLabel({ audio }: Choices): string {
   if (audio === 'default') return l10n.t('the default one');
+  if (audio === 'mix') return l10n.t('all, mixed into one');
   return audio === 'all' ? l10n.t('all of them') : audio.language;
 }
 
@@ -229,6 +230,11 @@ async function askAudio(look: Look, { audio }: Choices): Promise<Choices['audio'
       label: l10n.t('All Tracks'),
       detail: l10n.t('In one file where the format can, else in a folder with one file each.'),
       choice: 'all',
+    },
+    {
+      label: l10n.t('All Tracks Mixed'),
+      detail: l10n.t('In one audio track, each as loud as it is.'),
+      choice: 'mix',
     },
     ...[...languages].map((language) => ({
       label: language,

@@ -12,6 +12,12 @@ export function noteSentence(note: PlanNote): string {
       );
     case 'trackChosen':
       return l10n.t('{0} has {1} audio tracks. Only track {2} is used.', note.file, note.tracks, note.track);
+    case 'tracksPaired':
+      return note.tracks === 2
+        ? l10n.t('{0} has two mono tracks. They become one stereo track.', note.file)
+        : l10n.t('{0} has {1} mono tracks. Tracks 1 and 2 become one stereo track.', note.file, note.tracks);
+    case 'tracksMixed':
+      return l10n.t('{0} has {1} audio tracks. They are mixed into one.', note.file, note.tracks);
     case 'tracksSplit':
       return l10n.t(
         '{0} has {1} audio tracks. Each becomes a file in the folder {2}.',
