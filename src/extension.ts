@@ -1,171 +1,89 @@
 import { join } from 'node:path';
-import { commands, type ExtensionContext, l10n, Uri, window, workspace } from 'vscode';
-import type { AccountRecord } from './core/azure/account';
-import { ownMetadata } from './core/azure/ownership';
+import { type ExtensionContext, window, workspace } from 'vscode';
 import type { Problem } from './core/errors';
+import { accountCommands } from './vscode/accounts/accountCommands';
 import { Accounts } from './vscode/accounts/accounts';
 import { LocalService } from './vscode/accounts/localService';
+import { background, reportFailuresTo } from './vscode/background';
 import { registerLanguageTools } from './vscode/chat/languageTools';
 import { Commands } from './vscode/commands';
+import { runsView } from './vscode/contributions';
 import { Documents, documentScheme } from './vscode/documents';
 import { AccountsView } from './vscode/explorer/accountsView';
 import { explorerCommands } from './vscode/explorer/explorerCommands';
 import { ExplorerData } from './vscode/explorer/explorerData';
-import type { ExplorerNode } from './vscode/explorer/explorerNode';
-import type { HeatMaps } from './vscode/explorer/heatMaps';
+import { HeatMapLoader } from './vscode/explorer/heatMapLoader';
 import { IdleWatch } from './vscode/explorer/idleWatch';
 import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
-import type { CleanUpRequest } from './vscode/runs/cleanUp';
-import { showFailures, showOutputs } from './vscode/runs/outcome';
+import { viewCommands } from './vscode/explorer/viewCommands';
 import { Reports, reportScheme } from './vscode/runs/report';
+import { runCommands } from './vscode/runs/runCommands';
 import { Runs } from './vscode/runs/runs';
-import type { RunNode } from './vscode/runs/runsTree';
-import { RunsTree, runsView } from './vscode/runs/runsTree';
+import { RunsTree } from './vscode/runs/runsTree';
 import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
-import { section, settings } from './vscode/settings';
+import { MediaContext } from './vscode/transcode/mediaContext';
+import { RunWork } from './vscode/transcode/runWork';
 import { Transcode } from './vscode/transcode/transcode';
+import {
+  offerDedicatedNodes,
+  resumeInterrupted,
+  transcodeCommands,
+} from './vscode/transcode/transcodeCommands';
 
-/** Builds the parts, wires them, registers the commands. The SDKs load when they are first used, not here. */
-export function activate(context: ExtensionContext) {
-  const { subscriptions, globalState, workspaceState, extensionPath, globalStorageUri } = context;
+/** Builds the parts, wires them and registers the commands. The Azure SDKs are loaded when they are first used. */
+export function activate(context: ExtensionContext): void {
+  const { extensionPath, extensionUri, globalState, globalStorageUri, subscriptions, workspaceState } =
+    context;
+  const storage = globalStorageUri.fsPath;
   const log = window.createOutputChannel('Azure Batch Transcode', { log: true });
+  const commands = new Commands(log);
+  reportFailuresTo((error) => commands.show(error));
+
   const secrets = new Secrets(context.secrets);
-  const serviceFolder = join(globalStorageUri.fsPath, 'local');
-  const localService = new LocalService(join(extensionPath, 'dist/service.js'), serviceFolder, secrets, log);
+  const localService = new LocalService(
+    join(extensionPath, 'dist/service.js'),
+    join(storage, 'local'),
+    secrets,
+    log,
+  );
   const accounts = new Accounts(globalState, secrets, localService);
-  const runs = new Runs(workspaceState, log, join(globalStorageUri.fsPath, 'claims'));
-  const table = new Commands(log);
-  const transcode = new Transcode(accounts, runs, table, workspaceState);
-  const explorer = new ExplorerData(accounts);
-  const tree = new AccountsView(accounts, explorer, runs);
-  const addLocal = () => accounts.addLocal(l10n.t('Local Batch account'));
   const documents = new Documents();
-  let heatMaps: Promise<HeatMaps> | undefined;
-  const loadHeatMaps = async (): Promise<HeatMaps> => {
-    const { HeatMaps } = await import('./vscode/explorer/heatMaps');
-    const maps = new HeatMaps(explorer, context.extensionUri, (node) => tree.reveal(node));
-    subscriptions.push(maps);
-    return maps;
-  };
+  const connect = { accounts, secrets, documents };
+
+  const runs = new Runs(workspaceState, log, join(storage, 'claims'));
   const runsTree = new RunsTree(runs, accounts);
   const reports = new Reports(accounts, runs);
-  const idleWatch = new IdleWatch(accounts);
+  const work = new RunWork(accounts, runs, commands);
+  const transcode = new Transcode(connect, runs, work, commands, workspaceState);
+
+  const explorerData = new ExplorerData(accounts);
+  const accountsView = new AccountsView(accounts, explorerData, runs);
+  const heatMaps = new HeatMapLoader(explorerData, accountsView, extensionUri);
+  const idleWatch = new IdleWatch(accounts, runs);
 
   subscriptions.push(
-    ...[log, accounts, runs, tree, runsTree, idleWatch, documents, new StatusBar(runs)],
-    workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorer), {
+    ...[log, accounts, documents, runs, runsTree, accountsView, heatMaps, idleWatch],
+    ...[new StatusBar(runs), new MediaContext()],
+    window.createTreeView(runsView, { treeDataProvider: runsTree }),
+    workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorerData), {
       isReadonly: true,
     }),
     workspace.registerTextDocumentContentProvider(reportScheme, reports),
     workspace.registerTextDocumentContentProvider(documentScheme, documents),
-    registerLanguageTools(accounts, explorer, runs, transcode),
-    tree.onDropped(
-      ({ account, uris: [first, ...others] }) =>
-        void transcode
-          .transcode('fetched', first, first && [first, ...others], { on: account })
-          .catch((error) => table.show(error)),
-    ),
-    runs.onTrouble(
-      ({ runId, problem }) =>
-        void transcode.offerDedicatedNodes(runId, problem).catch((error) => table.show(error)),
-    ),
-    window.createTreeView(runsView, { treeDataProvider: runsTree }),
-    table.register({
-      transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
-      transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
-        transcode.transcode('fetched', clicked, selected, { withOptions: true }),
-      upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
-      submit: (clicked?: Uri | RunNode, selected?: Uri[]) =>
-        clicked && 'record' in clicked
-          ? transcode.resume(clicked.record, 'submitted')
-          : transcode.submit(clicked, selected),
-      fetch: (node?: RunNode | Uri, selected?: Uri[]) =>
-        node && 'record' in node
-          ? transcode.resume(node.record, 'fetched')
-          : transcode.fetch(node, Array.isArray(selected) ? selected : undefined),
-      cancelRun: (node?: RunNode) => transcode.cancelRun(node?.record.runId),
-      retryFailed: (node?: RunNode) => transcode.retryFailed(node?.record.runId),
-      attach: () => transcode.attach(),
-      showFailures: (run?: string | RunNode) => showFailures(accounts, runs, idOf(run)),
-      revealOutput: (node: RunNode) => {
-        const uri = runsTree.outputOf(node);
-        return uri && commands.executeCommand('revealInExplorer', uri);
-      },
-      createSample: async () => (await import('./vscode/transcode/sample')).createSample(),
-      trySample: async () => {
-        const { createSample } = await import('./vscode/transcode/sample');
-        const sample = await createSample();
-        await transcode.transcode('fetched', sample, undefined, {
-          on: accounts.current ?? (await addLocal()),
-        });
-      },
-      showIdlePools: () => idleWatch.ask(),
-      showReport: (run?: string | RunNode) => reports.show(idOf(run)),
-      exportReport: (run?: string | RunNode) => reports.save(idOf(run)),
-      showOutputs: (run?: string | RunNode) => showOutputs(accounts, runs, idOf(run)),
-      async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
-        const { cleanUp } = await import('./vscode/runs/cleanUp');
-        if ('kind' in request) return 'account' in request && cleanUp(accounts, runs, request.account, {});
-        const account = request.accountId ? accounts.byId(request.accountId) : await transcode.account();
-        if (account) await cleanUp(accounts, runs, account, request);
-      },
-      connect: async () => (await connecting()).connectAccount(accounts, secrets),
-      signIn: async (node?: ExplorerNode) =>
-        (await connecting()).signInAccount(accounts, secrets, accountIn(node)),
-      renameAccount: async (node?: ExplorerNode) =>
-        (await connecting()).renameAccount(accounts, accountIn(node)),
-      async checkConnection(target?: string | ExplorerNode) {
-        const account = typeof target === 'string' ? accounts.byId(target) : accountIn(target);
-        const checked = account ?? (await transcode.account());
-        if (checked === undefined) return;
-        const { checkAccount } = await import('./vscode/accounts/checkConnection');
-        await checkAccount(accounts, documents, checked);
-      },
-      chooseAccount: async () => (await connecting()).chooseAccount(accounts),
-      removeAccount: async (node?: ExplorerNode) =>
-        (await connecting()).removeAccount(accounts, accountIn(node)),
-      useLocalAccount: () => addLocal(),
-      refresh: (node?: ExplorerNode) => tree.refresh(node),
-      loadMore: (parent: ExplorerNode) => {
-        explorer.more(parent);
-        tree.refresh(parent);
-      },
-      showProblem: (problem: Problem) => table.showProblem(problem),
+    registerLanguageTools(accounts, explorerData, runs, transcode),
+    commands.register({
+      ...accountCommands({ ...connect, localService }),
+      ...explorerCommands(explorerData, accountsView, documents, (pool) => heatMaps.show(pool)),
+      ...runCommands({ accounts, runs, runsTree, reports }),
+      ...transcodeCommands({ ...connect, runs, work, transcode }),
+      ...viewCommands({ ...connect, runs, explorerData, accountsView, idleWatch }),
+      showProblem: (problem: Problem) => commands.showProblem(problem),
       showLog: () => log.show(),
-      showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
-      fetchJob: async (node: ExplorerNode) => {
-        const runId = node.kind === 'job' ? ownMetadata(node.job.metadata, 'run') : undefined;
-        if (node.kind === 'job' && runId) await transcode.fetchJob(node.account, runId);
-      },
-      ...explorerCommands(explorer, tree, documents, async (pool) => {
-        heatMaps ??= loadHeatMaps();
-        (await heatMaps).show(pool);
-      }),
     }),
-    workspace.onDidGrantWorkspaceTrust(() => void transcode.resumeInterrupted()),
-    workspace.onDidChangeConfiguration((change) => change.affectsConfiguration(section) && setContext()),
+    accountsView.onDropped((dropped) => background(transcode.transcodeDropped(dropped))),
+    runs.onTrouble(({ runId, problem }) => background(offerDedicatedNodes(runs, runId, problem))),
+    workspace.onDidGrantWorkspaceTrust(() => background(resumeInterrupted(runs, work, commands))),
   );
-  setContext();
-  void transcode.resumeInterrupted();
-}
-
-/** Loaded when somebody connects, which is rarely. */
-const connecting = () => import('./vscode/accounts/connect');
-
-function accountIn(node: ExplorerNode | undefined): AccountRecord | undefined {
-  return node?.kind === 'account' ? node.account : undefined;
-}
-
-function idOf(run: string | RunNode | undefined): string | undefined {
-  return typeof run === 'string' ? run : run?.record.runId;
-}
-
-/** What the `when` clauses of the manifest ask for. */
-function setContext(): void {
-  const extensions = settings().extensions.flatMap((extension) => [
-    `.${extension.toLowerCase()}`,
-    `.${extension.toUpperCase()}`,
-  ]);
-  void commands.executeCommand('setContext', `${section}.mediaExtensions`, extensions);
+  background(resumeInterrupted(runs, work, commands));
 }

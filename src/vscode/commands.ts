@@ -1,20 +1,26 @@
 import { commands, type Disposable, env, type LogOutputChannel, l10n, Uri, window } from 'vscode';
 import { isAbort, type Problem, UserError } from '../core/errors';
+import { type CommandId, section } from './contributions';
 import { DisposableStore } from './disposable';
-import { section } from './settings';
 import { type Remedy, sentenceOf } from './words/sentences';
 
-/** What a command does: gathers its input, calls `core`, shows the result. */
+/** Gathers the input of a command, calls `core` and shows the result. */
 export type Handler = (...args: never[]) => unknown;
 
-/** The one place where commands are registered and where what they throw is caught. */
+/** A handler for each of these commands. */
+export type Handlers<Ids extends string> = { readonly [Id in Ids]: Handler };
+
+/** Registers the commands, and is the one place that catches and shows what they throw. */
 export class Commands {
+  #handlers: Handlers<CommandId> | undefined;
+
   constructor(private readonly log: LogOutputChannel) {}
 
-  /** Registers `batchTranscode.<id>` for each entry. */
-  register(table: Record<string, Handler>): Disposable {
+  /** Registers every command of this extension. */
+  register(handlers: Handlers<CommandId>): Disposable {
+    this.#handlers = handlers;
     const store = new DisposableStore();
-    for (const [id, handler] of Object.entries(table)) {
+    for (const [id, handler] of Object.entries<Handler>(handlers)) {
       store.add(
         commands.registerCommand(`${section}.${id}`, async (...args: never[]) => {
           try {
@@ -29,33 +35,65 @@ export class Commands {
     return store;
   }
 
-  /** Cancelled is silence, a UserError its sentence with what to do, anything else an apology with the log. */
+  /** Shows an error once and logs it. Cancellation is not shown. */
   async show(error: unknown): Promise<void> {
     if (isAbort(error)) return;
-    if (error instanceof UserError) return this.showProblem(error.problem);
-    this.log.error(error instanceof Error ? error : String(error));
+    if (error instanceof UserError) return this.#showProblem(error.problem, error);
+    this.log.error(causesOf(error).join('\n'));
     const showLog = l10n.t('Show Log');
     const answer = await window.showErrorMessage(
-      l10n.t(
-        'Something went wrong that should not have: {0}',
-        error instanceof Error ? error.message : String(error),
-      ),
+      l10n.t('An unexpected error occurred: {0}', error instanceof Error ? error.message : String(error)),
       showLog,
     );
     if (answer === showLog) this.log.show();
   }
 
+  /** Shows a problem that was recorded earlier, with what the user can do about it. */
   async showProblem(problem: Problem): Promise<void> {
+    await this.#showProblem(problem, undefined);
+  }
+
+  async #showProblem(problem: Problem, error: UserError | undefined): Promise<void> {
     const { text, remedies } = sentenceOf(problem);
-    this.log.error(text);
-    if (problem.kind === 'service' && problem.requestId) this.log.error(`request-id: ${problem.requestId}`);
+    const requestId = problem.kind === 'service' ? problem.requestId : undefined;
+    this.log.error([text, ...(requestId ? [`request id: ${requestId}`] : []), ...causesOf(error)].join('\n'));
     const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
     const showLog = l10n.t('Show Log');
     const answer = await window.showErrorMessage(text, ...titles.keys(), showLog);
     if (answer === showLog) this.log.show();
     const remedy = answer && titles.get(answer);
-    if (remedy) await apply(remedy);
+    if (remedy) await this.#apply(remedy);
   }
+
+  async #apply(remedy: Remedy): Promise<void> {
+    switch (remedy) {
+      case 'openPoolSettings':
+        return openSettings('pool');
+      case 'openLocalSettings':
+        return openSettings('local.ffmpegPath');
+      case 'manageTrust':
+        return commands.executeCommand('workbench.trust.manage');
+      case 'getFfmpeg':
+        return openPage('https://ffmpeg.org/download.html');
+      case 'askQuota':
+        return openPage('https://learn.microsoft.com/azure/batch/batch-quota-limit');
+      default: {
+        const handler: (() => unknown) | undefined = this.#handlers?.[remedy];
+        await Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));
+      }
+    }
+  }
+}
+
+/** The stack of an error and of each of its causes, without signatures; empty for undefined. */
+function causesOf(error: unknown): string[] {
+  const stacks: string[] = [];
+  for (let cause = error; cause !== undefined && stacks.length < 10; ) {
+    const stack = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
+    stacks.push(`${stacks.length > 0 ? 'Caused by: ' : ''}${stack.replace(/\bsig=[^&\s"']+/g, 'sig=…')}`);
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  return stacks;
 }
 
 function remedyTitle(remedy: Remedy): string {
@@ -78,7 +116,7 @@ function remedyTitle(remedy: Remedy): string {
     case 'getFfmpeg':
       return l10n.t('Get ffmpeg');
     case 'askQuota':
-      return l10n.t('How to Ask for Quota');
+      return l10n.t('Request a Quota Increase');
     case 'attach':
       return l10n.t('Attach to Run…');
     case 'checkConnection':
@@ -88,21 +126,10 @@ function remedyTitle(remedy: Remedy): string {
   }
 }
 
-async function apply(remedy: Remedy): Promise<void> {
-  switch (remedy) {
-    case 'openPoolSettings':
-      return commands.executeCommand('workbench.action.openSettings', `${section}.pool`);
-    case 'openLocalSettings':
-      return commands.executeCommand('workbench.action.openSettings', `${section}.local.ffmpegPath`);
-    case 'manageTrust':
-      return commands.executeCommand('workbench.trust.manage');
-    case 'getFfmpeg':
-      await env.openExternal(Uri.parse('https://ffmpeg.org/download.html'));
-      return;
-    case 'askQuota':
-      await env.openExternal(Uri.parse('https://learn.microsoft.com/azure/batch/batch-quota-limit'));
-      return;
-    default:
-      return commands.executeCommand(`${section}.${remedy}`);
-  }
+async function openSettings(name: string): Promise<void> {
+  await commands.executeCommand('workbench.action.openSettings', `${section}.${name}`);
+}
+
+async function openPage(url: string): Promise<void> {
+  await env.openExternal(Uri.parse(url));
 }

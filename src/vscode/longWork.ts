@@ -1,13 +1,14 @@
 import { type Progress, ProgressLocation, window } from 'vscode';
+import { background } from './background';
 
 export type Report = Progress<{ message?: string; increment?: number }>;
 
-/** Work that is done sooner shows nothing: a notification that comes and goes at once only startles. */
+/** Faster work shows nothing: a notification that appears for a moment only distracts. */
 const shownAfterMs = 400;
 
 /**
- * Does what may take long, with a notification that shows its progress and can cancel it. `increment`s that were
- * reported before the notification was there count.
+ * Does work that may take long, with a notification that shows its progress and can cancel it. Counts increments that
+ * were reported before the notification appeared.
  */
 export async function longWork<T>(
   title: string,
@@ -21,8 +22,8 @@ export async function longWork<T>(
     },
   };
   const done = work({ report: (value) => shown.report(value) }, aborted.signal);
-  const timer = setTimeout(() => {
-    void window.withProgress(
+  const show = () =>
+    window.withProgress(
       { location: ProgressLocation.Notification, title, cancellable: true },
       async (progress, token) => {
         token.onCancellationRequested(() => aborted.abort());
@@ -31,6 +32,6 @@ export async function longWork<T>(
         await done.catch(() => undefined);
       },
     );
-  }, shownAfterMs);
+  const timer = setTimeout(() => background(show()), shownAfterMs);
   return done.finally(() => clearTimeout(timer));
 }

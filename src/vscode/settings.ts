@@ -1,9 +1,10 @@
 import { type ConfigurationScope, workspace } from 'vscode';
 import type { Limits, PoolLifetime, RunPool } from '../core/plan/manifest';
+import { section } from './contributions';
 
-export const section = 'batchTranscode';
+export { section };
 
-/** The settings, read when they are needed and typed once, here. */
+/** The settings of this extension as they are now, typed here and nowhere else. */
 export function settings(scope?: ConfigurationScope) {
   const values = workspace.getConfiguration(section, scope);
   const get = <T>(name: string, fallback: T) => values.get<T>(name) ?? fallback;
@@ -34,11 +35,11 @@ export function settings(scope?: ConfigurationScope) {
   };
 }
 
-/** A user-delegation SAS lives seven days at most, and a job no longer than its SAS. */
-const longestJobMinutes = 7 * 24 * 60 - 60;
+/** A user delegation SAS lasts at most seven days, and a job must end before its SAS does. */
+const maxJobMinutes = 7 * 24 * 60 - 60;
 
-/** Tasks may wait for one another, so a job may last longer than any of them. */
+/** Tasks can queue for the same slots, so a job may last longer than any one of them. */
 function limitsOf(monitorMinutes: number, taskMinutes: number, retries: number): Limits {
-  const jobMinutes = Math.min(2 * Math.max(monitorMinutes, taskMinutes) + 60, longestJobMinutes);
+  const jobMinutes = Math.min(2 * Math.max(monitorMinutes, taskMinutes) + 60, maxJobMinutes);
   return { monitorMinutes, taskMinutes, jobMinutes, retries };
 }

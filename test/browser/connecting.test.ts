@@ -50,8 +50,8 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
 
   /** The report of Check Connection, with every step that could be tried done. */
   async function isChecked(label: string = azure.batch): Promise<string> {
-    await workbench.toast(`${label} works.`).waitFor();
-    await report().getByText('A blob there and back').first().waitFor();
+    await workbench.toast(`Connected to ${label}`).waitFor();
+    await report().getByText('Upload and download a test blob').first().waitFor();
     const text = (await report().locator('body').textContent()) ?? '';
     assert.doesNotMatch(text, /✗/);
     await workbench.run('Notifications: Clear All Notifications');
@@ -157,7 +157,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.answer('Access key of the storage account', storageKey);
     await workbench.page.getByText('The key is wrong or has been renewed since').first().waitFor();
     await workbench.screenshot(pictures, 'connect-keys-refused');
-    await workbench.page.getByRole('button', { name: 'Change Answers' }).click();
+    await workbench.page.getByRole('button', { name: 'Edit Details' }).click();
     await workbench.page
       .locator('.quick-input-widget:visible', { hasText: 'URL of the Batch account' })
       .waitFor();
@@ -190,7 +190,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.run('Azure Batch: Update Credentials…');
     await workbench.answer('Access key of the Batch account', batchKey);
     await workbench.answer('Access key of the storage account', storageKey);
-    const keep = workbench.page.getByRole('button', { name: 'Keep Anyway' });
+    const keep = workbench.page.getByRole('button', { name: 'Save Anyway' });
     await keep.waitFor();
     standIn.refusesKeys = false;
     await keep.click();

@@ -175,12 +175,12 @@ describe('The workbench, driven as a person', function () {
 
   it('checks a connection step by step, and tells each step in a document', async () => {
     await workbench.run('Azure Batch: Check Connection');
-    await workbench.toast('Local Batch account works').waitFor();
+    await workbench.toast('Connected to Local Batch account').waitFor();
     const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
-    await report.getByText('A blob there and back').waitFor();
+    await report.getByText('Upload and download a test blob').waitFor();
     await workbench.screenshot(pictures, 'check');
     await workbench.run('View: Close All Editors');
-    await dismiss('Local Batch account works');
+    await dismiss('Connected to Local Batch account');
   });
 
   it('asks what to do when a run is cancelled, and leaves nothing half-written', async () => {
@@ -211,12 +211,12 @@ describe('The workbench, driven as a person', function () {
     await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
     await workbench.pick('Cancel This Run');
-    await workbench.toast('The run was cancelled').waitFor();
+    await workbench.toast('The run was canceled').waitFor();
     assert.deepEqual(
       readdirSync(folder).filter((name) => /^\.?long/.test(name)),
       ['long.mp4'],
     );
-    await dismiss('The run was cancelled');
+    await dismiss('The run was canceled');
   });
 
   it('goes on with a run after the window was reloaded', async () => {

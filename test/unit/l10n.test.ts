@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getL10nJson } from '@vscode/l10n-dev';
-import { mediaExtensionsOf } from './manifest';
 
 function json(path: string): Record<string, string> {
   return JSON.parse(readFileSync(path, 'utf8'));
@@ -55,12 +54,5 @@ describe('Languages', () => {
     const used = [...new Set([...manifest.matchAll(/"%([\w.-]+)%"/g)].map(([, key]) => key))].sort();
     assert.deepEqual(Object.keys(json('package.nls.json')).sort(), used);
     assert.deepEqual(Object.keys(json('package.nls.zh-cn.json')).sort(), used);
-  });
-});
-
-describe('The manifest', () => {
-  it('offers its menus on the extensions that are media files', () => {
-    const { inManifest, inCode } = mediaExtensionsOf();
-    assert.deepEqual(inManifest, inCode);
   });
 });

@@ -1,4 +1,4 @@
-import { authentication, EventEmitter, type Memento, window } from 'vscode';
+import { authentication, EventEmitter, l10n, type Memento, window } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import { DisposableStore } from '../disposable';
@@ -9,14 +9,14 @@ import type { LocalService } from './localService';
 const stateKey = 'accounts';
 export const localAccountId = 'local';
 
-/** Names of Batch accounts are taken once in a region only: an account is known by its host. */
+/** The id of an account is the host of its URL: names of Batch accounts are unique in a region only. */
 export function accountId(batchUrl: string): string {
   return new URL(batchUrl).host;
 }
 
 /**
- * The accounts this user has connected, on this machine: records in global state, secrets in SecretStorage. Another
- * window's change is seen when this one gets the focus.
+ * The accounts that this user has connected: records in global state, secrets in SecretStorage. A window notices what
+ * another one changed when it gets the focus.
  */
 export class Accounts {
   readonly #changed = new EventEmitter<void>();
@@ -31,9 +31,9 @@ export class Accounts {
   ) {
     this.#known = JSON.stringify(this.all);
     this.#disposables.add(this.#changed);
-    // Who signs out elsewhere is signed out here.
+    // Signing out elsewhere signs out here.
     this.#disposables.add(authentication.onDidChangeSessions(() => this.#changed.fire()));
-    this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#lookAgain()));
+    this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#noticeChanges()));
   }
 
   get all(): AccountRecord[] {
@@ -44,14 +44,14 @@ export class Accounts {
     return this.all.find((account) => account.id === id);
   }
 
-  /** The account of this workspace: the setting's, else the only one there is. */
+  /** The account of this workspace: the one of the setting, or the first one if nothing is set. */
   get current(): AccountRecord | undefined {
     const { all } = this;
     const { account } = settings();
     return all.find(({ id }) => id === account) ?? (account === '' ? all[0] : undefined);
   }
 
-  /** Adds an account, or takes the place of the one with its id, which keeps the name that it was given. */
+  /** Adds an account, or replaces the one with the same id, whose name it takes over. */
   async add(account: AccountRecord): Promise<void> {
     const there = this.byId(account.id);
     const named = { ...account, label: there?.label ?? account.label };
@@ -64,20 +64,26 @@ export class Accounts {
     await this.#save(this.all.map((account) => (account.id === id ? { ...account, label } : account)));
   }
 
-  /** Forgets the account and its secrets; nothing in Azure is touched. */
+  /** Forgets the account and its secrets. Nothing in Azure is changed. */
   async remove(id: string): Promise<void> {
     await this.secrets.delete(id);
     await this.#save(this.all.filter((account) => account.id !== id));
   }
 
   /** Adds the local Batch account, whose service starts when it is first needed. */
-  async addLocal(label: string): Promise<AccountRecord> {
+  async addLocal(): Promise<AccountRecord> {
+    const label = l10n.t('Local Batch account');
     const account = this.byId(localAccountId) ?? { ...this.localService.account, label };
     await this.add(account);
     return account;
   }
 
-  /** The account with live credentials. For the local one, its service is running when this resolves. */
+  /** Tells the views that an account has new credentials. */
+  credentialsChanged(): void {
+    this.#changed.fire();
+  }
+
+  /** The account with its credentials. Starts the service of the local account. */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
     if (account.signIn === 'local') return this.localService.connect(account, signal);
     if (account.signIn !== 'keys') {
@@ -105,7 +111,7 @@ export class Accounts {
     this.#changed.fire();
   }
 
-  #lookAgain(): void {
+  #noticeChanges(): void {
     const now = JSON.stringify(this.all);
     if (now === this.#known) return;
     this.#known = now;

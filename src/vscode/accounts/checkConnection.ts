@@ -3,6 +3,7 @@ import type { CheckResult, CheckStep, SkipReason } from '../../core/accounts/con
 import type { AccountRecord } from '../../core/azure/account';
 import { cloudOf } from '../../core/azure/clouds';
 import type { Quota } from '../../core/azure/resourceManager';
+import { background } from '../background';
 import type { Documents } from '../documents';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
@@ -10,24 +11,26 @@ import { time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import type { Accounts } from './accounts';
 
-/** Tries the connection of an account step by step and shows how each step went, as a document that can be sent on. */
+/** Checks the connection of an account step by step, and shows the result of each step in a document. */
 export async function checkAccount(
   accounts: Accounts,
   documents: Documents,
   account: AccountRecord,
 ): Promise<void> {
   const results = await longWork(
-    l10n.t('Checking the connection of {0}', account.label),
+    l10n.t('Checking the connection to {0}', account.label),
     (progress, signal) =>
       check(accounts, account, signal, (step) => progress.report({ message: stepName(step) })),
   );
   await documents.show(`${account.label}.md`, reportOf(account, results));
   const failed = results.filter(({ status }) => status === 'failed').length;
-  if (failed === 0) void window.showInformationMessage(l10n.t('{0} works.', account.label));
-  else
-    void window.showWarningMessage(
-      l10n.t('{0} of {1} steps failed: see the report.', failed, results.length),
-    );
+  background(
+    failed === 0
+      ? window.showInformationMessage(l10n.t('Connected to {0}', account.label))
+      : window.showWarningMessage(
+          l10n.t('{0}: {1} of {2} steps failed. See the report.', account.label, failed, results.length),
+        ),
+  );
 }
 
 async function check(
@@ -50,8 +53,8 @@ async function check(
     pool: settings().pool,
     quota: () => quota(account, signal),
     isFirewalled: async () => {
-      const asked = await managed(account);
-      return asked?.arm.isFirewalled(asked.by, account, signal);
+      const manager = await resourceManagerOf(account);
+      return manager?.arm.isFirewalled(manager.by, account, signal);
     },
     signal,
   };
@@ -63,14 +66,14 @@ async function check(
   return results;
 }
 
-/** Undefined where nobody is signed in: keys open the account, not its subscription. */
+/** The quota of an account. Undefined without a sign-in: keys give access to the account, not to its subscription. */
 export async function quota(account: AccountRecord, signal: AbortSignal): Promise<Quota | undefined> {
-  const asked = await managed(account);
-  return asked?.arm.quotaOf(asked.by, account, signal);
+  const manager = await resourceManagerOf(account);
+  return manager?.arm.quotaOf(manager.by, account, signal);
 }
 
-/** Resource Manager, as far as somebody is signed in who may ask it. */
-async function managed(account: AccountRecord) {
+/** Resource Manager and the credential for it; undefined for accounts without a sign-in. */
+async function resourceManagerOf(account: AccountRecord) {
   if (account.resourceId === undefined) return undefined;
   const [arm, { credentialOf }] = await Promise.all([
     import('../../core/azure/resourceManager'),
@@ -93,7 +96,7 @@ function reportOf(account: AccountRecord, results: readonly CheckResult[]): stri
     ...(results.some(({ step, status }) => step === 'nodeView' && status === 'skipped')
       ? [
           l10n.t(
-            'The nodes of a pool reach the storage account on their own: a firewall that lets this machine in may still keep them out.',
+            'Nodes connect to the storage account on their own: a firewall that allows this machine can still block them.',
           ),
           '',
         ]
@@ -121,41 +124,41 @@ function lineOf(result: CheckResult): string {
 function skipWords(why: SkipReason): string {
   switch (why) {
     case 'earlier':
-      return l10n.t('not tried, since an earlier step failed');
+      return l10n.t('not tried because an earlier step failed');
     case 'needsSignIn':
-      return l10n.t('not known: only an account that was signed in to tells it');
+      return l10n.t('unknown: this needs an account that is connected by signing in');
     case 'notEncrypted':
       return l10n.t('not encrypted');
     case 'proxy':
-      return l10n.t('not tried, since a proxy is in between');
+      return l10n.t('not tried because a proxy is in use');
   }
 }
 
 function stepName(step: CheckStep): string {
   switch (step) {
     case 'batchName':
-      return l10n.t('Name of the Batch account');
+      return l10n.t('Resolve the Batch account');
     case 'batchTls':
       return l10n.t('Encrypted connection to the Batch account');
     case 'clock':
       return l10n.t('Clock of this machine');
     case 'batchRead':
-      return l10n.t('Reading the Batch account');
+      return l10n.t('Read from the Batch account');
     case 'batchWrite':
-      return l10n.t('Changing the Batch account');
+      return l10n.t('Write to the Batch account');
     case 'image':
-      return l10n.t('Image for the nodes');
+      return l10n.t('Node image');
     case 'quota':
       return l10n.t('Quota');
     case 'storageName':
-      return l10n.t('Name of the storage account');
+      return l10n.t('Resolve the storage account');
     case 'storageTls':
       return l10n.t('Encrypted connection to the storage account');
     case 'storageRead':
-      return l10n.t('Reading the storage account');
+      return l10n.t('Read from the storage account');
     case 'roundTrip':
-      return l10n.t('A blob there and back, with a SAS');
+      return l10n.t('Upload and download a test blob (SAS)');
     case 'nodeView':
-      return l10n.t('Way of the nodes to the storage account');
+      return l10n.t('Node access to storage');
   }
 }

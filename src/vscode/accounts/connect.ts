@@ -1,4 +1,4 @@
-import { ConfigurationTarget, commands, l10n, window, workspace } from 'vscode';
+import { l10n, window } from 'vscode';
 import {
   isConnectionString,
   parseBatchUrl,
@@ -10,41 +10,51 @@ import {
 import type { AccountRecord, Connection, SignIn, TokenSignIn } from '../../core/azure/account';
 import { cloudOf } from '../../core/azure/clouds';
 import { UserError } from '../../core/errors';
+import { accountsView } from '../contributions';
+import type { Documents } from '../documents';
 import type { AccountSecrets, Secrets } from '../secrets';
-import { section } from '../settings';
 import { sentenceOf } from '../words/sentences';
 import { type Accounts, accountId, localAccountId } from './accounts';
+import { offerForWorkspace, pickAccount } from './manageAccounts';
 import { type Answers, ask, type Question } from './questions';
 
-/** Connects an account in one of the ways there are, step by step; the button back leads to the choice of the way. */
-export async function connectAccount(accounts: Accounts, secrets: Secrets): Promise<void> {
-  for (;;) {
+/** What connecting an account needs. */
+export interface ConnectParts {
+  readonly accounts: Accounts;
+  readonly secrets: Secrets;
+  readonly documents: Documents;
+}
+
+/** Connects an account in one of the possible ways, step by step. Back leads to the list of ways. */
+export async function connectAccount(parts: ConnectParts): Promise<void> {
+  let outcome: 'done' | 'back' | 'cancelled';
+  do {
     const way = await chooseWay();
     if (way === undefined) return;
-    if ((await connectBy(way, accounts, secrets)) !== 'back') return;
-  }
+    outcome = await connectBy(way, parts);
+  } while (outcome === 'back');
 }
 
 async function chooseWay(): Promise<SignIn | undefined> {
   const ways: { label: string; detail: string; way: SignIn }[] = [
     {
       label: l10n.t('$(azure) Sign in with Microsoft'),
-      detail: l10n.t('Finds your Batch accounts. No key is fetched or kept.'),
+      detail: l10n.t('Finds your Batch accounts. No key is read or stored.'),
       way: 'microsoft',
     },
     {
       label: l10n.t('$(key) Account keys'),
-      detail: l10n.t('URL and key of a Batch account, and its storage account.'),
+      detail: l10n.t('The URL and key of a Batch account, and of its storage account.'),
       way: 'keys',
     },
     {
       label: l10n.t('$(terminal) Azure CLI, environment or managed identity'),
-      detail: l10n.t('For remote machines where one of them is signed in.'),
+      detail: l10n.t('For remote machines that are already signed in.'),
       way: 'identity',
     },
     {
       label: l10n.t('$(vm) Local Batch account'),
-      detail: l10n.t('No Azure needed: the work runs on this machine.'),
+      detail: l10n.t('No Azure account needed: tasks run on this machine.'),
       way: 'local',
     },
   ];
@@ -52,21 +62,21 @@ async function chooseWay(): Promise<SignIn | undefined> {
   return (await window.showQuickPick(ways, options))?.way;
 }
 
-async function connectBy(
-  way: SignIn,
-  accounts: Accounts,
-  secrets: Secrets,
-): Promise<'done' | 'back' | 'cancelled'> {
+async function connectBy(way: SignIn, parts: ConnectParts): Promise<'done' | 'back' | 'cancelled'> {
+  const { accounts, secrets, documents } = parts;
   if (way === 'local') {
-    await accounts.addLocal(l10n.t('Local Batch account'));
+    await accounts.addLocal();
+    await offerForWorkspace(accounts, localAccountId);
     return 'done';
   }
   const account = await (way === 'keys' ? findByKeys(secrets) : findBySignIn(way));
   if (typeof account === 'string') return account;
   await accounts.add(account);
-  // Keys that it was connected by before are of no use any more.
+  // Keys from an earlier connection are not used any more.
   if (way !== 'keys') await secrets.delete(account.id);
-  await commands.executeCommand(`${section}.checkConnection`, account.id);
+  await offerForWorkspace(accounts, account.id);
+  const { checkAccount } = await import('./checkConnection');
+  await checkAccount(accounts, documents, accounts.byId(account.id) ?? account);
   return 'done';
 }
 
@@ -79,95 +89,82 @@ function findByKeys(secrets: Secrets): Promise<AccountRecord | 'back' | 'cancell
   return askForKeys(secrets, l10n.t('Connect an Azure Batch account'), questions(), accountOf);
 }
 
-/** Nothing is kept before a call has succeeded, unless the person wants it kept all the same. */
+/** Asks for keys and tries them. Nothing is stored before a call succeeded, unless the user decides to. */
 async function askForKeys(
   secrets: Secrets,
   title: string,
   asked: readonly Question[],
-  made: (answers: Answers) => { account: AccountRecord; kept: AccountSecrets },
+  toAccount: (answers: Answers) => { account: AccountRecord; keys: AccountSecrets },
 ): Promise<AccountRecord | 'back' | 'cancelled'> {
-  for (let answers: Answers | 'back' | 'cancelled' = {}; ; ) {
+  let answers: Answers | 'back' | 'cancelled' = {};
+  for (;;) {
     answers = await ask(title, asked, answers);
     if (typeof answers === 'string') return answers;
-    const { account, kept } = made(answers);
-    const decision = await tried(account, kept);
-    if (decision === 'again') continue;
+    const { account, keys } = toAccount(answers);
+    const decision = await tryKeys(account, keys);
     if (decision === 'cancelled') return decision;
-    await keep(secrets, account, kept);
-    return account;
+    if (decision === 'save') {
+      await save(secrets, account, keys);
+      return account;
+    }
   }
 }
 
-/** Tries the keys. When they are refused, the person decides how to go on. */
-async function tried(account: AccountRecord, kept: AccountSecrets): Promise<'keep' | 'again' | 'cancelled'> {
-  const location = { viewId: `${section}.accounts` };
+/** Tries the keys. If they are refused, the user decides what to do. */
+async function tryKeys(account: AccountRecord, keys: AccountSecrets): Promise<'save' | 'edit' | 'cancelled'> {
+  const location = { viewId: accountsView };
   try {
-    await window.withProgress({ location, title: l10n.t('Trying {0}', account.label) }, () =>
-      tryConnection({ account, ...credentialsOf(account, kept) }),
+    await window.withProgress({ location, title: l10n.t('Connecting to {0}', account.label) }, () =>
+      tryConnection({ account, ...credentialsOf(account, keys) }),
     );
-    return 'keep';
+    return 'save';
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const again = l10n.t('Change Answers');
-    const keepAnyway = l10n.t('Keep Anyway');
+    const edit = l10n.t('Edit Details');
+    const saveAnyway = l10n.t('Save Anyway');
     const { text } = sentenceOf(error.problem);
-    const options = { modal: true, detail: l10n.t('Nothing has been kept yet.') };
-    const answer = await window.showErrorMessage(text, options, again, keepAnyway);
-    return answer === again ? 'again' : answer === keepAnyway ? 'keep' : 'cancelled';
+    const options = { modal: true, detail: l10n.t('Nothing has been saved yet.') };
+    const answer = await window.showErrorMessage(text, options, edit, saveAnyway);
+    return answer === edit ? 'edit' : answer === saveAnyway ? 'save' : 'cancelled';
   }
 }
 
-/** Gives an account another name for people. */
-export async function renameAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
-  const chosen = account ?? (await pickAccount(accounts, l10n.t('Rename which account?')));
-  if (chosen === undefined) return;
-  const label = await window.showInputBox({
-    title: l10n.t('Rename {0}', chosen.label),
-    value: chosen.label,
-    validateInput: (text) => (text.trim() === '' ? l10n.t('An answer is needed.') : undefined),
-  });
-  if (label) await accounts.rename(chosen.id, label.trim());
-}
-
-/** Takes a new key, or signs in anew, after the old one has been refused. */
-export async function signInAccount(
+/** Asks for new keys, or signs in again, after the credentials of an account were refused. */
+export async function updateCredentials(
   accounts: Accounts,
   secrets: Secrets,
   account: AccountRecord | undefined,
 ): Promise<void> {
+  const canUpdate = ({ signIn }: AccountRecord) => signIn === 'keys' || signIn === 'microsoft';
   const chosen =
-    account ?? accounts.current ?? (await pickAccount(accounts, l10n.t('Sign in to which account?')));
-  if (chosen === undefined || chosen.signIn === 'local') return connectAccount(accounts, secrets);
+    account ?? (await pickAccount(accounts, l10n.t('Update the credentials of which account?'), canUpdate));
+  if (chosen === undefined || !canUpdate(chosen)) return;
   if (chosen.signIn === 'microsoft') {
     const { signInAgain } = await import('./signIn');
     await signInAgain(chosen, cloudOf(chosen.batchUrl));
-  } else if (chosen.signIn === 'keys') {
-    await changeKeys(secrets, chosen);
+  } else {
+    await updateKeys(secrets, chosen);
   }
-  await commands.executeCommand(`${section}.refresh`);
+  accounts.credentialsChanged();
 }
 
-async function changeKeys(secrets: Secrets, account: AccountRecord): Promise<void> {
+/** Asks for new keys of an account that is connected by keys. */
+async function updateKeys(secrets: Secrets, account: AccountRecord): Promise<void> {
   const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
   await askForKeys(secrets, l10n.t('New keys for {0}', account.label), asked, (answers) => ({
     account,
-    kept: {
+    keys: {
       batchKey: parseKey(answers.batchKey ?? '', 'batchKey'),
       storageKey: parseKey(answers.storageKey ?? '', 'storageKey'),
     },
   }));
 }
 
-async function pickAccount(accounts: Accounts, title: string): Promise<AccountRecord | undefined> {
-  const items = accounts.all.map((account) => ({ label: account.label, account }));
-  return (await window.showQuickPick(items, { title }))?.account;
-}
-
 function questions(): Question[] {
   return [
     {
       id: 'batchUrl',
-      prompt: l10n.t('URL of the Batch account, as the portal shows it'),
+      prompt: l10n.t('URL of the Batch account, as shown in the Azure portal'),
       placeholder: 'https://name.region.batch.azure.com',
       check: checked(parseBatchUrl),
     },
@@ -206,7 +203,7 @@ function checked(parse: (text: string) => unknown): Question['check'] {
   };
 }
 
-function accountOf(answers: Answers): { account: AccountRecord; kept: AccountSecrets } {
+function accountOf(answers: Answers): { account: AccountRecord; keys: AccountSecrets } {
   const { url: batchUrl, name: batchName } = parseBatchUrl(answers.batchUrl ?? '');
   const storage = storageOf(answers, batchUrl);
   return {
@@ -219,11 +216,11 @@ function accountOf(answers: Answers): { account: AccountRecord; kept: AccountSec
       storageName: storage.name,
       blobUrl: storage.blobUrl,
     },
-    kept: { batchKey: parseKey(answers.batchKey ?? '', 'batchKey'), storageKey: storage.key },
+    keys: { batchKey: parseKey(answers.batchKey ?? '', 'batchKey'), storageKey: storage.key },
   };
 }
 
-/** A storage account that is given by its name alone lies in the cloud of the Batch account. */
+/** A storage account given by name only is in the cloud of the Batch account. */
 function storageOf({ storage = '', storageKey = '' }: Answers, batchUrl: string): StorageInput {
   if (isConnectionString(storage)) return parseConnectionString(storage);
   const name = parseStorageName(storage);
@@ -244,7 +241,7 @@ function credentialsOf(
   };
 }
 
-/** One cheap call to each service, so that a wrong key is told now and not in the middle of a run. */
+/** One cheap call to each service, so that a wrong key is noticed now and not during a run. */
 async function tryConnection(connection: Connection): Promise<void> {
   const [{ Batch }, { Storage }] = await Promise.all([
     import('../../core/azure/batch'),
@@ -255,53 +252,22 @@ async function tryConnection(connection: Connection): Promise<void> {
   await containers.next();
 }
 
-async function keep(secrets: Secrets, account: AccountRecord, kept: AccountSecrets): Promise<void> {
+async function save(secrets: Secrets, account: AccountRecord, keys: AccountSecrets): Promise<void> {
   try {
-    await secrets.set(account.id, kept);
+    await secrets.set(account.id, keys);
   } catch {
     const session = l10n.t('Keep for This Session');
     const answer = await window.showWarningMessage(
-      l10n.t('This machine has no secret storage (keyring) that VS Code can use.'),
+      l10n.t('VS Code found no secret storage (keyring) on this machine.'),
       {
         modal: true,
-        detail: l10n.t('The keys can be kept until VS Code is closed. They are never written to a file.'),
+        detail: l10n.t(
+          'The keys can be kept in memory until VS Code is closed. They are never written to a file.',
+        ),
       },
       session,
     );
     if (answer !== session) throw new UserError({ kind: 'secretMissing', account: account.label });
-    secrets.setForSession(account.id, kept);
+    secrets.setForSession(account.id, keys);
   }
-}
-
-/** The account of this workspace: a setting without secrets, which may be committed. */
-export async function chooseAccount(accounts: Accounts): Promise<void> {
-  if (accounts.all.length === 0) throw new UserError({ kind: 'noAccount' });
-  const answer = await window.showQuickPick(
-    accounts.all.map((account) => ({
-      label: account.label,
-      description: account.id === accounts.current?.id ? l10n.t('in use') : '',
-      account,
-    })),
-    { title: l10n.t('Which account does this workspace use?') },
-  );
-  if (answer === undefined) return;
-  const target = workspace.workspaceFolders ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
-  await workspace.getConfiguration(section).update('account', answer.account.id, target);
-}
-
-/** Forgets an account with its keys; nothing in Azure is touched. */
-export async function removeAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
-  const chosen = account ?? (await pickAccount(accounts, l10n.t('Remove which account?')));
-  if (chosen === undefined) return;
-  const remove = l10n.t('Remove');
-  const detail =
-    chosen.id === localAccountId
-      ? l10n.t('Its files stay on this machine.')
-      : l10n.t('Its keys are forgotten. Nothing in Azure is deleted.');
-  const answer = await window.showWarningMessage(
-    l10n.t('Remove {0}?', chosen.label),
-    { modal: true, detail },
-    remove,
-  );
-  if (answer === remove) await accounts.remove(chosen.id);
 }

@@ -1,18 +1,23 @@
 import type { TokenCredential } from '@azure/identity';
-import { authentication, workspace } from 'vscode';
+import {
+  type AuthenticationGetSessionOptions,
+  type AuthenticationSession,
+  authentication,
+  workspace,
+} from 'vscode';
 import type { AccountRecord, TokenSignIn } from '../../core/azure/account';
 import { type Cloud, cloudOf } from '../../core/azure/clouds';
 import { UserError } from '../../core/errors';
 
-/** A token that ends sooner is asked for anew. */
+/** Assumed lifetime of a token that does not say when it expires. */
 const assumedMs = 5 * 60_000;
 
-/** The provider of VS Code that signs in to a cloud; its setting names the sovereign one. */
+/** The authentication provider of VS Code for a cloud. The sovereign one has a setting that names its cloud. */
 export function providerOf({ name }: Cloud): string {
   return name === 'public' ? 'microsoft' : 'microsoft-sovereign-cloud';
 }
 
-/** Clouds that this VS Code can sign in to: the public one, and the sovereign one of its setting. */
+/** The clouds that this VS Code can sign in to: the public one, and the sovereign one of its setting. */
 export function signInClouds(clouds: readonly Cloud[]): Cloud[] {
   const environment = workspace.getConfiguration('microsoft-sovereign-cloud').get<string>('environment', '');
   const names: Record<string, Cloud['name']> = { ChinaCloud: 'china', USGovernment: 'usGovernment' };
@@ -20,8 +25,8 @@ export function signInClouds(clouds: readonly Cloud[]): Cloud[] {
 }
 
 /**
- * Tokens of VS Code's own sign-in. Nothing is asked unless `mayAsk`: work in the background throws `signedOut` instead,
- * which a person can act on.
+ * Tokens of VS Code's own sign-in. Asks the user to sign in only if `mayAsk`: work in the background throws `signedOut`
+ * instead.
  */
 class SessionCredential implements TokenCredential {
   constructor(
@@ -35,13 +40,31 @@ class SessionCredential implements TokenCredential {
     const wanted = [scopes].flat();
     if (this.tenantId) wanted.push(`VSCODE_TENANT:${this.tenantId}`);
     const how = this.mayAsk ? { createIfNone: true } : { silent: true };
-    const session = await authentication.getSession(this.provider, wanted, how);
+    const session = await sessionOf(this.provider, wanted, how);
     if (session === undefined) throw new UserError({ kind: 'signedOut', account: this.label });
     return { token: session.accessToken, expiresOnTimestamp: expiryOf(session.accessToken) };
   }
 }
 
-/** Tokens of an account that is signed in to; undefined for accounts with keys. */
+/**
+ * A session of VS Code. Throws an AbortError if the user closes the sign-in page or does not allow it: VS Code rejects
+ * with plain errors that only their message tells apart (`mainThreadAuthentication.ts`).
+ */
+export async function sessionOf(
+  provider: string,
+  scopes: readonly string[],
+  options: AuthenticationGetSessionOptions,
+): Promise<AuthenticationSession | undefined> {
+  try {
+    return await authentication.getSession(provider, scopes, options);
+  } catch (error) {
+    const isCanceled =
+      error instanceof Error && /did not consent|cancell?ed/i.test(`${error.name} ${error.message}`);
+    throw isCanceled ? new DOMException('The sign-in was canceled.', 'AbortError') : error;
+  }
+}
+
+/** Tokens of an account that the user signed in to; undefined for accounts with keys. */
 export async function credentialOf(account: AccountRecord): Promise<TokenCredential | undefined> {
   const { signIn, label, tenantId, batchUrl } = account;
   if (signIn !== 'microsoft' && signIn !== 'identity') return undefined;
@@ -50,16 +73,16 @@ export async function credentialOf(account: AccountRecord): Promise<TokenCredent
 
 export interface CredentialNeed {
   readonly cloud: Cloud;
-  /** Whose credential it is, for people. */
+  /** The name of the account or directory, for messages. */
   readonly label: string;
   readonly tenantId?: string;
-  /** Whether a person is there who may be asked to sign in. */
+  /** Whether the user may be asked to sign in. */
   readonly mayAsk: boolean;
 }
 
 /**
- * Tokens of VS Code's own sign-in; or of the Azure CLI, the environment, or a managed identity, whichever answers: for
- * remote and headless use.
+ * Tokens of VS Code's own sign-in; or, for remote machines, of the environment, a managed identity or the Azure CLI,
+ * whichever answers first.
  */
 export async function credentialFor(
   signIn: TokenSignIn,
@@ -73,7 +96,7 @@ export async function credentialFor(
   return new NamedCredential(new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId }), label);
 }
 
-/** When a token ends: it says so itself. Milliseconds since 1970. */
+/** When a token expires, in milliseconds since 1970. */
 function expiryOf(token: string): number {
   try {
     const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
@@ -81,7 +104,7 @@ function expiryOf(token: string): number {
     };
     if (exp) return exp * 1000;
   } catch {
-    // Not every token can be read.
+    // Not every token is a JSON Web Token.
   }
   return Date.now() + assumedMs;
 }

@@ -1,17 +1,18 @@
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, open, readFile } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { LogOutputChannel } from 'vscode';
+import { type LogOutputChannel, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
+import { findFfmpeg } from './ffmpeg';
+import { localKeys } from './localKeys';
 
 const batchName = 'localbatch';
 const storageName = 'localstorage';
-const startMs = 60_000;
+const maxStartMs = 60_000;
 
 /** What the service writes into its data folder while it runs. Holds no keys. */
 interface Ready {
@@ -22,8 +23,8 @@ interface Ready {
 }
 
 /**
- * The local Batch account: one service for all windows of this user, started when it is needed, going on through
- * window reloads, ending by itself when idle. Its keys are made once and kept in SecretStorage.
+ * The local Batch account: one service for all windows of this user. It starts when it is first needed, survives window
+ * reloads, and ends by itself when it is idle.
  */
 export class LocalService {
   #starting: Promise<Ready> | undefined;
@@ -35,7 +36,7 @@ export class LocalService {
     private readonly log: LogOutputChannel,
   ) {}
 
-  /** The record; its URLs are those of the moment, since the system chooses the ports. */
+  /** The account without its URLs, which change when the service starts: the system chooses the ports. */
   get account(): AccountRecord {
     return {
       id: 'local',
@@ -52,58 +53,47 @@ export class LocalService {
     return join(this.dataFolder, 'service.log');
   }
 
-  /** Throws `noFfmpeg` before anything is started or uploaded. */
+  /**
+   * The account with its keys and URLs; starts the service unless it runs. Throws `noFfmpeg` before anything is started
+   * or uploaded, and `untrusted` rather than start anything in Restricted Mode.
+   */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
-    const secrets = await this.#secrets();
-    const ffmpeg = await findFfmpeg();
-    this.#starting ??= this.#start(secrets, ffmpeg).finally(() => {
+    this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
     const { batchUrl, blobUrl } = await this.#starting;
     signal?.throwIfAborted();
-    return {
-      account: { ...account, batchUrl, blobUrl },
-      batch: { kind: 'sharedKey', name: batchName, key: secrets.batchKey },
-      storage: { kind: 'sharedKey', name: storageName, key: secrets.storageKey },
-    };
+    return connectionOf({ ...account, batchUrl, blobUrl }, await localKeys(this.dataFolder, this.secrets));
   }
 
-  async #secrets(): Promise<AccountSecrets> {
-    const kept = await this.secrets.get('local');
-    if (kept) return kept;
-    const made = { batchKey: newKey(), storageKey: newKey() };
-    try {
-      await this.secrets.set('local', made);
-    } catch (error) {
-      this.log.warn(
-        'No secret storage; the local Batch account keeps its keys for this session.',
-        String(error),
-      );
-      this.secrets.setForSession('local', made);
-    }
-    return made;
+  /** Whether a service runs that answers. Starts nothing. */
+  async isRunning(): Promise<boolean> {
+    return (await this.#running()) !== undefined;
   }
 
-  async #start(secrets: AccountSecrets, ffmpeg: string): Promise<Ready> {
+  async #start(): Promise<Ready> {
     const running = await this.#running();
-    const answer = running && (await answerOf(running, secrets));
-    if (running && answer === 'accepted') return running;
-    // Only a service that answers is ended: a process id that was left behind may be somebody else's by now.
-    if (running && answer === 'refused') await end(running.pid);
-    return this.#spawn(secrets, ffmpeg);
-  }
-
-  async #running(): Promise<Ready | undefined> {
-    try {
-      const ready = JSON.parse(await readFile(join(this.dataFolder, 'service.json'), 'utf8')) as Ready;
-      process.kill(ready.pid, 0);
-      return ready;
-    } catch {
-      return undefined;
+    if (running) {
+      this.log.debug(`Using the local Batch service of process ${running.pid} at ${running.batchUrl}`);
+      return running;
     }
+    if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
+    const ffmpeg = await findFfmpeg();
+    return this.#spawn(await localKeys(this.dataFolder, this.secrets), ffmpeg);
   }
 
-  async #spawn(secrets: AccountSecrets, ffmpeg: string): Promise<Ready> {
+  /**
+   * The service that the data folder names, if it answers to our keys. A process id that was left behind proves
+   * nothing: the process may be a zombie, or another program by now.
+   */
+  async #running(): Promise<Ready | undefined> {
+    const text = await readFile(join(this.dataFolder, 'service.json'), 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
+    const ready = JSON.parse(text) as Ready;
+    return (await isAnswering(ready, await localKeys(this.dataFolder, this.secrets))) ? ready : undefined;
+  }
+
+  async #spawn({ batchKey, storageKey }: AccountSecrets, ffmpeg: string): Promise<Ready> {
     await mkdir(this.dataFolder, { recursive: true, mode: 0o700 });
     const log = await open(this.logFile, 'a', 0o600);
     try {
@@ -123,28 +113,41 @@ export class LocalService {
           windowsHide: true,
         },
       );
-      child.stdin?.end(
-        `${JSON.stringify({ batchName, batchKey: secrets.batchKey, storageName, storageKey: secrets.storageKey })}\n`,
-      );
-      const ready = await readyLine(child);
+      const ready = readyLine(child);
+      const credentials = JSON.stringify({ batchName, batchKey, storageName, storageKey });
+      // A service that ends before it reads its credentials is reported by `readyLine`.
+      child.stdin?.on('error', (error) => this.log.debug(`Local Batch service: ${error.message}`));
+      child.stdin?.end(`${credentials}\n`);
+      const started = await ready;
       child.stdout?.destroy();
       child.unref();
-      this.log.info(`Local Batch service: ${ready.batchUrl} (process ${ready.pid})`);
-      return ready;
+      if (!(await isAnswering(started, { batchKey, storageKey })))
+        throw new UserError({ kind: 'localServiceFailed', detail: 'a service with other keys is running' });
+      this.log.info(`Local Batch service: ${started.batchUrl} (process ${started.pid})`);
+      return started;
     } finally {
       await log.close();
     }
   }
 }
 
-async function readyLine(child: ReturnType<typeof spawn>): Promise<Ready> {
+function connectionOf(account: AccountRecord, { batchKey, storageKey }: AccountSecrets): Connection {
+  return {
+    account,
+    batch: { kind: 'sharedKey', name: batchName, key: batchKey },
+    storage: { kind: 'sharedKey', name: storageName, key: storageKey },
+  };
+}
+
+/** The line that a service prints when it is ready. Throws `localServiceFailed`. */
+async function readyLine(child: ChildProcess): Promise<Ready> {
   const { stdout } = child;
   if (stdout === null) throw new Error('The service has no stdout.');
   return new Promise((resolve, reject) => {
     const fail = (detail: string) => reject(new UserError({ kind: 'localServiceFailed', detail }));
-    const timer = setTimeout(() => fail(`no answer within ${startMs / 1000} s`), startMs);
+    const timer = setTimeout(() => fail(`no answer within ${maxStartMs / 1000} s`), maxStartMs);
     child.once('error', (error) => fail(error.message));
-    child.once('exit', (code) => fail(`it ended with code ${code}`));
+    child.once('exit', (code) => fail(`exit code ${code}`));
     createInterface(stdout).once('line', (line) => {
       clearTimeout(timer);
       resolve(JSON.parse(line) as Ready);
@@ -152,62 +155,14 @@ async function readyLine(child: ReturnType<typeof spawn>): Promise<Ready> {
   });
 }
 
-/** A key of the length that Azure's have. */
-function newKey(): string {
-  return randomBytes(64).toString('base64');
-}
-
-/** Whether the running service has our keys: a data folder may be from before the secret storage was cleared. */
-async function answerOf(
-  { batchUrl, blobUrl }: Ready,
-  secrets: AccountSecrets,
-): Promise<'accepted' | 'refused' | 'none'> {
+async function isAnswering({ batchUrl, blobUrl }: Ready, keys: AccountSecrets): Promise<boolean> {
   const { Batch } = await import('../../core/azure/batch');
-  const batch = new Batch(
-    {
-      account: { id: 'local', label: '', signIn: 'local', batchName, batchUrl, storageName, blobUrl },
-      batch: { kind: 'sharedKey', name: batchName, key: secrets.batchKey },
-      storage: { kind: 'sharedKey', name: storageName, key: secrets.storageKey },
-    },
-    { patienceMs: 0 },
-  );
+  const account = { id: 'local', label: '', signIn: 'local' as const, batchName, storageName };
+  const batch = new Batch(connectionOf({ ...account, batchUrl, blobUrl }, keys), { patienceMs: 0 });
   try {
     await batch.poolPage({ pageSize: 1 });
-    return 'accepted';
-  } catch (error) {
-    return error instanceof UserError && error.problem.kind === 'unauthorized' ? 'refused' : 'none';
-  }
-}
-
-async function end(pid: number): Promise<void> {
-  try {
-    process.kill(pid, 'SIGTERM');
-    for (let waited = 0; waited < 10_000; waited += 100) {
-      process.kill(pid, 0);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    process.kill(pid, 'SIGKILL');
+    return true;
   } catch {
-    // It is gone.
+    return false;
   }
-}
-
-/** The setting's ffmpeg, else the first on the PATH. */
-export async function findFfmpeg(): Promise<string> {
-  const { ffmpegPath } = settings();
-  const name = process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg';
-  const candidates = ffmpegPath
-    ? [ffmpegPath, join(ffmpegPath, name)]
-    : (process.env.PATH ?? '')
-        .split(delimiter)
-        .filter(Boolean)
-        .map((folder) => join(folder, name));
-  for (const candidate of candidates) {
-    const found = await access(candidate, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return candidate;
-  }
-  throw new UserError({ kind: 'noFfmpeg' });
 }

@@ -10,15 +10,15 @@ export interface Question {
   readonly placeholder?: string;
   /** Shown as dots. */
   readonly secret?: boolean;
-  /** Asked only when the answers before say so. */
+  /** Whether the answers so far make the question necessary. */
   readonly isNeeded?: (answers: Answers) => boolean;
-  /** A sentence that says what is wrong, or undefined. */
+  /** Returns what is wrong with an answer, or undefined. */
   readonly check: (text: string) => string | undefined;
 }
 
 /**
- * Asks one after another, with a button back and each answer checked; `before` holds answers that need not be given
- * again. The answers, or how it ended without them.
+ * Asks the questions one after another, with a Back button, and checks each answer. `before` holds answers to start
+ * with. Resolves with the answers, or with how the user left.
  */
 export async function ask(
   title: string,
@@ -26,13 +26,11 @@ export async function ask(
   before: Answers = {},
 ): Promise<Answers | 'back' | 'cancelled'> {
   const answers: Answers = { ...before };
-  const outcome = await walk(
-    title,
-    questions.map((question) => async (place) => {
-      if (question.isNeeded?.(answers) === false) return 'skipped';
-      return askOne(place, question, answers);
-    }),
-  );
+  const steps = questions.map((question) => ({
+    isNeeded: () => question.isNeeded?.(answers) !== false,
+    ask: (place: Place) => askOne(place, question, answers),
+  }));
+  const outcome = await walk(title, steps, { knowsTotal: true });
   return outcome === 'done' ? answers : outcome;
 }
 
@@ -43,21 +41,19 @@ function askOne(
 ): Promise<StepOutcome> {
   const store = new DisposableStore();
   const input = store.add(window.createInputBox());
-  Object.assign(input, {
-    title,
-    step,
-    totalSteps: steps,
-    prompt,
-    placeholder,
-    ignoreFocusOut: true,
-    password: secret === true,
-    value: answers[id] ?? '',
-    buttons: [QuickInputButtons.Back],
-  });
+  input.title = title;
+  input.step = step;
+  input.totalSteps = steps;
+  input.prompt = prompt;
+  input.placeholder = placeholder;
+  input.ignoreFocusOut = true;
+  input.password = secret === true;
+  input.value = answers[id] ?? '';
+  input.buttons = [QuickInputButtons.Back];
   return new Promise<StepOutcome>((resolve) => {
     store.add(
       input.onDidAccept(() => {
-        const wrong = input.value.trim() === '' ? l10n.t('An answer is needed.') : check(input.value);
+        const wrong = input.value.trim() === '' ? l10n.t('Enter a value.') : check(input.value);
         input.validationMessage = wrong;
         if (wrong !== undefined) return;
         answers[id] = input.value;

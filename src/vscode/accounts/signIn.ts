@@ -1,14 +1,13 @@
-import { authentication, l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { AccountRecord, TokenSignIn } from '../../core/azure/account';
 import { type Cloud, clouds } from '../../core/azure/clouds';
 import type { Arm, FoundBatch, FoundStorage, Subscription, Tenant } from '../../core/azure/resourceManager';
-import { UserError } from '../../core/errors';
-import { sentenceOf } from '../words/sentences';
+import { isAbort, UserError } from '../../core/errors';
 import { accountId } from './accounts';
-import { credentialFor, providerOf, signInClouds } from './credentials';
+import { credentialFor, providerOf, sessionOf, signInClouds } from './credentials';
 import { type Choice, chooseStep, walk } from './wizard';
 
-/** What has been found so far, each step from those before. */
+/** The user's choices so far. Each step depends on those before. */
 interface Found {
   cloud?: Cloud;
   tenant?: Tenant;
@@ -17,80 +16,94 @@ interface Found {
   storage?: FoundStorage;
 }
 
-const lookMs = 60_000;
+const requestMs = 60_000;
 
-/** Finds a Batch account and its storage account by signing in, step by step. */
+/** Signs in, then asks for a Batch account and a storage account, step by step. */
 export async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
   const arm = await import('../../core/azure/resourceManager');
   const found: Found = {};
-  const signal = () => AbortSignal.timeout(lookMs);
-  const outcome = await walk(l10n.t('Connect an Azure Batch account'), [
-    (place) =>
-      chooseStep<Cloud>(place, {
-        placeholder: l10n.t('Which cloud?'),
-        load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
-        take: (cloud) => {
-          found.cloud = cloud;
-        },
-      }),
-    async (place) => {
-      if (way === 'identity') return 'skipped';
-      return chooseStep<Tenant>(place, {
-        placeholder: l10n.t('Which directory (tenant)?'),
-        load: async () =>
-          (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal())).map((tenant) => ({
-            label: tenant.name,
-            description: tenant.id,
-            value: tenant,
-          })),
-        take: (tenant) => {
-          found.tenant = tenant;
-        },
-      });
-    },
-    (place) =>
-      chooseStep<Subscription>(place, {
-        placeholder: l10n.t('Which subscription?'),
-        load: async () =>
-          (await arm.subscriptions(await armOf(found, way), signal())).map((subscription) => ({
-            label: subscription.name,
-            description: subscription.id,
-            value: subscription,
-          })),
-        take: (subscription) => {
-          found.subscription = subscription;
-        },
-      }),
-    (place) =>
-      chooseStep<FoundBatch>(place, {
-        placeholder: l10n.t('Which Batch account?'),
-        load: async () =>
-          (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal())).map(
-            (batch) => ({ label: batch.name, description: batch.location, value: batch }),
-          ),
-        take: (batch) => {
-          found.batch = batch;
-        },
-      }),
-    (place) =>
-      chooseStep<FoundStorage>(place, {
-        placeholder: l10n.t('Which storage account?'),
-        load: async () => {
-          const { subscription, batch } = found;
-          const place = batch?.location ?? '';
-          const all = await arm.storageAccounts(
-            await armOf(found, way),
-            subscription?.id ?? '',
-            place,
-            signal(),
-          );
-          return storageChoices(all, batch);
-        },
-        take: (storage) => {
-          found.storage = storage;
-        },
-      }),
-  ]);
+  const signal = () => AbortSignal.timeout(requestMs);
+  const outcome = await walk(
+    l10n.t('Connect an Azure Batch account'),
+    [
+      {
+        ask: (place) =>
+          chooseStep<Cloud>(place, {
+            placeholder: l10n.t('Which cloud?'),
+            load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
+            take: (cloud) => {
+              found.cloud = cloud;
+            },
+          }),
+      },
+      {
+        isNeeded: () => way !== 'identity',
+        ask: (place) =>
+          chooseStep<Tenant>(place, {
+            placeholder: l10n.t('Which directory (tenant)?'),
+            load: async () =>
+              (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal())).map((tenant) => ({
+                label: tenant.name,
+                description: tenant.id,
+                value: tenant,
+              })),
+            take: (tenant) => {
+              found.tenant = tenant;
+            },
+          }),
+      },
+      {
+        ask: (place) =>
+          chooseStep<Subscription>(place, {
+            placeholder: l10n.t('Which subscription?'),
+            load: async () =>
+              (await arm.subscriptions(await armOf(found, way), signal())).map((subscription) => ({
+                label: subscription.name,
+                description: subscription.id,
+                value: subscription,
+              })),
+            take: (subscription) => {
+              found.subscription = subscription;
+            },
+          }),
+      },
+      {
+        ask: (place) =>
+          chooseStep<FoundBatch>(place, {
+            placeholder: l10n.t('Which Batch account?'),
+            load: async () =>
+              (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal())).map(
+                (batch) => ({ label: batch.name, description: batch.location, value: batch }),
+              ),
+            take: (batch) => {
+              found.batch = batch;
+            },
+          }),
+      },
+      {
+        ask: (place) =>
+          chooseStep<FoundStorage>(place, {
+            placeholder: l10n.t('Which storage account?'),
+            load: async () => {
+              const { subscription, batch } = found;
+              const place = batch?.location ?? '';
+              const all = await arm.storageAccounts(
+                await armOf(found, way),
+                subscription?.id ?? '',
+                place,
+                signal(),
+              );
+              return storageChoices(all, batch);
+            },
+            take: (storage) => {
+              found.storage = storage;
+            },
+          }),
+      },
+    ],
+    // A list of one is taken without asking.
+    { knowsTotal: false },
+  );
   return outcome === 'done' ? (recordOf(way, found) ?? 'cancelled') : outcome;
 }
 
@@ -98,7 +111,7 @@ function cloudChoice(cloud: Cloud): Choice<Cloud> {
   return { label: cloudLabel(cloud), description: new URL(cloud.portal).host, value: cloud };
 }
 
-/** The one that is linked to the Batch account first. */
+/** The account that is linked to the Batch account comes first. */
 function storageChoices(all: readonly FoundStorage[], batch: FoundBatch | undefined): Choice<FoundStorage>[] {
   const isLinked = ({ resourceId }: FoundStorage) =>
     resourceId.toLowerCase() === batch?.storageId?.toLowerCase();
@@ -111,13 +124,13 @@ function storageChoices(all: readonly FoundStorage[], batch: FoundBatch | undefi
         ? l10n.t('Linked to the Batch account')
         : storage.location === batch?.location
           ? undefined
-          : l10n.t('In another region: traffic between regions costs money.'),
+          : l10n.t('In another region. Azure charges for traffic between regions.'),
       value: storage,
     }));
 }
 
 async function armOf({ cloud, tenant }: Found, way: TokenSignIn): Promise<Arm> {
-  if (cloud === undefined) throw new Error('The cloud comes first.');
+  if (cloud === undefined) throw new Error('No cloud has been chosen.');
   const need = { cloud, label: tenant?.name ?? cloudLabel(cloud), tenantId: tenant?.id, mayAsk: true };
   return { cloud, credential: await credentialFor(way, need) };
 }
@@ -152,14 +165,14 @@ function cloudLabel({ name }: Cloud): string {
   }
 }
 
-/** Signs in once more after a session has ended. */
+/** Signs in again after a session has ended. Throws an AbortError if the user cancels. */
 export async function signInAgain(account: AccountRecord, cloud: Cloud): Promise<void> {
   const scopes = [`${cloud.batchAudience}/.default`];
   if (account.tenantId) scopes.push(`VSCODE_TENANT:${account.tenantId}`);
   try {
-    await authentication.getSession(providerOf(cloud), scopes, { forceNewSession: true });
-  } catch {
-    await window.showErrorMessage(sentenceOf({ kind: 'signedOut', account: account.label }).text);
-    throw new UserError({ kind: 'signedOut', account: account.label });
+    await sessionOf(providerOf(cloud), scopes, { forceNewSession: true });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new UserError({ kind: 'signedOut', account: account.label }, { cause: error });
   }
 }

@@ -1,86 +1,103 @@
 import { l10n, QuickInputButtons, type QuickPickItem, window } from 'vscode';
 import { isAbort } from '../../core/errors';
+import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { textOf } from '../words/sentences';
 
-/** How a step ended. `skipped` is one that had but one answer, which nobody was asked for. */
+/** How a step ended. `skipped` means that it had one possible answer, or none that is needed, and asked nothing. */
 export type StepOutcome = 'asked' | 'skipped' | 'back' | 'cancelled';
 
-/** Where a step stands among the others, for its title bar. */
+/** What the title bar of a step shows. */
 export interface Place {
   readonly title: string;
+  /** Counts the steps that asked something, from 1. */
   readonly step: number;
-  readonly steps: number;
+  /** Undefined where a later step may turn out to have nothing to ask. */
+  readonly steps?: number;
+}
+
+export interface Step {
+  /** False when the answers so far make the step unnecessary. */
+  readonly isNeeded?: () => boolean;
+  readonly ask: (place: Place) => Promise<StepOutcome>;
 }
 
 /**
- * Goes through steps, forwards and, by their button, back to the last one that asked something. `back` when the person
- * wants what came before the first.
+ * Goes through steps, forwards and, by the Back button, to the last one that asked something. Resolves with `back` when
+ * the user goes back from the first one. `knowsTotal` says that a step that is needed always asks.
  */
 export async function walk(
   title: string,
-  steps: readonly ((place: Place) => Promise<StepOutcome>)[],
+  steps: readonly Step[],
+  { knowsTotal }: { knowsTotal: boolean },
 ): Promise<'done' | 'back' | 'cancelled'> {
   const asked: number[] = [];
-  for (let index = 0; index < steps.length; ) {
-    const outcome = (await steps[index]?.({ title, step: index + 1, steps: steps.length })) ?? 'skipped';
+  let index = 0;
+  while (index < steps.length) {
+    const outcome = await askStep(index);
     if (outcome === 'cancelled') return outcome;
     if (outcome === 'back') {
       const before = asked.pop();
       if (before === undefined) return outcome;
       index = before;
-      continue;
+    } else {
+      if (outcome === 'asked') asked.push(index);
+      index++;
     }
-    if (outcome === 'asked') asked.push(index);
-    index++;
   }
   return 'done';
+
+  async function askStep(at: number): Promise<StepOutcome> {
+    const isNeeded = ({ isNeeded }: Step) => isNeeded?.() !== false;
+    const [step, ...later] = steps.slice(at);
+    if (step === undefined || !isNeeded(step)) return 'skipped';
+    const total = asked.length + 1 + later.filter(isNeeded).length;
+    return step.ask({ title, step: asked.length + 1, steps: knowsTotal ? total : undefined });
+  }
 }
 
 export interface Choice<T> extends QuickPickItem {
   readonly value: T;
 }
 
-/** Where the choices of a step come from: it may take its time. */
 export interface Choosing<T> {
   readonly placeholder: string;
+  /** May take a while: the list shows that it is loading. */
   readonly load: () => Promise<readonly Choice<T>[]>;
   readonly take: (value: T) => void;
 }
 
 /**
- * Lets the person choose from a list. A list of one is taken without asking; why a list could not be had is shown in its
- * place, with the way back.
+ * Asks the user to choose from a list. A list of one item is taken without asking. If the list cannot be loaded, the
+ * reason takes its place, with an item that goes back.
  */
 export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosing<T>): Promise<StepOutcome> {
   const store = new DisposableStore();
   const pick = store.add(window.createQuickPick<QuickPickItem & { value?: T }>());
-  Object.assign(pick, {
-    title: place.title,
-    step: place.step,
-    totalSteps: place.steps,
-    placeholder: l10n.t('Loading…'),
-    busy: true,
-    ignoreFocusOut: true,
-    matchOnDescription: true,
-    matchOnDetail: true,
-    buttons: [QuickInputButtons.Back],
-  });
-  return new Promise<StepOutcome>((resolve, reject) => {
+  pick.title = place.title;
+  pick.step = place.step;
+  pick.totalSteps = place.steps;
+  pick.placeholder = l10n.t('Loading…');
+  pick.busy = true;
+  pick.ignoreFocusOut = true;
+  pick.matchOnDescription = true;
+  pick.matchOnDetail = true;
+  pick.buttons = [QuickInputButtons.Back];
+  return new Promise<StepOutcome>((resolve) => {
     store.add(
       pick.onDidAccept(() => {
         const [chosen] = pick.selectedItems;
         if (chosen === undefined) return;
-        if (!('value' in chosen)) return resolve('back');
-        take(chosen.value as T);
+        if (chosen.value === undefined) return resolve('back');
+        take(chosen.value);
         resolve('asked');
       }),
     );
     store.add(pick.onDidTriggerButton(() => resolve('back')));
     store.add(pick.onDidHide(() => resolve('cancelled')));
     pick.show();
-    load()
-      .then((items) => {
+    load().then(
+      (items) => {
         const [only] = items;
         if (items.length === 1 && only) {
           take(only.value);
@@ -88,16 +105,18 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         }
         pick.items = items;
         pick.busy = false;
-        pick.placeholder = items.length > 0 ? placeholder : l10n.t('Nothing was found here.');
-      })
-      .catch((error: unknown) => {
-        if (isAbort(error)) return reject(error);
+        pick.placeholder = items.length > 0 ? placeholder : l10n.t('Nothing found');
+      },
+      (error: unknown) => {
+        // Closing the browser's sign-in page is the user's decision, not a failure.
+        if (isAbort(error)) return resolve('back');
         const detail = textOf(error);
         // A row of the list is too short for a whole sentence.
-        void window.showErrorMessage(detail);
+        background(window.showErrorMessage(detail));
         pick.items = [{ label: `$(error) ${l10n.t('Go back')}`, detail, alwaysShow: true }];
         pick.busy = false;
-        pick.placeholder = l10n.t('This could not be found out.');
-      });
+        pick.placeholder = l10n.t("Couldn't load this list");
+      },
+    );
   }).finally(() => store.dispose());
 }

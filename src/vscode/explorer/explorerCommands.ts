@@ -2,7 +2,9 @@ import { commands, env, l10n, type QuickPickItem, Uri, window, workspace } from 
 import { cloudOf } from '../../core/azure/clouds';
 import { everyItem } from '../../core/azure/pages';
 import { maskSas } from '../../core/runs/taskFailure';
-import type { Handler } from '../commands';
+import { background } from '../background';
+import type { Handlers } from '../commands';
+import type { ExplorerCommandId } from '../contributions';
 import type { Documents } from '../documents';
 import type { AccountsView } from './accountsView';
 import { type ExplorerData, groupFilters } from './explorerData';
@@ -20,7 +22,7 @@ export function explorerCommands(
   tree: AccountsView,
   documents: Documents,
   showHeatMap: (pool: Of<'pool'>) => Promise<void>,
-): Record<string, Handler> {
+): Handlers<ExplorerCommandId> {
   const gateways = (node: ExplorerNode & { account: Of<'account'>['account'] }) =>
     explorer.gateways(node.account);
   const forEach =
@@ -94,8 +96,8 @@ export function explorerCommands(
         await batch.reactivateTask(jobId, id);
         tasks++;
       }
-      void window.showInformationMessage(
-        l10n.t('{0} failed tasks of job {1} are tried again.', tasks, jobId),
+      background(
+        window.showInformationMessage(l10n.t('{0} failed tasks of job {1} are tried again.', tasks, jobId)),
       );
       tree.refresh();
     },

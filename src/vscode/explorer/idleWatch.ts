@@ -1,8 +1,9 @@
-import { commands, l10n, StatusBarAlignment, type StatusBarItem, ThemeColor, window } from 'vscode';
+import { l10n, StatusBarAlignment, type StatusBarItem, ThemeColor, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { IdlePool } from '../../core/pools/idlePools';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
+import type { Runs } from '../runs/runs';
 import { section } from '../settings';
 import { nodesOf, time } from '../words/numbers';
 
@@ -15,14 +16,20 @@ export class IdleWatch {
   readonly #item: StatusBarItem;
   #found: { account: AccountRecord; pools: readonly IdlePool[] } | undefined;
 
-  constructor(private readonly accounts: Accounts) {
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly runs: Runs,
+  ) {
     this.#item = this.#disposables.add(
       window.createStatusBarItem(`${section}.idle`, StatusBarAlignment.Left, 9),
     );
     this.#item.name = l10n.t('Azure Batch: Idle Nodes');
     this.#item.command = `${section}.showIdlePools`;
     this.#item.backgroundColor = new ThemeColor('statusBarItem.warningBackground');
-    const timer = setInterval(() => void this.look().catch(() => undefined), everyMs);
+    const timer = setInterval(() => {
+      // Asked again later.
+      this.look().catch(() => undefined);
+    }, everyMs);
     this.#disposables.add({ dispose: () => clearInterval(timer) });
   }
 
@@ -66,7 +73,8 @@ export class IdleWatch {
     if (answer === undefined) return;
     this.#item.hide();
     if (answer.poolId === undefined) {
-      await commands.executeCommand(`${section}.cleanUp`, { accountId: account.id });
+      const { cleanUp } = await import('../runs/cleanUp');
+      await cleanUp(this.accounts, this.runs, account, {});
       return;
     }
     const { Batch } = await import('../../core/azure/batch');

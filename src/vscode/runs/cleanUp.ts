@@ -2,6 +2,7 @@ import { l10n, type QuickPickItem, QuickPickItemKind, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Owned } from '../../core/runs/cleanUp';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { longWork } from '../longWork';
 import { bytes, count, nodesOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
@@ -54,7 +55,9 @@ export async function cleanUp(
     if (kind === 'container' && id.endsWith('-output') && runId) await runs.forget(runId);
   }
   if (remaining.length === 0) {
-    void window.showInformationMessage(l10n.t('Cleaned up: {0} things deleted.', count(chosen.length)));
+    background(
+      window.showInformationMessage(l10n.t('Cleaned up: {0} things deleted.', count(chosen.length))),
+    );
     return;
   }
   const lines = remaining.map(({ thing, problem }) => `${thing.id}: ${sentenceOf(problem).text}`);
@@ -75,7 +78,9 @@ function ofRun(all: readonly Owned[], runId: string, runs: Runs): Owned[] {
 
 async function pick(things: readonly Owned[], account: AccountRecord): Promise<Owned[] | undefined> {
   if (things.length === 0) {
-    void window.showInformationMessage(l10n.t('{0} holds nothing that this extension made.', account.label));
+    background(
+      window.showInformationMessage(l10n.t('{0} holds nothing that this extension made.', account.label)),
+    );
     return undefined;
   }
   const items: ThingItem[] = [

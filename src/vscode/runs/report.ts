@@ -1,6 +1,7 @@
 import { commands, l10n, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
 import type { RunReport } from '../../core/runs/report';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { presetName } from '../words/presetLabels';
 import { outcomeOf } from './outcome';
 import type { Runs } from './runs';
@@ -25,7 +26,7 @@ export class Reports implements TextDocumentContentProvider {
   async show(runId: string | undefined): Promise<void> {
     const run = runId ?? this.runs.records[0]?.runId;
     if (run === undefined) {
-      void window.showInformationMessage(l10n.t('Nothing has been transcoded in this workspace yet.'));
+      background(window.showInformationMessage(l10n.t('Nothing has been transcoded in this workspace yet.')));
       return;
     }
     const uri = Uri.from({ scheme: reportScheme, path: `/${l10n.t('Transcode')} ${run}.md`, query: run });

@@ -81,6 +81,11 @@ export class Runs {
     return this.state.get<RunRecord[]>(stateKey, []);
   }
 
+  /** The remembered run of this id. */
+  record(runId: string): RunRecord | undefined {
+    return this.records.find((record) => record.runId === runId);
+  }
+
   live(runId: string): LiveRun | undefined {
     return this.#live.get(runId);
   }

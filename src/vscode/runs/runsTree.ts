@@ -231,5 +231,3 @@ function stateIcon({ status, failed = 0 }: RunRecord): ThemeIcon {
     ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
     : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
 }
-
-export const runsView = `${section}.runs`;

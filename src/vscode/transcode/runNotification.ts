@@ -2,26 +2,27 @@ import { type CancellationToken, l10n, ProgressLocation, window } from 'vscode';
 import type { RunProgress } from '../../core/runs/runEvents';
 import { percentDone, progressLine } from '../words/story';
 
-export type CancelChoice = 'goOn' | 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
+/** What the user decided after pressing Cancel. */
+export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 
-/** What of a run is shown. */
+/** What the notification shows of a run. */
 interface Followed {
   readonly progress: RunProgress;
   readonly since: number;
 }
 
-/** How often the notification changes: fast enough to live, slow enough to read. */
+/** How often the notification changes: often enough to look alive, seldom enough to be read. */
 const refreshMs = 250;
 
 /**
- * Shows a run in a notification until `work` ends. Cancel asks what to do; a person who decides to go on gets the
- * notification back.
+ * Shows a run in a notification until `work` ends. Cancel asks what to do; if the user keeps the run, the notification
+ * comes back.
  */
 export async function follow<T>(
   title: string,
   live: () => Followed | undefined,
   work: Promise<T>,
-  onCancel: (choice: Exclude<CancelChoice, 'goOn'>) => void,
+  onCancel: (choice: CancelChoice) => void,
 ): Promise<T> {
   const ended = work.then(
     () => 'ended' as const,
@@ -30,7 +31,7 @@ export async function follow<T>(
   while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
     const choice = await Promise.race([askCancel(), ended]);
     if (choice === 'ended') break;
-    if (choice === 'goOn') continue;
+    if (choice === 'keepRunning') continue;
     onCancel(choice);
     break;
   }
@@ -67,28 +68,32 @@ function cancelled(token: CancellationToken): Promise<'cancelled'> {
   return new Promise((resolve) => token.onCancellationRequested(() => resolve('cancelled')));
 }
 
-async function askCancel(): Promise<CancelChoice> {
-  const choices: { label: string; detail: string; choice: CancelChoice }[] = [
+async function askCancel(): Promise<CancelChoice | 'keepRunning'> {
+  const choices: { label: string; detail: string; choice: CancelChoice | 'keepRunning' }[] = [
     {
       label: l10n.t('$(eye-closed) Stop Watching'),
-      detail: l10n.t('The tasks go on. Attach to the run later to fetch its outputs.'),
+      detail: l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.'),
       choice: 'stopWatching',
     },
     {
       label: l10n.t('$(stop-circle) Cancel This Run'),
-      detail: l10n.t('Tasks are ended. What is done stays and can be fetched.'),
+      detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
       choice: 'cancelRun',
     },
     {
       label: l10n.t('$(trash) Cancel and Clean Up'),
-      detail: l10n.t('Tasks are ended, and what this run made in the account is deleted.'),
+      detail: l10n.t('Ends the tasks and deletes everything that this run created in the account.'),
       choice: 'cancelAndCleanUp',
     },
-    { label: l10n.t('$(play) Go On'), detail: l10n.t('Nothing is cancelled.'), choice: 'goOn' },
+    {
+      label: l10n.t('$(debug-continue) Keep Running'),
+      detail: l10n.t('Cancels nothing.'),
+      choice: 'keepRunning',
+    },
   ];
   const answer = await window.showQuickPick(choices, {
     title: l10n.t('Cancel the transcode?'),
     ignoreFocusOut: true,
   });
-  return answer?.choice ?? 'goOn';
+  return answer?.choice ?? 'keepRunning';
 }

@@ -8,41 +8,42 @@ import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
-import type { Chosen } from './mediaFiles';
+import type { ChosenFile } from './chooseFiles';
 
-/** Nobody waits long for what is only an advance warning. */
+/** The quota check is only an early warning, so it does not delay a run for long. */
 const quotaMs = 10_000;
 
 /**
- * Looks at the files, plans the run, shows it where the settings say so and settles what becomes of outputs that exist.
- * Nothing has been uploaded when it returns. Undefined when the person thought better of it.
+ * Probes the files, plans the run, shows the plan if the settings or the caller say so, and decides what happens to
+ * outputs that exist. Uploads nothing. Undefined if the user canceled.
  */
-export async function prepare(
+export async function planTranscode(
   account: AccountRecord,
-  chosen: readonly Chosen[],
+  chosen: readonly ChosenFile[],
   preset: Preset,
   withOptions: boolean,
 ): Promise<PlannedRun | undefined> {
-  const [{ lookAtChosen, settleConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
-    import('./planning'),
+  const [{ probeChosen }, { resolveConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
+    import('./probeChosen'),
+    import('./conflicts'),
     import('../../core/plan/planRun'),
     import('../../core/media/audioTracks'),
   ]);
-  const look = await longWork(l10n.t('Looking at {0}', filesOf(chosen.length)), (progress, signal) =>
-    lookAtChosen(chosen, preset, progress, signal),
+  const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
+    probeChosen(chosen, preset, progress, signal),
   );
   const { pool, audio, review, limits } = settings();
   const choices = { preset, pool, audio: parseAudioChoice(audio), limits, workspace: workspace.name ?? '' };
-  const first = planRun(look, choices);
+  const first = planRun(probed, choices);
   if (first.manifest.files.length === 0) return refuseAll(first.manifest);
   await refuseBeyondQuota(account, pool);
   const isReviewed = withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
-  const planned = isReviewed ? await (await import('./review')).reviewRun(look, choices, account) : first;
-  const manifest = planned && (await settleConflicts(planned.manifest));
+  const planned = isReviewed ? await (await import('./review')).reviewRun(probed, choices, account) : first;
+  const manifest = planned && (await resolveConflicts(planned.manifest));
   return manifest && { manifest, notes: planned.notes };
 }
 
-/** None of the files can be worked on: says why. */
+/** Says why none of the files can be transcoded. */
 async function refuseAll({ refused }: Manifest): Promise<undefined> {
   const [first] = refused;
   if (first && refused.length === 1) throw new UserError(first.problem);
@@ -59,7 +60,7 @@ async function refuseAll({ refused }: Manifest): Promise<undefined> {
   return undefined;
 }
 
-/** A run that cannot get a single node says so now. What is not known is no reason to refuse. */
+/** Throws `quota` if the quota allows no node at all. An unknown quota refuses nothing. */
 async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
   if (account.resourceId === undefined) return;
   const [{ quota }, { refuseBeyond }] = await Promise.all([

@@ -1,0 +1,59 @@
+import { commands, l10n, Uri, window } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
+import type { Handlers } from '../commands';
+import type { AccountCommandId } from '../contributions';
+import type { ConnectParts } from './connect';
+import type { LocalService } from './localService';
+
+interface AccountParts extends ConnectParts {
+  readonly localService: LocalService;
+}
+
+/** An item of the Accounts view, as far as these commands use it. */
+type AccountNode = { readonly kind: string; readonly account?: AccountRecord } | undefined;
+
+/** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
+export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
+  const { accounts, secrets, documents, localService } = parts;
+  return {
+    connect: async () => (await import('./connect')).connectAccount(parts),
+    signIn: async (node?: AccountNode) =>
+      (await import('./connect')).updateCredentials(accounts, secrets, accountIn(node)),
+    renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
+    chooseAccount: async () => (await manage()).chooseAccount(accounts),
+    removeAccount: async (node?: AccountNode) => (await manage()).removeAccount(accounts, accountIn(node)),
+    useLocalAccount: () => accounts.addLocal(),
+    async checkConnection(node?: AccountNode) {
+      const account = accountIn(node) ?? (await accountOfWorkspace(parts));
+      if (account === undefined) return;
+      const { checkAccount } = await import('./checkConnection');
+      await checkAccount(accounts, documents, account);
+    },
+    showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
+  };
+}
+
+/** Loaded with the first command that needs it: most windows never do. */
+const manage = () => import('./manageAccounts');
+
+function accountIn(node: AccountNode): AccountRecord | undefined {
+  return node?.kind === 'account' ? node.account : undefined;
+}
+
+/** The account of this workspace; asks for one at first use. Undefined if the user canceled. */
+export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRecord | undefined> {
+  const { accounts } = parts;
+  if (accounts.current) return accounts.current;
+  const local = {
+    label: l10n.t('$(vm) Use the local Batch account'),
+    description: l10n.t('no Azure account needed'),
+  };
+  const azure = { label: l10n.t('$(azure) Connect an Azure Batch account…') };
+  const answer = await window.showQuickPick([local, azure], {
+    title: l10n.t('Where do you want to transcode?'),
+    ignoreFocusOut: true,
+  });
+  if (answer === local) return accounts.addLocal();
+  if (answer === azure) await (await import('./connect')).connectAccount(parts);
+  return accounts.current;
+}

@@ -1,0 +1,109 @@
+// The names that the manifest and the code share, each once. Tests compare them with package.json.
+
+/** The prefix of everything this extension contributes: commands, settings, views, context keys. */
+export const section = 'batchTranscode';
+
+/** The views, by their full ids. */
+export const runsView = `${section}.runs`;
+export const accountsView = `${section}.accounts`;
+
+/** Commands that act on the items of the Accounts view. */
+const explorerCommandIds = [
+  'autoscalePool',
+  'copyAsJson',
+  'copyId',
+  'deleteJobs',
+  'deletePools',
+  'deleteTasks',
+  'disableJob',
+  'disableScheduling',
+  'enableJob',
+  'enableScheduling',
+  'filterList',
+  'newJob',
+  'openAsJson',
+  'openAsYaml',
+  'openFile',
+  'openInPortal',
+  'reactivateTask',
+  'rebootNode',
+  'reimageNode',
+  'removeNodes',
+  'resizePool',
+  'retryTasks',
+  'saveFile',
+  'showHeatMap',
+  'showStartTaskStderr',
+  'showStartTaskStdout',
+  'showStderr',
+  'showStdout',
+  'showTaskError',
+  'tailLog',
+  'terminateJob',
+  'terminateTask',
+  'toggleTaskGroups',
+] as const;
+
+const accountCommandIds = [
+  'checkConnection',
+  'chooseAccount',
+  'connect',
+  'removeAccount',
+  'renameAccount',
+  'showServiceLog',
+  'signIn',
+  'useLocalAccount',
+] as const;
+
+const runCommandIds = ['exportReport', 'revealOutput', 'showFailures', 'showOutputs', 'showReport'] as const;
+
+const transcodeCommandIds = [
+  'attach',
+  'cancelRun',
+  'createSample',
+  'fetch',
+  'fetchJob',
+  'retryFailed',
+  'submit',
+  'transcode',
+  'transcodeWithOptions',
+  'trySample',
+  'upload',
+] as const;
+
+/** Commands of the Accounts view as a whole. Only its items run `loadMore`. */
+const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as const;
+
+/** Commands about the log. Only items of the tree run `showProblem`. */
+const logCommandIds = ['showLog', 'showProblem'] as const;
+
+export type ExplorerCommandId = (typeof explorerCommandIds)[number];
+export type AccountCommandId = (typeof accountCommandIds)[number];
+export type RunCommandId = (typeof runCommandIds)[number];
+export type TranscodeCommandId = (typeof transcodeCommandIds)[number];
+export type ViewCommandId = (typeof viewCommandIds)[number];
+
+/** Every command of this extension, without its prefix. */
+export const commandIds = [
+  ...explorerCommandIds,
+  ...accountCommandIds,
+  ...runCommandIds,
+  ...transcodeCommandIds,
+  ...viewCommandIds,
+  ...logCommandIds,
+] as const;
+
+export type CommandId = (typeof commandIds)[number];
+
+/** The full id of a command, as VS Code knows it: `batchTranscode.transcode`. */
+export function commandName(id: CommandId): string {
+  return `${section}.${id}`;
+}
+
+/** What the `when` clauses of the manifest can ask for, without the prefix. */
+export interface ContextKeys {
+  /** Extensions of the setting `media.extensions`, each with a dot, in lower and in upper case. */
+  mediaExtensions: readonly string[];
+}
+
+export const contextKeys: readonly (keyof ContextKeys)[] = ['mediaExtensions'];

@@ -1,0 +1,33 @@
+import type { Disposable, Uri } from 'vscode';
+import type { AccountsView } from './accountsView';
+import type { ExplorerData } from './explorerData';
+import type { ExplorerNode } from './explorerNode';
+import type { HeatMaps } from './heatMaps';
+
+/** Loads the heat maps when the first one is shown. */
+export class HeatMapLoader implements Disposable {
+  #maps: Promise<HeatMaps> | undefined;
+
+  constructor(
+    private readonly data: ExplorerData,
+    private readonly accountsView: AccountsView,
+    private readonly extensionUri: Uri,
+  ) {}
+
+  async show(pool: Extract<ExplorerNode, { kind: 'pool' }>): Promise<void> {
+    this.#maps ??= this.#load();
+    (await this.#maps).show(pool);
+  }
+
+  dispose(): void {
+    this.#maps?.then(
+      (maps) => maps.dispose(),
+      () => undefined,
+    );
+  }
+
+  async #load(): Promise<HeatMaps> {
+    const { HeatMaps } = await import('./heatMaps');
+    return new HeatMaps(this.data, this.extensionUri, (node) => this.accountsView.reveal(node));
+  }
+}

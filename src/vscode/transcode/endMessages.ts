@@ -1,0 +1,95 @@
+import { l10n, window } from 'vscode';
+import type { Until } from '../../core/runs/run';
+import type { RunSummary } from '../../core/runs/runEvents';
+import { background } from '../background';
+import type { RunRecord } from '../runs/runs';
+import { duration } from '../words/numbers';
+
+/** What the user can do next, by the button of a message. */
+export type NextStep = 'cleanUp' | 'fetch' | 'retry' | 'showFailures' | 'showOutputs' | 'submit';
+
+/** Shows how a run ended. Resolves with the button that the user pressed, which may be hours later. */
+export function tellEnd(
+  { total, succeeded, failed, elapsedMs }: RunSummary,
+  { offersCleanUp }: { offersCleanUp: boolean },
+): Promise<NextStep | undefined> {
+  const cleanUp: NextStep[] = offersCleanUp ? ['cleanUp'] : [];
+  return failed === 0
+    ? askNext(
+        'information',
+        l10n.t('{0} of {1} transcoded in {2}', succeeded, total, duration(elapsedMs)),
+        'showOutputs',
+        ...cleanUp,
+      )
+    : askNext(
+        'warning',
+        l10n.t('{0} of {1} transcoded, {2} failed', succeeded, total, failed),
+        'showFailures',
+        'retry',
+        ...cleanUp,
+      );
+}
+
+/** Shows that the files were uploaded or submitted, as far as the command goes. */
+export function tellPart(
+  { total, failed }: RunSummary,
+  until: Exclude<Until, 'fetched'>,
+): Promise<NextStep | undefined> {
+  const done = total - failed;
+  return until === 'uploaded'
+    ? askNext('information', l10n.t('{0} of {1} files uploaded', done, total), 'submit')
+    : askNext('information', l10n.t('{0} of {1} files submitted', done, total), 'fetch');
+}
+
+/** Shows that the user canceled a run. */
+export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | undefined> {
+  const text = l10n.t(
+    'The run was canceled. {0} of {1} outputs are complete; its containers and pool remain.',
+    record?.succeeded ?? 0,
+    record?.files ?? 0,
+  );
+  return askNext('information', text, 'fetch', 'cleanUp');
+}
+
+/** Shows that the run goes on without this window. Has no buttons, so that VS Code hides it soon. */
+export function tellStopped(record: RunRecord | undefined, isLocal: boolean): void {
+  const done = record?.succeeded ?? 0;
+  background(
+    window.showInformationMessage(
+      isLocal
+        ? l10n.t('Monitoring stopped. The tasks keep running; {0} outputs are complete so far.', done)
+        : l10n.t(
+            'Monitoring stopped. The tasks keep running; {0} outputs are complete so far. The pool can cost money until they are done.',
+            done,
+          ),
+    ),
+  );
+}
+
+async function askNext(
+  kind: 'information' | 'warning',
+  text: string,
+  ...steps: NextStep[]
+): Promise<NextStep | undefined> {
+  const titles = new Map(steps.map((step) => [nextTitle(step), step]));
+  const show = kind === 'information' ? window.showInformationMessage : window.showWarningMessage;
+  const answer = await show<string>(text, ...titles.keys());
+  return answer ? titles.get(answer) : undefined;
+}
+
+function nextTitle(step: NextStep): string {
+  switch (step) {
+    case 'cleanUp':
+      return l10n.t('Clean Up…');
+    case 'fetch':
+      return l10n.t('Fetch Outputs');
+    case 'retry':
+      return l10n.t('Retry Failed');
+    case 'showFailures':
+      return l10n.t('Show Failures');
+    case 'showOutputs':
+      return l10n.t('Show Outputs');
+    case 'submit':
+      return l10n.t('Submit Transcode');
+  }
+}

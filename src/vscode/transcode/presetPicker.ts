@@ -1,0 +1,48 @@
+import { l10n, type Memento, type QuickPickItem, window } from 'vscode';
+import type { UserError } from '../../core/errors';
+import type { Preset } from '../../core/presets/preset';
+import { settings } from '../settings';
+import { filesOf } from '../words/numbers';
+import { presetLabel } from '../words/presetLabels';
+import type { ChosenFile } from './chooseFiles';
+
+const lastPresetKey = 'lastPreset';
+
+/**
+ * Asks for a preset; the one used last comes first. Undefined if the user canceled. Presets of the settings that are
+ * invalid are passed to `onProblem` and left out.
+ */
+export async function pickPreset(
+  chosen: readonly ChosenFile[],
+  state: Memento,
+  onProblem: (problem: UserError) => void,
+): Promise<Preset | undefined> {
+  const presets = await allPresets(onProblem);
+  const last = state.get<string>(lastPresetKey) ?? settings().preset;
+  const items = presets
+    .map((preset) => ({ ...presetLabel(preset), preset }))
+    .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
+  const title =
+    chosen.length === 1
+      ? l10n.t('Transcode {0}', chosen[0]?.path ?? '')
+      : l10n.t('Transcode {0}', filesOf(chosen.length));
+  const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
+    title,
+    placeHolder: l10n.t('Choose a preset'),
+    matchOnDescription: true,
+    matchOnDetail: true,
+  });
+  if (answer) await state.update(lastPresetKey, answer.preset.id);
+  return answer?.preset;
+}
+
+/** The presets of the settings, then the built-in ones. */
+export async function allPresets(onProblem: (problem: UserError) => void): Promise<Preset[]> {
+  const [{ builtInPresets }, { parseUserPresets }] = await Promise.all([
+    import('../../core/presets/builtIn'),
+    import('../../core/presets/userPreset'),
+  ]);
+  const own = parseUserPresets(settings().presets);
+  own.problems.forEach(onProblem);
+  return [...own.presets, ...builtInPresets];
+}

@@ -1,0 +1,153 @@
+import { l10n, ProgressLocation, window, workspace } from 'vscode';
+import type { AccountRecord, Connection } from '../../core/azure/account';
+import { UserError } from '../../core/errors';
+import type { PlannedRun } from '../../core/plan/planRun';
+import type { Until } from '../../core/runs/run';
+import type { RunSummary } from '../../core/runs/runEvents';
+import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
+import type { Commands } from '../commands';
+import { type CleanUpRequest, cleanUp } from '../runs/cleanUp';
+import { showFailures, showOutputs } from '../runs/outcome';
+import type { LiveRun, ResumeOptions, RunRecord, Runs } from '../runs/runs';
+import { settings } from '../settings';
+import { presetName } from '../words/presetLabels';
+import { type NextStep, tellCanceled, tellEnd, tellPart, tellStopped } from './endMessages';
+import { type CancelChoice, follow } from './runNotification';
+
+/** Works on runs: shows the progress, asks what to do when the user cancels, and tells how a run ended. */
+export class RunWork {
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly runs: Runs,
+    private readonly commands: Commands,
+  ) {}
+
+  /** Starts a run that was planned. */
+  async start(connection: Connection, planned: PlannedRun, until: Until): Promise<void> {
+    const { runId, preset } = planned.manifest;
+    const start = () => this.runs.start(connection, planned, until);
+    await this.#work(connection, runId, presetName(preset), start, until);
+  }
+
+  /** Continues a run that this window remembers. */
+  async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
+    const { accountId, runId, outputContainer, preset } = record;
+    const account = this.accounts.byId(accountId);
+    if (account === undefined) throw new UserError({ kind: 'noAccount' });
+    const connection = await this.connect(account);
+    const resume = () => this.runs.resume(connection, outputContainer, until, options);
+    await this.#work(connection, runId, preset, resume, until);
+  }
+
+  /** Continues any run that an account holds, and fetches its outputs. */
+  async attach(connection: Connection, runId: string, outputContainer: string): Promise<void> {
+    const resume = () => this.runs.resume(connection, outputContainer, 'fetched');
+    await this.#work(connection, runId, undefined, resume, 'fetched');
+  }
+
+  /** Connects to an account, and shows that in the status bar while it takes long. */
+  async connect(account: AccountRecord): Promise<Connection> {
+    return window.withProgress(
+      { location: ProgressLocation.Window, title: l10n.t('Connecting to {0}', account.label) },
+      () => this.accounts.connect(account),
+    );
+  }
+
+  /** Lists what can be cleaned up in an account, or deletes at once what was confirmed. */
+  async cleanUp(account: AccountRecord, request: CleanUpRequest): Promise<void> {
+    await cleanUp(this.accounts, this.runs, account, request);
+  }
+
+  async #work(
+    connection: Connection,
+    runId: string,
+    preset: string | undefined,
+    work: () => Promise<RunSummary>,
+    until: Until,
+  ): Promise<void> {
+    const title = preset ? l10n.t('Azure Batch: {0}', preset) : l10n.t('Azure Batch');
+    const live = () => this.runs.live(runId);
+    let choice: CancelChoice | undefined;
+    try {
+      const summary = await follow(title, live, work(), (chosen) => {
+        choice = chosen;
+        background(this.#cancel(live(), chosen));
+      });
+      await this.#ended(connection.account, summary, until);
+    } catch (error) {
+      if (choice === undefined) throw error;
+      await this.#canceled(connection.account, runId, choice);
+    }
+  }
+
+  /** The tasks are ended before this window stops working on the run, so that a failure to end them can be shown. */
+  async #cancel(live: LiveRun | undefined, choice: CancelChoice): Promise<void> {
+    if (live === undefined) return;
+    try {
+      if (choice !== 'stopWatching') await live.terminate();
+    } finally {
+      live.stop();
+    }
+  }
+
+  async #canceled(account: AccountRecord, runId: string, choice: CancelChoice): Promise<void> {
+    const record = this.runs.record(runId);
+    switch (choice) {
+      case 'cancelAndCleanUp':
+        return this.cleanUp(account, { runId, confirmed: true });
+      case 'stopWatching':
+        return tellStopped(record, account.signIn === 'local');
+      case 'cancelRun':
+        return this.#next(account, runId, await tellCanceled(record));
+    }
+  }
+
+  async #ended(account: AccountRecord, summary: RunSummary, until: Until): Promise<void> {
+    const { unfinished, runId } = summary;
+    if (until !== 'fetched') return this.#next(account, runId, await tellPart(summary, until));
+    if (unfinished > 0) {
+      const { monitorMinutes: minutes } = settings().limits;
+      const job = `transcode-${runId}`;
+      return this.commands.showProblem({ kind: 'monitoringTimeout', minutes, job, unfinished });
+    }
+    const setting = settings().cleanUp;
+    if (setting === 'delete') await this.cleanUp(account, { runId, confirmed: true });
+    await this.#next(account, runId, await tellEnd(summary, { offersCleanUp: setting === 'ask' }));
+  }
+
+  /** Does what the button of a message says. The run may have been deleted since the message appeared. */
+  async #next(account: AccountRecord, runId: string, step: NextStep | undefined): Promise<void> {
+    if (step === undefined) return;
+    if (step === 'cleanUp') return this.cleanUp(account, { runId });
+    const record = this.runs.record(runId);
+    if (record === undefined) throw new UserError({ kind: 'runNotFound', run: runId });
+    switch (step) {
+      case 'fetch':
+        return this.resume(record, 'fetched');
+      case 'retry':
+        return this.retry(record);
+      case 'submit':
+        return this.resume(record, 'submitted');
+      case 'showFailures':
+        return showFailures(this.accounts, this.runs, runId);
+      case 'showOutputs':
+        return showOutputs(this.accounts, this.runs, runId);
+    }
+  }
+
+  /** Transcodes the files again that failed or never ended. */
+  async retry(record: RunRecord): Promise<void> {
+    await this.resume(record, 'fetched', {
+      retry: ({ manifest, results }) =>
+        manifest.files
+          .map(({ id }) => id)
+          .filter((id) => !results.has(id) || results.get(id)?.problem !== undefined),
+    });
+  }
+}
+
+/** Throws `untrusted` in Restricted Mode. */
+export function requireTrust(): void {
+  if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
+}

@@ -1,0 +1,182 @@
+import { l10n, type Uri, window, workspace } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
+import { ownMetadata } from '../../core/azure/ownership';
+import { type Problem, UserError } from '../../core/errors';
+import { outputContainerOf } from '../../core/plan/manifest';
+import { accountOfWorkspace } from '../accounts/accountCommands';
+import type { ConnectParts } from '../accounts/connect';
+import { background } from '../background';
+import type { Commands, Handlers } from '../commands';
+import type { TranscodeCommandId } from '../contributions';
+import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
+import type { RunRecord, Runs } from '../runs/runs';
+import type { RunNode } from '../runs/runsTree';
+import { filesOf } from '../words/numbers';
+import { sentenceOf } from '../words/sentences';
+import { type RunWork, requireTrust } from './runWork';
+import type { Transcode } from './transcode';
+
+interface TranscodeParts extends ConnectParts {
+  readonly runs: Runs;
+  readonly work: RunWork;
+  readonly transcode: Transcode;
+}
+
+/** A job in the Accounts view, as far as these commands use it. */
+interface JobNode {
+  readonly account: AccountRecord;
+  readonly job?: { readonly metadata?: { name: string; value: string }[] };
+}
+
+/** The commands that start runs and continue them. */
+export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeCommandId> {
+  const { transcode, runs, work } = parts;
+  return {
+    transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
+    transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
+      transcode.transcode('fetched', clicked, selected, { withOptions: true }),
+    upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
+    submit: (clicked?: Uri | RunNode, selected?: Uri[]) => submit(parts, clicked, selected),
+    fetch: (clicked?: Uri | RunNode, selected?: Uri[]) => fetchOutputs(parts, clicked, selected),
+    attach: () => attach(parts),
+    async fetchJob(node?: JobNode) {
+      requireTrust();
+      const runId = ownMetadata(node?.job?.metadata, 'run');
+      if (node === undefined || runId === undefined) return;
+      await work.attach(await work.connect(node.account), runId, outputContainerOf(runId));
+    },
+    async retryFailed(node?: RunNode) {
+      requireTrust();
+      const record = node?.record ?? (await pickFailed(runs));
+      if (record) await work.retry(record);
+    },
+    cancelRun: (node?: RunNode) => cancelRun(runs, node?.record.runId),
+    createSample: async () => (await import('./sampleVideo')).createSample(),
+    async trySample() {
+      requireTrust();
+      const { createSample } = await import('./sampleVideo');
+      const sample = await createSample();
+      const account = parts.accounts.current ?? (await parts.accounts.addLocal());
+      await transcode.transcode('fetched', sample, undefined, { account });
+    },
+  };
+}
+
+/** Submits the files of a run that were uploaded. Files that were not are uploaded first. */
+async function submit(
+  { runs, work, transcode }: TranscodeParts,
+  clicked?: Uri | RunNode,
+  selected?: readonly Uri[],
+): Promise<void> {
+  requireTrust();
+  if (clicked && 'record' in clicked) return work.resume(clicked.record, 'submitted');
+  if (clicked) {
+    const uploaded = newestOf(runs, clicked, selected, ['uploaded']);
+    return uploaded
+      ? work.resume(uploaded, 'submitted')
+      : transcode.transcode('submitted', clicked, selected);
+  }
+  const suits = (record: RunRecord) => record.status === 'uploaded' && !runs.live(record.runId);
+  if (!runs.records.some(suits)) return transcode.transcode('submitted');
+  const record = await pickRun(runs, { title: l10n.t('Submit the files of which run?'), suits, none: '' });
+  if (record) await work.resume(record, 'submitted');
+}
+
+/** Fetches the outputs of a run; offers the runs of the account if this workspace has none. */
+async function fetchOutputs(
+  parts: TranscodeParts,
+  clicked?: Uri | RunNode,
+  selected?: readonly Uri[],
+): Promise<void> {
+  requireTrust();
+  const { runs, work } = parts;
+  if (clicked && 'record' in clicked) return work.resume(clicked.record, 'fetched');
+  const submitted = clicked && newestOf(runs, clicked, selected, ['submitted', 'stopped', 'finished']);
+  if (submitted) return work.resume(submitted, 'fetched');
+  const suits = ({ status, runId }: RunRecord) => status !== 'uploaded' && !runs.live(runId);
+  if (!runs.records.some(suits)) return attach(parts);
+  const record = await pickRun(runs, { title: l10n.t('Fetch the outputs of which run?'), suits, none: '' });
+  if (record) await work.resume(record, 'fetched');
+}
+
+/** Continues any run that the account holds, from whatever machine it was started. */
+async function attach(parts: TranscodeParts): Promise<void> {
+  requireTrust();
+  const account = await accountOfWorkspace(parts);
+  if (account === undefined) return;
+  const connection = await parts.work.connect(account);
+  const [{ runsOf }, { Storage }] = await Promise.all([
+    import('../../core/runs/runList'),
+    import('../../core/azure/storage'),
+  ]);
+  const found = await runsOf(new Storage(connection), AbortSignal.timeout(120_000));
+  const picked = await pickListedRun(found);
+  if (picked) await parts.work.attach(connection, picked.runId, picked.outputContainer);
+}
+
+function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
+  return pickRun(runs, {
+    title: l10n.t('Retry the failed files of which run?'),
+    suits: ({ failed = 0, runId }) => failed > 0 && !runs.live(runId),
+    none: l10n.t('No run of this workspace has failed files.'),
+  });
+}
+
+async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
+  const live = runId ? runs.live(runId) : await pickLiveRun(runs);
+  if (live === undefined) return;
+  const cancel = l10n.t('Cancel Run');
+  const answer = await window.showWarningMessage(
+    l10n.t('Cancel the run of {0}?', filesOf(live.manifest.files.length)),
+    { modal: true, detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.') },
+    cancel,
+  );
+  if (answer !== cancel) return;
+  await live.terminate();
+  live.stop();
+}
+
+/** Offers dedicated nodes for a run whose Spot nodes Azure takes away again and again. */
+export async function offerDedicatedNodes(runs: Runs, runId: string, problem: Problem): Promise<void> {
+  if (problem.kind !== 'preempted') return;
+  const use = l10n.t('Use Dedicated Nodes');
+  const keep = l10n.t('Keep Spot Nodes');
+  const answer = await window.showWarningMessage(sentenceOf(problem).text, use, keep);
+  const live = answer === use ? runs.live(runId) : undefined;
+  if (live === undefined) return;
+  const nodes = await live.useDedicatedNodes();
+  const text = l10n.t('Pool {0} continues with dedicated nodes: {1}', problem.pool, nodes);
+  background(window.showInformationMessage(text));
+}
+
+/** A window that was killed keeps its claim on a run for 15 seconds. */
+const oldClaimMs = 20_000;
+
+/** Continues the runs that this window was working on when it closed or reloaded. */
+export async function resumeInterrupted(runs: Runs, work: RunWork, commands: Commands): Promise<void> {
+  if (!workspace.isTrusted) return;
+  const resume = async (record: RunRecord) => {
+    try {
+      await work.resume(record, 'fetched', { waitMs: oldClaimMs });
+    } catch (error) {
+      // Another window works on it.
+      const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
+      if (!isTaken) await commands.show(error);
+    }
+  };
+  await Promise.all(runs.records.filter(({ status }) => status === 'running').map(resume));
+}
+
+/** The newest run in one of these states that has all of these files. */
+function newestOf(
+  runs: Runs,
+  clicked: Uri,
+  selected: readonly Uri[] | undefined,
+  states: readonly RunRecord['status'][],
+): RunRecord | undefined {
+  const uris = (selected?.length ? selected : [clicked]).map((uri) => uri.toString());
+  return runs.records.find(
+    ({ status, sources, runId }) =>
+      states.includes(status) && !runs.live(runId) && uris.every((uri) => sources.includes(uri)),
+  );
+}
