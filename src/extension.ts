@@ -30,6 +30,7 @@ import {
   resumeInterrupted,
   transcodeCommands,
 } from './vscode/transcode/transcodeCommands';
+import { TransportStreams } from './vscode/transcode/transportStreams';
 
 /** Builds the parts, wires them and registers the commands. The Azure SDKs are loaded when they are first used. */
 export function activate(context: ExtensionContext): void {
@@ -64,7 +65,7 @@ export function activate(context: ExtensionContext): void {
 
   subscriptions.push(
     ...[log, accounts, documents, runs, runsTree, accountsView, heatMaps, idleWatch],
-    ...[new StatusBar(runs), new MediaContext()],
+    ...[new StatusBar(runs), new MediaContext(), new TransportStreams()],
     window.createTreeView(runsView, { treeDataProvider: runsTree }),
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorerData), {
       isReadonly: true,

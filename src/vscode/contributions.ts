@@ -104,6 +104,8 @@ export function commandName(id: CommandId): string {
 export interface ContextKeys {
   /** Extensions of the setting `media.extensions`, each with a dot, in lower and in upper case. */
   mediaExtensions: readonly string[];
+  /** Paths of the `.ts` and `.mts` files that are transport streams. */
+  transportStreams: readonly string[];
 }
 
-export const contextKeys: readonly (keyof ContextKeys)[] = ['mediaExtensions'];
+export const contextKeys: readonly (keyof ContextKeys)[] = ['mediaExtensions', 'transportStreams'];

@@ -61,7 +61,7 @@ describe('The workbench, driven as a person', function () {
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
     await workbench.press('3 of 4 transcoded, 1 failed', 'Show Failures');
-    await workbench.quickPick('text.mp4').filter({ hasText: 'not a media file' }).first().waitFor();
+    await workbench.quickPick('text.mp4').filter({ hasText: "isn't a media file" }).first().waitFor();
     await workbench.page.keyboard.press('Escape');
     assert.deepEqual(outputs().sort(), ['four.mp3', 'one.mp3', 'three.mp3', 'two.mp3']);
   });
@@ -129,6 +129,7 @@ describe('The workbench, driven as a person', function () {
     await workbench.treeItem(/options\.mp4/).waitFor();
     await workbench.screenshot(pictures, 'outcome');
     await workbench.run('Azure Batch: Show Report');
+    await workbench.pick('1 file, MP3 audio');
     const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
     await report.getByText('1 of 1 done, 0 failed').waitFor();
     await workbench.screenshot(pictures, 'report');
@@ -256,7 +257,7 @@ describe('A machine without ffmpeg', function () {
     await workbench.rightClick('clip.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('Use the local Batch account');
-    const toast = workbench.toast('The local Batch account needs ffmpeg');
+    const toast = workbench.toast('The local Batch account requires ffmpeg');
     await toast.waitFor();
     await toast.hover();
     await toast.getByRole('button', { name: 'Get ffmpeg' }).waitFor();

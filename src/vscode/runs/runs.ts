@@ -22,6 +22,10 @@ export interface RunRecord {
   readonly files: number;
   /** URIs of its sources, as many as are remembered: by them its uploads and outputs are found again. */
   readonly sources: readonly string[];
+  /** URIs of its outputs, as far as they are known here and as many as are remembered. */
+  readonly outputs?: readonly string[];
+  /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
+  readonly outputExtension?: string;
   readonly status: 'running' | 'uploaded' | 'submitted' | 'stopped' | 'finished';
   readonly succeeded?: number;
   readonly failed?: number;

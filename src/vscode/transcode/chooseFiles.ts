@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
 import { FileType, l10n, type Uri, window, workspace } from 'vscode';
 import { UserError } from '../../core/errors';
+import { longWork } from '../longWork';
 import { settings } from '../settings';
-import { filesOf } from '../words/numbers';
-import { mediaIn } from './folderScan';
+import { count, filesOf } from '../words/numbers';
+import type { FolderScan } from './folderScan';
 import { mediaExtensions } from './mediaExtensions';
 
 /** A file that the user chose. */
@@ -15,24 +16,25 @@ export interface ChosenFile {
 
 /**
  * The files that a command is about: those it was called with, and the media files in folders, each once. Shows a file
- * dialog if it was called with none. Undefined if the user canceled.
+ * dialog if it was called with none. Undefined if the user canceled. `isOutput` tells the outputs of earlier runs, which
+ * a folder does not offer.
  */
 export async function chooseFiles(
   clicked: Uri | undefined,
   selected: readonly Uri[] | undefined,
+  isOutput: (uri: string) => boolean,
 ): Promise<ChosenFile[] | undefined> {
   const uris = selected?.length ? selected : clicked ? [clicked] : await pickFiles();
   if (uris === undefined) return undefined;
+  const folders: Uri[] = [];
   const found = new Map<string, Uri>();
-  let folder: Uri | undefined;
   for (const uri of uris) {
-    if ((await typeOf(uri)) & FileType.Directory) {
-      folder ??= uri;
-      for (const file of await mediaIn(uri)) found.set(file.toString(), file);
-    } else {
-      found.set(uri.toString(), uri);
-    }
+    if ((await typeOf(uri)) & FileType.Directory) folders.push(uri);
+    else found.set(uri.toString(), uri);
   }
+  const [folder] = folders;
+  const scans = folder ? await scanAll(folders, isOutput) : [];
+  for (const file of scans.flatMap(({ files }) => files)) found.set(file.toString(), file);
   const files = [...found.values()]
     .map((uri) => ({ uri, path: workspace.asRelativePath(uri) }))
     .sort((one, other) => one.path.localeCompare(other.path));
@@ -41,7 +43,7 @@ export async function chooseFiles(
       folder ? { kind: 'noMedia', folder: workspace.asRelativePath(folder) } : { kind: 'nothingChosen' },
     );
   }
-  if (folder && !(await confirmCount(folder, files.length))) return undefined;
+  if (folder && !(await confirmCount(folders, files.length, scans))) return undefined;
   return files;
 }
 
@@ -66,12 +68,50 @@ async function pickFiles(): Promise<Uri[] | undefined> {
   });
 }
 
-/** Shows how many files a folder holds before anything is done with them. */
-async function confirmCount(folder: Uri, count: number): Promise<boolean> {
-  const go = count === 1 ? l10n.t('Transcode 1 File') : l10n.t('Transcode {0} Files', count);
-  const answer = await window.showQuickPick([{ label: `$(files) ${go}` }], {
-    title: l10n.t('{0} and its subfolders: {1} to transcode', basename(folder.path), filesOf(count)),
-    placeHolder: l10n.t('Press Enter to continue'),
+async function scanAll(folders: readonly Uri[], isOutput: (uri: string) => boolean): Promise<FolderScan[]> {
+  const { scanFolder } = await import('./folderScan');
+  return longWork(l10n.t('Looking for media files'), async (progress, signal) => {
+    const scans: FolderScan[] = [];
+    for (const folder of folders) {
+      const before = scans.reduce((sum, { files }) => sum + files.length, 0);
+      const onFound = (files: number) => progress.report({ message: filesOf(before + files) });
+      scans.push(await scanFolder(folder, { isOutput: (uri) => isOutput(uri.toString()), onFound, signal }));
+    }
+    return scans;
   });
+}
+
+/** Shows how many files the folders hold, and what was left out, before anything is done with them. */
+async function confirmCount(
+  folders: readonly Uri[],
+  files: number,
+  scans: readonly FolderScan[],
+): Promise<boolean> {
+  const transcode = files === 1 ? l10n.t('Transcode 1 File') : l10n.t('Transcode {0} Files', count(files));
+  const names = folders.map(({ path }) => basename(path)).join(', ');
+  const sum = (of: (scan: FolderScan) => number) => scans.reduce((total, scan) => total + of(scan), 0);
+  const answer = await window.showQuickPick(
+    [
+      {
+        label: `$(files) ${transcode}`,
+        detail: leftOutWords(
+          sum(({ outputs }) => outputs),
+          sum(({ excluded }) => excluded),
+        ),
+      },
+    ],
+    {
+      title: l10n.t('{0} and its subfolders: {1} to transcode', names, filesOf(files)),
+      placeHolder: l10n.t('Press Enter to continue'),
+    },
+  );
   return answer !== undefined;
+}
+
+function leftOutWords(outputs: number, excluded: number): string | undefined {
+  const parts = [
+    ...(outputs > 0 ? [l10n.t('outputs of earlier runs: {0}', count(outputs))] : []),
+    ...(excluded > 0 ? [l10n.t('excluded files and folders: {0}', count(excluded))] : []),
+  ];
+  return parts.length > 0 ? l10n.t('Left out: {0}', parts.join(', ')) : undefined;
 }

@@ -1,24 +1,135 @@
 import { realpath } from 'node:fs/promises';
-import { FileType, Uri, workspace } from 'vscode';
+import { posix, sep } from 'node:path';
+import picomatch from 'picomatch';
+import { FileType, Uri, type Uri as UriType, workspace } from 'vscode';
 import { settings } from '../settings';
-import { extensionOf, mediaExtensions } from './mediaExtensions';
+import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
+import { isTransportStreamFile } from './transportStreams';
 
-/** The media files in a folder and its subfolders. */
-export async function mediaIn(folder: Uri): Promise<Uri[]> {
-  const found: Uri[] = [];
-  const extensions = new Set([...mediaExtensions, ...settings().extensions.map((one) => one.toLowerCase())]);
-  await scan(folder, new Set());
-  return found;
+/** Folders that never hold anybody's videos, whatever `files.exclude` says. */
+const ignoredFolders = new Set(['.git', 'node_modules']);
 
-  /** Follows links, but enters each folder once. */
-  async function scan(place: Uri, seen: Set<string>): Promise<void> {
-    const real = place.scheme === 'file' ? await realpath(place.fsPath) : place.toString();
-    if (seen.has(real)) return;
-    seen.add(real);
-    for (const [name, type] of await workspace.fs.readDirectory(place)) {
-      const uri = Uri.joinPath(place, name);
-      if (type & FileType.Directory) await scan(uri, seen);
-      else if (type & FileType.File && extensions.has(extensionOf(name))) found.push(uri);
+export interface ScanOptions {
+  /** Whether a file, or all of a folder, is the output of an earlier run. */
+  readonly isOutput: (uri: UriType) => boolean;
+  /** Called with the number of media files so far. */
+  readonly onFound: (count: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface FolderScan {
+  /** Media files, each once, whatever links lead to it. */
+  readonly files: readonly UriType[];
+  /** Files and folders that `files.exclude` and the fixed rules leave out. */
+  readonly excluded: number;
+  /** Outputs of earlier runs, which are no sources. */
+  readonly outputs: number;
+}
+
+/**
+ * The media files in a folder and its subfolders. Follows links, but not out of the workspace, and enters each folder
+ * once. Throws an AbortError when `signal` aborts.
+ */
+export async function scanFolder(folder: UriType, options: ScanOptions): Promise<FolderScan> {
+  const scan = new Scan(options, await rootsOf(folder));
+  await scan.enter(folder);
+  return { files: [...scan.files.values()], excluded: scan.excluded, outputs: scan.outputs };
+}
+
+class Scan {
+  /** By its real path, or by its URI in a virtual workspace. */
+  readonly files = new Map<string, UriType>();
+  excluded = 0;
+  outputs = 0;
+  readonly #entered = new Set<string>();
+  readonly #extensions = new Set([
+    ...mediaExtensions,
+    ...settings().extensions.map((one) => one.toLowerCase()),
+  ]);
+
+  constructor(
+    private readonly options: ScanOptions,
+    private readonly roots: readonly string[],
+  ) {}
+
+  async enter(folder: UriType): Promise<void> {
+    const place = await realPathOf(folder);
+    if (place === undefined || this.#entered.has(place) || !this.#isInside(place)) return;
+    this.#entered.add(place);
+    const entries = await workspace.fs.readDirectory(folder);
+    const names = new Set(entries.map(([name]) => name));
+    const isExcluded = exclusionsOf(folder);
+    for (const [name, type] of entries) {
+      this.options.signal.throwIfAborted();
+      const uri = Uri.joinPath(folder, name);
+      const isFolder = (type & FileType.Directory) !== 0;
+      if (isFolder ? ignoredFolders.has(name) || isExcluded(name, names) : false) this.excluded++;
+      else if (isFolder && this.options.isOutput(uri)) this.outputs++;
+      else if (isFolder) await this.enter(uri);
+      else if (type & FileType.File) await this.#take(uri, name, () => isExcluded(name, names));
     }
   }
+
+  async #take(uri: UriType, name: string, isExcluded: () => boolean): Promise<void> {
+    const extension = extensionOf(name);
+    if (!this.#extensions.has(extension)) return;
+    // `._clip.mp4` holds what macOS knows of clip.mp4 on disks that cannot: https://www.rfc-editor.org/rfc/rfc1740
+    if (name.startsWith('._') || isExcluded()) {
+      this.excluded++;
+      return;
+    }
+    if (this.options.isOutput(uri)) {
+      this.outputs++;
+      return;
+    }
+    if (ambiguousExtensions.includes(extension) && !(await isTransportStreamFile(uri))) return;
+    const place = await realPathOf(uri);
+    if (place === undefined || !this.#isInside(place)) return;
+    const isPlain = place === uri.fsPath;
+    if (this.files.has(place) && !isPlain) return;
+    this.files.set(place, uri);
+    this.options.onFound(this.files.size);
+  }
+
+  #isInside(place: string): boolean {
+    return this.roots.some(
+      (root) => place === root || place.startsWith(root.endsWith(sep) ? root : root + sep),
+    );
+  }
+}
+
+/** The real paths that a scan stays in: the folders of the workspace, and the folder that was chosen. */
+async function rootsOf(folder: UriType): Promise<string[]> {
+  const folders = [folder, ...(workspace.workspaceFolders ?? []).map(({ uri }) => uri)];
+  const roots = await Promise.all(folders.filter(({ scheme }) => scheme === folder.scheme).map(realPathOf));
+  return roots.filter((root) => root !== undefined);
+}
+
+/** Undefined for a link that leads nowhere. In a virtual workspace a URI is as real as can be known. */
+async function realPathOf(uri: UriType): Promise<string | undefined> {
+  if (uri.scheme !== 'file') return uri.toString();
+  return realpath(uri.fsPath).catch(() => undefined);
+}
+
+/**
+ * What the setting `files.exclude` hides in a folder. A glob counts if it is true, or if it has a condition on a file
+ * beside it: https://code.visualstudio.com/docs/configure/settings#_conditional-excludes
+ */
+function exclusionsOf(folder: UriType): (name: string, siblings: ReadonlySet<string>) => boolean {
+  const globs = workspace
+    .getConfiguration('files', folder)
+    .get<Record<string, boolean | { when?: string }>>('exclude', {});
+  const rules = Object.entries(globs).flatMap(([glob, value]) => {
+    if (value === false) return [];
+    const matches = picomatch(glob, { dot: true });
+    return [{ matches, when: typeof value === 'object' ? value.when : undefined }];
+  });
+  const inWorkspace = workspace.getWorkspaceFolder(folder) ? workspace.asRelativePath(folder, false) : '';
+  const isRoot = workspace.workspaceFolders?.some(({ uri }) => uri.toString() === folder.toString());
+  const base = isRoot ? '' : inWorkspace;
+  return (name, siblings) =>
+    rules.some(({ matches, when }) => {
+      if (!matches(posix.join(base, name))) return false;
+      return when === undefined || siblings.has(when.replace('$(basename)', posix.parse(name).name));
+    });
 }

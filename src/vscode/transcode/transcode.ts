@@ -7,6 +7,7 @@ import { accountOfWorkspace } from '../accounts/accountCommands';
 import type { ConnectParts } from '../accounts/connect';
 import { background } from '../background';
 import type { Commands } from '../commands';
+import { knownOutputs } from '../runs/knownOutputs';
 import type { Runs } from '../runs/runs';
 import { settings } from '../settings';
 import { chooseFiles } from './chooseFiles';
@@ -45,7 +46,7 @@ export class Transcode {
     { withOptions = false, account: given }: TranscodeOptions = {},
   ): Promise<void> {
     requireTrust();
-    const chosen = await chooseFiles(clicked, selected);
+    const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records));
     if (chosen === undefined) return;
     const account = given ?? (await accountOfWorkspace(this.parts));
     if (account === undefined) return;
@@ -75,7 +76,7 @@ export class Transcode {
     const account = this.parts.accounts.current;
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
     const [first] = uris;
-    const chosen = first && (await chooseFiles(first, uris));
+    const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records)));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
     const [{ probeChosen }, { planRun }, { allPresets }] = await Promise.all([
       import('./probeChosen'),

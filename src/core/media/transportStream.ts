@@ -1,0 +1,33 @@
+/** Bytes from the start of a file that `isTransportStream` needs at most. */
+export const transportStreamProbeBytes = 4096;
+
+/** MPEG-TS packets; with a time stamp of 4 bytes (M2TS); with error correction of 16 bytes. */
+const packetLengths = [188, 192, 204];
+
+const syncByte = 0x47;
+
+/** Fewer sync bytes in a row can be a coincidence in text. */
+const minPackets = 4;
+
+/**
+ * Whether a file that begins with these bytes is an MPEG transport stream: a sync byte at the same distance, packet after
+ * packet (ISO/IEC 13818-1, 2.4.3). The first packet may be incomplete. TypeScript shares the extensions `.ts` and `.mts`.
+ */
+export function isTransportStream(start: Uint8Array): boolean {
+  const bytes = start.subarray(0, transportStreamProbeBytes);
+  return packetLengths.some((length) => {
+    for (let offset = 0; offset < length; offset++) {
+      if (hasSyncBytes(bytes, offset, length)) return true;
+    }
+    return false;
+  });
+}
+
+function hasSyncBytes(bytes: Uint8Array, offset: number, length: number): boolean {
+  let packets = 0;
+  for (let at = offset; at < bytes.length; at += length) {
+    if (bytes[at] !== syncByte) return false;
+    packets++;
+  }
+  return packets >= minPackets;
+}

@@ -1,0 +1,174 @@
+import type { FileResult } from '../plan/manifest';
+import type { FileProgress, RunProgress } from './runEvents';
+
+/** A file of the run, as far as an estimate needs it. */
+interface EstimatedFile {
+  readonly id: string;
+  /** Bytes of the source. */
+  readonly size: number;
+  /** Length of the source in seconds, if it is known. */
+  readonly seconds?: number;
+}
+
+/** An estimate that is so much higher than the last one is believed; a smaller rise is noise. */
+const believedRise = 1.25;
+const believedRiseMs = 10_000;
+
+/** How long an estimate must stay that high. */
+const believedAfterMs = 10_000;
+
+/** How fast an estimate follows what is believed: the share of the difference that is left after one second. */
+const keptPerSecond = 0.8;
+
+/** Until a task has ended, its share that is not encoding (start, download, upload) is unknown. */
+const encodingShare = 0.8;
+
+/** An upload is watched for so long before its rate counts. */
+const minUploadMs = 2_000;
+
+/**
+ * Estimates how long a run still takes: the bytes that are left to upload at the rate so far, and the seconds of media
+ * that are left to encode at the speed of the tasks, spread over the slots that work. Falls when things go well; rises
+ * only when the run has been slower than estimated for ten seconds. The clock is passed in, in milliseconds.
+ */
+export class TimeLeft {
+  readonly #seen = new Map<string, { progress: FileProgress; at: number }>();
+  readonly #work: ReadonlyMap<string, number>;
+  #uploadSince: { at: number; bytes: number } | undefined;
+  #shown: { ms: number; at: number } | undefined;
+  #slowSince: number | undefined;
+
+  /** `expectedSpeed`: seconds of media per second of a task, from earlier runs, for as long as no task has run. */
+  constructor(
+    files: readonly EstimatedFile[],
+    private readonly expectedSpeed?: number,
+  ) {
+    this.#work = workOf(files);
+  }
+
+  /** Milliseconds until the run ends, or undefined while nothing is known about its speed. */
+  estimate(now: number, progress: RunProgress, results: ReadonlyMap<string, FileResult>): number | undefined {
+    const raw = this.#raw(now, progress, results);
+    if (raw === undefined) return undefined;
+    this.#shown = { ms: this.#smooth(now, raw), at: now };
+    return this.#shown.ms;
+  }
+
+  #smooth(now: number, raw: number): number {
+    if (this.#shown === undefined) return raw;
+    const elapsed = now - this.#shown.at;
+    const expected = Math.max(this.#shown.ms - elapsed, 0);
+    const kept = keptPerSecond ** (elapsed / 1000);
+    if (raw <= this.#shown.ms) {
+      this.#slowSince = undefined;
+      return Math.min(raw + (expected - raw) * kept, this.#shown.ms);
+    }
+    if (raw <= this.#shown.ms * believedRise + believedRiseMs) {
+      this.#slowSince = undefined;
+      return this.#shown.ms;
+    }
+    this.#slowSince ??= now;
+    if (now - this.#slowSince < believedAfterMs) return this.#shown.ms;
+    return raw + (this.#shown.ms - raw) * kept;
+  }
+
+  #raw(now: number, progress: RunProgress, results: ReadonlyMap<string, FileResult>): number | undefined {
+    if (progress.phase === 'done') return 0;
+    const encoding = this.#encoding(now, progress, results);
+    const upload = this.#upload(now, progress);
+    if (encoding === undefined || upload === undefined) return undefined;
+    // The last file to be uploaded is encoded after that.
+    return upload.left > 0 ? Math.max(upload.left + encoding.oneFile, encoding.left) : encoding.left;
+  }
+
+  #upload(now: number, { upload }: RunProgress): { left: number } | undefined {
+    const bytesLeft = upload.bytesTotal - upload.bytes;
+    if (bytesLeft <= 0) return { left: 0 };
+    this.#uploadSince ??= { at: now, bytes: upload.bytes };
+    const elapsed = now - this.#uploadSince.at;
+    const bytes = upload.bytes - this.#uploadSince.bytes;
+    return elapsed < minUploadMs || bytes <= 0 ? undefined : { left: (bytesLeft * elapsed) / bytes };
+  }
+
+  #encoding(
+    now: number,
+    { tasks, running }: RunProgress,
+    results: ReadonlyMap<string, FileResult>,
+  ): { left: number; oneFile: number } | undefined {
+    this.#note(now, running);
+    const speed = this.#speed(results);
+    if (speed === undefined) return undefined;
+    const msOf = (work: number) => (work * 1000) / speed;
+    const slots: number[] = [];
+    const queued: number[] = [];
+    for (const [id, work] of this.#work) {
+      if (results.has(id)) continue;
+      const seen = this.#seen.get(id);
+      if (seen && running.has(id)) slots.push(msOf(Math.max(work - doneOf(seen, now), 0)));
+      else queued.push(msOf(work));
+    }
+    // Tasks that run without a progress yet have just begun.
+    while (slots.length < tasks.running && queued.length > 0) slots.push(queued.shift() ?? 0);
+    if (slots.length === 0) slots.push(0);
+    const all = [...this.#work.values()];
+    const mean = all.reduce((sum, work) => sum + work, 0) / Math.max(all.length, 1);
+    return { left: makespan(slots, queued), oneFile: msOf(mean) };
+  }
+
+  #note(now: number, running: RunProgress['running']): void {
+    for (const [id, progress] of running) {
+      if (this.#seen.get(id)?.progress !== progress) this.#seen.set(id, { progress, at: now });
+    }
+  }
+
+  /** Units of work per second of a task: of tasks that ended, or else of those that run, or else of earlier runs. */
+  #speed(results: ReadonlyMap<string, FileResult>): number | undefined {
+    let work = 0;
+    let seconds = 0;
+    for (const { id, startTime, endTime, problem } of results.values()) {
+      if (problem || !startTime || !endTime) continue;
+      work += this.#work.get(id) ?? 0;
+      seconds += (Date.parse(endTime) - Date.parse(startTime)) / 1000;
+    }
+    if (work > 0 && seconds > 0) return work / seconds;
+    const speeds = [...this.#seen.values()].flatMap(({ progress }) => progress.speed || []);
+    if (speeds.length > 0)
+      return (encodingShare * speeds.reduce((sum, speed) => sum + speed, 0)) / speeds.length;
+    return this.expectedSpeed;
+  }
+}
+
+/**
+ * Work by file: seconds of media. Where a length is unknown it is derived from the size, by the other files; where no
+ * length is known, all files count alike.
+ */
+function workOf(files: readonly EstimatedFile[]): Map<string, number> {
+  const known = files.filter(({ seconds }) => seconds !== undefined);
+  const bytes = known.reduce((sum, { size }) => sum + size, 0);
+  const seconds = known.reduce((sum, file) => sum + (file.seconds ?? 0), 0);
+  return new Map(
+    files.map((file) => [file.id, file.seconds ?? (bytes > 0 ? (file.size * seconds) / bytes : 1)]),
+  );
+}
+
+function doneOf({ progress, at }: { progress: FileProgress; at: number }, now: number): number {
+  return progress.seconds + ((progress.speed ?? 0) * (now - at)) / 1000;
+}
+
+/** When the last of the slots is free, if each takes the next of the queue when it is done. */
+function makespan(slots: readonly number[], queued: readonly number[]): number {
+  const ends = [...slots].sort((one, other) => one - other);
+  if (queued.length > maxSimulated) {
+    const all = [...slots, ...queued];
+    return Math.max(...slots, all.reduce((sum, ms) => sum + ms, 0) / slots.length);
+  }
+  for (const ms of queued) {
+    const end = (ends.shift() ?? 0) + ms;
+    const at = ends.findIndex((other) => other > end);
+    ends.splice(at < 0 ? ends.length : at, 0, end);
+  }
+  return ends.at(-1) ?? 0;
+}
+
+/** With more files than this, their mean is as good as a simulation. */
+const maxSimulated = 1_000;
