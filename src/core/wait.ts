@@ -22,27 +22,6 @@ export async function waitFor<T>(
   }
 }
 
-/**
- * Calls with a signal of its own, which aborts with the given one and goes with the call. Clients leave listeners behind
- * (`@azure/ms-rest-js` does for a stream that is refused), and each keeps all that its call had: for as long as a run is
- * watched, were it the run's signal.
- */
-export async function withOwnSignal<T>(
-  signal: AbortSignal | undefined,
-  call: (own: AbortSignal | undefined) => Promise<T>,
-): Promise<T> {
-  if (signal === undefined) return call(undefined);
-  const own = new AbortController();
-  const abort = () => own.abort(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort);
-  try {
-    return await call(own.signal);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
 /** Aborts with the first of them. As many requests as there are at a time may listen to it, which is no leak. */
 export function anyOf(...signals: AbortSignal[]): AbortSignal {
   const any = AbortSignal.any(signals);

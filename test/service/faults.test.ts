@@ -132,11 +132,20 @@ describe('the faults of the local service', () => {
   });
 
   it('a start task is slow, is interrupted by a reboot, and runs again', async () => {
-    await service.fault({ startTask: { delayMs: 200 }, interruptStartTasks: 1 });
-    await pool('interrupted', 1, { startTask: { commandLine: '/bin/sh -c true', waitForSuccess: true } });
-    await nodesIn('interrupted', 'rebooting', 1);
-    await nodesIn('interrupted', 'waitingforstarttask', 1);
-    await nodesIn('interrupted', 'idle', 1);
+    await service.fault({ startTask: { delayMs: 100 }, interruptStartTasks: 1 });
+    const commandLine = '/bin/sh -c "echo ran >> $AZ_BATCH_NODE_SHARED_DIR/starts"';
+    await pool('interrupted', 1, { startTask: { commandLine, waitForSuccess: true } });
+    const [node] = await nodesIn('interrupted', 'idle', 1);
+    const ranFor = Number(node?.startTaskInfo?.endTime) - Number(node?.startTaskInfo?.startTime);
+    assert.ok(ranFor >= 99, `${ranFor} ms`);
+    const { readableStreamBody } = await client.file.getFromComputeNode(
+      'interrupted',
+      node?.id ?? '',
+      'shared/starts',
+    );
+    const chunks: string[] = [];
+    for await (const chunk of readableStreamBody ?? []) chunks.push(String(chunk));
+    assert.equal(chunks.join(''), 'ran\nran\n');
   });
 
   it('Spot nodes are preempted again and again, and replaced', async () => {

@@ -1,46 +1,46 @@
 import { isAbort, type Problem, UserError } from '../errors';
-import { withOwnSignal } from '../wait';
 import {
   clockSkewMinutes,
   isCertificateCode,
   isNetworkCode,
   type RetryPolicy,
   type ServiceFailure,
+  safeCause,
   withRetries,
 } from './retry';
 
 export interface CallOptions {
-  /** What was called, as it may be shown: `add pool`. */
+  /** Name of the operation, as messages show it: `add pool`. */
   readonly operation: string;
-  /** Id of the resource it was called on. */
+  /** Id of the resource that the operation is about. */
   readonly resource?: string;
   readonly signal?: AbortSignal;
 }
 
-/** The part of ms-rest-js's RestError that we read. Its request, which holds a signature, is never kept or logged. */
+/** The members of ms-rest-js's RestError that are read. Its request holds a signature: it is never stored or logged. */
 interface RestFailure extends ServiceFailure {
   message?: unknown;
   body?: { code?: string; message?: { value?: string }; values?: { key?: string; value?: string }[] };
 }
 
 /**
- * Calls Batch with retries of our own, and with a signal that ends with the call. Throws UserError for everything the
- * service or the network says, and an AbortError when aborted.
+ * Calls Batch with the retries of `withRetries`. Throws a UserError for everything that the service or the network
+ * answers, and the signal's reason when aborted.
  */
 export async function callBatch<T>(
   host: string,
   { operation, resource, signal }: CallOptions,
   policy: RetryPolicy,
-  call: (signal: AbortSignal | undefined) => Promise<T>,
+  call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   try {
-    return await withRetries(() => withOwnSignal(signal, call), policy, signal);
+    return await withRetries(call, policy, signal);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     if (isAbort(error) || error instanceof UserError) throw error;
     const problem = problemOf(error as RestFailure, host, operation, resource);
     if (problem === undefined) throw error;
-    throw new UserError(problem);
+    throw new UserError(problem, { cause: safeCause(error, detailOf(error as RestFailure)) });
   }
 }
 

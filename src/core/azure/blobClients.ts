@@ -4,26 +4,70 @@ import {
   ContainerClient,
   newPipeline,
   type Pipeline,
+  type RequestPolicyFactory,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
+import type { Log } from '../log';
 import type { Connection } from './account';
-import type { Agent } from './httpAgents';
+import { type Agent, observed } from './http';
 
-/** Opens the SDK's client of an account. Its retries are off: ours, in `retry.ts`, take their place. */
-export function blobService({ account, storage }: Connection, agent: Agent): BlobServiceClient {
+/** How requests are sent and logged. */
+export interface BlobHttp {
+  readonly agent: Agent;
+  readonly log?: Log;
+}
+
+/** Opens the SDK's client of an account. Its own retries are off: `withRetries` takes their place. */
+export function blobService({ account, storage }: Connection, http: BlobHttp): BlobServiceClient {
   const credential =
     storage.kind === 'sharedKey'
       ? new StorageSharedKeyCredential(storage.name, storage.key)
       : storage.credential;
-  return new BlobServiceClient(account.blobUrl, pipelineTo(credential, agent));
+  return new BlobServiceClient(account.blobUrl, pipelineTo(credential, http));
 }
 
 /** Opens a container by its SAS alone. */
-export function containerBySas(url: string, agent: Agent): ContainerClient {
-  return new ContainerClient(url, pipelineTo(new AnonymousCredential(), agent));
+export function containerBySas(url: string, http: BlobHttp): ContainerClient {
+  return new ContainerClient(url, pipelineTo(new AnonymousCredential(), http));
 }
 
-function pipelineTo(credential: Parameters<typeof newPipeline>[0], agent: Agent): Pipeline {
-  // The package hands options that it does not name itself on to its pipeline, which knows `agent`.
-  return newPipeline(credential, { retryOptions: { maxTries: 1 }, ...{ agent } });
+function pipelineTo(credential: Parameters<typeof newPipeline>[0], { agent, log }: BlobHttp): Pipeline {
+  // The package passes options that it does not declare on to its HTTP client, which takes `agent`.
+  const pipeline = newPipeline(credential, { retryOptions: { maxTries: 1 }, ...{ agent } });
+  if (log) pipeline.factories.push(requestLog(log));
+  return pipeline;
+}
+
+function requestLog(log: Log): RequestPolicyFactory {
+  return {
+    create: (next) => ({
+      sendRequest: (request) => observed(request, { log }, () => next.sendRequest(request)),
+    }),
+  };
+}
+
+/**
+ * Encodes metadata for headers. Storage answers text that is not ASCII with 403, which looks like a bad key. Lone
+ * surrogates cannot be encoded and become U+FFFD.
+ */
+export function encodeMetadata(metadata: Record<string, string>): Record<string, string> {
+  return mapValues(metadata, (value) => encodeURIComponent(value.replace(/\p{Surrogate}/gu, '\ufffd')));
+}
+
+/** Decodes metadata. Values that were written without encoding stay as they are. */
+export function decodeMetadata(metadata: Record<string, string> = {}): Record<string, string> {
+  return mapValues(metadata, (value) => {
+    try {
+      return decodeURIComponent(value);
+    } catch {
+      return value;
+    }
+  });
+}
+
+function mapValues(
+  record: Record<string, string>,
+  change: (value: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 }

@@ -1,8 +1,10 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import pRetry from 'p-retry';
-import { errorCode } from '../errors';
+import { errorCode, isAbort } from '../errors';
+import { type Log, noLog } from '../log';
 
-/** Told to whoever watches when calls have to wait, so that a person sees "throttled" rather than nothing. */
+/** Tells an observer that a call has to wait, so that users see "throttled" instead of no progress. */
 export interface RetryNotice {
   readonly reason: 'throttled' | 'unreachable' | 'failing';
   readonly attempt: number;
@@ -10,12 +12,18 @@ export interface RetryNotice {
 }
 
 export interface RetryPolicy {
-  /** How long a call may go on being retried, in milliseconds. */
+  /** How long a call is retried, in milliseconds from its start; an attempt that timed out is always made once more. */
   readonly patienceMs: number;
+  /** How long one attempt may take as a whole, in milliseconds, including an answer whose body never ends. */
+  readonly attemptMs: number;
   readonly onRetry?: (notice: RetryNotice) => void;
+  readonly log?: Log;
 }
 
-/** What the errors of both Azure SDK generations have in common. */
+/** Batch gives up a request after 30 seconds (`timeout` of its REST API); the rest is for the transfer. */
+export const defaultPolicy: RetryPolicy = { patienceMs: 20_000, attemptMs: 60_000 };
+
+/** The members that the errors of both Azure SDK generations share. */
 export interface ServiceFailure {
   readonly statusCode?: number;
   readonly code?: string;
@@ -23,7 +31,12 @@ export interface ServiceFailure {
 }
 
 const transientStatus = new Set([408, 429, 500, 502, 503, 504]);
+
+/** The code of both SDKs for a body that ends early or is neither JSON nor XML: an answer that was cut on its way. */
+const parseError = 'PARSE_ERROR';
+
 const transientCode = new Set([
+  parseError,
   'REQUEST_SEND_ERROR',
   'ECONNRESET',
   'ECONNREFUSED',
@@ -38,62 +51,139 @@ const transientCode = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
-/** Longest pause that a service's Retry-After can ask for. */
-const longestWaitMs = 120_000;
+/** Upper limit for a pause that a service asks for with Retry-After. */
+const maxWaitMs = 120_000;
+
+const attempts = new AsyncLocalStorage<number>();
+
+/** Number of the attempt that runs in this asynchronous context, from 1. */
+export function currentAttempt(): number {
+  return attempts.getStore() ?? 1;
+}
 
 /**
- * Calls again, after growing pauses, while what fails may pass by itself and patience lasts. Honours Retry-After, and
- * an abort ends a pause at once. Both SDKs' own retries are switched off for it: they do not retry 429 or a lost name
- * server, wait for minutes on 503, and one of them cannot be aborted meanwhile.
+ * Calls again, after growing pauses, while a failure can pass by itself and patience lasts. Each attempt gets a signal of
+ * its own and is abandoned after `attemptMs`, whether or not the call listens to the signal. Honors Retry-After; an abort
+ * ends attempts and pauses at once, with the signal's reason.
+ *
+ * The retries of both SDKs are off: they do not retry 429 or a failed name lookup, wait for minutes after a 503, and one
+ * of them cannot be aborted during a pause.
  */
 export async function withRetries<T>(
-  call: () => Promise<T>,
-  { patienceMs, onRetry }: RetryPolicy,
+  call: (signal: AbortSignal) => Promise<T>,
+  { patienceMs, attemptMs, onRetry, log = noLog }: RetryPolicy,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
-  return pRetry(call, {
+  const started = performance.now();
+  return pRetry((attempt) => attempts.run(attempt, () => withinLimit(call, attemptMs, signal)), {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: 300,
     maxTimeout: 15_000,
     randomize: true,
-    maxRetryTime: patienceMs,
     signal,
-    shouldRetry: ({ error }) => isTransient(error),
-    async onFailedAttempt({ error, attemptNumber }) {
+    shouldRetry: ({ error, attemptNumber }) => {
+      const isPatient = performance.now() - started < patienceMs;
+      return isTransient(error) && (isPatient || (error instanceof AttemptTimeout && attemptNumber < 2));
+    },
+    async onFailedAttempt({ error, attemptNumber: attempt }) {
       if (!isTransient(error)) return;
       const waitMs = retryAfterMs(error);
-      onRetry?.({ reason: reasonOf(error), attempt: attemptNumber, waitMs });
+      const reason = reasonOf(error);
+      log.debug(`Attempt ${attempt} failed (${reason}, ${codeOf(error)}).`);
+      onRetry?.({ reason, attempt, waitMs });
       if (waitMs > 0 && waitMs < patienceMs) await delay(waitMs, undefined, { signal });
     },
   });
 }
 
-/** No answer, for a reason that may pass by itself. */
+/** How long an attempt that was told to end may take to do so before it is abandoned. */
+const endingMs = 2_000;
+
+class AttemptTimeout extends Error {
+  readonly code = 'ETIMEDOUT';
+
+  constructor(limitMs: number) {
+    super(`no complete answer within ${limitMs / 1000} s`);
+  }
+}
+
+/** Aborts an attempt when its time is over or the signal aborts, and does not wait long for it to end. */
+async function withinLimit<T>(
+  call: (signal: AbortSignal) => Promise<T>,
+  limitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  // The SDKs leave listeners on the signal they get, each of which keeps its answer: so it lives as long as the call.
+  const own = new AbortController();
+  const timers = new Set<NodeJS.Timeout>();
+  let abandon: (reason: unknown) => void = () => undefined;
+  const abandoned = new Promise<never>((_resolve, reject) => {
+    abandon = reject;
+  });
+  const end = (reason: unknown) => {
+    own.abort(reason);
+    timers.add(setTimeout(() => abandon(reason), endingMs));
+  };
+  const abort = () => end(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort);
+  timers.add(setTimeout(() => end(new AttemptTimeout(limitMs)), limitMs));
+  try {
+    return await Promise.race([call(own.signal), abandoned]);
+  } catch (error) {
+    if (own.signal.aborted) throw own.signal.reason;
+    // The SDKs also say "aborted" when the other side closes the connection.
+    throw isAbort(error) ? connectionCut(error) : error;
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** The error of a connection that was reset, for a body that ended early. */
+export function connectionCut(cause: unknown): Error {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return Object.assign(new Error(message, { cause }), { code: 'ECONNRESET' });
+}
+
+/** Whether a request got no answer for a reason that can pass by itself. */
 export function isNetworkCode(code: string): boolean {
   return transientCode.has(code);
 }
 
-/** A certificate that this machine does not trust, by OpenSSL's codes (`SELF_SIGNED_CERT_IN_CHAIN`). */
+/** Whether this machine does not trust a certificate, by OpenSSL's codes (`SELF_SIGNED_CERT_IN_CHAIN`). */
 export function isCertificateCode(code: string): boolean {
   return /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO/.test(code);
 }
 
 /**
- * Minutes that this machine's clock is ahead of the service (negative: behind), if so far that signatures fail: Azure
- * allows 15.
+ * Minutes that this machine's clock is ahead of the service (negative: behind), if so many that signatures fail: Azure
+ * accepts 15.
  */
 export function clockSkewMinutes(dateHeader: string | undefined, now = Date.now()): number | undefined {
-  const theirs = Date.parse(dateHeader ?? '');
-  if (Number.isNaN(theirs)) return undefined;
-  const minutes = Math.round((now - theirs) / 60_000);
+  const serviceTime = Date.parse(dateHeader ?? '');
+  if (Number.isNaN(serviceTime)) return undefined;
+  const minutes = Math.round((now - serviceTime) / 60_000);
   return Math.abs(minutes) >= 14 ? minutes : undefined;
+}
+
+/** An SDK's error as the cause of a UserError: without its request, which holds a signature, and with a safe message. */
+export function safeCause(error: unknown, message: string | undefined): Error {
+  const { name, stack = '' } = error instanceof Error ? error : new Error();
+  const cause = Object.assign(new Error(message ?? name), { name, code: errorCode(error) });
+  cause.stack = [
+    `${name}: ${cause.message}`,
+    ...stack.split('\n').filter((line) => /^\s+at /.test(line)),
+  ].join('\n');
+  return cause;
 }
 
 function isTransient(error: unknown): boolean {
   const { statusCode } = error as ServiceFailure;
-  if (statusCode !== undefined) return transientStatus.has(statusCode);
-  return isNetworkCode(errorCode(error) ?? '');
+  const code = errorCode(error) ?? '';
+  if (code === parseError) return true;
+  return statusCode === undefined ? isNetworkCode(code) : transientStatus.has(statusCode);
 }
 
 function reasonOf(error: unknown): RetryNotice['reason'] {
@@ -102,10 +192,15 @@ function reasonOf(error: unknown): RetryNotice['reason'] {
   return statusCode === undefined ? 'unreachable' : 'failing';
 }
 
+function codeOf(error: unknown): string {
+  const { statusCode } = error as ServiceFailure;
+  return [statusCode, errorCode(error)].filter((part) => part !== undefined).join(' ');
+}
+
 function retryAfterMs(error: unknown): number {
   const text = (error as ServiceFailure).response?.headers?.get('retry-after');
   if (!text) return 0;
   const seconds = Number(text);
   const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - Date.now();
-  return Math.min(Math.max(ms, 0) || 0, longestWaitMs);
+  return Math.min(Math.max(ms, 0) || 0, maxWaitMs);
 }

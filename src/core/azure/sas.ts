@@ -8,16 +8,22 @@ import {
 } from '@azure/storage-blob';
 import type { Credential } from './account';
 
-/** Makes the URL of a container with a SAS of these permissions (`r`, `w`). */
+/** Returns the URL of a container with a SAS of these permissions (`r`, `w`). */
 export type SignContainer = (container: string, permissions: string, expiresOn: Date) => Promise<string>;
 
 /** https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas */
 const delegationMs = 7 * 24 * 3_600_000;
 
-/** Before now, for services whose clock is behind this machine's. */
+/** How long before now a key is valid, for services whose clock is behind this machine's. */
 const slackMs = 5 * 60_000;
 
-/** With a key a service SAS; with a token a user-delegation SAS, which ends after seven days whatever was asked for. */
+/**
+ * Services accept all earlier versions. Later ones sign more fields, none of which is used here, and Azurite cannot
+ * verify them. https://learn.microsoft.com/rest/api/storageservices/versioning-for-the-azure-storage-services
+ */
+const sasVersion = '2022-11-02';
+
+/** Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. */
 export function signerOf(service: BlobServiceClient, credential: Credential): SignContainer {
   const signed = credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service);
   return async (container, permissions, expiresOn) => {
@@ -27,6 +33,7 @@ export function signerOf(service: BlobServiceClient, credential: Credential): Si
       permissions: ContainerSASPermissions.parse(permissions),
       expiresOn,
       protocol: url.startsWith('https:') ? SASProtocol.Https : SASProtocol.HttpsAndHttp,
+      version: sasVersion,
     });
     return `${url}?${sas}`;
   };
@@ -37,6 +44,7 @@ interface SasValues {
   readonly permissions: ContainerSASPermissions;
   readonly expiresOn: Date;
   readonly protocol: SASProtocol;
+  readonly version: string;
 }
 
 type Sign = (values: SasValues) => Promise<string>;

@@ -1,12 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
 import type { Connection } from './account';
-import { blobService, containerBySas } from './blobClients';
-import { decodeMetadata, encodeMetadata } from './blobMetadata';
-import { type Agent, agentFor, closeIdle } from './httpAgents';
-import type { RetryPolicy } from './retry';
+import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
+import { agentFor, closeIdle } from './http';
+import { connectionCut, defaultPolicy, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
-import { callStorage, connectionCut, isStorageCode, type StorageCall } from './storageCall';
+import { callStorage, isStorageCode, type StorageCall } from './storageCall';
 
 export interface ContainerInfo {
   readonly name: string;
@@ -20,7 +19,7 @@ export interface BlobInfo {
   readonly size: number;
   readonly modified: Date;
   readonly etag: string;
-  /** Base64, where the service has one. */
+  /** In Base64; undefined for a blob without one. */
   readonly md5?: string;
   readonly metadata: Record<string, string>;
 }
@@ -39,53 +38,53 @@ export interface WriteOptions {
 }
 
 export interface StorageOptions extends Partial<RetryPolicy> {
-  /** A connection on which nothing moves for so many milliseconds is given up and made anew: 60 s unless said. */
+  /** A connection on which nothing moves for so many milliseconds is closed. Default: 60 s. */
   readonly silenceMs?: number;
 }
 
-/** Azure refuses the name of a deleted container for about half a minute: waited out, within bounds. */
+/** Azure refuses the name of a deleted container for about 30 seconds: how long, and how often, that is waited out. */
 const beingDeletedMs = 120_000;
 const beingDeletedPauseMs = 3_000;
 
-/** A lease lasts a minute at most, so its calls are not worth more patience. */
+/** A lease lasts 60 seconds at most: a call about it that takes longer is of no use. */
 const leaseCallMs = 10_000;
 
-/** Containers and small blobs of one storage account. Large ones travel through `Transfers`. */
+/** Containers and small blobs of one storage account. `Transfers` uploads and downloads large blobs. */
 export class Storage {
   readonly host: string;
   readonly #service: BlobServiceClient;
-  readonly #agent: Agent;
+  readonly #http: BlobHttp;
   readonly #policy: RetryPolicy;
   readonly #sign: SignContainer;
 
-  /** `patienceMs` is how long a call is retried while the service throttles or cannot be reached: 20 s unless said. */
+  /** `options` replace members of the default policy: retries for 20 s, 60 s for each attempt. */
   constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
     this.host = new URL(connection.account.blobUrl).host;
-    this.#agent = agentFor(connection.account.blobUrl, silenceMs);
-    this.#service = blobService(connection, this.#agent);
-    this.#policy = { patienceMs: 20_000, ...policy };
+    this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), log: policy.log };
+    this.#service = blobService(connection, this.#http);
+    this.#policy = { ...defaultPolicy, ...policy };
     this.#sign = signerOf(this.#service, connection.storage);
   }
 
-  /** Gives up connections that nobody uses. */
+  /** Closes connections that no request uses. */
   close(): void {
-    closeIdle(this.#agent);
+    closeIdle(this.#http.agent);
   }
 
-  /** For blocks and ranges, within `call`: `Transfers`' own business. */
+  /** The SDK's client of a blob, for blocks and ranges. Its calls go through `call`. */
   blob(container: string, blob: string): BlockBlobClient {
     return this.#service.getContainerClient(container).getBlockBlobClient(blob);
   }
 
-  /** Does the work with the retries of this account, and throws UserErrors only. */
-  call<T>(call: StorageCall, work: () => Promise<T>): Promise<T> {
-    return callStorage(this.host, call, this.#policy, work);
+  /** Calls Storage with the retries of this account. The signal that `attempt` gets ends with each attempt. */
+  call<T>(call: StorageCall, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return callStorage(this.host, call, this.#policy, attempt);
   }
 
-  /** One cheap answer that needs address, network, credential and clock to be right. */
+  /** Makes one cheap request, which succeeds if address, network, credential and clock are right. */
   async check(signal: AbortSignal): Promise<void> {
-    await this.call({ operation: 'list containers', resource: this.host, signal }, () =>
-      this.#service.listContainers({ abortSignal: signal }).byPage({ maxPageSize: 1 }).next(),
+    await this.call({ operation: 'list containers', resource: this.host, signal }, (abortSignal) =>
+      this.#service.listContainers({ abortSignal }).byPage({ maxPageSize: 1 }).next(),
     );
   }
 
@@ -98,8 +97,8 @@ export class Storage {
     const end = Date.now() + beingDeletedMs;
     for (;;) {
       try {
-        await this.call({ operation: 'create container', resource: name, signal }, () =>
-          client.create({ metadata: encodeMetadata(metadata), abortSignal: signal }),
+        await this.call({ operation: 'create container', resource: name, signal }, (abortSignal) =>
+          client.create({ metadata: encodeMetadata(metadata), abortSignal }),
         );
         return 'created';
       } catch (error) {
@@ -110,11 +109,11 @@ export class Storage {
     }
   }
 
-  /** Deleting what is gone, or going, is no error. */
+  /** Deletes a container. One that does not exist or is being deleted is no error. */
   async deleteContainer(name: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.call({ operation: 'delete container', resource: name, signal }, () =>
-        this.#service.getContainerClient(name).delete({ abortSignal: signal }),
+      await this.call({ operation: 'delete container', resource: name, signal }, (abortSignal) =>
+        this.#service.getContainerClient(name).delete({ abortSignal }),
       );
     } catch (error) {
       if (!isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) throw error;
@@ -122,9 +121,13 @@ export class Storage {
   }
 
   async *containers(prefix: string, signal: AbortSignal): AsyncGenerator<ContainerInfo> {
-    const list = this.#service.listContainers({ prefix, includeMetadata: true, abortSignal: signal });
-    const pages = this.#pages({ operation: 'list containers', resource: prefix, signal }, (from) =>
-      list.byPage({ continuationToken: from }).next(),
+    const pages = this.#pages(
+      { operation: 'list containers', resource: prefix, signal },
+      (continuationToken, abortSignal) =>
+        this.#service
+          .listContainers({ prefix, includeMetadata: true, abortSignal })
+          .byPage({ continuationToken })
+          .next(),
     );
     for await (const { containerItems } of pages) {
       for (const { name, metadata, properties } of containerItems) {
@@ -134,26 +137,29 @@ export class Storage {
     }
   }
 
-  /** Undefined when there is no such container. */
+  /** Undefined if the container does not exist. */
   async containerMetadata(name: string, signal: AbortSignal): Promise<Record<string, string> | undefined> {
     const properties = await orUndefined(
-      this.call({ operation: 'get container', resource: name, signal }, () =>
-        this.#service.getContainerClient(name).getProperties({ abortSignal: signal }),
+      this.call({ operation: 'get container', resource: name, signal }, (abortSignal) =>
+        this.#service.getContainerClient(name).getProperties({ abortSignal }),
       ),
     );
     return properties && decodeMetadata(properties.metadata);
   }
 
-  /** Nothing when there is no such container. */
+  /** Lists blobs with their metadata. Empty if the container does not exist. */
   async *blobs(
     container: string,
     { prefix, signal }: { prefix?: string; signal: AbortSignal },
   ): AsyncGenerator<BlobInfo> {
-    const list = this.#service
-      .getContainerClient(container)
-      .listBlobsFlat({ prefix, includeMetadata: true, abortSignal: signal });
-    const pages = this.#pages({ operation: 'list blobs', resource: container, signal }, (from) =>
-      list.byPage({ continuationToken: from }).next(),
+    const pages = this.#pages(
+      { operation: 'list blobs', resource: container, signal },
+      (continuationToken, abortSignal) =>
+        this.#service
+          .getContainerClient(container)
+          .listBlobsFlat({ prefix, includeMetadata: true, abortSignal })
+          .byPage({ continuationToken })
+          .next(),
     );
     try {
       for await (const { segment } of pages) {
@@ -167,15 +173,15 @@ export class Storage {
     }
   }
 
-  /** Undefined when there is no such blob. For small ones: all of it is held in memory. */
+  /** Reads a small blob into memory. Undefined if it does not exist. */
   async readText(
     container: string,
     blob: string,
     signal: AbortSignal,
   ): Promise<{ text: string; etag: string } | undefined> {
     return orUndefined(
-      this.call({ operation: 'read blob', resource: blob, signal }, async () => {
-        const { content, etag } = await this.#read(container, blob, 0, undefined, signal);
+      this.call({ operation: 'read blob', resource: blob, signal }, async (abortSignal) => {
+        const { content, etag } = await this.#read(container, blob, 0, undefined, abortSignal);
         return { text: content.toString('utf8'), etag };
       }),
     );
@@ -190,26 +196,29 @@ export class Storage {
   ): Promise<string> {
     let attempts = 0;
     try {
-      const { etag = '' } = await this.call({ operation: 'write blob', resource: blob, signal }, () => {
-        attempts++;
-        const data = Buffer.from(text);
-        return this.blob(container, blob).upload(data, data.length, {
-          conditions,
-          blobHTTPHeaders: { blobContentType: 'application/json' },
-          abortSignal: signal,
-        });
-      });
+      const { etag = '' } = await this.call(
+        { operation: 'write blob', resource: blob, bytes: text.length, signal },
+        (abortSignal) => {
+          attempts++;
+          const data = Buffer.from(text);
+          return this.blob(container, blob).upload(data, data.length, {
+            conditions,
+            blobHTTPHeaders: { blobContentType: 'application/json' },
+            abortSignal,
+          });
+        },
+      );
       return etag;
     } catch (error) {
       if (attempts === 1 || !isStorageCode(error, 'ConditionNotMet', 'BlobAlreadyExists')) throw error;
-      // An earlier attempt may have arrived although its answer did not.
+      // An earlier attempt may have taken effect although its answer was lost.
       const there = await this.readText(container, blob, signal);
       if (there?.text === text) return there.etag;
       throw error;
     }
   }
 
-  /** At most `length` bytes from `position`; none where the blob ends before it. */
+  /** Reads at most `length` bytes from `position`; none if the blob ends before it. */
   async readRange(
     container: string,
     blob: string,
@@ -218,28 +227,28 @@ export class Storage {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     try {
-      return await this.call({ operation: 'read blob', resource: blob, signal }, async () => {
-        const { content } = await this.#read(container, blob, position, length, signal);
-        return content;
-      });
+      return await this.call(
+        { operation: 'read blob', resource: blob, bytes: length, signal },
+        async (abortSignal) => (await this.#read(container, blob, position, length, abortSignal)).content,
+      );
     } catch (error) {
       if (isStorageCode(error, 'InvalidRange', 'HTTP 416')) return new Uint8Array(0);
       throw error;
     }
   }
 
-  /** Deleting what is gone is no error. */
+  /** Deletes a blob. One that does not exist is no error. */
   async deleteBlob(container: string, blob: string, signal: AbortSignal): Promise<void> {
     await orUndefined(
-      this.call({ operation: 'delete blob', resource: blob, signal }, () =>
-        this.blob(container, blob).delete({ abortSignal: signal }),
+      this.call({ operation: 'delete blob', resource: blob, signal }, (abortSignal) =>
+        this.blob(container, blob).delete({ abortSignal }),
       ),
     );
   }
 
   /**
-   * URL of a container with a SAS of these permissions (`r`, `w`). With a key it is a service SAS; with a token a
-   * user-delegation SAS, which lives at most seven days.
+   * Returns the URL of a container with a SAS of these permissions (`r`, `w`): a service SAS with a key, a user delegation
+   * SAS with a token, which is valid for seven days at most.
    */
   sasUrl(container: string, permissions: string, expiresOn: Date): Promise<string> {
     return this.call({ operation: 'sign', resource: container }, () =>
@@ -247,22 +256,25 @@ export class Storage {
     );
   }
 
-  /** Writes a text to a blob and reads it back with a SAS alone, as a task does. Resolves with what was read. */
+  /** Writes a text to a blob and reads it back with a SAS alone, as a task does. Returns the text that was read. */
   async roundTrip(container: string, text: string, signal: AbortSignal): Promise<string> {
     const url = await this.sasUrl(container, 'rw', new Date(Date.now() + 10 * 60_000));
-    const blob = containerBySas(url, this.#agent).getBlockBlobClient('check.txt');
-    return this.call({ operation: 'write and read with a SAS', resource: container, signal }, async () => {
-      await blob.upload(text, Buffer.byteLength(text), { abortSignal: signal });
-      return (await blob.downloadToBuffer(0, undefined, { abortSignal: signal })).toString();
-    });
+    const blob = containerBySas(url, this.#http).getBlockBlobClient('check.txt');
+    return this.call(
+      { operation: 'write and read with a SAS', resource: container, signal },
+      async (abortSignal) => {
+        await blob.upload(text, Buffer.byteLength(text), { abortSignal });
+        return (await blob.downloadToBuffer(0, undefined, { abortSignal })).toString();
+      },
+    );
   }
 
-  /** Gives up a lease in the name of whoever had it; one that is over is given up already. */
+  /** Releases a lease by its id. A lease that is over is no error. */
   async releaseLease(container: string, blob: string, leaseId: string, signal: AbortSignal): Promise<void> {
     const lease = this.blob(container, blob).getBlobLeaseClient(leaseId);
     try {
-      await this.call({ operation: 'release lease', resource: blob, signal }, () =>
-        lease.releaseLease({ abortSignal: signal }),
+      await this.call({ operation: 'release lease', resource: blob, signal }, (abortSignal) =>
+        lease.releaseLease({ abortSignal }),
       );
     } catch (error) {
       if (
@@ -277,7 +289,7 @@ export class Storage {
     }
   }
 
-  /** Undefined while somebody else holds it. `seconds`: 15 to 60. */
+  /** Acquires a lease for 15 to 60 seconds. Undefined while another client holds one. */
   async lease(
     container: string,
     blob: string,
@@ -286,16 +298,15 @@ export class Storage {
   ): Promise<Lease | undefined> {
     const lease = this.blob(container, blob).getBlobLeaseClient();
     try {
-      await this.call({ operation: 'lease blob', resource: blob, signal }, () =>
-        lease.acquireLease(seconds, { abortSignal: signal }),
+      await this.call({ operation: 'lease blob', resource: blob, signal }, (abortSignal) =>
+        lease.acquireLease(seconds, { abortSignal }),
       );
     } catch (error) {
       if (isStorageCode(error, 'LeaseAlreadyPresent')) return undefined;
       throw error;
     }
     const briefly = async (operation: string, work: (abortSignal: AbortSignal) => Promise<unknown>) => {
-      const brief = AbortSignal.timeout(leaseCallMs);
-      await this.call({ operation, resource: blob, signal: brief }, () => work(brief));
+      await this.call({ operation, resource: blob, signal: AbortSignal.timeout(leaseCallMs) }, work);
     };
     return {
       id: lease.leaseId,
@@ -321,16 +332,16 @@ export class Storage {
   }
 
   /**
-   * Page after page, each asked for anew by its token: an iterator of the SDK that has thrown says "done" when it is
-   * asked again, which would make a cut a short list.
+   * Yields page after page, each requested by its continuation token. The SDK's own iterator says "done" when it is
+   * called again after it has thrown, which would turn an answer that was cut into a short list.
    */
   async *#pages<Page extends { continuationToken?: string }>(
     call: StorageCall,
-    get: (from: string | undefined) => Promise<IteratorResult<Page, unknown>>,
+    get: (from: string | undefined, signal: AbortSignal) => Promise<IteratorResult<Page, unknown>>,
   ): AsyncGenerator<Page> {
     let from: string | undefined;
     do {
-      const { done, value } = await this.call(call, () => get(from));
+      const { done, value } = await this.call(call, (signal) => get(from, signal));
       if (done) return;
       yield value;
       from = value.continuationToken || undefined;
@@ -338,7 +349,7 @@ export class Storage {
   }
 }
 
-/** The bytes of an answer as they come; a body that ends too early throws what retries take for a cut connection. */
+/** Yields the bytes of an answer as they arrive. A body that ends early throws an error that is retried. */
 export async function* bodyOf(answer: BlobDownloadResponseParsed): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of answer.readableStreamBody ?? []) yield chunk as Buffer;

@@ -1,30 +1,46 @@
 import { RestError } from '@azure/storage-blob';
-import { isAbort, type Problem, UserError } from '../errors';
-import { clockSkewMinutes, isCertificateCode, type RetryPolicy, withRetries } from './retry';
+import { errorCode, type Problem, UserError } from '../errors';
+import {
+  clockSkewMinutes,
+  isCertificateCode,
+  isNetworkCode,
+  type RetryPolicy,
+  type ServiceFailure,
+  safeCause,
+  withRetries,
+} from './retry';
 
 export interface StorageCall {
-  /** What is called, as it may be shown: `create container`. */
+  /** Name of the operation, as messages show it: `create container`. */
   readonly operation: string;
-  /** Name of the container or blob it is called on. */
+  /** Name of the container or blob that the operation is about. */
   readonly resource: string;
+  /** Bytes that are sent or received: an attempt at a large block may take longer. */
+  readonly bytes?: number;
   readonly signal?: AbortSignal;
 }
 
+/** The slowest transfer that is waited for; a connection that moves nothing at all is closed much earlier. */
+const minBytesPerSecond = 4 * 1024;
+
 /**
- * Calls Storage with retries of our own. Throws UserError for everything the service or the network says, and the
- * signal's reason when aborted.
+ * Calls Storage with the retries of `withRetries`. Throws a UserError for everything that the service or the network
+ * answers, and the signal's reason when aborted.
  */
 export async function callStorage<T>(
   host: string,
   call: StorageCall,
   policy: RetryPolicy,
-  work: () => Promise<T>,
+  attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const attemptMs = policy.attemptMs + ((call.bytes ?? 0) / minBytesPerSecond) * 1000;
   try {
-    return await withRetries(() => unlessCut(work, call.signal), policy, call.signal);
+    return await withRetries(attempt, { ...policy, attemptMs }, call.signal);
   } catch (error) {
     if (call.signal?.aborted) throw call.signal.reason;
-    throw error instanceof RestError ? new UserError(problemOf(error, host, call)) : error;
+    const problem = problemOf(error, host, call);
+    if (problem === undefined) throw error;
+    throw new UserError(problem, { cause: safeCause(error, firstLine(error as Error)) });
   }
 }
 
@@ -35,43 +51,30 @@ export function isStorageCode(error: unknown, ...codes: string[]): boolean {
   return codes.includes(code) || codes.includes(`HTTP ${status}`);
 }
 
-/** What a body that ended before its end is to retries: a connection that was reset. */
-export function connectionCut(cause: unknown): RestError {
-  return new RestError(cause instanceof Error ? cause.message : String(cause), { code: 'ECONNRESET' });
-}
-
-/** The SDK also says "aborted" when the other side cuts a connection. */
-async function unlessCut<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw isAbort(error) && !signal?.aborted ? connectionCut(error) : error;
-  }
-}
-
-function problemOf(error: RestError, host: string, { operation, resource }: StorageCall): Problem {
-  const { statusCode: status, response } = error;
-  const detail = firstLine(error.message);
+function problemOf(error: unknown, host: string, { operation, resource }: StorageCall): Problem | undefined {
+  const { statusCode: status, response } = error as ServiceFailure;
+  const detail = firstLine(error as Error);
   if (status === undefined) {
-    const code = error.code ?? 'REQUEST_SEND_ERROR';
+    const code = errorCode(error) ?? (error instanceof RestError ? 'REQUEST_SEND_ERROR' : undefined);
+    if (code === undefined || !(error instanceof RestError || isNetworkCode(code))) return undefined;
     return isCertificateCode(code)
       ? { kind: 'certificate', host, code }
       : { kind: 'unreachable', host, code, detail };
   }
-  // The answer to a HEAD has no body, hence no code but in this header.
-  const code = error.code ?? response?.headers.get('x-ms-error-code') ?? `HTTP ${status}`;
+  // The answer to a HEAD has no body, and its code only in this header.
+  const code = errorCode(error) ?? response?.headers?.get('x-ms-error-code') ?? `HTTP ${status}`;
   if (status === 401 || status === 403) {
-    const minutes = clockSkewMinutes(response?.headers.get('date'));
+    const minutes = clockSkewMinutes(response?.headers?.get('date'));
     return minutes === undefined
       ? { kind: 'unauthorized', account: host, service: 'storage', code, detail }
       : { kind: 'clockSkew', minutes };
   }
   if (status === 429 || code === 'ServerBusy') return { kind: 'throttled', service: 'storage' };
-  const requestId = response?.headers.get('x-ms-request-id');
+  const requestId = response?.headers?.get('x-ms-request-id');
   return { kind: 'service', service: 'storage', operation, resource, status, code, detail, requestId };
 }
 
-/** Storage's messages go on with a request id, a time, and for signatures with the string that was signed. */
-function firstLine(message: string): string | undefined {
+/** The rest of a message of Storage is a request id, a time, and for signatures the string that was signed. */
+function firstLine({ message }: Error): string | undefined {
   return message.split('\n')[0]?.trim() || undefined;
 }

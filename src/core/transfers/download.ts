@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { BlobDownloadResponseParsed } from '@azure/storage-blob';
+import { connectionCut } from '../azure/retry';
 import { base64, bodyOf, type Storage } from '../azure/storage';
-import { connectionCut, isStorageCode } from '../azure/storageCall';
+import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
 import { beginHash, hashBeginning, hashFile, hashOf, type RunningHash } from '../files/hashing';
@@ -233,13 +234,14 @@ async function fetchRange(
   const { position, length, buffer, isChecked } = range;
   let { etag } = range;
   let filled = 0;
-  return storage.call({ operation: 'download', resource: blob, signal }, async () => {
+  const call = { operation: 'download', resource: blob, bytes: length, signal };
+  return storage.call(call, async (abortSignal) => {
     const start = filled;
     const answer = await storage.blob(container, blob).download(position + start, length - start, {
       conditions: { ifMatch: etag },
       rangeGetContentMD5: isChecked,
       maxRetryRequests: 0,
-      abortSignal: signal,
+      abortSignal,
     });
     etag ??= answer.etag;
     try {
@@ -261,8 +263,8 @@ async function fetchRange(
 }
 
 async function versionOf(storage: Storage, { container, blob, signal }: DownloadRequest): Promise<Version> {
-  const properties = await storage.call({ operation: 'download', resource: blob, signal }, () =>
-    storage.blob(container, blob).getProperties({ abortSignal: signal }),
+  const properties = await storage.call({ operation: 'download', resource: blob, signal }, (abortSignal) =>
+    storage.blob(container, blob).getProperties({ abortSignal }),
   );
   const { contentLength: size = 0, etag = '', lastModified = new Date(0), contentMD5 } = properties;
   return { size, etag, modified: lastModified, md5: base64(contentMD5) };

@@ -116,11 +116,12 @@ async function putWhole(
   const data = await readBlock(content, uri, { position: 0, length: content.size, buffer });
   await mustBeUnchanged(file, request);
   const md5 = await hashOf(data);
-  const answer = await storage.call({ operation: 'upload', resource: blob, signal }, () =>
+  const call = { operation: 'upload', resource: blob, bytes: data.length, signal };
+  const answer = await storage.call(call, (abortSignal) =>
     storage.blob(container, blob).upload(data, data.length, {
       blobHTTPHeaders: { blobContentMD5: md5 },
       metadata: sourceMetadata(request, content, md5),
-      abortSignal: signal,
+      abortSignal,
     }),
   );
   // The service answers with the hash of what it received.
@@ -162,8 +163,8 @@ async function putBlocks(
       ids[block.index] = id;
       if (!there.has(id)) {
         const { length, signal } = block;
-        await storage.call({ operation: 'upload', resource: blob, signal }, () =>
-          client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal: signal }),
+        await storage.call({ operation: 'upload', resource: blob, bytes: length, signal }, (abortSignal) =>
+          client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal }),
         );
       }
       onBytes(block.length);
@@ -175,11 +176,11 @@ async function putBlocks(
   }
   const md5 = await whole.digest();
   await slots.run(() =>
-    storage.call({ operation: 'upload', resource: blob, signal: request.signal }, () =>
+    storage.call({ operation: 'upload', resource: blob, signal: request.signal }, (abortSignal) =>
       client.commitBlockList(ids, {
         blobHTTPHeaders: { blobContentMD5: md5 },
         metadata: sourceMetadata(request, content, md5),
-        abortSignal: request.signal,
+        abortSignal,
       }),
     ),
   );
@@ -198,7 +199,7 @@ async function uncommittedBlocks(
   try {
     const { uncommittedBlocks = [] } = await storage.call(
       { operation: 'list blocks', resource: blob, signal },
-      () => storage.blob(container, blob).getBlockList('uncommitted', { abortSignal: signal }),
+      (abortSignal) => storage.blob(container, blob).getBlockList('uncommitted', { abortSignal }),
     );
     return new Set(uncommittedBlocks.map(({ name }) => name));
   } catch (error) {

@@ -225,11 +225,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 /** Announces the whole of a body and sends half of it. */
-function sendHalf(response: ServerResponse, text: string, then: 'end' | 'hang'): void {
+function sendHalf(response: ServerResponse, text: string, ending: 'close' | 'hang'): void {
   const bytes = Buffer.from(text);
   response.setHeader('Content-Length', bytes.length);
   response.write(bytes.subarray(0, bytes.length / 2), () => {
-    if (then === 'end') response.socket?.end();
+    if (ending === 'close') response.socket?.end();
   });
 }
 

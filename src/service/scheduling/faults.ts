@@ -28,8 +28,8 @@ export interface FaultOrder {
     readonly answers: number;
     /** Default: every answer. */
     readonly path?: string;
-    /** `end` closes the connection in order (FIN), `hang` leaves it open and sends nothing more. Default: `end`. */
-    readonly then?: 'end' | 'hang';
+    /** `close` ends the connection in order (FIN), `hang` leaves it open and sends nothing more. Default: `close`. */
+    readonly ending?: 'close' | 'hang';
   };
   /** Every reply waits this long. */
   readonly slowMs?: number;
@@ -144,11 +144,11 @@ export class Faults {
   }
 
   /** What follows the first half of the body of this answer; undefined for an answer that stays complete. */
-  takeBodyCut(request: string): 'end' | 'hang' | undefined {
-    const { path = '', then = 'end' } = this.#order.cutBody ?? {};
+  takeBodyCut(request: string): 'close' | 'hang' | undefined {
+    const { path = '', ending = 'close' } = this.#order.cutBody ?? {};
     if (this.#cutBodies <= 0 || !request.includes(path)) return undefined;
     this.#cutBodies--;
-    return then;
+    return ending;
   }
 
   /** Resolves once the reply may be sent. */

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { Batch } from '../../src/core/azure/batch';
+import { Storage } from '../../src/core/azure/storage';
+import { UserError } from '../../src/core/errors';
+import { type FaultyProxy, faultyProxy } from './faultyProxy';
+import { machine, TestService } from './harness';
+
+const never = new AbortController().signal;
+
+/** Lines of a log, by level. */
+function linesLog() {
+  const lines: { level: string; text: string }[] = [];
+  const at = (level: string) => (text: string) => void lines.push({ level, text });
+  return { lines, trace: at('trace'), debug: at('debug'), info: at('info'), warn: at('warn') };
+}
+
+describe('A call to Batch', () => {
+  let service: TestService;
+  let batch: Batch;
+
+  before(async function () {
+    this.timeout(30_000);
+    service = await TestService.start();
+    batch = new Batch(service.connection);
+    await batch.addPool({ id: 'calls', ...machine, targetLowPriorityNodes: 0 });
+    await batch.addJob({ id: 'calls', poolInfo: { poolId: 'calls' } });
+  });
+  after(async () => {
+    batch?.close();
+    await service?.close();
+  });
+
+  let added = 0;
+  const calls: Record<string, (batch: Batch) => Promise<unknown>> = {
+    'GET /jobs/calls/taskcounts': (batch) => batch.taskCounts('calls'),
+    'GET /supportedimages': (batch) => batch.images(),
+    'GET /jobs/calls/tasks': (batch) => batch.taskPage('calls'),
+    'POST /jobs/calls/addtaskcollection': (batch) =>
+      batch.addTasks('calls', [{ id: `t${added++}`, commandLine: 'true' }]),
+    'GET /jobs/calls?': (batch) => batch.job('calls'),
+    'GET /nodecounts': (batch) => batch.nodeCounts('calls'),
+  };
+  for (const [path, call] of Object.entries(calls)) {
+    it(`is made again when the answer to ${path} ends half-way`, async () => {
+      await service.fault({ cutBody: { answers: 1, path, ending: 'close' } });
+      await call(batch);
+    });
+  }
+
+  it('is made again when the body of an answer never ends', async () => {
+    const brief = new Batch(service.connection, { attemptMs: 300 });
+    await service.fault({ cutBody: { answers: 1, path: '/jobs', ending: 'hang' } });
+    assert.equal((await brief.job('calls'))?.id, 'calls');
+    brief.close();
+  });
+
+  it('fails when no body ever ends, instead of waiting', async () => {
+    const brief = new Batch(service.connection, { attemptMs: 100, patienceMs: 200 });
+    await service.fault({ cutBody: { answers: 1000, path: '/jobs', ending: 'hang' } });
+    await assert.rejects(brief.job('calls'), (error) => {
+      assert.ok(error instanceof UserError && error.problem.kind === 'unreachable');
+      return error.problem.code === 'ETIMEDOUT';
+    });
+    await service.fault({ cutBody: { answers: 0 } });
+    brief.close();
+  });
+
+  it('tells why a file request was refused', async () => {
+    await assert.rejects(batch.readFile({ jobId: 'calls', taskId: 'gone' }, 'stdout.txt', 0, 10), (error) => {
+      assert.ok(error instanceof UserError && error.problem.kind === 'service');
+      return error.problem.code === 'TaskNotFound' && error.problem.status === 404;
+    });
+  });
+
+  it('fails with an error that keeps its cause and no signature', async () => {
+    await assert.rejects(batch.taskCounts('gone'), (error) => {
+      assert.ok(error instanceof UserError && error.cause instanceof Error);
+      assert.match(error.cause.stack ?? '', /The specified job does not exist/);
+      assert.ok(!('request' in error.cause));
+      return true;
+    });
+  });
+
+  it('is logged with its status, duration and attempt, without secrets', async () => {
+    const log = linesLog();
+    const logged = new Batch(service.connection, { log });
+    await service.fault({ refuse: { status: 503, requests: 1 } });
+    await logged.job('calls', { select: 'id,secret' });
+    logged.close();
+    const [refused = '', answered = ''] = log.lines
+      .filter(({ level }) => level === 'trace')
+      .map(({ text }) => text);
+    assert.match(refused, /^GET 127\.0\.0\.1:\d+\/jobs\/calls 503 [-\w]{36} \d+ ms, attempt 1$/);
+    assert.match(answered, /^GET 127\.0\.0\.1:\d+\/jobs\/calls 200 [-\w]{36} \d+ ms, attempt 2$/);
+    assert.ok(log.lines.some(({ level, text }) => level === 'debug' && /503/.test(text)));
+  });
+
+  describe('through a proxy', () => {
+    let proxy: FaultyProxy;
+    beforeEach(async () => {
+      proxy = await faultyProxy(service.ready.batchUrl);
+    });
+    afterEach(() => proxy.close());
+
+    it('says what time it is for the service', async () => {
+      const ahead = 12 * 60_000;
+      proxy.change = (answer) => ({
+        ...answer,
+        headers: { ...answer.headers, date: new Date(Date.now() - ahead).toUTCString() },
+      });
+      const { connection } = service;
+      const through = new Batch({ ...connection, account: { ...connection.account, batchUrl: proxy.url } });
+      await through.job('calls');
+      const offMs = Date.now() - ahead - through.now().getTime();
+      assert.ok(Math.abs(offMs) <= 2_000, `${offMs}`);
+      through.close();
+    });
+  });
+});
+
+describe('A call to Storage', () => {
+  let service: TestService;
+  before(async function () {
+    this.timeout(30_000);
+    service = await TestService.start();
+  });
+  after(() => service?.close());
+
+  it('is made again when a list ends half-way, or never', async () => {
+    const proxy = await faultyProxy(service.ready.blobUrl);
+    const { connection } = service;
+    const storage = new Storage(
+      { ...connection, account: { ...connection.account, blobUrl: proxy.url } },
+      { attemptMs: 1_000 },
+    );
+    await storage.createContainer('cut', {}, never);
+    await storage.writeText('cut', 'a', 'x', { signal: never });
+    for (const ending of ['close', 'hang'] as const) {
+      let left = 1;
+      proxy.fault = (_request, response) => {
+        if (left-- <= 0) return false;
+        response.writeHead(200, { 'content-type': 'application/xml', 'content-length': 500 });
+        response.write('<?xml version="1.0" encoding="utf-8"?><EnumerationResults>', () => {
+          if (ending === 'close') response.socket?.end();
+        });
+        return true;
+      };
+      const names: string[] = [];
+      for await (const { name } of storage.blobs('cut', { signal: never })) names.push(name);
+      assert.deepEqual(names, ['a']);
+    }
+    storage.close();
+    await proxy.close();
+  });
+
+  it('is logged without its SAS', async () => {
+    const log = linesLog();
+    const storage = new Storage(service.connection, { log });
+    await storage.createContainer('logged', {}, never);
+    await storage.roundTrip('logged', 'text', never);
+    storage.close();
+    const text = log.lines.map((line) => line.text).join('\n');
+    assert.match(
+      text,
+      /^PUT 127\.0\.0\.1:\d+\/localstorage\/logged\?restype=container 201 [-\w]+ \d+ ms, attempt 1$/m,
+    );
+    assert.match(text, /^PUT 127\.0\.0\.1:\d+\/localstorage\/logged\/check\.txt 201 /m);
+    assert.doesNotMatch(text, /sig|sv=/);
+  });
+});
