@@ -178,10 +178,7 @@ describe('Pools of the local Batch service', function () {
     const boot = (await client.computeNode.get('nodes', id)).lastBootTime;
     await client.computeNode.reboot('nodes', id);
     await nodesIn('nodes', 'rebooting', 1);
-    await assert.rejects(
-      client.computeNode.reimage('nodes', id),
-      refused('OperationInvalidForCurrentState', 409),
-    );
+    await assert.rejects(client.computeNode.reimage('nodes', id), refused('NodeBeingRebooted', 409));
     await nodesIn('nodes', 'idle', 1);
     assert.notDeepEqual((await client.computeNode.get('nodes', id)).lastBootTime, boot);
     await client.computeNode.reimage('nodes', id);

@@ -1,49 +1,7 @@
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Route } from './context';
-
-/** Images as the real service lists them in 2026; here they decide nothing, since tasks run on this machine. */
-const images: Wire[] = [
-  image(
-    'canonical',
-    '0001-com-ubuntu-server-jammy',
-    '22_04-lts',
-    'batch.node.ubuntu 22.04',
-    'verified',
-    '2027-06-01T00:00:00Z',
-  ),
-  image('canonical', 'ubuntu-24_04-lts', 'server', 'batch.node.ubuntu 24.04', 'verified'),
-  image('canonical', 'ubuntu-24_04-lts', 'server-gen1', 'batch.node.ubuntu 24.04', 'verified'),
-  image('debian', 'debian-12', '12-gen2', 'batch.node.debian 12', 'unverified'),
-  image(
-    'microsoft-dsvm',
-    'ubuntu-hpc',
-    '2204',
-    'batch.node.ubuntu 22.04',
-    'verified',
-    '2027-06-01T00:00:00Z',
-    ['DockerCompatible'],
-  ),
-];
-
-function image(
-  publisher: string,
-  offer: string,
-  sku: string,
-  nodeAgentSKUId: string,
-  verificationType: string,
-  batchSupportEndOfLife?: string,
-  capabilities?: string[],
-): Wire {
-  return {
-    imageReference: { publisher, offer, sku, version: 'latest' },
-    verificationType,
-    nodeAgentSKUId,
-    ...(capabilities ? { capabilities } : {}),
-    ...(batchSupportEndOfLife ? { batchSupportEndOfLife } : {}),
-    osType: 'linux',
-  };
-}
+import { imageWires } from './images';
 
 const nodeStates: Record<string, string> = {
   creating: 'creating',
@@ -88,7 +46,7 @@ export const accountRoutes: Route[] = [
     '/supportedimages',
     (context, request) =>
       page(context, request, 'supportedimages', (after) =>
-        images
+        imageWires
           .map((item, index) => [String(index).padStart(4, '0'), item] as const)
           .filter(([id]) => id > (after ?? '')),
       ),

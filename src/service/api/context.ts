@@ -21,6 +21,8 @@ export interface Context {
   readonly faults: Faults;
   readonly disturbances: Disturbances;
   readonly pastStates: PastStates;
+  /** Whether tasks may ask for administrator rights; they run as the user of the service all the same. */
+  readonly allowElevated: boolean;
   /** URL of the service, without a slash at the end. */
   readonly base: () => string;
 }
@@ -64,20 +66,24 @@ export function versioned(
 /** Method, path with `{}` for each parameter, handler. */
 export type Route = readonly [method: string, path: string, handler: Handler];
 
+/** Letters, digits, hyphens and underscores; jobs of job schedules have a colon too. Others name nothing. */
+const idPattern = /^[A-Za-z0-9_:-]{1,80}$/;
+
 export function poolOf({ state }: Context, id: string): PoolState {
-  const pool = state.pool(id);
+  const pool = idPattern.test(id) ? state.pool(id) : undefined;
   if (pool === undefined) throw new BatchError('PoolNotFound');
   return pool;
 }
 
 export function jobOf({ state }: Context, id: string): JobState {
-  const job = state.job(id);
+  const job = idPattern.test(id) ? state.job(id) : undefined;
   if (job === undefined) throw new BatchError('JobNotFound');
   return job;
 }
 
 export function taskOf(context: Context, jobId: string, taskId: string): TaskState {
-  const task = context.state.task(jobOf(context, jobId), taskId);
+  const job = jobOf(context, jobId);
+  const task = idPattern.test(taskId) ? context.state.task(job, taskId) : undefined;
   if (task === undefined) throw new BatchError('TaskNotFound');
   return task;
 }

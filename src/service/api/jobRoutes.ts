@@ -1,6 +1,6 @@
 import { type JobState, newJob, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
-import { durationMs, infiniteDuration, timestamp } from '../wire/time';
+import { infiniteDuration, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
@@ -15,21 +15,10 @@ import {
   resourceHeaders,
   shown,
 } from './context';
-import { addAutoPool } from './poolRoutes';
-import { validated, validId } from './validate';
+import { newAutoPool, startPool } from './newPools';
+import { validated } from './requests/validate';
 
 const activeQuota = 300;
-
-/** What this service does not do is refused by name rather than ignored. */
-const unsupported = ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask', 'networkConfiguration'];
-
-function refuseUnsupported(given: Wire): void {
-  for (const name of unsupported) {
-    if (given[name] !== undefined) {
-      throw invalidProperty(name, undefined, 'The local Batch service does not support it.');
-    }
-  }
-}
 
 function defaults(given: Wire): Wire {
   const constraints = given.constraints as Wire | undefined;
@@ -45,31 +34,28 @@ function defaults(given: Wire): Wire {
   };
 }
 
-function checkConstraints(given: Wire): void {
-  const limit = (given.constraints as Wire | undefined)?.maxWallClockTime as string | undefined;
-  if (limit !== undefined && durationMs(limit) === undefined) {
-    throw invalidProperty('constraints.maxWallClockTime', limit, 'It is not a duration.');
+/** Refuses a description that names no pool, or more than one. */
+function checkPoolInfo({ poolId, autoPoolSpecification }: Wire): void {
+  if ((poolId === undefined) === (autoPoolSpecification === undefined)) {
+    throw invalidProperty('poolInfo', undefined, 'Exactly one of poolId and autoPoolSpecification is given.');
   }
 }
 
 function addJob(context: Context, { body, version }: Request): Reply {
   const { state, jobs, faults } = context;
   const given = validated('JobAddParameter', body, version);
-  const id = validId(given.id);
+  const id = String(given.id);
   if (state.job(id)) throw new BatchError('JobExists');
-  refuseUnsupported(given);
-  checkConstraints(given);
   const active = [...state.jobs.values()].filter(
     ({ wire }) => wire.state === 'active' || wire.state === 'disabled',
   );
   if (active.length >= activeQuota) throw new BatchError('ActiveJobAndScheduleQuotaReached');
-  const { poolId, autoPoolSpecification } = given.poolInfo as {
-    poolId?: string;
-    autoPoolSpecification?: Wire;
-  };
-  if ((poolId === undefined) === (autoPoolSpecification === undefined)) {
-    throw invalidProperty('poolInfo', undefined, 'Exactly one of poolId and autoPoolSpecification is given.');
-  }
+  const poolInfo = given.poolInfo as PoolInfo;
+  checkPoolInfo(poolInfo as Wire);
+  const { autoPoolSpecification } = poolInfo;
+  const { schedulingError } = faults;
+  const autoPool = autoPoolSpecification && newAutoPool(context, { id }, autoPoolSpecification);
+  const poolId = schedulingError ? poolInfo.poolId : (autoPool?.id ?? poolInfo.poolId);
   const now = timestamp();
   const job: JobState = Object.assign(newJob(id), {
     poolId,
@@ -86,13 +72,9 @@ function addJob(context: Context, { body, version }: Request): Reply {
     } as Wire,
   });
   touch(job.wire);
-  const { schedulingError } = faults;
-  if (autoPoolSpecification && !schedulingError) {
-    job.poolId = addAutoPool(context, job, autoPoolSpecification);
-    job.wire.executionInfo = { startTime: now, poolId: job.poolId };
-  }
+  if (autoPool && !schedulingError) startPool(context, autoPool);
   state.addJob(job);
-  if (autoPoolSpecification && schedulingError) jobs.failScheduling(job, schedulingError);
+  if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
   jobs.check(job);
   return { status: 201, headers: resourceHeaders(job.wire, String(job.wire.url), true) };
 }
@@ -127,31 +109,53 @@ function update(context: Context, request: Request): Reply {
     request.body,
     request.version,
   );
-  refuseUnsupported(given);
-  checkConstraints(given);
   if (given.onAllTasksComplete === 'noaction' && job.wire.onAllTasksComplete === 'terminatejob') {
     throw invalidProperty('onAllTasksComplete', 'noaction', 'It cannot be set back.');
   }
   const { poolInfo, constraints, ...rest } = given;
-  if (poolInfo && isPatch && job.wire.state !== 'disabled') {
-    throw new BatchError('OperationInvalidForCurrentState', {
-      Reason: 'The pool of a job is changed while it is disabled.',
-    });
+  if (poolInfo) changePool(job, poolInfo as PoolInfo, isPatch);
+  if (isPatch) {
+    Object.assign(job.wire, rest);
+  } else {
+    const { priority, maxParallelTasks, allowTaskPreemption } = defaults({});
+    delete job.wire.metadata;
+    Object.assign(job.wire, { priority, maxParallelTasks, allowTaskPreemption, ...rest });
   }
-  if (poolInfo) {
-    const { poolId } = poolInfo as { poolId?: string };
-    job.poolId = poolId ?? job.poolId;
-    job.wire.poolInfo = poolInfo;
-    (job.wire.executionInfo as Wire).poolId = job.poolId;
-  }
-  Object.assign(
-    job.wire,
-    isPatch ? rest : { ...defaults({}), onAllTasksComplete: job.wire.onAllTasksComplete, ...rest },
-  );
   if (constraints || !isPatch) job.wire.constraints = defaults({ constraints }).constraints;
   const reply = changed(context, job, 200);
   context.jobs.check(job);
   return reply;
+}
+
+interface PoolInfo {
+  readonly poolId?: string;
+  readonly autoPoolSpecification?: Wire;
+}
+
+/**
+ * Gives a job another pool, which needs a disabled job. Of an auto pool only `keepAlive` changes.
+ * https://learn.microsoft.com/rest/api/batchservice/job/patch, poolInfo
+ */
+function changePool(job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
+  checkPoolInfo(poolInfo as Wire);
+  const before = job.wire.poolInfo as PoolInfo;
+  const isOther = poolInfo.poolId?.toLowerCase() !== before.poolId?.toLowerCase();
+  if ((isOther || isPatch) && job.wire.state !== 'disabled') {
+    throw new BatchError('OperationInvalidForCurrentState', {
+      Reason: 'The pool of a job can be changed only while the job is disabled.',
+    });
+  }
+  const { poolId, autoPoolSpecification } = poolInfo;
+  if (autoPoolSpecification) {
+    if (before.autoPoolSpecification === undefined)
+      throw invalidProperty('autoPoolSpecification', undefined, 'The job has no auto pool.');
+    const { keepAlive } = autoPoolSpecification;
+    job.wire.poolInfo = { autoPoolSpecification: { ...before.autoPoolSpecification, keepAlive } };
+  } else if (isOther) {
+    job.poolId = poolId;
+    job.wire.poolInfo = poolInfo;
+    (job.wire.executionInfo as Wire).poolId = poolId;
+  }
 }
 
 function disable(context: Context, request: Request): Reply {

@@ -1,5 +1,5 @@
 import type { NodeState, PoolState } from '../scheduling/state';
-import { BatchError, invalidProperty } from '../wire/errors';
+import { BatchError, type ErrorCode, invalidProperty } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
@@ -12,6 +12,7 @@ import {
   shown,
   versioned,
 } from './context';
+import { type Model, validated } from './requests/validate';
 
 /** A node that is named in the path, with its pool. */
 export function nodeOf(context: Context, { params }: Request): { pool: PoolState; node: NodeState } {
@@ -30,14 +31,14 @@ function nodeWire(node: NodeState | undefined, { version }: Request): Wire | und
 function action(
   name: string,
   status: number,
-  work: (context: Context, pool: PoolState, node: NodeState, body: Wire) => void,
+  work: (context: Context, pool: PoolState, node: NodeState, request: Request) => void,
 ): Route {
   return [
     'POST',
     `/pools/{}/nodes/{}/${name}`,
     (context, request): Reply => {
       const { pool, node } = nodeOf(context, request);
-      work(context, pool, node, request.body ?? {});
+      work(context, pool, node, request);
       return { status, headers: { DataServiceId: `${node.wire.url}/${name}` } };
     },
   ];
@@ -47,28 +48,39 @@ function since20([method, path, handler]: Route): Route {
   return [method, path, versioned({ from: '2024-07-01.20.0' }, handler)];
 }
 
-function option(body: Wire, name: string, allowed: readonly string[]): string {
-  const value = String(body[name] ?? 'requeue').toLowerCase();
-  if (!allowed.includes(value))
-    throw invalidProperty(name, body[name], `It is one of ${allowed.join(', ')}.`);
-  return value;
+/** An option of an optional body; `requeue` where it is not given. */
+function option(model: Model, name: string, { body, version }: Request): string {
+  return String(validated(model, body ?? {}, version)[name] ?? 'requeue');
 }
 
-const schedulingOptions = ['requeue', 'terminate', 'taskcompletion'];
+/** The option of a call that the installed package does not describe. */
+function deallocateOption({ body = {} }: Request): string {
+  const { nodeDeallocateOption = 'requeue' } = body;
+  const chosen = String(nodeDeallocateOption).toLowerCase();
+  const allowed = ['requeue', 'terminate', 'taskcompletion', 'retaineddata'];
+  if (allowed.includes(chosen)) return chosen;
+  throw invalidProperty(
+    'nodeDeallocateOption',
+    nodeDeallocateOption,
+    `The value must be one of: ${allowed.join(', ')}.`,
+  );
+}
+
+/** The code of each state in which a node takes no orders. */
+const busyStates: Readonly<Record<string, ErrorCode>> = {
+  creating: 'NodeBeingCreated',
+  starting: 'NodeBeingStarted',
+  rebooting: 'NodeBeingRebooted',
+  reimaging: 'NodeBeingReimaged',
+  unusable: 'NodeStateUnusable',
+  deallocating: 'OperationInvalidForCurrentState',
+  deallocated: 'OperationInvalidForCurrentState',
+};
 
 function mustBeUp(node: NodeState): void {
-  const { state } = node.wire;
-  if (
-    state === 'creating' ||
-    state === 'starting' ||
-    state === 'rebooting' ||
-    state === 'reimaging' ||
-    state === 'deallocating' ||
-    state === 'deallocated' ||
-    node.leaving
-  ) {
-    throw new BatchError('OperationInvalidForCurrentState', { Reason: `The node is ${state}.` });
-  }
+  const state = node.leaving ? 'leavingpool' : String(node.wire.state);
+  const code = node.leaving ? 'OperationInvalidForCurrentState' : busyStates[state];
+  if (code) throw new BatchError(code, { Reason: `The node is ${state}.` });
 }
 
 /** This machine is no virtual machine that anybody could log in to. */
@@ -99,17 +111,19 @@ export const nodeRoutes: Route[] = [
       body: shown(nodeWire(nodeOf(context, request).node, request) ?? {}, request),
     }),
   ],
-  action('reboot', 202, ({ nodes }, pool, node) => {
+  action('reboot', 202, ({ nodes }, pool, node, request) => {
+    option('NodeRebootParameter', 'nodeRebootOption', request);
     mustBeUp(node);
     nodes.restart(pool, node, 'rebooting');
   }),
-  action('reimage', 202, ({ nodes }, pool, node) => {
+  action('reimage', 202, ({ nodes }, pool, node, request) => {
+    option('NodeReimageParameter', 'nodeReimageOption', request);
     mustBeUp(node);
     nodes.restart(pool, node, 'reimaging');
   }),
   since20(
-    action('deallocate', 202, ({ nodes }, pool, node, body) => {
-      const chosen = option(body, 'nodeDeallocateOption', [...schedulingOptions, 'retaineddata']);
+    action('deallocate', 202, ({ nodes }, pool, node, request) => {
+      const chosen = deallocateOption(request);
       mustBeUp(node);
       nodes.deallocate(pool, node, chosen);
     }),
@@ -124,8 +138,8 @@ export const nodeRoutes: Route[] = [
       nodes.startNode(pool, node);
     }),
   ),
-  action('disablescheduling', 200, ({ nodes }, _pool, node, body) => {
-    const chosen = option(body, 'nodeDisableSchedulingOption', schedulingOptions);
+  action('disablescheduling', 200, ({ nodes }, _pool, node, request) => {
+    const chosen = option('NodeDisableSchedulingParameter', 'nodeDisableSchedulingOption', request);
     if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
     nodes.setScheduling(node, false, chosen);
   }),

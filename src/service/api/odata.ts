@@ -1,7 +1,7 @@
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 
-/** Tells whether an item, as it goes over the wire, satisfies a filter. */
+/** Returns whether an item, as it goes over the wire, satisfies a filter. */
 export type Filter = (item: Wire) => boolean;
 
 const times = ['stateTransitionTime', 'creationTime', 'lastModified'] as const;
@@ -34,6 +34,9 @@ const filterable = {
 
 export type FilteredList = keyof typeof filterable;
 
+/** Parentheses and negations within each other. */
+const maxDepth = 32;
+
 type Token =
   | { kind: 'word'; text: string }
   | { kind: 'literal'; value: string | number | boolean }
@@ -54,6 +57,7 @@ export function parseFilter(text: string, list: FilteredList): Filter {
   };
   const tokens = tokenize(text, refuse);
   let at = 0;
+  let depth = 0;
   const peek = () => tokens[at];
   const isWord = (word: string) => {
     const token = peek();
@@ -68,39 +72,39 @@ export function parseFilter(text: string, list: FilteredList): Filter {
     at++;
   };
 
+  /** Lists rather than pairs, so that a long filter is no deep one. */
   function or(): Filter {
-    let left = and();
-    while (isWord('or')) {
-      at++;
-      const [one, other] = [left, and()];
-      left = (item) => one(item) || other(item);
-    }
-    return left;
+    const parts = [and()];
+    for (; isWord('or'); parts.push(and())) at++;
+    return (item) => parts.some((part) => part(item));
   }
 
   function and(): Filter {
-    let left = term();
-    while (isWord('and')) {
-      at++;
-      const [one, other] = [left, term()];
-      left = (item) => one(item) && other(item);
-    }
-    return left;
+    const parts = [term()];
+    for (; isWord('and'); parts.push(term())) at++;
+    return (item) => parts.every((part) => part(item));
   }
 
   function term(): Filter {
     if (isWord('not')) {
       at++;
-      const inner = term();
+      const inner = nested(term);
       return (item) => !inner(item);
     }
     if (isMark('(')) {
       at++;
-      const inner = or();
+      const inner = nested(or);
       expectMark(')');
       return inner;
     }
     return isWord('startswith') ? startsWith() : comparison();
+  }
+
+  function nested(parse: () => Filter): Filter {
+    if (++depth > maxDepth) refuse(`more than ${maxDepth} parentheses within each other`);
+    const parsed = parse();
+    depth--;
+    return parsed;
   }
 
   function startsWith(): Filter {
@@ -214,14 +218,16 @@ export function select(item: Wire, selection: string | undefined): Wire {
   if (!selection) return item;
   const chosen: Wire = {};
   for (const path of selection
-    .split(',')
+    // `@azure/batch` 13 encodes the comma twice.
+    .split(/,|%2c/i)
     .map((name) => name.trim())
     .filter(Boolean)) {
-    const [name = '', ...rest] = path.split('/');
-    const value = item[name];
+    const [name = '', inner] = path.split(/\/(.*)/s);
+    const value = Object.hasOwn(item, name) ? item[name] : undefined;
     if (value === undefined) continue;
-    if (rest.length === 0) chosen[name] = value;
-    else chosen[name] = { ...(chosen[name] as Wire), ...select(value as Wire, rest.join('/')) };
+    if (inner === undefined) chosen[name] = value;
+    else if (typeof value === 'object' && value !== null)
+      chosen[name] = { ...(chosen[name] as Wire), ...select(value as Wire, inner) };
   }
   return chosen;
 }

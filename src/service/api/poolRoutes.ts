@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import { FormulaError } from '../autoscale/evaluate';
-import { type JobState, type PoolState, touch } from '../scheduling/state';
-import { BatchError, invalidProperty } from '../wire/errors';
-import { durationMs, timestamp } from '../wire/time';
+import { type PoolState, touch } from '../scheduling/state';
+import { BatchError } from '../wire/errors';
+import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
@@ -17,11 +15,19 @@ import {
   resourceHeaders,
   shown,
 } from './context';
-import { validated, validId } from './validate';
+import { checkImage } from './images';
+import {
+  checkFormula,
+  checkFormulaLength,
+  checkPackages,
+  checkStartTask,
+  newPool,
+  startPool,
+  startTaskWire,
+  withVersion,
+} from './newPools';
+import { validated } from './requests/validate';
 
-const quota = 100;
-/** Characters. */
-const maxFormula = 8192;
 /** Between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
@@ -32,147 +38,13 @@ export function poolWire({ wire, nodes }: PoolState): Wire {
   return { ...wire, currentDedicatedNodes: count(true), currentLowPriorityNodes: count(false) };
 }
 
-function newPool(context: Context, id: string, given: Wire): PoolState {
-  const now = timestamp();
-  const image = given.virtualMachineConfiguration as { imageReference?: Wire } | undefined;
-  const startTask = given.startTask as Wire | undefined;
-  const autoscale = given.enableAutoScale === true;
-  const {
-    targetDedicatedNodes = 0,
-    targetLowPriorityNodes = 0,
-    autoScaleFormula,
-    autoScaleEvaluationInterval,
-    ...rest
-  } = given;
-  const wire: Wire = {
-    id,
-    url: `${context.base()}/pools/${id}`,
-    eTag: '',
-    lastModified: now,
-    creationTime: now,
-    state: 'active',
-    stateTransitionTime: now,
-    allocationState: 'resizing',
-    allocationStateTransitionTime: now,
-    resizeTimeout: 'PT15M',
-    enableAutoScale: false,
-    enableInterNodeCommunication: false,
-    taskSlotsPerNode: 1,
-    taskSchedulingPolicy: { nodeFillType: 'Spread' },
-    ...rest,
-    targetDedicatedNodes: autoscale ? 0 : targetDedicatedNodes,
-    targetLowPriorityNodes: autoscale ? 0 : targetLowPriorityNodes,
-    vmSize: String(given.vmSize).toLowerCase(),
-    ...(image
-      ? {
-          virtualMachineConfiguration: {
-            ...image,
-            imageReference: { version: 'latest', ...image.imageReference },
-          },
-        }
-      : {}),
-    ...(startTask ? { startTask: startTaskWire(startTask) } : {}),
-    ...(autoscale
-      ? { autoScaleFormula, autoScaleEvaluationInterval: autoScaleEvaluationInterval ?? 'PT15M' }
-      : {}),
-  };
-  touch(wire);
-  return { id, wire, nodes: new Map() };
-}
-
-function startTaskWire(given: Wire): Wire {
-  return {
-    userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
-    maxTaskRetryCount: 0,
-    waitForSuccess: true,
-    ...given,
-  };
-}
-
-function startPool({ state, nodes, autoscaling }: Context, pool: PoolState): void {
-  state.addPool(pool);
-  if (pool.wire.enableAutoScale) autoscaling.evaluate(pool);
-  else nodes.reconcile(pool);
-}
-
-/** There are no application packages here. */
-function checkPackages({ applicationPackageReferences = [] }: Wire): void {
-  const [first] = applicationPackageReferences as { applicationId: string; version?: string }[];
-  if (first === undefined) return;
-  throw new BatchError('InvalidApplicationPackageReferences', {
-    [first.applicationId]: 'The specified application package does not exist.',
-  });
-}
-
-function checkScale(given: Wire): void {
-  if (given.enableAutoScale === true) {
-    if (given.autoScaleFormula === undefined) {
-      throw invalidProperty('autoScaleFormula', undefined, 'A formula is needed when autoscale is enabled.');
-    }
-    if (given.targetDedicatedNodes !== undefined || given.targetLowPriorityNodes !== undefined) {
-      throw invalidProperty(
-        'targetDedicatedNodes',
-        undefined,
-        'A pool with autoscale has no targets of its own.',
-      );
-    }
-    checkInterval(given.autoScaleEvaluationInterval as string | undefined);
-  } else if (given.autoScaleFormula !== undefined) {
-    throw invalidProperty('autoScaleFormula', undefined, 'A formula is only for pools with autoscale.');
-  }
-}
-
-/** Refuses a formula that can never be evaluated, before the pool has it. */
-function checkFormula({ autoscaling }: Context, pool: PoolState, formula: string): void {
-  if (formula.length > maxFormula) throw new BatchError('AutoScaleFormulaTooLong');
-  try {
-    autoscaling.checkFormula(pool, formula);
-  } catch (error) {
-    if (!(error instanceof FormulaError)) throw error;
-    throw new BatchError('AutoScalingFormulaSyntaxError', { Message: error.message });
-  }
-}
-
-function checkInterval(interval: string | undefined): void {
-  const ms = durationMs(interval);
-  if (interval !== undefined && (ms === undefined || ms < 300_000 || ms > 604_800_000)) {
-    throw invalidProperty('autoScaleEvaluationInterval', interval, 'It is between 5 minutes and 168 hours.');
-  }
-}
-
 function addPool(context: Context, { body, version }: Request): Reply {
   const given = validated('PoolAddParameter', body, version);
-  const id = validId(given.id);
+  const id = String(given.id);
   if (context.state.pool(id)) throw new BatchError('PoolExists');
-  if (context.state.pools.size >= quota) throw new BatchError('PoolQuotaReached');
-  if (given.virtualMachineConfiguration === undefined && given.cloudServiceConfiguration === undefined) {
-    throw new BatchError('MissingRequiredProperty', { PropertyName: 'virtualMachineConfiguration' });
-  }
-  checkScale(given);
-  checkPackages(given);
   const pool = newPool(context, id, given);
-  if (pool.wire.enableAutoScale) checkFormula(context, pool, String(pool.wire.autoScaleFormula));
   startPool(context, pool);
   return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
-}
-
-/** Makes the pool of a job that brings its own, and tells its id. */
-export function addAutoPool(context: Context, job: JobState, specification: Wire): string {
-  const {
-    pool: template = {},
-    autoPoolIdPrefix,
-    poolLifetimeOption,
-    keepAlive,
-  } = specification as {
-    pool?: Wire;
-    autoPoolIdPrefix?: string;
-    poolLifetimeOption?: string;
-    keepAlive?: boolean;
-  };
-  const id = `${autoPoolIdPrefix || 'auto'}_${randomUUID().replaceAll('-', '').toUpperCase()}`;
-  const deleteWithJob = poolLifetimeOption === 'job' && keepAlive !== true;
-  startPool(context, Object.assign(newPool(context, id, template), { autoPoolOf: job.id, deleteWithJob }));
-  return id;
 }
 
 /** A pool that may be changed, its conditions met. */
@@ -207,13 +79,11 @@ function getPool(context: Context, request: Request): Reply {
 function resize(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const given = validated('PoolResizeParameter', request.body, request.version);
+  if (given.targetDedicatedNodes === undefined && given.targetLowPriorityNodes === undefined)
+    throw new BatchError('MissingRequiredProperty', { PropertyName: 'targetDedicatedNodes' });
   if (pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is enabled.' });
   mustBeSteady(pool);
-  const timeout = durationMs(given.resizeTimeout as string | undefined);
-  if (timeout !== undefined && timeout < 300_000) {
-    throw invalidProperty('resizeTimeout', given.resizeTimeout, 'It is at least 5 minutes.');
-  }
   const {
     targetDedicatedNodes,
     targetLowPriorityNodes,
@@ -253,7 +123,6 @@ function enableAutoScale(context: Context, request: Request): Reply {
   if (formula === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
   checkFormula(context, pool, String(formula));
-  checkInterval(given.autoScaleEvaluationInterval as string | undefined);
   if (!pool.wire.enableAutoScale) mustBeSteady(pool);
   const now = Date.now();
   if (now - (pool.autoscaleEnabledAt ?? 0) < enablePauseMs) {
@@ -287,7 +156,7 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
   const { autoScaleFormula } = validated('PoolEvaluateAutoScaleParameter', request.body, request.version);
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
-  if (String(autoScaleFormula).length > maxFormula) throw new BatchError('AutoScaleFormulaTooLong');
+  checkFormulaLength(String(autoScaleFormula));
   const { wire } = context.autoscaling.evaluateFormula(pool, String(autoScaleFormula));
   return {
     status: 200,
@@ -301,7 +170,7 @@ function removeNodes(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const given = validated('NodeRemoveParameter', request.body, request.version);
   mustBeSteady(pool);
-  const nodes = (given.nodeList as string[]).map((id) => {
+  const nodes = [...new Set(given.nodeList as string[])].map((id) => {
     const node = pool.nodes.get(id);
     if (node === undefined) throw new BatchError('NodeNotFound');
     return node;
@@ -319,9 +188,13 @@ function removeNodes(context: Context, request: Request): Reply {
 function patchPool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version);
-  checkPackages(given);
-  const { startTask, ...rest } = given;
+  checkPackages(context, given);
+  const { startTask, virtualMachineConfiguration, ...rest } = given;
+  checkImage(virtualMachineConfiguration as Wire | undefined);
+  checkStartTask(startTask as Wire | undefined, { ...pool.wire, ...rest });
   if (rest.vmSize !== undefined) rest.vmSize = String(rest.vmSize).toLowerCase();
+  if (virtualMachineConfiguration)
+    rest.virtualMachineConfiguration = withVersion(virtualMachineConfiguration as Wire);
   Object.assign(pool.wire, rest, startTask ? { startTask: startTaskWire(startTask as Wire) } : {});
   return changed(context, pool, 200);
 }
@@ -330,11 +203,12 @@ function updateProperties(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version);
-  checkPackages(given);
-  const { certificateReferences, startTask, ...rest } = given;
-  if (certificateReferences === undefined && version < '2025-06-01') {
+  checkPackages(context, given);
+  const { startTask, ...rest } = given;
+  if (given.certificateReferences === undefined && version < '2025-06-01') {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });
   }
+  checkStartTask(startTask as Wire | undefined, pool.wire);
   Object.assign(pool.wire, rest);
   if (startTask) pool.wire.startTask = startTaskWire(startTask as Wire);
   else delete pool.wire.startTask;

@@ -15,14 +15,15 @@ import { State } from '../scheduling/state';
 import { Work } from '../scheduling/work';
 import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
-import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
-import type { Context, Reply, Request, Route } from './context';
+import type { Context, Reply, Request } from './context';
 import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
+import { parseBody, readBody, setCommonHeaders, splitUrl } from './http';
 import { jobRoutes } from './jobRoutes';
 import { nodeRoutes } from './nodeRoutes';
 import { poolRoutes } from './poolRoutes';
+import { Router } from './router';
 import { type Account, authenticate } from './signature';
 import { taskRoutes } from './taskRoutes';
 
@@ -35,6 +36,9 @@ export interface ServerOptions extends Omit<SchedulerOptions & NodeOptions, 'acc
   readonly faults: boolean;
   readonly log: Log;
 }
+
+/** A reply whose body is text. */
+type Rendered = Pick<Reply, 'status' | 'headers' | 'stream'> & { readonly text?: string };
 
 export interface Server {
   readonly url: string;
@@ -56,15 +60,7 @@ const versions = new Set([
   '2025-06-01',
 ]);
 
-const longestBody = 1024 * 1024;
-
-interface Compiled {
-  readonly method: string;
-  readonly pattern: RegExp;
-  readonly handler: Route[2];
-}
-
-const routes: Compiled[] = [
+const router = new Router([
   ...accountRoutes,
   ...poolRoutes,
   ...nodeRoutes,
@@ -72,12 +68,7 @@ const routes: Compiled[] = [
   ...taskRoutes,
   ...fileRoutes,
   ...faultRoutes,
-].map(([method, path, handler]) => ({
-  method,
-  // `{*}` takes the rest of the path, whose slashes may be encoded or not.
-  pattern: new RegExp(`^${path.replace('{*}', '(.+)').replaceAll('{}', '([^/]+)')}$`),
-  handler,
-}));
+]);
 
 /** Starts the Batch service of one data folder on loopback. */
 export async function startServer(options: ServerOptions): Promise<Server> {
@@ -103,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     faults,
     disturbances,
     pastStates,
+    allowElevated: options.allowElevated,
     base: () => url,
   };
   let lastRequest = Date.now();
@@ -119,9 +111,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const requestId = randomUUID();
     setCommonHeaders(request, response, requestId);
-    let reply: Reply;
+    let reply: Rendered;
     try {
-      reply = await handle(request);
+      reply = render(await handle(request));
     } catch (error) {
       if (!(error instanceof BatchError)) log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
       sendError(
@@ -142,7 +134,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const bytes = await readBody(request);
     authenticate(request, account, tokens);
     const { path, query } = splitUrl(request.url ?? '/');
-    const route = find(request.method ?? 'GET', path);
+    const route = router.find(request.method ?? 'GET', path);
     if (path !== '/_faults') {
       await faults.delay();
       faults.maybeRefuse();
@@ -165,21 +157,27 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return past ? route.handler({ ...context, state: past }, handled) : reply;
   }
 
-  async function send(request: IncomingMessage, response: ServerResponse, reply: Reply): Promise<void> {
-    const { status, body, metadata, headers = {}, stream } = reply;
+  /** Serialises a reply before any of it is sent, so that a failure is answered as an error. */
+  function render({ body, metadata, ...rest }: Reply): Rendered {
+    if (body === undefined) return rest;
+    const text = JSON.stringify({ 'odata.metadata': `${url}/$metadata#${metadata}`, ...body });
+    return { ...rest, text };
+  }
+
+  async function send(request: IncomingMessage, response: ServerResponse, reply: Rendered): Promise<void> {
+    const { status, text, headers = {}, stream } = reply;
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.statusCode = status;
     if (stream) {
       await pipeline(stream, response).catch(() => response.destroy());
       return;
     }
-    if (body === undefined) {
+    if (text === undefined) {
       if (status === 204) response.setHeader('Content-Length', '0');
       response.end();
       return;
     }
     response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
-    const text = JSON.stringify({ 'odata.metadata': `${url}/$metadata#${metadata}`, ...body });
     const bodyCut = faults.takeBodyCut(`${request.method} ${request.url}`);
     if (bodyCut) sendHalf(response, text, bodyCut);
     else response.end(request.method === 'HEAD' ? undefined : text);
@@ -233,68 +231,9 @@ function sendHalf(response: ServerResponse, text: string, ending: 'close' | 'han
   });
 }
 
-function setCommonHeaders(request: IncomingMessage, response: ServerResponse, requestId: string): void {
-  response.setHeader('request-id', requestId);
-  response.setHeader('DataServiceVersion', '3.0');
-  response.setHeader('Server', 'Microsoft-HTTPAPI/2.0');
-  response.setHeader('X-Content-Type-Options', 'nosniff');
-  const clientId = request.headers['client-request-id'];
-  if (clientId && String(request.headers['return-client-request-id']).toLowerCase() === 'true') {
-    response.setHeader('client-request-id', clientId);
-  }
-}
-
-function splitUrl(url: string): { path: string; query: Map<string, string> } {
-  const [path = '/', search = ''] = url.split(/\?(.*)/s);
-  const query = new Map([...new URLSearchParams(search)].map(([name, value]) => [name.toLowerCase(), value]));
-  return { path: path.length > 1 ? path.replace(/\/$/, '') : path, query };
-}
-
-function find(method: string, path: string): { handler: Route[2]; params: string[] } {
-  let pathIsKnown = false;
-  for (const route of routes) {
-    const match = route.pattern.exec(path);
-    if (match === null) continue;
-    pathIsKnown = true;
-    if (route.method === method) return { handler: route.handler, params: match.slice(1).map(decodePart) };
-  }
-  throw new BatchError(pathIsKnown ? 'UnsupportedHttpVerb' : 'ResourceNotFound');
-}
-
-function decodePart(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    throw new BatchError('InvalidUri');
-  }
-}
-
 function checkVersion(version: string | undefined): void {
   if (version === undefined) {
     throw new BatchError('MissingRequiredQueryParameter', { QueryParameterName: 'api-version' });
   }
   if (!versions.has(version)) throw new BatchError('UnsupportedRequestVersion');
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request) {
-    size += chunk.length;
-    // The rest is read and dropped, so that the reply reaches a client that is still sending.
-    if (size <= longestBody) chunks.push(chunk);
-  }
-  if (size > longestBody) throw new BatchError('RequestBodyTooLarge');
-  return Buffer.concat(chunks);
-}
-
-function parseBody(bytes: Buffer): Wire | undefined {
-  if (bytes.length === 0) return undefined;
-  try {
-    const body: unknown = JSON.parse(bytes.toString('utf8'));
-    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Wire;
-  } catch {
-    // Said below.
-  }
-  throw new BatchError('InvalidRequestBody');
 }

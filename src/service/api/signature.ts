@@ -51,8 +51,10 @@ export function authenticate(
       Reason: 'The date is too far from the time of this machine.',
     });
   }
-  const expected = sign(stringToSign(request, account.name), account.key);
-  if (name !== account.name || !equal(expected, signature)) {
+  const isSigned = orders.some((order) =>
+    equal(sign(stringToSign(request, account.name, order), account.key), signature),
+  );
+  if (name !== account.name || !isSigned) {
     throw new BatchError('AuthenticationFailed', { Reason: 'The signature does not match.' });
   }
 }
@@ -61,10 +63,21 @@ export function sign(text: string, key: string): string {
   return createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
 }
 
+type Order = (one: string, other: string) => number;
+
+/**
+ * Orders of query names that official clients sign: the documented one, and that of `@azure/batch` 13, which compares
+ * as the locale en-US does. They differ where names differ in case or one begins with a sign.
+ */
+const byCodePoint: Order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+const byLocale: Order = (one, other) => one.localeCompare(other, 'en-US');
+const orders = [byCodePoint, byLocale];
+
 /** Over the path still encoded, and the parameters' names as they were sent. */
 export function stringToSign(
   request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
   accountName: string,
+  order: Order = byCodePoint,
 ): string {
   const lines = signedHeaders.map((name) =>
     name === 'date' && request.headers['ocp-date'] ? '' : header(request, name),
@@ -73,17 +86,18 @@ export function stringToSign(
     .filter((name) => name.startsWith('ocp-'))
     .sort()
     .map((name) => `${name}:${header(request, name)}\n`);
-  return `${[request.method, ...lines].join('\n')}\n${ocp.join('')}${resourceOf(request.url ?? '/', accountName)}`;
+  const resource = resourceOf(request.url ?? '/', accountName, order);
+  return `${[request.method, ...lines].join('\n')}\n${ocp.join('')}${resource}`;
 }
 
-function resourceOf(url: string, accountName: string): string {
+function resourceOf(url: string, accountName: string, order: Order): string {
   const [path = '/', query = ''] = splitOnce(url, '?');
   const parameters = query
     .split('&')
     .filter(Boolean)
     .map((pair) => splitOnce(pair, '='))
     .map(([name = '', value = '']) => [decode(name), decode(value)] as const)
-    .sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+    .sort(([one], [other]) => order(one, other));
   return `/${accountName}${path}${parameters.map(([name, value]) => `\n${name}:${value}`).join('')}`;
 }
 

@@ -16,22 +16,15 @@ import {
   shown,
   taskOf,
 } from './context';
-import { validated, validId } from './validate';
+import { validated } from './requests/validate';
+import { checkTask } from './taskChecks';
 
 const collectionSize = 100;
-const longestDependencies = 64_000;
-
 function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
   const given = validated('TaskAddParameter', body, version);
-  const id = validId(given.id);
+  const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
-  if (given.multiInstanceSettings !== undefined) {
-    throw invalidProperty('multiInstanceSettings', undefined, 'The local Batch service does not support it.');
-  }
-  if (String(given.commandLine).trim() === '') throw invalidProperty('commandLine', '', 'It is empty.');
-  checkDependencies(job, given);
-  checkFiles(given);
-  checkExitConditions(job, given);
+  checkTask(context, job, given);
   const now = timestamp();
   const wire: Wire = {
     id,
@@ -54,54 +47,6 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   };
   touch(wire);
   return { id, job, wire };
-}
-
-function checkDependencies(job: JobState, given: Wire): void {
-  const dependsOn = given.dependsOn as { taskIds?: string[] } | undefined;
-  if (dependsOn === undefined) return;
-  if (!job.wire.usesTaskDependencies) throw new BatchError('TaskDependenciesNotSpecifiedOnJob');
-  if ((dependsOn.taskIds ?? []).join().length > longestDependencies) {
-    throw invalidProperty(
-      'dependsOn.taskIds',
-      undefined,
-      `They have ${longestDependencies} characters at most.`,
-    );
-  }
-}
-
-function checkFiles(given: Wire): void {
-  for (const file of (given.resourceFiles as Wire[] | undefined) ?? []) {
-    const sources = ['httpUrl', 'storageContainerUrl', 'autoStorageContainerName'].filter(
-      (name) => file[name] !== undefined,
-    );
-    if (sources.length !== 1) {
-      throw invalidProperty(
-        'resourceFiles',
-        undefined,
-        'Exactly one of httpUrl, storageContainerUrl and autoStorageContainerName is given.',
-      );
-    }
-    if (file.httpUrl !== undefined && file.filePath === undefined) {
-      throw new BatchError('MissingRequiredProperty', { PropertyName: 'filePath' });
-    }
-  }
-}
-
-/** What a job does not act upon may not be asked for. */
-function checkExitConditions(job: JobState, given: Wire): void {
-  const named = [given.exitConditions].flatMap(everyObject).some((one) => one.jobAction !== undefined);
-  if (named && job.wire.onTaskFailure === 'noaction') {
-    throw invalidProperty(
-      'exitConditions',
-      undefined,
-      'A jobAction needs a job whose onTaskFailure is performexitoptionsjobaction.',
-    );
-  }
-}
-
-function everyObject(value: unknown): Wire[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return [value as Wire, ...Object.values(value).flatMap(everyObject)];
 }
 
 /** A job to which tasks may be added. */

@@ -34,13 +34,24 @@ const infinite = 'P10675199DT2H48M5.4775807S';
 
 export { infinite as infiniteDuration };
 
-/** Milliseconds of an ISO 8601 duration; Infinity for Batch's longest, undefined for what is none. */
+// The package tinyduration accepts a duration anywhere in a text, such as `xPT5M!`, so its pattern is not used.
+const duration =
+  /^(-)?P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
+
+/** Days beyond which a duration is unlimited: Batch's longest has 10,675,199. */
+const unlimitedDays = 10_000_000;
+
+/**
+ * Milliseconds of an ISO 8601 duration, in which a year has 365 days and a month 30, as .NET counts them. Infinity for
+ * Batch's longest; undefined for what is no duration.
+ */
 export function durationMs(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const match = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/.exec(text);
-  if (!match || text === 'P' || text.endsWith('T')) return undefined;
-  const [days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map((part) => Number(part ?? 0));
-  return days > 10_000_000
-    ? Number.POSITIVE_INFINITY
-    : (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
+  const match = text === undefined || text.length > 64 ? null : duration.exec(text);
+  if (match === null) return undefined;
+  const [years = 0, months = 0, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = match
+    .slice(2)
+    .map((part) => Number(part ?? 0));
+  const total = years * 365 + months * 30 + weeks * 7 + days;
+  const ms = (((total * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
+  return (match[1] ? -1 : 1) * (total > unlimitedDays ? Number.POSITIVE_INFINITY : ms);
 }

@@ -1,0 +1,115 @@
+import { BatchError, invalidProperty } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+
+interface Image {
+  readonly publisher: string;
+  readonly offer: string;
+  readonly sku: string;
+  readonly nodeAgentSKUId: string;
+  readonly verificationType?: 'unverified';
+  readonly osType?: 'windows';
+  readonly batchSupportEndOfLife?: string;
+  readonly capabilities?: readonly string[];
+}
+
+const jammyEnd = '2027-06-01T00:00:00Z';
+const windows = (sku: string): Image => ({
+  publisher: 'microsoftwindowsserver',
+  offer: 'windowsserver',
+  sku,
+  nodeAgentSKUId: 'batch.node.windows amd64',
+  osType: 'windows',
+});
+
+/**
+ * Images as Azure lists them in 2026. A pool of another image is refused, as Azure does. Which one of them a pool has
+ * decides nothing here, since tasks run on this machine.
+ */
+const images: readonly Image[] = [
+  {
+    publisher: 'canonical',
+    offer: '0001-com-ubuntu-server-jammy',
+    sku: '22_04-lts',
+    nodeAgentSKUId: 'batch.node.ubuntu 22.04',
+    batchSupportEndOfLife: jammyEnd,
+  },
+  {
+    publisher: 'canonical',
+    offer: 'ubuntu-24_04-lts',
+    sku: 'server',
+    nodeAgentSKUId: 'batch.node.ubuntu 24.04',
+  },
+  {
+    publisher: 'canonical',
+    offer: 'ubuntu-24_04-lts',
+    sku: 'server-gen1',
+    nodeAgentSKUId: 'batch.node.ubuntu 24.04',
+  },
+  {
+    publisher: 'debian',
+    offer: 'debian-12',
+    sku: '12-gen2',
+    nodeAgentSKUId: 'batch.node.debian 12',
+    verificationType: 'unverified',
+  },
+  { publisher: 'almalinux', offer: 'almalinux', sku: '8-gen2', nodeAgentSKUId: 'batch.node.el 8' },
+  { publisher: 'almalinux', offer: 'almalinux-x86_64', sku: '9-gen2', nodeAgentSKUId: 'batch.node.el 9' },
+  {
+    publisher: 'microsoft-dsvm',
+    offer: 'ubuntu-hpc',
+    sku: '2204',
+    nodeAgentSKUId: 'batch.node.ubuntu 22.04',
+    batchSupportEndOfLife: jammyEnd,
+    capabilities: ['DockerCompatible'],
+  },
+  ...['2016-datacenter', '2019-datacenter', '2022-datacenter', '2025-datacenter'].map(windows),
+];
+
+/** The items of `GET /supportedimages`. */
+export const imageWires: readonly Wire[] = images.map(
+  ({
+    publisher,
+    offer,
+    sku,
+    nodeAgentSKUId,
+    verificationType,
+    osType,
+    batchSupportEndOfLife,
+    capabilities,
+  }) => ({
+    imageReference: { publisher, offer, sku, version: 'latest' },
+    verificationType: verificationType ?? 'verified',
+    nodeAgentSKUId,
+    ...(capabilities ? { capabilities } : {}),
+    ...(batchSupportEndOfLife ? { batchSupportEndOfLife } : {}),
+    osType: osType ?? 'linux',
+  }),
+);
+
+/** Refuses an image that is not on the list, or a node agent that does not go with it. */
+export function checkImage(configuration: Wire | undefined): void {
+  if (configuration === undefined) return;
+  const { publisher, offer, sku } = configuration.imageReference as Record<string, string | undefined>;
+  for (const [name, value] of Object.entries({ publisher, offer, sku })) {
+    if (value === undefined) throw new BatchError('MissingRequiredProperty', { PropertyName: name });
+  }
+  const same = (one: string, other: unknown) => one === String(other).toLowerCase();
+  const found = images.filter(
+    (image) => same(image.publisher, publisher) && same(image.offer, offer) && same(image.sku, sku),
+  );
+  if (found.length === 0) {
+    throw invalidProperty(
+      'imageReference',
+      undefined,
+      `The specified imageReference with publisher ${publisher} offer ${offer} sku ${sku} is not supported.`,
+    );
+  }
+  const agent = configuration.nodeAgentSKUId;
+  if (!found.some(({ nodeAgentSKUId }) => same(nodeAgentSKUId, agent))) {
+    throw invalidProperty(
+      'nodeAgentSKUId',
+      agent,
+      `The specified nodeAgentSKUId does not support the image. Use ${found[0]?.nodeAgentSKUId}.`,
+    );
+  }
+}

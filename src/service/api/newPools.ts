@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { FormulaError } from '../autoscale/evaluate';
+import { type JobState, type PoolState, touch } from '../scheduling/state';
+import { BatchError, invalidProperty } from '../wire/errors';
+import { timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import type { Context } from './context';
+import { checkImage } from './images';
+import { checkResourceFiles, checkUserIdentity } from './taskChecks';
+
+const poolQuota = 100;
+/** Characters. */
+const maxFormula = 8192;
+
+/** A pool as its description asks for it, checked; the state does not have it yet. */
+export function newPool(context: Context, id: string, given: Wire): PoolState {
+  if (given.virtualMachineConfiguration === undefined && given.cloudServiceConfiguration === undefined)
+    throw new BatchError('MissingRequiredProperty', { PropertyName: 'virtualMachineConfiguration' });
+  checkImage(given.virtualMachineConfiguration as Wire | undefined);
+  checkScale(given);
+  checkPackages(context, given);
+  checkStartTask(given.startTask as Wire | undefined, given);
+  const pool: PoolState = { id, wire: poolDescription(context, id, given), nodes: new Map() };
+  if (pool.wire.enableAutoScale) checkFormula(context, pool, String(pool.wire.autoScaleFormula));
+  return pool;
+}
+
+/** Gives the state a pool that `newPool` made, and lets it get its nodes. */
+export function startPool({ state, nodes, autoscaling }: Context, pool: PoolState): void {
+  if (state.pool(pool.id)) throw new BatchError('PoolExists');
+  if (state.pools.size >= poolQuota) throw new BatchError('PoolQuotaReached');
+  state.addPool(pool);
+  if (pool.wire.enableAutoScale) autoscaling.evaluate(pool);
+  else nodes.reconcile(pool);
+}
+
+/** The pool of a job or job schedule that brings its own, checked but not started. */
+export function newAutoPool(context: Context, owner: Pick<JobState, 'id'>, specification: Wire): PoolState {
+  const { pool, autoPoolIdPrefix, poolLifetimeOption, keepAlive } = specification as {
+    pool?: Wire;
+    autoPoolIdPrefix?: string;
+    poolLifetimeOption?: string;
+    keepAlive?: boolean;
+  };
+  if (pool === undefined) throw new BatchError('MissingRequiredProperty', { PropertyName: 'pool' });
+  const id = `${autoPoolIdPrefix || 'auto'}_${randomUUID().replaceAll('-', '').toUpperCase()}`;
+  return Object.assign(newPool(context, id, pool), {
+    autoPoolOf: owner.id,
+    deleteWithJob: poolLifetimeOption === 'job' && keepAlive !== true,
+  });
+}
+
+function poolDescription(context: Context, id: string, given: Wire): Wire {
+  const now = timestamp();
+  const image = given.virtualMachineConfiguration as { imageReference?: Wire } | undefined;
+  const startTask = given.startTask as Wire | undefined;
+  const autoscale = given.enableAutoScale === true;
+  const {
+    targetDedicatedNodes = 0,
+    targetLowPriorityNodes = 0,
+    autoScaleFormula,
+    autoScaleEvaluationInterval,
+    ...rest
+  } = given;
+  const wire: Wire = {
+    id,
+    url: `${context.base()}/pools/${id}`,
+    eTag: '',
+    lastModified: now,
+    creationTime: now,
+    state: 'active',
+    stateTransitionTime: now,
+    allocationState: 'resizing',
+    allocationStateTransitionTime: now,
+    resizeTimeout: 'PT15M',
+    enableAutoScale: false,
+    enableInterNodeCommunication: false,
+    taskSlotsPerNode: 1,
+    taskSchedulingPolicy: { nodeFillType: 'Spread' },
+    ...rest,
+    targetDedicatedNodes: autoscale ? 0 : targetDedicatedNodes,
+    targetLowPriorityNodes: autoscale ? 0 : targetLowPriorityNodes,
+    vmSize: String(given.vmSize).toLowerCase(),
+    ...(image ? { virtualMachineConfiguration: withVersion(image) } : {}),
+    ...(startTask ? { startTask: startTaskWire(startTask) } : {}),
+    ...(autoscale
+      ? { autoScaleFormula, autoScaleEvaluationInterval: autoScaleEvaluationInterval ?? 'PT15M' }
+      : {}),
+  };
+  touch(wire);
+  return wire;
+}
+
+/** A configuration of virtual machines with the version of its image filled in. */
+export function withVersion(configuration: Wire): Wire {
+  return {
+    ...configuration,
+    imageReference: { version: 'latest', ...(configuration.imageReference as Wire | undefined) },
+  };
+}
+
+/** A start task with the defaults that Azure fills in. */
+export function startTaskWire(given: Wire): Wire {
+  return {
+    userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
+    maxTaskRetryCount: 0,
+    waitForSuccess: true,
+    ...given,
+  };
+}
+
+/** Refuses a start task with bad resource files or an unknown user. One that asks for more rights is skipped later. */
+export function checkStartTask(startTask: Wire | undefined, pool: Wire): void {
+  if (startTask === undefined) return;
+  checkResourceFiles(startTask);
+  checkUserIdentity(startTask, pool, true);
+}
+
+/** There are no application packages here. */
+export function checkPackages(_context: Context, { applicationPackageReferences = [] }: Wire): void {
+  const [first] = applicationPackageReferences as { applicationId: string; version?: string }[];
+  if (first === undefined) return;
+  throw new BatchError('InvalidApplicationPackageReferences', {
+    [first.applicationId]: 'The specified application package does not exist.',
+  });
+}
+
+function checkScale(given: Wire): void {
+  if (given.enableAutoScale === true) {
+    if (given.autoScaleFormula === undefined)
+      throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
+    if (given.targetDedicatedNodes !== undefined || given.targetLowPriorityNodes !== undefined) {
+      const name =
+        given.targetDedicatedNodes === undefined ? 'targetLowPriorityNodes' : 'targetDedicatedNodes';
+      throw invalidProperty(name, given[name], 'A pool with autoscale has no targets of its own.');
+    }
+  } else {
+    for (const name of ['autoScaleFormula', 'autoScaleEvaluationInterval']) {
+      if (given[name] !== undefined)
+        throw invalidProperty(name, undefined, 'The value is only for pools with enableAutoScale.');
+    }
+  }
+}
+
+/** Refuses a formula that can never be evaluated, before the pool has it. */
+export function checkFormula({ autoscaling }: Context, pool: PoolState, formula: string): void {
+  checkFormulaLength(formula);
+  try {
+    autoscaling.checkFormula(pool, formula);
+  } catch (error) {
+    if (!(error instanceof FormulaError)) throw error;
+    throw new BatchError('AutoScalingFormulaSyntaxError', { Message: error.message });
+  }
+}
+
+export function checkFormulaLength(formula: string): void {
+  if (formula.length > maxFormula) throw new BatchError('AutoScaleFormulaTooLong');
+}

@@ -1,0 +1,135 @@
+import { BatchError, invalidProperty } from '../../wire/errors';
+import { durationMs } from '../../wire/time';
+
+/** What is wrong with a value of the right type; undefined when nothing is. */
+type Limit = (value: unknown) => string | undefined;
+
+const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
+
+const id: Limit = (value) =>
+  idPattern.test(String(value))
+    ? undefined
+    : 'The value must be 1 to 64 letters, digits, hyphens and underscores.';
+const ids: Limit = (value) => (value as unknown[]).map(id).find((problem) => problem !== undefined);
+/** https://learn.microsoft.com/rest/api/batchservice/job/add, autoPoolIdPrefix */
+const idPrefix: Limit = (value) =>
+  /^[A-Za-z0-9_-]{0,20}$/.test(String(value))
+    ? undefined
+    : 'The value must be at most 20 letters, digits, hyphens and underscores.';
+/** A version of an application package is also a file name here. */
+const packageVersion: Limit = (value) =>
+  /^[A-Za-z0-9_.-]{1,64}$/.test(String(value)) && !String(value).startsWith('.')
+    ? undefined
+    : 'The value must be 1 to 64 letters, digits, dots, hyphens and underscores.';
+
+const between =
+  (min: number, max = 2 ** 31 - 1): Limit =>
+  (value) =>
+    Number(value) >= min && Number(value) <= max ? undefined : `The value must be between ${min} and ${max}.`;
+const length =
+  (min: number, max: number): Limit =>
+  (value) => {
+    const { length } = String(value);
+    return length >= min && length <= max ? undefined : `The value must have ${min} to ${max} characters.`;
+  };
+const filled: Limit = (value) => (String(value).trim() === '' ? 'The value must not be empty.' : undefined);
+const durationBetween =
+  (min: number, max = Number.POSITIVE_INFINITY, words = ''): Limit =>
+  (value) => {
+    const ms = durationMs(String(value)) ?? Number.NaN;
+    return ms >= min && ms <= max ? undefined : `The value must be ${words}.`;
+  };
+const positive = durationBetween(1, undefined, 'a positive duration');
+const minutes = 60_000;
+const resizeTimeout = durationBetween(5 * minutes, undefined, 'at least 5 minutes');
+/** -1 or more than 0. https://learn.microsoft.com/rest/api/batchservice/job/add, maxParallelTasks */
+const parallelTasks: Limit = (value) =>
+  Number(value) === -1 || Number(value) > 0 ? undefined : 'The value must be -1 or greater than 0.';
+const retries = between(-1);
+const fileMode: Limit = (value) =>
+  /^(0o?)?[0-7]{3,4}$/.test(String(value)) ? undefined : 'The value must be a file mode in octal format.';
+const displayName = length(0, 1024);
+const atMost =
+  (count: number): Limit =>
+  (value) =>
+    (value as unknown[]).length <= count ? undefined : `The list must have at most ${count} items.`;
+
+const pool: Record<string, Limit> = {
+  displayName,
+  vmSize: filled,
+  targetDedicatedNodes: between(0),
+  targetLowPriorityNodes: between(0),
+  resizeTimeout,
+  // At most 256, and on a real node four times its cores.
+  taskSlotsPerNode: between(1, 256),
+  autoScaleEvaluationInterval: durationBetween(
+    5 * minutes,
+    168 * 60 * minutes,
+    'between 5 minutes and 168 hours',
+  ),
+};
+const job: Record<string, Limit> = {
+  displayName,
+  priority: between(-1000, 1000),
+  maxParallelTasks: parallelTasks,
+};
+const command: Record<string, Limit> = { commandLine: filled, maxTaskRetryCount: retries };
+
+/** The limits that Azure documents, by model and member. https://learn.microsoft.com/rest/api/batchservice/ */
+const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
+  PoolAddParameter: { ...pool, id },
+  PoolSpecification: pool,
+  PoolPatchParameter: pool,
+  PoolResizeParameter: pool,
+  PoolEnableAutoScaleParameter: pool,
+  NodeRemoveParameter: { nodeList: atMost(100), resizeTimeout },
+  StartTask: command,
+  JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },
+  JobPreparationTask: { ...command, id },
+  JobReleaseTask: { ...command, id, maxWallClockTime: positive, retentionTime: durationBetween(0) },
+  ResourceFile: { fileMode, filePath: filled },
+  EnvironmentSetting: { name: filled },
+  ApplicationPackageReference: { applicationId: id, version: packageVersion },
+  UserAccount: { name: length(1, 20) },
+  MetadataItem: { name: filled },
+  JobAddParameter: { ...job, id },
+  JobSpecification: job,
+  JobPatchParameter: job,
+  JobUpdateParameter: job,
+  JobConstraints: { maxWallClockTime: positive, maxTaskRetryCount: retries },
+  PoolInformation: { poolId: id },
+  AutoPoolSpecification: { autoPoolIdPrefix: idPrefix },
+  JobScheduleAddParameter: { id, displayName },
+  Schedule: {
+    startWindow: durationBetween(1 * minutes, undefined, 'at least 1 minute'),
+    recurrenceInterval: durationBetween(1 * minutes, undefined, 'at least 1 minute'),
+  },
+  TaskAddParameter: { ...command, id, displayName, requiredSlots: between(1, 256) },
+  TaskAddCollectionParameter: { value: atMost(100) },
+  TaskConstraints: {
+    maxWallClockTime: positive,
+    retentionTime: durationBetween(0, undefined, 'a duration that is not negative'),
+    maxTaskRetryCount: retries,
+  },
+  TaskDependencies: { taskIds: ids },
+  TaskIdRange: { start: between(0), end: between(0) },
+  OutputFile: { filePattern: filled },
+  HttpHeader: { name: filled },
+  ComputeNodeUser: { name: length(1, 32) },
+  MultiInstanceSettings: { numberOfInstances: between(1), coordinationCommandLine: filled },
+};
+
+/** The check of a member's value beyond its type. */
+export function limitOf(model: string, name: string): Limit | undefined {
+  const ofModel = limits[model];
+  return ofModel && Object.hasOwn(ofModel, name) ? ofModel[name] : undefined;
+}
+
+/** An id that Batch takes; anything else is refused. */
+export function validId(value: unknown, name = 'id'): string {
+  const problem = typeof value === 'string' ? id(value) : 'The value must be a string.';
+  if (problem === undefined) return String(value);
+  throw value === undefined
+    ? new BatchError('MissingRequiredProperty', { PropertyName: name })
+    : invalidProperty(name, value, problem);
+}

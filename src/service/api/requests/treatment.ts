@@ -1,0 +1,215 @@
+/**
+ * What this service does with each member of each request:
+ * - `done`: it has the effect that it has in Azure,
+ * - `stored`: it is checked, kept and returned, and has no effect on this machine,
+ * - `discarded`: a secret that nothing here uses; it is checked, and neither kept nor returned,
+ * - `refused`: a request that sets it is refused by name, rather than carried out without it.
+ *
+ * `docs/local-service.md` is generated from this table, and a test fails for a member that is missing here.
+ */
+export type Treatment = 'done' | 'stored' | 'discarded' | 'refused';
+
+/** Members of a model by treatment, separated by blanks; a refused member has its reason. */
+interface ModelTreatment {
+  readonly done?: string;
+  readonly stored?: string;
+  readonly discarded?: string;
+  readonly refused?: Readonly<Record<string, string>>;
+}
+
+const containers = 'The local Batch service runs tasks as processes and has no containers.';
+const identities = 'The local Batch service has no managed identities. Use a SAS instead.';
+const networks = 'The local Batch service has no virtual networks.';
+const certificates = 'The local Batch service has no certificates.';
+const mounts = 'The local Batch service mounts no file systems.';
+const galleries = 'The local Batch service has no images of your own. Use one of the supported images.';
+const jobTasks = 'The local Batch service does not support job manager, preparation and release tasks.';
+
+const changeablePool: ModelTreatment = {
+  done: 'virtualMachineConfiguration startTask applicationPackageReferences taskSlotsPerNode taskSchedulingPolicy',
+  stored:
+    'displayName vmSize enableInterNodeCommunication networkConfiguration userAccounts metadata targetNodeCommunicationMode resourceTags upgradePolicy',
+  refused: { certificateReferences: certificates, mountConfiguration: mounts },
+};
+
+const pool: ModelTreatment = {
+  ...changeablePool,
+  done: `${changeablePool.done} targetDedicatedNodes targetLowPriorityNodes enableAutoScale autoScaleFormula autoScaleEvaluationInterval`,
+  stored: `${changeablePool.stored} cloudServiceConfiguration resizeTimeout applicationLicenses`,
+};
+
+const job: ModelTreatment = {
+  done: 'priority maxParallelTasks constraints poolInfo onAllTasksComplete',
+  stored: 'allowTaskPreemption metadata',
+  refused: { networkConfiguration: networks },
+};
+
+const newJob: ModelTreatment = {
+  done: `${job.done} onTaskFailure usesTaskDependencies commonEnvironmentSettings`,
+  stored: `${job.stored} displayName`,
+  refused: {
+    ...job.refused,
+    jobManagerTask: jobTasks,
+    jobPreparationTask: jobTasks,
+    jobReleaseTask: jobTasks,
+  },
+};
+
+const models: Readonly<Record<string, ModelTreatment>> = {
+  PoolAddParameter: { ...pool, done: `id ${pool.done}` },
+  PoolSpecification: pool,
+  PoolPatchParameter: changeablePool,
+  PoolUpdatePropertiesParameter: {
+    done: 'startTask applicationPackageReferences',
+    stored: 'metadata targetNodeCommunicationMode',
+    refused: { certificateReferences: certificates },
+  },
+  PoolResizeParameter: {
+    done: 'targetDedicatedNodes targetLowPriorityNodes nodeDeallocationOption',
+    stored: 'resizeTimeout',
+  },
+  PoolEnableAutoScaleParameter: { done: 'autoScaleFormula autoScaleEvaluationInterval' },
+  PoolEvaluateAutoScaleParameter: { done: 'autoScaleFormula' },
+  NodeRemoveParameter: { done: 'nodeList nodeDeallocationOption', stored: 'resizeTimeout' },
+  NodeRebootParameter: { done: 'nodeRebootOption' },
+  NodeReimageParameter: { done: 'nodeReimageOption' },
+  NodeDisableSchedulingParameter: { done: 'nodeDisableSchedulingOption' },
+  ComputeNodeUser: { stored: 'name isAdmin expiryTime', discarded: 'password sshPublicKey' },
+  NodeUpdateUserParameter: { stored: 'expiryTime', discarded: 'password sshPublicKey' },
+  UploadBatchServiceLogsConfiguration: {
+    done: 'containerUrl startTime endTime',
+    refused: { identityReference: identities },
+  },
+  CloudServiceConfiguration: { stored: 'osFamily osVersion' },
+  VirtualMachineConfiguration: {
+    done: 'imageReference nodeAgentSKUId',
+    stored:
+      'windowsConfiguration dataDisks licenseType diskEncryptionConfiguration nodePlacementConfiguration osDisk securityProfile serviceArtifactReference',
+    refused: {
+      containerConfiguration: containers,
+      extensions: 'The local Batch service installs no extensions of virtual machines.',
+    },
+  },
+  ImageReference: {
+    done: 'publisher offer sku',
+    stored: 'version',
+    refused: {
+      virtualMachineImageId: galleries,
+      sharedGalleryImageId: galleries,
+      communityGalleryImageId: galleries,
+    },
+  },
+  WindowsConfiguration: { stored: 'enableAutomaticUpdates' },
+  DataDisk: { stored: 'lun caching diskSizeGB storageAccountType managedDisk' },
+  DiskEncryptionConfiguration: { stored: 'targets customerManagedKey' },
+  NodePlacementConfiguration: { stored: 'policy' },
+  OSDisk: { stored: 'ephemeralOSDiskSettings caching diskSizeGB managedDisk writeAcceleratorEnabled' },
+  DiffDiskSettings: { stored: 'placement' },
+  NetworkConfiguration: {
+    stored: 'dynamicVNetAssignmentScope publicIPAddressConfiguration enableAcceleratedNetworking',
+    refused: {
+      subnetId: networks,
+      endpointConfiguration: 'Nodes of the local Batch service have no inbound endpoints.',
+    },
+  },
+  PublicIPAddressConfiguration: { stored: 'provision ipAddressIds ipFamilies ipTags' },
+  StartTask: {
+    done: 'commandLine resourceFiles environmentSettings userIdentity maxTaskRetryCount waitForSuccess',
+    refused: { containerSettings: containers },
+  },
+  ResourceFile: {
+    done: 'autoStorageContainerName storageContainerUrl httpUrl blobPrefix filePath fileMode',
+    refused: { identityReference: identities },
+  },
+  EnvironmentSetting: { done: 'name value' },
+  UserIdentity: { done: 'autoUser', stored: 'username' },
+  AutoUserSpecification: { done: 'elevationLevel', stored: 'scope' },
+  ApplicationPackageReference: { done: 'applicationId version' },
+  TaskSchedulingPolicy: { done: 'nodeFillType', stored: 'jobDefaultOrder' },
+  UserAccount: {
+    stored: 'name elevationLevel linuxUserConfiguration windowsUserConfiguration',
+    discarded: 'password',
+  },
+  LinuxUserConfiguration: { stored: 'uid gid', discarded: 'sshPrivateKey' },
+  WindowsUserConfiguration: { stored: 'loginMode' },
+  MetadataItem: { stored: 'name value' },
+  JobAddParameter: { ...newJob, done: `id ${newJob.done}` },
+  JobSpecification: newJob,
+  JobPatchParameter: job,
+  JobUpdateParameter: { done: job.done, stored: job.stored },
+  JobConstraints: { done: 'maxWallClockTime maxTaskRetryCount' },
+  PoolInformation: { done: 'poolId autoPoolSpecification' },
+  AutoPoolSpecification: { done: 'autoPoolIdPrefix poolLifetimeOption keepAlive pool' },
+  JobDisableParameter: { done: 'disableTasks' },
+  JobTerminateParameter: { done: 'terminateReason' },
+  JobScheduleAddParameter: { done: 'id schedule jobSpecification', stored: 'displayName metadata' },
+  JobSchedulePatchParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
+  JobScheduleUpdateParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
+  Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
+  TaskAddParameter: {
+    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn',
+    stored: 'displayName affinityInfo',
+    refused: {
+      applicationPackageReferences: 'The local Batch service deploys application packages of pools only.',
+      authenticationTokenSettings: 'The local Batch service gives tasks no authentication tokens.',
+      containerSettings: containers,
+      multiInstanceSettings: 'The local Batch service does not support multi-instance tasks.',
+    },
+  },
+  TaskAddCollectionParameter: { done: 'value' },
+  TaskUpdateParameter: { done: 'constraints' },
+  TaskConstraints: { done: 'maxWallClockTime retentionTime maxTaskRetryCount' },
+  ExitConditions: { done: 'exitCodes exitCodeRanges preProcessingError fileUploadError default' },
+  ExitCodeMapping: { done: 'code exitOptions' },
+  ExitCodeRangeMapping: { done: 'start end exitOptions' },
+  ExitOptions: { done: 'jobAction dependencyAction' },
+  AffinityInformation: { stored: 'affinityId' },
+  TaskDependencies: { done: 'taskIds taskIdRanges' },
+  TaskIdRange: { done: 'start end' },
+  OutputFile: { done: 'filePattern destination uploadOptions' },
+  OutputFileDestination: { done: 'container' },
+  OutputFileBlobContainerDestination: {
+    done: 'path containerUrl uploadHeaders',
+    refused: { identityReference: identities },
+  },
+  HttpHeader: { done: 'name value' },
+  OutputFileUploadOptions: { done: 'uploadCondition' },
+};
+
+interface MemberTreatment {
+  readonly treatment: Treatment;
+  /** Why a refused member is refused. */
+  readonly reason?: string;
+}
+
+const members = new Map<string, MemberTreatment>();
+for (const [model, { refused = {}, ...rest }] of Object.entries(models)) {
+  for (const [treatment, names] of Object.entries(rest)) {
+    for (const name of names.split(' '))
+      members.set(`${model}.${name}`, { treatment: treatment as Treatment });
+  }
+  for (const [name, reason] of Object.entries(refused))
+    members.set(`${model}.${name}`, { treatment: 'refused', reason });
+}
+
+/** What becomes of a member; undefined for one that the table does not have. */
+export function treatmentOf(model: string, name: string): MemberTreatment | undefined {
+  return members.get(`${model}.${name}`);
+}
+
+/** The models of the table, in its order. */
+export const treatedModels: readonly string[] = Object.keys(models);
+
+/** The table as Markdown, for `docs/local-service.md`. */
+export function treatmentTable(): string {
+  const cell = (names: Iterable<string>) => [...names].map((name) => `\`${name}\``).join(', ');
+  const rows = Object.entries(models).map(([model, { done, stored, discarded, refused = {} }]) => {
+    const cells = [done, stored, discarded].map((names) => cell(names?.split(' ') ?? []));
+    return `| ${model} | ${[...cells, cell(Object.keys(refused))].join(' | ')} |`;
+  });
+  return [
+    '| request or part | done | stored only | discarded | refused |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n');
+}

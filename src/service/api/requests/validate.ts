@@ -1,0 +1,130 @@
+import type { BatchServiceMappers } from '@azure/batch';
+import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure/ms-rest-js';
+import { BatchError, invalidProperty } from '../../wire/errors';
+import { durationMs } from '../../wire/time';
+import type { Wire } from '../../wire/wire';
+import { limitOf } from './limits';
+import { memberOf, membersOf } from './members';
+import { treatmentOf } from './treatment';
+
+export type Model = keyof typeof BatchServiceMappers;
+
+/**
+ * A request body, checked against the official package's own description of it (members, types, enumerations, what is
+ * required) and against the limits that Azure documents. The copy that is returned has enumerations in their canonical
+ * case and no secrets. A member that the model does not have at this version of the API, or that this service does not
+ * carry out, is refused by name.
+ */
+export function validated(model: Model, body: Wire | undefined, version: string): Wire {
+  if (body === undefined) throw new BatchError('InvalidRequestBody', { Reason: 'The request has no body.' });
+  return composite(model, body, { path: '', name: '', version }) as Wire;
+}
+
+/** Where in a body the validation is. */
+interface Place {
+  /** From the body on: `startTask.resourceFiles[0].filePath`. */
+  readonly path: string;
+  /** The last member name of the path, which Azure's errors give as PropertyName. */
+  readonly name: string;
+  readonly version: string;
+}
+
+/** Its reason names the whole path where the member is not of the body itself. */
+function refuse({ path, name }: Place, value: unknown, reason: string): BatchError {
+  return invalidProperty(name, value, path === name ? reason : `${path}: ${reason}`);
+}
+
+function composite(model: string, value: unknown, place: Place): Wire {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrongType(place, 'an object');
+  const result: Wire = {};
+  for (const [name, inner] of Object.entries(value)) {
+    // Annotations (`odata.metadata`) are no members, and null is an absent value.
+    if (name.includes('.') || inner == null) continue;
+    const mapper = memberOf(model, name, place.version);
+    if (mapper === undefined) {
+      throw new BatchError('InvalidRequestBody', {
+        Reason: `The property '${name}' does not exist on type '${model}' at api-version ${place.version}.`,
+      });
+    }
+    const at = { ...place, path: place.path === '' ? name : `${place.path}.${name}`, name };
+    const { treatment, reason = '' } = treatmentOf(model, name) ?? {};
+    if (treatment === 'refused' && !isEmpty(inner)) throw refuse(at, undefined, reason);
+    const checked = checkedValue(mapper, inner, at);
+    const problem = limitOf(model, name)?.(checked);
+    if (problem !== undefined) throw refuse(at, describable(checked), problem);
+    if (treatment !== 'discarded') result[name] = checked;
+  }
+  for (const [name, { required }] of membersOf(model)) {
+    if (required && (value as Wire)[name] == null && memberOf(model, name, place.version)) {
+      const path = place.path === '' ? name : `${place.path}.${name}`;
+      throw new BatchError('MissingRequiredProperty', {
+        PropertyName: name,
+        Reason: `The property '${path}' is required.`,
+      });
+    }
+  }
+  return result;
+}
+
+/** A refused member that is set to nothing asks for nothing. */
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+function describable(value: unknown): unknown {
+  return typeof value === 'object' ? undefined : value;
+}
+
+function checkedValue(mapper: Mapper, value: unknown, place: Place): unknown {
+  const { type } = mapper;
+  switch (type.name) {
+    case 'Composite':
+      return composite((mapper as CompositeMapper).type.className ?? '', value, place);
+    case 'Sequence': {
+      if (!Array.isArray(value)) throw wrongType(place, 'an array');
+      const { element } = (mapper as SequenceMapper).type;
+      return value.map((item, index) =>
+        checkedValue(element, item, { ...place, path: `${place.path}[${index}]` }),
+      );
+    }
+    case 'Enum':
+      return enumeration((mapper as EnumMapper).type.allowedValues, value, place);
+    case 'String':
+      if (typeof value !== 'string') throw wrongType(place, 'a string');
+      return value;
+    case 'Number':
+      // int64 travels as a string.
+      if (typeof value === 'string' && /^-?\d{1,15}$/.test(value)) return Number(value);
+      if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw wrongType(place, 'an integer');
+      return value;
+    case 'Boolean':
+      if (typeof value !== 'boolean') throw wrongType(place, 'a Boolean');
+      return value;
+    case 'TimeSpan':
+      if (typeof value !== 'string' || durationMs(value) === undefined)
+        throw wrongType(place, 'a duration in ISO 8601 format, such as PT15M');
+      return value;
+    case 'DateTime':
+      if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d/.test(value) || Number.isNaN(Date.parse(value)))
+        throw wrongType(place, 'a time in ISO 8601 format');
+      return value;
+    default:
+      return value;
+  }
+}
+
+/** Clients write enumerations in any case; the service compares the canonical one. */
+function enumeration(allowed: readonly unknown[], value: unknown, place: Place): unknown {
+  const folded = String(value).toLowerCase();
+  const found = allowed.find((one) => String(one).toLowerCase() === folded);
+  if (typeof value !== 'string' || found === undefined)
+    throw refuse(place, describable(value), `The value must be one of: ${allowed.join(', ')}.`);
+  return found;
+}
+
+function wrongType(place: Place, expected: string): BatchError {
+  if (place.path === '')
+    return new BatchError('InvalidRequestBody', { Reason: 'The body must be a JSON object.' });
+  return refuse(place, undefined, `The value must be ${expected}.`);
+}

@@ -1,0 +1,116 @@
+import type { JobState } from '../scheduling/state';
+import { BatchError, invalidProperty } from '../wire/errors';
+import type { Wire } from '../wire/wire';
+import type { Context } from './context';
+
+/** https://learn.microsoft.com/rest/api/batchservice/task/add, dependsOn */
+const maxDependencyCharacters = 64_000;
+/** Ids that the ranges of one task stand for. */
+const maxDependencyRange = 1_000_000;
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Refuses a task that the job cannot have, though each of its members is valid. */
+export function checkTask(context: Context, job: JobState, given: Wire): void {
+  checkDependencies(job, given);
+  checkResourceFiles(given);
+  for (const { destination } of (given.outputFiles as Wire[] | undefined) ?? [])
+    checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
+  checkExitConditions(job, given);
+  const pool = job.poolId === undefined ? undefined : context.state.pool(job.poolId);
+  checkUserIdentity(given, pool?.wire, context.allowElevated);
+}
+
+/** Each resource file has one source; a blob also a path. Applies to all kinds of tasks. */
+export function checkResourceFiles({ resourceFiles = [] }: Wire): void {
+  for (const file of resourceFiles as Wire[]) {
+    const { httpUrl, storageContainerUrl, autoStorageContainerName, filePath, blobPrefix } = file;
+    const sources = [httpUrl, storageContainerUrl, autoStorageContainerName].filter(
+      (source) => source !== undefined,
+    );
+    if (sources.length !== 1) {
+      throw invalidProperty(
+        'resourceFiles',
+        undefined,
+        'Exactly one of httpUrl, storageContainerUrl and autoStorageContainerName must be given.',
+      );
+    }
+    if (httpUrl !== undefined && filePath === undefined)
+      throw new BatchError('MissingRequiredProperty', { PropertyName: 'filePath' });
+    if (httpUrl !== undefined && blobPrefix !== undefined)
+      throw invalidProperty('blobPrefix', blobPrefix, 'The value is only for containers.');
+    checkUrl('httpUrl', httpUrl);
+    checkUrl('storageContainerUrl', storageContainerUrl);
+  }
+}
+
+function checkUrl(name: string, value: unknown): void {
+  if (value === undefined) return;
+  if (!/^https?:$/.test(URL.canParse(String(value)) ? new URL(String(value)).protocol : ''))
+    throw invalidProperty(name, undefined, 'The value must be an HTTP or HTTPS URL.');
+}
+
+/**
+ * A named user must be one of the pool's accounts. Administrator rights are refused where the service was not told to
+ * allow them, since a task that needs them would do something else without.
+ */
+export function checkUserIdentity(
+  { userIdentity }: Wire,
+  pool: Wire | undefined,
+  allowElevated: boolean,
+): void {
+  const { username, autoUser } = (userIdentity ?? {}) as { username?: string; autoUser?: Wire };
+  if (username !== undefined && autoUser !== undefined)
+    throw invalidProperty('userIdentity', undefined, 'Only one of username and autoUser may be given.');
+  const accounts = (pool?.userAccounts ?? []) as Wire[];
+  const account = accounts.find(({ name }) => name === username);
+  if (username !== undefined && pool !== undefined && account === undefined)
+    throw invalidProperty('username', username, 'The pool has no user account of this name.');
+  const isElevated = (autoUser ?? account)?.elevationLevel === 'admin';
+  if (isElevated && !allowElevated) {
+    throw invalidProperty(
+      'elevationLevel',
+      'admin',
+      'The local Batch service gives tasks no administrator rights. Start it with --allow-elevated to run them as the user who started the service.',
+    );
+  }
+}
+
+function checkDependencies(job: JobState, given: Wire): void {
+  const dependsOn = given.dependsOn as { taskIds?: string[]; taskIdRanges?: Range[] } | undefined;
+  if (dependsOn === undefined) return;
+  if (!job.wire.usesTaskDependencies) throw new BatchError('TaskDependenciesNotSpecifiedOnJob');
+  const { taskIds = [], taskIdRanges = [] } = dependsOn;
+  if (taskIds.join('').length > maxDependencyCharacters) throw new BatchError('TaskDependencyListTooLong');
+  checkRanges('taskIdRanges', taskIdRanges);
+  const count = taskIdRanges.reduce((total, { start, end }) => total + end - start + 1, 0);
+  if (count > maxDependencyRange) throw new BatchError('TaskDependencyRangesTooLong');
+}
+
+function checkRanges(name: string, ranges: readonly Range[]): void {
+  for (const { start, end } of ranges) {
+    if (start > end) throw invalidProperty(name, `${start}-${end}`, 'The start must not be after the end.');
+  }
+}
+
+/** A job that ignores how tasks end may not have tasks that ask it to act on that. */
+function checkExitConditions(job: JobState, { exitConditions }: Wire): void {
+  const { exitCodeRanges = [] } = (exitConditions ?? {}) as { exitCodeRanges?: Range[] };
+  checkRanges('exitCodeRanges', exitCodeRanges);
+  const named = everyObject(exitConditions).some(({ jobAction }) => jobAction !== undefined);
+  if (named && job.wire.onTaskFailure === 'noaction') {
+    throw invalidProperty(
+      'exitConditions',
+      undefined,
+      'A jobAction needs a job whose onTaskFailure is performexitoptionsjobaction.',
+    );
+  }
+}
+
+function everyObject(value: unknown): Wire[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return [value as Wire, ...Object.values(value).flatMap(everyObject)];
+}

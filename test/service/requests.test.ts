@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
+import { join } from 'node:path';
+import type { BatchServiceClient } from '@azure/batch';
+import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+
+const version = '2025-06-01';
+
+describe('Requests to the local Batch service', function () {
+  this.timeout(60_000);
+  let service: TestService;
+  let client: BatchServiceClient;
+
+  before(async () => {
+    service = await TestService.start();
+    client = service.client(version);
+  });
+
+  after(() => service.close());
+
+  /** The status, code and detail of an answer. */
+  async function ask(method: string, path: string, body?: unknown) {
+    const [bare = '', query = ''] = path.split('?');
+    const reply = await service.request(
+      method,
+      `${bare}?api-version=${version}${query ? `&${query}` : ''}`,
+      body,
+    );
+    const text = await reply.text();
+    const { code, values } = (text.startsWith('{') ? JSON.parse(text) : {}) as RefusedWith;
+    return { status: reply.status, code, text, values: values?.map(({ key, value }) => `${key}=${value}`) };
+  }
+
+  it('nested deeper than the stack are refused, and leave nothing behind', async () => {
+    const levels = 60_000;
+    const deep = `{"id":"deep","metadata":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`;
+    const reply = await raw('POST', '/pools', deep);
+    assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
+    for (const filter of [
+      `${'('.repeat(2500)}id eq 'a'${')'.repeat(2500)}`,
+      `${'not '.repeat(2500)}id eq 'a'`,
+    ]) {
+      const filtered = await ask('GET', `/pools?%24filter=${encodeURIComponent(filter)}`);
+      assert.deepEqual([filtered.status, filtered.code], [400, 'InvalidQueryParameterValue']);
+    }
+    const long = Array.from({ length: 400 }, (_, index) => `id eq 'p${index}'`).join(' or ');
+    assert.equal((await ask('GET', `/pools?%24filter=${encodeURIComponent(long)}`)).status, 200);
+    const formula = `$TargetDedicatedNodes = ${'('.repeat(3500)}1${')'.repeat(3500)};`;
+    const scaled = await ask('POST', '/pools', {
+      id: 'deep',
+      ...machine,
+      enableAutoScale: true,
+      autoScaleFormula: formula,
+    });
+    assert.deepEqual([scaled.status, scaled.code], [400, 'AutoScalingFormulaSyntaxError']);
+    assert.deepEqual([...(await client.pool.list())], []);
+  });
+
+  /** A signed request whose path and body are sent byte for byte. */
+  async function raw(method: string, path: string, body = '') {
+    const { batchName, batchKey } = service.credentials;
+    const date = new Date().toUTCString();
+    const [size, type] = body ? [String(Buffer.byteLength(body)), 'application/json'] : ['', ''];
+    const lines = [method, '', '', size, '', type, '', '', '', '', '', ''];
+    const text = `${lines.join('\n')}\nocp-date:${date}\n/${batchName}${path}\napi-version:${version}`;
+    const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
+    const { hostname, port } = new URL(service.ready.batchUrl);
+    const headers = { 'ocp-date': date, authorization: `SharedKey ${batchName}:${signature}` };
+    const reply = await new Promise<IncomingMessage>((resolve, reject) => {
+      const options = { hostname, port, method, path: `${path}?api-version=${version}` };
+      request({
+        ...options,
+        headers: { ...headers, ...(body ? { 'content-type': type, 'content-length': size } : {}) },
+      })
+        .once('response', resolve)
+        .once('error', reject)
+        .end(body);
+    });
+    let read = '';
+    for await (const chunk of reply) read += chunk;
+    return { status: reply.statusCode, code: (JSON.parse(read) as RefusedWith).code };
+  }
+
+  it('with ids that are paths are refused, and reach no folder', async () => {
+    const autoPoolSpecification = {
+      autoPoolIdPrefix: '../../../x',
+      poolLifetimeOption: 'job',
+      pool: { ...machine, targetDedicatedNodes: 1 },
+    };
+    const job = await ask('POST', '/jobs', { id: 'climbs', poolInfo: { autoPoolSpecification } });
+    assert.deepEqual([job.status, job.values?.[0]], [400, 'PropertyName=autoPoolIdPrefix']);
+    assert.equal((await ask('GET', '/jobs/climbs')).code, 'JobNotFound');
+    await mkdir(join(service.dataDir, 'nodes'), { recursive: true });
+    for (const path of ['/pools/%2e%2e', '/pools/..%2f..', '/jobs/%2e%2e', '/jobs/j/tasks/%2e%2e'])
+      assert.equal((await raw('DELETE', path)).status, 404, path);
+    assert.ok(existsSync(service.dataDir));
+    const beside = await readdir(join(service.dataDir, '..'));
+    assert.ok(!beside.some((name) => name.startsWith('x_')));
+  });
+
+  it('for a pool that cannot be are refused before there is one', async () => {
+    const vm = machine.virtualMachineConfiguration;
+    const scaled = { enableAutoScale: true, autoScaleFormula: '$TargetDedicatedNodes = x' };
+    for (const [more, code, detail] of [
+      [{ ...scaled }, 'AutoScalingFormulaSyntaxError', 'Message=Line 1, Col 25: Undefined symbol: x'],
+      [{ targetDedicatedNodes: -1 }, 'InvalidPropertyValue', 'PropertyName=targetDedicatedNodes'],
+      [
+        { virtualMachineConfiguration: { ...vm, imageReference: { publisher: 'a', offer: 'b', sku: 'c' } } },
+        'InvalidPropertyValue',
+        'PropertyName=imageReference',
+      ],
+      [
+        { virtualMachineConfiguration: { ...vm, nodeAgentSKUId: 'batch.node.windows amd64' } },
+        'InvalidPropertyValue',
+        'PropertyName=nodeAgentSKUId',
+      ],
+      [{ vmSize: undefined }, 'MissingRequiredProperty', 'PropertyName=vmSize'],
+      [
+        { startTask: { commandLine: 'x', resourceFiles: [{ filePath: 'x' }] } },
+        'InvalidPropertyValue',
+        'PropertyName=resourceFiles',
+      ],
+      [
+        { startTask: { commandLine: 'x', userIdentity: { username: 'nobody' } } },
+        'InvalidPropertyValue',
+        'PropertyName=username',
+      ],
+    ] as const) {
+      const told = await ask('POST', '/pools', { id: 'never', ...machine, ...more });
+      assert.deepEqual([told.status, told.code, told.values?.[0]], [400, code, detail]);
+      const autoPoolSpecification = { poolLifetimeOption: 'job', pool: { ...machine, ...more } };
+      const job = await ask('POST', '/jobs', { id: 'never', poolInfo: { autoPoolSpecification } });
+      assert.deepEqual([job.status, job.code, job.values?.[0]], [400, code, detail]);
+    }
+    assert.deepEqual([...(await client.pool.list())], []);
+    assert.deepEqual([...(await client.job.list())], []);
+  });
+
+  it('for a formula that cannot be are refused, and leave the pool as it is', async () => {
+    await client.pool.add({ id: 'kept', ...machine });
+    await eventually(
+      () => client.pool.get('kept'),
+      ({ allocationState }) => allocationState === 'steady',
+    );
+    await assert.rejects(
+      client.pool.enableAutoScale('kept', { autoScaleFormula: '$TargetDedicatedNodes = hasOwnProperty(1)' }),
+      refused('AutoScalingFormulaSyntaxError', 400),
+    );
+    assert.equal((await client.pool.get('kept')).enableAutoScale, false);
+    await client.pool.enableAutoScale('kept', { autoScaleFormula: '$TargetDedicatedNodes=1' });
+    assert.equal((await client.pool.get('kept')).targetDedicatedNodes, 1);
+    const { results = '' } = await client.pool.evaluateAutoScale(
+      'kept',
+      `v=vec(1,2);${'v=vec(v,v);'.repeat(13)}${Array.from({ length: 60 }, (_, at) => `a${at}=v;`).join('')}`,
+    );
+    assert.ok(results.length <= 16_384, String(results.length));
+    const infinite = await client.pool.evaluateAutoScale(
+      'kept',
+      '$TargetDedicatedNodes = 1 / $RunningTasks;',
+    );
+    assert.match(infinite.error?.values?.[0]?.value ?? '', /not a finite number/);
+  });
+
+  it('with enumerations in another case are acted on', async () => {
+    const job = { id: 'cased', poolInfo: { poolId: 'kept' }, onAllTasksComplete: 'terminateJob' };
+    assert.equal((await ask('POST', '/jobs', job)).status, 201);
+    await eventually(
+      () => client.job.get('cased'),
+      ({ state }) => state === 'completed',
+    );
+    const startTask = {
+      commandLine: '/bin/false',
+      userIdentity: { autoUser: { elevationLevel: 'Admin', scope: 'Pool' } },
+    };
+    await ask('POST', '/pools', { id: 'elevated', ...machine, targetDedicatedNodes: 1, startTask });
+    const [node] = await eventually(
+      () => client.computeNode.list('elevated'),
+      (nodes) => nodes[0]?.startTaskInfo?.state === 'completed',
+    );
+    assert.equal(node?.startTaskInfo?.exitCode, 0);
+    assert.equal(
+      (await ask('POST', '/jobs', { ...job, id: 'odd', onAllTasksComplete: 'never' })).values?.[0],
+      'PropertyName=onAllTasksComplete',
+    );
+  });
+
+  it('for tasks that would run otherwise than asked are refused', async () => {
+    await client.pool.add({
+      id: 'users',
+      ...machine,
+      userAccounts: [{ name: 'someone', password: 'hunter2', elevationLevel: 'nonadmin' }],
+    });
+    assert.doesNotMatch((await ask('GET', '/pools/users')).text, /hunter2/);
+    await client.job.add({ id: 'users', poolInfo: { poolId: 'users' }, usesTaskDependencies: true });
+    const task = { commandLine: '/bin/true' };
+    for (const [more, property] of [
+      [{ userIdentity: { autoUser: { elevationLevel: 'admin' } } }, 'elevationLevel'],
+      [{ userIdentity: { username: 'nobody' } }, 'username'],
+      [{ containerSettings: { imageName: 'alpine' } }, 'containerSettings'],
+      [{ dependsOn: { taskIdRanges: [{ start: 5, end: 4 }] } }, 'taskIdRanges'],
+      [{ resourceFiles: [{ httpUrl: 'ftp://x/y', filePath: 'y' }] }, 'httpUrl'],
+    ] as const) {
+      const told = await ask('POST', '/jobs/users/tasks', { id: 'task', ...task, ...more });
+      assert.deepEqual([told.code, told.values?.[0]], ['InvalidPropertyValue', `PropertyName=${property}`]);
+      const { text } = await ask('POST', '/jobs/users/addtaskcollection', {
+        value: [{ id: 'task', ...task, ...more }],
+      });
+      assert.match(text, new RegExp(`"clienterror".*"${property}"`, 'i'));
+    }
+    await client.task.add('users', { id: 'named', ...task, userIdentity: { userName: 'someone' } });
+  });
+
+  it('change jobs only as far as Azure lets them change', async () => {
+    const { status, values } = await ask('PATCH', '/jobs/users', { poolInfo: { poolId: 'kept' } });
+    assert.deepEqual([status, values?.[0]?.startsWith('Reason=')], [409, true]);
+    assert.equal((await ask('PUT', '/jobs/users', { poolInfo: { poolId: 'kept' } })).status, 409);
+    assert.equal(
+      (await ask('PUT', '/jobs/users', { poolInfo: { poolId: 'users' }, priority: 7 })).status,
+      200,
+    );
+    const job = await client.job.get('users');
+    assert.deepEqual([job.priority, job.usesTaskDependencies], [7, true]);
+    assert.equal(
+      (await ask('PATCH', '/jobs/users', { priority: 'high' })).values?.[0],
+      'PropertyName=priority',
+    );
+    assert.equal((await ask('POST', '/pools/users/resize', {})).code, 'MissingRequiredProperty');
+  });
+
+  it('are signed in the order of code points or of the locale, and select with a comma encoded twice', async () => {
+    const { batchName, batchKey } = service.credentials;
+    const names: [string, string][] = [
+      ['timeOut', '30'],
+      ['timeout', '30'],
+      ['$select', 'id%2Cstate'],
+      ['api-version', version],
+      ['maxResults', '5'],
+    ];
+    const byCode = [...names].sort(([one], [other]) => (one < other ? -1 : 1));
+    const byLocale = [...names].sort(([one], [other]) => one.localeCompare(other, 'en-US'));
+    assert.notDeepEqual(byCode, byLocale);
+    for (const sorted of [byCode, byLocale]) {
+      const date = new Date().toUTCString();
+      const resource = sorted.map(([name, value]) => `\n${name}:${value}`).join('');
+      const text = `GET${'\n'.repeat(12)}ocp-date:${date}\n/${batchName}/pools${resource}`;
+      const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
+      const query = names.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+      const reply = await fetch(`${service.ready.batchUrl}/pools?${query}`, {
+        headers: { 'ocp-date': date, authorization: `SharedKey ${batchName}:${signature}` },
+      });
+      assert.equal(reply.status, 200);
+      const { value } = (await reply.json()) as { value: object[] };
+      assert.deepEqual(Object.keys(value[0] ?? {}), ['id', 'state']);
+    }
+  });
+
+  it('leave a service that starts again', async () => {
+    await service.kill();
+    await service.start();
+    client = service.client(version);
+    assert.equal((await client.pool.get('kept')).id, 'kept');
+  });
+});
