@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/plan/manifest';
 import { deleteOwned, ownedThings } from '../src/core/runs/cleanUp';
-import { readResults } from '../src/core/runs/run';
+import { readResults } from '../src/core/runs/runState';
 import { clip, probe, temporaryFolder } from '../test/media';
 import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { parseArgs, promisify } from 'node:util';
 import { Batch, type TaskAdd } from '../src/core/azure/batch';
-import { addTasks } from '../src/core/runs/job';
+import { addTasks } from '../src/core/jobs/addTasks';
 import { TestService } from '../test/service/harness';
 import { Counter } from './counter';
 import { type BenchResult, type Row, report } from './table';

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { Batch } from '../src/core/azure/batch';
-import { addTasks } from '../src/core/runs/job';
-import { watchJob } from '../src/core/runs/watch';
+import { addTasks } from '../src/core/jobs/addTasks';
+import { watchJob } from '../src/core/jobs/watch';
 import { machine, TestService } from '../test/service/harness';
 import { Counter } from './counter';
 import { type BenchResult, type Row, report } from './table';
@@ -58,13 +58,14 @@ async function watch(tasks: number): Promise<Record<'ours' | 'tutorial', Record<
     await addTasks(batch, 'job', all, signal);
     counter.take();
     let polls = 0;
+    // Watched until the time limit: this task never completes.
+    const notAdded = new Set(['not added']);
     await watchJob(
       batch,
       {
         jobId: 'job',
         poolId: 'pool',
-        since: new Date(),
-        expected: () => tasks + 1,
+        waitingFor: () => notAdded,
         limitMinutes: watchedMs / 60_000,
         signal,
       },
@@ -74,6 +75,8 @@ async function watch(tasks: number): Promise<Record<'ours' | 'tutorial', Record<
         },
         nodes: () => undefined,
         completed: () => undefined,
+        deleted: () => undefined,
+        resizeRetried: () => undefined,
         trouble: () => undefined,
       },
     );

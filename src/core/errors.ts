@@ -35,6 +35,7 @@ export type Problem =
   | { kind: 'taskFailed'; file: string; code: string; detail?: string }
   | { kind: 'ended'; file: string }
   | { kind: 'inputExpired'; file: string }
+  | { kind: 'taskDeleted'; file: string }
   // Pools and jobs
   | { kind: 'startTaskFailed'; pool: string; node: string; exitCode?: number; line?: string }
   | { kind: 'resizeFailed'; pool: string; code: string; detail?: string }
@@ -49,6 +50,8 @@ export type Problem =
   | { kind: 'poolNotOurs'; pool: string }
   | { kind: 'poolUnusable'; pool: string; detail?: string }
   | { kind: 'jobEnded'; job: string }
+  | { kind: 'jobDisabled'; job: string }
+  | { kind: 'jobNotScheduled'; job: string; code: string; detail?: string }
   | { kind: 'taskGone'; task: string; job: string }
   | { kind: 'nodeFailed'; node: string; code: string; detail?: string }
   | { kind: 'runNotFound'; run: string }

@@ -1,28 +1,99 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
-interface Waiting {
-  readonly signal: AbortSignal;
-  readonly minutes: number;
-  /** The error when it lasts longer. */
-  readonly stuck: () => Error;
+/** The current time and the passing of time. Tests pass a clock on which hours pass in seconds. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Resolves after `ms` milliseconds. Rejects with the signal's reason when the signal aborts. */
+  pause(ms: number, signal: AbortSignal): Promise<void>;
 }
 
-/** Asks until it is done, each time after a longer pause (up to 10 s): for states that pass by themselves. */
-export async function waitFor<T>(
-  ask: () => Promise<{ value: T; done: boolean }>,
-  { signal, minutes, stuck }: Waiting,
-): Promise<T> {
-  const end = Date.now() + minutes * 60_000;
-  for (let pause = 250; ; pause = Math.min(pause * 1.5, 10_000)) {
-    const { value, done } = await ask();
-    if (done) return value;
-    if (Date.now() > end) throw stuck();
-    await delay(pause, undefined, { signal });
+export const systemClock: Clock = { now: () => Date.now(), pause };
+
+/** The longest time that a Node timer can wait, in milliseconds. */
+const maxTimerMs = 2 ** 31 - 1;
+
+/** `setTimeout` as a promise that rejects with the signal's reason, where Node's own rejects with a bare AbortError. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(Math.min(ms, maxTimerMs), undefined, { signal });
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
   }
 }
 
-/** Aborts with the first of them. As many requests as there are at a time may listen to it, which is no leak. */
+interface WaitOptions {
+  readonly signal: AbortSignal;
+  readonly minutes: number;
+  /** Makes the error that is thrown after that time. */
+  readonly stuck: () => Error;
+  readonly clock?: Clock;
+}
+
+/** Asks until the state is reached, with growing pauses up to 10 s. For states that end without our doing. */
+export async function waitFor<T>(
+  ask: () => Promise<{ value: T; done: boolean }>,
+  { signal, minutes, stuck, clock = systemClock }: WaitOptions,
+): Promise<T> {
+  const end = clock.now() + minutes * 60_000;
+  for (let pauseMs = 250; ; pauseMs = Math.min(pauseMs * 1.5, 10_000)) {
+    const { value, done } = await ask();
+    if (done) return value;
+    if (clock.now() > end) throw stuck();
+    await clock.pause(pauseMs, signal);
+  }
+}
+
+/** Work that ends when its signal aborts. */
+type Work = (signal: AbortSignal) => Promise<void>;
+
+/**
+ * Runs several pieces of work at once. The first failure aborts the others, and is thrown when all of them have settled:
+ * nothing goes on afterwards, and what an abort makes the others throw does not hide the cause.
+ */
+export async function together(signal: AbortSignal, ...works: readonly Work[]): Promise<void> {
+  const stop = new AbortController();
+  const own = anyOf(signal, stop.signal);
+  let failure: { readonly error: unknown } | undefined;
+  await Promise.all(
+    works.map(async (work) => {
+      try {
+        await work(own);
+      } catch (error) {
+        failure ??= { error: own.aborted ? own.reason : error };
+        stop.abort(failure.error);
+      }
+    }),
+  );
+  if (failure) throw failure.error;
+}
+
+/** Runs work, and calls `tick` every `ms` until it has ended. A failure of `tick` aborts the work and is thrown. */
+export async function withTicks(
+  work: Work,
+  tick: Work,
+  { ms, clock, signal }: { readonly ms: number; readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<void> {
+  const ended = new AbortController();
+  await together(
+    signal,
+    (own) => work(own).finally(() => ended.abort()),
+    async (own) => {
+      const either = anyOf(own, ended.signal);
+      while (!ended.signal.aborted) {
+        try {
+          await clock.pause(ms, either);
+          await tick(either);
+        } catch (error) {
+          if (!ended.signal.aborted) throw error;
+        }
+      }
+    },
+  );
+}
+
+/** Aborts with the first of the signals. Any number of requests may listen to it at a time: that is no leak. */
 export function anyOf(...signals: AbortSignal[]): AbortSignal {
   const any = AbortSignal.any(signals);
   setMaxListeners(0, any);

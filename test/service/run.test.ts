@@ -150,7 +150,7 @@ describe('A transcoding run', function () {
     assert.equal(readFileSync(join(folder, 'clip.mp3'), 'utf8'), 'mine');
     assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
     const again = await Run.open(parts, run.manifest.outputContainer, never);
-    again.results.clear();
+    again.state.results.clear();
     await again.advance('fetched', never);
     await again.close();
     assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
@@ -169,7 +169,7 @@ describe('A transcoding run', function () {
     );
     abort.abort();
     await assert.rejects(advancing, { name: 'AbortError' });
-    await run.terminate(never);
+    await run.cancel(never);
     await run.close();
     assert.deepEqual(
       namesIn(folder).filter((name) => !/^[a-d]\.(wav|mp3)$/.test(name)),
@@ -237,7 +237,7 @@ describe('A transcoding run', function () {
       assert.match(error.problem.line ?? '', /Unable to locate package ffmpeg/);
       return true;
     });
-    await run.terminate(never);
+    await run.cancel(never);
     await run.close();
   });
 
@@ -250,7 +250,7 @@ describe('A transcoding run', function () {
       (error) =>
         error instanceof UserError && error.problem.kind === 'quota' && error.problem.what === 'spotCores',
     );
-    await run.terminate(never);
+    await run.cancel(never);
     await run.close();
   });
 

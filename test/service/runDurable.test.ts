@@ -3,12 +3,13 @@ import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { ensureJob } from '../../src/core/jobs/jobLife';
 import { attemptOf, type Manifest } from '../../src/core/plan/manifest';
 import { idlePools } from '../../src/core/pools/idlePools';
 import { nodeTargets } from '../../src/core/pools/pool';
 import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
-import { ensureJob } from '../../src/core/runs/job';
-import { Run, readResults } from '../../src/core/runs/run';
+import { Run } from '../../src/core/runs/run';
+import { readResults } from '../../src/core/runs/runState';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { eventually, machine, TestService } from './harness';
 import { startRunProcess } from './runProcess';
@@ -144,7 +145,7 @@ describe('A run that is left alone', function () {
     const { run, parts } = await start(paths);
     await run.advance('uploaded', never);
     attemptOf(run.manifest).sasExpiry = new Date(Date.now() - 60_000).toISOString();
-    await run.save(never);
+    await run.state.save(never);
     await run.close();
     const again = await Run.open(parts, run.manifest.outputContainer, never);
     const summary = await again.advance('fetched', never);
@@ -158,8 +159,8 @@ describe('A run that is left alone', function () {
     const { run, parts } = await start(paths);
     await run.advance('uploaded', never);
     for (const file of run.manifest.files)
-      run.settle(file, { problem: { kind: 'inputExpired', file: file.path } });
-    await run.saveResults(never);
+      run.state.settle(file, { problem: { kind: 'inputExpired', file: file.path } });
+    await run.state.saveResults(never);
     await run.close();
     const again = await Run.open(parts, run.manifest.outputContainer, never);
     assert.equal((await again.advance('fetched', never)).succeeded, 2);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Batch } from '../../src/core/azure/batch';
 import { UserError } from '../../src/core/errors';
-import { tail } from '../../src/core/runs/logTail';
+import { tail } from '../../src/core/jobs/logTail';
 import { eventually, machine, TestService } from './harness';
 
 describe('Following a log', function () {

@@ -8,10 +8,10 @@ import {
 import type { Image } from '../../src/core/azure/batch';
 import { clockSkewMinutes } from '../../src/core/azure/retry';
 import { UserError } from '../../src/core/errors';
+import { maskSas, tellingLine } from '../../src/core/jobs/taskFailure';
+import { parseProgress } from '../../src/core/jobs/taskProgress';
 import { newAttempt, newRunId } from '../../src/core/plan/manifest';
 import { newestUbuntu, nodeTargets, scaleToZeroFormula } from '../../src/core/pools/pool';
-import { maskSas, tellingLine } from '../../src/core/runs/taskFailure';
-import { parseProgress } from '../../src/core/runs/taskProgress';
 import { parseFilter, select } from '../../src/service/api/odata';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
 import { durationMs, etagOf } from '../../src/service/wire/time';

@@ -1,9 +1,12 @@
 import type { Problem } from '../errors';
 import type { Preset } from '../presets/preset';
 
+/** How far a run goes: one for each of the commands Upload, Submit and Transcode. */
+export type Until = 'uploaded' | 'submitted' | 'fetched';
+
 /**
- * A run, as it stands in the blob `manifest.json` of its output container: enough for any window on any machine to
- * go on with it. JSON, without secrets, SAS or host paths other than the sources' own URIs.
+ * A run, as the blob `manifest.json` of its output container holds it: all that any window on any machine needs to
+ * continue the run. JSON, without secrets, SAS or host paths other than the URIs of the sources.
  */
 export interface Manifest {
   readonly version: 1;
@@ -17,16 +20,20 @@ export interface Manifest {
   readonly pool: RunPool;
   readonly limits: Limits;
   readonly outputContainer: string;
-  /** What the person answered, once, about outputs that exist already. */
+  /** What to do with an output whose name is taken. */
   readonly onConflict: 'rename' | 'overwrite';
   readonly files: readonly ManifestFile[];
-  /** Files that were chosen but could not be transcoded whatever was done, and why. */
+  /** Files that were chosen but cannot be transcoded, with the reason. */
   readonly refused: readonly RefusedFile[];
-  /** The first submission and one more for each retry; the last is the live one. */
+  /** The first submission and one more for each retry. A file belongs to the last attempt that names it. */
   attempts: Attempt[];
-  /** Set when every file ended and the outputs were fetched. */
+  /** How far the user wants the run to go: it never goes further unasked. Default: `fetched`. */
+  goal?: Until;
+  /** ISO 8601. Set when the user canceled the run: nothing is submitted until the user retries or submits it. */
+  canceled?: string;
+  /** ISO 8601. Set when every file has a result and the input containers are deleted. */
   finished?: string;
-  /** What the nodes that were seen came to, over all windows that watched to the end. */
+  /** Hours of all nodes together, over all windows that watched to the end. */
   nodeHours?: number;
 }
 
@@ -44,13 +51,13 @@ export interface RunPool {
   readonly slotsPerNode: number;
 }
 
-/** `run`: an auto pool that goes with its job. `scaleToZero`: kept, no nodes when idle. `keep`: as it is. */
+/** `run`: an auto pool that is deleted with its job. `scaleToZero`: kept, without nodes when idle. `keep`: kept with its nodes. */
 export type PoolLifetime = 'run' | 'scaleToZero' | 'keep';
 
 export interface Limits {
   readonly monitorMinutes: number;
   readonly taskMinutes: number;
-  /** When the service ends the job whatever happens; SAS live a little longer. */
+  /** The service ends the job this long after its last task was added. */
   readonly jobMinutes: number;
   readonly retries: number;
 }
@@ -60,13 +67,13 @@ export interface Attempt {
   readonly inputContainer: string;
   /** ISO 8601. */
   readonly created: string;
-  /** Undefined until it is chosen, and for an auto pool. */
+  /** Undefined until a pool is chosen, and for an auto pool. */
   poolId?: string;
   /** Ids of the files it transcodes. */
   readonly fileIds: readonly string[];
-  /** ISO 8601: when the SAS of its tasks end. */
+  /** ISO 8601: when the first SAS of its tasks expires. Before tasks are added, when a SAS made at its creation would. */
   sasExpiry: string;
-  /** Set once all its tasks are in. */
+  /** Set once all its tasks have been added. */
   submitted?: { readonly at: string; readonly tasks: number };
 }
 
@@ -74,23 +81,23 @@ export interface Attempt {
 export interface ManifestFile {
   /** Task id: `0001`, in the order of the selection. */
   readonly id: string;
-  /** As people see it: the path in its workspace folder, with slashes. */
+  /** As it is shown: the path in its workspace folder, with slashes. */
   readonly path: string;
   /** Where it was when the run started. */
   readonly uri: string;
   readonly size: number;
   /** Milliseconds since 1970. */
   readonly modified: number;
-  /** What is uploaded of a film whose pictures the preset does not look at; undefined where it is the whole file. */
+  /** Bytes to upload if only the audio is; undefined if the whole file is. */
   readonly audioOnlyBytes?: number;
   /** `0001/clip.mp4`, escaped for Blob Storage. */
   readonly inputBlob: string;
-  /** Name on the node: `input.mp4`, whatever the source is called. */
+  /** Name on the node: `input.mp4`, whatever the name of the source. */
   readonly nodeInput: string;
   /** Batch's command line: ffmpeg and its arguments, no shell. */
   readonly commandLine: string;
   readonly output: ManifestOutput;
-  /** Length of the track that the output must match, if it could be told. */
+  /** Length of the track that the output must match, if it is known. */
   readonly seconds?: number;
 }
 
@@ -102,14 +109,16 @@ export interface ManifestOutput {
   readonly isFolder: boolean;
   /** Beside the source: `clip.mp3`, or the folder `clip`. Valid on every file system. */
   readonly name: string;
-  /** `audio` or `video`: the track whose length proves it complete; `none`: being there is enough. */
+  /** `audio` or `video`: the track whose length proves the output complete. `none`: an output that exists is enough. */
   readonly proof: 'audio' | 'video' | 'none';
 }
 
-/** How one file ended, as the run reports it and as it is kept for the run's report. */
+/** The result of one file, as the run reports it and as `results.json` of its output container holds it. */
 export interface FileResult {
   readonly id: string;
   readonly problem?: Problem;
+  /** What failed, if something did. A failed download can be repeated without another transcode. */
+  readonly failedAt?: 'upload' | 'task' | 'download';
   /** URI of the fetched file or folder. */
   readonly outputUri?: string;
   readonly outputBytes?: number;
@@ -120,7 +129,7 @@ export interface FileResult {
   readonly endTime?: string;
 }
 
-/** The attempt that is live: the last. */
+/** The last attempt. */
 export function attemptOf({ attempts }: Manifest): Attempt {
   const last = attempts.at(-1);
   if (last === undefined) throw new Error('A manifest has at least one attempt.');
@@ -128,24 +137,25 @@ export function attemptOf({ attempts }: Manifest): Attempt {
 }
 
 /**
- * What is uploaded of a file in the live attempt. A retry, which has an input container of its own, gets all of it: should
- * what was left out have been missed, that is the remedy.
+ * How much of a file an attempt (the last one unless given) uploads. A retry with an input container of its own uploads
+ * the whole file, in case the task failed for want of what was left out.
  */
 export function toUpload(
   { attempts }: Pick<Manifest, 'attempts'>,
   { size, audioOnlyBytes }: ManifestFile,
+  attempt = attempts.at(-1),
 ): { bytes: number; audioOnly: boolean } {
-  const isRetry = attempts.at(-1)?.inputContainer !== attempts[0]?.inputContainer;
+  const isRetry = attempt?.inputContainer !== attempts[0]?.inputContainer;
   const audioOnly = !isRetry && audioOnlyBytes !== undefined;
   return { bytes: audioOnly ? audioOnlyBytes : size, audioOnly };
 }
 
-/** Minutes that a SAS outlives its job: outputs are uploaded after the task. */
+/** Minutes that a SAS outlives its job, for outputs that are uploaded after their task. */
 const sasSlackMinutes = 30;
 
 /**
- * A submission of these files, with names that were never used: Azure refuses the name of a container for a while
- * after it was deleted.
+ * Makes a new attempt for these files, under names that were never used: Azure refuses the name of a deleted container
+ * for at least 30 seconds.
  */
 export function newAttempt(
   { runId, attempts, limits }: Pick<Manifest, 'runId' | 'attempts' | 'limits'>,
@@ -163,7 +173,7 @@ export function newAttempt(
   };
 }
 
-/** When the SAS of a submission made now ends. ISO 8601. */
+/** When a SAS made now must expire, for a job whose last task is added now. ISO 8601. */
 export function sasExpiryFor({ jobMinutes }: Limits, now = new Date()): string {
   return new Date(now.getTime() + (jobMinutes + sasSlackMinutes) * 60_000).toISOString();
 }

@@ -4,7 +4,7 @@ import { madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
 import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { type Problem, UserError } from '../errors';
-import { readManifest, readResults } from './run';
+import { readManifest, readResults } from './runState';
 
 /** Something this extension made on the account, whenever and from wherever. */
 export interface Owned {

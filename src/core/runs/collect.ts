@@ -1,156 +1,157 @@
 import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
+import { UserError } from '../errors';
+import { readTail, taskProblem } from '../jobs/taskFailure';
+import { TaskProgress } from '../jobs/taskProgress';
+import { logPrefix, sasExpiryOf } from '../jobs/taskSpec';
+import { type WatchOutcome, watchJob } from '../jobs/watch';
 import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
-import { logPrefix } from './job';
-import type { Run } from './run';
+import { outputIds } from './outputs';
+import type { RunState } from './runState';
 import type { Submitter } from './submit';
-import { readTail, taskProblem } from './taskFailure';
-import { TaskProgress } from './taskProgress';
-import { type NodeNumbers, type WatchOutcome, watchJob } from './watch';
 
-/** Outputs fetched at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
+/** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
 const fetchesAtOnce = 8;
 
-/** The clocks of the service and of this machine differ a little. */
-const clockToleranceMs = 60_000;
-
-/** Watches the job of an attempt and fetches each output as soon as its task is done. */
+/** Watches the job of an attempt and downloads each output as soon as its task has completed. */
 export class Collector {
+  /** Aborts with the first failure that concerns the whole run. */
   readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
   readonly #limit = pLimit(fetchesAtOnce);
-  readonly #settling: Promise<void>[] = [];
   readonly #files: ReadonlyMap<string, ManifestFile>;
-  #nodesSince: { at: number; total: number } | undefined;
+  readonly #settling = new Map<string, Promise<void>>();
 
+  /** `open`: ids of the files to wait for, those of the attempt that have no result and no later attempt. */
   constructor(
-    private readonly run: Run,
+    private readonly state: RunState,
     private readonly attempt: Attempt,
-    signal: AbortSignal,
+    private readonly open: readonly string[],
   ) {
-    this.#signal = anyOf(signal, this.#stop.signal);
-    this.#files = new Map(run.manifest.files.map((file) => [file.id, file]));
+    this.#files = new Map(state.manifest.files.map((file) => [file.id, file]));
   }
 
-  stop(error: unknown): void {
-    this.#stop.abort(error);
+  /**
+   * Resolves when each file has a result, or with `timeLimit`; by then all downloads have ended. Without a submitter, for an
+   * attempt to which nothing will be added.
+   */
+  async run(submitter: Submitter | undefined, signal: AbortSignal): Promise<WatchOutcome> {
+    const own = anyOf(signal, this.#stop.signal);
+    try {
+      await submitter?.ready;
+      const outcome = await this.#watch(submitter === undefined, own);
+      await Promise.all(this.#settling.values());
+      if (outcome === 'jobEnded') await this.#settleLeft(own);
+      await Promise.all(this.#settling.values());
+      return outcome;
+    } catch (error) {
+      this.#stop.abort(error);
+      await Promise.allSettled(this.#settling.values());
+      throw own.reason;
+    }
   }
 
-  async collect(submitter: Submitter): Promise<WatchOutcome> {
-    await submitter.ready;
-    const { batch } = this.run.parts;
-    const watchable =
-      submitter.tasks !== 0 &&
-      (await batch.job(this.attempt.jobId, { select: 'id', signal: this.#signal })) !== undefined;
-    this.#fetchUnwatched(watchable);
-    const outcome = watchable ? await this.#watch(submitter) : 'completed';
-    await Promise.all(this.#settling);
-    if (outcome === 'jobEnded') this.#settleLeft();
-    return outcome;
-  }
-
-  async #watch(submitter: Submitter): Promise<WatchOutcome> {
-    const { run, attempt } = this;
-    const { monitorMinutes } = run.manifest.limits;
-    run.progress.phase = 'pool';
-    run.tell({ kind: 'monitoring', job: attempt.jobId, minutes: monitorMinutes });
+  async #watch(nothingIsAdded: boolean, signal: AbortSignal): Promise<WatchOutcome> {
+    const { state, attempt } = this;
+    const { monitorMinutes } = state.manifest.limits;
+    const waitingFor = () =>
+      nothingIsAdded || attempt.submitted
+        ? new Set(this.open.filter((id) => !state.results.has(id)))
+        : undefined;
+    if (waitingFor()?.size === 0) return 'completed';
+    if (state.progress.phase === 'uploading') state.progress.phase = 'pool';
+    state.tell({ kind: 'monitoring', job: attempt.jobId, minutes: monitorMinutes });
     const watching = new AbortController();
-    const following = this.#followTasks(anyOf(this.#signal, watching.signal));
-    following.catch((error) => this.stop(error));
-    const outcome = await this.#watchJob(submitter, monitorMinutes).finally(() => watching.abort());
+    const following = this.#followTasks(anyOf(signal, watching.signal));
+    following.catch((error) => this.#stop.abort(error));
+    const outcome = await this.#watchJob(waitingFor, monitorMinutes, signal).finally(() => watching.abort());
     await following;
-    run.progress.running.clear();
+    for (const id of this.open) state.progress.running.delete(id);
     if (outcome !== 'timeLimit') {
-      const { completed, failed } = run.progress.tasks;
-      run.tell({ kind: 'tasksCompleted', succeeded: completed - failed, failed });
-      run.progress.phase = 'fetching';
-      run.tellProgress();
+      const { completed, failed } = state.progress.tasks;
+      state.tell({ kind: 'tasksCompleted', succeeded: completed - failed, failed });
+      state.progress.phase = 'fetching';
+      state.tellProgress();
     }
     return outcome;
   }
 
   async #followTasks(signal: AbortSignal): Promise<void> {
-    const { run, attempt } = this;
-    const following = new TaskProgress(run.parts.batch, attempt.jobId, (id, progress) => {
-      run.progress.running.set(id, progress);
-      run.tellProgress();
-    });
-    await following.follow(() => run.progress.tasks.running > 0, signal);
+    const { state, attempt } = this;
+    const following = new TaskProgress(
+      state.parts.batch,
+      attempt.jobId,
+      (id, progress) => {
+        state.progress.running.set(id, progress);
+        state.tellProgress();
+      },
+      state.clock,
+    );
+    await following.follow(() => state.progress.tasks.running > 0, signal);
   }
 
-  #watchJob(submitter: Submitter, monitorMinutes: number): Promise<WatchOutcome> {
-    const { run, attempt } = this;
+  #watchJob(
+    waitingFor: () => ReadonlySet<string> | undefined,
+    limitMinutes: number,
+    signal: AbortSignal,
+  ): Promise<WatchOutcome> {
+    const { state, attempt } = this;
+    const { jobId, poolId } = attempt;
     return watchJob(
-      run.parts.batch,
+      state.parts.batch,
+      { jobId, poolId, waitingFor, limitMinutes, signal, clock: state.clock },
       {
-        jobId: attempt.jobId,
-        poolId: attempt.poolId,
-        since: new Date(Date.parse(attempt.created) - clockToleranceMs),
-        expected: () => submitter.tasks,
-        limitMinutes: monitorMinutes,
-        signal: this.#signal,
-      },
-      {
-        counts: ({ active, running, completed, failed }) => {
-          Object.assign(run.progress.tasks, { active, running, completed, failed });
-          if (running + completed > 0) run.progress.phase = 'tasks';
-          run.tellProgress();
+        counts: (counts) => {
+          state.totals.countTasks(jobId, counts);
+          state.tellProgress();
         },
-        nodes: (nodes) => this.#countNodes(nodes),
+        nodes: (nodes) => {
+          state.totals.countNodes(poolId ?? jobId, nodes);
+          state.tellProgress();
+        },
         completed: (tasks) => {
-          for (const task of tasks) this.#settle(task);
+          for (const task of tasks) this.#settle(task.id, (file) => this.#settleTask(file, task, signal));
         },
-        trouble: (problem) => run.tell({ kind: 'trouble', problem }),
+        deleted: (ids) => {
+          for (const id of ids)
+            this.#settle(id, async (file) =>
+              state.settle(file, { failedAt: 'task', problem: { kind: 'taskDeleted', file: file.path } }),
+            );
+        },
+        trouble: (problem) => state.tell({ kind: 'trouble', problem }),
+        resizeRetried: (pool, nextTryMinutes) => state.tell({ kind: 'resizeRetried', pool, nextTryMinutes }),
       },
     );
   }
 
-  /** Node-hours are the area under the number of nodes as it is seen. */
-  #countNodes(nodes: NodeNumbers): void {
-    const now = Date.now();
-    if (this.#nodesSince) {
-      this.run.nodeHours += (this.#nodesSince.total * (now - this.#nodesSince.at)) / 3_600_000;
-    }
-    this.#nodesSince = { at: now, total: nodes.total };
-    Object.assign(this.run.progress.nodes, nodes);
-    this.run.tellProgress();
+  /** Begins to settle a file, once. */
+  #settle(id: string | undefined, work: (file: ManifestFile) => Promise<void>): void {
+    const file = this.#files.get(id ?? '');
+    if (file === undefined || !this.open.includes(file.id) || this.#settling.has(file.id)) return;
+    this.state.progress.running.delete(file.id);
+    if (this.state.results.has(file.id)) return;
+    const settling = this.#limit(() => work(file));
+    settling.catch((error) => this.#stop.abort(error));
+    this.#settling.set(file.id, settling);
   }
 
-  /** Outputs whose tasks nobody watches any more: of earlier attempts, or of a job that was deleted since. */
-  #fetchUnwatched(liveIsWatched: boolean): void {
-    const watched = new Set(liveIsWatched ? this.attempt.fileIds : []);
-    for (const file of this.run.manifest.files) {
-      if (!watched.has(file.id) && !this.run.results.has(file.id)) this.#keep(() => this.#fetch(file, {}));
-    }
-  }
-
-  #settle(task: Task): void {
-    const file = this.#files.get(task.id ?? '');
-    this.run.progress.running.delete(task.id ?? '');
-    if (file === undefined || this.run.results.has(file.id)) return;
-    this.#keep(() => this.#settleTask(file, task));
-  }
-
-  /** Files whose tasks never ran, since their job was ended. */
-  #settleLeft(): void {
-    const { run, attempt } = this;
-    for (const id of attempt.fileIds) {
-      const file = this.#files.get(id);
-      if (file && !run.results.has(id)) run.settle(file, { problem: { kind: 'ended', file: file.path } });
+  /** The job has ended: files whose tasks have not completed have an output from before, or none. */
+  async #settleLeft(signal: AbortSignal): Promise<void> {
+    const { state } = this;
+    const left = this.open.filter((id) => !state.results.has(id));
+    if (left.length === 0) return;
+    const outputs = await outputIds(state, signal);
+    for (const id of left) {
+      this.#settle(id, async (file) => {
+        if (outputs.has(id)) await this.#fetch(file, {}, signal);
+        else state.settle(file, { failedAt: 'task', problem: { kind: 'ended', file: file.path } });
+      });
     }
   }
 
-  #keep(work: () => Promise<void>): void {
-    const settling = this.#limit(() => work());
-    // Seen at the end; a failure that concerns the whole run ends the watch at once.
-    settling.catch((error) => this.stop(error));
-    this.#settling.push(settling);
-  }
-
-  async #settleTask(file: ManifestFile, task: Task): Promise<void> {
-    const { run, attempt } = this;
+  async #settleTask(file: ManifestFile, task: Task, signal: AbortSignal): Promise<void> {
+    const { state } = this;
     const info = task.executionInfo;
     const facts = {
       node: task.nodeInfo?.nodeId,
@@ -158,30 +159,43 @@ export class Collector {
       startTime: info?.startTime?.toISOString(),
       endTime: info?.endTime?.toISOString(),
     };
-    const problem = await taskProblem(task, file, attempt, run.manifest.limits.taskMinutes, () =>
-      this.#readStderr(file),
-    );
-    if (problem) run.settle(file, { problem, ...facts });
-    else await this.#fetch(file, facts);
+    const problem = await taskProblem(task, file, state.manifest.limits.taskMinutes, {
+      stderr: () => this.#readStderr(file, signal),
+      sasExpiry: () => this.#sasExpiry(file, signal),
+    });
+    if (problem) state.settle(file, { problem, failedAt: 'task', ...facts });
+    else await this.#fetch(file, facts, signal);
   }
 
-  async #fetch(file: ManifestFile, facts: Partial<FileResult>): Promise<void> {
-    const { run } = this;
-    const result = await fetchOutput(run, file, this.#signal);
-    run.settle(file, { ...facts, ...result });
-    if (result.problem === undefined) run.progress.fetch.files++;
-    run.tellProgress();
+  async #fetch(file: ManifestFile, facts: Partial<FileResult>, signal: AbortSignal): Promise<void> {
+    const { state } = this;
+    const result = await fetchOutput(state, file, signal);
+    if (result.problem) state.settle(file, { ...facts, ...result, failedAt: 'download' });
+    else {
+      state.settle(file, { ...facts, ...result });
+      state.progress.fetch.files++;
+    }
+    state.tellProgress();
   }
 
-  /** From the output container, where it outlives the node; from the node when its upload failed too. */
-  async #readStderr(file: ManifestFile): Promise<string> {
-    const { run, attempt } = this;
-    const blob = await run.parts.storage.readText(
-      run.manifest.outputContainer,
-      `${logPrefix(attempt, file)}/stderr.txt`,
-      this.#signal,
-    );
-    if (blob) return blob.text;
-    return readTail(run.parts.batch, { jobId: attempt.jobId, taskId: file.id }, 'stderr.txt', this.#signal);
+  /** The end of the log in the output container, where it outlives the node, else on the node. */
+  async #readStderr(file: ManifestFile, signal: AbortSignal): Promise<string> {
+    const { state, attempt } = this;
+    const name = `${logPrefix(attempt, file)}/stderr.txt`;
+    try {
+      const blob = await state.parts.storage.readText(state.manifest.outputContainer, name, signal);
+      if (blob) return blob.text;
+      const task = { jobId: attempt.jobId, taskId: file.id };
+      return await readTail(state.parts.batch, task, 'stderr.txt', signal);
+    } catch (error) {
+      // Without a log, the exit code has to do.
+      if (error instanceof UserError && !signal.aborted) return '';
+      throw error;
+    }
+  }
+
+  async #sasExpiry(file: ManifestFile, signal: AbortSignal): Promise<Date | undefined> {
+    const task = await this.state.parts.batch.task(this.attempt.jobId, file.id, signal);
+    return (task && sasExpiryOf(task)) ?? new Date(this.attempt.sasExpiry);
   }
 }

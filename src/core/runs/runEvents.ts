@@ -1,16 +1,17 @@
 import type { RetryNotice } from '../azure/retry';
 import type { Problem, Service } from '../errors';
+import type { NodeNumbers } from '../jobs/poolWatch';
+import type { FileProgress } from '../jobs/taskProgress';
 import type { FileResult } from '../plan/manifest';
 import type { PlanNote } from '../plan/plan';
-import type { NodeNumbers } from './watch';
 
-/** What a run tells while it goes on: numbers, single files, and its story line by line. */
+/** Events of a run while it goes on: log lines, numbers, and the results of files. */
 export type RunEvent =
   | { readonly kind: 'step'; readonly step: Step }
   | { readonly kind: 'progress'; readonly progress: RunProgress }
   | { readonly kind: 'file'; readonly result: FileResult };
 
-/** One line of the story, as the tutorial's console tells it. Said in words by `src/vscode`. */
+/** A line of the run's log, as data. Its sentence is in `src/vscode/words/story.ts`. */
 export type Step =
   | {
       readonly kind: 'started';
@@ -23,7 +24,7 @@ export type Step =
   | { readonly kind: 'resumed'; readonly run: string; readonly at: Date }
   | { readonly kind: 'containerCreated'; readonly container: string }
   | { readonly kind: 'containerDeleted'; readonly container: string }
-  /** Of so many files only this much is uploaded, since nobody will look at their pictures. */
+  /** Only the audio of these files is uploaded: `bytes` of the `of` bytes that they have. */
   | { readonly kind: 'picturesLeft'; readonly files: number; readonly bytes: number; readonly of: number }
   | { readonly kind: 'uploading'; readonly file: string; readonly container: string }
   | { readonly kind: 'alreadyUploaded'; readonly file: string; readonly container: string }
@@ -31,6 +32,10 @@ export type Step =
   | { readonly kind: 'poolReused'; readonly pool: string; readonly dedicated: number; readonly spot: number }
   | { readonly kind: 'jobCreated'; readonly job: string; readonly autoPool: boolean }
   | { readonly kind: 'tasksAdded'; readonly count: number; readonly job: string }
+  | { readonly kind: 'resizeRetried'; readonly pool: string; readonly nextTryMinutes: number }
+  | { readonly kind: 'tasksRenewed'; readonly count: number; readonly job: string }
+  | { readonly kind: 'transfersRetried'; readonly count: number; readonly job: string }
+  | { readonly kind: 'jobReplaced'; readonly job: string; readonly by: string }
   | { readonly kind: 'monitoring'; readonly job: string; readonly minutes: number }
   | { readonly kind: 'trouble'; readonly problem: Problem }
   | { readonly kind: 'waiting'; readonly service: Service; readonly notice: RetryNotice }
@@ -48,23 +53,15 @@ export type Step =
       readonly nodeHours: number;
     };
 
-/** Where a run stands: a whole picture each time, cheap to make, replaced by the next. */
+/** The numbers of a run at one moment. The same object is updated in place. */
 export interface RunProgress {
   phase: 'uploading' | 'pool' | 'tasks' | 'fetching' | 'done';
   upload: { files: number; filesTotal: number; bytes: number; bytesTotal: number };
   nodes: NodeNumbers & { readonly target: number };
   tasks: { active: number; running: number; completed: number; failed: number; total: number };
   fetch: { files: number; bytes: number };
-  /** By the file's id. */
+  /** Progress of running tasks by the id of their file. */
   running: Map<string, FileProgress>;
-}
-
-/** How far the task of a file is, while it runs. */
-export interface FileProgress {
-  /** Of the source, that are done. */
-  readonly seconds: number;
-  /** Seconds of the source for each second of the clock. */
-  readonly speed?: number;
 }
 
 export interface RunSummary {
@@ -72,7 +69,7 @@ export interface RunSummary {
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
-  /** Neither done nor failed: still with the service when watching ended. */
+  /** Files without a result: their tasks go on although they are no longer watched. */
   readonly unfinished: number;
   readonly elapsedMs: number;
   readonly nodeHours: number;

@@ -1,60 +1,47 @@
-import { EventEmitter, once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-import pLimit from 'p-limit';
-import type { TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
-import { isAbort, type Problem, UserError } from '../errors';
-import { type Attempt, type ManifestFile, toUpload } from '../plan/manifest';
-import { ensurePool, nodeTargets } from '../pools/pool';
-import { anyOf } from '../wait';
-import {
-  addTasks,
-  type ContainerUrls,
-  closeJob,
-  ensureJob,
-  folderMark,
-  prolongJob,
-  taskOf,
-  unfinishedJobMinutes,
-} from './job';
-import { containerMetadata, type Run, type Until } from './run';
+import { addTasks } from '../jobs/addTasks';
+import { growAutoPool } from '../jobs/autoPool';
+import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
+import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
+import { renewWaitingTasks } from '../jobs/waitingTasks';
+import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
+import { ensurePool, type NodeTargets, nodeTargets } from '../pools/pool';
+import { together, withTicks } from '../wait';
+import { containerMetadata, type RunState } from './runState';
+import { Uploads } from './uploads';
 
-/** Files opened at a time; how many of their blocks travel at a time is `Transfers`' own limit. */
-const filesAtOnce = 16;
-
-/** Lets tasks of small files gather into one request, once the first have been added. */
+/** Tasks of small files that are uploaded within this time are added with one request, once the first were added. */
 const gatherMs = 100;
 
-/** One file's own trouble; anything else concerns the whole run and ends it. */
-const ownTrouble = new Set<Problem['kind']>([
-  'fileMissing',
-  'fileDenied',
-  'fileChanged',
-  'fileFailed',
-  'emptyFile',
-  'transferDamaged',
-]);
+/** From the request for a node to a node that runs tasks: boot and start task. */
+const nodeStartMs = 4 * 60_000;
 
-/** Uploads what is missing and adds its tasks while the pool is made, each file as soon as it is there. */
+/** How often the job and the pool are looked after while files are uploaded. */
+const tickMs = 60_000;
+const prolongEveryMs = (unfinishedJobMinutes / 3) * 60_000;
+
+/** A SAS made so long ago is still good for the next tasks. */
+const sasReuseMs = 10 * 60_000;
+
+/** Minutes that a SAS must outlive the longest task, for its output and until tasks are looked after again. */
+const sasMarginMinutes = 45;
+
+/** Uploads the files of an attempt and adds their tasks, each file as soon as it has been uploaded. */
 export class Submitter {
-  readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
-  /** Resolves when there is a job to watch, or there will be none. */
+  /** Resolves when there is a job to watch, or there will be none. Rejects if submitting failed before. */
   readonly ready: Promise<void>;
   #isReady: () => void = () => undefined;
   #isFailed: (error: unknown) => void = () => undefined;
-  #uploaded: ManifestFile[] = [];
-  /** Tells of each file that was uploaded, and of the end of all uploads. */
-  readonly #arrivals = new EventEmitter();
   #added = 0;
-  #allUploaded = false;
+  #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
+  #asked: NodeTargets = { dedicated: 0, spot: 0 };
+  #prolongedAt: number;
 
   constructor(
-    private readonly run: Run,
+    private readonly state: RunState,
     private readonly attempt: Attempt,
-    signal: AbortSignal,
   ) {
-    this.#signal = anyOf(signal, this.#stop.signal);
+    this.#prolongedAt = state.clock.now();
     this.ready = new Promise((resolve, reject) => {
       this.#isReady = resolve;
       this.#isFailed = reject;
@@ -62,14 +49,10 @@ export class Submitter {
     this.ready.catch(() => undefined);
   }
 
-  /** Tasks in the job; undefined while they are still being added. */
-  get tasks(): number | undefined {
-    return this.attempt.submitted?.tasks;
-  }
-
-  async advance(until: Exclude<Until, 'fetched'>): Promise<void> {
+  /** Goes on from what is in the account. Does nothing for an attempt that was submitted. */
+  async run(until: Exclude<Until, 'fetched'>, signal: AbortSignal): Promise<void> {
     try {
-      if (this.attempt.submitted === undefined) await this.#advance(until);
+      if (this.attempt.submitted === undefined) await this.#run(until, signal);
       this.#isReady();
     } catch (error) {
       this.#isFailed(error);
@@ -77,157 +60,190 @@ export class Submitter {
     }
   }
 
-  stop(): void {
-    this.#stop.abort();
-  }
-
-  async #advance(until: Exclude<Until, 'fetched'>): Promise<void> {
-    const { run, attempt } = this;
-    const files = run.manifest.files.filter(
-      ({ id }) => attempt.fileIds.includes(id) && run.results.get(id)?.problem === undefined,
+  async #run(until: Exclude<Until, 'fetched'>, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const files = state.manifest.files.filter(
+      ({ id }) => attempt.fileIds.includes(id) && state.results.get(id)?.problem === undefined,
     );
     if (files.length === 0) {
-      attempt.submitted = { at: new Date().toISOString(), tasks: 0 };
-      await run.save(this.#signal);
+      attempt.submitted = { at: this.#now(), tasks: 0 };
+      await state.save(signal);
       return;
     }
-    const made = await run.parts.storage.createContainer(
-      attempt.inputContainer,
-      containerMetadata(run.manifest, 'input'),
-      this.#signal,
+    const uploads = await this.#beginUploads(files, signal);
+    if (until === 'uploaded') return uploads.run(signal);
+    await together(
+      signal,
+      (own) => uploads.run(own),
+      (own) => this.#submit(uploads, files.length, own),
     );
-    if (made === 'created') run.tell({ kind: 'containerCreated', container: attempt.inputContainer });
-    this.#tellWhatStays(files);
-    const there = new Map<string, BlobInfo>();
-    if (made === 'exists') {
-      const blobs = run.parts.storage.blobs(attempt.inputContainer, { signal: this.#signal });
-      for await (const blob of blobs) there.set(blob.name, blob);
-    }
-    const uploading = this.#uploadAll(files, there);
-    if (until === 'uploaded') return uploading;
-    const results = await Promise.allSettled(
-      [
-        uploading.finally(() => {
-          this.#allUploaded = true;
-          this.#arrivals.emit('arrival');
-        }),
-        this.#addAll(files.length),
-      ].map((part) => part.catch((error) => this.#fail(error))),
-    );
-    const failure = results.find((result) => result.status === 'rejected');
-    if (failure)
-      throw this.#stop.signal.aborted ? (this.#stop.signal.reason ?? failure.reason) : failure.reason;
   }
 
-  #fail(error: unknown): never {
-    this.#stop.abort(error);
-    throw error;
-  }
-
-  #tellWhatStays(files: readonly ManifestFile[]): void {
-    const { manifest } = this.run;
-    const reduced = files.filter((file) => toUpload(manifest, file).audioOnly);
-    if (reduced.length === 0) return;
-    const bytes = reduced.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0);
-    const of = reduced.reduce((sum, { size }) => sum + size, 0);
-    this.run.tell({ kind: 'picturesLeft', files: reduced.length, bytes, of });
-  }
-
-  async #uploadAll(files: ManifestFile[], there: ReadonlyMap<string, BlobInfo>): Promise<void> {
-    const limit = pLimit(filesAtOnce);
-    await Promise.all(files.map((file) => limit(() => this.#upload(file, there.get(file.inputBlob)))));
-  }
-
-  async #upload(file: ManifestFile, there: BlobInfo | undefined): Promise<void> {
-    const { run, attempt } = this;
-    this.#signal.throwIfAborted();
-    const { upload } = run.progress;
+  async #beginUploads(files: readonly ManifestFile[], signal: AbortSignal): Promise<Uploads> {
+    const { state, attempt } = this;
+    const { storage } = state.parts;
     const container = attempt.inputContainer;
-    const { bytes: wanted, audioOnly } = toUpload(run.manifest, file);
-    let sent = 0;
-    try {
-      run.tell({ kind: 'uploading', file: file.path, container });
-      const { skipped } = await run.parts.transfers.upload({
-        uri: file.uri,
-        container,
-        blob: file.inputBlob,
-        expected: file,
-        audioOnly,
-        there,
-        onBytes: (bytes) => {
-          sent += bytes;
-          upload.bytes += bytes;
-          run.tellProgress();
-        },
-        signal: this.#signal,
-      });
-      if (skipped) run.tell({ kind: 'alreadyUploaded', file: file.path, container });
-      upload.files++;
-      upload.bytes += wanted - sent;
-      this.#uploaded.push(file);
-      this.#arrivals.emit('arrival');
-    } catch (error) {
-      if (isAbort(error) || !(error instanceof UserError) || !ownTrouble.has(error.problem.kind)) throw error;
-      upload.bytes -= sent;
-      upload.bytesTotal -= wanted;
-      upload.filesTotal--;
-      run.progress.tasks.total--;
-      run.settle(file, { problem: error.problem });
+    const made = await storage.createContainer(container, containerMetadata(state.manifest, 'input'), signal);
+    if (made === 'created') state.tell({ kind: 'containerCreated', container });
+    this.#tellAudioOnly(files);
+    const existing = new Map<string, BlobInfo>();
+    if (made === 'exists') {
+      for await (const blob of storage.blobs(container, { signal })) existing.set(blob.name, blob);
     }
-    run.tellProgress();
+    return new Uploads(state, attempt, files, existing);
   }
 
-  async #addAll(count: number): Promise<void> {
-    const { run, attempt } = this;
-    const { batch, storage } = run.parts;
-    await this.#ensureJob(count);
-    if (run.manifest.files.some(({ output }) => output.isFolder)) {
-      await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal: this.#signal });
+  #tellAudioOnly(files: readonly ManifestFile[]): void {
+    const { manifest } = this.state;
+    const reduced = files.filter((file) => toUpload(manifest, file, this.attempt).audioOnly);
+    if (reduced.length === 0) return;
+    const bytes = reduced.reduce((sum, file) => sum + toUpload(manifest, file, this.attempt).bytes, 0);
+    const of = reduced.reduce((sum, { size }) => sum + size, 0);
+    this.state.tell({ kind: 'picturesLeft', files: reduced.length, bytes, of });
+  }
+
+  /** Asks for nodes when the first file is nearly uploaded, so that they do not wait for it. */
+  async #submit(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.state;
+    await uploads.near(nodeStartMs, signal);
+    await this.#ensureJob(uploads, count, signal);
+    await withTicks(
+      (own) => this.#addAll(uploads, own),
+      (own) => this.#lookAfterJob(uploads, count, own),
+      { ms: tickMs, clock, signal },
+    );
+    await this.#close(signal);
+  }
+
+  async #addAll(uploads: Uploads, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { batch, storage } = state.parts;
+    if (state.manifest.files.some(({ output }) => output.isFolder)) {
+      await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
     }
-    const expiry = new Date(attempt.sasExpiry);
-    const urls: ContainerUrls = {
-      input: await storage.sasUrl(attempt.inputContainer, 'r', expiry),
-      output: await storage.sasUrl(run.manifest.outputContainer, 'w', expiry),
+    for (;;) {
+      const files = await uploads.take(signal);
+      if (files === undefined) return;
+      const urls = await this.#containerUrls();
+      const tasks = files.map((file) => taskOf(state.manifest, attempt, file, urls));
+      await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
+      this.#added += tasks.length;
+      this.#isReady();
+      await state.clock.pause(gatherMs, signal);
+    }
+  }
+
+  /** The job is closed before anybody hears that all tasks were added. */
+  async #close(signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { batch } = state.parts;
+    if (this.#added === 0) await batch.terminateJob(attempt.jobId, 'NothingUploaded', signal);
+    else {
+      const minutes = this.#minutesLeft();
+      await this.#renewWaiting(minutes + sasMarginMinutes / 2, signal);
+      await closeJob(batch, attempt.jobId, minutes, state.clock, signal);
+    }
+    const submitted = { at: this.#now(), tasks: this.#added };
+    await state.saveResults(signal);
+    attempt.submitted = submitted;
+    await state.save(signal);
+    if (this.#added > 0) state.tell({ kind: 'tasksAdded', count: this.#added, job: attempt.jobId });
+  }
+
+  /** Minutes for the tasks that are left: nodes that ran during the upload count, so that the bound shown before holds. */
+  #minutesLeft(): number {
+    const { limits, pool } = this.state.manifest;
+    const nodes = Math.max(pool.dedicatedNodes + pool.spotNodes, 1);
+    const used = (this.state.totals.nodeHours * 60) / nodes;
+    return Math.max(limits.jobMinutes - Math.floor(used), Math.min(limits.taskMinutes, limits.jobMinutes));
+  }
+
+  async #lookAfterJob(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { clock, manifest } = state;
+    if (clock.now() - this.#prolongedAt >= prolongEveryMs) {
+      await prolongJob(state.parts.batch, attempt.jobId, clock, signal);
+      this.#prolongedAt = clock.now();
+      await this.#renewWaiting(manifest.limits.taskMinutes + sasMarginMinutes, signal);
+    }
+    await this.#grow(this.#targets(uploads, count), signal);
+  }
+
+  /** Gives tasks that still wait a new SAS if theirs expires within `minutes`. */
+  async #renewWaiting(minutes: number, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { clock, manifest } = state;
+    const needed = new Date(clock.now() + minutes * 60_000);
+    if (this.#added === 0 || Date.parse(attempt.sasExpiry) >= needed.getTime()) return;
+    const files = new Map(manifest.files.map((file) => [file.id, file]));
+    this.#urls = undefined;
+    const urls = await this.#containerUrls();
+    const renewed = await renewWaitingTasks(state.parts.batch, attempt.jobId, needed, {
+      clock,
+      signal,
+      taskOf: (id) => {
+        const file = files.get(id);
+        return file && taskOf(manifest, attempt, file, urls);
+      },
+    });
+    attempt.sasExpiry = sasExpiryFor(manifest.limits, new Date(clock.now()));
+    if (renewed > 0) state.tell({ kind: 'tasksRenewed', count: renewed, job: attempt.jobId });
+  }
+
+  async #containerUrls(): Promise<ContainerUrls> {
+    const { state, attempt } = this;
+    const now = state.clock.now();
+    if (this.#urls && now - this.#urls.at < sasReuseMs) return this.#urls.value;
+    const expiry = sasExpiryFor(state.manifest.limits, new Date(now));
+    // Until tasks were added, the expiry that the attempt was made with means nothing.
+    if (this.#added === 0) attempt.sasExpiry = expiry;
+    const { storage } = state.parts;
+    const value = {
+      input: await storage.sasUrl(attempt.inputContainer, 'r', new Date(expiry)),
+      output: await storage.sasUrl(state.manifest.outputContainer, 'w', new Date(expiry)),
     };
-    let prolonged = Date.now();
-    while (!this.#allUploaded || this.#uploaded.length > 0) {
-      if (this.#uploaded.length === 0) await once(this.#arrivals, 'arrival', { signal: this.#signal });
-      if (!this.#allUploaded && this.#added > 0) await delay(gatherMs, undefined, { signal: this.#signal });
-      if (this.#uploaded.length > 0) await this.#add(this.#uploaded.splice(0), urls);
-      if (Date.now() - prolonged > (unfinishedJobMinutes / 3) * 60_000) {
-        prolonged = Date.now();
-        await prolongJob(batch, attempt.jobId, this.#signal);
-      }
-    }
-    if (this.#added === 0) await batch.terminateJob(attempt.jobId, 'NothingUploaded', this.#signal);
-    else await closeJob(batch, attempt.jobId, run.manifest.limits.jobMinutes, this.#signal);
-    attempt.submitted = { at: new Date().toISOString(), tasks: this.#added };
-    await run.saveResults(this.#signal);
-    await run.save(this.#signal);
-    if (this.#added > 0) run.tell({ kind: 'tasksAdded', count: this.#added, job: attempt.jobId });
+    this.#urls = { value, at: now };
+    return value;
   }
 
-  async #add(files: ManifestFile[], urls: ContainerUrls): Promise<void> {
-    const { run, attempt } = this;
-    const tasks: TaskAdd[] = files.map((file) => taskOf(run.manifest, attempt, file, urls));
-    await addTasks(run.parts.batch, attempt.jobId, tasks, this.#signal);
-    this.#added += tasks.length;
-    this.#isReady();
+  /** As many nodes as the tasks need that are there, or soon will be. */
+  #targets(uploads: Uploads, count: number): NodeTargets {
+    const soon = Math.min(Math.max(uploads.expected(nodeStartMs), 1), count);
+    const done = this.attempt.fileIds.filter((id) => this.state.results.has(id)).length;
+    return nodeTargets(this.state.manifest.pool, Math.max(soon - done, 1));
   }
 
-  async #ensureJob(count: number): Promise<void> {
-    const { run, attempt } = this;
-    const { manifest } = run;
-    const { batch } = run.parts;
-    const nodes = nodeTargets(manifest.pool, count);
+  async #ensureJob(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { manifest } = state;
+    const { batch } = state.parts;
+    const nodes = this.#targets(uploads, count);
     const autoPool = manifest.pool.lifetime === 'run';
     if (!autoPool && attempt.poolId === undefined) {
-      const pool = await ensurePool(batch, manifest.pool, nodes, this.#signal);
+      const pool = await ensurePool(batch, manifest.pool, nodes, signal);
       attempt.poolId = pool.id;
-      await run.save(this.#signal);
-      run.tell({ kind: pool.reused ? 'poolReused' : 'poolCreated', pool: pool.id, ...nodes });
+      await state.save(signal);
+      state.tell({ kind: pool.reused ? 'poolReused' : 'poolCreated', pool: pool.id, ...nodes });
     }
-    const { created } = await ensureJob(batch, manifest, attempt, nodes, attempt.poolId, this.#signal);
-    if (created) run.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+    state.jobsAsked.add(attempt.jobId);
+    const { created } = await ensureJob(batch, manifest, attempt, nodes, attempt.poolId, signal);
+    state.jobsAsked.delete(attempt.jobId);
+    this.#asked = nodes;
+    this.#prolongedAt = state.clock.now();
+    if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+  }
+
+  async #grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
+    const asked = this.#asked;
+    if (nodes.dedicated + nodes.spot <= asked.dedicated + asked.spot) return;
+    const { state, attempt } = this;
+    const { batch } = state.parts;
+    if (attempt.poolId !== undefined) await ensurePool(batch, state.manifest.pool, nodes, signal);
+    else if (!(await growAutoPool(batch, attempt.jobId, nodes, signal))) return;
+    this.#asked = nodes;
+  }
+
+  #now(): string {
+    return new Date(this.state.clock.now()).toISOString();
   }
 }

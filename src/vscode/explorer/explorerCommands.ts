@@ -1,7 +1,7 @@
 import { commands, env, l10n, type QuickPickItem, Uri, window, workspace } from 'vscode';
 import { cloudOf } from '../../core/azure/clouds';
 import { everyItem } from '../../core/azure/pages';
-import { maskSas } from '../../core/runs/taskFailure';
+import { maskSas } from '../../core/jobs/taskFailure';
 import { background } from '../background';
 import type { Handlers } from '../commands';
 import type { ExplorerCommandId } from '../contributions';

@@ -3,7 +3,7 @@ import type { Batch, NodeFile, TaskCounts } from '../../core/azure/batch';
 import { type Page, quoted } from '../../core/azure/pages';
 import type { Storage } from '../../core/azure/storage';
 import { type Problem, UserError } from '../../core/errors';
-import { resizeProblem } from '../../core/runs/taskFailure';
+import { resizeProblem } from '../../core/jobs/taskFailure';
 import type { Accounts } from '../accounts/accounts';
 import { type ExplorerNode, type FileNode, type FilteredNode, nodeId, type TaskGroup } from './explorerNode';
 

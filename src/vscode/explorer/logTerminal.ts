@@ -1,7 +1,7 @@
 import { EventEmitter, l10n, type Pseudoterminal, ThemeIcon, window } from 'vscode';
 import type { Batch } from '../../core/azure/batch';
 import { isAbort } from '../../core/errors';
-import type { TailEvent } from '../../core/runs/logTail';
+import type { TailEvent } from '../../core/jobs/logTail';
 import { textOf } from '../words/sentences';
 
 /** Shows a log of a task while it is written; closing the terminal ends it. */
@@ -38,7 +38,7 @@ class Tail implements Pseudoterminal {
   }
 
   async #follow(): Promise<void> {
-    const { tail } = await import('../../core/runs/logTail');
+    const { tail } = await import('../../core/jobs/logTail');
     const decoder = new TextDecoder('utf-8');
     try {
       for await (const event of tail(this.batch, this.jobId, this.taskId, this.log, this.#closed.signal)) {

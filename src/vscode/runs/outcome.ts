@@ -24,7 +24,7 @@ export async function outcomeOf(
   if (account === undefined) return undefined;
   const [{ Storage }, { readManifest, readResults }] = await Promise.all([
     import('../../core/azure/storage'),
-    import('../../core/runs/run'),
+    import('../../core/runs/runState'),
   ]);
   const storage = new Storage(await accounts.connect(account));
   const signal = AbortSignal.timeout(60_000);

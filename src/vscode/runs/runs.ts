@@ -27,6 +27,8 @@ export interface RunRecord {
   /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
   readonly outputExtension?: string;
   readonly status: 'running' | 'uploaded' | 'submitted' | 'stopped' | 'finished';
+  /** How far the user wants the run to go. Default: `fetched`. */
+  readonly until?: Until;
   readonly succeeded?: number;
   readonly failed?: number;
 }
@@ -45,10 +47,10 @@ export interface LiveRun {
   readonly results: ReadonlyMap<string, FileResult>;
   /** When this window began to work on it: milliseconds since 1970. */
   readonly since: number;
-  /** Ends the work on it, with the reason. */
+  /** Stops the work on it in this window; its tasks go on. */
   stop(reason?: unknown): void;
-  /** Ends its tasks. */
-  terminate(): Promise<void>;
+  /** Stops the work on it, waits until that has settled, and ends its jobs. */
+  cancel(): Promise<void>;
   /** Has its pool go on with dedicated nodes; resolves with how many. */
   useDedicatedNodes(): Promise<number>;
 }
@@ -60,6 +62,16 @@ const sourcesRemembered = 500;
 /** How long a run goes on trying to reach a service that is throttling or away. */
 const patienceMs = 15 * 60_000;
 
+/** Within this time the jobs and auto pools of a canceled run are ended. */
+const cancelMs = 10 * 60_000;
+
+/** A run that is being created or opened. */
+interface Opening {
+  readonly abort: AbortController;
+  readonly isNew: boolean;
+  isCanceled: boolean;
+}
+
 /** The runs of this workspace: those being worked on here, and those remembered. */
 export class Runs {
   readonly #changed = new EventEmitter<string | undefined>();
@@ -69,6 +81,8 @@ export class Runs {
   /** Fires with what a person should know of a run that goes on. */
   readonly onTrouble = this.#troubled.event;
   readonly #live = new Map<string, LiveRun>();
+  readonly #opening = new Map<string, Opening>();
+  #isDisposed = false;
   readonly #disposables = new DisposableStore();
 
   constructor(
@@ -98,12 +112,15 @@ export class Runs {
     return [...this.#live.values()];
   }
 
-  /** Starts a run and works on it until it is that far. */
-  async start(connection: Connection, { manifest, notes }: PlannedRun, until: Until): Promise<RunSummary> {
-    return this.#work(connection, until, manifest.runId, async (parts, signal) => {
+  /** Starts a run and works on it until it is that far. The run is remembered before anything of it exists. */
+  async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
+    const manifest: Manifest = { ...planned.manifest, goal: until };
+    const { runId } = manifest;
+    await this.#remember(connection.account, manifest, { status: 'running', until });
+    return this.#work(connection, until, { runId, isNew: true }, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.create(parts, manifest, signal);
-      for (const note of notes) run.tell({ kind: 'noted', note });
+      for (const note of planned.notes) run.tell({ kind: 'noted', note });
       return run;
     });
   }
@@ -116,12 +133,32 @@ export class Runs {
     { retry, waitMs }: ResumeOptions = {},
   ): Promise<RunSummary> {
     const runId = outputContainer.replace(/^transcode-|-output$/g, '');
-    return this.#work(connection, until, runId, async (parts, signal) => {
+    return this.#work(connection, until, { runId, isNew: false }, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.open(parts, outputContainer, signal, { waitMs });
-      if (retry) await run.retry(retry(run), signal);
-      return run;
+      try {
+        if (retry) await run.retry(retry(run), signal);
+        return run;
+      } catch (error) {
+        await run.close();
+        throw error;
+      }
     });
+  }
+
+  /** Stops the work on a run in this window, at any moment; its tasks go on. */
+  stop(runId: string, reason?: unknown): void {
+    this.#live.get(runId)?.stop(reason);
+    this.#opening.get(runId)?.abort.abort(reason);
+  }
+
+  /** Cancels a run at any moment, also while it is being created or waits for another window to let it go. */
+  async cancel(runId: string): Promise<void> {
+    const opening = this.#opening.get(runId);
+    if (opening === undefined) return this.#live.get(runId)?.cancel();
+    opening.isCanceled = true;
+    // A run that exists has to be opened before its jobs can be ended.
+    if (opening.isNew) opening.abort.abort();
   }
 
   async forget(runId: string): Promise<void> {
@@ -135,19 +172,22 @@ export class Runs {
   /** Stops working on all runs, which go on in the account: what a closing window does. */
   dispose(): void {
     for (const live of this.#live.values()) live.stop();
+    // A run that is being created is not undone: the next window continues it.
+    this.#isDisposed = true;
     this.#disposables.dispose();
   }
 
   async #work(
     connection: Connection,
     until: Until,
-    runId: string,
+    { runId, isNew }: { runId: string; isNew: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
-    if (this.#live.has(runId)) throw new UserError({ kind: 'runTaken', run: runId });
-    const abort = new AbortController();
-    const parts = await this.#parts(connection, (event) => this.#heard(runId, event));
-    const run = await open(parts, abort.signal);
+    if (this.#live.has(runId) || this.#opening.has(runId))
+      throw new UserError({ kind: 'runTaken', run: runId });
+    const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
+    const { abort } = opening;
+    const run = await this.#open(connection, runId, opening, open);
     const { manifest, progress, results } = run;
     this.#live.set(runId, {
       manifest,
@@ -155,10 +195,10 @@ export class Runs {
       results,
       since: Date.now(),
       stop: (reason) => abort.abort(reason),
-      terminate: () => run.terminate(AbortSignal.timeout(60_000)),
+      cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
       useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
     });
-    await this.#remember(connection.account, manifest, { status: 'running' });
+    await this.#remember(connection.account, manifest, { status: 'running', until });
     let status: RunRecord['status'] = 'stopped';
     try {
       const summary = await run.advance(until, abort.signal);
@@ -170,10 +210,52 @@ export class Runs {
       const failed = [...results.values()].filter(({ problem }) => problem).length;
       await this.#remember(connection.account, manifest, {
         status,
+        until,
         succeeded: results.size - failed,
         failed: failed + manifest.refused.length,
       });
     }
+  }
+
+  async #open(
+    connection: Connection,
+    runId: string,
+    opening: Opening,
+    open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
+  ): Promise<Run> {
+    const { abort, isNew } = opening;
+    this.#opening.set(runId, opening);
+    try {
+      const parts = await this.#parts(connection, (event) => this.#heard(runId, event));
+      const run = await open(parts, abort.signal);
+      if (!opening.isCanceled && !abort.signal.aborted && !this.#isDisposed) return run;
+      try {
+        if (opening.isCanceled) await run.cancel(AbortSignal.timeout(cancelMs));
+      } finally {
+        await run.close();
+      }
+      abort.abort();
+      throw abort.signal.reason;
+    } catch (error) {
+      const taken = error instanceof UserError && error.problem.kind === 'runTaken';
+      if (this.#isDisposed) throw error;
+      if (isNew) await this.forget(runId);
+      else if (!taken) await this.#markStopped(runId);
+      throw error;
+    } finally {
+      this.#opening.delete(runId);
+    }
+  }
+
+  /** A run that cannot be opened is not taken up again at each start. */
+  async #markStopped(runId: string): Promise<void> {
+    const records = this.records.map((record) =>
+      record.runId === runId && record.status === 'running'
+        ? { ...record, status: 'stopped' as const }
+        : record,
+    );
+    await this.state.update(stateKey, records);
+    this.#changed.fire(runId);
   }
 
   async #parts(connection: Connection, report: (event: RunEvent) => void): Promise<RunParts> {
@@ -214,7 +296,7 @@ export class Runs {
   async #remember(
     account: AccountRecord,
     manifest: Manifest,
-    state: Pick<RunRecord, 'status' | 'succeeded' | 'failed'>,
+    state: Pick<RunRecord, 'status' | 'until' | 'succeeded' | 'failed'>,
   ): Promise<void> {
     const { runId, outputContainer, created, preset, files, refused } = manifest;
     const record: RunRecord = {

@@ -10,8 +10,8 @@ import {
   TreeItemCollapsibleState,
   Uri,
 } from 'vscode';
+import type { FileProgress } from '../../core/jobs/taskProgress';
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
-import type { FileProgress } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
 import { section } from '../settings';

@@ -9,7 +9,7 @@ import { background } from '../background';
 import type { Commands } from '../commands';
 import { type CleanUpRequest, cleanUp } from '../runs/cleanUp';
 import { showFailures, showOutputs } from '../runs/outcome';
-import type { LiveRun, ResumeOptions, RunRecord, Runs } from '../runs/runs';
+import type { ResumeOptions, RunRecord, Runs } from '../runs/runs';
 import { settings } from '../settings';
 import { presetName } from '../words/presetLabels';
 import { type NextStep, tellCanceled, tellEnd, tellPart, tellStopped } from './endMessages';
@@ -72,7 +72,7 @@ export class RunWork {
     try {
       const summary = await follow(title, live, work(), (chosen) => {
         choice = chosen;
-        background(this.#cancel(live(), chosen));
+        background(this.#cancel(runId, chosen));
       });
       await this.#ended(connection.account, summary, until);
     } catch (error) {
@@ -81,14 +81,10 @@ export class RunWork {
     }
   }
 
-  /** The tasks are ended before this window stops working on the run, so that a failure to end them can be shown. */
-  async #cancel(live: LiveRun | undefined, choice: CancelChoice): Promise<void> {
-    if (live === undefined) return;
-    try {
-      if (choice !== 'stopWatching') await live.terminate();
-    } finally {
-      live.stop();
-    }
+  /** Works at any moment, also while the run is being created or opened. */
+  async #cancel(runId: string, choice: CancelChoice): Promise<void> {
+    if (choice === 'stopWatching') this.runs.stop(runId);
+    else await this.runs.cancel(runId);
   }
 
   async #canceled(account: AccountRecord, runId: string, choice: CancelChoice): Promise<void> {

@@ -93,7 +93,7 @@ export class Transcode {
     const { pool, limits } = settings();
     const workspaceName = workspace.name ?? '';
     const planned = planRun(probed, { preset, pool, audio: 'default', limits, workspace: workspaceName });
-    token.onCancellationRequested(() => this.runs.live(planned.manifest.runId)?.stop());
+    token.onCancellationRequested(() => this.runs.stop(planned.manifest.runId));
     return this.runs.start(connection, planned, 'fetched');
   }
 }

@@ -132,8 +132,7 @@ async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
     cancel,
   );
   if (answer !== cancel) return;
-  await live.terminate();
-  live.stop();
+  await live.cancel();
 }
 
 /** Offers dedicated nodes for a run whose Spot nodes Azure takes away again and again. */
@@ -157,7 +156,7 @@ export async function resumeInterrupted(runs: Runs, work: RunWork, commands: Com
   if (!workspace.isTrusted) return;
   const resume = async (record: RunRecord) => {
     try {
-      await work.resume(record, 'fetched', { waitMs: oldClaimMs });
+      await work.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs });
     } catch (error) {
       // Another window works on it.
       const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';

@@ -256,6 +256,14 @@ function words(problem: Problem): Words {
       return [l10n.t("Pool {0} wasn't created by this extension, so it isn't changed.", problem.pool)];
     case 'poolUnusable':
       return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
+    case 'taskDeleted':
+      return [l10n.t('The task for {0} was deleted before it completed. Retry the file.', problem.file)];
+    case 'jobDisabled':
+      return [l10n.t('Job {0} is disabled. Enable it to let its tasks run.', problem.job)];
+    case 'jobNotScheduled': {
+      const text = l10n.t("Azure Batch couldn't schedule job {0} ({1}).", problem.job, problem.code);
+      return [withDetail(text, problem.detail)];
+    }
     case 'jobEnded':
       return [
         l10n.t('Job {0} was terminated or deleted outside this run. Retry the remaining files.', problem.job),

@@ -55,6 +55,22 @@ export function storyLine(step: Step): string {
         : l10n.t('Creating job [{0}]...', step.job);
     case 'tasksAdded':
       return l10n.t('Added {0} to job [{1}].', tasksOf(step.count), step.job);
+    case 'resizeRetried':
+      return l10n.t(
+        'Asked for the missing nodes of pool [{0}] again. Next try in {1}.',
+        step.pool,
+        minutesOf(step.nextTryMinutes),
+      );
+    case 'tasksRenewed':
+      return l10n.t('Renewed the access token (SAS) of {0} in job [{1}].', tasksOf(step.count), step.job);
+    case 'transfersRetried':
+      return l10n.t(
+        "Trying {0} again in job [{1}]: the node couldn't read from or write to the storage account.",
+        tasksOf(step.count),
+        step.job,
+      );
+    case 'jobReplaced':
+      return l10n.t('Job [{0}] ended before all its tasks were added. Job [{1}] follows.', step.job, step.by);
     case 'monitoring':
       return l10n.t(
         "Monitoring all tasks of job [{0}] for 'completed' state, for {1}...",

@@ -1,22 +1,22 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch, Task } from '../azure/batch';
 import { UserError } from '../errors';
+import { pause } from '../wait';
 
-/** What following a log tells. */
+/** An event of a log that is followed. */
 export type TailEvent =
   | { readonly kind: 'data'; readonly data: Uint8Array }
-  /** The task began anew: after a retry, or elsewhere after its node was lost. What follows is from the beginning. */
+  /** The task started again: after a retry, or on another node. What follows is from the beginning of the log. */
   | { readonly kind: 'restarted'; readonly node: string | undefined }
   | { readonly kind: 'waiting' }
   | { readonly kind: 'ended'; readonly exitCode: number | undefined };
 
 const readBytes = 256 * 1024;
-const shortestPauseMs = 1_000;
-const longestPauseMs = 5_000;
+const minPauseMs = 1_000;
+const maxPauseMs = 5_000;
 
 /**
- * Follows a log of a task until the task has ended: only what is new is asked for, and while nothing is, ever more
- * rarely. A log of any length costs the memory of one range.
+ * Follows a log of a task until the task has ended. Only new bytes are asked for, less often while there are none. A log of
+ * any length takes the memory of one range.
  */
 export async function* tail(
   batch: Batch,
@@ -26,11 +26,11 @@ export async function* tail(
   signal: AbortSignal,
 ): AsyncGenerator<TailEvent> {
   let position = 0;
-  let pause = shortestPauseMs;
+  let pauseMs = minPauseMs;
   let life: string | undefined;
   let isWaiting = false;
   for (;;) {
-    // Asked before the log is read: what was written before the end is then read after it.
+    // The task is asked before the log is read, so that no line before its end is missed.
     const task = await batch.task(jobId, taskId, signal);
     if (task === undefined) throw new UserError({ kind: 'taskGone', task: taskId, job: jobId });
     const now = lifeOf(task);
@@ -55,11 +55,11 @@ export async function* tail(
       isWaiting = true;
       yield { kind: 'waiting' };
     }
-    pause = isNew ? shortestPauseMs : Math.min(pause * 1.5, longestPauseMs);
-    await delay(pause, undefined, { signal });
+    pauseMs = isNew ? minPauseMs : Math.min(pauseMs * 1.5, maxPauseMs);
+    await pause(pauseMs, signal);
   }
 
-  /** Nothing where the file is not there yet, or its node not any more. */
+  /** Empty if the file does not exist yet, or its node no longer does. */
   async function read(from: number): Promise<Uint8Array> {
     try {
       return await batch.readFile({ jobId, taskId }, path, from, readBytes, signal);
@@ -71,7 +71,7 @@ export async function* tail(
   }
 }
 
-/** What tells one life of a task from the next: undefined while it has not begun. */
+/** Differs between one start of a task and the next. Undefined before its first start. */
 function lifeOf({ executionInfo: info }: Task): string | undefined {
   return info?.startTime
     ? `${info.startTime.toISOString()} ${info.retryCount ?? 0} ${info.requeueCount ?? 0}`

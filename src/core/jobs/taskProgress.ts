@@ -1,19 +1,26 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch } from '../azure/batch';
 import { UserError } from '../errors';
 import { progressFile } from '../presets/ffmpegCommand';
-import type { FileProgress } from './runEvents';
+import type { Clock } from '../wait';
 
-/** Tasks looked at in one round, whatever their number: a few requests, every other second. */
-const looksPerRound = 3;
+/** How far the task of a file is, while it runs. */
+export interface FileProgress {
+  /** Seconds of the source that are done. */
+  readonly seconds: number;
+  /** Seconds of the source per second of the clock. */
+  readonly speed?: number;
+}
+
+/** Tasks asked in one round, whatever their number: a few requests every two seconds. */
+const tasksPerRound = 3;
 const roundMs = 2_000;
 
-/** More than ffmpeg writes between two looks. */
+/** More than ffmpeg writes between two reads. */
 const readBytes = 64 * 1024;
 
 /**
- * Follows how far running tasks are, in turn, from the ends of the files that ffmpeg writes. What cannot be read is no
- * trouble: the task may have ended, or its node gone.
+ * Follows the progress of running tasks, in turn, in the files that ffmpeg writes. A file that cannot be read is no
+ * problem: the task may have ended, or its node was lost.
  */
 export class TaskProgress {
   readonly #positions = new Map<string, number>();
@@ -23,13 +30,14 @@ export class TaskProgress {
     private readonly batch: Batch,
     private readonly jobId: string,
     private readonly onProgress: (taskId: string, progress: FileProgress) => void,
+    private readonly clock: Clock,
   ) {}
 
-  /** Until the signal aborts. `isWorthwhile` says whether anything runs. */
+  /** Goes on until the signal aborts. `isWorthwhile` says whether any task runs. */
   async follow(isWorthwhile: () => boolean, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await delay(roundMs, undefined, { signal });
+        await this.clock.pause(roundMs, signal);
         if (isWorthwhile()) await this.#round(signal);
       } catch (error) {
         if (!signal.aborted && !(error instanceof UserError)) throw error;
@@ -44,12 +52,12 @@ export class TaskProgress {
       signal,
     });
     const ids = items.map(({ id = '' }) => id);
-    for (let look = 0; look < Math.min(looksPerRound, ids.length); look++) {
-      await this.#look(ids[this.#turn++ % ids.length] ?? '', signal);
+    for (let asked = 0; asked < Math.min(tasksPerRound, ids.length); asked++) {
+      await this.#read(ids[this.#turn++ % ids.length] ?? '', signal);
     }
   }
 
-  async #look(taskId: string, signal: AbortSignal): Promise<void> {
+  async #read(taskId: string, signal: AbortSignal): Promise<void> {
     const position = this.#positions.get(taskId) ?? 0;
     const place = { jobId: this.jobId, taskId };
     const data = await this.batch.readFile(place, `wd/${progressFile}`, position, readBytes, signal);
@@ -60,7 +68,7 @@ export class TaskProgress {
   }
 }
 
-/** The last whole block of what ffmpeg's `-progress` writes; undefined where there is none yet. */
+/** The last complete block that ffmpeg's `-progress` wrote; undefined if there is none yet. */
 export function parseProgress(text: string): FileProgress | undefined {
   const end = text.lastIndexOf('progress=');
   if (end < 0) return undefined;

@@ -1,21 +1,27 @@
-import type { Batch, Node, Pool, Task } from '../azure/batch';
+import type { Batch, Job, Node, Pool, Task } from '../azure/batch';
 import type { Problem } from '../errors';
-import type { Attempt, ManifestFile } from '../plan/manifest';
+import type { ManifestFile } from '../plan/manifest';
 
-/** Bytes at the end of a log that are read to find the line that tells. */
+/** Bytes at the end of a log in which the line with the reason is looked for. */
 const tailBytes = 32 * 1024;
 
+/** What is read only for the kinds of failures that need it. */
+export interface FailureSources {
+  /** The end of ffmpeg's stderr, from the node or from the blob that it was uploaded to. */
+  stderr(): Promise<string>;
+  /** When the SAS that the task was given expires. */
+  sasExpiry(): Promise<Date | undefined>;
+}
+
 /**
- * Why the task of a file did not succeed, from what the service says of it and, where ffmpeg itself failed, from its
- * stderr. `readStderr` gives the end of that log, from the node or from where it was uploaded to.
+ * The reason why the task of a file did not succeed; undefined if it did.
  * Codes: https://learn.microsoft.com/rest/api/batchservice/task/get and batch-job-task-error-checking.
  */
 export async function taskProblem(
   task: Pick<Task, 'executionInfo'>,
   file: ManifestFile,
-  attempt: Attempt,
   taskMinutes: number,
-  readStderr: () => Promise<string>,
+  sources: FailureSources,
 ): Promise<Problem | undefined> {
   const info = task.executionInfo;
   if (info === undefined || info.result?.toLowerCase() === 'success') return undefined;
@@ -24,9 +30,8 @@ export async function taskProblem(
   const { path } = file;
   if (/^FileUpload/.test(code)) return { kind: 'outputNotUploaded', file: path, code, detail };
   if (/Blob|ResourceFile|ResourceContainer|HttpUrl|ScriptDownload/i.test(code)) {
-    const expiry = Date.parse(attempt.sasExpiry);
-    const ended = info.endTime?.getTime() ?? Date.now();
-    if (ended >= expiry) return { kind: 'inputExpired', file: path };
+    const expiry = await sources.sasExpiry();
+    if (expiry && info.endTime && info.endTime >= expiry) return { kind: 'inputExpired', file: path };
     return { kind: 'inputNotReachable', file: path, code, detail };
   }
   if (code === 'TaskEnded') {
@@ -36,10 +41,23 @@ export async function taskProblem(
       : { kind: 'ended', file: path };
   }
   if (code === 'FailureExitCode' || (info.exitCode !== undefined && info.exitCode !== 0)) {
-    const line = tellingLine(await readStderr().catch(() => ''));
+    const line = tellingLine(await sources.stderr());
     return { kind: 'transcodeFailed', file: path, exitCode: info.exitCode, line };
   }
   return { kind: 'taskFailed', file: path, code, detail };
+}
+
+/**
+ * The reason why the service did not schedule a job, usually because it could not create its auto pool; undefined if there
+ * is none. Codes: https://learn.microsoft.com/rest/api/batchservice/batch-status-and-error-codes.
+ */
+export function schedulingProblem({ id = '', executionInfo }: Job): Problem | undefined {
+  const error = executionInfo?.schedulingError;
+  if (error === undefined) return undefined;
+  const { code = 'Unknown', message, details } = error;
+  return /Quota/i.test(code)
+    ? { kind: 'quota', what: 'pools' }
+    : { kind: 'jobNotScheduled', job: id, code, detail: detailOf({ message, details }) };
 }
 
 interface FailureInfo {
@@ -52,12 +70,12 @@ function detailOf(info: FailureInfo | undefined): string | undefined {
   return [maskSas(info?.message ?? ''), ...details].filter(Boolean).join(' · ') || undefined;
 }
 
-/** A SAS without its signature: Batch quotes whole URLs in what it says of a failed transfer. */
+/** Removes the signatures of SAS: Batch quotes whole URLs in the message of a failed transfer. */
 export function maskSas(text: string): string {
   return text.replace(/(\bsig=)[^&\s"']+/gi, '$1***');
 }
 
-/** What ffmpeg and apt say when all is lost, the most telling first. */
+/** Error lines of ffmpeg and apt, the most specific first. */
 const telling = [
   /moov atom not found/i,
   /no space left on device/i,
@@ -69,7 +87,7 @@ const telling = [
   /\berror\b|\bfailed\b|\binvalid\b|^E: /i,
 ];
 
-/** The line of a log that says why: not the banner, not the last "Conversion failed!". Undefined for an empty log. */
+/** The line of a log with the reason of a failure: not the banner, not the last "Conversion failed!". Undefined for an empty log. */
 export function tellingLine(log: string): string | undefined {
   const lines = log
     .split(/[\r\n]+/)
@@ -82,7 +100,7 @@ export function tellingLine(log: string): string | undefined {
   return lines.at(-1)?.slice(0, 300);
 }
 
-/** The end of a log that lies with a task or on a node; empty when there is none. */
+/** Reads the end of a log of a task or a node. Empty if there is none. */
 export async function readTail(
   batch: Batch,
   place: Parameters<Batch['readFile']>[0],
@@ -95,7 +113,7 @@ export async function readTail(
   return Buffer.from(await batch.readFile(place, path, from, tailBytes, signal)).toString('utf8');
 }
 
-/** Why a node's start task failed, with the line of its stderr that tells. */
+/** The reason why a node's start task failed, with the line of its stderr that says so. */
 export async function startTaskProblem(
   batch: Batch,
   poolId: string,
@@ -113,7 +131,7 @@ export async function startTaskProblem(
   };
 }
 
-/** Resize errors that more waiting does not heal. https://learn.microsoft.com/azure/batch/batch-pool-node-error-checking */
+/** Resize errors that waiting does not end. https://learn.microsoft.com/azure/batch/batch-pool-node-error-checking */
 const quotaCodes: Record<string, 'spotCores' | 'dedicatedCores'> = {
   AccountCoreQuotaReached: 'dedicatedCores',
   AccountVMSeriesCoreQuotaReached: 'dedicatedCores',
@@ -122,13 +140,14 @@ const quotaCodes: Record<string, 'spotCores' | 'dedicatedCores'> = {
 };
 
 /**
- * Why a pool did not get its nodes, from errors of resizes since `since`: older ones are another day's
- * (https://github.com/microsoft/ga4gh-tes/issues/409).
+ * The reason why a pool did not get its nodes, a quota before anything else, from errors of resizes since `since`: older
+ * ones belong to other runs (https://github.com/microsoft/ga4gh-tes/issues/409).
  */
 export function resizeProblem(pool: Pool, since: Date): Problem | undefined {
-  const { resizeErrors, allocationStateTransitionTime: when, id = '' } = pool;
-  const [error] = resizeErrors ?? [];
-  if (error?.code === undefined || (when !== undefined && when < since)) return undefined;
+  const { resizeErrors = [], allocationStateTransitionTime: when, id = '' } = pool;
+  if (when !== undefined && when < since) return undefined;
+  const error = resizeErrors.find(({ code = '' }) => code in quotaCodes) ?? resizeErrors[0];
+  if (error?.code === undefined) return undefined;
   const what = quotaCodes[error.code];
   return what
     ? { kind: 'quota', what }

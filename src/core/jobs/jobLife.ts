@@ -1,0 +1,187 @@
+import type { Batch, Job, JobAdd } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
+import { madeBy, ownMetadata, ownPools } from '../azure/ownership';
+import { UserError } from '../errors';
+import type { Attempt, Manifest } from '../plan/manifest';
+import { type NodeTargets, poolSpec, specHash } from '../pools/pool';
+import { type Clock, waitFor } from '../wait';
+
+/**
+ * Minutes that a job lives while tasks are still being added. A client that ends in between leaves a job, and perhaps its
+ * auto pool, that the service ends by itself; a client that goes on prolongs the job.
+ */
+export const unfinishedJobMinutes = 30;
+
+/** What a job that ran out of time before all its tasks were added says. */
+export const outOfTime = 'MaxWallClockTimeExpiry';
+
+/**
+ * Creates the job of an attempt, or finds the one created before. Throws `jobEnded` if that one has ended, and `quota` if
+ * the account may have no more jobs.
+ */
+export async function ensureJob(
+  batch: Batch,
+  manifest: Manifest,
+  attempt: Attempt,
+  nodes: NodeTargets,
+  poolId: string | undefined,
+  signal: AbortSignal,
+): Promise<{ created: boolean }> {
+  const existing = await batch.job(attempt.jobId, { select: 'id,state', signal });
+  if (existing !== undefined) {
+    refuseEnded(existing, attempt.jobId);
+    return { created: false };
+  }
+  const job: JobAdd = {
+    id: attempt.jobId,
+    // Shown in the Azure portal, in any language.
+    displayName: `${manifest.preset.label} × ${attempt.fileIds.length}, ${manifest.workspace}`.slice(0, 1024),
+    poolInfo: poolId === undefined ? await autoPool(batch, manifest, nodes, signal) : { poolId },
+    // Changed once all tasks are added: a job that ends with its tasks ends at once while it has none.
+    onAllTasksComplete: 'noaction',
+    constraints: { maxWallClockTime: `PT${unfinishedJobMinutes}M` },
+    metadata: [
+      { name: madeBy.name, value: 'job' },
+      { name: madeBy.run, value: manifest.runId },
+    ],
+  };
+  try {
+    await batch.addJob(job, signal);
+  } catch (error) {
+    if (isBatchCode(error, 'JobExists')) return { created: false };
+    if (isBatchCode(error, 'ActiveJobAndScheduleQuotaReached')) {
+      throw new UserError({ kind: 'quota', what: 'jobs' });
+    }
+    throw error;
+  }
+  return { created: true };
+}
+
+/** True for a job whose tasks will not run any more. A disabled job can be enabled again. */
+export function hasEnded({ state }: Pick<Job, 'state'>): boolean {
+  return state === 'terminating' || state === 'completed' || state === 'deleting';
+}
+
+function refuseEnded(job: Pick<Job, 'state'>, jobId: string): void {
+  if (hasEnded(job)) throw new UserError({ kind: 'jobEnded', job: jobId });
+}
+
+/** A pool that the service creates for the job and deletes with it, also if this client ends. */
+async function autoPool(batch: Batch, manifest: Manifest, nodes: NodeTargets, signal: AbortSignal) {
+  const spec = await poolSpec(batch, manifest.pool, signal);
+  return {
+    autoPoolSpecification: {
+      autoPoolIdPrefix: 'transcode',
+      poolLifetimeOption: 'job' as const,
+      keepAlive: false,
+      pool: {
+        ...spec,
+        targetDedicatedNodes: nodes.dedicated,
+        targetLowPriorityNodes: nodes.spot,
+        metadata: [
+          { name: madeBy.name, value: 'pool' },
+          { name: madeBy.run, value: manifest.runId },
+          { name: madeBy.spec, value: specHash(spec) },
+        ],
+      },
+    },
+  };
+}
+
+/** Lets a job to which tasks are still being added live for another `unfinishedJobMinutes`. Throws `jobEnded`. */
+export async function prolongJob(
+  batch: Batch,
+  jobId: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const job = await batch.job(jobId, { select: 'id,creationTime,state', signal });
+  if (job === undefined) return;
+  refuseEnded(job, jobId);
+  const maxWallClockTime = wallClock(job, unfinishedJobMinutes, clock);
+  await batch.patchJob(jobId, { constraints: { maxWallClockTime } }, signal);
+}
+
+/** Sets the service to end the job with its last task, and in any case `minutes` from now. */
+export async function closeJob(
+  batch: Batch,
+  jobId: string,
+  minutes: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const job = await batch.job(jobId, { select: 'id,creationTime,state', signal });
+  if (job === undefined) throw new UserError({ kind: 'jobEnded', job: jobId });
+  const maxWallClockTime = wallClock(job, minutes, clock);
+  try {
+    await batch.patchJob(
+      jobId,
+      { onAllTasksComplete: 'terminatejob', constraints: { maxWallClockTime } },
+      signal,
+    );
+  } catch (error) {
+    if (!isBatchCode(error, 'JobCompleted', 'JobBeingTerminated')) throw error;
+    // An earlier process had closed the job, which has ended with its tasks; or its time was over before it was closed.
+    const ended = await batch.job(jobId, { select: 'id,executionInfo', signal });
+    if (ended?.executionInfo?.terminateReason === outOfTime)
+      throw new UserError({ kind: 'jobEnded', job: jobId });
+  }
+}
+
+/** The service counts a job's time from its creation; this is the constraint that ends it `minutes` from now. */
+function wallClock({ creationTime }: Pick<Job, 'creationTime'>, minutes: number, clock: Clock): string {
+  const ageMs = Math.max(clock.now() - (creationTime?.getTime() ?? clock.now()), 0);
+  return `PT${Math.ceil(ageMs / 60_000) + minutes}M`;
+}
+
+/** Longer than a request that was aborted can still be under way, in milliseconds. */
+const lateMs = 20_000;
+
+/**
+ * Ends a job and its auto pool. `mayArrive`: the request that creates the job was aborted, so that the job may appear after
+ * it was looked for; then it is looked for again for a while. False if there is no such job.
+ */
+export async function endJob(
+  batch: Batch,
+  jobId: string,
+  reason: string,
+  { runId, mayArrive, clock, signal }: EndOptions,
+): Promise<boolean> {
+  const end = clock.now() + lateMs;
+  for (let pauseMs = 500; ; pauseMs *= 2) {
+    await batch.terminateJob(jobId, reason, signal);
+    const job = await batch.job(jobId, { select: 'id,state', signal });
+    if (job !== undefined && hasEnded(job)) break;
+    if (job === undefined && (!mayArrive || clock.now() >= end)) return false;
+    await clock.pause(pauseMs, signal);
+  }
+  await deleteAutoPools(batch, runId, jobId, clock, signal);
+  return true;
+}
+
+interface EndOptions {
+  readonly runId: string;
+  readonly mayArrive: boolean;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** The service deletes an auto pool with its job, unless the job ended while the pool was being created. */
+async function deleteAutoPools(
+  batch: Batch,
+  runId: string,
+  jobId: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  await waitFor(
+    async () => {
+      const job = await batch.job(jobId, { select: 'id,state', signal });
+      return { value: undefined, done: job?.state !== 'terminating' };
+    },
+    { signal, clock, minutes: 5, stuck: () => new UserError({ kind: 'jobEnded', job: jobId }) },
+  );
+  for await (const { id = '', state, metadata } of ownPools(batch, 'id,state', signal)) {
+    if (ownMetadata(metadata, 'run') === runId && state !== 'deleting') await batch.deletePool(id, signal);
+  }
+}

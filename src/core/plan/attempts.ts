@@ -1,0 +1,53 @@
+import type { Problem } from '../errors';
+import { type Attempt, type FileResult, type Manifest, newAttempt } from './manifest';
+
+type Results = ReadonlyMap<string, FileResult>;
+
+/** An attempt with files that have no result yet. */
+export interface OpenAttempt {
+  readonly attempt: Attempt;
+  /** Ids of these files, in the order of the attempt. */
+  readonly open: readonly string[];
+}
+
+/** The attempts whose files have no result yet. A file belongs to the last attempt that names it. */
+export function openAttempts({ attempts }: Pick<Manifest, 'attempts'>, results: Results): OpenAttempt[] {
+  const owner = new Map(attempts.flatMap((attempt) => attempt.fileIds.map((id) => [id, attempt] as const)));
+  return attempts.flatMap((attempt) => {
+    const open = attempt.fileIds.filter((id) => owner.get(id) === attempt && !results.has(id));
+    return open.length > 0 ? [{ attempt, open }] : [];
+  });
+}
+
+/** Problems of the service or the network: the uploaded input of such a file serves another attempt. */
+const inputIsGood = new Set<Problem['kind']>([
+  'ended',
+  'taskDeleted',
+  'timeLimit',
+  'inputExpired',
+  'inputNotReachable',
+  'outputNotUploaded',
+  'startTaskFailed',
+  'poolUnusable',
+  'quota',
+  'resizeFailed',
+]);
+
+/**
+ * A new attempt for these files. It uses an earlier input container again if all inputs in it are good and the container
+ * still exists, which it does until the run has finished: nothing is uploaded twice.
+ */
+export function retryAttempt(manifest: Manifest, fileIds: readonly string[], results: Results): Attempt {
+  const { attempts } = manifest;
+  const attempt = newAttempt(manifest, fileIds);
+  const isGood = (id: string) => {
+    const problem = results.get(id)?.problem;
+    return problem === undefined || inputIsGood.has(problem.kind);
+  };
+  const earlier = new Set(
+    fileIds.map((id) => attempts.findLast((other) => other.fileIds.includes(id))?.inputContainer),
+  );
+  const [container] = earlier;
+  const reusable = manifest.finished === undefined && earlier.size === 1 && fileIds.every(isGood);
+  return reusable && container !== undefined ? { ...attempt, inputContainer: container } : attempt;
+}

@@ -1,0 +1,121 @@
+import { posix } from 'node:path';
+import { type BlobInfo, base64 } from '../azure/storage';
+import { UserError } from '../errors';
+import type { Content } from '../files/bytes';
+import { hashFile } from '../files/hashing';
+import { folderMark } from '../jobs/taskSpec';
+import { proveOutput } from '../media/probe';
+import type { FileResult, ManifestFile } from '../plan/manifest';
+import { downloadOutput } from './outputs';
+import type { RunState } from './runState';
+
+type FetchedFolder = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outputSeconds'>;
+
+/**
+ * Downloads an output that is a folder, as one output: it is proved before anything is downloaded, it gets one name, and its
+ * playlists come last, so that a folder with its playlist is complete.
+ */
+export async function fetchFolder(
+  state: RunState,
+  file: ManifestFile,
+  signal: AbortSignal,
+): Promise<FetchedFolder> {
+  const { output } = file;
+  const blobs: BlobInfo[] = [];
+  const prefix = `${output.blob}/`;
+  for await (const blob of state.parts.storage.blobs(state.manifest.outputContainer, { prefix, signal })) {
+    if (!blob.name.endsWith(`/${folderMark}`)) blobs.push(blob);
+  }
+  if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
+  const seconds = await proveFolder(state, file, blobs, signal);
+  blobs.sort(
+    (one, other) =>
+      Number(isPlaylist(one.name)) - Number(isPlaylist(other.name)) || one.name.localeCompare(other.name),
+  );
+  for (let copy = 1; ; copy++) {
+    const name = copy === 1 ? output.name : `${output.name} (${copy})`;
+    const uriOf = (blob: string) => state.parts.outputUri(file, `${name}/${blob.slice(prefix.length)}`);
+    if (state.manifest.onConflict === 'rename' && (await holdsAnother(state, blobs, uriOf))) {
+      if (copy === 1000) throw new UserError({ kind: 'outputExists', file: output.name });
+      continue;
+    }
+    let bytes = 0;
+    for (const blob of blobs) {
+      const target = { blob: blob.name, uri: uriOf(blob.name), files: state.parts.files };
+      bytes += await downloadOutput(state, file, target, signal);
+    }
+    return { outputUri: state.parts.outputUri(file, name), outputBytes: bytes, outputSeconds: seconds };
+  }
+}
+
+/** Whether a folder has a file of the same name as a file of this output, but with other content. */
+async function holdsAnother(
+  { parts: { files } }: RunState,
+  blobs: readonly BlobInfo[],
+  uriOf: (blob: string) => string,
+): Promise<boolean> {
+  for (const { name, size, md5 } of blobs) {
+    const uri = uriOf(name);
+    const there = await files.stat(uri);
+    if (there === undefined) continue;
+    if (there.isFolder || there.size !== size || md5 === undefined) return true;
+    const open = await files.open(uri);
+    try {
+      if (base64(await hashFile(open, size)) !== md5) return true;
+    } finally {
+      await open.close();
+    }
+  }
+  return false;
+}
+
+/**
+ * Proves that a folder of an HLS output is complete: each playlist is finished and as long as the source, and each file that
+ * a playlist names exists. Resolves with the length of the longest playlist in seconds. Throws `outputDamaged`.
+ */
+async function proveFolder(
+  { parts: { storage }, manifest }: RunState,
+  file: ManifestFile,
+  blobs: readonly BlobInfo[],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const { output, path, seconds: expected } = file;
+  const sizes = new Map(blobs.map(({ name, size }) => [name, size]));
+  const lengths: number[] = [];
+  for (const { name } of blobs.filter((blob) => isPlaylist(blob.name))) {
+    const text = (await storage.readText(manifest.outputContainer, name, signal))?.text ?? '';
+    const proof = await proveOutput(contentOf(text), { file: path, seconds: expected, proof: output.proof });
+    const isComplete = filesIn(text).every((uri) => sizes.get(posix.join(posix.dirname(name), uri)));
+    if (proof.problem || !isComplete) {
+      throw new UserError(proof.problem ?? { kind: 'outputDamaged', file: path });
+    }
+    if (proof.seconds !== undefined) lengths.push(proof.seconds);
+  }
+  return lengths.length > 0 ? Math.max(...lengths) : undefined;
+}
+
+function isPlaylist(name: string): boolean {
+  return name.endsWith('.m3u8');
+}
+
+/** The relative URIs that an HLS playlist names, decoded: segments, other playlists, and the `URI` attributes of its tags. */
+function filesIn(playlist: string): string[] {
+  const lines = playlist.split(/\r?\n/).map((line) => line.trim());
+  const uris = lines.flatMap((line) =>
+    line.startsWith('#') ? [...line.matchAll(/\bURI="([^"]+)"/g)].map(([, uri = '']) => uri) : line,
+  );
+  return uris.filter((uri) => uri !== '' && !/^[a-z]+:/i.test(uri)).map(decoded);
+}
+
+function decoded(uri: string): string {
+  try {
+    return decodeURIComponent(uri);
+  } catch {
+    return uri;
+  }
+}
+
+function contentOf(text: string): Content {
+  const data = Buffer.from(text);
+  return { size: data.length, read: async (position, length) => data.subarray(position, position + length) };
+}

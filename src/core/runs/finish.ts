@@ -1,0 +1,69 @@
+import { type Problem, UserError } from '../errors';
+import { endJob } from '../jobs/jobLife';
+import { openAttempts } from '../plan/attempts';
+import { emptyPool } from '../pools/emptyPool';
+import type { RunSummary } from './runEvents';
+import type { RunState } from './runState';
+
+/** Saves the results, deletes the input containers, and only then reports the end. */
+export async function finish(state: RunState, startedMs: number, signal: AbortSignal): Promise<void> {
+  const { storage } = state.parts;
+  const { manifest } = state;
+  await state.saveResults(signal);
+  for (const container of new Set(manifest.attempts.map((attempt) => attempt.inputContainer))) {
+    if ((await storage.containerMetadata(container, signal)) === undefined) continue;
+    await storage.deleteContainer(container, signal);
+    state.tell({ kind: 'containerDeleted', container });
+  }
+  manifest.finished = new Date(state.clock.now()).toISOString();
+  manifest.nodeHours = (manifest.nodeHours ?? 0) + state.totals.nodeHours;
+  await state.save(signal);
+  state.progress.phase = 'done';
+  state.tellProgress();
+  const { succeeded, total, elapsedMs, nodeHours } = summaryOf(state, startedMs);
+  state.tell({ kind: 'ended', at: new Date(state.clock.now()), elapsedMs, succeeded, total, nodeHours });
+}
+
+export function summaryOf(state: RunState, startedMs: number): RunSummary {
+  const { manifest, results, clock } = state;
+  const all = [...results.values()];
+  const failed = all.filter(({ problem }) => problem !== undefined).length;
+  return {
+    runId: manifest.runId,
+    total: manifest.files.length + manifest.refused.length,
+    succeeded: all.length - failed,
+    failed: failed + manifest.refused.length,
+    unfinished: manifest.files.length - all.length,
+    elapsedMs: Math.max(clock.now() - startedMs, lastEnd(state) - Date.parse(manifest.created), 0),
+    nodeHours: state.totals.nodeHours,
+  };
+}
+
+/** When the last task ended, which may have been before this process took up the run. */
+function lastEnd({ results }: RunState): number {
+  const ends = [...results.values()].flatMap(({ endTime }) => (endTime ? Date.parse(endTime) : []));
+  return Math.max(0, ...ends);
+}
+
+/** Problems with which no task of the run can start. */
+const fatal = new Set<Problem['kind']>(['startTaskFailed', 'poolUnusable', 'quota', 'jobNotScheduled']);
+
+/**
+ * After an error with which no task can start, ends the jobs of the run and takes the nodes from its pool, which would cost
+ * money for nothing. The files without a result get this one.
+ */
+export async function endIfFatal(state: RunState, error: unknown, signal: AbortSignal): Promise<void> {
+  if (!(error instanceof UserError) || !fatal.has(error.problem.kind)) return;
+  const { batch } = state.parts;
+  const { manifest, clock } = state;
+  const { problem } = error;
+  for (const { attempt, open } of openAttempts(manifest, state.results)) {
+    const options = { runId: manifest.runId, mayArrive: false, clock, signal };
+    if (!(await endJob(batch, attempt.jobId, problem.kind, options))) continue;
+    if (attempt.poolId !== undefined) await emptyPool(batch, attempt.poolId, manifest.pool.lifetime, signal);
+    const left = new Set(open);
+    for (const file of manifest.files) {
+      if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import type { Files } from '../files/files';
+import type { ManifestFile } from '../plan/manifest';
+import type { RunState } from './runState';
+
+/** Ids of the files with an output in the output container. */
+export async function outputIds(
+  { parts: { storage }, manifest }: Pick<RunState, 'parts' | 'manifest'>,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for await (const { name } of storage.blobs(manifest.outputContainer, { signal })) {
+    const [id = ''] = name.split('/');
+    if (name.includes('/') && id !== 'logs') ids.add(id);
+  }
+  return ids;
+}
+
+interface OutputDownload {
+  readonly blob: string;
+  readonly uri: string;
+  readonly files: Files;
+}
+
+/** Downloads a blob of an output and reports it. Resolves with its size in bytes. Throws `outputExists`. */
+export async function downloadOutput(
+  state: RunState,
+  file: ManifestFile,
+  { blob, uri, files }: OutputDownload,
+  signal: AbortSignal,
+): Promise<number> {
+  const { manifest, progress } = state;
+  const { bytes, skipped } = await state.parts.transfers.download({
+    container: manifest.outputContainer,
+    blob,
+    uri,
+    files,
+    overwrite: manifest.onConflict === 'overwrite',
+    onBytes: (count) => {
+      progress.fetch.bytes += count;
+      state.tellProgress();
+    },
+    signal,
+  });
+  state.tell(
+    skipped
+      ? { kind: 'alreadyFetched', file: file.path, output: uri }
+      : { kind: 'fetched', file: file.path, output: uri, bytes },
+  );
+  return bytes;
+}
+
+/** `clip.mp3`, `clip (2).mp3`, … */
+export function numbered(name: string, copy: number): string {
+  if (copy === 1) return name;
+  const dot = name.lastIndexOf('.');
+  return dot > 0 ? `${name.slice(0, dot)} (${copy})${name.slice(dot)}` : `${name} (${copy})`;
+}

@@ -1,0 +1,93 @@
+import { everyItem } from '../azure/pages';
+import { type Problem, UserError } from '../errors';
+import { hasEnded, outOfTime } from '../jobs/jobLife';
+import { openAttempts, retryAttempt } from '../plan/attempts';
+import type { Attempt } from '../plan/manifest';
+import type { RunState } from './runState';
+
+/**
+ * Prepares attempts whose job ended before all their tasks were added, for example because the machine was off: a new
+ * attempt with the same uploads follows for the files that were not transcoded.
+ */
+export async function repairAttempts(state: RunState, signal: AbortSignal): Promise<void> {
+  const { manifest } = state;
+  for (const attempt of manifest.attempts) {
+    if (attempt.submitted !== undefined) continue;
+    const job = await state.parts.batch.job(attempt.jobId, { select: 'id,state,executionInfo', signal });
+    if (job === undefined || !hasEnded(job)) continue;
+    if (job.executionInfo?.terminateReason === outOfTime) forgetEnded(state, attempt);
+    await follow(state, attempt, signal);
+  }
+}
+
+/** Tasks that the end of the job interrupted are no failures of their files. */
+function forgetEnded(state: RunState, { fileIds }: Attempt): void {
+  state.forget(fileIds.filter((id) => state.results.get(id)?.problem?.kind === 'ended'));
+}
+
+async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
+  const { manifest } = state;
+  const { completed, total } = await completedTasks(state, attempt, signal);
+  attempt.submitted = { at: new Date(state.clock.now()).toISOString(), tasks: total };
+  const open = openAttempts(manifest, state.results).find((each) => each.attempt === attempt)?.open ?? [];
+  const left = open.filter((id) => !completed.has(id));
+  if (left.length > 0) {
+    const next = { ...retryAttempt(manifest, left, state.results), inputContainer: attempt.inputContainer };
+    manifest.attempts.push(next);
+    state.tell({ kind: 'jobReplaced', job: attempt.jobId, by: next.jobId });
+  }
+  await state.save(signal);
+}
+
+/** Ids of tasks that came to an end of their own, and the number of all tasks. */
+async function completedTasks(
+  { parts: { batch } }: RunState,
+  { jobId }: Attempt,
+  signal: AbortSignal,
+): Promise<{ completed: Set<string>; total: number }> {
+  const completed = new Set<string>();
+  let total = 0;
+  const options = { select: 'id,state,executionInfo', signal };
+  for await (const { id = '', state, executionInfo } of everyItem((next) =>
+    batch.taskPage(jobId, options, next),
+  )) {
+    total++;
+    if (state === 'completed' && executionInfo?.failureInfo?.code !== 'TaskEnded') completed.add(id);
+  }
+  return { completed, total };
+}
+
+/** Problems between a node and the storage account, which an outage causes: Batch itself does not try such tasks again. */
+const transferProblems = new Set<Problem['kind']>(['inputNotReachable', 'outputNotUploaded', 'inputExpired']);
+
+/** Pauses before such tasks are tried again, in minutes; their number is the number of tries. */
+const retryPauses = [0, 1, 5];
+
+/** Makes a new attempt for tasks that failed to read or write the storage account. False if there are none to try again. */
+export async function retryTransfers(state: RunState, signal: AbortSignal): Promise<boolean> {
+  const { manifest, results } = state;
+  const tries = (id: string) => manifest.attempts.filter(({ fileIds }) => fileIds.includes(id)).length;
+  const failed = manifest.files
+    .map(({ id }) => id)
+    .filter((id) => transferProblems.has(results.get(id)?.problem?.kind ?? 'nothingChosen'))
+    .filter((id) => tries(id) <= retryPauses.length);
+  if (failed.length === 0 || manifest.canceled) return false;
+  const attempt = retryAttempt(manifest, failed, results);
+  state.tell({ kind: 'transfersRetried', count: failed.length, job: attempt.jobId });
+  const pauseMinutes = retryPauses[Math.max(...failed.map(tries)) - 1] ?? 0;
+  if (pauseMinutes > 0) await state.clock.pause(pauseMinutes * 60_000, signal);
+  manifest.attempts.push(attempt);
+  state.forget(failed);
+  await state.save(signal);
+  return true;
+}
+
+/** Whether an error says that a job ran out of time before all its tasks were added; then another job follows. */
+export async function ranOutOfTime(state: RunState, error: unknown, signal: AbortSignal): Promise<boolean> {
+  if (!(error instanceof UserError) || error.problem.kind !== 'jobEnded') return false;
+  const { job: jobId } = error.problem;
+  const attempt = state.manifest.attempts.find((each) => each.jobId === jobId);
+  if (attempt === undefined || attempt.submitted !== undefined) return false;
+  const job = await state.parts.batch.job(jobId, { select: 'id,executionInfo', signal });
+  return job?.executionInfo?.terminateReason === outOfTime;
+}
