@@ -48,7 +48,7 @@ const builds = [
   },
   {
     ...common,
-    entryPoints: { azurite: 'node_modules/azurite/dist/src/blob/main.js' },
+    entryPoints: { azurite: 'src/service/storage/blobServer.ts' },
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     format: 'cjs',

@@ -1,18 +1,18 @@
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { startTime } from './tasks/processTree';
+import { isRunning, startTime } from './tasks/processTree';
 
-/** One service for each data folder: the file names the process that has it. */
+/** The lock of a data folder: a file that names the process that holds it. A process that has ended holds nothing. */
 export class Lock {
   constructor(private readonly path: string) {}
 
-  /** Undefined when this process has the folder now, or the id of the living process that has it. */
+  /** Resolves to undefined if this process holds the lock now, otherwise to the id of the running process that holds it. */
   async take(): Promise<number | undefined> {
     const own = `${this.path}.${process.pid}`;
     writeFileSync(own, `${process.pid} ${(await startTime(process.pid)) ?? ''}`, { mode: 0o600 });
     try {
       for (;;) {
         try {
-          // A link appears with its content, so that nobody reads an empty lock.
+          // A link appears with its content, so that no other process reads an empty lock.
           linkSync(own, this.path);
           return undefined;
         } catch (error) {
@@ -21,7 +21,7 @@ export class Lock {
         const seen = contentOf(this.path);
         const holder = await livingHolder(seen);
         if (holder !== undefined) return holder;
-        this.#giveUp(seen);
+        this.#removeStale(seen);
       }
     } finally {
       rmSync(own, { force: true });
@@ -32,15 +32,15 @@ export class Lock {
     rmSync(this.path, { force: true });
   }
 
-  /** Takes away the lock of a process that is gone, unless somebody else has just done so and locked anew. */
-  #giveUp(seen: string): void {
-    const aside = `${this.path}.${process.pid}.gone`;
+  /** Removes the lock of a process that has ended, unless another process has just replaced it. */
+  #removeStale(seen: string): void {
+    const aside = `${this.path}.${process.pid}.stale`;
     try {
       renameSync(this.path, aside);
       if (contentOf(aside) !== seen) linkSync(aside, this.path);
       unlinkSync(aside);
     } catch {
-      // Somebody else was quicker.
+      // Another process was faster.
     }
   }
 }
@@ -53,20 +53,11 @@ function contentOf(path: string): string {
   }
 }
 
-/** After a restart of the machine, the id of a dead process may be somebody else's: its start time tells. */
+/** A process id may have been given to another process, for example after a restart of the machine; the start time tells. */
 async function livingHolder(content: string): Promise<number | undefined> {
   const [id = '', started = ''] = content.split(' ');
   const pid = Number(id);
-  if (!(pid > 0) || pid === process.pid || !isAlive(pid)) return undefined;
+  if (!(pid > 0) || pid === process.pid || !isRunning(pid)) return undefined;
   const seen = await startTime(pid);
   return started !== '' && seen !== undefined && seen !== started ? undefined : pid;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM';
-  }
 }

@@ -1,27 +1,54 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { StartError } from './tasks/startError';
+
+type Kind = 'batch' | 'blob';
 
 /**
- * The ports of the last life: tasks that waited through a restart hold URLs with them. Where the system chooses, they
- * are tried first, and given up when somebody else has them.
+ * The ports of the last time: tasks that waited through a restart hold URLs with them. Where the system chooses, they are
+ * tried first, and given up if they are in use. A file that cannot be read is ignored.
  */
 export class Ports {
-  readonly #last: Partial<Record<'batch' | 'blob', number>>;
+  readonly #last: Partial<Record<Kind, number>>;
 
-  constructor(private readonly path: string) {
-    this.#last = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+  constructor(
+    private readonly path: string,
+    private readonly notice: (sentence: string) => void,
+  ) {
+    this.#last = portsIn(path);
   }
 
-  async take<T>(which: 'batch' | 'blob', wanted: number, start: (port: number) => Promise<T>): Promise<T> {
-    const last = this.#last[which];
+  async take<T>(kind: Kind, wanted: number, start: (port: number) => Promise<T>): Promise<T> {
+    const last = this.#last[kind];
     if (wanted !== 0 || last === undefined) return start(wanted);
     try {
       return await start(last);
-    } catch {
+    } catch (error) {
+      // What is wrong with the data folder is wrong on every port.
+      if (error instanceof StartError) throw error;
       return start(0);
     }
   }
 
-  keep(ports: Record<'batch' | 'blob', number>): void {
-    writeFileSync(this.path, JSON.stringify(ports), { mode: 0o600 });
+  /** Keeps ports for the next time. Without room on the disk the next start chooses new ones. */
+  keep(ports: Record<Kind, number>): void {
+    if (ports.batch === this.#last.batch && ports.blob === this.#last.blob) return;
+    try {
+      writeFileSync(this.path, JSON.stringify(ports), { mode: 0o600 });
+    } catch (error) {
+      this.notice(`${this.path} could not be written: ${error instanceof Error ? error.message : error}`);
+    }
   }
+}
+
+function portsIn(path: string): Partial<Record<Kind, number>> {
+  try {
+    const { batch, blob } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Record<Kind, unknown>>;
+    return { batch: port(batch), blob: port(blob) };
+  } catch {
+    return {};
+  }
+}
+
+function port(value: unknown): number | undefined {
+  return Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536 ? Number(value) : undefined;
 }

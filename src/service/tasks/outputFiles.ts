@@ -1,8 +1,10 @@
-import { appendFile, readdir } from 'node:fs/promises';
-import { isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
-import { BlockBlobClient, RestError } from '@azure/storage-blob';
-import picomatch from 'picomatch';
-import { failure, type TaskFailure } from './taskFailure';
+import { constants } from 'node:fs';
+import { appendFile, type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promises';
+import { isAbsolute, join, relative, sep } from 'node:path';
+import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
+import pLimit from 'p-limit';
+import { FilePattern } from './filePattern';
+import { failure, TaskFailure } from './taskFailure';
 
 export interface OutputFile {
   readonly filePattern: string;
@@ -10,49 +12,61 @@ export interface OutputFile {
     readonly container?: {
       readonly path?: string;
       readonly containerUrl: string;
-      readonly uploadHeaders?: readonly { readonly name: string; readonly value?: string }[];
+      readonly uploadHeaders?: readonly UploadHeader[];
     };
   };
   readonly uploadOptions: { readonly uploadCondition: string };
 }
 
+interface UploadHeader {
+  readonly name: string;
+  readonly value?: string;
+}
+
 export interface TaskPlace {
   readonly taskDir: string;
   readonly workingDir: string;
-  /** The task's environment: a pattern may begin with `$AZ_BATCH_TASK_DIR`. */
+  /** The task's environment: a pattern may contain its variables. */
   readonly env: NodeJS.ProcessEnv;
 }
 
 const blockBytes = 8 * 1024 * 1024;
 const blocksAtOnce = 4;
+const metadataPrefix = 'x-ms-meta-';
 
 /**
- * Uploads what a task left, by pattern and condition, over what may be there. A pattern without a match is no error.
- * Throws a TaskFailure with Batch's own codes.
+ * Uploads the files of a task that match a pattern and whose condition holds; blobs of the same name are overwritten. A
+ * pattern without a match is no error. Only regular files match: a folder, pipe or device does not, and a link only if
+ * it is named in full and leads to a file of the node. Resolves to the URLs of the containers that were written to.
+ * Throws a TaskFailure with Batch's codes.
  */
 export async function uploadOutputFiles(
   files: readonly OutputFile[],
   place: TaskPlace,
   exitCode: number,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Set<string>> {
+  const written = new Set<string>();
   for (const file of files) {
     const { container } = file.destination;
-    if (container === undefined || !isMeant(file, exitCode)) continue;
+    if (container === undefined || !conditionHolds(file, exitCode)) continue;
     const pattern = expandVariables(file.filePattern, place.env);
-    for (const { path, blob } of await matches(pattern, container.path, place.workingDir)) {
+    for (const { path, blob } of await matches(pattern, container.path, place, signal)) {
       await log(place, 'fileuploadout.txt', `Uploading ${path}`);
+      written.add(container.containerUrl);
       await upload(path, blob, container, signal).catch(async (error) => {
         signal.throwIfAborted();
         const problem = uploadFailure(error, path);
-        await log(place, 'fileuploaderr.txt', `${path}: ${problem.info.code}`);
+        const message = problem.info.details?.find(({ name }) => name === 'Message')?.value;
+        await log(place, 'fileuploaderr.txt', `${path}: ${problem.info.code}: ${message}`);
         throw problem;
       });
     }
   }
+  return written;
 }
 
-function isMeant({ uploadOptions }: OutputFile, exitCode: number): boolean {
+function conditionHolds({ uploadOptions }: OutputFile, exitCode: number): boolean {
   switch (uploadOptions.uploadCondition.toLowerCase()) {
     case 'tasksuccess':
       return exitCode === 0;
@@ -64,42 +78,65 @@ function isMeant({ uploadOptions }: OutputFile, exitCode: number): boolean {
 }
 
 function expandVariables(pattern: string, env: NodeJS.ProcessEnv): string {
-  return pattern.replace(/\$\{?(AZ_BATCH_\w+)\}?/g, (whole, name: string) => env[name] ?? whole);
+  return pattern.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, bare) => env[braced ?? bare] ?? whole);
 }
 
-/** What a pattern matches below its fixed part, and the blob that each match becomes. */
+interface Match {
+  readonly path: string;
+  readonly blob: string;
+}
+
+/** The files that a pattern matches, and the name of the blob that each becomes: its path below the fixed part. */
 async function matches(
-  pattern: string,
+  text: string,
   path: string | undefined,
-  workingDir: string,
-): Promise<{ path: string; blob: string }[]> {
-  const whole = isAbsolute(pattern) ? pattern : `${workingDir.split(sep).join('/')}/${pattern}`;
-  const normal = posix.normalize(whole.split(sep).join('/'));
-  const { base, glob, isGlob } = picomatch.scan(normal);
-  if (!isGlob) {
-    const target = resolve(normal.replace(/\[(.)\]/g, '$1'));
-    const name = posix.basename(target.split(sep).join('/'));
-    const siblings = await readdir(join(target, '..')).catch((): string[] => []);
-    return siblings.includes(name) ? [{ path: target, blob: path || name }] : [];
+  { taskDir, workingDir }: TaskPlace,
+  signal: AbortSignal,
+): Promise<Match[]> {
+  const absolute = isAbsolute(text) ? text : `${workingDir}/${text}`;
+  const pattern = new FilePattern(absolute.split(sep).join('/'));
+  if (pattern.literal !== undefined) {
+    const file = await regularFile(pattern.literal, taskDir);
+    const name = pattern.literal.slice(pattern.literal.lastIndexOf('/') + 1);
+    return file === undefined ? [] : [{ path: file, blob: path || name }];
   }
-  const isMatch = picomatch(glob, { dot: false, nobrace: true, noextglob: true, nonegate: true });
-  const found: { path: string; blob: string }[] = [];
-  for await (const file of filesIn(base)) {
-    const way = relative(base, file).split(sep).join('/');
-    if (isMatch(way)) found.push({ path: file, blob: path ? posix.join(path, way) : way });
+  const found: Match[] = [];
+  for await (const file of filesIn(pattern.base, signal)) {
+    const name = relative(pattern.base, file).split(sep).join('/');
+    if (pattern.matches(name)) found.push({ path: file, blob: path ? `${path.replace(/\/+$/, '')}/${name}` : name });
   }
   return found.sort((one, other) => (one.blob < other.blob ? -1 : 1));
 }
 
-async function* filesIn(folder: string): AsyncGenerator<string> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) {
+/** A file, or what a link to a file of the same job leads to. */
+async function regularFile(path: string, taskDir: string): Promise<string | undefined> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (!stats?.isSymbolicLink()) return stats?.isFile() ? path : undefined;
+  const target = await realpath(path).catch(() => undefined);
+  const job = await realpath(join(taskDir, '..')).catch(() => undefined);
+  if (target === undefined || job === undefined || !target.startsWith(`${job}${sep}`)) return undefined;
+  return (await lstat(target).catch(() => undefined))?.isFile() ? target : undefined;
+}
+
+async function* filesIn(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+  const entries = await opendir(folder).catch(() => undefined);
+  if (entries === undefined) return;
+  for await (const entry of entries) {
+    signal.throwIfAborted();
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) yield* filesIn(path);
+    if (entry.isDirectory()) yield* filesIn(path, signal);
     else if (entry.isFile()) yield path;
   }
 }
 
+/** The file is shorter than when its upload began. */
+class Shrunk extends Error {
+  constructor() {
+    super('The file became shorter while it was uploaded.');
+  }
+}
+
+/** Uploads as many bytes as the file has when it is opened. It may be anything by then: opening does not wait. */
 async function upload(
   path: string,
   blob: string,
@@ -107,24 +144,86 @@ async function upload(
   signal: AbortSignal,
 ): Promise<void> {
   const url = new URL(containerUrl);
-  url.pathname += `/${blob.split('/').map(encodeURIComponent).join('/')}`;
-  const headers = new Map(uploadHeaders.map(({ name, value }) => [name.toLowerCase(), value]));
-  await new BlockBlobClient(url.href).uploadFile(path, {
-    blockSize: blockBytes,
-    maxSingleShotSize: blockBytes,
-    concurrency: blocksAtOnce,
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/${blob.split('/').map(encodeURIComponent).join('/')}`;
+  const client = new BlockBlobClient(url.href);
+  const options = { ...headersOf(uploadHeaders), abortSignal: signal };
+  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error('It is not a regular file.');
+    if (stats.size <= blockBytes) {
+      await client.upload(await read(file, 0, stats.size), stats.size, options);
+    } else {
+      await uploadBlocks(client, file, stats.size, options);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function uploadBlocks(
+  client: BlockBlobClient,
+  file: FileHandle,
+  size: number,
+  options: BlockBlobUploadOptions,
+): Promise<void> {
+  const limit = pLimit(blocksAtOnce);
+  // The first block that fails ends the others: the file is closed after that.
+  const stop = new AbortController();
+  const abortSignal = options.abortSignal
+    ? AbortSignal.any([options.abortSignal as AbortSignal, stop.signal])
+    : stop.signal;
+  const ids = Array.from({ length: Math.ceil(size / blockBytes) }, (_, index) =>
+    Buffer.from(String(index).padStart(8, '0')).toString('base64'),
+  );
+  const staged = ids.map((id, index) =>
+    limit(async () => {
+      abortSignal.throwIfAborted();
+      const length = Math.min(blockBytes, size - index * blockBytes);
+      await client.stageBlock(id, await read(file, index * blockBytes, length), length, { abortSignal });
+    }),
+  );
+  try {
+    await Promise.all(staged);
+  } finally {
+    stop.abort();
+    await Promise.allSettled(staged);
+  }
+  await client.commitBlockList(ids, options);
+}
+
+async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await file.read(buffer, done, length - done, position + done);
+    if (bytesRead === 0) throw new Shrunk();
+    done += bytesRead;
+  }
+  return buffer;
+}
+
+function headersOf(headers: readonly UploadHeader[]): Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'> {
+  const values = new Map(headers.map(({ name, value }) => [name.toLowerCase(), value ?? '']));
+  const metadata = headers
+    .filter(({ name }) => name.toLowerCase().startsWith(metadataPrefix))
+    .map(({ name, value }) => [name.slice(metadataPrefix.length), value ?? '']);
+  return {
     blobHTTPHeaders: {
-      blobContentType: headers.get('x-ms-blob-content-type'),
-      blobContentEncoding: headers.get('x-ms-blob-content-encoding'),
-      blobCacheControl: headers.get('x-ms-blob-cache-control'),
-      blobContentLanguage: headers.get('x-ms-blob-content-language'),
+      blobContentType: values.get('x-ms-blob-content-type'),
+      blobContentEncoding: values.get('x-ms-blob-content-encoding'),
+      blobCacheControl: values.get('x-ms-blob-cache-control'),
+      blobContentLanguage: values.get('x-ms-blob-content-language'),
+      blobContentDisposition: values.get('x-ms-blob-content-disposition'),
     },
-    abortSignal: signal,
-  });
+    ...(metadata.length > 0 ? { metadata: Object.fromEntries(metadata) } : {}),
+  };
 }
 
 function uploadFailure(error: unknown, path: string): TaskFailure {
-  const details = { FilePath: path, Message: String((error as { code?: string }).code ?? error) };
+  if (error instanceof TaskFailure) return error;
+  const { code, message = String(error) } = error as { code?: string; message?: string };
+  const details = { FilePath: path, Message: error instanceof Shrunk ? message : String(code ?? message) };
   const status = error instanceof RestError ? error.statusCode : undefined;
   if (status === 404) {
     return failure(

@@ -1,0 +1,118 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+
+export const help = `The local Batch service: Azure Batch's REST API on this machine, with Azurite as its storage.
+
+Usage: node service.js --data-dir DIR [options]
+
+  --data-dir DIR          Folder for state, logs and task files. One service runs for each folder.
+  --port N                Port of the Batch service (default 0: a free port).
+  --blob-port N           Port of Blob Storage (default 0: a free port).
+  --credentials WHERE     file (default): DIR/credentials.json, made at the first start, readable by you only.
+                          stdin: one line of JSON with batchName, batchKey, storageName and storageKey.
+  --trust-token TOKEN     Accept this bearer token in addition to signatures. May be repeated.
+  --idle-minutes N        End after N minutes without requests and tasks (default 0: never).
+  --max-nodes N           Node quota of the account, over all pools (default 1000).
+  --max-processes N       Tasks that run at a time over all nodes (default: the machine's cores, at least 4;
+                          0: no limit other than the task slots).
+  --node-step-ms N        Milliseconds that a node takes from one state to the next (default 150).
+  --path-prepend DIR      Put DIR in front of the PATH of tasks. May be repeated.
+  --allow-elevated        Run start tasks that ask for administrator rights, as the user that runs the service.
+  --faults                Allow the signed route POST /_faults, which injects faults for tests.
+  --quiet                 Write the log to DIR/service.log only, not to stderr as well.
+  --disk-use              Print the disk use of DIR as one line of JSON, and end. Starts nothing.
+  --reset                 End the service of DIR if one runs, delete all pools, jobs, task files and blobs, print
+                          what was freed as one line of JSON, and end. Keys and ports are kept.
+  --help                  Print this text.
+
+Prints one line of JSON when it is ready. It listens on 127.0.0.1 only and answers signed requests only.
+`;
+
+export interface Options {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly blobPort: number;
+  readonly credentials: 'file' | 'stdin';
+  readonly trustTokens: readonly string[];
+  readonly idleMinutes: number;
+  readonly maxNodes: number;
+  readonly maxProcesses: number;
+  readonly nodeStepMs: number;
+  readonly pathPrepend: readonly string[];
+  readonly allowElevated: boolean;
+  readonly faults: boolean;
+  readonly quiet: boolean;
+  readonly command: 'serve' | 'diskUse' | 'reset' | 'help';
+}
+
+/** A command line that cannot be used. Its message is one sentence for the user. */
+export class UsageError extends Error {}
+
+/** Reads the command line. Throws a UsageError that names the flag. */
+export function optionsOf(args: readonly string[]): Options {
+  const { values } = parsed(args);
+  const dataDir = values['data-dir'] ?? '';
+  if (dataDir === '' && !values.help) throw new UsageError('Specify a data folder with --data-dir DIR.');
+  const { credentials } = values;
+  if (credentials !== 'file' && credentials !== 'stdin') {
+    throw new UsageError(`--credentials is file or stdin, not ${credentials}.`);
+  }
+  return {
+    dataDir,
+    port: wholeNumber('--port', values.port),
+    blobPort: wholeNumber('--blob-port', values['blob-port']),
+    credentials,
+    trustTokens: values['trust-token'],
+    idleMinutes: number('--idle-minutes', values['idle-minutes']),
+    maxNodes: wholeNumber('--max-nodes', values['max-nodes']),
+    maxProcesses: wholeNumber('--max-processes', values['max-processes']),
+    nodeStepMs: number('--node-step-ms', values['node-step-ms']),
+    pathPrepend: values['path-prepend'],
+    allowElevated: values['allow-elevated'],
+    faults: values.faults,
+    quiet: values.quiet,
+    command: values.help ? 'help' : values['disk-use'] ? 'diskUse' : values.reset ? 'reset' : 'serve',
+  };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        'data-dir': { type: 'string' },
+        port: { type: 'string', default: '0' },
+        'blob-port': { type: 'string', default: '0' },
+        credentials: { type: 'string', default: 'file' },
+        'trust-token': { type: 'string', multiple: true, default: [] },
+        'idle-minutes': { type: 'string', default: '0' },
+        'max-nodes': { type: 'string', default: '1000' },
+        'max-processes': { type: 'string', default: String(Math.max(4, availableParallelism())) },
+        'node-step-ms': { type: 'string', default: '150' },
+        'path-prepend': { type: 'string', multiple: true, default: [] },
+        'allow-elevated': { type: 'boolean', default: false },
+        faults: { type: 'boolean', default: false },
+        quiet: { type: 'boolean', default: false },
+        'disk-use': { type: 'boolean', default: false },
+        reset: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function number(flag: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new UsageError(`${flag} is a number that is not negative, not ${text}.`);
+  }
+  return value;
+}
+
+function wholeNumber(flag: string, text: string): number {
+  const value = number(flag, text);
+  if (!Number.isSafeInteger(value)) throw new UsageError(`${flag} is a whole number, not ${text}.`);
+  return value;
+}

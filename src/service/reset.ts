@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { diskUse } from './diskUse';
+import { Lock } from './lock';
+import { StartError } from './tasks/startError';
+import { removeTree } from './tasks/dataFolder';
+
+/** What a reset deletes. `credentials.json` and `ports.json` stay, so that clients keep working. */
+const contents = [
+  'nodes',
+  'blobs',
+  'processes',
+  'damaged',
+  'state.jsonl',
+  'state.jsonl.next',
+  'service.json',
+  'service.log',
+  'service.log.old',
+];
+/** Files that show that a folder is one of ours. */
+const marks = ['state.jsonl', 'ports.json', 'credentials.json', 'service.lock'];
+const endMs = 15_000;
+
+/**
+ * Ends the service of a data folder if one runs, and deletes everything in the folder that the service has made, except
+ * keys and ports. Resolves to the bytes that were freed on the disk. Throws a StartError if the folder is not the data
+ * folder of a service, or its service does not end.
+ */
+export async function reset(dataDir: string): Promise<number> {
+  if (!marks.some((name) => existsSync(join(dataDir, name)))) {
+    throw new StartError(`${dataDir} is not the data folder of a local Batch service. Nothing was deleted.`);
+  }
+  const lock = new Lock(join(dataDir, 'service.lock'));
+  await takeFromHolder(lock, dataDir);
+  try {
+    const before = diskUse(dataDir).totalBytes;
+    for (const name of contents) await removeTree(join(dataDir, name));
+    return Math.max(0, before - diskUse(dataDir).totalBytes);
+  } finally {
+    lock.release();
+  }
+}
+
+async function takeFromHolder(lock: Lock, dataDir: string): Promise<void> {
+  const end = Date.now() + endMs;
+  let told: number | undefined;
+  for (;;) {
+    const holder = await lock.take();
+    if (holder === undefined) return;
+    if (Date.now() > end) {
+      throw new StartError(
+        `The service that uses ${dataDir} (process ${holder}) does not end. End that process, then try again.`,
+      );
+    }
+    if (told !== holder) process.kill(holder, 'SIGTERM');
+    told = holder;
+    await delay(50);
+  }
+}

@@ -1,0 +1,248 @@
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { version } from '../../package.json';
+import { type Server, startServer } from './api/server';
+import { type Credentials, credentialsFromFile, credentialsFromStdin } from './credentials';
+import { Lock } from './lock';
+import { logTo } from './logFile';
+import type { Options } from './options';
+import { Ports } from './ports';
+import type { Log } from './scheduling/log';
+import { StartError, unusable } from './tasks/startError';
+import { Storage } from './storage/storage';
+import { repairTables } from './storage/tables';
+import { DataFolder, makePrivate, SharedFolderError } from './tasks/dataFolder';
+
+/** What a client needs to know of a service that runs; printed, and kept in `service.json`. Holds no keys. */
+interface Ready {
+  readonly ready: true;
+  readonly batchUrl: string;
+  readonly blobUrl: string;
+  readonly batchName: string;
+  readonly storageName: string;
+  readonly pid: number;
+  readonly version: string;
+  /** Folders in front of the PATH of tasks: what a client started the service with. */
+  readonly pathPrepend: readonly string[];
+  /** What the user should know about this start: damage that was found, and what is lost. */
+  readonly notices: readonly string[];
+}
+
+const holderMs = 60_000;
+const answerMs = 2_000;
+const idleCheckMs = 1_000;
+/** A client asks for the end of an idle service by making this file in the data folder. */
+const endWhenIdleFile = 'end-when-idle';
+/** A service without tasks counts as idle for such a client after this long without requests. */
+const quietMs = 1_000;
+
+/** Starts the service of a data folder, or prints the line of the one that runs. Throws a StartError. */
+export async function serve(options: Options): Promise<void> {
+  const { dataDir } = options;
+  await preparePrivate(dataDir);
+  const credentials =
+    options.credentials === 'stdin' ? await credentialsFromStdin() : credentialsFromFile(dataDir);
+  const lock = new Lock(join(dataDir, 'service.lock'));
+  const readyFile = join(dataDir, 'service.json');
+  if (!(await hold(lock, readyFile))) return;
+  try {
+    await run(options, credentials, lock, readyFile);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function run(options: Options, credentials: Credentials, lock: Lock, readyFile: string): Promise<void> {
+  const { dataDir } = options;
+  for (const name of [readyFile, join(dataDir, endWhenIdleFile)]) rmSync(name, { force: true });
+  const log = logTo(join(dataDir, 'service.log'), !options.quiet && options.credentials === 'file');
+  guardProcess(log);
+  const notices: string[] = [];
+  const notice = (sentence: string) => {
+    notices.push(sentence);
+    log(sentence);
+  };
+  const ports = new Ports(join(dataDir, 'ports.json'), notice);
+  const storage = await startStorage(options, credentials, ports, log, notice);
+  let server: Server;
+  try {
+    server = await startBatch(options, credentials, ports, storage, log, notice);
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+  ports.keep({ blob: portOf(storage.blobUrl), batch: portOf(server.url) });
+  const ready: Ready = {
+    ready: true,
+    batchUrl: server.url,
+    blobUrl: storage.blobUrl,
+    batchName: credentials.batchName,
+    storageName: credentials.storageName,
+    pid: process.pid,
+    version,
+    pathPrepend: options.pathPrepend,
+    notices,
+  };
+  endOnRequest(options, { server, storage, lock, readyFile, log });
+  const line = JSON.stringify(ready);
+  writeFileSync(`${readyFile}.next`, line, { mode: 0o600 });
+  renameSync(`${readyFile}.next`, readyFile);
+  log(`Ready: Batch at ${server.url}, Blob Storage at ${storage.blobUrl}`);
+  console.log(line);
+}
+
+async function preparePrivate(dataDir: string): Promise<void> {
+  try {
+    await makePrivate(dataDir);
+  } catch (error) {
+    throw error instanceof SharedFolderError ? new StartError(error.message) : unusable(dataDir, error);
+  }
+}
+
+/** The last resort: an error that no other guard has caught is logged with its stack, and the service goes on. */
+function guardProcess(log: Log): void {
+  const report = (error: unknown) =>
+    log(`Unexpected error; the service continues: ${error instanceof Error ? error.stack : error}`);
+  process.on('uncaughtException', report);
+  process.on('unhandledRejection', report);
+  // Whoever has started the service may have closed the other end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+}
+
+async function startStorage(
+  { dataDir, blobPort }: Options,
+  { storageName, storageKey }: Credentials,
+  ports: Ports,
+  log: Log,
+  notice: (sentence: string) => void,
+): Promise<Storage> {
+  const script = join(dirname(fileURLToPath(import.meta.url)), 'azurite.cjs');
+  const folder = join(dataDir, 'blobs');
+  try {
+    for (const said of await repairTables(folder, new DataFolder(dataDir).damaged, new Date())) notice(said);
+    return await ports.take('blob', blobPort, (port) =>
+      Storage.start(script, folder, port, { name: storageName, key: storageKey }, log),
+    );
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) throw unusable(folder, error);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(
+      `Blob Storage could not be started from ${folder}. ${reason}\nIf the folder is damaged, run the service with --reset to empty it.`,
+      { cause: error },
+    );
+  }
+}
+
+async function startBatch(
+  options: Options,
+  { batchName, batchKey }: Credentials,
+  ports: Ports,
+  storage: Storage,
+  log: Log,
+  notice: (sentence: string) => void,
+): Promise<Server> {
+  return ports.take('batch', options.port, (port) =>
+    startServer({
+      dataDir: options.dataDir,
+      account: { name: batchName, key: batchKey },
+      tokens: options.trustTokens,
+      port,
+      faults: options.faults,
+      maxNodes: options.maxNodes,
+      maxProcesses: options.maxProcesses,
+      nodeStepMs: options.nodeStepMs,
+      pathPrepend: options.pathPrepend,
+      allowElevated: options.allowElevated,
+      blobUrl: storage.blobUrl,
+      saveStorage: (signal) => storage.save(signal),
+      log,
+      notice,
+    }),
+  );
+}
+
+/** Ends in good order on a signal, when idle for long enough, or when idle and a client has asked for it. */
+function endOnRequest(
+  { dataDir, idleMinutes }: Options,
+  parts: { server: Server; storage: Storage; lock: Lock; readyFile: string; log: Log },
+): void {
+  const { server, storage, lock, readyFile, log } = parts;
+  let closing = false;
+  const close = async (why: string) => {
+    if (closing) return;
+    closing = true;
+    log(`Ending: ${why}`);
+    rmSync(readyFile, { force: true });
+    await server.close();
+    await storage.close();
+    lock.release();
+  };
+  const end = (why: string) =>
+    close(why).then(
+      () => process.exit(0),
+      (error) => {
+        log(`Ended with an error: ${error instanceof Error ? error.stack : error}`);
+        process.exit(1);
+      },
+    );
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
+  const idleMs = idleMinutes * 60_000;
+  setInterval(() => {
+    const isIdleFor = server.idleMs();
+    if (idleMs > 0 && isIdleFor > idleMs) end('idle');
+    if (isIdleFor > quietMs && existsSync(join(dataDir, endWhenIdleFile))) {
+      end('idle, and a client asked for a new start');
+    }
+  }, idleCheckMs).unref();
+}
+
+/**
+ * Resolves to true with the lock taken, or to false when another service holds it, whose line was printed. A holder
+ * counts once it answers: one that does not may be starting, or may have ended and not be known to have.
+ */
+async function hold(lock: Lock, readyFile: string): Promise<boolean> {
+  let holder: number | undefined;
+  for (const end = Date.now() + holderMs; Date.now() < end; ) {
+    holder = await lock.take();
+    if (holder === undefined) return true;
+    const line = lineOf(readyFile, holder);
+    if (line !== undefined && (await answers((JSON.parse(line) as Ready).batchUrl))) {
+      console.log(line);
+      return false;
+    }
+    await delay(100);
+  }
+  throw new StartError(
+    `Process ${holder} holds ${readyFile.replace(/service\.json$/, '')} but does not answer. End that process, then start the service again.`,
+  );
+}
+
+/** The line of the process that holds the lock; the file may be that of an earlier one, which was killed. */
+function lineOf(readyFile: string, pid: number): string | undefined {
+  try {
+    const line = readFileSync(readyFile, 'utf8');
+    return (JSON.parse(line) as Ready).pid === pid ? line : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a service listens at a URL: it answers anything, even a refusal. */
+async function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = http.get(url, { timeout: answerMs }, (response) => {
+      response.resume();
+      resolve(true);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isRunning } from '../tasks/processTree';
+import type { StorageOrder, StorageReply } from './messages';
+
+export interface StorageAccount {
+  readonly name: string;
+  /** Base64. */
+  readonly key: string;
+}
+
+export interface Azurite {
+  /** `http://127.0.0.1:PORT/ACCOUNT` */
+  readonly blobUrl: string;
+  /** Resolves when the process ends, for whatever reason. */
+  readonly ended: Promise<void>;
+  /** Resolves once everything that Azurite has acknowledged is on the disk. Rejects if it cannot be written. */
+  save(): Promise<void>;
+  /** Ends the process, with everything saved. */
+  close(): Promise<void>;
+}
+
+const startMs = 60_000;
+const closeMs = 5_000;
+const pidFile = 'azurite.pid';
+
+/** An Azurite that saves what it has in memory as it ends must not be overtaken by the next. */
+const endMs = 15_000;
+
+/**
+ * Every request makes objects that are soon of no use; with twice the usual room for them they are collected half as
+ * often. https://nodejs.org/docs/latest-v20.x/api/cli.html#--max-semi-space-sizesize-in-mebibytes
+ */
+const youngBytes = '--max-semi-space-size=32';
+
+/**
+ * Starts Azurite's blob service on 127.0.0.1. It saves and ends by itself when this process dies. Port 0 lets the system
+ * choose. Rejects if it does not start within a minute, or says why it cannot.
+ */
+export async function startAzurite(
+  script: string,
+  folder: string,
+  port: number,
+  account: StorageAccount,
+  onTrouble: (message: string) => void = () => undefined,
+): Promise<Azurite> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await untilEnded(join(folder, pidFile));
+  const child = spawn(process.execPath, [youngBytes, script], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
+    windowsHide: true,
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  try {
+    const url = await listening(child, { kind: 'start', folder, port, account: `${account.name}:${account.key}` });
+    await writeFile(join(folder, pidFile), String(child.pid));
+    const saves = new Saves(child, ended, onTrouble);
+    return {
+      blobUrl: `${url}/${account.name}`,
+      ended,
+      save: () => saves.save(),
+      async close() {
+        child.kill('SIGTERM');
+        const timer = setTimeout(() => child.kill('SIGKILL'), closeMs);
+        await ended;
+        clearTimeout(timer);
+      },
+    };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+async function listening(child: ChildProcess, order: StorageOrder): Promise<string> {
+  let stderr = '';
+  child.stderr?.on('data', (chunk) => {
+    stderr = (stderr + chunk).slice(-10_000);
+  });
+  return new Promise<string>((resolve, reject) => {
+    const fail = (why: string) => {
+      clearTimeout(timer);
+      reject(new Error(`Azurite did not start: ${why}${stderr === '' ? '' : `\n${stderr}`}`));
+    };
+    const timer = setTimeout(() => fail(`no answer within ${startMs / 1000} s.`), startMs);
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code) => fail(`it ended with code ${code}.`));
+    child.on('message', (reply: StorageReply) => {
+      if (reply.kind === 'failed') fail(reply.message);
+      if (reply.kind !== 'listening') return;
+      clearTimeout(timer);
+      resolve(reply.url);
+    });
+    child.send(order, (error) => error && fail(error.message));
+  });
+}
+
+/** Asks Azurite to save, and waits for its answers. */
+class Saves {
+  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
+  #orders = 0;
+
+  constructor(
+    private readonly child: ChildProcess,
+    ended: Promise<void>,
+    onTrouble: (message: string) => void,
+  ) {
+    child.on('message', (reply: StorageReply) => {
+      if (reply.kind === 'trouble') onTrouble(reply.message);
+      if (reply.kind === 'saved') this.#settle(reply.id, reply.error);
+    });
+    void ended.then(() => {
+      for (const id of [...this.#waiting.keys()]) this.#settle(id, 'Azurite ended.');
+    });
+  }
+
+  save(): Promise<void> {
+    const id = this.#orders++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      const order: StorageOrder = { kind: 'save', id };
+      this.child.send(order, (error) => error && this.#settle(id, error.message));
+    });
+  }
+
+  #settle(id: number, error: string | undefined): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error === undefined) waiting?.resolve();
+    else waiting?.reject(new Error(error));
+  }
+}
+
+async function untilEnded(path: string): Promise<void> {
+  const pid = Number(await readFile(path, 'utf8').catch(() => ''));
+  if (!(pid > 0)) return;
+  for (let waited = 0; waited < endMs && isRunning(pid); waited += 50) await delay(50);
+  await rm(path, { force: true });
+}

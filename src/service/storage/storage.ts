@@ -1,0 +1,98 @@
+import { statfs } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../scheduling/log';
+import { type Azurite, startAzurite, type StorageAccount } from './azurite';
+
+const restartPauseMs = 2_000;
+const watchMs = 1_000;
+/** Below this, writes fail soon; above, they work again. */
+const fullBytes = 256 * 1024;
+
+/** Blob Storage of the service: Azurite, started again whenever it ends, on the same port. */
+export class Storage {
+  #closing = false;
+  #wasFull = false;
+  #current: Promise<Azurite>;
+
+  private constructor(
+    first: Azurite,
+    readonly blobUrl: string,
+    private readonly restart: () => Promise<Azurite>,
+    private readonly folder: string,
+    private readonly log: Log,
+  ) {
+    this.#current = Promise.resolve(first);
+    this.#watch(first);
+    setInterval(() => this.#lookAtDisk().catch(() => undefined), watchMs).unref();
+  }
+
+  static async start(
+    script: string,
+    folder: string,
+    port: number,
+    account: StorageAccount,
+    log: Log,
+  ): Promise<Storage> {
+    const trouble = (message: string) => log(`Blob Storage cannot save its tables, and tries again: ${message}`);
+    const first = await startAzurite(script, folder, port, account, trouble);
+    const chosen = Number(new URL(first.blobUrl).port);
+    const restart = () => startAzurite(script, folder, chosen, account, trouble);
+    return new Storage(first, first.blobUrl, restart, folder, log);
+  }
+
+  /**
+   * Resolves once all that Blob Storage has acknowledged is on the disk, so that a crash of the machine does not lose it.
+   * Waits while Azurite is being started again or the disk is full; rejects only when the signal aborts.
+   */
+  async save(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        await (await this.#current).save();
+        return;
+      } catch {
+        await delay(restartPauseMs / 4, undefined, { signal });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await (await this.#current.catch(() => undefined))?.close();
+  }
+
+  #watch(azurite: Azurite): void {
+    void azurite.ended.then(() => {
+      if (this.#closing) return;
+      this.log('Azurite ended; starting it again.');
+      this.#current = this.#startAgain();
+    });
+  }
+
+  async #startAgain(): Promise<Azurite> {
+    for (;;) {
+      try {
+        const azurite = await this.restart();
+        if (this.#closing) await azurite.close();
+        this.#watch(azurite);
+        return azurite;
+      } catch (error) {
+        if (this.#closing) throw error;
+        this.log(`Azurite did not start, and is tried again: ${error instanceof Error ? error.message : error}`);
+        await delay(restartPauseMs);
+      }
+    }
+  }
+
+  /** Azurite answers 500 for good once the disk was full: it is started again when there is room. */
+  async #lookAtDisk(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.folder);
+    const isFull = bavail * bsize < fullBytes;
+    if (isFull && !this.#wasFull) this.log(`The disk of ${this.folder} is full. Free some space; work continues then.`);
+    if (!isFull && this.#wasFull && !this.#closing) {
+      this.log('There is room on the disk again; starting Azurite again.');
+      await (await this.#current).close();
+    }
+    this.#wasFull = isFull;
+  }
+}

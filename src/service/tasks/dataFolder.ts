@@ -1,0 +1,104 @@
+import { chmod, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+
+/** A path that would lie outside its folder. A bug or an attack: nothing may be made or removed there. */
+export class OutsideError extends Error {
+  constructor(
+    readonly folder: string,
+    readonly path: string,
+  ) {
+    super(`${path} is not inside ${folder}.`);
+  }
+}
+
+/**
+ * The path of something strictly inside a folder. Each part is one or more names; none may be empty, absolute, contain
+ * a null character or lead upwards. Throws an OutsideError.
+ */
+export function pathInside(folder: string, ...parts: readonly string[]): string {
+  const target = resolve(folder, ...parts);
+  const path = relative(resolve(folder), target);
+  const isOutside = path === '' || path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path);
+  const isBad = parts.some((part) => part === '' || part.includes('\0') || isAbsolute(part) || leadsUp(part));
+  if (isOutside || isBad) throw new OutsideError(folder, join(...parts.map((part) => part.replaceAll('\0', '?'))));
+  return target;
+}
+
+function leadsUp(part: string): boolean {
+  return part.split(/[\\/]/).includes('..');
+}
+
+/**
+ * Removes a file or folder with everything in it, also where a task has taken write permission from its folders.
+ * Symbolic links are removed, not followed. What does not exist is no error.
+ */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'ENOTEMPTY') throw error;
+    await makeWritable(path);
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function makeWritable(folder: string): Promise<void> {
+  const stats = await lstat(folder).catch(() => undefined);
+  if (!stats?.isDirectory()) return;
+  await chmod(folder, 0o700);
+  const entries = await readdir(folder, { withFileTypes: true });
+  for (const entry of entries) if (entry.isDirectory()) await makeWritable(join(folder, entry.name));
+}
+
+/** The data folder of a service: where each thing lies, proved to be inside it. */
+export class DataFolder {
+  constructor(readonly path: string) {}
+
+  /** Folder of the nodes of a pool. */
+  pool(poolId: string): string {
+    return pathInside(this.path, 'nodes', oneName(poolId));
+  }
+
+  /** Root folder of a node. */
+  node(poolId: string, nodeId: string): string {
+    return pathInside(this.pool(poolId), oneName(nodeId));
+  }
+
+  /** Where processes are recorded while they run. */
+  get processes(): string {
+    return join(this.path, 'processes');
+  }
+
+  /** Where damaged records and files are kept that could not be read. */
+  get damaged(): string {
+    return join(this.path, 'damaged');
+  }
+}
+
+/** Refuses a name that is a path. */
+export function oneName(name: string): string {
+  if (name === '' || name === '.' || name === '..' || /[\\/\0]/.test(name)) throw new OutsideError('.', name);
+  return name;
+}
+
+/**
+ * Makes a folder that only its owner can enter, or takes the access of others to one that exists. Throws if the folder is
+ * one that users share, such as /tmp: taking it from them would break the machine.
+ */
+export async function makePrivate(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { mode } = await stat(folder);
+  if ((mode & sticky) !== 0) throw new SharedFolderError(folder);
+  if ((mode & 0o777) !== 0o700 && process.platform !== 'win32') await chmod(folder, 0o700);
+}
+
+/** A folder in which every user of the machine may create files. */
+export class SharedFolderError extends Error {
+  constructor(folder: string) {
+    super(`${folder} is shared by all users of this machine. Specify a folder of your own.`);
+  }
+}
+
+/** Only the owner of an entry may remove it: the mark of a folder that users share. */
+const sticky = 0o1000;
