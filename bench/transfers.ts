@@ -1,14 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import type { Connection } from '../src/core/azure/account';
 import { Storage } from '../src/core/azure/storage';
-import { type Azurite, startAzurite } from '../src/service/azurite';
+import { type Azurite, startAzurite } from '../src/service/storage/azurite';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 import type { WayFigures, WayOptions } from './transferWays';
 
@@ -99,7 +98,7 @@ async function once(
   shape: Case,
 ): Promise<Record<Direction, WayFigures | string>> {
   if (way === 'az' && !hasAz()) return { up: 'az is not installed', down: 'az is not installed' };
-  const script = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
+  const script = 'dist/azurite.cjs';
   const target = join(folder, 'target');
   mkdirSync(target, { recursive: true });
   const azurite = await startAzurite(script, join(folder, 'azurite'), 0, { name, key });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { StartError } from './tasks/startError';
+import { StartError } from './guard/startError';
 
 export interface Credentials {
   readonly batchName: string;
@@ -17,7 +17,9 @@ export async function credentialsFromStdin(): Promise<Credentials> {
     process.stdin.destroy();
     return checked(line, 'The first line of stdin');
   }
-  throw new StartError('There are no credentials on stdin. Write one line of JSON, or use --credentials file.');
+  throw new StartError(
+    'There are no credentials on stdin. Write one line of JSON, or use --credentials file.',
+  );
 }
 
 /**
@@ -55,7 +57,8 @@ function checked(text: string, where: string): Credentials {
   const members = ['batchName', 'batchKey', 'storageName', 'storageKey'] as const;
   try {
     const value = JSON.parse(text) as Partial<Credentials>;
-    if (members.every((name) => typeof value[name] === 'string' && value[name] !== '')) return value as Credentials;
+    if (members.every((name) => typeof value[name] === 'string' && value[name] !== ''))
+      return value as Credentials;
   } catch {
     // Reported below.
   }

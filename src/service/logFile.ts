@@ -1,5 +1,5 @@
 import { appendFileSync, existsSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import type { Log } from './scheduling/log';
+import type { Log } from './guard/log';
 
 const maxBytes = 4 * 1024 * 1024;
 

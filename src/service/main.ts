@@ -1,8 +1,8 @@
 import { diskUse } from './diskUse';
+import { StartError } from './guard/startError';
 import { help, type Options, optionsOf, UsageError } from './options';
 import { reset } from './reset';
 import { serve } from './serve';
-import { StartError } from './tasks/startError';
 import { keepLoopbackDirect } from './tasks/proxy';
 
 /** Exit codes of sysexits.h. */

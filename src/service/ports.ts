@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { StartError } from './tasks/startError';
+import { StartError } from './guard/startError';
 
 type Kind = 'batch' | 'blob';
 

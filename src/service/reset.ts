@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { diskUse } from './diskUse';
+import { removeTree } from './guard/dataFolder';
+import { StartError } from './guard/startError';
 import { Lock } from './lock';
-import { StartError } from './tasks/startError';
-import { removeTree } from './tasks/dataFolder';
 
 /** What a reset deletes. `credentials.json` and `ports.json` stay, so that clients keep working. */
 const contents = [

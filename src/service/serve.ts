@@ -6,15 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { version } from '../../package.json';
 import { type Server, startServer } from './api/server';
 import { type Credentials, credentialsFromFile, credentialsFromStdin } from './credentials';
+import { DataFolder, makePrivate, SharedFolderError } from './guard/dataFolder';
+import type { Log } from './guard/log';
+import { StartError, unusable } from './guard/startError';
 import { Lock } from './lock';
 import { logTo } from './logFile';
 import type { Options } from './options';
 import { Ports } from './ports';
-import type { Log } from './scheduling/log';
-import { StartError, unusable } from './tasks/startError';
 import { Storage } from './storage/storage';
 import { repairTables } from './storage/tables';
-import { DataFolder, makePrivate, SharedFolderError } from './tasks/dataFolder';
 
 /** What a client needs to know of a service that runs; printed, and kept in `service.json`. Holds no keys. */
 interface Ready {
@@ -139,7 +139,7 @@ async function startStorage(
 
 async function startBatch(
   options: Options,
-  { batchName, batchKey }: Credentials,
+  { batchName, batchKey, storageName, storageKey }: Credentials,
   ports: Ports,
   storage: Storage,
   log: Log,
@@ -157,8 +157,12 @@ async function startBatch(
       nodeStepMs: options.nodeStepMs,
       pathPrepend: options.pathPrepend,
       allowElevated: options.allowElevated,
-      blobUrl: storage.blobUrl,
-      saveStorage: (signal) => storage.save(signal),
+      storage: {
+        blobUrl: storage.blobUrl,
+        accountName: storageName,
+        accountKey: storageKey,
+        save: (signal) => storage.save(signal),
+      },
       log,
       notice,
     }),
@@ -181,7 +185,7 @@ function endOnRequest(
     await storage.close();
     lock.release();
   };
-  const end = (why: string) =>
+  const end = (why: string): void => {
     close(why).then(
       () => process.exit(0),
       (error) => {
@@ -189,6 +193,7 @@ function endOnRequest(
         process.exit(1);
       },
     );
+  };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
   const idleMs = idleMinutes * 60_000;
   setInterval(() => {

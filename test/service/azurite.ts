@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '../../src/core/azure/account';
-import { type Azurite, startAzurite } from '../../src/service/azurite';
+import { type Azurite, startAzurite } from '../../src/service/storage/azurite';
 
-const script = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
+const script = 'dist/azurite.cjs';
 const key = randomBytes(64).toString('base64');
 const name = 'testaccount';
 

@@ -54,7 +54,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.equal(ended.executionInfo?.failureInfo?.code, 'TaskEnded');
     await client.job.deleteMethod('requeue');
 
-    await addJob('patient', [{ id: 'short', commandLine: '/bin/sleep 0.5' }]);
+    await addJob('patient', [{ id: 'short', commandLine: '/bin/sleep 3' }]);
     await taskIn('patient', 'short', 'running');
     await client.job.disable('patient', 'wait');
     assert.equal((await client.job.get('patient')).state, 'disabling');

@@ -127,6 +127,7 @@ describe('the faults of the local service', () => {
     );
     for (const { id = '' } of await nodesOf('broken')) await client.computeNode.reboot('broken', id);
     await nodesIn('broken', 'running', 1);
+    await nodesIn('broken', 'idle', 1);
     await service.fault({ setNodes: { pool: 'broken', state: 'offline' } });
     await nodesIn('broken', 'offline', 2);
   });

@@ -6,6 +6,7 @@ import type { Faults } from '../scheduling/faults';
 import type { Jobs } from '../scheduling/jobs';
 import type { Nodes } from '../scheduling/nodes';
 import type { PastStates } from '../scheduling/pastStates';
+import type { Pools } from '../scheduling/pools';
 import type { Scheduler } from '../scheduling/scheduler';
 import type { JobState, PoolState, State, TaskState } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
@@ -15,6 +16,7 @@ import { type FilteredList, parseFilter, select } from './odata';
 export interface Context {
   readonly state: State;
   readonly scheduler: Scheduler;
+  readonly pools: Pools;
   readonly nodes: Nodes;
   readonly jobs: Jobs;
   readonly autoscaling: Autoscaling;

@@ -26,12 +26,12 @@ export function newPool(context: Context, id: string, given: Wire): PoolState {
 }
 
 /** Gives the state a pool that `newPool` made, and lets it get its nodes. */
-export function startPool({ state, nodes, autoscaling }: Context, pool: PoolState): void {
+export function startPool({ state, pools, autoscaling }: Context, pool: PoolState): void {
   if (state.pool(pool.id)) throw new BatchError('PoolExists');
   if (state.pools.size >= poolQuota) throw new BatchError('PoolQuotaReached');
   state.addPool(pool);
   if (pool.wire.enableAutoScale) autoscaling.evaluate(pool);
-  else nodes.reconcile(pool);
+  else pools.reconcile(pool);
 }
 
 /** The pool of a job or job schedule that brings its own, checked but not started. */

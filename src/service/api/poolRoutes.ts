@@ -99,7 +99,7 @@ function resize(context: Context, request: Request): Reply {
   });
   delete pool.wire.resizeErrors;
   pool.deallocation = String(nodeDeallocationOption);
-  context.nodes.reconcile(pool);
+  context.pools.reconcile(pool);
   return changed(context, pool, 202, '/resize');
 }
 
@@ -109,7 +109,7 @@ function stopResize(context: Context, request: Request): Reply {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The pool is not being resized.' });
   }
   Object.assign(pool.wire, { allocationState: 'stopping', allocationStateTransitionTime: timestamp() });
-  context.nodes.reconcile(pool);
+  context.pools.reconcile(pool);
   return {
     status: 202,
     headers: resourceHeaders(pool.wire, `${context.base()}/pools/${pool.id}/stopresize`),
@@ -217,7 +217,7 @@ function updateProperties(context: Context, request: Request): Reply {
 
 function deletePool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  context.nodes.deletePool(pool);
+  context.pools.deletePool(pool);
   return { status: 202 };
 }
 

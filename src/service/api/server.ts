@@ -2,17 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import type { Log } from '../guard/log';
+import { Supervisor } from '../guard/supervisor';
 import { Autoscaling } from '../scheduling/autoscaling';
 import { Disturbances } from '../scheduling/disturbances';
+import { Execution } from '../scheduling/execution';
 import { Faults } from '../scheduling/faults';
 import { Jobs } from '../scheduling/jobs';
-import { Journal } from '../scheduling/journal';
-import type { Log } from '../scheduling/log';
+import { loadState } from '../scheduling/loading';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
 import { PastStates } from '../scheduling/pastStates';
+import { type PoolOptions, Pools } from '../scheduling/pools';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
-import { State } from '../scheduling/state';
-import { Work } from '../scheduling/work';
 import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import { accountRoutes } from './accountRoutes';
@@ -27,7 +28,8 @@ import { Router } from './router';
 import { type Account, authenticate } from './signature';
 import { taskRoutes } from './taskRoutes';
 
-export interface ServerOptions extends Omit<SchedulerOptions & NodeOptions, 'accountName' | 'accountUrl'> {
+export interface ServerOptions
+  extends Omit<SchedulerOptions & NodeOptions & PoolOptions, 'accountName' | 'accountUrl'> {
   readonly account: Account;
   /** Bearer tokens that are accepted besides signatures. */
   readonly tokens: readonly string[];
@@ -35,6 +37,8 @@ export interface ServerOptions extends Omit<SchedulerOptions & NodeOptions, 'acc
   readonly port: number;
   readonly faults: boolean;
   readonly log: Log;
+  /** Takes sentences that the user should read: damage that was found, and what is lost. */
+  readonly notice: Log;
 }
 
 /** A reply whose body is text. */
@@ -73,21 +77,32 @@ const router = new Router([
 /** Starts the Batch service of one data folder on loopback. */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { account, tokens, log } = options;
-  const journal = new Journal(options.dataDir);
-  const state = new State(journal);
+  const { journal, state } = loadState(options.dataDir, options.notice, new Date());
   const faults = new Faults(options.faults);
   let url = '';
   const surroundings = { ...options, accountName: account.name, accountUrl: () => url };
-  const work = new Work(log);
-  const nodes = new Nodes(state, surroundings, faults, work, log);
-  const jobs = new Jobs(state, nodes, work);
-  const autoscaling = new Autoscaling(state, nodes);
-  const scheduler = new Scheduler(state, surroundings, nodes, jobs, autoscaling, work);
-  const disturbances = new Disturbances(state, nodes, faults, work);
-  const pastStates = new PastStates(state, faults, work);
+  const supervisor = new Supervisor(log);
+  const nodes = new Nodes(state, surroundings, faults, supervisor, log);
+  const pools = new Pools(state, surroundings, nodes, faults, supervisor);
+  const jobs = new Jobs(state, nodes, pools, supervisor);
+  const execution = new Execution(state, surroundings, nodes, jobs, supervisor);
+  const autoscaling = new Autoscaling(state, pools, supervisor);
+  const scheduler = new Scheduler(
+    state,
+    surroundings,
+    pools,
+    nodes,
+    jobs,
+    execution,
+    autoscaling,
+    supervisor,
+  );
+  const disturbances = new Disturbances(state, nodes, faults, supervisor);
+  const pastStates = new PastStates(state, faults, supervisor);
   const context: Context = {
     state,
     scheduler,
+    pools,
     nodes,
     jobs,
     autoscaling,

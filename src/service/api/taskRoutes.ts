@@ -125,11 +125,11 @@ function updateTask(context: Context, request: Request): Reply {
   return { status: 200, headers: resourceHeaders(task.wire, String(task.wire.url)) };
 }
 
-function terminateTask(context: Context, request: Request): Reply {
+async function terminateTask(context: Context, request: Request): Promise<Reply> {
   const task = changeable(context, request);
   if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
   touch(task.wire);
-  context.scheduler.terminateTask(task);
+  await context.scheduler.terminateTask(task);
   return { status: 204, headers: resourceHeaders(task.wire, `${task.wire.url}/terminate`) };
 }
 
@@ -180,8 +180,8 @@ export const taskRoutes: Route[] = [
   [
     'DELETE',
     '/jobs/{}/tasks/{}',
-    (context, request) => {
-      context.scheduler.deleteTask(changeable(context, request));
+    async (context, request) => {
+      await context.scheduler.deleteTask(changeable(context, request));
       return { status: 200 };
     },
   ],

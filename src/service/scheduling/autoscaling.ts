@@ -6,9 +6,10 @@ import {
   metricNames,
   type Sample,
 } from '../autoscale/evaluate';
+import type { Supervisor } from '../guard/supervisor';
 import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import type { Nodes } from './nodes';
+import type { Pools } from './pools';
 import type { JobState, PoolState, State } from './state';
 
 const samplesKept = 240;
@@ -19,7 +20,8 @@ export class Autoscaling {
 
   constructor(
     private readonly state: State,
-    private readonly nodes: Nodes,
+    private readonly pools: Pools,
+    private readonly supervisor: Supervisor,
   ) {}
 
   /** Evaluates the formulas that are due. */
@@ -27,7 +29,7 @@ export class Autoscaling {
     for (const pool of this.state.pools.values()) {
       const isDue =
         pool.wire.enableAutoScale && pool.wire.state === 'active' && now >= (pool.evaluateAt ?? 0);
-      if (isDue) this.evaluate(pool);
+      if (isDue) this.supervisor.run({ about: `formula of pool ${pool.id}` }, () => this.evaluate(pool));
     }
   }
 
@@ -53,7 +55,7 @@ export class Autoscaling {
       }
     }
     this.state.savePool(pool);
-    this.nodes.reconcile(pool);
+    this.pools.reconcile(pool);
   }
 
   /** Evaluates a formula over a pool's samples, without changing the pool. */

@@ -1,8 +1,8 @@
+import type { Supervisor } from '../guard/supervisor';
 import { invalidProperty } from '../wire/errors';
 import type { FaultOrder, Faults } from './faults';
 import type { Nodes } from './nodes';
 import type { NodeState, PoolState, State } from './state';
-import type { Work } from './work';
 
 /** Carries out the faults that happen to nodes at the moment they are ordered, or again and again. */
 export class Disturbances {
@@ -12,7 +12,7 @@ export class Disturbances {
     private readonly state: State,
     private readonly nodes: Nodes,
     private readonly faults: Faults,
-    private readonly work: Work,
+    private readonly supervisor: Supervisor,
   ) {}
 
   apply({ preempt, setNodes, preemptEveryMs }: FaultOrder): void {
@@ -38,7 +38,7 @@ export class Disturbances {
     const pause = this.faults.preemptEveryMs;
     this.#preempting = pause > 0;
     if (!this.#preempting) return;
-    this.work.after(pause, () => {
+    this.supervisor.after(pause, { about: 'preemptions' }, () => {
       const all = [...this.state.pools.values()].flatMap((pool) =>
         upNodes(pool)
           .filter(isSpot)

@@ -1,31 +1,60 @@
 import type { Wire } from '../wire/wire';
 import type { TaskState } from './state';
 
-/** What a task asked for the way it ended. */
-export function exitOptions({
-  wire,
-}: TaskState): { jobAction?: string; dependencyAction?: string } | undefined {
-  const conditions = wire.exitConditions as
-    | {
-        exitCodes?: { code: number; exitOptions: Wire }[];
-        exitCodeRanges?: { start: number; end: number; exitOptions: Wire }[];
-        preProcessingError?: Wire;
-        fileUploadError?: Wire;
-        default?: Wire;
-      }
-    | undefined;
-  const info = wire.executionInfo as { exitCode?: number; failureInfo?: { code: string } };
-  const { exitCode, failureInfo } = info;
-  const byCode = conditions?.exitCodes?.find(({ code }) => code === exitCode)?.exitOptions;
-  const byRange = conditions?.exitCodeRanges?.find(
-    ({ start, end }) => exitCode !== undefined && exitCode >= start && exitCode <= end,
-  )?.exitOptions;
-  const upload = failureInfo?.code.startsWith('FileUpload') ? conditions?.fileUploadError : undefined;
-  const before = exitCode === undefined ? conditions?.preProcessingError : undefined;
-  return byCode ?? byRange ?? upload ?? before ?? conditions?.default;
+interface ExitOptions {
+  readonly jobAction?: string;
+  readonly dependencyAction?: string;
 }
 
-/** `satisfy` when tasks that depend on a failed one may start all the same. */
+interface ExitConditions {
+  readonly exitCodes?: readonly { readonly code: number; readonly exitOptions: ExitOptions }[];
+  readonly exitCodeRanges?: readonly {
+    readonly start: number;
+    readonly end: number;
+    readonly exitOptions: ExitOptions;
+  }[];
+  readonly preProcessingError?: ExitOptions;
+  readonly fileUploadError?: ExitOptions;
+  readonly default?: ExitOptions;
+}
+
+/**
+ * What a completed task's exit conditions ask for. `default` stands for every failure that is not named; exit code 0 only
+ * counts where it is named. https://learn.microsoft.com/rest/api/batchservice/task/add (ExitConditions)
+ */
+function exitOptions({ wire }: TaskState): ExitOptions | undefined {
+  const conditions = wire.exitConditions as ExitConditions | undefined;
+  if (conditions === undefined) return undefined;
+  const { exitCode, failureInfo } = wire.executionInfo as {
+    exitCode?: number;
+    failureInfo?: { code: string };
+  };
+  const byCode = conditions.exitCodes?.find(({ code }) => code === exitCode)?.exitOptions;
+  const byRange = conditions.exitCodeRanges?.find(
+    ({ start, end }) => exitCode !== undefined && exitCode >= start && exitCode <= end,
+  )?.exitOptions;
+  const isUpload = failureInfo?.code.startsWith('FileUpload');
+  const byUpload = isUpload ? conditions.fileUploadError : undefined;
+  const before = exitCode === undefined ? conditions.preProcessingError : undefined;
+  return byCode ?? byRange ?? byUpload ?? before ?? (failureInfo ? conditions.default : undefined);
+}
+
+/** `satisfy` if tasks that depend on a completed one may start, `block` if not. */
 export function dependencyAction(task: TaskState): string {
-  return exitOptions(task)?.dependencyAction ?? 'block';
+  const succeeded = (task.wire.executionInfo as Wire).result === 'success';
+  return exitOptions(task)?.dependencyAction?.toLowerCase() ?? (succeeded ? 'satisfy' : 'block');
+}
+
+/**
+ * What a completed task has its job do: `terminate`, `disable` or `none`. A task that was terminated before it ran has
+ * no exit condition unless it names one for that.
+ */
+export function jobAction(task: TaskState): string {
+  const { failureInfo, startTime } = task.wire.executionInfo as {
+    failureInfo?: unknown;
+    startTime?: unknown;
+  };
+  const neverRan = startTime === undefined;
+  const otherwise = failureInfo === undefined || neverRan ? 'none' : 'terminate';
+  return exitOptions(task)?.jobAction?.toLowerCase() ?? otherwise;
 }

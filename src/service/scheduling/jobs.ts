@@ -1,36 +1,43 @@
+import type { Concern, Supervisor } from '../guard/supervisor';
+import { internalFailure } from '../tasks/taskRunner';
 import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
+import type { Pools } from './pools';
 import { type JobState, type State, setState } from './state';
-import type { Work } from './work';
 
 /** How long a job is in a state that passes by itself. */
 const enablingMs = 50;
 
 /** Brings jobs through their states. */
 export class Jobs {
-  /** Told when tasks of a job may start again. */
+  /** Called when tasks of a job may start again. */
   onReady: () => void = () => undefined;
 
   constructor(
     private readonly state: State,
     private readonly nodes: Nodes,
-    private readonly work: Work,
+    private readonly pools: Pools,
+    private readonly supervisor: Supervisor,
   ) {}
 
-  /** Ends the jobs whose time is over. */
+  /** Terminates the jobs that have run longer than they may. */
   endOverdue(now: number): void {
     for (const job of this.state.jobs.values()) {
-      const constraints = job.wire.constraints as Wire | undefined;
-      const limit = durationMs(constraints?.maxWallClockTime as string | undefined);
-      const age = now - Date.parse(String(job.wire.creationTime));
-      if (limit !== undefined && age > limit && job.wire.state === 'active') {
-        this.terminate(job, 'MaxWallClockTimeExpiry');
-      }
+      this.supervisor.run(this.about(job), () => this.#endIfOverdue(job, now));
     }
   }
 
-  /** Ends a job: running tasks are ended, active ones stay as they are. */
+  #endIfOverdue(job: JobState, now: number): void {
+    const constraints = job.wire.constraints as Wire | undefined;
+    const limit = durationMs(constraints?.maxWallClockTime as string | undefined);
+    const age = now - Date.parse(String(job.wire.creationTime));
+    if (limit !== undefined && age > limit && job.wire.state === 'active') {
+      this.terminate(job, 'MaxWallClockTimeExpiry');
+    }
+  }
+
+  /** Terminates a job: its running tasks are ended, its active ones stay as they are. */
   terminate(job: JobState, reason: string): void {
     const info = job.wire.executionInfo as Wire;
     info.terminateReason = reason;
@@ -42,7 +49,7 @@ export class Jobs {
 
   /** Completes a job whose auto pool cannot be made, as Batch does a while after it has accepted the job. */
   failScheduling(job: JobState, schedulingError: Wire): void {
-    this.work.after(enablingMs, () => {
+    this.supervisor.after(enablingMs, this.about(job), () => {
       if (job.wire.state !== 'active') return;
       Object.assign(job.wire.executionInfo as Wire, { schedulingError });
       setState(job.wire, 'terminating');
@@ -51,7 +58,7 @@ export class Jobs {
     });
   }
 
-  /** Ends a job and, once nothing of it runs, forgets it with its files. */
+  /** Deletes a job with its files, once none of its tasks runs. */
   delete(job: JobState): void {
     setState(job.wire, 'deleting');
     for (const task of job.tasks.values()) task.stop?.('delete');
@@ -59,7 +66,7 @@ export class Jobs {
     this.check(job);
   }
 
-  /** Keeps tasks of a job from starting; `option` says what becomes of those that run. */
+  /** Keeps tasks of a job from starting; running ones are ended (`terminate`), requeued or waited for (`option`). */
   disable(job: JobState, option: string): void {
     job.disableOption = option;
     setState(job.wire, 'disabling');
@@ -74,7 +81,7 @@ export class Jobs {
   enable(job: JobState): void {
     setState(job.wire, 'enabling');
     this.state.saveJob(job);
-    this.work.after(enablingMs, () => {
+    this.supervisor.after(enablingMs, this.about(job), () => {
       if (job.wire.state !== 'enabling') return;
       setState(job.wire, 'active');
       this.state.saveJob(job);
@@ -83,13 +90,13 @@ export class Jobs {
     });
   }
 
-  /** Goes on with what the service was doing to a job when it ended. */
+  /** Continues what the service was doing to a job when it ended. */
   resume(job: JobState): void {
     if (job.wire.state === 'enabling') this.enable(job);
     else this.check(job);
   }
 
-  /** Looks whether a job has come to its next state, or to its end. */
+  /** Brings a job to its next state if what it waits for has happened. */
   check(job: JobState): void {
     const { wire, counts } = job;
     if (
@@ -111,14 +118,26 @@ export class Jobs {
       this.#releaseAutoPool(job);
     } else if (wire.state === 'deleting') {
       this.#releaseAutoPool(job);
-      for (const task of job.tasks.values()) this.work.track(this.nodes.removeTaskFiles(task));
       this.state.removeJob(job);
+      this.nodes.removeJobFiles(job);
     }
   }
 
   #releaseAutoPool(job: JobState): void {
     const pool = job.poolId === undefined ? undefined : this.state.pool(job.poolId);
     if (pool?.deleteWithJob && pool.autoPoolOf === job.id && pool.wire.state === 'active')
-      this.nodes.deletePool(pool);
+      this.pools.deletePool(pool);
+  }
+
+  /** Errors of a job's own work are its scheduling error. */
+  about(job: JobState): Concern {
+    return {
+      about: `job ${job.id}`,
+      fail: (error) => {
+        const { category, code, message, details } = internalFailure(error);
+        (job.wire.executionInfo as Wire).schedulingError = { category, code, message, details };
+        this.state.saveJob(job);
+      },
+    };
   }
 }

@@ -1,143 +1,94 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { makeNodeFolders, nodeRoot, removeNodeFolders } from '../tasks/taskRunner';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DataFolder, removeTree } from '../guard/dataFolder';
+import type { Log } from '../guard/log';
+import type { Concern, Supervisor } from '../guard/supervisor';
+import { jobFolder, makeNodeFolders, taskFolder } from '../tasks/environment';
+import { internalFailure } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
-import type { Log } from './log';
 import { type StartTaskOptions, StartTasks } from './startTasks';
-import { type NodeState, type PoolState, type State, setState, type TaskState } from './state';
-import type { Work } from './work';
+import type { JobState, NodeState, PoolState, State, TaskState } from './state';
 
 export interface NodeOptions extends StartTaskOptions {
   /** Milliseconds that a node takes from one state to the next. */
   readonly nodeStepMs: number;
 }
 
-/** How many ended tasks a node tells of. */
+/** Number of ended tasks that a node lists. */
 const recentTasks = 10;
+/** Between two tries to make the folders of a node on a full disk. */
+const fullDiskPauseMs = 1_000;
 
-/** Brings pools to their targets, and their nodes through their states. */
+/** Brings the nodes of pools through their states. */
 export class Nodes {
-  /** Told when a node can take tasks. */
+  /** Called when a node can take tasks. */
   onReady: () => void = () => undefined;
+  /** Called when a node has left its pool. */
+  onLeft: (pool: PoolState, node: NodeState) => void = () => undefined;
+  readonly folder: DataFolder;
   readonly #startTasks: StartTasks;
 
   constructor(
     private readonly state: State,
     private readonly options: NodeOptions,
     private readonly faults: Faults,
-    private readonly work: Work,
+    private readonly supervisor: Supervisor,
     private readonly log: Log,
   ) {
-    this.#startTasks = new StartTasks(state, options, faults, work, this.recordFolder);
+    this.folder = new DataFolder(options.dataDir);
+    this.#startTasks = new StartTasks(state, options, faults, supervisor, this.recordFolder);
   }
 
-  /** After the service was started again, nodes are as after a reboot. */
-  start(): void {
-    for (const pool of this.state.pools.values()) {
-      for (const node of pool.nodes.values()) {
-        if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
-        else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
-      }
-      this.reconcile(pool);
-    }
+  /** Continues with a node after the service was started again, as after a reboot. */
+  resume(pool: PoolState, node: NodeState): void {
+    if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
+    else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
+  }
+
+  /** Removes what earlier runs of the service had taken away but not yet removed. */
+  emptyTrash(): void {
+    this.supervisor.run({ about: 'files that wait for their removal' }, () => removeTree(this.folder.trash));
   }
 
   /** Where processes are recorded while they run. */
   get recordFolder(): string {
-    return join(this.options.dataDir, 'processes');
+    return this.folder.processes;
   }
 
-  /** Brings the nodes of a pool towards their targets. At most `arrivals` nodes are added now. */
-  reconcile(
-    pool: PoolState,
-    arrivals = this.faults.nodeArrivalMs === 0 ? Number.POSITIVE_INFINITY : 0,
-  ): void {
-    const { wire } = pool;
-    const deleting = wire.state === 'deleting';
-    if (wire.allocationState === 'stopping') {
-      pool.isWaitingForNode = false;
-      this.#steady(pool);
-      return;
-    }
-    let left = arrivals;
-    let changed = false;
-    for (const kind of ['Dedicated', 'LowPriority'] as const) {
-      const target = deleting ? 0 : Number(wire[`target${kind}Nodes`] ?? 0);
-      const own = [...pool.nodes.values()].filter((node) => node.wire.isDedicated === (kind === 'Dedicated'));
-      const staying = own.filter((node) => !node.leaving);
-      if (staying.length < target && !this.faults.allocationFailure) {
-        const added = Math.min(target - staying.length, left);
-        for (let count = 0; count < added; count++) this.#addNode(pool, kind === 'Dedicated');
-        left -= added;
-        if (staying.length + added < target) this.#addNodeLater(pool);
-        changed = true;
-      } else if (staying.length > target) {
-        const surplus = staying
-          .sort((one, other) => one.running.size - other.running.size)
-          .slice(0, staying.length - target);
-        for (const node of surplus) this.remove(pool, node, pool.deallocation ?? 'requeue');
-        changed = true;
-      }
-    }
-    if (changed || wire.allocationState === 'resizing')
-      this.work.after(this.options.nodeStepMs, () => this.#settle(pool));
-  }
-
-  /** With slow arrivals a node is added after each pause, until none is missing. */
-  #addNodeLater(pool: PoolState): void {
-    if (pool.isWaitingForNode) return;
-    pool.isWaitingForNode = true;
-    this.work.after(this.faults.nodeArrivalMs, () => {
-      if (!pool.isWaitingForNode) return;
-      pool.isWaitingForNode = false;
-      this.reconcile(pool, this.faults.nodeArrivalMs === 0 ? Number.POSITIVE_INFINITY : 1);
-    });
-  }
-
-  /** Takes a node out of its pool, with what runs on it ended, requeued or waited for. */
+  /** Removes a node from its pool; the tasks on it are ended, requeued or waited for. */
   remove(pool: PoolState, node: NodeState, option: string): void {
     if (node.leaving) return;
     node.leaving = true;
+    node.startTask?.stop();
     this.#endTasks(node, option);
     this.leaveWhenFree(pool, node);
   }
 
-  /** Lets a pool go: its nodes first, then itself. */
-  deletePool(pool: PoolState): void {
-    setState(pool.wire, 'deleting');
-    pool.wire.allocationState = 'resizing';
-    this.state.savePool(pool);
-    for (const node of pool.nodes.values()) this.remove(pool, node, 'requeue');
-    this.work.after(this.options.nodeStepMs, () => this.#settle(pool));
-  }
-
-  /** Azure takes a Spot node away: its tasks start again elsewhere, and the pool looks for another. */
+  /** Preempts a Spot node, as Azure does: its tasks start again elsewhere, and the pool allocates another node. */
   preempt(pool: PoolState, node: NodeState): void {
-    this.#setNode(node, 'preempted');
-    for (const task of node.running) task.stop?.('requeue');
+    this.#interrupt(node, 'preempted');
     this.log(`Node ${node.id} of pool ${pool.id} is preempted.`);
-    this.work.after(this.options.nodeStepMs * 2, () => {
-      if (!pool.nodes.has(node.id)) return;
-      this.state.removeNode(pool, node);
-      // A pool that is deleted, or made smaller meanwhile, looks for no other.
-      if (pool.wire.state === 'deleting') this.#settle(pool);
-      else this.reconcile(pool);
-    });
+    this.supervisor.after(this.options.nodeStepMs * 2, this.#about(node), () => this.#removeNode(pool, node));
   }
 
   /** A node stops working: its tasks start again elsewhere. It works again after a reboot. */
   breakNode(node: NodeState, state: 'unusable' | 'unknown'): void {
-    this.#setNode(node, state);
-    for (const task of node.running) task.stop?.('requeue');
+    this.#interrupt(node, state);
   }
 
   /** Reboots or reimages a node; its tasks start again. */
   restart(pool: PoolState, node: NodeState, state: 'rebooting' | 'reimaging'): void {
     for (const task of node.running) task.stop?.('requeue');
     this.#boot(pool, node, state);
+  }
+
+  #interrupt(node: NodeState, state: string): void {
+    node.boots++;
+    node.startTask?.stop();
+    this.#setNode(node, state);
+    for (const task of node.running) task.stop?.('requeue');
   }
 
   /** A node that takes no tasks goes offline once it is free. */
@@ -154,17 +105,36 @@ export class Nodes {
   taskDir(task: TaskState): string | undefined {
     const { poolId, nodeId } = (task.wire.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
     if (poolId === undefined || nodeId === undefined) return undefined;
-    return join(this.root(poolId, nodeId), 'workitems', task.job.id, 'job-1', task.id);
+    return taskFolder(this.root(poolId, nodeId), task.job.id, task.id);
   }
 
-  async removeTaskFiles(task: TaskState): Promise<void> {
+  /** Removes the files of a task from its node. */
+  removeTaskFiles(task: TaskState): void {
     const folder = this.taskDir(task);
-    if (folder) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    if (folder) this.discard(folder, `files of task ${task.id} of job ${task.job.id}`);
+  }
+
+  /** Removes the files of all tasks of a job from the nodes on which they ran. */
+  removeJobFiles({ id, tasks }: JobState): void {
+    const folders = new Set<string>();
+    for (const task of tasks.values()) {
+      const { poolId, nodeId } = (task.wire.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
+      if (poolId !== undefined && nodeId !== undefined) folders.add(jobFolder(this.root(poolId, nodeId), id));
+    }
+    for (const folder of folders) this.discard(folder, `files of job ${id}`);
+  }
+
+  /** Takes a folder of a node away at once, and removes it in the background. */
+  discard(path: string, about: string): void {
+    this.supervisor.run({ about }, async () => {
+      const trash = this.folder.takeAway(path);
+      if (trash) await removeTree(trash);
+    });
   }
 
   /** Root folder of a node. */
   root(poolId: string, nodeId: string): string {
-    return nodeRoot(this.options, poolId, nodeId);
+    return this.folder.node(poolId, nodeId);
   }
 
   /** Counts what runs on a node, which makes it idle or running. */
@@ -190,16 +160,18 @@ export class Nodes {
     this.count(node);
   }
 
-  /** Gives a node's machine back and keeps its place in the pool, until it is started again. */
+  /** Deallocates a node, which keeps its place in the pool until it is started again. */
   deallocate(pool: PoolState, node: NodeState, option: string): void {
+    node.boots++;
+    node.startTask?.stop();
     this.#setNode(node, 'deallocating');
     this.#endTasks(node, option);
     const settle = () => {
       if (!pool.nodes.has(node.id) || node.wire.state !== 'deallocating') return;
-      if (node.running.size === 0) this.#setNode(node, 'deallocated');
-      else this.work.after(this.options.nodeStepMs, settle);
+      if (node.running.size === 0 && !node.startTask) this.#setNode(node, 'deallocated');
+      else this.supervisor.after(this.options.nodeStepMs, this.#about(node), settle);
     };
-    this.work.after(this.options.nodeStepMs, settle);
+    this.supervisor.after(this.options.nodeStepMs, this.#about(node), settle);
   }
 
   /** Starts a deallocated node. */
@@ -207,13 +179,14 @@ export class Nodes {
     this.#boot(pool, node, 'starting');
   }
 
-  /** What becomes of the tasks of a node that is to take none: they end, start again elsewhere, or are waited for. */
+  /** Ends the tasks of a node, has them start again elsewhere, or leaves them until they complete. */
   #endTasks(node: NodeState, option: string): void {
     if (option === 'taskcompletion') return;
     for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
   }
 
-  #addNode(pool: PoolState, isDedicated: boolean): void {
+  /** Adds a node to a pool. */
+  add(pool: PoolState, isDedicated: boolean): void {
     const id = `tvmps_${randomBytes(32).toString('hex')}_${isDedicated ? 'd' : 'p'}`;
     const now = timestamp();
     const wire: Wire = {
@@ -233,21 +206,27 @@ export class Nodes {
       isDedicated,
       endpointConfiguration: { inboundEndpoints: [] },
     };
-    const node: NodeState = { id, poolId: pool.id, wire, running: new Set(), slotsUsed: 0 };
+    const node: NodeState = { id, poolId: pool.id, wire, running: new Set(), slotsUsed: 0, boots: 0 };
     pool.nodes.set(id, node);
     this.state.saveNode(node);
-    this.work.after(this.options.nodeStepMs, () => this.#boot(pool, node, 'starting'));
+    this.supervisor.after(this.options.nodeStepMs, this.#about(node), () =>
+      this.#boot(pool, node, 'starting'),
+    );
   }
 
   #boot(pool: PoolState, node: NodeState, state: string): void {
-    if (!pool.nodes.has(node.id)) return;
+    if (!pool.nodes.has(node.id) || node.leaving) return;
+    const boot = ++node.boots;
+    node.startTask?.stop();
     this.#setNode(node, state);
-    this.work.after(this.options.nodeStepMs, () => this.work.track(this.#startUp(pool, node)));
+    this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#startUp(pool, node, boot));
   }
 
-  async #startUp(pool: PoolState, node: NodeState): Promise<void> {
-    if (!pool.nodes.has(node.id) || this.work.isClosed) return;
-    await makeNodeFolders(this.root(pool.id, node.id));
+  async #startUp(pool: PoolState, node: NodeState, boot: number): Promise<void> {
+    const isOver = () => !pool.nodes.has(node.id) || node.boots !== boot || this.supervisor.isClosed;
+    // The start task of the last boot still ends.
+    await node.startTask?.ended;
+    if (isOver() || !(await this.#makeFolders(pool, node)) || isOver()) return;
     const now = timestamp();
     Object.assign(node.wire, {
       lastBootTime: now,
@@ -267,7 +246,8 @@ export class Nodes {
       if (mustWait) this.#setNode(node, 'waitingforstarttask');
       else this.#ready(node);
       const ok = await this.#startTasks.run(pool, node, startTask);
-      if (!pool.nodes.has(node.id)) return;
+      if (node.leaving) this.leaveWhenFree(pool, node);
+      if (isOver()) return;
       if (this.faults.takeInterruption()) {
         this.restart(pool, node, 'rebooting');
         return;
@@ -279,6 +259,33 @@ export class Nodes {
       if (!mustWait) return;
     }
     this.#ready(node);
+  }
+
+  /** Waits for room on a full disk. Resolves to false if the service ends first. */
+  async #makeFolders(pool: PoolState, node: NodeState): Promise<boolean> {
+    while (!this.supervisor.isClosed) {
+      try {
+        await makeNodeFolders(this.root(pool.id, node.id));
+        return true;
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+        await delay(fullDiskPauseMs);
+      }
+    }
+    return false;
+  }
+
+  /** Errors of a node's own work make it unusable, with the reason. */
+  #about(node: NodeState): Concern {
+    return {
+      about: `node ${node.id} of pool ${node.poolId}`,
+      fail: (error) => {
+        const { code, message, details } = internalFailure(error);
+        node.wire.errors = [{ code, message, errorDetails: details }];
+        this.#setNode(node, 'unusable');
+      },
+    };
   }
 
   #ready(node: NodeState): void {
@@ -293,65 +300,17 @@ export class Nodes {
     this.state.saveNode(node);
   }
 
-  /** A node that is to go does so once nothing runs on it. */
+  /** Has a node that leaves its pool do so once nothing runs on it. */
   leaveWhenFree(pool: PoolState, node: NodeState): void {
-    if (node.running.size > 0) return;
+    if (node.running.size > 0 || node.startTask || node.wire.state === 'leavingpool') return;
     this.#setNode(node, 'leavingpool');
-    this.work.after(this.options.nodeStepMs, () => {
-      if (!pool.nodes.has(node.id)) return;
-      this.state.removeNode(pool, node);
-      this.work.track(removeNodeFolders(this.root(pool.id, node.id)));
-      this.#settle(pool);
-    });
+    this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#removeNode(pool, node));
   }
 
-  #settle(pool: PoolState): void {
-    if (!this.state.pools.has(pool.id.toLowerCase())) return;
-    const leaving = [...pool.nodes.values()].some((node) => node.leaving);
-    if (pool.wire.state === 'deleting') {
-      if (pool.nodes.size === 0) this.#poolGone(pool);
-      return;
-    }
-    if (leaving || pool.isWaitingForNode || pool.wire.allocationState === 'steady') return;
-    const resizedForMs = Date.now() - Date.parse(String(pool.wire.allocationStateTransitionTime));
-    const left = pool.wire.allocationState === 'stopping' ? 0 : this.faults.resizingMs - resizedForMs;
-    if (left > 0) this.work.after(left, () => this.#settle(pool));
-    else this.#steady(pool);
-  }
-
-  #poolGone(pool: PoolState): void {
-    this.state.removePool(pool);
-    this.work.track(
-      rm(join(this.options.dataDir, 'nodes', pool.id), { recursive: true, force: true, maxRetries: 3 }),
-    );
-  }
-
-  #isMissingNodes(pool: PoolState, kind: 'Dedicated' | 'LowPriority'): boolean {
-    const nodes = [...pool.nodes.values()].filter(({ wire }) => wire.isDedicated === (kind === 'Dedicated'));
-    return nodes.length < Number(pool.wire[`target${kind}Nodes`] ?? 0);
-  }
-
-  #steady(pool: PoolState): void {
-    const { wire } = pool;
-    const refused = this.faults.allocationFailure;
-    const stopped = wire.allocationState === 'stopping';
-    const errors: Wire[] = [];
-    for (const kind of ['Dedicated', 'LowPriority'] as const) {
-      if (!this.#isMissingNodes(pool, kind)) continue;
-      const words = kind === 'Dedicated' ? 'dedicated' : 'low priority';
-      if (stopped) {
-        errors.push({
-          code: 'ResizeStopped',
-          message: `Desired number of ${words} nodes could not be allocated due to a stop resize operation`,
-        });
-      } else if (refused) {
-        errors.push({ code: refused, message: `Desired number of ${words} nodes could not be allocated` });
-      }
-    }
-    if (errors.length > 0) wire.resizeErrors = errors;
-    else delete wire.resizeErrors;
-    wire.allocationState = 'steady';
-    wire.allocationStateTransitionTime = timestamp();
-    this.state.savePool(pool);
+  #removeNode(pool: PoolState, node: NodeState): void {
+    if (!pool.nodes.has(node.id)) return;
+    this.state.removeNode(pool, node);
+    this.discard(this.root(pool.id, node.id), `folders of node ${node.id}`);
+    this.onLeft(pool, node);
   }
 }

@@ -1,6 +1,6 @@
+import type { Supervisor } from '../guard/supervisor';
 import type { Faults } from './faults';
 import { newJob, State } from './state';
-import type { Work } from './work';
 
 const minSampleMs = 25;
 /** Samples within one lag: an answer is at most this fraction older than the lag. */
@@ -26,7 +26,7 @@ export class PastStates {
   constructor(
     private readonly state: State,
     private readonly faults: Faults,
-    private readonly work: Work,
+    private readonly supervisor: Supervisor,
   ) {}
 
   /** Takes samples for as long as a lag is ordered. */
@@ -66,13 +66,18 @@ export class PastStates {
     const needed = this.#samples.findLastIndex(({ at }) => at <= now - lag);
     if (needed > 0) this.#samples.splice(0, needed);
     const shortest = Math.min(...[countsMs, listsMs].filter((ms) => ms > 0));
-    this.work.after(Math.max(minSampleMs, shortest / samplesPerLag), () => this.#sample(order));
+    this.supervisor.after(
+      Math.max(minSampleMs, shortest / samplesPerLag),
+      { about: 'answers that are out of date' },
+      () => this.#sample(order),
+    );
   }
 }
 
 /** A journal of records that are over: it stores nothing. */
 class PastJournal {
   readonly shouldRewrite = false;
+  readonly isWritable = true;
 
   constructor(private readonly records: ReadonlyMap<string, unknown>) {}
 
@@ -83,5 +88,17 @@ class PastJournal {
 
   put(): void {}
   remove(): void {}
-  rewrite(): void {}
+  sync(): void {}
+
+  rewrite(): boolean {
+    return true;
+  }
+
+  recover(): boolean {
+    return true;
+  }
+
+  isStale(): boolean {
+    return false;
+  }
 }

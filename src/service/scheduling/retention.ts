@@ -2,9 +2,8 @@ import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
 import type { State, TaskState } from './state';
-import type { Work } from './work';
 
-/** Tasks looked at in one sweep: a job of any length costs the same. */
+/** Tasks of one sweep: a job of any length costs the same. */
 const sweptAtOnce = 2_000;
 
 /** Milliseconds since 1970 until which the files of a completed task stay; undefined while there is no such time. */
@@ -17,19 +16,18 @@ export function retainedUntil({ wire }: TaskState): number | undefined {
 /** Removes the files of tasks whose retention time is over. */
 export class Retention {
   #walk: Iterator<TaskState> | undefined;
-  /** Until when the files that were removed had been kept: a task that runs again has files again. */
+  /** The end of the retention time of files that were removed: a task that runs again has files again. */
   readonly #removed = new WeakMap<TaskState, number>();
 
   constructor(
     private readonly state: State,
     private readonly nodes: Nodes,
-    private readonly work: Work,
   ) {}
 
-  /** Looks at the next tasks, and begins anew after the last one. */
+  /** Goes through the next tasks, and begins anew after the last one. */
   sweep(now: number): void {
     this.#walk ??= this.#tasks();
-    for (let looked = 0; looked < sweptAtOnce; looked++) {
+    for (let swept = 0; swept < sweptAtOnce; swept++) {
       const { done, value: task } = this.#walk.next();
       if (done) {
         this.#walk = undefined;
@@ -38,7 +36,7 @@ export class Retention {
       const until = retainedUntil(task);
       if (until === undefined || until > now || this.#removed.get(task) === until) continue;
       this.#removed.set(task, until);
-      this.work.track(this.nodes.removeTaskFiles(task));
+      this.nodes.removeTaskFiles(task);
     }
   }
 

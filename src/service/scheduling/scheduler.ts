@@ -1,79 +1,89 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { Supervisor } from '../guard/supervisor';
 import { killLeftovers } from '../tasks/processes';
-import {
-  attemptOf,
-  endedFailure,
-  environmentOf,
-  type Outcome,
-  runAttempt,
-  type Surroundings,
-} from '../tasks/taskRunner';
-import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Autoscaling } from './autoscaling';
-import { dependencyAction, exitOptions } from './exitConditions';
+import { unmetDependency } from './dependencies';
+import type { Execution } from './execution';
 import type { Jobs } from './jobs';
 import type { Nodes } from './nodes';
+import type { Pools } from './pools';
 import { Retention } from './retention';
 import type { JobState, NodeState, PoolState, State, TaskState } from './state';
-import type { Work } from './work';
 
-export interface SchedulerOptions extends Surroundings {
-  /** Processes at a time over all nodes; 0 for as many as there are slots. */
+export interface SchedulerOptions {
+  /** Tasks at a time over all nodes; 0 for as many as there are slots. */
   readonly maxProcesses: number;
 }
 
 const sampleMs = 30_000;
 const sweepMs = 1_000;
-/** Tasks that are too large for what is free and are passed over in one look at a job. */
-const mostPassedOver = 100;
+const journalMs = 500;
+/** Tasks that need more slots than are free and are passed over when a job's tasks are placed. */
+const maxPassedOver = 100;
 
-/** Puts tasks onto nodes, runs them, and sees how they end. */
+/** Puts active tasks onto nodes, and does what is due at intervals. */
 export class Scheduler {
-  #running = 0;
   #scheduled = false;
   readonly #retention: Retention;
 
   constructor(
     private readonly state: State,
     private readonly options: SchedulerOptions,
+    private readonly pools: Pools,
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
+    private readonly execution: Execution,
     private readonly autoscaling: Autoscaling,
-    private readonly work: Work,
+    private readonly supervisor: Supervisor,
   ) {
     nodes.onReady = () => this.schedule();
     jobs.onReady = () => this.schedule();
-    this.#retention = new Retention(state, nodes, work);
+    execution.onFree = () => this.schedule();
+    this.#retention = new Retention(state, nodes);
   }
 
-  /** What ran when the service was killed starts again, as after a reboot of its node. */
+  /**
+   * Continues where the last run of the service ended. What ran then starts again, as after a reboot of its node. On a
+   * full disk this waits in the background for room.
+   */
   async start(): Promise<void> {
     await killLeftovers(this.nodes.recordFolder);
-    for (const job of this.state.jobs.values()) {
-      for (const task of job.tasks.values()) {
-        if (task.wire.state === 'running' || task.wire.state === 'preparing') this.#requeue(task);
-      }
-      this.jobs.resume(job);
+    this.supervisor.every(journalMs, { about: 'the journal' }, () => this.state.tend(Date.now()));
+    if (this.state.isWritable) this.#resume();
+    else {
+      this.supervisor.run({ about: 'the start' }, async () => {
+        await this.state.whenWritable();
+        this.#resume();
+      });
     }
-    this.nodes.start();
-    this.work.every(sweepMs, () => this.#sweep());
-    this.work.every(sampleMs, () => this.autoscaling.sample());
+  }
+
+  #resume(): void {
+    this.nodes.emptyTrash();
+    for (const job of this.state.jobs.values()) {
+      this.supervisor.run(this.jobs.about(job), () => {
+        for (const task of job.tasks.values()) {
+          if (task.wire.state === 'running' || task.wire.state === 'preparing') this.execution.requeue(task);
+        }
+        this.jobs.resume(job);
+      });
+    }
+    this.pools.start();
+    this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
+    this.supervisor.every(sampleMs, { about: 'samples of metrics' }, () => this.autoscaling.sample());
     this.schedule();
   }
 
   /** Ends all processes; what ran is requeued by the next start. */
   async close(): Promise<void> {
-    this.work.stop();
-    for (const job of this.state.jobs.values()) for (const task of job.tasks.values()) task.stop?.('requeue');
-    await this.work.settle();
+    this.supervisor.stop();
+    await this.supervisor.settle();
   }
 
-  /** Tasks that wait or run: the service is not idle then. */
+  /** Whether tasks run, or wait in a pool that exists: the service is not idle then. */
   get isBusy(): boolean {
     return (
-      this.#running > 0 ||
+      this.execution.running > 0 ||
       [...this.state.jobs.values()].some(
         ({ wire, counts, poolId }) =>
           wire.state === 'active' &&
@@ -84,18 +94,19 @@ export class Scheduler {
     );
   }
 
-  /** Asks for a look at what can be placed, once for all changes of this moment. */
+  /** Has tasks placed soon, once for all changes of this moment. */
   schedule(): void {
-    if (this.#scheduled || this.work.isClosed) return;
+    if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      if (!this.work.isClosed) this.#place();
+      this.supervisor.run({ about: 'the placement of tasks' }, () => this.#place());
     });
   }
 
   /** Puts active tasks on free slots, by the priority of their jobs. */
   #place(): void {
+    if (!this.state.isWritable) return;
     const byPool = new Map<string, JobState[]>();
     for (const job of this.state.jobs.values()) {
       if (job.wire.state !== 'active' || job.active.size === 0 || job.poolId === undefined) continue;
@@ -110,23 +121,23 @@ export class Scheduler {
     }
   }
 
-  /** False when the machine or the pool is full. A task too large for what is free does not keep others waiting. */
+  /** Returns false if the machine or the pool is full. A task that needs more slots than are free keeps no other waiting. */
   #placeJob(pool: PoolState, job: JobState): boolean {
-    const most = Number(job.wire.maxParallelTasks ?? -1);
-    let tooLarge = 0;
+    const max = Number(job.wire.maxParallelTasks ?? -1);
+    let passedOver = 0;
     for (const task of job.active) {
-      if (this.options.maxProcesses > 0 && this.#running >= this.options.maxProcesses) return false;
-      if (most >= 0 && job.counts.running >= most) return true;
-      const unmet = this.#unmetDependency(task);
+      if (this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses) return false;
+      if (max >= 0 && job.counts.running >= max) return true;
+      const unmet = unmetDependency(task);
       if (unmet !== undefined) {
         this.state.block(task, unmet);
         continue;
       }
       const slots = Number(task.wire.requiredSlots ?? 1);
       const node = this.#freeNode(pool, slots);
-      if (node !== undefined) this.work.track(this.#run(pool, node, task));
+      if (node !== undefined) this.execution.start(pool, node, task);
       else if (slots === 1) return false;
-      else if (++tooLarge >= mostPassedOver) return true;
+      else if (++passedOver >= maxPassedOver) return true;
     }
     return true;
   }
@@ -148,153 +159,22 @@ export class Scheduler {
     return best;
   }
 
-  /** The id of a task that it depends on and that has not succeeded. */
-  #unmetDependency(task: TaskState): string | undefined {
-    for (const id of dependencies(task)) {
-      const other = this.state.task(task.job, id);
-      if (other?.wire.state !== 'completed') return id;
-      const { result } = other.wire.executionInfo as { result?: string };
-      if (result !== 'success' && dependencyAction(other) !== 'satisfy') return id;
-    }
-    return undefined;
+  /** Terminates a task. Resolves once it has completed. */
+  terminateTask(task: TaskState): Promise<void> {
+    return this.execution.terminate(task);
   }
 
-  async #run(pool: PoolState, node: NodeState, task: TaskState): Promise<void> {
-    const abort = new AbortController();
-    let why: Parameters<NonNullable<TaskState['stop']>>[0] | undefined;
-    task.stop = (reason) => {
-      why ??= reason;
-      abort.abort();
-    };
-    const slots = Number(task.wire.requiredSlots ?? 1);
-    this.#running++;
-    node.running.add(task);
-    node.slotsUsed += slots;
-    const root = this.nodes.root(pool.id, node.id);
-    const rootPath = `workitems/${task.job.id}/job-1/${task.id}`;
-    this.state.moveTask(task, 'running', () => {
-      const info = task.wire.executionInfo as Wire;
-      info.startTime = timestamp();
-      task.wire.nodeInfo = {
-        affinityId: `TVM:${node.id}`,
-        nodeUrl: node.wire.url,
-        poolId: pool.id,
-        nodeId: node.id,
-        taskRootDirectory: rootPath,
-        taskRootDirectoryUrl: `${node.wire.url}/files/${rootPath}`,
-      };
-    });
-    this.nodes.count(node);
-    const taskDir = join(root, ...rootPath.split('/'));
-    const settings = [
-      ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
-      ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
-    ];
-    const place = {
-      poolId: pool.id,
-      nodeId: node.id,
-      isDedicated: Boolean(node.wire.isDedicated),
-      root,
-      taskDir,
-    };
-    const env = environmentOf(this.options, { ...place, jobId: task.job.id, taskId: task.id }, settings);
-    await rm(taskDir, { recursive: true, force: true });
-    await mkdir(taskDir, { recursive: true });
-    const outcome = await runAttempt(
-      attemptOf(task.wire, taskDir, env, this.nodes.recordFolder),
-      abort.signal,
-    );
-    this.#running--;
-    node.running.delete(task);
-    node.slotsUsed -= slots;
-    task.stop = undefined;
-    if (!this.work.isClosed) this.#ended(task, outcome, why);
-    this.nodes.countEnded(node, task);
-    if (node.leaving) this.nodes.leaveWhenFree(pool, node);
-    this.schedule();
-  }
-
-  #ended(task: TaskState, outcome: Outcome, why: 'terminate' | 'requeue' | 'delete' | undefined): void {
-    if (why === 'delete') {
-      this.state.removeTask(task);
-      this.work.track(this.nodes.removeTaskFiles(task));
-    } else if (why === 'requeue') {
-      this.#requeue(task);
-    } else if (why === 'terminate') {
-      this.#complete(task, { ...outcome, failureInfo: endedFailure('UserError', 'by user request') });
-    } else if (outcome.failureInfo?.code === 'FailureExitCode' && this.#mayRetry(task)) {
-      this.state.moveTask(task, 'active', () => {
-        const info = task.wire.executionInfo as Wire;
-        info.retryCount = Number(info.retryCount ?? 0) + 1;
-        info.lastRetryTime = timestamp();
-      });
-    } else {
-      this.#complete(task, outcome);
-    }
-    this.jobs.check(task.job);
-  }
-
-  #mayRetry({ wire }: TaskState): boolean {
-    const most = Number((wire.constraints as Wire | undefined)?.maxTaskRetryCount ?? 0);
-    return most < 0 || Number((wire.executionInfo as Wire).retryCount ?? 0) < most;
-  }
-
-  #requeue(task: TaskState): void {
-    this.state.moveTask(task, 'active', () => {
-      const info = task.wire.executionInfo as Wire;
-      info.requeueCount = Number(info.requeueCount ?? 0) + 1;
-      info.lastRequeueTime = timestamp();
-      delete info.startTime;
-      delete task.wire.nodeInfo;
-    });
-  }
-
-  #complete(task: TaskState, { exitCode, failureInfo }: Outcome): void {
-    const result = failureInfo ? 'failure' : 'success';
-    this.state.moveTask(task, 'completed', () => {
-      const info = task.wire.executionInfo as Wire;
-      Object.assign(info, { endTime: timestamp(), result });
-      if (exitCode !== undefined) info.exitCode = exitCode;
-      if (failureInfo) info.failureInfo = failureInfo;
-    });
-    if (failureInfo && task.job.wire.onTaskFailure === 'performexitoptionsjobaction') {
-      const action = exitOptions(task)?.jobAction ?? 'terminate';
-      if (action === 'terminate' && task.job.wire.state === 'active')
-        this.jobs.terminate(task.job, 'TaskFailed');
-      if (action === 'disable' && task.job.wire.state === 'active') this.jobs.disable(task.job, 'requeue');
-    }
-  }
-
-  /** Ends a task by its user's wish. */
-  terminateTask(task: TaskState): void {
-    if (task.stop) task.stop('terminate');
-    else this.#complete(task, { failureInfo: endedFailure('UserError', 'by user request') });
-  }
-
-  deleteTask(task: TaskState): void {
-    if (task.stop) {
-      task.stop('delete');
-      return;
-    }
-    this.state.removeTask(task);
-    this.work.track(this.nodes.removeTaskFiles(task));
-    this.jobs.check(task.job);
+  /** Deletes a task with its files. Resolves once it no longer exists. */
+  deleteTask(task: TaskState): Promise<void> {
+    return this.execution.delete(task);
   }
 
   #sweep(): void {
+    if (!this.state.isWritable) return;
     const now = Date.now();
     this.jobs.endOverdue(now);
     this.autoscaling.evaluateDue(now);
     this.#retention.sweep(now);
     this.schedule();
   }
-}
-
-function* dependencies({ wire }: TaskState): Generator<string> {
-  const { taskIds = [], taskIdRanges = [] } = (wire.dependsOn ?? {}) as {
-    taskIds?: string[];
-    taskIdRanges?: { start: number; end: number }[];
-  };
-  yield* taskIds;
-  for (const { start, end } of taskIdRanges) for (let id = start; id <= end; id++) yield String(id);
 }

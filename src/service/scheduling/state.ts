@@ -2,7 +2,7 @@ import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Journal } from './journal';
 
-/** A resource as the service keeps it: what goes over the wire, and what is only ours. */
+/** A pool: its properties as the API shows them (`wire`), and what the service knows besides. */
 export interface PoolState {
   readonly id: string;
   wire: Wire;
@@ -25,21 +25,27 @@ export interface NodeState {
   wire: Wire;
   readonly running: Set<TaskState>;
   slotsUsed: number;
-  /** It goes once its tasks have ended. */
+  /** It leaves its pool once its tasks have ended. */
   leaving?: boolean;
+  /** Counts its starts: what belongs to an earlier one has no effect any more. */
+  boots: number;
+  /** The start task that runs on it. */
+  startTask?: { stop(): void; readonly ended: Promise<void> };
 }
 
 export interface JobState {
   readonly id: string;
   wire: Wire;
   readonly tasks: Map<string, TaskState>;
-  /** Ids in lists' order; sorted when it is asked for. */
+  /** Ids in the order of lists; sorted on demand. */
   ids: string[];
   sorted: boolean;
-  /** Those that wait for a node. */
+  /** Tasks that wait for a node. */
   readonly active: Set<TaskState>;
-  /** Those that wait for another task, by its id in lower case. */
+  /** Tasks that wait for another task, by the key of its id (`dependencyKey`). */
   readonly blocked: Map<string, Set<TaskState>>;
+  /** Tasks whose ids are whole numbers, by that number: `4`, `04` and `004` are one to a range of ids. */
+  readonly byNumber: Map<number, Set<TaskState>>;
   readonly counts: { active: number; running: number; completed: number; succeeded: number; failed: number };
   readonly slots: { active: number; running: number; completed: number; succeeded: number; failed: number };
   poolId?: string;
@@ -51,12 +57,27 @@ export interface TaskState {
   readonly job: JobState;
   wire: Wire;
   node?: NodeState;
-  /** Ends what it is doing now, with the reason. */
-  stop?: (reason: 'terminate' | 'requeue' | 'delete') => void;
+  /** Ends what it is doing now, for this reason. */
+  stop?: (reason: StopReason) => void;
+  /** Resolves once what it is doing now has ended, and its state says so. */
+  ended?: Promise<void>;
 }
 
+/** Why a running task is ended, which decides what becomes of it. */
+export type StopReason = 'terminate' | 'requeue' | 'delete';
+
 /** Where records are stored. */
-type Records = Pick<Journal, 'read' | 'put' | 'remove' | 'rewrite' | 'shouldRewrite'>;
+type Records = Pick<
+  Journal,
+  'read' | 'put' | 'remove' | 'rewrite' | 'shouldRewrite' | 'isStale' | 'isWritable' | 'recover' | 'sync'
+>;
+
+/** A record that could not be loaded, and why. */
+export interface BadRecord {
+  readonly key: string;
+  readonly record: unknown;
+  readonly reason: string;
+}
 
 /** Records in the journal. */
 interface PoolRecord {
@@ -75,10 +96,38 @@ interface JobRecord {
 export class State {
   readonly pools = new Map<string, PoolState>();
   readonly jobs = new Map<string, JobState>();
+  /** Records that were left out when the state was loaded. */
+  readonly bad: BadRecord[] = [];
+  #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
-    for (const [key, record] of journal.read()) this.#restore(key, record);
-    this.rewrite();
+    for (const [key, record] of journal.read()) {
+      try {
+        checkRecord(key, record);
+        this.#restore(key, record);
+      } catch (error) {
+        this.bad.push({ key, record, reason: error instanceof Error ? error.message : String(error) });
+      }
+    }
+  }
+
+  /** Whether changes can be stored now. */
+  get isWritable(): boolean {
+    return this.journal.isWritable;
+  }
+
+  /** Resolves once changes can be stored, at once unless the disk is full. */
+  async whenWritable(): Promise<void> {
+    while (!this.journal.isWritable) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Looks after the journal: retries what could not be written, drops what was removed, syncs. */
+  tend(now: number): void {
+    if (this.journal.recover()) {
+      for (const resolve of this.#waiting.splice(0)) resolve();
+      if (this.journal.isStale(now)) this.rewrite();
+    }
+    this.journal.sync();
   }
 
   pool(id: string): PoolState | undefined {
@@ -93,9 +142,10 @@ export class State {
     return job.tasks.get(id.toLowerCase());
   }
 
+  /** Stores a pool and then adds it. */
   addPool(pool: PoolState): void {
-    this.pools.set(pool.id.toLowerCase(), pool);
     this.savePool(pool);
+    this.pools.set(pool.id.toLowerCase(), pool);
   }
 
   savePool({ id, wire, autoPoolOf, deleteWithJob }: PoolState): void {
@@ -117,9 +167,10 @@ export class State {
     this.journal.remove(`node/${pool.id}/${node.id}`);
   }
 
+  /** Stores a job and then adds it. */
   addJob(job: JobState): void {
-    this.jobs.set(job.id.toLowerCase(), job);
     this.saveJob(job);
+    this.jobs.set(job.id.toLowerCase(), job);
   }
 
   saveJob({ id, wire, poolId, disableOption }: JobState): void {
@@ -132,9 +183,10 @@ export class State {
     this.journal.remove(`job/${job.id}`);
   }
 
+  /** Stores a task and then adds it. */
   addTask(task: TaskState): void {
-    this.#keepTask(task);
     this.saveTask(task);
+    this.#keepTask(task);
   }
 
   saveTask({ id, job, wire }: TaskState): void {
@@ -147,6 +199,8 @@ export class State {
     this.#count(task, -1);
     job.active.delete(task);
     job.tasks.delete(task.id.toLowerCase());
+    const number = numberOf(task.id);
+    if (number !== undefined) job.byNumber.get(number)?.delete(task);
     job.ids = job.ids.filter((id) => id !== task.id);
     this.journal.remove(`task/${job.id}/${task.id}`);
   }
@@ -163,22 +217,25 @@ export class State {
     this.saveTask(task);
   }
 
-  /** Keeps an active task out of the queue until the task that it depends on has completed. */
-  block(task: TaskState, dependency: string): void {
+  /** Takes an active task out of the queue until the task that it depends on, by its key, has completed. */
+  block(task: TaskState, key: string): void {
     const { active, blocked } = task.job;
-    const key = dependency.toLowerCase();
     active.delete(task);
     blocked.set(key, (blocked.get(key) ?? new Set()).add(task));
   }
 
   #unblock({ id, job }: TaskState): void {
-    const waiting = job.blocked.get(id.toLowerCase()) ?? [];
-    job.blocked.delete(id.toLowerCase());
-    for (const task of waiting) {
-      if (task.wire.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
+    const number = numberOf(id);
+    for (const key of [idKey(id), ...(number === undefined ? [] : [numberKey(number)])]) {
+      const waiting = job.blocked.get(key) ?? [];
+      job.blocked.delete(key);
+      for (const task of waiting) {
+        if (task.wire.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
+      }
     }
   }
 
+  /** Has the journal hold one line for each record. */
   rewrite(): void {
     this.journal.rewrite(this.records());
   }
@@ -201,7 +258,15 @@ export class State {
       this.pools.set(owner.toLowerCase(), { id: owner, nodes: new Map(), ...(record as PoolRecord) });
     } else if (kind === 'node') {
       const pool = this.pool(owner);
-      pool?.nodes.set(id, { id, poolId: pool.id, wire: record as Wire, running: new Set(), slotsUsed: 0 });
+      // A node without a pool was written while its pool was deleted.
+      pool?.nodes.set(id, {
+        id,
+        poolId: pool.id,
+        wire: record as Wire,
+        running: new Set(),
+        slotsUsed: 0,
+        boots: 0,
+      });
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'task') {
@@ -216,6 +281,8 @@ export class State {
     const last = job.ids.at(-1);
     if (last !== undefined && task.id < last) job.sorted = false;
     job.ids.push(task.id);
+    const number = numberOf(task.id);
+    if (number !== undefined) job.byNumber.set(number, (job.byNumber.get(number) ?? new Set()).add(task));
     this.#count(task, 1);
     if (task.wire.state === 'active') job.active.add(task);
   }
@@ -237,7 +304,7 @@ export class State {
   }
 }
 
-/** Recent tasks would be most of the journal, and are forgotten with a reboot. */
+/** The recent tasks of a node would be most of the journal; they are forgotten at a reboot. */
 function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
   return kept;
 }
@@ -252,12 +319,13 @@ export function newJob(id: string): JobState {
     sorted: true,
     active: new Set(),
     blocked: new Map(),
+    byNumber: new Map(),
     counts: zero(),
     slots: zero(),
   };
 }
 
-/** A user's write: what ETags are for. State changes do not count as one. */
+/** Marks a change by a user, which gives a resource a new ETag. Changes of its state do not. */
 export function touch(wire: Wire): void {
   wire.lastModified = timestamp();
   wire.eTag = etagOf(String(wire.lastModified));
@@ -270,4 +338,36 @@ export function setState(wire: Wire, state: string): void {
   }
   wire.state = state;
   wire.stateTransitionTime = timestamp();
+}
+
+/** The whole number that a task's id stands for: ranges of ids do not regard leading zeros. */
+export function numberOf(id: string): number | undefined {
+  return /^\d{1,15}$/.test(id) ? Number(id) : undefined;
+}
+
+/** The key of a dependency on one task. */
+export function idKey(id: string): string {
+  return id.toLowerCase();
+}
+
+/** The key of a dependency on the tasks of one number. */
+export function numberKey(number: number): string {
+  return `#${number}`;
+}
+
+const idPattern = /^[\w-]{1,64}$/;
+const nodeIdPattern = /^[\w-]{1,100}$/;
+
+/** Throws for a record that cannot be one: damage in the file must not become a path or a resource without a state. */
+function checkRecord(key: string, record: unknown): void {
+  const [kind = '', owner = '', id = ''] = key.split('/');
+  const wire = kind === 'pool' || kind === 'job' ? (record as { wire?: unknown })?.wire : record;
+  if (!['pool', 'node', 'job', 'task'].includes(kind)) throw new Error('Its kind is unknown.');
+  if (!idPattern.test(owner)) throw new Error('Its id is invalid.');
+  if ((kind === 'node' && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
+    throw new Error('Its id is invalid.');
+  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
+  const { state } = wire as Wire;
+  if (typeof state !== 'string') throw new Error('It has no state.');
+  JSON.stringify(record);
 }

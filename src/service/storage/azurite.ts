@@ -58,7 +58,12 @@ export async function startAzurite(
     child.once('error', () => resolve());
   });
   try {
-    const url = await listening(child, { kind: 'start', folder, port, account: `${account.name}:${account.key}` });
+    const url = await listening(child, {
+      kind: 'start',
+      folder,
+      port,
+      account: `${account.name}:${account.key}`,
+    });
     await writeFile(join(folder, pidFile), String(child.pid));
     const saves = new Saves(child, ended, onTrouble);
     return {

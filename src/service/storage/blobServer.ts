@@ -62,7 +62,8 @@ async function start({ folder, port, account }: StorageOrder & { kind: 'start' }
   }
   // Azurite leaves the time out of an extent that it writes once, and then takes it for an old one.
   const update = extentMetadataStore.updateExtent.bind(extentMetadataStore);
-  extentMetadataStore.updateExtent = (extent) => update({ ...extent, LastModifyInMS: extent.lastModifiedInMS });
+  extentMetadataStore.updateExtent = (extent) =>
+    update({ ...extent, LastModifyInMS: extent.lastModifiedInMS });
   await created.start();
   for (const { db } of [metadataStore, extentMetadataStore]) db.autosaveDisable();
   await adoptExtents(created, join(folder, extentFolder));
@@ -80,7 +81,13 @@ async function adoptExtents({ extentMetadataStore }: BlobServer, folder: string)
   for (const id of await readdir(folder)) {
     if (collection.findOne({ id })) continue;
     const { size, mtimeMs } = await stat(join(folder, id));
-    await extentMetadataStore.updateExtent({ id, locationId, path: id, size, lastModifiedInMS: Math.floor(mtimeMs) });
+    await extentMetadataStore.updateExtent({
+      id,
+      locationId,
+      path: id,
+      size,
+      lastModifiedInMS: Math.floor(mtimeMs),
+    });
   }
 }
 
@@ -136,7 +143,9 @@ async function end(): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }, () => process.exit(1));
+  send({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }, () =>
+    process.exit(1),
+  );
 }
 
 function send(reply: StorageReply, then: () => void = () => undefined): void {

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Log } from '../scheduling/log';
-import { type Azurite, startAzurite, type StorageAccount } from './azurite';
+import type { Log } from '../guard/log';
+import { type Azurite, type StorageAccount, startAzurite } from './azurite';
 
 const restartPauseMs = 2_000;
 const watchMs = 1_000;
@@ -33,7 +33,8 @@ export class Storage {
     account: StorageAccount,
     log: Log,
   ): Promise<Storage> {
-    const trouble = (message: string) => log(`Blob Storage cannot save its tables, and tries again: ${message}`);
+    const trouble = (message: string) =>
+      log(`Blob Storage cannot save its tables, and tries again: ${message}`);
     const first = await startAzurite(script, folder, port, account, trouble);
     const chosen = Number(new URL(first.blobUrl).port);
     const restart = () => startAzurite(script, folder, chosen, account, trouble);
@@ -78,7 +79,9 @@ export class Storage {
         return azurite;
       } catch (error) {
         if (this.#closing) throw error;
-        this.log(`Azurite did not start, and is tried again: ${error instanceof Error ? error.message : error}`);
+        this.log(
+          `Azurite did not start, and is tried again: ${error instanceof Error ? error.message : error}`,
+        );
         await delay(restartPauseMs);
       }
     }
@@ -88,7 +91,8 @@ export class Storage {
   async #lookAtDisk(): Promise<void> {
     const { bavail, bsize } = await statfs(this.folder);
     const isFull = bavail * bsize < fullBytes;
-    if (isFull && !this.#wasFull) this.log(`The disk of ${this.folder} is full. Free some space; work continues then.`);
+    if (isFull && !this.#wasFull)
+      this.log(`The disk of ${this.folder} is full. Free some space; work continues then.`);
     if (!isFull && this.#wasFull && !this.#closing) {
       this.log('There is room on the disk again; starting Azurite again.');
       await (await this.#current).close();

@@ -11,7 +11,10 @@ export async function repairTables(folder: string, damaged: string, now: Date): 
   const said: string[] = [];
   const blobs = join(folder, blobTable);
   const blobsState = await stateOf(blobs);
-  if (blobsState === 'torn' || (blobsState === 'missing' && (await stateOf(previousOf(blobs))) === 'complete')) {
+  if (
+    blobsState === 'torn' ||
+    (blobsState === 'missing' && (await stateOf(previousOf(blobs))) === 'complete')
+  ) {
     said.push(await replaceBlobs(folder, damaged, now, blobsState));
   }
   const extents = join(folder, extentTable);
@@ -24,7 +27,12 @@ export async function repairTables(folder: string, damaged: string, now: Date): 
   return said;
 }
 
-async function replaceBlobs(folder: string, damaged: string, now: Date, found: 'torn' | 'missing'): Promise<string> {
+async function replaceBlobs(
+  folder: string,
+  damaged: string,
+  now: Date,
+  found: 'torn' | 'missing',
+): Promise<string> {
   const path = join(folder, blobTable);
   const aside = found === 'torn' ? await setAside(path, damaged, now) : undefined;
   const where = aside === undefined ? '' : ` The damaged file is ${aside}.`;

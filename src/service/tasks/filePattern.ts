@@ -5,7 +5,11 @@ type Token =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'one' }
   | { readonly kind: 'any' }
-  | { readonly kind: 'class'; readonly negated: boolean; readonly ranges: readonly (readonly [string, string])[] };
+  | {
+      readonly kind: 'class';
+      readonly negated: boolean;
+      readonly ranges: readonly (readonly [string, string])[];
+    };
 
 /** One name of a path, or `**`: any number of folders. */
 type Segment = readonly Token[] | '**';
@@ -60,7 +64,8 @@ function tokensOf(name: string): Token[] {
   const characters = [...name];
   for (let index = 0; index < characters.length; index++) {
     const character = characters[index] ?? '';
-    const end = character === '[' ? characters.indexOf(']', index + (characters[index + 1] === '!' ? 3 : 2)) : -1;
+    const end =
+      character === '[' ? characters.indexOf(']', index + (characters[index + 1] === '!' ? 3 : 2)) : -1;
     if (character === '*') {
       if (tokens.at(-1)?.kind !== 'any') tokens.push({ kind: 'any' });
     } else if (character === '?') {

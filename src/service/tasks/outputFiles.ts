@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { appendFile, type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promises';
+import { type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
 import pLimit from 'p-limit';
+import { appendText } from '../guard/dataFolder';
 import { FilePattern } from './filePattern';
 import { failure, TaskFailure } from './taskFailure';
 
@@ -103,7 +104,8 @@ async function matches(
   const found: Match[] = [];
   for await (const file of filesIn(pattern.base, signal)) {
     const name = relative(pattern.base, file).split(sep).join('/');
-    if (pattern.matches(name)) found.push({ path: file, blob: path ? `${path.replace(/\/+$/, '')}/${name}` : name });
+    if (pattern.matches(name))
+      found.push({ path: file, blob: path ? `${path.replace(/\/+$/, '')}/${name}` : name });
   }
   return found.sort((one, other) => (one.blob < other.blob ? -1 : 1));
 }
@@ -203,7 +205,9 @@ async function read(file: FileHandle, position: number, length: number): Promise
   return buffer;
 }
 
-function headersOf(headers: readonly UploadHeader[]): Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'> {
+function headersOf(
+  headers: readonly UploadHeader[],
+): Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'> {
   const values = new Map(headers.map(({ name, value }) => [name.toLowerCase(), value ?? '']));
   const metadata = headers
     .filter(({ name }) => name.toLowerCase().startsWith(metadataPrefix))
@@ -250,5 +254,5 @@ function uploadFailure(error: unknown, path: string): TaskFailure {
 }
 
 async function log({ taskDir }: TaskPlace, name: string, line: string): Promise<void> {
-  await appendFile(join(taskDir, name), `${new Date().toISOString()} ${line}\n`);
+  await appendText(join(taskDir, name), `${new Date().toISOString()} ${line}\n`);
 }

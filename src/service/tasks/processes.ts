@@ -5,15 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { endTree, recordPath, startTime } from './processTree';
 import type { StartOrder, StartReply } from './startOrders';
 
-export interface ProcessRequest extends Omit<StartOrder, 'id'> {
-  /** Wall-clock milliseconds after which its tree is ended. */
-  readonly limitMs?: number;
-}
+export type ProcessRequest = Omit<StartOrder, 'id'>;
 
 export interface ProcessEnd {
-  /** As a shell tells it: 128 and the signal's number when a signal ended it. */
+  /** As a shell reports it: 128 and the signal's number if a signal ended it. */
   readonly exitCode: number;
-  readonly timedOut: boolean;
 }
 
 export interface RunningProcess {
@@ -22,8 +18,10 @@ export interface RunningProcess {
   kill(): void;
 }
 
-/** Time between asking a tree to end and ending it. */
+/** Between SIGTERM and SIGKILL. */
 const graceMs = 2_000;
+/** After SIGKILL, a process that the system does not end (it waits for a device) counts as ended. */
+const unendingMs = 3_000;
 
 const signalNumbers: Record<string, number> = {
   SIGHUP: 1,
@@ -106,7 +104,7 @@ class Starter {
     this.#waiting.delete(id);
   }
 
-  /** What it had started is ended: nobody would learn how it ends by itself. */
+  /** Ends what it had started: nothing would report how that ends by itself. */
   #lose(child: ChildProcess, error: Error): void {
     if (this.#child !== child) return;
     this.#child = undefined;
@@ -121,31 +119,27 @@ class Starter {
 
 const starter = new Starter();
 
-/** Starts a program in a process group of its own. Rejects when it could not be started (`ENOENT`). */
-export async function startProcess({ limitMs, ...order }: ProcessRequest): Promise<RunningProcess> {
-  const { pid, ended } = await starter.start(order);
-  let timedOut = false;
+/** Starts a program in a process group of its own. Rejects if it cannot be started (`ENOENT`, `EACCES`). */
+export async function startProcess({ recordFolder, ...order }: ProcessRequest): Promise<RunningProcess> {
+  const { pid, ended } = await starter.start({ ...order, recordFolder });
   let isOver = false;
+  let giveUp: (end: Ended) => void = () => undefined;
+  const givenUp = new Promise<Ended>((resolve) => {
+    giveUp = resolve;
+  });
   const kill = () => {
     if (isOver) return;
     endTree(pid, 'SIGTERM');
-    setTimeout(() => !isOver && endTree(pid, 'SIGKILL'), graceMs).unref();
+    setTimeout(() => {
+      if (isOver) return;
+      endTree(pid, 'SIGKILL');
+      setTimeout(giveUp, unendingMs, { code: null, signal: 'SIGKILL' }).unref();
+    }, graceMs).unref();
   };
-  const hasLimit = limitMs !== undefined && Number.isFinite(limitMs);
-  const timer = hasLimit
-    ? setTimeout(
-        () => {
-          timedOut = true;
-          kill();
-        },
-        Math.min(limitMs, 2_000_000_000),
-      )
-    : undefined;
-  const done = ended.then(async ({ code, signal }) => {
+  const done = Promise.race([ended, givenUp]).then(async ({ code, signal }) => {
     isOver = true;
-    clearTimeout(timer);
-    await rm(recordPath(order.recordFolder, pid), { force: true });
-    return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15), timedOut };
+    await rm(recordPath(recordFolder, pid), { force: true }).catch(() => undefined);
+    return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15) };
   });
   return { done, kill };
 }
@@ -156,7 +150,7 @@ export async function killLeftovers(recordFolder: string): Promise<void> {
   for (const name of names) {
     const pid = Number(name);
     const recorded = await readFile(join(recordFolder, name), 'utf8').catch(() => '');
-    // A pid may belong to somebody else by now; its start time tells.
+    // The id may belong to another process by now; the start time tells.
     if (Number.isInteger(pid) && recorded !== '' && recorded === (await startTime(pid)))
       endTree(pid, 'SIGKILL');
     await rm(join(recordFolder, name), { force: true });

@@ -2,12 +2,14 @@ import { createWriteStream } from 'node:fs';
 import { chmod, mkdir } from 'node:fs/promises';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { ContainerClient, RestError } from '@azure/storage-blob';
+import { ContainerClient, RestError, StorageSharedKeyCredential } from '@azure/storage-blob';
 import pRetry from 'p-retry';
+import { OutsideError, pathInside } from '../guard/dataFolder';
+import { isOwn, type OwnStorage } from './environment';
 import { agentFor } from './proxy';
-import { failure, type TaskFailure } from './taskFailure';
+import { failure, TaskFailure } from './taskFailure';
 
 export interface ResourceFile {
   readonly httpUrl?: string;
@@ -19,28 +21,52 @@ export interface ResourceFile {
 }
 
 /** Redirections that are followed. */
-const mostHops = 5;
+const maxHops = 5;
 
-/** Batch's own nodes try a download again, too, before they give a task up. */
+/** Batch's own nodes, too, retry a download before they fail the task. */
 const fetchRetries = 3;
 
-/** What a stream says when its connection was cut. */
+/** A connection on which nothing arrives for this long counts as cut. */
+const silenceMs = 60_000;
+
+/** The default mode of a resource file, and the bits that a mode may set. */
+const defaultMode = 0o770;
+const modeBits = 0o777;
+
+/** Codes of a stream whose connection was cut. */
 const cutCodes = new Set(['ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
 
-/** Gathered before they are written; more at once takes longer (docs/performance.md). */
+/** Bytes that are gathered before they are written; more at once takes longer (docs/performance.md). */
 const writeBytes = 256 * 1024;
 
-/** Brings the resource files of a task into its working directory. Throws a TaskFailure with Batch's own codes. */
+/**
+ * Brings the resource files of a task into its working directory. Containers of the local account's own storage need no
+ * SAS. Throws a TaskFailure with Batch's codes.
+ */
 export async function fetchResourceFiles(
   files: readonly ResourceFile[],
   workingDir: string,
   signal: AbortSignal,
+  storage?: OwnStorage,
 ): Promise<void> {
   for (const file of files) {
-    if (file.httpUrl !== undefined) await fetchUrl(file.httpUrl, file, workingDir, signal);
-    else if (file.storageContainerUrl !== undefined) await fetchContainer(file, workingDir, signal);
-    else throw failure('UserError', 'AutoStorageNotConfigured', 'The account has no auto storage.');
+    if (file.httpUrl !== undefined) {
+      await fetchUrl(file.httpUrl, file, workingDir, signal);
+    } else if (file.storageContainerUrl !== undefined) {
+      await fetchContainer(clientOf(file.storageContainerUrl, storage), file, workingDir, signal);
+    } else if (storage !== undefined) {
+      const url = `${storage.blobUrl}/${encodeURIComponent(file.autoStorageContainerName ?? '')}`;
+      await fetchContainer(clientOf(url, storage), file, workingDir, signal);
+    } else {
+      throw failure('UserError', 'AutoStorageNotConfigured', 'The account has no auto storage.');
+    }
   }
+}
+
+/** A container by its URL; one of the account's own storage without a SAS is read with the account's key. */
+function clientOf(url: string, storage: OwnStorage | undefined): ContainerClient {
+  if (!isOwn(storage, url) || new URL(url).searchParams.has('sig')) return new ContainerClient(url);
+  return new ContainerClient(url, new StorageSharedKeyCredential(storage.accountName, storage.accountKey));
 }
 
 async function fetchUrl(
@@ -51,7 +77,7 @@ async function fetchUrl(
 ): Promise<void> {
   const target = inside(workingDir, file.filePath ?? '');
   const details = { FilePath: file.filePath ?? '' };
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolder(dirname(target), details, signal);
   await pRetry(() => fetchOnce(url, target, details, signal), {
     retries: fetchRetries,
     minTimeout: 200,
@@ -61,10 +87,22 @@ async function fetchUrl(
     signal.throwIfAborted();
     throw error instanceof PassingFailure ? miscFailure({ ...details, ...error.details }) : error;
   });
-  await chmod(target, modeOf(file));
+  await chmod(target, fileModeOf(file.fileMode) ?? defaultMode);
 }
 
-/** What may go well at once when it is tried again: a connection that was kept too long, a service that is busy. */
+async function makeFolder(
+  folder: string,
+  details: Record<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw writeFailure(error, details, signal);
+  }
+}
+
+/** A failure that may pass when the download is retried: a connection that was kept too long, a busy service. */
 class PassingFailure extends Error {
   constructor(readonly details: Record<string, string>) {
     super('The download failed.');
@@ -127,28 +165,34 @@ function miscFailure(details: Record<string, string>): TaskFailure {
 async function get(url: string, signal: AbortSignal, hops = 0): Promise<IncomingMessage> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const options = { signal, agent: agentFor(url), headers: { 'x-ms-version': '2021-12-02' } };
-    (url.startsWith('https:') ? https : http).get(url, options, resolve).on('error', reject);
+    const request = (url.startsWith('https:') ? https : http).get(url, options, resolve);
+    request.on('error', reject);
+    request.setTimeout(silenceMs, () => request.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
   });
   const { statusCode = 0, headers } = response;
-  if (statusCode < 300 || statusCode > 399 || headers.location === undefined || hops === mostHops)
+  if (statusCode < 300 || statusCode > 399 || headers.location === undefined || hops === maxHops)
     return response;
   response.resume();
   return get(new URL(headers.location, url).href, signal, hops + 1);
 }
 
-async function fetchContainer(file: ResourceFile, workingDir: string, signal: AbortSignal): Promise<void> {
-  const container = new ContainerClient(file.storageContainerUrl ?? '');
-  const root = inside(workingDir, file.filePath ?? '.');
+async function fetchContainer(
+  container: ContainerClient,
+  file: ResourceFile,
+  workingDir: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const root = file.filePath ? inside(workingDir, file.filePath) : workingDir;
   try {
     for await (const blob of container.listBlobsFlat({ prefix: file.blobPrefix, abortSignal: signal })) {
       const target = inside(root, blob.name);
-      await mkdir(dirname(target), { recursive: true });
+      await makeFolder(dirname(target), { FilePath: blob.name }, signal);
       const { readableStreamBody } = await container.getBlobClient(blob.name).download(0, undefined, {
         abortSignal: signal,
         maxRetryRequests: 3,
       });
       if (readableStreamBody) await pipeline(readableStreamBody, createWriteStream(target), { signal });
-      await chmod(target, modeOf(file));
+      await chmod(target, fileModeOf(file.fileMode) ?? defaultMode);
     }
   } catch (error) {
     throw containerFailure(error, signal);
@@ -156,6 +200,7 @@ async function fetchContainer(file: ResourceFile, workingDir: string, signal: Ab
 }
 
 function containerFailure(error: unknown, signal: AbortSignal): unknown {
+  if (error instanceof TaskFailure) return error;
   if (!(error instanceof RestError)) return writeFailure(error, {}, signal);
   const details = { HttpStatus: String(error.statusCode), Message: String(error.code) };
   if (error.statusCode === 404) {
@@ -193,11 +238,12 @@ function writeFailure(error: unknown, details: Record<string, string>, signal: A
   });
 }
 
-/** A path below a folder; one that leaves it is refused. */
+/** A path below a folder. Throws a TaskFailure for one that leaves it. */
 function inside(folder: string, path: string): string {
-  const target = join(folder, path);
-  const way = relative(folder, target);
-  if (isAbsolute(path) || way === '..' || way.startsWith(`..${sep}`)) {
+  try {
+    return pathInside(folder, path);
+  } catch (error) {
+    if (!(error instanceof OutsideError)) throw error;
     throw failure(
       'UserError',
       'ResourceFileCreateFailed',
@@ -205,9 +251,11 @@ function inside(folder: string, path: string): string {
       { FilePath: path },
     );
   }
-  return target;
 }
 
-function modeOf({ fileMode }: ResourceFile): number {
-  return fileMode === undefined ? 0o770 : Number.parseInt(fileMode, 8);
+/** The bits of a file mode as the API takes it, in octal (`0770`); undefined for what is none. */
+export function fileModeOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^(0o)?[0-7]{3,5}$/.test(text)
+    ? Number.parseInt(text.replace(/^0o/, ''), 8) & modeBits
+    : undefined;
 }

@@ -1,24 +1,26 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { constants, mkdirSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { endTree, recordPath, startTime } from './processTree';
 import type { StartOrder, StartReply } from './startOrders';
 
-// Starts programs for the service, in a process of its own that stays small: for every program that it starts, a process
-// copies the tables of its memory, which takes the longer the more of that there is, and stops whatever else it does.
+// Starts programs for the service in a small process: to start a program, a process copies the tables of its memory and
+// stops everything else meanwhile, which takes longer the more memory it has.
 
-/** Groups that were started and have not ended. */
+/** Process groups that were started and have not ended. */
 const running = new Set<number>();
 
-process.on('message', (order: StartOrder) => void start(order));
+process.on('message', (order: StartOrder) => {
+  start(order).catch((error) => refuse(order.id, error));
+});
 
-// Without the service nobody waits for what was started; its next life starts it again.
+// The service has died: what it started ends, and its next start runs it again.
 process.on('disconnect', () => {
   for (const pid of running) endTree(pid, 'SIGKILL');
   process.exit(0);
 });
 
-// Whoever ends the service by a signal to its whole group leaves the order of things to it.
+// A signal to the whole process group, as Ctrl+C sends it, is for the service, which ends this process in its time.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 async function start({
@@ -32,11 +34,11 @@ async function start({
 }: StartOrder): Promise<void> {
   const [program = '', ...args] = argv;
   try {
-    const [stdout, stderr] = await Promise.all([open(stdoutPath, 'a'), open(stderrPath, 'a')]);
+    const [stdout, stderr] = await Promise.all([openOutput(stdoutPath), openOutput(stderrPath)]);
     const child = spawn(program, args, {
       cwd,
       env,
-      // Without a stdin: ffmpeg would wait there for an answer.
+      // Without stdin: ffmpeg would wait there for an answer.
       stdio: ['ignore', stdout.fd, stderr.fd],
       detached: process.platform !== 'win32',
       windowsHide: true,
@@ -62,12 +64,18 @@ async function start({
   }
 }
 
+/** A retried task may have put a link or a pipe in the place of its output: neither is followed or waited for. */
+function openOutput(path: string): Promise<FileHandle> {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
+}
+
 function refuse(id: number, error: unknown): void {
   const { code, message } = error as { code?: string; message: string };
   say({ id, kind: 'refused', code, message });
 }
 
 function say(reply: StartReply): void {
-  // The service may be gone at any moment; `disconnect` is what tells.
+  // The service may end at any moment; `disconnect` tells.
   if (process.connected) process.send?.(reply, undefined, undefined, () => undefined);
 }

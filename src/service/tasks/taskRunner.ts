@@ -1,20 +1,13 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { splitCommandLine } from './commandLine';
+import { isOwn, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
-import { startProcess } from './processes';
+import { type RunningProcess, startProcess } from './processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
 import { type FailureInfo, TaskFailure } from './taskFailure';
-
-/** Where tasks run and what they are told. */
-export interface Surroundings {
-  readonly dataDir: string;
-  readonly accountName: string;
-  readonly accountUrl: () => string;
-  readonly pathPrepend: readonly string[];
-}
 
 export interface Attempt {
   readonly commandLine: string;
@@ -22,17 +15,25 @@ export interface Attempt {
   readonly env: NodeJS.ProcessEnv;
   readonly resourceFiles: readonly ResourceFile[];
   readonly outputFiles: readonly OutputFile[];
+  /** Milliseconds for downloads, the program and uploads together; undefined or Infinity for no limit. */
   readonly limitMs?: number;
+  /** Folder where the process is recorded while it runs. */
   readonly recordFolder: string;
+  readonly surroundings: Surroundings;
 }
 
 /** How one attempt at a task ended. */
 export interface Outcome {
   readonly exitCode?: number;
   readonly failureInfo?: FailureInfo;
-  /** Ended by somebody, rather than by itself. */
+  /** Ended by the service (termination, reboot, shutdown), not by itself. */
   readonly stopped?: boolean;
 }
+
+/** Timers of Node cannot be longer. */
+const maxTimerMs = 2_147_483_647;
+/** After the time limit has ended a program, its output files for failures are still uploaded, for this long. */
+const lateUploadMs = 30_000;
 
 const exitFailure: FailureInfo = {
   category: 'UserError',
@@ -50,63 +51,98 @@ export const endedFailure = (category: FailureInfo['category'], why: string): Fa
   message: `The task was ended ${why}`,
 });
 
-/** Runs one attempt: resource files, the process, output files. Aborting ends the process with all it started. */
+const timeFailure = endedFailure('ServerError', 'because it ran longer than its maxWallClockTime');
+
+/** What an error of the service itself looks like on the task that it struck. */
+export function internalFailure(error: unknown): FailureInfo {
+  const { code } = error as { code?: string };
+  return {
+    category: 'ServerError',
+    code: code === 'ENOSPC' || code === 'EDQUOT' ? 'DiskFull' : 'TaskInternalError',
+    message: 'An internal error occurred while the task was run',
+    details: [{ name: 'Message', value: error instanceof Error ? error.message : String(error) }],
+  };
+}
+
+/**
+ * Runs one attempt: resource files, the program, output files. Aborting ends it with all it started. Never rejects: an
+ * error of the service becomes the failure of the task.
+ */
 export async function runAttempt(attempt: Attempt, signal: AbortSignal): Promise<Outcome> {
-  const workingDir = join(attempt.taskDir, 'wd');
+  const limit = new AbortController();
+  const { limitMs = Number.POSITIVE_INFINITY } = attempt;
+  const timer = Number.isFinite(limitMs)
+    ? setTimeout(() => limit.abort(), Math.min(limitMs, maxTimerMs))
+    : undefined;
   try {
-    await mkdir(workingDir, { recursive: true });
-    await fetchResourceFiles(attempt.resourceFiles, workingDir, signal);
-    const { exitCode, timedOut } = await runProcess(attempt, workingDir, signal);
-    if (signal.aborted) return { exitCode, stopped: true };
-    await uploadOutputFiles(
-      attempt.outputFiles,
-      { taskDir: attempt.taskDir, workingDir, env: attempt.env },
-      exitCode,
-      signal,
-    ).catch((error) => {
-      throw error instanceof TaskFailure ? new AfterRun(exitCode, error) : error;
-    });
-    if (timedOut)
-      return {
-        exitCode,
-        failureInfo: endedFailure('ServerError', 'because it ran longer than its maxWallClockTime'),
-      };
-    return exitCode === 0 ? { exitCode } : { exitCode, failureInfo: exitFailure };
+    return await run(attempt, signal, limit.signal);
   } catch (error) {
     if (signal.aborted) return { stopped: true };
-    if (error instanceof AfterRun) return { exitCode: error.exitCode, failureInfo: error.failure.info };
-    if (error instanceof TaskFailure) return { failureInfo: error.info };
-    return { failureInfo: programFailure(error) };
+    if (limit.signal.aborted) return { failureInfo: timeFailure };
+    return { failureInfo: error instanceof TaskFailure ? error.info : internalFailure(error) };
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** The upload failed after the process had ended: its exit code is kept. */
-class AfterRun extends Error {
-  constructor(
-    readonly exitCode: number,
-    readonly failure: TaskFailure,
-  ) {
-    super(failure.message);
+async function run(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): Promise<Outcome> {
+  const workingDir = join(attempt.taskDir, 'wd');
+  const either = AbortSignal.any([signal, limit]);
+  for (const folder of [workingDir, join(attempt.taskDir, 'certs')]) await mkdir(folder, { recursive: true });
+  await fetchResourceFiles(attempt.resourceFiles, workingDir, either, attempt.surroundings.storage);
+  either.throwIfAborted();
+  const exitCode = await runProgram(attempt, workingDir, either);
+  if (signal.aborted) return { exitCode, stopped: true };
+  const isLate = limit.aborted;
+  const uploading = isLate ? AbortSignal.any([signal, AbortSignal.timeout(lateUploadMs)]) : either;
+  const uploadFailure = await upload(attempt, workingDir, exitCode, uploading);
+  if (signal.aborted) return { exitCode, stopped: true };
+  if (limit.aborted) return { exitCode, failureInfo: timeFailure };
+  if (uploadFailure) return { exitCode, failureInfo: uploadFailure };
+  return exitCode === 0 ? { exitCode } : { exitCode, failureInfo: exitFailure };
+}
+
+/** Resolves to why the upload failed. What is in the service's own Blob Storage is on the disk then. */
+async function upload(
+  { outputFiles, taskDir, env, surroundings }: Attempt,
+  workingDir: string,
+  exitCode: number,
+  signal: AbortSignal,
+): Promise<FailureInfo | undefined> {
+  try {
+    const written = await uploadOutputFiles(outputFiles, { taskDir, workingDir, env }, exitCode, signal);
+    const { storage } = surroundings;
+    if ([...written].some((url) => isOwn(storage, url))) await storage?.save(signal);
+    return undefined;
+  } catch (error) {
+    return error instanceof TaskFailure ? error.info : internalFailure(error);
   }
 }
 
-async function runProcess(attempt: Attempt, workingDir: string, signal: AbortSignal) {
-  const running = await startProcess({
-    argv: splitCommandLine(attempt.commandLine),
-    cwd: workingDir,
-    env: attempt.env,
-    stdoutPath: join(attempt.taskDir, 'stdout.txt'),
-    stderrPath: join(attempt.taskDir, 'stderr.txt'),
-    limitMs: attempt.limitMs,
-    recordFolder: attempt.recordFolder,
-  });
+async function runProgram(attempt: Attempt, workingDir: string, signal: AbortSignal): Promise<number> {
+  const running = await startProgram(attempt, workingDir);
   const stop = () => running.kill();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   try {
-    return await running.done;
+    return (await running.done).exitCode;
   } finally {
     signal.removeEventListener('abort', stop);
+  }
+}
+
+async function startProgram(attempt: Attempt, workingDir: string): Promise<RunningProcess> {
+  try {
+    return await startProcess({
+      argv: splitCommandLine(attempt.commandLine),
+      cwd: workingDir,
+      env: attempt.env,
+      stdoutPath: join(attempt.taskDir, 'stdout.txt'),
+      stderrPath: join(attempt.taskDir, 'stderr.txt'),
+      recordFolder: attempt.recordFolder,
+    });
+  } catch (error) {
+    throw new TaskFailure(programFailure(error));
   }
 }
 
@@ -128,83 +164,13 @@ function programFailure(error: unknown): FailureInfo {
   };
 }
 
-export function nodeRoot({ dataDir }: Surroundings, poolId: string, nodeId: string): string {
-  return join(dataDir, 'nodes', poolId, nodeId);
-}
-
-/** The folders that every node has. */
-export async function makeNodeFolders(root: string): Promise<void> {
-  await Promise.all(
-    ['applications', 'fsmounts', 'shared', 'startup/wd', 'volatile', 'workitems'].map((folder) =>
-      mkdir(join(root, folder), { recursive: true }),
-    ),
-  );
-}
-
-export async function removeNodeFolders(root: string): Promise<void> {
-  await rm(root, { recursive: true, force: true, maxRetries: 3 });
-}
-
-/**
- * The environment of a task: nothing of this machine's own but what programs need to run, then Batch's variables, the
- * job's and the task's. https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
- */
-export function environmentOf(
-  surroundings: Surroundings,
-  place: {
-    poolId: string;
-    nodeId: string;
-    isDedicated: boolean;
-    root: string;
-    taskDir: string;
-    jobId?: string;
-    taskId?: string;
-  },
-  settings: readonly Wire[],
-): NodeJS.ProcessEnv {
-  const kept = [
-    'HOME',
-    'LANG',
-    'LC_ALL',
-    'TMPDIR',
-    'TMP',
-    'TEMP',
-    'SystemRoot',
-    'PATHEXT',
-    'USER',
-    'LOGNAME',
-  ];
-  const own = Object.fromEntries(
-    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-  );
-  const { root, taskDir, jobId, taskId } = place;
-  return {
-    ...own,
-    PATH: [...surroundings.pathPrepend, process.env.PATH ?? ''].join(delimiter),
-    AZ_BATCH_ACCOUNT_NAME: surroundings.accountName,
-    AZ_BATCH_ACCOUNT_URL: surroundings.accountUrl(),
-    AZ_BATCH_POOL_ID: place.poolId,
-    AZ_BATCH_NODE_ID: place.nodeId,
-    AZ_BATCH_NODE_IS_DEDICATED: String(place.isDedicated),
-    AZ_BATCH_NODE_ROOT_DIR: root,
-    AZ_BATCH_NODE_SHARED_DIR: join(root, 'shared'),
-    AZ_BATCH_NODE_STARTUP_DIR: join(root, 'startup'),
-    AZ_BATCH_NODE_MOUNTS_DIR: join(root, 'fsmounts'),
-    AZ_BATCH_TASK_DIR: taskDir,
-    AZ_BATCH_TASK_WORKING_DIR: join(taskDir, 'wd'),
-    AZ_BATCH_CERTIFICATES_DIR: join(taskDir, 'certs'),
-    ...(jobId === undefined ? {} : { AZ_BATCH_JOB_ID: jobId }),
-    ...(taskId === undefined ? {} : { AZ_BATCH_TASK_ID: taskId }),
-    ...Object.fromEntries(settings.map(({ name, value }) => [String(name), String(value ?? '')])),
-  };
-}
-
-/** What a task's own description says of an attempt. */
+/** The attempt that a task's own description asks for. */
 export function attemptOf(
   wire: Wire,
   taskDir: string,
   env: NodeJS.ProcessEnv,
   recordFolder: string,
+  surroundings: Surroundings,
 ): Attempt {
   const constraints = wire.constraints as Wire | undefined;
   return {
@@ -215,5 +181,6 @@ export function attemptOf(
     outputFiles: (wire.outputFiles as OutputFile[] | undefined) ?? [],
     limitMs: durationMs(constraints?.maxWallClockTime as string | undefined),
     recordFolder,
+    surroundings,
   };
 }

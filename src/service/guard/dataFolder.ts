@@ -1,5 +1,7 @@
-import { chmod, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, constants, mkdirSync, renameSync } from 'node:fs';
+import { chmod, lstat, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 /** A path that would lie outside its folder. A bug or an attack: nothing may be made or removed there. */
 export class OutsideError extends Error {
@@ -20,7 +22,8 @@ export function pathInside(folder: string, ...parts: readonly string[]): string 
   const path = relative(resolve(folder), target);
   const isOutside = path === '' || path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path);
   const isBad = parts.some((part) => part === '' || part.includes('\0') || isAbsolute(part) || leadsUp(part));
-  if (isOutside || isBad) throw new OutsideError(folder, join(...parts.map((part) => part.replaceAll('\0', '?'))));
+  if (isOutside || isBad)
+    throw new OutsideError(folder, join(...parts.map((part) => part.replaceAll('\0', '?'))));
   return target;
 }
 
@@ -70,6 +73,32 @@ export class DataFolder {
     return join(this.path, 'processes');
   }
 
+  /** What waits for its removal. */
+  get trash(): string {
+    return join(this.path, 'trash');
+  }
+
+  /**
+   * Takes a file or folder of a node away at once, so that a new one can be made in its place. Returns where it waits for
+   * its removal with `removeTree`; undefined if it does not exist.
+   */
+  takeAway(path: string): string | undefined {
+    pathInside(join(this.path, 'nodes'), relative(join(this.path, 'nodes'), path));
+    const target = join(this.trash, randomUUID());
+    mkdirSync(this.trash, { recursive: true, mode: 0o700 });
+    try {
+      renameSync(path, target);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+      if (code !== 'EACCES' && code !== 'EPERM') throw error;
+      // A task has taken write permission from the folder, or from the one that holds it.
+      for (const folder of [dirname(path), path]) chmodSync(folder, 0o700);
+      renameSync(path, target);
+    }
+    return target;
+  }
+
   /** Where damaged records and files are kept that could not be read. */
   get damaged(): string {
     return join(this.path, 'damaged');
@@ -80,6 +109,24 @@ export class DataFolder {
 export function oneName(name: string): string {
   if (name === '' || name === '.' || name === '..' || /[\\/\0]/.test(name)) throw new OutsideError('.', name);
   return name;
+}
+
+/**
+ * Adds text to a file that a task could have replaced: a link is not followed, and a pipe is not waited for. Text that
+ * cannot be written is dropped: it only tells a reader more.
+ */
+export async function appendText(path: string, text: string): Promise<void> {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  try {
+    const file = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
+    try {
+      if ((await file.stat()).isFile()) await file.appendFile(text);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // Full disk, or the path is no file any more.
+  }
 }
 
 /**

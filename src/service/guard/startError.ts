@@ -14,6 +14,7 @@ export function unusable(path: string, error: unknown): StartError {
     ENOSPC: `${path} cannot be written: the disk is full. Free some space, then start the service again.`,
     EDQUOT: `${path} cannot be written: the disk quota is reached. Free some space, then start the service again.`,
   };
-  const sentence = sentences[code] ?? `${path} cannot be used: ${error instanceof Error ? error.message : error}.`;
+  const sentence =
+    sentences[code] ?? `${path} cannot be used: ${error instanceof Error ? error.message : error}.`;
   return new StartError(sentence, { cause: error });
 }

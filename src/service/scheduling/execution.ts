@@ -1,0 +1,205 @@
+import { mkdir } from 'node:fs/promises';
+import { removeTree } from '../guard/dataFolder';
+import type { Concern, Supervisor } from '../guard/supervisor';
+import { environmentOf, type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
+import { attemptOf, endedFailure, internalFailure, type Outcome, runAttempt } from '../tasks/taskRunner';
+import { timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import { jobAction } from './exitConditions';
+import type { Jobs } from './jobs';
+import type { Nodes } from './nodes';
+import type { NodeState, PoolState, State, StopReason, TaskState } from './state';
+
+/** A later reason counts only if it goes further than the one before. */
+const rank: Record<StopReason, number> = { requeue: 0, terminate: 1, delete: 2 };
+
+const byUser = endedFailure('UserError', 'by user request');
+
+/** Runs tasks on nodes, and decides by how they end what becomes of them: completed, retried, requeued or deleted. */
+export class Execution {
+  /** Called when a slot has become free. */
+  onFree: () => void = () => undefined;
+  #running = 0;
+
+  constructor(
+    private readonly state: State,
+    private readonly options: Surroundings,
+    private readonly nodes: Nodes,
+    private readonly jobs: Jobs,
+    private readonly supervisor: Supervisor,
+  ) {}
+
+  /** Number of tasks that occupy slots now. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Starts an active task on a node that has room for it. */
+  start(pool: PoolState, node: NodeState, task: TaskState): void {
+    const stopping = new AbortController();
+    let why: StopReason | undefined;
+    let end: () => void = () => undefined;
+    task.ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    task.stop = (reason) => {
+      if (why === undefined || rank[reason] > rank[why]) why = reason;
+      stopping.abort();
+    };
+    const slots = Number(task.wire.requiredSlots ?? 1);
+    this.#running++;
+    node.running.add(task);
+    node.slotsUsed += slots;
+    this.#markRunning(pool, node, task);
+    this.nodes.count(node);
+    this.supervisor.run(this.#about(task), async () => {
+      const outcome = await this.#attempt(pool, node, task, stopping.signal);
+      await this.state.whenWritable();
+      this.#running--;
+      node.running.delete(task);
+      node.slotsUsed -= slots;
+      task.stop = undefined;
+      task.ended = undefined;
+      try {
+        // What the end of the service has stopped is requeued by its next start.
+        if (!this.supervisor.isClosed) this.#ended(task, outcome, why);
+      } finally {
+        end();
+        this.nodes.countEnded(node, task);
+        if (node.leaving) this.nodes.leaveWhenFree(pool, node);
+        this.onFree();
+      }
+    });
+  }
+
+  #markRunning(pool: PoolState, node: NodeState, task: TaskState): void {
+    const path = taskPath(task.job.id, task.id);
+    this.state.moveTask(task, 'running', () => {
+      (task.wire.executionInfo as Wire).startTime = timestamp();
+      task.wire.nodeInfo = {
+        affinityId: `TVM:${node.id}`,
+        nodeUrl: node.wire.url,
+        poolId: pool.id,
+        nodeId: node.id,
+        taskRootDirectory: path,
+        taskRootDirectoryUrl: `${node.wire.url}/files/${path}`,
+      };
+    });
+  }
+
+  /** Never rejects: an error of the service becomes the failure of the task. */
+  async #attempt(pool: PoolState, node: NodeState, task: TaskState, stopped: AbortSignal): Promise<Outcome> {
+    const signal = AbortSignal.any([stopped, this.supervisor.signal]);
+    try {
+      const root = this.nodes.root(pool.id, node.id);
+      const taskDir = taskFolder(root, task.job.id, task.id);
+      const trash = this.nodes.folder.takeAway(taskDir);
+      if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
+      await mkdir(taskDir, { recursive: true });
+      const place: Place = {
+        poolId: pool.id,
+        nodeId: node.id,
+        isDedicated: Boolean(node.wire.isDedicated),
+        root,
+        taskDir,
+        jobId: task.job.id,
+        taskId: task.id,
+      };
+      const settings = [
+        ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
+        ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
+      ];
+      const env = environmentOf(this.options, place, settings);
+      return await runAttempt(
+        attemptOf(task.wire, taskDir, env, this.nodes.recordFolder, this.options),
+        signal,
+      );
+    } catch (error) {
+      return signal.aborted ? { stopped: true } : { failureInfo: internalFailure(error) };
+    }
+  }
+
+  #ended(task: TaskState, outcome: Outcome, why: StopReason | undefined): void {
+    if (why === 'delete') {
+      this.state.removeTask(task);
+      this.nodes.removeTaskFiles(task);
+    } else if (why === 'requeue') {
+      this.requeue(task);
+    } else if (why === 'terminate') {
+      this.#complete(task, { ...outcome, failureInfo: byUser });
+    } else if (outcome.failureInfo?.code === 'FailureExitCode' && this.#mayRetry(task)) {
+      this.state.moveTask(task, 'active', () => {
+        const info = task.wire.executionInfo as Wire;
+        info.retryCount = Number(info.retryCount ?? 0) + 1;
+        info.lastRetryTime = timestamp();
+      });
+    } else {
+      this.#complete(task, outcome);
+    }
+    this.jobs.check(task.job);
+  }
+
+  #mayRetry({ wire }: TaskState): boolean {
+    const max = Number((wire.constraints as Wire | undefined)?.maxTaskRetryCount ?? 0);
+    return max < 0 || Number((wire.executionInfo as Wire).retryCount ?? 0) < max;
+  }
+
+  /** Has a task that ran start again, as after the loss of its node. */
+  requeue(task: TaskState): void {
+    this.state.moveTask(task, 'active', () => {
+      const info = task.wire.executionInfo as Wire;
+      info.requeueCount = Number(info.requeueCount ?? 0) + 1;
+      info.lastRequeueTime = timestamp();
+      delete info.startTime;
+      delete task.wire.nodeInfo;
+    });
+  }
+
+  #complete(task: TaskState, { exitCode, failureInfo }: Outcome): void {
+    const result = failureInfo ? 'failure' : 'success';
+    this.state.moveTask(task, 'completed', () => {
+      const info = task.wire.executionInfo as Wire;
+      Object.assign(info, { endTime: timestamp(), result });
+      if (exitCode !== undefined) info.exitCode = exitCode;
+      if (failureInfo) info.failureInfo = failureInfo;
+    });
+    const { job } = task;
+    if (job.wire.onTaskFailure !== 'performexitoptionsjobaction' || job.wire.state !== 'active') return;
+    const action = jobAction(task);
+    if (action === 'terminate') this.jobs.terminate(job, 'TaskFailed');
+    if (action === 'disable') this.jobs.disable(job, 'requeue');
+  }
+
+  /** Terminates a task. Resolves once it has completed. */
+  async terminate(task: TaskState): Promise<void> {
+    if (task.stop) {
+      task.stop('terminate');
+      await task.ended;
+    } else {
+      this.#complete(task, { failureInfo: byUser });
+      this.jobs.check(task.job);
+    }
+  }
+
+  /** Deletes a task with its files. Resolves once it no longer exists. */
+  async delete(task: TaskState): Promise<void> {
+    if (task.stop) {
+      task.stop('delete');
+      await task.ended;
+    } else {
+      this.state.removeTask(task);
+      this.nodes.removeTaskFiles(task);
+      this.jobs.check(task.job);
+    }
+  }
+
+  /** An error of the service about a task completes it, with the reason. */
+  #about(task: TaskState): Concern {
+    return {
+      about: `task ${task.id} of job ${task.job.id}`,
+      fail: (error) => {
+        if (task.wire.state !== 'completed') this.#complete(task, { failureInfo: internalFailure(error) });
+      },
+    };
+  }
+}

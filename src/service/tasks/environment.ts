@@ -1,0 +1,115 @@
+import { mkdir } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { DataFolder, pathInside } from '../guard/dataFolder';
+import type { Wire } from '../wire/wire';
+
+/** What all tasks of a service have in common. */
+export interface Surroundings {
+  readonly dataDir: string;
+  readonly accountName: string;
+  readonly accountUrl: () => string;
+  /** Folders in front of the PATH of tasks. */
+  readonly pathPrepend: readonly string[];
+  readonly storage?: OwnStorage;
+}
+
+/** The storage account of the local Batch account. */
+export interface OwnStorage {
+  /** `http://127.0.0.1:PORT/ACCOUNT` */
+  readonly blobUrl: string;
+  readonly accountName: string;
+  /** Base64. */
+  readonly accountKey: string;
+  /** Resolves once everything that was stored is on the disk, so that it survives a crash. */
+  save(signal: AbortSignal): Promise<void>;
+}
+
+/** Whether a URL leads to the storage account of the local Batch account. */
+export function isOwn(storage: OwnStorage | undefined, url: string): storage is OwnStorage {
+  return storage !== undefined && (url === storage.blobUrl || url.startsWith(`${storage.blobUrl}/`));
+}
+
+/** Where a task runs: its node, its folder there, and what it belongs to. */
+export interface Place {
+  readonly poolId: string;
+  readonly nodeId: string;
+  readonly isDedicated: boolean;
+  /** Root folder of the node. */
+  readonly root: string;
+  readonly taskDir: string;
+  readonly jobId?: string;
+  readonly taskId?: string;
+  /** Folder of the job preparation task on this node. */
+  readonly jobPrepDir?: string;
+}
+
+/** Variables of this machine that programs need to run; nothing else of its environment reaches a task. */
+const inherited = ['LANG', 'LC_ALL', 'TMPDIR', 'TMP', 'TEMP', 'SystemRoot', 'PATHEXT', 'USER', 'LOGNAME'];
+
+/** Folders that every node has. */
+const nodeFolders = ['applications', 'fsmounts', 'shared', 'startup/wd', 'volatile', 'workitems'];
+
+export async function makeNodeFolders(root: string): Promise<void> {
+  await Promise.all(nodeFolders.map((folder) => mkdir(join(root, folder), { recursive: true })));
+}
+
+export function nodeRoot({ dataDir }: Surroundings, poolId: string, nodeId: string): string {
+  return new DataFolder(dataDir).node(poolId, nodeId);
+}
+
+/** Path of a task's folder below the root of its node, with slashes. */
+export function taskPath(jobId: string, taskId: string): string {
+  return `workitems/${jobId}/job-1/${taskId}`;
+}
+
+/** Folder of a job on a node. */
+export function jobFolder(root: string, jobId: string): string {
+  return pathInside(root, 'workitems', jobId);
+}
+
+/** Folder of a task on a node. */
+export function taskFolder(root: string, jobId: string, taskId: string): string {
+  return pathInside(root, ...taskPath(jobId, taskId).split('/'));
+}
+
+/**
+ * The environment of a task: Batch's variables, then those of the job and the task. HOME is the working directory, and
+ * PATH ends with the shared folder of the node and the working directory.
+ * https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
+ */
+export function environmentOf(
+  surroundings: Surroundings,
+  place: Place,
+  settings: readonly Wire[],
+): NodeJS.ProcessEnv {
+  const { root, taskDir, jobId, taskId, jobPrepDir } = place;
+  const workingDir = join(taskDir, 'wd');
+  const shared = join(root, 'shared');
+  const path = [...surroundings.pathPrepend, process.env.PATH ?? '', shared, workingDir].filter(Boolean);
+  return {
+    ...Object.fromEntries(
+      inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    ),
+    HOME: workingDir,
+    PATH: path.join(delimiter),
+    AZ_BATCH_ACCOUNT_NAME: surroundings.accountName,
+    AZ_BATCH_ACCOUNT_URL: surroundings.accountUrl(),
+    AZ_BATCH_POOL_ID: place.poolId,
+    AZ_BATCH_NODE_ID: place.nodeId,
+    AZ_BATCH_NODE_IS_DEDICATED: String(place.isDedicated),
+    AZ_BATCH_NODE_ROOT_DIR: root,
+    AZ_BATCH_NODE_SHARED_DIR: shared,
+    AZ_BATCH_NODE_STARTUP_DIR: join(root, 'startup'),
+    AZ_BATCH_NODE_STARTUP_WORKING_DIR: join(root, 'startup', 'wd'),
+    AZ_BATCH_NODE_MOUNTS_DIR: join(root, 'fsmounts'),
+    AZ_BATCH_TASK_DIR: taskDir,
+    AZ_BATCH_TASK_WORKING_DIR: workingDir,
+    AZ_BATCH_CERTIFICATES_DIR: join(taskDir, 'certs'),
+    ...(jobId === undefined ? {} : { AZ_BATCH_JOB_ID: jobId }),
+    ...(taskId === undefined ? {} : { AZ_BATCH_TASK_ID: taskId }),
+    ...(jobPrepDir === undefined
+      ? {}
+      : { AZ_BATCH_JOB_PREP_DIR: jobPrepDir, AZ_BATCH_JOB_PREP_WORKING_DIR: join(jobPrepDir, 'wd') }),
+    ...Object.fromEntries(settings.map(({ name, value }) => [String(name), String(value ?? '')])),
+  };
+}
