@@ -41,7 +41,12 @@ const builds = [
   },
   {
     ...common,
-    entryPoints: { service: 'src/service/main.ts', starter: 'src/service/tasks/starter.ts' },
+    entryPoints: {
+      service: 'src/service/main.ts',
+      starter: 'src/service/tasks/starter.ts',
+      parserProcess: 'src/core/media/parser/process.ts',
+      parserGuard: 'src/core/media/parser/guard.ts',
+    },
     outdir: 'dist',
     format: 'esm',
     banner: commonJsBanner,

@@ -13,6 +13,8 @@ export type Problem =
   | { kind: 'notMedia'; file: string; detail?: string }
   | { kind: 'emptyFile'; file: string }
   | { kind: 'cutOff'; file: string }
+  | { kind: 'protectedContent'; file: string }
+  | { kind: 'pictureSubtitles'; file: string; codec: string }
   | { kind: 'lfsPointer'; file: string }
   | { kind: 'presetNotFor'; file: string; preset: string; inputs: readonly string[] }
   | { kind: 'fileMissing'; file: string }
@@ -31,6 +33,10 @@ export type Problem =
   | { kind: 'outputNotUploaded'; file: string; code: string; detail?: string }
   | { kind: 'outputMissing'; file: string }
   | { kind: 'outputDamaged'; file: string; expectedSeconds?: number; actualSeconds?: number }
+  /** ffmpeg could not decode a considerable share (0 to 1) of the source. */
+  | { kind: 'sourceDamaged'; file: string; share?: number; line?: string }
+  /** The output is silent, or black, throughout while its source is not. */
+  | { kind: 'outputBlank'; file: string; what: 'audio' | 'video' }
   | { kind: 'transferDamaged'; file: string }
   | { kind: 'taskFailed'; file: string; code: string; detail?: string }
   | { kind: 'ended'; file: string }

@@ -6,8 +6,10 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import { audioOnlyOf } from '../../src/core/media/audioOnly';
-import { probeMedia } from '../../src/core/media/probe';
+import type { Bytes, Content } from '../../src/core/files/bytes';
+import { audioOnlyLayout } from '../../src/core/media/parser/audioOnlyLayout';
+import { RangedContent } from '../../src/core/media/parser/fileRanges';
+import { probeMedia } from '../../src/core/media/probe/probeMedia';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { commandOf, usesVideo } from '../../src/core/presets/ffmpegCommand';
 import type { Preset } from '../../src/core/presets/preset';
@@ -20,6 +22,11 @@ import { TestService } from './harness';
 import { manifestOf, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
+
+async function audioOnlyOf(file: Bytes, size: number): Promise<Content | undefined> {
+  const layout = await audioOnlyLayout(file, size);
+  return layout && new RangedContent(file, layout);
+}
 const exec = promisify(execFile);
 
 /** Films of two seconds, by what is special about them; with the arguments after their inputs that make them so. */
@@ -339,8 +346,11 @@ describe('Films without their pictures', function () {
   it('tells a look what there is to upload', async () => {
     const whole = Buffer.concat([readFileSync(await film('tables last.mp4'))]);
     const file = { ...bytesOf(whole), size: whole.length };
-    assert.equal((await probeMedia(file, never))?.audioOnlyBytes, (await leftOf(whole))?.length);
+    assert.equal(
+      (await probeMedia(file, { signal: never })).media?.audioOnlyBytes,
+      (await leftOf(whole))?.length,
+    );
     const noise = { ...file, ...bytesOf(randomBytes(50_000)) };
-    assert.equal((await probeMedia(noise, never))?.audioOnlyBytes, undefined);
+    assert.equal((await probeMedia(noise, { signal: never })).media?.audioOnlyBytes, undefined);
   });
 });

@@ -5,6 +5,7 @@ import { Batch } from '../../src/core/azure/batch';
 import { Storage } from '../../src/core/azure/storage';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import type { AudioChoice } from '../../src/core/media/audioTracks';
+import { findFfprobe } from '../../src/core/media/probe/ffprobe';
 import {
   type Manifest,
   type ManifestFile,
@@ -46,7 +47,9 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     uri: pathToFileURL(path).href,
     path: options.root ? relative(options.root, path) : basename(path),
   }));
-  const { sources, refused } = await probeFiles(files, chosen, preset, new AbortController().signal);
+  const ffprobe = await findFfprobe('');
+  const { signal } = new AbortController();
+  const { sources, refused } = await probeFiles(files, chosen, preset, signal, { ffprobe });
   const runId = newRunId();
   const limits = {
     monitorMinutes: options.monitorMinutes ?? 5,

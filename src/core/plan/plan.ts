@@ -7,7 +7,7 @@ import {
   stereoPair,
 } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
-import { judge, proofOf } from '../media/probe';
+import { proofOf } from '../media/probe/proof';
 import { toCommandLine } from '../presets/commandLine';
 import {
   type CommandOutput,
@@ -17,6 +17,7 @@ import {
   usesVideo,
 } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
+import { judge } from './judge';
 import type { ManifestFile } from './manifest';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
 

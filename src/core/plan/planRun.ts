@@ -9,7 +9,7 @@ import {
   type RunPool,
 } from './manifest';
 import { type PlanNote, plan } from './plan';
-import type { Look } from './probeFiles';
+import type { ProbedFiles } from './probeFiles';
 
 /** The user's decisions about a run, besides its files. */
 export interface Choices {
@@ -28,7 +28,7 @@ export interface PlannedRun {
 
 /** Plans a run of probed files. Nothing has been uploaded when it returns. */
 export function planRun(
-  { sources, refused }: Look,
+  { sources, refused }: ProbedFiles,
   { preset, pool, audio, limits, workspace }: Choices,
 ): PlannedRun {
   const runId = newRunId();

@@ -1,58 +1,85 @@
+import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
 import { UserError } from '../errors';
 import { wholeOf } from '../files/bytes';
 import type { Files } from '../files/files';
-import { judge, probeMedia } from '../media/probe';
+import { keepLayout } from '../media/parser/audioOnlyContent';
+import { probeMedia } from '../media/probe/probeMedia';
+import { usesVideo } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
+import { judge } from './judge';
 import type { RefusedFile } from './manifest';
 import type { PlanSource } from './plan';
 
-/** A look is a few small reads; more at a time only make the disk seek. */
-const looksAtOnce = 8;
+/** A probe is a few small reads; more at a time only make the disk seek. */
+const probesAtOnce = 8;
 
-/** What a look at some files told. */
-export interface Look {
+/** The result of probing some files. Both lists are in the order of the files. */
+export interface ProbedFiles {
   readonly sources: readonly PlanSource[];
   readonly refused: readonly RefusedFile[];
 }
 
-/**
- * Looks at each file, a few at a time: what is in it, and whether the preset can work on it. Both lists are in the order
- * of the files.
- */
+export interface ProbeFilesOptions {
+  /** Path of ffprobe, if it is there. */
+  readonly ffprobe?: string;
+  /** Called after each file. */
+  readonly onProbed?: () => void;
+}
+
+/** Probes each file, a few at a time, and judges whether the preset can work on it. */
 export async function probeFiles(
   files: Files,
   chosen: readonly Pick<PlanSource, 'uri' | 'path'>[],
   preset: Preset,
   signal: AbortSignal,
-  onLooked: () => void = () => undefined,
-): Promise<Look> {
-  const limit = pLimit(looksAtOnce);
+  { ffprobe, onProbed }: ProbeFilesOptions = {},
+): Promise<ProbedFiles> {
+  const limit = pLimit(probesAtOnce);
   const sources: PlanSource[] = [];
   const refused: RefusedFile[] = [];
-  const lookAtOne = async ({ uri, path }: (typeof chosen)[number]): Promise<PlanSource | RefusedFile> => {
+  const probeOne = async (file: (typeof chosen)[number]): Promise<PlanSource | RefusedFile> => {
     signal.throwIfAborted();
     try {
-      const file = await files.open(uri);
-      try {
-        // As the upload will see it: VS Code rounds times otherwise.
-        const { size, modified } = file.opened;
-        const media = await probeMedia(wholeOf(file), signal);
-        const problem = judge(preset, media, { path, size });
-        return problem ? { uri, path, problem } : { uri, path, size, modified, media };
-      } finally {
-        await file.close();
-      }
+      return await probeFile(files, file, preset, ffprobe, signal);
     } catch (error) {
-      if (error instanceof UserError) return { uri, path, problem: error.problem };
+      if (error instanceof UserError) return { uri: file.uri, path: file.path, problem: error.problem };
       throw error;
     } finally {
-      onLooked();
+      onProbed?.();
     }
   };
-  for (const seen of await Promise.all(chosen.map((file) => limit(() => lookAtOne(file))))) {
-    if ('problem' in seen) refused.push(seen);
-    else sources.push(seen);
+  for (const probed of await Promise.all(chosen.map((file) => limit(() => probeOne(file))))) {
+    if ('problem' in probed) refused.push(probed);
+    else sources.push(probed);
   }
   return { sources, refused };
+}
+
+async function probeFile(
+  files: Files,
+  { uri, path }: Pick<PlanSource, 'uri' | 'path'>,
+  preset: Preset,
+  program: string | undefined,
+  signal: AbortSignal,
+): Promise<PlanSource | RefusedFile> {
+  const file = await files.open(uri);
+  try {
+    // As the upload will see it: VS Code rounds times otherwise.
+    const { size, modified } = file.opened;
+    const isUsingVideo = usesVideo(preset);
+    const ffprobe =
+      program !== undefined && uri.startsWith('file:') ? { program, path: fileURLToPath(uri) } : undefined;
+    const wantsDetails = isUsingVideo || preset.needs !== 'audio';
+    const { media, audioOnly, invalid } = await probeMedia(wholeOf(file), { signal, ffprobe, wantsDetails });
+    const problem =
+      invalid === undefined
+        ? judge(preset, media, { path, size })
+        : ({ kind: 'notMedia', file: path, detail: invalid } as const);
+    if (problem) return { uri, path, problem };
+    if (audioOnly && !isUsingVideo) keepLayout({ uri, size, modified }, audioOnly);
+    return { uri, path, size, modified, media };
+  } finally {
+    await file.close();
+  }
 }

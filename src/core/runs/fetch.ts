@@ -1,8 +1,8 @@
 import { isStorageCode } from '../azure/storageCall';
-import { UserError } from '../errors';
+import { type Problem, UserError } from '../errors';
 import type { Content } from '../files/bytes';
 import type { Files, PartFile } from '../files/files';
-import { proveOutput } from '../media/probe';
+import { proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
@@ -11,10 +11,18 @@ import type { RunState } from './runState';
 
 type Fetched = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outputSeconds'>;
 
+/** Problems of the output itself, which another download does not solve. */
+const unprovenOutput = new Set<Problem['kind']>([
+  'outputMissing',
+  'outputDamaged',
+  'outputBlank',
+  'sourceDamaged',
+]);
+
 /** Whether a file failed only because its output could not be downloaded: nothing has to be transcoded again. */
 export function canFetchAgain({ problem, failedAt }: FileResult): boolean {
   if (problem === undefined || failedAt !== 'download') return false;
-  return problem.kind !== 'outputDamaged' && problem.kind !== 'outputMissing';
+  return !unprovenOutput.has(problem.kind);
 }
 
 /**

@@ -4,7 +4,7 @@ import { UserError } from '../errors';
 import { type Content, wholeOf } from '../files/bytes';
 import { type FileStat, type Files, nameOf, type OpenFile } from '../files/files';
 import { beginHash, hashFile, hashOf } from '../files/hashing';
-import { audioOnlyOf } from '../media/audioOnly';
+import { audioOnlyContent } from '../media/parser/audioOnlyContent';
 import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
 import type { UploadRequest } from './requests';
 
@@ -45,10 +45,10 @@ interface Source {
 
 async function contentOf(
   file: OpenFile,
-  { expected: { size }, audioOnly = false }: UploadRequest,
+  { uri, expected, audioOnly = false, signal }: UploadRequest,
 ): Promise<Content> {
-  const left = audioOnly ? await audioOnlyOf(file, size) : undefined;
-  return left ?? wholeOf(file);
+  const whole = wholeOf(file);
+  return (audioOnly && (await audioOnlyContent(whole, { uri, ...expected }, { signal }))) || whole;
 }
 
 /** What `pictures` says where they were left out. */

@@ -3,7 +3,7 @@ import type { AccountRecord } from '../../core/azure/account';
 import { parseAudioChoice } from '../../core/media/audioTracks';
 import { type PoolLifetime, toUpload } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
-import type { Look } from '../../core/plan/probeFiles';
+import type { ProbedFiles } from '../../core/plan/probeFiles';
 import { maximalNodeHours, nodeTargets } from '../../core/pools/pool';
 import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../settings';
@@ -23,7 +23,7 @@ interface ReviewItem extends QuickPickItem {
  * pool, the audio tracks, the very command. Undefined when the person thought better of it.
  */
 export async function reviewRun(
-  look: Look,
+  look: ProbedFiles,
   choices: Choices,
   account: AccountRecord,
 ): Promise<PlannedRun | undefined> {
@@ -63,7 +63,12 @@ export async function reviewRun(
   }
 }
 
-function itemsOf(planned: PlannedRun, look: Look, choices: Choices, account: AccountRecord): ReviewItem[] {
+function itemsOf(
+  planned: PlannedRun,
+  look: ProbedFiles,
+  choices: Choices,
+  account: AccountRecord,
+): ReviewItem[] {
   const { manifest, notes } = planned;
   const { files, refused } = manifest;
   const size = files.reduce((sum, file) => sum + file.size, 0);
@@ -206,7 +211,7 @@ async function askNodes({
   return spot === undefined ? undefined : { spotNodes: Number(spot), dedicatedNodes: Number(dedicated) };
 }
 
-function audioTracksOf(media: Look['sources'][number]['media']): number {
+function audioTracksOf(media: ProbedFiles['sources'][number]['media']): number {
   return media?.tracks.filter(({ kind }) => kind === 'audio').length ?? 0;
 }
 
@@ -216,7 +221,7 @@ function audioLabel({ audio }: Choices): string {
   return audio === 'all' ? l10n.t('all of them') : audio.language;
 }
 
-async function askAudio(look: Look, { audio }: Choices): Promise<Choices['audio']> {
+async function askAudio(look: ProbedFiles, { audio }: Choices): Promise<Choices['audio']> {
   const languages = new Set(
     look.sources.flatMap(({ media }) => media?.tracks ?? []).flatMap(({ language }) => language ?? []),
   );

@@ -88,6 +88,21 @@ function words(problem: Problem): Words {
           problem.file,
         ),
       ];
+    case 'protectedContent':
+      return [
+        l10n.t(
+          '{0} is protected against copying (DRM), so ffmpeg cannot decode it. Use an unprotected copy.',
+          problem.file,
+        ),
+      ];
+    case 'pictureSubtitles':
+      return [
+        l10n.t(
+          'The subtitles of {0} are pictures ({1}), which cannot be converted to text. Use a file with text subtitles.',
+          problem.file,
+          problem.codec,
+        ),
+      ];
     case 'lfsPointer':
       return [
         l10n.t(
@@ -193,6 +208,28 @@ function words(problem: Problem): Words {
               duration(problem.actualSeconds * 1000),
               duration(problem.expectedSeconds * 1000),
             ),
+      ];
+    case 'sourceDamaged':
+      return [
+        withDetail(
+          problem.share === undefined
+            ? l10n.t('Parts of {0} are damaged and could not be decoded.', problem.file)
+            : l10n.t(
+                '{0} is damaged: {1}% of it could not be decoded.',
+                problem.file,
+                Math.max(1, Math.round(problem.share * 100)),
+              ),
+          problem.line,
+        ),
+      ];
+    case 'outputBlank':
+      return [
+        problem.what === 'audio'
+          ? l10n.t(
+              'The output of {0} is silent, but its source is not. Try another preset or audio track.',
+              problem.file,
+            )
+          : l10n.t('The output of {0} is black, but its source is not. Try another preset.', problem.file),
       ];
     case 'transferDamaged':
       return [l10n.t('{0} was corrupted in transfer. Try again.', problem.file)];

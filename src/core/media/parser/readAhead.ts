@@ -1,17 +1,17 @@
-import type { Bytes } from '../files/bytes';
+import type { Bytes } from '../../files/bytes';
 
-/** Read at a time where little was asked for. */
+/** Bytes that are read for a smaller request. */
 const windowBytes = 64 * 1024;
 
-/** As many as a look goes back and forth between: the beginning, the tables, the end. */
-const mostWindows = 4;
+/** A probe goes back and forth between the beginning, the tables and the end. */
+const maxWindows = 4;
 
 /**
- * Serves small reads from what was read around them before: a look at a file's tables is dozens of reads of a few bytes
- * each, every one of them a trip to the disk. For files that do not change meanwhile, and one reader.
+ * Serves small reads from what was read around them before: a probe of a file's tables is dozens of reads of a few bytes
+ * each, every one of them a round trip. For one reader of a file that does not change meanwhile.
  */
 export class ReadAhead implements Bytes {
-  /** By their position; the one that served last comes last. */
+  /** By their position; the one that was used last comes last. */
   readonly #windows = new Map<number, Promise<Uint8Array>>();
 
   constructor(private readonly file: Bytes) {}
@@ -28,7 +28,7 @@ export class ReadAhead implements Bytes {
     this.#windows.delete(start);
     this.#windows.set(start, window);
     for (const oldest of this.#windows.keys()) {
-      if (this.#windows.size <= mostWindows) break;
+      if (this.#windows.size <= maxWindows) break;
       this.#windows.delete(oldest);
     }
     return window;

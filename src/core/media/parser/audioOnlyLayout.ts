@@ -1,57 +1,60 @@
-import type { Bytes, Content } from '../files/bytes';
+import type { Bytes } from '../../files/bytes';
 import { type Box, boxes } from './boxes';
-import { Pieces, type Range } from './byteRanges';
-import { ReadAhead } from './readAhead';
+import { RangePlaces } from './fileRanges';
+import type { AudioOnlyLayout } from './messages';
 
-/** Tables of longer films than this are not worth their memory. */
-const mostTableBytes = 64 * 1024 * 1024;
+/** Larger tables are not worth their memory. */
+const maxTableBytes = 64 * 1024 * 1024;
 
-/** A file of which less than this share stays behind travels as it is. */
-const leastShare = 0.1;
+/** A file of which less than this share can be left out is uploaded whole. */
+const minShare = 0.1;
 
-/** Boxes beside the tables that tell nothing of where anything is. Files with others are left alone. */
+/** Boxes that do not say where anything is in the file. Files with others are uploaded whole. */
 const plainTypes = new Set(['ftyp', 'moov', 'mdat', 'free', 'skip', 'wide', 'uuid', 'udta']);
 
-/** Of those, the ones whose content nobody looks at. */
+/** Of those, the ones whose content is not needed. */
 const fillerTypes = new Set(['mdat', 'free', 'skip', 'wide']);
 
 /**
- * An MP4 or QuickTime file without its pictures: the sound of a film is a small part of it, and all that an audio preset
- * reads. Its other tracks keep their tables, edits, languages and names to the bit; only where their bytes lie is
- * written anew, so that ffmpeg makes the same of them. Undefined for a file that is of another kind, has no sound, is
- * fragmented, encrypted, cut off or in any other way not plain, and for one whose sound begins later than its pictures,
- * as times are counted from the earliest track.
+ * An MP4 or QuickTime file without its video tracks: audio is a small part of a video, and all that an audio preset
+ * reads. The other tracks keep their tables, edits, languages and names to the bit; only their chunk offsets are
+ * rewritten, so that ffmpeg makes the same output. Undefined for a file of another format, one that has no audio, is
+ * fragmented, encrypted, cut off or unusual in any other way, and for one whose audio begins later than its video, as
+ * times are counted from the earliest track.
  * https://developer.apple.com/documentation/quicktime-file-format
  */
-export async function audioOnlyOf(file: Bytes, size: number): Promise<Content | undefined> {
+export async function audioOnlyLayout(file: Bytes, size: number): Promise<AudioOnlyLayout | undefined> {
   try {
-    return await leaveOutPictures(file, size);
+    return await leaveOutVideo(file, size);
   } catch (error) {
-    // Tables that say more than there is of them.
+    // Tables whose counts are larger than they are.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-async function leaveOutPictures(file: Bytes, size: number): Promise<Content | undefined> {
-  const near = new ReadAhead(file);
-  const top = await wholeBoxes(near, 0, size);
+async function leaveOutVideo(file: Bytes, size: number): Promise<AudioOnlyLayout | undefined> {
+  const top = await wholeBoxes(file, size);
   const movie = top?.find(({ type }) => type === 'moov');
   if (top === undefined || movie === undefined) return undefined;
-  if (top.some(({ type }) => !plainTypes.has(type)) || top.filter(({ type }) => type === 'moov').length > 1)
-    return undefined;
+  if (top.filter(({ type }) => type === 'moov').length > 1) return undefined;
   const beside = top.filter((box) => box !== movie && !fillerTypes.has(box.type));
   const tableBytes = [movie, ...beside].reduce((sum, { at, end }) => sum + end - at, 0);
-  if (tableBytes > mostTableBytes) return undefined;
-  const tables = Buffer.from(await near.read(movie.start, movie.end - movie.start));
+  if (tableBytes > maxTableBytes) return undefined;
+  const tables = Buffer.from(await file.read(movie.start, movie.end - movie.start));
+  // ffmpeg gives this gap to the last track of the file, which may be another one without the video tracks.
+  if (tables.includes('iTunSMPB')) return undefined;
   const tracks = await readTracks(tables);
-  if (tracks === undefined || !mayLosePictures(tracks)) return undefined;
-  const kept = tracks.filter(({ staysBehind }) => !staysBehind);
+  if (tracks === undefined || !canLeaveOutVideo(tracks)) return undefined;
+  const kept = tracks.filter(({ isLeftOut }) => !isLeftOut);
   const media = top.filter(({ type }) => type === 'mdat');
   const ranges = rangesOf(kept, tracks, media);
   if (ranges === undefined) return undefined;
-  const bytes = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  const others = await Promise.all(beside.map(({ at, end }) => near.read(at, end - at)));
+  let bytes = 0;
+  for (let index = 0; index < ranges.length; index += 2) {
+    bytes += (ranges[index + 1] as number) - (ranges[index] as number);
+  }
+  const others = await Promise.all(beside.map(({ at, end }) => file.read(at, end - at)));
   const left = withoutTracks(tables, tracks);
   const mediaHeader = header('mdat', bytes);
   const head = Buffer.concat([
@@ -63,24 +66,24 @@ async function leaveOutPictures(file: Bytes, size: number): Promise<Content | un
     ...left,
     mediaHeader,
   ]);
-  if (head.length + bytes > (1 - leastShare) * size) return undefined;
+  if (head.length + bytes > (1 - minShare) * size) return undefined;
   // A second time, now that it is known where everything comes to lie.
-  const pieces = new Pieces(file, head, ranges);
-  for (const { offsets } of kept) offsets.move((from) => pieces.placeOf(from));
+  const places = new RangePlaces(head.length, ranges);
+  for (const { offsets } of kept) offsets.move((from) => places.placeOf(from));
   const moved = Buffer.concat(withoutTracks(tables, tracks));
   moved.copy(head, head.length - mediaHeader.length - moved.length);
-  return pieces;
+  return { head, ranges, size: places.size };
 }
 
 interface TrackTable {
   /** Where the track lies in the tables. */
   readonly box: Box;
-  /** Pictures, and the timecode that is theirs. */
-  readonly staysBehind: boolean;
-  readonly isSound: boolean;
-  /** Its first edit shows nothing: it begins later than the film. */
+  /** A video track, or the timecode that belongs to it. */
+  readonly isLeftOut: boolean;
+  readonly isAudio: boolean;
+  /** Its first edit is empty: it begins later than the movie. */
   readonly beginsLate: boolean;
-  /** Its first picture or sound may come before the film begins. */
+  /** Its first sample may be presented before the movie begins. */
   readonly mayBeginEarly: boolean;
   /** Tracks that hold its chapters. */
   readonly chapters: readonly number[];
@@ -88,7 +91,7 @@ interface TrackTable {
   readonly offsets: ChunkOffsets;
 }
 
-/** The table of a track that tells where its chunks lie in the file. */
+/** The table of a track that holds the positions of its chunks in the file. */
 class ChunkOffsets {
   constructor(
     private readonly tables: Buffer,
@@ -105,13 +108,13 @@ class ChunkOffsets {
     return this.at + 8 + this.count * this.#entry <= end;
   }
 
-  /** Where the chunk of this index begins. */
+  /** Position of a chunk in the file. */
   of(index: number): number {
     const at = this.at + 8 + index * this.#entry;
     return this.isLong ? Number(this.tables.readBigUInt64BE(at)) : this.tables.readUInt32BE(at);
   }
 
-  /** Writes each anew. */
+  /** Replaces each offset. */
   move(placeOf: (from: number) => number): void {
     const { count } = this;
     for (let index = 0; index < count; index++) {
@@ -127,12 +130,12 @@ class ChunkOffsets {
   }
 }
 
-/** Undefined where something in the tables is not plain. */
+/** Undefined if the tables are unusual. */
 async function readTracks(tables: Buffer): Promise<TrackTable[] | undefined> {
   const tracks: TrackTable[] = [];
   const memory = { read: async (at: number, length: number) => tables.subarray(at, at + length) };
   for await (const box of boxes(memory, 0, tables.length)) {
-    // Compressed tables, and films whose pieces have tables of their own.
+    // Compressed tables, and fragments with tables of their own.
     if (box.isCut || box.type === 'cmov' || box.type === 'mvex') return undefined;
     if (box.type !== 'trak') continue;
     const track = await readTrack(memory, tables, box);
@@ -142,8 +145,8 @@ async function readTracks(tables: Buffer): Promise<TrackTable[] | undefined> {
   return tracks;
 }
 
-/** Boxes of a track that are looked into. */
-const opened = new Set(['mdia', 'minf', 'stbl', 'dinf', 'edts', 'tref']);
+/** Boxes of a track that hold boxes. */
+const parents = new Set(['mdia', 'minf', 'stbl', 'dinf', 'edts', 'tref']);
 
 async function readTrack(memory: Bytes, tables: Buffer, box: Box): Promise<TrackTable | undefined> {
   const parts = new Map<string, Box>();
@@ -151,7 +154,7 @@ async function readTrack(memory: Bytes, tables: Buffer, box: Box): Promise<Track
     for await (const part of boxes(memory, start, end)) {
       if (part.isCut || (parts.has(part.type) && part.type !== 'hdlr')) return false;
       parts.set(part.type, part);
-      if (opened.has(part.type) && !(await open(part))) return false;
+      if (parents.has(part.type) && !(await open(part))) return false;
     }
     return true;
   };
@@ -168,8 +171,8 @@ async function readTrack(memory: Bytes, tables: Buffer, box: Box): Promise<Track
   const shifts = parts.get('ctts');
   return {
     box,
-    staysBehind: kind === 'vide' || kind === 'tmcd',
-    isSound: kind === 'soun',
+    isLeftOut: kind === 'vide' || kind === 'tmcd',
+    isAudio: kind === 'soun',
     beginsLate: edit === 'empty',
     mayBeginEarly: edit === undefined && shifts !== undefined && tables.readUInt8(shifts.start) > 0,
     chapters: idsOf(tables, parts.get('chap')),
@@ -178,7 +181,7 @@ async function readTrack(memory: Bytes, tables: Buffer, box: Box): Promise<Track
   };
 }
 
-/** What a track is. QuickTime has a second handler deeper down, of where the data is. */
+/** Handler type of a track: `vide`, `soun`. QuickTime has a second handler deeper down, for where the data is. */
 async function handlerOf(memory: Bytes, tables: Buffer, media: Box): Promise<string> {
   for await (const { type, start } of boxes(memory, media.start, media.end)) {
     if (type === 'hdlr') return tables.toString('latin1', start + 8, start + 12);
@@ -186,7 +189,7 @@ async function handlerOf(memory: Bytes, tables: Buffer, media: Box): Promise<str
   return '';
 }
 
-/** Whether none of a track's bytes lie in other files. */
+/** True if all of a track's data is in this file. */
 async function isInThisFile(memory: Bytes, tables: Buffer, { start, end }: Box): Promise<boolean> {
   for await (const entry of boxes(memory, start + 8, end)) {
     if ((tables.readUInt32BE(entry.start) & 1) === 0) return false;
@@ -210,32 +213,33 @@ function idsOf(tables: Buffer, box: Box | undefined): number[] {
   );
 }
 
-function mayLosePictures(tracks: readonly TrackTable[]): boolean {
-  const pictures = tracks.filter(({ staysBehind }) => staysBehind);
-  const kept = tracks.filter(({ staysBehind }) => !staysBehind);
+function canLeaveOutVideo(tracks: readonly TrackTable[]): boolean {
+  const leftOut = tracks.filter(({ isLeftOut }) => isLeftOut);
+  const kept = tracks.filter(({ isLeftOut }) => !isLeftOut);
   const named = new Set(kept.flatMap(({ chapters }) => chapters));
   return (
-    pictures.length > 0 &&
-    kept.some(({ isSound, beginsLate }) => isSound && !beginsLate) &&
+    leftOut.length > 0 &&
+    kept.some(({ isAudio, beginsLate }) => isAudio && !beginsLate) &&
     !kept.some(({ hasTimecode }) => hasTimecode) &&
-    pictures.every(
+    leftOut.every(
       ({ mayBeginEarly, chapters }) => !mayBeginEarly && chapters.every((track) => named.has(track)),
     )
   );
 }
 
 /**
- * What the chunks of some tracks take in the file: each up to where the next of any track begins, as tables of sizes are
- * read in more than one way. Undefined where a chunk lies outside of the media.
+ * Ranges of the file that hold the chunks of the kept tracks: each up to where the next chunk of any track begins, as
+ * readers differ in how they read tables of sizes. Undefined if a chunk lies outside of the media data.
  */
 function rangesOf(
   kept: readonly TrackTable[],
   all: readonly TrackTable[],
   media: readonly Box[],
-): readonly Range[] | undefined {
+): Float64Array | undefined {
   const wanted = sorted(kept);
   const begins = sorted(all);
-  const ranges: { from: number; to: number }[] = [];
+  const ranges = new Float64Array(2 * wanted.length);
+  let used = 0;
   let next = 0;
   let box = 0;
   for (const from of wanted) {
@@ -244,11 +248,14 @@ function rangesOf(
     if (place === undefined || from < place.start) return undefined;
     while (next < begins.length && (begins[next] as number) <= from) next++;
     const to = Math.min(begins[next] ?? Number.POSITIVE_INFINITY, place.end);
-    const last = ranges.at(-1);
-    if (last?.to === from) last.to = to;
-    else if (last === undefined || last.to < from) ranges.push({ from, to });
+    const lastTo = used > 0 ? (ranges[used - 1] as number) : -1;
+    if (lastTo === from) ranges[used - 1] = to;
+    else if (lastTo < from) {
+      ranges[used++] = from;
+      ranges[used++] = to;
+    }
   }
-  return ranges;
+  return ranges.slice(0, used);
 }
 
 function sorted(tracks: readonly TrackTable[]): Float64Array {
@@ -266,15 +273,15 @@ function sorted(tracks: readonly TrackTable[]): Float64Array {
   return isSorted ? offsets : offsets.sort();
 }
 
-/** The tables in pieces, those of the pictures left out. */
+/** The tables around those of the tracks that are left out. */
 function withoutTracks(tables: Buffer, tracks: readonly TrackTable[]): Buffer[] {
-  const pieces: Buffer[] = [];
+  const parts: Buffer[] = [];
   let at = 0;
-  for (const { box } of tracks.filter(({ staysBehind }) => staysBehind)) {
-    pieces.push(tables.subarray(at, box.at));
+  for (const { box } of tracks.filter(({ isLeftOut }) => isLeftOut)) {
+    parts.push(tables.subarray(at, box.at));
     at = box.end;
   }
-  return [...pieces, tables.subarray(at)];
+  return [...parts, tables.subarray(at)];
 }
 
 function header(type: string, contentBytes: number): Buffer {
@@ -286,14 +293,14 @@ function header(type: string, contentBytes: number): Buffer {
   return bytes;
 }
 
-/** Boxes that fill a file from its beginning to its end; undefined where they do not. */
-async function wholeBoxes(file: Bytes, from: number, to: number): Promise<Box[] | undefined> {
+/** The boxes of a plain file, from its beginning to its end; undefined for any other file. */
+async function wholeBoxes(file: Bytes, size: number): Promise<Box[] | undefined> {
   const found: Box[] = [];
-  let at = from;
-  for await (const box of boxes(file, from, to)) {
-    if (box.isCut) return undefined;
+  let at = 0;
+  for await (const box of boxes(file, 0, size)) {
+    if (box.isCut || !plainTypes.has(box.type)) return undefined;
     found.push(box);
     at = box.end;
   }
-  return at === to ? found : undefined;
+  return at === size ? found : undefined;
 }

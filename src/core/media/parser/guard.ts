@@ -1,0 +1,22 @@
+import { workerData } from 'node:worker_threads';
+import { type GuardOptions, guardState } from './messages';
+
+/*
+ * A thread of the parser process that ends the process when the parser takes too much time or memory. It runs there and
+ * not in the extension host, so that a parser in an endless loop ends even if the extension host is gone.
+ */
+
+const checkMs = 100;
+
+const { state, limits } = workerData as GuardOptions;
+let busyMs = 0;
+
+setInterval(() => {
+  const isWorking = Atomics.load(state, guardState.isWorking) === 1;
+  const isWaiting = Atomics.load(state, guardState.reads) > 0;
+  if (!isWorking) busyMs = 0;
+  else if (!isWaiting) busyMs += checkMs;
+  if (busyMs > limits.busyMs || process.memoryUsage.rss() > limits.memoryBytes) {
+    process.kill(process.pid, 'SIGKILL');
+  }
+}, checkMs);

@@ -1,0 +1,62 @@
+import type { MediaInfo } from '../mediaInfo';
+
+/** What the parser process is asked about a file. */
+export type ParserTask = 'probe' | 'audioOnly' | 'output';
+
+/** To the parser process. Serialized by the structured clone algorithm, so that bytes stay bytes. */
+export type ToParser =
+  | { readonly kind: 'start'; readonly job: number; readonly task: ParserTask; readonly size: number }
+  | { readonly kind: 'data'; readonly job: number; readonly read: number; readonly data?: Uint8Array };
+
+/** From the parser process. */
+export type FromParser =
+  | {
+      readonly kind: 'read';
+      readonly job: number;
+      readonly read: number;
+      readonly position: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'done'; readonly job: number; readonly parsed: Parsed }
+  | { readonly kind: 'failed'; readonly job: number; readonly message: string };
+
+/** What the parser found in a file. */
+export interface Parsed {
+  /** Undefined for a format that the parser does not know, or gives up on. */
+  readonly media?: MediaInfo;
+  /** Of an MP4 or QuickTime file whose video tracks can be left out. */
+  readonly audioOnly?: AudioOnlyLayout;
+}
+
+/** An MP4 or QuickTime file without its video tracks. */
+export interface AudioOnlyLayout {
+  /** The boxes before the media data. */
+  readonly head: Uint8Array;
+  /** Pairs of positions in the file, from and to, whose bytes follow the head. */
+  readonly ranges: Float64Array;
+  /** Bytes of the head and the ranges together. */
+  readonly size: number;
+}
+
+/** What one parser process may use for one file. */
+export interface ParserLimits {
+  /** Milliseconds of work, without the time that it waits for bytes of the file. */
+  readonly busyMs: number;
+  /** Bytes of the process's resident memory. */
+  readonly memoryBytes: number;
+  /** Bytes of the file that are read. */
+  readonly readBytes: number;
+}
+
+/** Positions in the memory that a parser process shares with its guard: each one 32-bit integer. */
+export const guardState = {
+  /** 1 while the process works on a file. */
+  isWorking: 0,
+  /** Reads of the file that have not been answered. */
+  reads: 1,
+} as const;
+
+export interface GuardOptions {
+  readonly state: Int32Array;
+  readonly limits: ParserLimits;
+}

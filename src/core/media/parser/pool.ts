@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pLimit from 'p-limit';
+import type { Content } from '../../files/bytes';
+import type { FromParser, Parsed, ParserLimits, ParserTask, ToParser } from './messages';
+
+const defaultLimits: ParserLimits = {
+  busyMs: 10_000,
+  memoryBytes: 768 * 1024 * 1024,
+  readBytes: 256 * 1024 * 1024,
+};
+
+/** Megabytes of a parser process's JavaScript heap. */
+const heapMegabytes = 256;
+
+/** Parsing is a matter of milliseconds; more processes only take memory. */
+const maxProcesses = 2;
+
+/** How long a process waits for another file before it ends. */
+const idleMs = 10_000;
+
+/** A parser failed on a file, or reached one of its limits: nothing is known of the file. */
+export class ParserError extends Error {
+  override readonly name = 'ParserError';
+}
+
+/**
+ * Parses media files in processes of their own, one file at a time in each. A process that reaches a limit is replaced;
+ * other files are not affected.
+ */
+export class ParserPool {
+  readonly #limit = pLimit(maxProcesses);
+  readonly #idle: ParserProcess[] = [];
+  readonly #limits: ParserLimits;
+
+  constructor(limits: Partial<ParserLimits> = {}) {
+    this.#limits = { ...defaultLimits, ...limits };
+  }
+
+  /**
+   * Throws a `ParserError` if the parser fails, and what `file.read` throws if the file cannot be read.
+   */
+  parse(task: ParserTask, file: Content, signal?: AbortSignal): Promise<Parsed> {
+    return this.#limit(async () => {
+      signal?.throwIfAborted();
+      const parser: ParserProcess =
+        this.#idle.pop() ?? new ParserProcess(this.#limits, (ended) => this.#drop(ended));
+      const parsed = await parser.parse(task, file, signal);
+      this.#idle.push(parser);
+      parser.rest();
+      return parsed;
+    });
+  }
+
+  #drop(parser: ParserProcess): void {
+    const index = this.#idle.indexOf(parser);
+    if (index >= 0) this.#idle.splice(index, 1);
+  }
+}
+
+/** One parser process. It ends with the first file that it fails on: the next one gets a process without a past. */
+class ParserProcess {
+  readonly #child: ChildProcess;
+  #jobs = 0;
+  #current: Job | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  /** `onEnd` is called when the process cannot take another file. */
+  constructor(
+    limits: ParserLimits,
+    private readonly onEnd: (ended: ParserProcess) => void,
+  ) {
+    const { SystemRoot, TEMP, TMPDIR } = process.env;
+    this.#child = spawn(
+      process.execPath,
+      [`--max-old-space-size=${heapMegabytes}`, programPath(), JSON.stringify(limits)],
+      {
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+        serialization: 'advanced',
+        // Nothing of the extension host's own environment, which may hold secrets.
+        env: { ELECTRON_RUN_AS_NODE: '1', SystemRoot, TEMP, TMPDIR },
+        windowsHide: true,
+      },
+    );
+    this.#child.on('message', (message: FromParser) => this.#hear(message));
+    this.#child.once('error', (error) => this.#settleEnd(new ParserError(error.message)));
+    this.#child.once('exit', (code, signal) =>
+      this.#settleEnd(new ParserError(`It ended with ${signal ?? code}.`)),
+    );
+  }
+
+  parse(task: ParserTask, file: Content, signal?: AbortSignal): Promise<Parsed> {
+    clearTimeout(this.#idleTimer);
+    this.#child.ref();
+    this.#child.channel?.ref();
+    const id = this.#jobs++;
+    return new Promise<Parsed>((resolve, reject) => {
+      const onAbort = () => this.#end(signal?.reason);
+      const settle = () => signal?.removeEventListener('abort', onAbort);
+      this.#current = {
+        id,
+        file,
+        resolve: (parsed) => {
+          settle();
+          resolve(parsed);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#send({ kind: 'start', job: id, task, size: file.size });
+    });
+  }
+
+  /** Keeps the process for another file for a while, without keeping this process alive. */
+  rest(): void {
+    this.#child.unref();
+    this.#child.channel?.unref();
+    this.#idleTimer = setTimeout(() => this.#end(undefined), idleMs).unref();
+  }
+
+  #hear(message: FromParser): void {
+    const job = this.#current;
+    if (job === undefined || message.job !== job.id) return;
+    switch (message.kind) {
+      case 'read':
+        this.#read(job, message).catch((error) => this.#end(error));
+        return;
+      case 'done':
+        this.#current = undefined;
+        job.resolve(message.parsed);
+        return;
+      case 'failed':
+        this.#end(new ParserError(message.message));
+    }
+  }
+
+  async #read(job: Job, { read, position, length }: Extract<FromParser, { kind: 'read' }>): Promise<void> {
+    const data = await job.file.read(position, length);
+    if (this.#current === job) this.#send({ kind: 'data', job: job.id, read, data });
+  }
+
+  #send(message: ToParser): void {
+    // A process that is gone is told of by its exit.
+    this.#child.send(message, () => undefined);
+  }
+
+  /** Ends the process, and fails the file that it works on. */
+  #end(reason: unknown): void {
+    this.#child.kill('SIGKILL');
+    this.#settleEnd(reason);
+  }
+
+  #settleEnd(reason: unknown): void {
+    clearTimeout(this.#idleTimer);
+    this.onEnd(this);
+    const job = this.#current;
+    this.#current = undefined;
+    job?.reject(reason);
+  }
+}
+
+interface Job {
+  readonly id: number;
+  readonly file: Content;
+  readonly resolve: (parsed: Parsed) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The program in dist/, which tests in out/ use as well. Throws if the build lacks it. */
+function programPath(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const found = [folder, join(folder, 'dist')]
+      .map((place) => join(place, 'parserProcess.js'))
+      .find((path) => existsSync(path));
+    if (found !== undefined) return found;
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error('parserProcess.js is missing from the build.');
+    folder = parent;
+  }
+}
+
+/** The parser processes that all files of this extension host share. */
+export const parserPool = new ParserPool();

@@ -1,0 +1,107 @@
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Bytes } from '../../files/bytes';
+import { audioOnlyLayout } from './audioOnlyLayout';
+import {
+  type FromParser,
+  type GuardOptions,
+  guardState,
+  type Parsed,
+  type ParserLimits,
+  type ToParser,
+} from './messages';
+import { readMedia, readOutput } from './parseMedia';
+import { ReadAhead } from './readAhead';
+
+/*
+ * The process that parses media files, which are untrusted bytes. It has no access to the extension host: it asks for
+ * bytes of the file by message, and whatever happens to it concerns that file only. A worker thread would not do:
+ * V8 ends the whole process when the heap of a thread is full, also with `resourceLimits` (tried with Node 20).
+ */
+
+const limits = JSON.parse(process.argv[2] ?? '') as ParserLimits;
+const state = new Int32Array(new SharedArrayBuffer(8));
+const guardOptions: GuardOptions = { state, limits };
+const guard = new Worker(join(dirname(fileURLToPath(import.meta.url)), 'parserGuard.js'), {
+  workerData: guardOptions,
+});
+// Without its guard the process has no limits.
+guard.on('error', () => process.exit(1));
+guard.unref();
+
+/** Reads a file through messages, up to the limit of bytes. */
+class RemoteFile implements Bytes {
+  readonly #waiting = new Map<
+    number,
+    { resolve: (data: Uint8Array) => void; reject: (error: Error) => void }
+  >();
+  #reads = 0;
+  #bytes = 0;
+
+  constructor(private readonly job: number) {}
+
+  read(position: number, length: number): Promise<Uint8Array> {
+    this.#bytes += length;
+    if (this.#bytes > limits.readBytes) return Promise.reject(new Error('The limit of bytes is reached.'));
+    const read = this.#reads++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(read, { resolve, reject });
+      Atomics.add(state, guardState.reads, 1);
+      send({ kind: 'read', job: this.job, read, position, length });
+    });
+  }
+
+  answer(read: number, data: Uint8Array | undefined): void {
+    const waiting = this.#waiting.get(read);
+    if (waiting === undefined) return;
+    this.#waiting.delete(read);
+    Atomics.sub(state, guardState.reads, 1);
+    if (data) waiting.resolve(data);
+    else waiting.reject(new Error('The file cannot be read.'));
+  }
+}
+
+let current: { readonly job: number; readonly file: RemoteFile } | undefined;
+
+async function work({ job, task, size }: Extract<ToParser, { kind: 'start' }>): Promise<void> {
+  const file = new RemoteFile(job);
+  current = { job, file };
+  Atomics.store(state, guardState.isWorking, 1);
+  try {
+    send({ kind: 'done', job, parsed: await parse(task, new ReadAhead(file), size) });
+  } catch (error) {
+    send({ kind: 'failed', job, message: error instanceof Error ? error.message : String(error) });
+  } finally {
+    current = undefined;
+    Atomics.store(state, guardState.isWorking, 0);
+    Atomics.store(state, guardState.reads, 0);
+  }
+}
+
+async function parse(
+  task: Extract<ToParser, { kind: 'start' }>['task'],
+  file: Bytes,
+  size: number,
+): Promise<Parsed> {
+  switch (task) {
+    case 'probe':
+      return readMedia(file, size);
+    case 'output':
+      return { media: await readOutput(file, size) };
+    case 'audioOnly':
+      return { audioOnly: await audioOnlyLayout(file, size) };
+  }
+}
+
+function send(message: FromParser): void {
+  process.send?.(message);
+}
+
+process.on('message', (message: ToParser) => {
+  if (message.kind === 'start') void work(message);
+  else if (message.job === current?.job) current.file.answer(message.read, message.data);
+});
+process.on('disconnect', () => process.exit(0));
+// A promise that nobody waits for belongs to a file that was given up.
+process.on('unhandledRejection', () => undefined);

@@ -1,0 +1,79 @@
+import type { Content } from '../../files/bytes';
+import type { MediaInfo, Track } from '../mediaInfo';
+import type { AudioOnlyLayout } from '../parser/messages';
+import { ParserError, type ParserPool, parserPool } from '../parser/pool';
+import { type FfprobeResult, probeWithFfprobe } from './ffprobe';
+
+export interface ProbeOptions {
+  readonly signal: AbortSignal;
+  /** ffprobe and the path of the file, if ffprobe is there and the file is on this machine's disks. */
+  readonly ffprobe?: { readonly program: string; readonly path: string };
+  /** Asks ffprobe also for what the parser knows: color, field order, layouts, chapters. */
+  readonly wantsDetails?: boolean;
+  readonly parser?: ParserPool;
+}
+
+export interface Probe {
+  /** Undefined if neither the parser nor ffprobe could tell: the node decides. */
+  readonly media?: MediaInfo;
+  /** What can be uploaded instead of the whole file for a preset that uses audio only. */
+  readonly audioOnly?: AudioOnlyLayout;
+  /** What ffprobe said of a file that it cannot open. */
+  readonly invalid?: string;
+}
+
+/** What is in a file. Throws what `file.read` throws if the file cannot be read. */
+export async function probeMedia(file: Content, options: ProbeOptions): Promise<Probe> {
+  const { signal, ffprobe, wantsDetails = false, parser = parserPool } = options;
+  if (file.size === 0) return { media: { tracks: [], knows: [] } };
+  const { media, audioOnly } = await parser.parse('probe', file, signal).catch((error) => {
+    if (error instanceof ParserError) return { media: undefined, audioOnly: undefined };
+    throw error;
+  });
+  if (media?.instead !== undefined || media?.isProtected) return { media };
+  const isEnough = media !== undefined && isKnown(media) && !wantsDetails && !isUnusual(media);
+  if (ffprobe === undefined || isEnough) return { media, audioOnly };
+  const result = await probeWithFfprobe(ffprobe.program, ffprobe.path, signal);
+  return { ...merged(media, result), audioOnly };
+}
+
+function isKnown({ knows }: MediaInfo): boolean {
+  return knows.includes('audio') && knows.includes('video');
+}
+
+/** Sound that an audio preset has to treat in another way than stereo or mono. */
+function isUnusual({ tracks }: MediaInfo): boolean {
+  const audio = tracks.filter(({ kind }) => kind === 'audio');
+  return audio.length > 1 || audio.some(({ channels = 0 }) => channels > 2);
+}
+
+function merged(media: MediaInfo | undefined, result: FfprobeResult): Pick<Probe, 'media' | 'invalid'> {
+  switch (result.kind) {
+    case 'unknown':
+      return { media };
+    case 'invalid':
+      return media ? { media } : { invalid: result.line };
+    case 'known':
+      return { media: media ? mergedMedia(media, result.media) : result.media };
+  }
+}
+
+/** ffprobe lists everything that ffmpeg will see; the parser knows better how long it is. */
+function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
+  return {
+    ...probed,
+    seconds: parsed.seconds ?? probed.seconds,
+    audioOnlyBytes: parsed.audioOnlyBytes,
+    tracks: probed.tracks.map((track) => ({
+      ...track,
+      seconds: counterpart(track, probed.tracks, parsed.tracks)?.seconds ?? track.seconds,
+    })),
+  };
+}
+
+/** The same track in the other list; undefined where the two lists do not agree on how many there are. */
+function counterpart(track: Track, own: readonly Track[], others: readonly Track[]): Track | undefined {
+  const isSame = ({ kind, isAttachedPicture }: Track) => kind === track.kind && !isAttachedPicture;
+  const [here, there] = [own.filter(isSame), others.filter(isSame)];
+  return here.length === there.length ? there[here.indexOf(track)] : undefined;
+}
