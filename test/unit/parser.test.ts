@@ -107,7 +107,7 @@ describe('The parser of media files', function () {
 
   it('reports an output that it cannot read as damaged', async () => {
     const parser = new ParserPool({ busyMs: 1_000 });
-        const expected = { file: 'clip.mp4', seconds: 1, proof: 'audio' } as const;
+    const expected = { file: 'clip.mp4', seconds: 1, proof: 'audio' } as const;
     const { problem } = await proveOutput(contentOf(emptyFlac()), expected, { parser });
     assert.deepEqual(problem, { kind: 'outputDamaged', file: 'clip.mp4' });
   });
