@@ -4,7 +4,7 @@ import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
 import { hashFile } from '../files/hashing';
 import { folderMark } from '../jobs/taskSpec';
-import { proveOutput } from '../media/probe';
+import { proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
 import { downloadOutput } from './outputs';
 import type { RunState } from './runState';
