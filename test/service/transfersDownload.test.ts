@@ -127,15 +127,31 @@ describe('Download', function () {
       assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
     });
 
-    for (const hash of [true, false]) {
-      it(`fetches nothing when it is that very file (${hash ? 'with' : 'without'} a hash)`, async () => {
-        await setup.blob('clip.mp3', 9 * MiB, { hash });
-        await setup.download('clip.mp3');
-        const result = await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
-        assert.deepEqual(result, { bytes: 9 * MiB, skipped: true });
-        assert.deepEqual(methods(proxy), ['HEAD']);
-      });
-    }
+    it('downloads nothing when it has the content of the blob by its hash', async () => {
+      await setup.blob('clip.mp3', 9 * MiB);
+      await setup.download('clip.mp3');
+      const result = await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
+      assert.deepEqual(result, { bytes: 9 * MiB, skipped: true });
+      assert.deepEqual(methods(proxy), ['HEAD']);
+    });
+
+    it('recognizes it by its content when the blob has no hash, and leaves one file', async () => {
+      await setup.blob('clip.mp3', 9 * MiB, { hash: false });
+      await setup.download('clip.mp3');
+      assert.deepEqual(await setup.download('clip.mp3'), { bytes: 9 * MiB, skipped: true });
+      assert.deepEqual(await setup.names(), ['clip.mp3']);
+    });
+
+    it('is not mistaken for the output by its size and time when the blob has no hash', async () => {
+      const content = await setup.blob('clip.mp3', 9 * MiB, { hash: false });
+      const foreign = await setup.file('clip.mp3', 9 * MiB);
+      await rejectsWith(setup.download('clip.mp3'), { kind: 'outputExists' });
+      assert.ok((await setup.content('clip.mp3')).equals(foreign));
+      assert.deepEqual(await setup.names(), ['clip.mp3']);
+      const result = await setup.download('clip.mp3', { overwrite: true });
+      assert.deepEqual(result, { bytes: 9 * MiB, skipped: false });
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
   });
 
   describe('over a bad network', () => {
@@ -213,6 +229,23 @@ describe('Download', function () {
       await rejectsWith(setup.download('clip.mp3', { onBytes }, impatient), { kind: 'unreachable' });
       const content = await setup.blob('clip.mp3', 20 * MiB, { hash: false });
       await setup.download('clip.mp3');
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
+    it('keeps what a canceled download of a large file has written', async () => {
+      const content = await setup.blob('clip.mp3', 40 * MiB);
+      const abort = new AbortController();
+      let received = 0;
+      const onBytes = (count: number) => {
+        received += count;
+        if (received >= 24 * MiB) abort.abort();
+      };
+      const slow = setup.transfers(relay.url, { parallel: 1 });
+      const download = setup.download('clip.mp3', { onBytes, signal: abort.signal }, slow);
+      await assert.rejects(download, { name: 'AbortError' });
+      const before = relay.bytes.down;
+      await setup.download('clip.mp3', {}, setup.transfers(relay.url));
+      assert.ok(relay.bytes.down - before < 26 * MiB, `${relay.bytes.down - before} bytes came again`);
       assert.ok((await setup.content('clip.mp3')).equals(content));
     });
 

@@ -16,7 +16,6 @@ const checkedRangeBytes = 4 * 1024 * 1024;
 interface Version {
   readonly size: number;
   readonly etag: string;
-  readonly modified: Date;
   /** Base64; blobs that were uploaded in blocks may have none. */
   readonly md5?: string;
 }
@@ -28,7 +27,10 @@ interface Begun {
   readonly from: number;
 }
 
-/** After these a part file is worth going on with. */
+/** A canceled download keeps its part file from this size on: less is downloaded again sooner than it is looked for. */
+const minKeptBytes = 16 * 1024 * 1024;
+
+/** After these problems a part file is kept. */
 const passing = new Set<Problem['kind']>([
   'unreachable',
   'throttled',
@@ -68,6 +70,8 @@ export async function download(
 class Attempt {
   /** Of a version that has a hash to compare with. */
   #hash: RunningHash | undefined;
+  /** Bytes in the part file. */
+  #written = 0;
 
   constructor(
     private readonly storage: Storage,
@@ -90,14 +94,17 @@ class Attempt {
     const free = await files.freeBytes(uri);
     const there = await files.stat(uri);
     let begun: Begun;
+    let mayBeSame = false;
     if (there) {
       const version = await slots.run(() => versionOf(storage, request));
       if (await isSame(files, uri, there, version)) {
-        // A process that was killed between giving the final name and taking away the temporary one left both.
+        // A process that was killed between giving the final name and removing the temporary one left both.
         await files.dropPart(uri, tagOf(storage, request, version));
         return { bytes: version.size, skipped: true };
       }
-      if (!overwrite) throw new UserError({ kind: 'outputExists', file: nameOf(uri) });
+      // Only the content itself can tell.
+      mayBeSame = version.md5 === undefined && !there.isFolder && there.size === version.size;
+      if (!overwrite && !mayBeSame) throw exists(request);
       begun = await this.#begin(version, free);
     } else {
       // One request is enough for a small blob that has a hash.
@@ -107,12 +114,18 @@ class Attempt {
       });
     }
     const { version, part, from } = begun;
-    await resumable(part, async () => {
+    const skipped = await this.#resumable(part, async () => {
       await this.#fetchRest(version, part, from);
       if (base64(await this.#hash?.digest()) !== version.md5) throw damaged(request);
+      if (mayBeSame && (await hasSameContent(files, uri, part, version.size))) {
+        await part.discard();
+        return true;
+      }
+      if (mayBeSame && !overwrite) throw exists(request);
       await part.commit({ overwrite });
+      return false;
     });
-    return { bytes: version.size, skipped: false };
+    return { bytes: version.size, skipped };
   }
 
   /** Opens the part file and brings hash and file to the same place. */
@@ -121,7 +134,7 @@ class Attempt {
     const { uri, onBytes } = request;
     const part = await files.part(uri, tagOf(storage, request, version));
     this.#hash = version.md5 === undefined ? undefined : beginHash(version.size);
-    const from = await resumable(part, async () => {
+    const from = await this.#resumable(part, async () => {
       const { resumeAt } = part;
       if (resumeAt > version.size) throw damaged(request);
       if (free !== undefined && free < version.size - resumeAt) {
@@ -171,20 +184,23 @@ class Attempt {
 
   async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {
     await Promise.all([part.write(position, data), this.#hash?.update(data)]);
+    this.#written = position + data.length;
   }
 
   async #hashThere(part: PartFile): Promise<void> {
+    this.#written = part.resumeAt;
     if (this.#hash) await hashBeginning(this.#hash, part, part.resumeAt);
   }
-}
 
-/** Does a step with a part file; when it fails, the part file is kept for another time or goes. */
-async function resumable<T>(part: PartFile, step: () => Promise<T>): Promise<T> {
-  try {
-    return await step();
-  } catch (error) {
-    await (isWorthResuming(error) ? part.close() : part.discard());
-    throw error;
+  /** Does a step with a part file. When it fails, the part file is kept for another download or removed. */
+  async #resumable<T>(part: PartFile, step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      const isCanceled = this.request.signal.aborted && this.#written >= minKeptBytes;
+      await (isCanceled || isWorthResuming(error) ? part.close() : part.discard());
+      throw error;
+    }
   }
 }
 
@@ -197,10 +213,10 @@ async function firstRange(
   try {
     const range = { position: 0, length: blockBytes, buffer, isChecked: false };
     const { answer, data } = await fetchRange(storage, request, range);
-    const { etag = '', lastModified = new Date(0), contentRange, contentMD5, blobContentMD5 } = answer;
+    const { etag = '', contentRange, contentMD5, blobContentMD5 } = answer;
     const size = Number(contentRange?.split('/')[1] ?? data.length);
     const md5 = blobContentMD5 ?? (contentRange ? undefined : contentMD5);
-    return { version: { size, etag, modified: lastModified, md5: base64(md5) }, data };
+    return { version: { size, etag, md5: base64(md5) }, data };
   } catch (error) {
     // An empty blob has no range.
     if (isStorageCode(error, 'InvalidRange', 'HTTP 416'))
@@ -266,22 +282,29 @@ async function versionOf(storage: Storage, { container, blob, signal }: Download
   const properties = await storage.call({ operation: 'download', resource: blob, signal }, (abortSignal) =>
     storage.blob(container, blob).getProperties({ abortSignal }),
   );
-  const { contentLength: size = 0, etag = '', lastModified = new Date(0), contentMD5 } = properties;
-  return { size, etag, modified: lastModified, md5: base64(contentMD5) };
+  const { contentLength: size = 0, etag = '', contentMD5 } = properties;
+  return { size, etag, md5: base64(contentMD5) };
 }
 
-/** The same content under the final name: fetched before. Without a hash, a file of that size that is younger than the blob. */
+/** Whether a file has the content of a blob, by its hash. False for a blob without a hash: size and time prove nothing. */
 async function isSame(
   files: Files,
   uri: string,
-  there: { isFolder: boolean; size: number; modified: number },
-  { size, modified, md5 }: Version,
+  there: { isFolder: boolean; size: number },
+  { size, md5 }: Version,
 ): Promise<boolean> {
-  if (there.isFolder || there.size !== size) return false;
-  if (md5 === undefined) return there.modified >= modified.getTime();
+  if (there.isFolder || there.size !== size || md5 === undefined) return false;
+  return (await hashOfFile(files, uri, size)) === md5;
+}
+
+async function hasSameContent(files: Files, uri: string, part: PartFile, size: number): Promise<boolean> {
+  return (await hashOfFile(files, uri, size)) === base64(await hashFile(part, size));
+}
+
+async function hashOfFile(files: Files, uri: string, size: number): Promise<string | undefined> {
   const file = await files.open(uri);
   try {
-    return base64(await hashFile(file, size)) === md5;
+    return base64(await hashFile(file, size));
   } finally {
     await file.close();
   }
@@ -291,6 +314,10 @@ async function isSame(
 function tagOf(storage: Storage, { container, blob }: DownloadRequest, { etag, size }: Version): string {
   const version = JSON.stringify([storage.host, container, blob, etag, size]);
   return createHash('sha256').update(version).digest('hex').slice(0, 12);
+}
+
+function exists({ uri }: DownloadRequest): UserError {
+  return new UserError({ kind: 'outputExists', file: nameOf(uri) });
 }
 
 function damaged({ uri }: DownloadRequest): UserError {
