@@ -116,7 +116,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const server = createServer((request, response) => {
     lastRequest = Date.now();
-    void answer(request, response).catch((error) => {
+    answer(request, response).catch((error) => {
       log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
       response.destroy();
     });
@@ -158,6 +158,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     } else if (!faults.isAllowed) {
       throw new BatchError('ResourceNotFound');
     }
+    mustHaveRoom(request.method);
     const handled: Request = {
       method: request.method ?? 'GET',
       params: route.params,
@@ -170,6 +171,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const reply = await route.handler(context, handled);
     const past = pastStates.stateFor(handled.method, path, route.params);
     return past ? route.handler({ ...context, state: past }, handled) : reply;
+  }
+
+  /** Refuses changes while they cannot be stored. Deletions make room. */
+  function mustHaveRoom(method: string | undefined): void {
+    if (state.isWritable || method === 'GET' || method === 'HEAD' || method === 'DELETE') return;
+    throw new BatchError(
+      'ServerBusy',
+      { Reason: `The disk of ${options.dataDir} is full. Free some space.` },
+      { 'Retry-After': '5' },
+    );
   }
 
   /** Serialises a reply before any of it is sent, so that a failure is answered as an error. */

@@ -1,18 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type LogOutputChannel, workspace } from 'vscode';
+import { type LogOutputChannel, l10n, window, workspace } from 'vscode';
+import { version } from '../../../package.json';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
 import { findFfmpeg } from './ffmpeg';
-import { localKeys } from './localKeys';
+import { batchName, localKeys, storageName } from './localKeys';
 
-const batchName = 'localbatch';
-const storageName = 'localstorage';
 const maxStartMs = 60_000;
+/** An idle service that is asked to end has ended by then. */
+const maxIdleEndMs = 5_000;
 
 /** What the service writes into its data folder while it runs. Holds no keys. */
 interface Ready {
@@ -20,6 +21,10 @@ interface Ready {
   readonly blobUrl: string;
   readonly pid: number;
   readonly version: string;
+  /** Folders in front of the PATH of tasks: the one of ffmpeg. */
+  readonly pathPrepend?: readonly string[];
+  /** What the user should know about this start: damage that was found, and what is lost. */
+  readonly notices?: readonly string[];
 }
 
 /**
@@ -28,6 +33,8 @@ interface Ready {
  */
 export class LocalService {
   #starting: Promise<Ready> | undefined;
+  /** The process of an outdated service that the user was told about. */
+  #reported: number | undefined;
 
   constructor(
     private readonly script: string,
@@ -73,13 +80,52 @@ export class LocalService {
 
   async #start(): Promise<Ready> {
     const running = await this.#running();
-    if (running) {
+    if (running && !(await this.#endsForNew(running))) {
       this.log.debug(`Using the local Batch service of process ${running.pid} at ${running.batchUrl}`);
       return running;
     }
     if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
     const ffmpeg = await findFfmpeg();
-    return this.#spawn(await localKeys(this.dataFolder, this.secrets), ffmpeg);
+    await localKeys(this.dataFolder, this.secrets);
+    return this.#spawn(ffmpeg);
+  }
+
+  /**
+   * Asks a service that another version of the extension or another ffmpeg setting has started to end as soon as it is
+   * idle. Returns whether it has ended; otherwise it is used until it does, and the user is told.
+   */
+  async #endsForNew(running: Ready): Promise<boolean> {
+    const ffmpeg = await findFfmpeg().catch(() => undefined);
+    const isOther = running.version !== version;
+    const hasOther = ffmpeg !== undefined && running.pathPrepend?.[0] !== dirname(ffmpeg);
+    if ((!isOther && !hasOther) || !workspace.isTrusted || ffmpeg === undefined) return false;
+    await writeFile(join(this.dataFolder, 'end-when-idle'), '', { mode: 0o600 });
+    for (const end = Date.now() + maxIdleEndMs; Date.now() < end; ) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (!(await this.#isNamed(running.pid))) return true;
+    }
+    if (this.#reported !== running.pid) {
+      this.#reported = running.pid;
+      const message = isOther
+        ? l10n.t(
+            'The local Batch service runs version {0}. It is restarted with version {1} when its tasks have completed.',
+            running.version,
+            version,
+          )
+        : l10n.t(
+            'The local Batch service runs with another ffmpeg. It is restarted with {0} when its tasks have completed.',
+            ffmpeg,
+          );
+      this.log.info(message);
+      window.showInformationMessage(message).then(undefined, (error) => this.log.error(error));
+    }
+    return false;
+  }
+
+  /** Whether the data folder still names this process: a service that ends removes its file first. */
+  async #isNamed(pid: number): Promise<boolean> {
+    const text = await readFile(join(this.dataFolder, 'service.json'), 'utf8').catch(() => undefined);
+    return text !== undefined && (JSON.parse(text) as Ready).pid === pid;
   }
 
   /**
@@ -93,7 +139,7 @@ export class LocalService {
     return (await isAnswering(ready, await localKeys(this.dataFolder, this.secrets))) ? ready : undefined;
   }
 
-  async #spawn({ batchKey, storageKey }: AccountSecrets, ffmpeg: string): Promise<Ready> {
+  async #spawn(ffmpeg: string): Promise<Ready> {
     await mkdir(this.dataFolder, { recursive: true, mode: 0o700 });
     const log = await open(this.logFile, 'a', 0o600);
     try {
@@ -104,25 +150,25 @@ export class LocalService {
           ...['--data-dir', this.dataFolder],
           ...['--idle-minutes', String(settings().idleMinutes)],
           ...['--path-prepend', dirname(ffmpeg)],
-          ...['--credentials', 'stdin'],
+          ...['--credentials', 'file', '--quiet'],
         ],
         {
           detached: true,
-          stdio: ['pipe', 'pipe', log.fd],
+          stdio: ['ignore', 'pipe', log.fd],
           env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
           windowsHide: true,
         },
       );
-      const ready = readyLine(child);
-      const credentials = JSON.stringify({ batchName, batchKey, storageName, storageKey });
-      // A service that ends before it reads its credentials is reported by `readyLine`.
-      child.stdin?.on('error', (error) => this.log.debug(`Local Batch service: ${error.message}`));
-      child.stdin?.end(`${credentials}\n`);
-      const started = await ready;
+      const started = await readyLine(child, this.logFile);
       child.stdout?.destroy();
       child.unref();
-      if (!(await isAnswering(started, { batchKey, storageKey })))
+      if (!(await isAnswering(started, await localKeys(this.dataFolder, this.secrets))))
         throw new UserError({ kind: 'localServiceFailed', detail: 'a service with other keys is running' });
+      for (const notice of started.notices ?? []) {
+        window
+          .showWarningMessage(l10n.t('Local Batch account: {0}', notice))
+          .then(undefined, (error) => this.log.error(error));
+      }
       this.log.info(`Local Batch service: ${started.batchUrl} (process ${started.pid})`);
       return started;
     } finally {
@@ -139,20 +185,31 @@ function connectionOf(account: AccountRecord, { batchKey, storageKey }: AccountS
   };
 }
 
-/** The line that a service prints when it is ready. Throws `localServiceFailed`. */
-async function readyLine(child: ChildProcess): Promise<Ready> {
+/** The line that a service prints when it is ready. Throws `localServiceFailed` with the last line of its log. */
+async function readyLine(child: ChildProcess, logFile: string): Promise<Ready> {
   const { stdout } = child;
   if (stdout === null) throw new Error('The service has no stdout.');
   return new Promise((resolve, reject) => {
     const fail = (detail: string) => reject(new UserError({ kind: 'localServiceFailed', detail }));
     const timer = setTimeout(() => fail(`no answer within ${maxStartMs / 1000} s`), maxStartMs);
     child.once('error', (error) => fail(error.message));
-    child.once('exit', (code) => fail(`exit code ${code}`));
+    child.once('exit', (code) => {
+      lastLine(logFile).then(
+        (line) => fail(line ?? `exit code ${code}`),
+        () => fail(`exit code ${code}`),
+      );
+    });
     createInterface(stdout).once('line', (line) => {
       clearTimeout(timer);
       resolve(JSON.parse(line) as Ready);
     });
   });
+}
+
+/** A service that cannot start says why in one line. */
+async function lastLine(logFile: string): Promise<string | undefined> {
+  const text = await readFile(logFile, 'utf8');
+  return text.trimEnd().split('\n').at(-1) || undefined;
 }
 
 async function isAnswering({ batchUrl, blobUrl }: Ready, keys: AccountSecrets): Promise<boolean> {
