@@ -86,6 +86,19 @@ export class TestService implements TestAccount {
     return service;
   }
 
+  /** Starts a service that is expected to refuse to start. Resolves to its exit code and what it says. */
+  static async refusal(...args: string[]): Promise<{ code: number | null; stderr: string }> {
+    const child = spawn(process.execPath, ['dist/service.js', ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { code, stderr };
+  }
+
   async start(): Promise<void> {
     const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
     const child = spawn(process.execPath, ['dist/service.js', ...flags, ...this.args], {

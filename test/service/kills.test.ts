@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomOf } from '../random';
+import { descendantsOf } from './descendants';
 import { eventually, listAll, machine, TestService } from './harness';
 
 const tasks = 200;
@@ -124,31 +125,3 @@ describe('The process that starts programs for the local Batch service', functio
     assert.equal(next.executionInfo?.exitCode, 0);
   });
 });
-
-/** Processes below one, with this argument. */
-function descendantsOf(ancestor: number, argument: string): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
-    const stat = readIfThere(`/proc/${name}/stat`);
-    parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-  }
-  const isBelow = (pid: number): boolean => {
-    const parent = parents.get(pid);
-    return parent !== undefined && (parent === ancestor || (parent > 1 && isBelow(parent)));
-  };
-  return [...parents.keys()].filter(
-    (pid) =>
-      isBelow(pid) &&
-      readIfThere(`/proc/${pid}/cmdline`)
-        .split('\0')
-        .some((part) => part.endsWith(argument)),
-  );
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}

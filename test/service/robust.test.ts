@@ -1,0 +1,341 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
+import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { descendantsOf } from './descendants';
+import { eventually, machine, TestService } from './harness';
+
+type Task = BatchServiceModels.TaskAddParameter;
+
+const sh = (script: string) => `/bin/sh -c '${script}'`;
+
+describe('The local Batch service, whatever its tasks do', function () {
+  this.timeout(120_000);
+  let service: TestService;
+  let client: BatchServiceClient;
+  let storage: BlobServiceClient;
+  let sas: string;
+
+  before(async () => {
+    service = await TestService.start();
+    client = service.client();
+    const { storageName, storageKey } = service.credentials;
+    storage = new BlobServiceClient(
+      service.ready.blobUrl,
+      new StorageSharedKeyCredential(storageName, storageKey),
+    );
+    const container = storage.getContainerClient('out');
+    await container.create();
+    sas = await container.generateSasUrl({
+      permissions: ContainerSASPermissions.parse('rwl'),
+      expiresOn: new Date(Date.now() + 3_600_000),
+    });
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
+    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' }, usesTaskDependencies: true });
+  });
+
+  after(() => service.close());
+
+  const uploads = (filePattern: string, path?: string, containerUrl = sas): Task['outputFiles'] => [
+    {
+      filePattern,
+      destination: { container: { containerUrl, path } },
+      uploadOptions: { uploadCondition: 'taskcompletion' },
+    },
+  ];
+
+  /** Runs a task until it has completed, and tells how. */
+  async function run(id: string, commandLine: string, rest: Partial<Task> = {}) {
+    await client.task.add('job', { id, commandLine, ...rest });
+    const { executionInfo } = await eventually(
+      () => client.task.get('job', id),
+      ({ state }) => state === 'completed',
+    );
+    return { exitCode: executionInfo?.exitCode, failure: executionInfo?.failureInfo?.code };
+  }
+
+  async function blobs(prefix: string): Promise<string[]> {
+    const names: string[] = [];
+    for await (const { name } of storage.getContainerClient('out').listBlobsFlat({ prefix }))
+      names.push(name);
+    return names.sort();
+  }
+
+  async function textOf(id: string, name = 'stdout.txt'): Promise<string> {
+    const { readableStreamBody } = await client.file.getFromTask('job', id, name);
+    const chunks: Buffer[] = [];
+    for await (const chunk of readableStreamBody ?? []) chunks.push(Buffer.from(chunk));
+    return Buffer.concat(chunks).toString();
+  }
+
+  const ok = { exitCode: 0, failure: undefined };
+
+  it('uploads regular files only: folders, links to folders, pipes and devices match nothing', async () => {
+    const script =
+      'mkdir d; echo 1 > d/x; ln -s d l; mkfifo p; ln -s /dev/zero z; ln -s /etc/passwd e; echo a > a; ln -s a b';
+    assert.deepEqual(await run('folder', sh(script), { outputFiles: uploads('d', 'folder') }), ok);
+    for (const name of ['l', 'p', 'z', 'e'])
+      assert.deepEqual(
+        await run(`one-${name}`, sh(script), { outputFiles: uploads(name, `one/${name}`) }),
+        ok,
+      );
+    assert.deepEqual(await run('all', sh(script), { outputFiles: uploads('*', 'all') }), ok);
+    assert.deepEqual(await run('deep', sh(script), { outputFiles: uploads('**/*', 'deep') }), ok);
+    assert.deepEqual(await run('link', sh(script), { outputFiles: uploads('b', 'link') }), ok);
+    assert.deepEqual(await blobs('folder'), []);
+    assert.deepEqual(await blobs('one'), []);
+    assert.deepEqual(await blobs('all'), ['all/a']);
+    assert.deepEqual(await blobs('deep'), ['deep/a', 'deep/d/x']);
+    assert.deepEqual(await blobs('link'), ['link']);
+  });
+
+  it('takes a pattern of many wildcards in time that depends on its length only', async () => {
+    const name = 'a'.repeat(200);
+    const outputFiles = uploads(`${'*a'.repeat(60)}b`, 'stars');
+    assert.deepEqual(await run('stars', sh(`echo 1 > ${name}`), { outputFiles }), ok);
+    assert.deepEqual(await blobs('stars'), []);
+  });
+
+  it('fails a task whose file becomes shorter while it is uploaded, or uploads what was there', async () => {
+    const script =
+      'head -c 60000000 /dev/zero > big; (while :; do head -c 60000000 /dev/zero > big; : > big; done) >/dev/null 2>&1 & sleep 0.2';
+    const { exitCode, failure } = await run('shrinking', sh(script), {
+      outputFiles: uploads('big', 'shrinking'),
+    });
+    assert.equal(exitCode, 0);
+    assert.ok(failure === undefined || failure === 'FileUploadMiscError', failure);
+  });
+
+  it('ends downloads and uploads that outlast maxWallClockTime', async () => {
+    const silent = await silentServer();
+    const constraints = { maxWallClockTime: 'PT1S' };
+    const file = { httpUrl: `${silent.url}/f`, filePath: 'f' };
+    const download = await run('download', '/bin/true', { resourceFiles: [file], constraints });
+    const outputFiles = uploads('f', 'f', `${silent.url}/account/container?sig=x`);
+    const upload = await run('upload', sh('echo 1 > f'), { outputFiles, constraints });
+    silent.close();
+    assert.deepEqual(download, { exitCode: undefined, failure: 'TaskEnded' });
+    assert.deepEqual(upload, { exitCode: 0, failure: 'TaskEnded' });
+  });
+
+  it('sends the metadata and the headers that an output file asks for', async () => {
+    const [file] = uploads('a', 'headers') ?? [];
+    const container = {
+      ...file?.destination.container,
+      containerUrl: sas,
+      uploadHeaders: [
+        { name: 'x-ms-meta-Owner', value: 'me' },
+        { name: 'x-ms-blob-content-type', value: 'audio/mpeg' },
+      ],
+    };
+    const outputFiles = [{ ...file, destination: { container } }] as Task['outputFiles'];
+    assert.deepEqual(await run('headers', sh('echo 1 > a'), { outputFiles }), ok);
+    const { metadata, contentType } = await storage
+      .getContainerClient('out')
+      .getBlobClient('headers')
+      .getProperties();
+    assert.deepEqual([metadata, contentType], [{ owner: 'me' }, 'audio/mpeg']);
+  });
+
+  it('removes folders that a task has write-protected, and retries the task', async () => {
+    const script =
+      'if [ -e ../../seen ]; then exit 0; fi; touch ../../seen; mkdir ro; touch ro/x; chmod 555 ro . ..; exit 1';
+    assert.deepEqual(await run('protected', sh(script), { constraints: { maxTaskRetryCount: 1 } }), ok);
+    const { nodeInfo } = await client.task.get('job', 'protected');
+    const folder = join(
+      service.dataDir,
+      'nodes/pool',
+      nodeInfo?.nodeId ?? '',
+      nodeInfo?.taskRootDirectory ?? '',
+    );
+    assert.ok(existsSync(folder));
+    await client.task.deleteMethod('job', 'protected');
+    await eventually(
+      async () => [existsSync(folder), readdirSync(join(service.dataDir, 'trash')).length],
+      ([isThere, left]) => !isThere && left === 0,
+    );
+  });
+
+  it('gives a task its own HOME, a PATH that ends with its folders, and the documented variables', async () => {
+    const script =
+      'echo $HOME; echo $PATH; for f in "$AZ_BATCH_NODE_ROOT_DIR" "$AZ_BATCH_NODE_SHARED_DIR" "$AZ_BATCH_NODE_STARTUP_DIR" "$AZ_BATCH_NODE_MOUNTS_DIR" "$AZ_BATCH_CERTIFICATES_DIR" "$AZ_BATCH_TASK_WORKING_DIR"; do test -d "$f" || echo "no $f"; done';
+    assert.deepEqual(await run('environment', sh(script)), ok);
+    const [home = '', path = '', ...missing] = (await textOf('environment')).trim().split('\n');
+    const { nodeInfo } = await client.task.get('job', 'environment');
+    const root = join(service.dataDir, 'nodes/pool', nodeInfo?.nodeId ?? '');
+    assert.equal(home, join(root, nodeInfo?.taskRootDirectory ?? '', 'wd'));
+    assert.deepEqual(path.split(':').slice(-2), [join(root, 'shared'), home]);
+    assert.deepEqual(missing, []);
+  });
+
+  it('has completed a running task when its termination is answered, and deleted one likewise', async () => {
+    for (const id of ['ended', 'deleted'])
+      await client.task.add('job', { id, commandLine: '/bin/sleep 600' });
+    await eventually(
+      () => client.job.getTaskCounts('job'),
+      ({ taskCounts }) => taskCounts.running === 2,
+    );
+    await client.task.terminate('job', 'ended');
+    const { state, executionInfo } = await client.task.get('job', 'ended');
+    assert.deepEqual([state, executionInfo?.failureInfo?.code], ['completed', 'TaskEnded']);
+    await client.task.deleteMethod('job', 'deleted');
+    await assert.rejects(client.task.get('job', 'deleted'), { statusCode: 404 });
+  });
+
+  it('acts on exit conditions for exit code 0, and on none for a task that was terminated before it ran', async () => {
+    const poolInfo = { poolId: 'pool' };
+    await client.job.add({ id: 'zero', poolInfo, onTaskFailure: 'performexitoptionsjobaction' });
+    const exitConditions = { exitCodes: [{ code: 0, exitOptions: { jobAction: 'terminate' as const } }] };
+    await client.task.add('zero', { id: 't', commandLine: '/bin/true', exitConditions });
+    await eventually(
+      () => client.job.get('zero'),
+      ({ state }) => state === 'completed',
+    );
+    await client.job.add({
+      id: 'waiting',
+      poolInfo: { poolId: 'none' },
+      onTaskFailure: 'performexitoptionsjobaction',
+    });
+    await client.task.add('waiting', { id: 't', commandLine: '/bin/true' });
+    await client.task.terminate('waiting', 't');
+    assert.equal((await client.job.get('waiting')).state, 'active');
+  });
+
+  it('takes 04 for 4 in a range of ids, and an exit code 0 that blocks for unmet', async () => {
+    const dependsOn = { taskIdRanges: [{ start: 4, end: 4 }] };
+    await client.task.add('job', { id: 'after-4', commandLine: '/bin/true', dependsOn });
+    assert.deepEqual(await run('04', '/bin/true'), ok);
+    await eventually(
+      () => client.task.get('job', 'after-4'),
+      ({ state }) => state === 'completed',
+    );
+    const exitOptions = { dependencyAction: 'block' as const };
+    await run('blocks', '/bin/true', { exitConditions: { exitCodes: [{ code: 0, exitOptions }] } });
+    await client.task.add('job', {
+      id: 'blocked',
+      commandLine: '/bin/true',
+      dependsOn: { taskIds: ['blocks'] },
+    });
+    await run('later', '/bin/true');
+    assert.equal((await client.task.get('job', 'blocked')).state, 'active');
+  });
+
+  it('reads containers of its own storage without a SAS, also by name', async () => {
+    const input = storage.getContainerClient('input');
+    await input.create();
+    await input.uploadBlockBlob('folder/ä b.txt', 'hello', 5);
+    const resourceFiles = [
+      { autoStorageContainerName: 'input', filePath: 'named', fileMode: '0640' },
+      { storageContainerUrl: input.url },
+    ];
+    const script = 'cat "named/folder/ä b.txt" "folder/ä b.txt"; stat -c %a "named/folder/ä b.txt"';
+    assert.deepEqual(await run('own', sh(script), { resourceFiles }), ok);
+    assert.equal(await textOf('own'), 'hellohello640\n');
+  });
+
+  it('ends a start task when its node restarts or leaves, and runs it once at a time', async () => {
+    const seconds = 4321;
+    await client.pool.add({
+      id: 'starting',
+      ...machine,
+      targetDedicatedNodes: 1,
+      startTask: { commandLine: `/bin/sleep ${seconds}`, waitForSuccess: true },
+    });
+    const running = () => descendantsOf(service.ready.pid, String(seconds));
+    const [first] = await eventually(
+      async () => running(),
+      (pids) => pids.length === 1,
+    );
+    const [node] = await client.computeNode.list('starting');
+    await client.computeNode.reboot('starting', node?.id ?? '');
+    await eventually(
+      async () => running(),
+      (pids) => pids.length === 1 && pids[0] !== first,
+    );
+    await client.pool.deleteMethod('starting');
+    await eventually(
+      async () => running(),
+      (pids) => pids.length === 0,
+    );
+    await eventually(
+      () => client.pool.exists('starting').catch(() => ({ body: false })),
+      ({ body }) => body === false,
+    );
+  });
+
+  it('allocates no more nodes than the account may have, and says so', async () => {
+    await client.pool.add({ id: 'large', ...machine, targetDedicatedNodes: 2000 });
+    const { resizeErrors = [] } = await eventually(
+      () => client.pool.get('large'),
+      ({ allocationState }) => allocationState === 'steady',
+    );
+    assert.deepEqual(
+      resizeErrors.map(({ code }) => code),
+      ['AccountCoreQuotaReached'],
+    );
+    await client.pool.deleteMethod('large');
+  });
+
+  it('ends within 5 seconds of SIGTERM with tasks that ignore it, wait for a server, or run at start', async () => {
+    const other = await TestService.start();
+    const silent = await silentServer();
+    try {
+      const admin = other.client();
+      await admin.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
+      await admin.pool.add({
+        id: 'starting',
+        ...machine,
+        targetDedicatedNodes: 1,
+        startTask: { commandLine: '/bin/sh -c "trap : TERM; while :; do sleep 1; done"' },
+      });
+      await admin.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+      await admin.task.addCollection('job', [
+        { id: 'stubborn', commandLine: '/bin/sh -c "trap : TERM; while :; do sleep 1; done"' },
+        {
+          id: 'waiting',
+          commandLine: '/bin/true',
+          resourceFiles: [{ httpUrl: `${silent.url}/f`, filePath: 'f' }],
+        },
+      ]);
+      await eventually(
+        () => admin.job.getTaskCounts('job'),
+        ({ taskCounts }) => taskCounts.running === 2,
+      );
+      await pause(300);
+      const from = Date.now();
+      process.kill(other.ready.pid, 'SIGTERM');
+      await other.ended();
+      assert.ok(Date.now() - from < 5_000, `it took ${Date.now() - from} ms`);
+    } finally {
+      silent.close();
+      await other.close();
+    }
+  });
+
+  it('refuses a data folder that is shared, a file, or damaged beyond use, in one sentence', async () => {
+    mkdirSync(join(service.dataDir, 'elsewhere/state.jsonl'), { recursive: true });
+    const folder = join(service.dataDir, 'elsewhere');
+    const said = await TestService.refusal('--data-dir', folder);
+    assert.equal(said.code, 78);
+    assert.match(said.stderr.trim(), /^.*state\.jsonl is a folder, but a file is expected there\. .*$/m);
+    assert.ok(!said.stderr.includes('    at '), said.stderr);
+  });
+});
+
+/** Accepts requests and never answers. */
+async function silentServer(): Promise<{ url: string; close(): void }> {
+  const { createServer } = await import('node:http');
+  const server = createServer(() => undefined);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
