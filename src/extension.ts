@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type ExtensionContext, window, workspace } from 'vscode';
 import type { Problem } from './core/errors';
 import { accountCommands } from './vscode/accounts/accountCommands';
+import { AccountContext } from './vscode/accounts/accountContext';
 import { Accounts } from './vscode/accounts/accounts';
 import { LocalService } from './vscode/accounts/localService';
 import { background, reportFailuresTo } from './vscode/background';
@@ -18,6 +19,8 @@ import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
 import { viewCommands } from './vscode/explorer/viewCommands';
 import { Reports, reportScheme } from './vscode/runs/report';
 import { runCommands } from './vscode/runs/runCommands';
+import { RunContext } from './vscode/runs/runContext';
+import { RunHistory } from './vscode/runs/runHistory';
 import { Runs } from './vscode/runs/runs';
 import { RunsTree } from './vscode/runs/runsTree';
 import { StatusBar } from './vscode/runs/statusBar';
@@ -54,6 +57,9 @@ export function activate(context: ExtensionContext): void {
 
   const runs = new Runs(workspaceState, log, join(storage, 'claims'));
   const runsTree = new RunsTree(runs, accounts);
+  const runsTreeView = window.createTreeView(runsView, { treeDataProvider: runsTree });
+  const isVisible = () => runsTreeView.visible;
+  const history = new RunHistory({ accounts, runs, runsTree, log, isVisible });
   const reports = new Reports(accounts, runs);
   const work = new RunWork(accounts, runs, commands);
   const transcode = new Transcode(connect, runs, work, commands, workspaceState);
@@ -64,9 +70,11 @@ export function activate(context: ExtensionContext): void {
   const idleWatch = new IdleWatch(accounts, runs);
 
   subscriptions.push(
-    ...[log, accounts, documents, runs, runsTree, accountsView, heatMaps, idleWatch],
-    ...[new StatusBar(runs), new MediaContext(), new TransportStreams()],
-    window.createTreeView(runsView, { treeDataProvider: runsTree }),
+    ...[log, accounts, documents, runs, runsTree, history, accountsView, heatMaps, idleWatch],
+    ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
+    ...[new MediaContext(), new TransportStreams()],
+    runsTreeView,
+    runsTreeView.onDidChangeVisibility(() => background(history.shown())),
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorerData), {
       isReadonly: true,
     }),

@@ -52,10 +52,18 @@ const accountCommandIds = [
   'renameAccount',
   'showServiceLog',
   'signIn',
+  'useInWorkspace',
   'useLocalAccount',
 ] as const;
 
-const runCommandIds = ['exportReport', 'revealOutput', 'showFailures', 'showOutputs', 'showReport'] as const;
+const runCommandIds = [
+  'exportReport',
+  'forgetRun',
+  'revealOutput',
+  'showFailures',
+  'showOutputs',
+  'showReport',
+] as const;
 
 const transcodeCommandIds = [
   'attach',
@@ -102,10 +110,31 @@ export function commandName(id: CommandId): string {
 
 /** What the `when` clauses of the manifest can ask for, without the prefix. */
 export interface ContextKeys {
+  hasAccounts: boolean;
+  /** An account has keys or a sign-in that can be renewed. */
+  hasCredentials: boolean;
+  /** A run has files that failed or were refused. */
+  hasFailures: boolean;
+  /** This window works on a run. */
+  hasLiveRuns: boolean;
+  hasLocalAccount: boolean;
+  hasOutputs: boolean;
+  hasRuns: boolean;
   /** Extensions of the setting `media.extensions`, each with a dot, in lower and in upper case. */
   mediaExtensions: readonly string[];
   /** Paths of the `.ts` and `.mts` files that are transport streams. */
   transportStreams: readonly string[];
 }
 
-export const contextKeys: readonly (keyof ContextKeys)[] = ['mediaExtensions', 'transportStreams'];
+/** Without the prefix. `satisfies` keeps the list complete. */
+export const contextKeys = Object.keys({
+  hasAccounts: true,
+  hasCredentials: true,
+  hasFailures: true,
+  hasLiveRuns: true,
+  hasLocalAccount: true,
+  hasOutputs: true,
+  hasRuns: true,
+  mediaExtensions: true,
+  transportStreams: true,
+} satisfies Record<keyof ContextKeys, true>);

@@ -22,9 +22,10 @@ export interface Manifest {
   readonly outputContainer: string;
   /** What to do with an output whose name is taken. */
   readonly onConflict: 'rename' | 'overwrite';
-  readonly files: readonly ManifestFile[];
+  /** A retry adds the refused files that were repaired. */
+  files: readonly ManifestFile[];
   /** Files that were chosen but cannot be transcoded, with the reason. */
-  readonly refused: readonly RefusedFile[];
+  refused: readonly RefusedFile[];
   /** The first submission and one more for each retry. A file belongs to the last attempt that names it. */
   attempts: Attempt[];
   /** How far the user wants the run to go: it never goes further unasked. Default: `fetched`. */

@@ -172,6 +172,14 @@ function parsed(text: string): Note | undefined {
   }
 }
 
+/** Whether a living process of this machine has noted that it acts on a run. */
+export async function isClaimedHere(folder: string, runId: string): Promise<boolean> {
+  const text = await readFile(join(folder, `${runId}.json`), 'utf8').catch(() => undefined);
+  if (text === undefined) return false;
+  const { pid, host } = JSON.parse(text) as { pid: number; host: string };
+  return host === hostname() && isAlive(pid);
+}
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

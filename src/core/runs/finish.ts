@@ -16,7 +16,6 @@ export async function finish(state: RunState, startedMs: number, signal: AbortSi
     state.tell({ kind: 'containerDeleted', container });
   }
   manifest.finished = new Date(state.clock.now()).toISOString();
-  manifest.nodeHours = (manifest.nodeHours ?? 0) + state.totals.nodeHours;
   await state.save(signal);
   state.progress.phase = 'done';
   state.tellProgress();
@@ -35,7 +34,7 @@ export function summaryOf(state: RunState, startedMs: number): RunSummary {
     failed: failed + manifest.refused.length,
     unfinished: manifest.files.length - all.length,
     elapsedMs: Math.max(clock.now() - startedMs, lastEnd(state) - Date.parse(manifest.created), 0),
-    nodeHours: state.totals.nodeHours,
+    nodeHours: manifest.nodeHours ?? 0,
   };
 }
 

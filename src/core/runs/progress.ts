@@ -1,6 +1,7 @@
 import type { TaskCounts } from '../azure/batch';
 import type { NodeNumbers } from '../jobs/poolWatch';
 import { type Manifest, toUpload } from '../plan/manifest';
+import { nodeTargets } from '../pools/pool';
 import type { Clock } from '../wait';
 import type { RunProgress } from './runEvents';
 
@@ -55,6 +56,7 @@ export class ProgressTotals {
 
 export function emptyProgress(manifest: Manifest): RunProgress {
   const { files, pool } = manifest;
+  const { dedicated, spot } = nodeTargets(pool, files.length);
   return {
     phase: 'uploading',
     upload: {
@@ -63,7 +65,7 @@ export function emptyProgress(manifest: Manifest): RunProgress {
       bytes: 0,
       bytesTotal: files.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0),
     },
-    nodes: { ...noNodes, target: pool.dedicatedNodes + pool.spotNodes },
+    nodes: { ...noNodes, target: dedicated + spot },
     tasks: { active: 0, running: 0, completed: 0, failed: 0, total: files.length },
     fetch: { files: 0, bytes: 0 },
     running: new Map(),

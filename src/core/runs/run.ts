@@ -211,7 +211,10 @@ export class Run {
   /** What this process knows of its files serves the next one, however the work ended. */
   async #keepResults(): Promise<void> {
     if (this.claim.lost.aborted) return;
-    await this.state.saveResults(AbortSignal.timeout(tidyMs)).catch(() => undefined);
+    const signal = AbortSignal.timeout(tidyMs);
+    await this.state.saveResults(signal).catch(() => undefined);
+    // The node-hours so far.
+    if (!this.manifest.finished) await this.state.save(signal).catch(() => undefined);
   }
 
   /** Asks for dedicated nodes instead of Spot nodes that are preempted too often. Resolves with how many. */

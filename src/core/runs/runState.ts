@@ -41,6 +41,8 @@ export class RunState {
   readonly jobsAsked = new Set<string>();
   #saving: Promise<unknown> = Promise.resolve();
   #unsavedResults = false;
+  /** Node-hours of earlier windows, in the manifest already. */
+  readonly #hoursBefore: number;
 
   constructor(
     readonly parts: RunParts,
@@ -48,6 +50,7 @@ export class RunState {
     private readonly claim: Claim,
   ) {
     this.progress = emptyProgress(manifest);
+    this.#hoursBefore = manifest.nodeHours ?? 0;
     this.clock = parts.clock ?? systemClock;
     this.totals = new ProgressTotals(this.progress, this.clock);
   }
@@ -78,6 +81,7 @@ export class RunState {
   save(signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       const { outputContainer } = this.manifest;
+      this.manifest.nodeHours = this.#hoursBefore + this.totals.nodeHours;
       const write = () =>
         this.parts.storage.writeText(outputContainer, manifestBlob, JSON.stringify(this.manifest), {
           leaseId: this.claim.leaseId,

@@ -24,6 +24,9 @@ const keptPerSecond = 0.8;
 /** Until a task has ended, its share that is not encoding (start, download, upload) is unknown. */
 const encodingShare = 0.8;
 
+/** What the upload counts in the share of the work that is done. */
+const uploadShare = 0.2;
+
 /** An upload is watched for so long before its rate counts. */
 const minUploadMs = 2_000;
 
@@ -53,6 +56,21 @@ export class TimeLeft {
     if (raw === undefined) return undefined;
     this.#shown = { ms: this.#smooth(now, raw), at: now };
     return this.#shown.ms;
+  }
+
+  /** The share of the work that is done, from 0 to 1: of each file its upload and its encoding. */
+  share(now: number, { upload, running }: RunProgress, results: ReadonlyMap<string, FileResult>): number {
+    this.#note(now, running);
+    let total = 0;
+    let done = 0;
+    for (const [id, work] of this.#work) {
+      total += work;
+      const seen = running.has(id) ? this.#seen.get(id) : undefined;
+      if (results.has(id)) done += work;
+      else if (seen) done += Math.min(seen.progress.seconds, work);
+    }
+    const uploaded = upload.bytesTotal > 0 ? Math.min(upload.bytes / upload.bytesTotal, 1) : 1;
+    return total > 0 ? uploadShare * uploaded + (1 - uploadShare) * (done / total) : 0;
   }
 
   #smooth(now: number, raw: number): number {

@@ -1,7 +1,8 @@
-import { commands, l10n, Uri, window } from 'vscode';
+import { commands, l10n, ThemeIcon, Uri, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Handlers } from '../commands';
 import type { AccountCommandId } from '../contributions';
+import { localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
 
@@ -22,7 +23,14 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
     renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
     chooseAccount: async () => (await manage()).chooseAccount(accounts),
     removeAccount: async (node?: AccountNode) => (await manage()).removeAccount(accounts, accountIn(node)),
-    useLocalAccount: () => accounts.addLocal(),
+    useLocalAccount: async () => {
+      await accounts.addLocal();
+      await (await manage()).offerForWorkspace(accounts, localAccountId);
+    },
+    async useInWorkspace(node?: AccountNode) {
+      const account = accountIn(node);
+      if (account) await (await manage()).useInWorkspace(account.id);
+    },
     async checkConnection(node?: AccountNode) {
       const account = accountIn(node) ?? (await accountOfWorkspace(parts));
       if (account === undefined) return;
@@ -45,10 +53,11 @@ export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRe
   const { accounts } = parts;
   if (accounts.current) return accounts.current;
   const local = {
-    label: l10n.t('$(vm) Use the local Batch account'),
+    iconPath: new ThemeIcon('vm'),
+    label: l10n.t('Use the local Batch account'),
     description: l10n.t('no Azure account needed'),
   };
-  const azure = { label: l10n.t('$(azure) Connect an Azure Batch account…') };
+  const azure = { iconPath: new ThemeIcon('azure'), label: l10n.t('Connect an Azure Batch account…') };
   const answer = await window.showQuickPick([local, azure], {
     title: l10n.t('Where do you want to transcode?'),
     ignoreFocusOut: true,

@@ -9,6 +9,11 @@ import type { LocalService } from './localService';
 const stateKey = 'accounts';
 export const localAccountId = 'local';
 
+/** Whether an account has keys or a sign-in of its own that can be renewed. */
+export function canUpdateCredentials({ signIn }: AccountRecord): boolean {
+  return signIn === 'keys' || signIn === 'microsoft';
+}
+
 /** The id of an account is the host of its URL: names of Batch accounts are unique in a region only. */
 export function accountId(batchUrl: string): string {
   return new URL(batchUrl).host;
@@ -76,6 +81,11 @@ export class Accounts {
     const account = this.byId(localAccountId) ?? { ...this.localService.account, label };
     await this.add(account);
     return account;
+  }
+
+  /** Whether an account can be asked without starting anything: the local one only while its service runs. */
+  async isReachable(account: AccountRecord): Promise<boolean> {
+    return account.signIn !== 'local' || (await this.localService.isRunning());
   }
 
   /** Tells the views that an account has new credentials. */

@@ -1,4 +1,4 @@
-import { l10n, window } from 'vscode';
+import { l10n, type QuickPickItem, ThemeIcon, window } from 'vscode';
 import {
   isConnectionString,
   parseBatchUrl,
@@ -14,7 +14,7 @@ import { accountsView } from '../contributions';
 import type { Documents } from '../documents';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { sentenceOf } from '../words/sentences';
-import { type Accounts, accountId, localAccountId } from './accounts';
+import { type Accounts, accountId, canUpdateCredentials, localAccountId } from './accounts';
 import { offerForWorkspace, pickAccount } from './manageAccounts';
 import { type Answers, ask, type Question } from './questions';
 
@@ -36,24 +36,28 @@ export async function connectAccount(parts: ConnectParts): Promise<void> {
 }
 
 async function chooseWay(): Promise<SignIn | undefined> {
-  const ways: { label: string; detail: string; way: SignIn }[] = [
+  const ways: (QuickPickItem & { way: SignIn })[] = [
     {
-      label: l10n.t('$(azure) Sign in with Microsoft'),
+      iconPath: new ThemeIcon('azure'),
+      label: l10n.t('Sign in with Microsoft'),
       detail: l10n.t('Finds your Batch accounts. No key is read or stored.'),
       way: 'microsoft',
     },
     {
-      label: l10n.t('$(key) Account keys'),
+      iconPath: new ThemeIcon('key'),
+      label: l10n.t('Account keys'),
       detail: l10n.t('The URL and key of a Batch account, and of its storage account.'),
       way: 'keys',
     },
     {
-      label: l10n.t('$(terminal) Azure CLI, environment or managed identity'),
+      iconPath: new ThemeIcon('terminal'),
+      label: l10n.t('Azure CLI, environment or managed identity'),
       detail: l10n.t('For remote machines that are already signed in.'),
       way: 'identity',
     },
     {
-      label: l10n.t('$(vm) Local Batch account'),
+      iconPath: new ThemeIcon('vm'),
+      label: l10n.t('Local Batch account'),
       detail: l10n.t('No Azure account needed: tasks run on this machine.'),
       way: 'local',
     },
@@ -135,10 +139,10 @@ export async function updateCredentials(
   secrets: Secrets,
   account: AccountRecord | undefined,
 ): Promise<void> {
-  const canUpdate = ({ signIn }: AccountRecord) => signIn === 'keys' || signIn === 'microsoft';
   const chosen =
-    account ?? (await pickAccount(accounts, l10n.t('Update the credentials of which account?'), canUpdate));
-  if (chosen === undefined || !canUpdate(chosen)) return;
+    account ??
+    (await pickAccount(accounts, l10n.t('Update the credentials of which account?'), canUpdateCredentials));
+  if (chosen === undefined || !canUpdateCredentials(chosen)) return;
   if (chosen.signIn === 'microsoft') {
     const { signInAgain } = await import('./signIn');
     await signInAgain(chosen, cloudOf(chosen.batchUrl));

@@ -1,4 +1,4 @@
-import { l10n, QuickInputButtons, type QuickPickItem, window } from 'vscode';
+import { l10n, QuickInputButtons, type QuickPickItem, ThemeIcon, window } from 'vscode';
 import { isAbort } from '../../core/errors';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
@@ -113,7 +113,9 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         const detail = textOf(error);
         // A row of the list is too short for a whole sentence.
         background(window.showErrorMessage(detail));
-        pick.items = [{ label: `$(error) ${l10n.t('Go back')}`, detail, alwaysShow: true }];
+        pick.items = [
+          { iconPath: new ThemeIcon('error'), label: l10n.t('Go back'), detail, alwaysShow: true },
+        ];
         pick.busy = false;
         pick.placeholder = l10n.t("Couldn't load this list");
       },

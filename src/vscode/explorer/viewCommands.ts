@@ -1,10 +1,11 @@
 import type { AccountRecord } from '../../core/azure/account';
 import { accountOfWorkspace } from '../accounts/accountCommands';
+import type { Accounts } from '../accounts/accounts';
 import type { ConnectParts } from '../accounts/connect';
 import type { Handlers } from '../commands';
 import type { ViewCommandId } from '../contributions';
-import type { CleanUpRequest } from '../runs/cleanUp';
 import type { Runs } from '../runs/runs';
+import type { RunNode } from '../runs/runsTree';
 import type { AccountsView } from './accountsView';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
@@ -21,11 +22,12 @@ interface ViewParts extends ConnectParts {
 export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
   const { accounts, runs, explorerData, accountsView, idleWatch } = parts;
   return {
-    async cleanUp(request: CleanUpRequest | ExplorerNode = {}) {
-      const account = 'kind' in request ? accountOf(request) : await accountOfRequest(parts, request);
+    async cleanUp(target?: ExplorerNode | RunNode) {
+      const account = target ? accountOf(accounts, target) : await accountOfWorkspace(parts);
       if (account === undefined) return;
       const { cleanUp } = await import('../runs/cleanUp');
-      await cleanUp(accounts, runs, account, 'kind' in request ? {} : request);
+      const runId = target && 'record' in target ? target.record.runId : undefined;
+      await cleanUp(accounts, runs, account, { runId });
     },
     refresh: (node?: ExplorerNode) => accountsView.refresh(node),
     loadMore(parent: ExplorerNode) {
@@ -36,10 +38,8 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
   };
 }
 
-function accountOf(node: ExplorerNode): AccountRecord | undefined {
-  return 'account' in node ? node.account : undefined;
-}
-
-function accountOfRequest(parts: ViewParts, { accountId }: CleanUpRequest) {
-  return accountId ? parts.accounts.byId(accountId) : accountOfWorkspace(parts);
+/** The account of an item of the Accounts view, or of a run in the Transcodes view. */
+function accountOf(accounts: Accounts, target: ExplorerNode | RunNode): AccountRecord | undefined {
+  if ('record' in target) return accounts.byId(target.record.accountId);
+  return 'account' in target ? target.account : undefined;
 }

@@ -1,6 +1,6 @@
-import type { RunRecord } from './runs';
+import type { RunRecord } from './runRecord';
 
-type Outputs = Pick<RunRecord, 'outputs' | 'sources' | 'outputExtension'>;
+type Outputs = Pick<RunRecord, 'sources'> & Partial<Pick<RunRecord, 'outputs' | 'outputExtension'>>;
 
 /**
  * Tells outputs of earlier runs, by their URI, from files that are sources. Where the outputs of a run are unknown, such

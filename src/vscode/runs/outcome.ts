@@ -1,64 +1,105 @@
-import { commands, l10n, type QuickPickItem, Uri, window } from 'vscode';
+import { commands, FileType, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
+import { UserError } from '../../core/errors';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
+import { filesOf } from '../words/numbers';
+import { plainText } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
 import type { Runs } from './runs';
+import { withoutName } from './runWords';
 
-/** A run and how its files ended. */
+/** A run and the results of its files. */
 export interface Outcome {
   readonly manifest: Manifest;
   readonly results: readonly FileResult[];
 }
 
-/** What came of a run, from the account, where it is kept. */
+const timeoutMs = 60_000;
+
+/**
+ * The outcome of a run so far: from this window if it works on the run, or else from the account. The newest run if none
+ * is named; undefined if there is none. Throws `noAccount` if the account of the run is not connected any more.
+ */
 export async function outcomeOf(
   accounts: Accounts,
   runs: Runs,
   runId: string | undefined,
 ): Promise<Outcome | undefined> {
-  const record = runId ? runs.records.find((record) => record.runId === runId) : runs.records[0];
+  const record = runId ? runs.record(runId) : runs.records[0];
   if (record === undefined) return undefined;
   const live = runs.live(record.runId);
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
   const account = accounts.byId(record.accountId);
-  if (account === undefined) return undefined;
+  if (account === undefined) throw new UserError({ kind: 'noAccount' });
   const [{ Storage }, { readManifest, readResults }] = await Promise.all([
     import('../../core/azure/storage'),
     import('../../core/runs/runState'),
   ]);
   const storage = new Storage(await accounts.connect(account));
-  const signal = AbortSignal.timeout(60_000);
+  const signal = AbortSignal.timeout(timeoutMs);
   return {
     manifest: await readManifest(storage, record.outputContainer, signal),
     results: await readResults(storage, record.outputContainer, signal),
   };
 }
 
-/** Each failed file with its reason. */
+/** Lists the files of a run that failed or were refused, with their reasons. */
 export async function showFailures(accounts: Accounts, runs: Runs, runId: string | undefined): Promise<void> {
   const outcome = await outcomeOf(accounts, runs, runId);
   if (outcome === undefined) return;
   const paths = new Map(outcome.manifest.files.map(({ id, path }) => [id, path]));
   const failures: QuickPickItem[] = [
-    ...outcome.manifest.refused.map(({ path, problem }) => failure(path, sentenceOf(problem).text)),
+    ...outcome.manifest.refused.map(({ path, problem }) => failureItem(path, sentenceOf(problem).text)),
     ...outcome.results.flatMap(({ id, problem }) =>
-      problem ? failure(paths.get(id) ?? id, sentenceOf(problem).text) : [],
+      problem ? failureItem(paths.get(id) ?? id, sentenceOf(problem).text) : [],
     ),
   ];
+  if (failures.length === 0) {
+    background(window.showInformationMessage(l10n.t('No file of this run failed.')));
+    return;
+  }
   await window.showQuickPick(failures, {
-    title: l10n.t('{0} files failed', failures.length),
+    title: l10n.t('Failed: {0}', filesOf(failures.length)),
     placeHolder: l10n.t('Type to filter'),
     matchOnDetail: true,
   });
 }
 
-function failure(path: string, reason: string): QuickPickItem {
-  return { label: `$(error) ${path}`, detail: reason };
+function failureItem(path: string, reason: string): QuickPickItem {
+  return {
+    iconPath: new ThemeIcon('error'),
+    label: plainText(path),
+    detail: plainText(withoutName(reason, path)),
+  };
 }
 
-/** Shows the first output in VS Code's Explorer. */
+/** Shows the first output of a run. */
 export async function showOutputs(accounts: Accounts, runs: Runs, runId: string | undefined): Promise<void> {
   const outcome = await outcomeOf(accounts, runs, runId);
-  const uri = outcome?.results.find(({ outputUri }) => outputUri)?.outputUri;
-  if (uri) await commands.executeCommand('revealInExplorer', Uri.parse(uri));
+  const result = outcome?.results.find(({ outputUri }) => outputUri);
+  if (result?.outputUri) return showOutput(Uri.parse(result.outputUri));
+  background(window.showInformationMessage(l10n.t('This run has no outputs on this machine.')));
+}
+
+/** Reveals an output in the Explorer. One outside the workspace is opened, or revealed in its folder if it is one. */
+export async function showOutput(uri: Uri): Promise<void> {
+  const exists = await workspace.fs.stat(uri).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) throw new UserError({ kind: 'fileMissing', file: workspace.asRelativePath(uri) });
+  if (workspace.getWorkspaceFolder(uri)) await commands.executeCommand('revealInExplorer', uri);
+  else await commands.executeCommand('vscode.open', await fileIn(uri));
+}
+
+/** A file as it is; the first file of a folder, which no editor can open. */
+async function fileIn(uri: Uri): Promise<Uri> {
+  const { type } = await workspace.fs.stat(uri);
+  if (!(type & FileType.Directory)) return uri;
+  const [first] = (await workspace.fs.readDirectory(uri))
+    .filter(([, kind]) => kind & FileType.File)
+    .map(([name]) => name)
+    .sort();
+  return first === undefined ? uri : Uri.joinPath(uri, first);
 }

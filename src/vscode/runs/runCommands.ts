@@ -1,12 +1,14 @@
-import { commands, l10n } from 'vscode';
+import { l10n, window } from 'vscode';
 import type { Accounts } from '../accounts/accounts';
 import type { Handlers } from '../commands';
 import type { RunCommandId } from '../contributions';
-import { showFailures, showOutputs } from './outcome';
+import { showFailures, showOutput, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
-import type { RunRecord, Runs } from './runs';
+import type { RunRecord } from './runRecord';
+import type { Runs } from './runs';
 import type { RunNode, RunsTree } from './runsTree';
+import { runTitle } from './runWords';
 
 interface RunParts {
   readonly accounts: Accounts;
@@ -18,42 +20,68 @@ interface RunParts {
 /** A run, as commands are called with it: by its item in the view, by its id, or by nothing from the palette. */
 export type RunArgument = RunNode | string | undefined;
 
+interface Asked {
+  readonly title: string;
+  readonly suits?: (record: RunRecord) => boolean;
+  readonly act: (runId: string) => Promise<unknown>;
+}
+
 /** The commands about the results of runs. Without a run they ask for one, if there are several. */
 export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Handlers<RunCommandId> {
-  const withRun =
-    (
-      title: string,
-      act: (runId: string) => Promise<unknown>,
-      suits: (record: RunRecord) => boolean = () => true,
-    ) =>
+  const forRun =
+    ({ title, suits = () => true, act }: Asked) =>
     async (run: RunArgument) => {
       const none = l10n.t('No run of this workspace has anything to show.');
       const runId = runIdOf(run) ?? (await pickRun(runs, { title, suits, none }))?.runId;
       if (runId) await act(runId);
     };
-  const hasFailed = ({ failed = 0 }: RunRecord) => failed > 0;
-  const hasOutputs = ({ succeeded = 0 }: RunRecord) => succeeded > 0;
   return {
-    showFailures: withRun(
-      l10n.t('Show the failures of which run?'),
-      (id) => showFailures(accounts, runs, id),
-      hasFailed,
-    ),
-    showOutputs: withRun(
-      l10n.t('Show the outputs of which run?'),
-      (id) => showOutputs(accounts, runs, id),
-      hasOutputs,
-    ),
-    showReport: withRun(l10n.t('Show the report of which run?'), (id) => reports.show(id)),
-    exportReport: withRun(l10n.t('Export the report of which run?'), (id) => reports.save(id)),
+    showFailures: forRun({
+      title: l10n.t('Show the failures of which run?'),
+      suits: hasFailures,
+      act: (id) => showFailures(accounts, runs, id),
+    }),
+    showOutputs: forRun({
+      title: l10n.t('Show the outputs of which run?'),
+      suits: hasOutputs,
+      act: (id) => showOutputs(accounts, runs, id),
+    }),
+    showReport: forRun({ title: l10n.t('Show the report of which run?'), act: (id) => reports.show(id) }),
+    exportReport: forRun({ title: l10n.t('Export the report of which run?'), act: (id) => reports.save(id) }),
+    forgetRun: forRun({
+      title: l10n.t('Remove which run from the list?'),
+      suits: ({ runId }) => !runs.live(runId),
+      act: (id) => forgetRun(runs, id),
+    }),
     async revealOutput(node?: RunNode) {
       const uri = node && runsTree.outputOf(node);
-      if (uri) await commands.executeCommand('revealInExplorer', uri);
+      if (uri) await showOutput(uri);
     },
   };
 }
 
+export const hasFailures = ({ failed = 0 }: RunRecord) => failed > 0;
+
+export const hasOutputs = ({ succeeded = 0 }: RunRecord) => succeeded > 0;
+
 /** The id of the run that a command was called with. */
 export function runIdOf(run: RunArgument): string | undefined {
   return typeof run === 'string' ? run : run?.record.runId;
+}
+
+async function forgetRun(runs: Runs, runId: string): Promise<void> {
+  const record = runs.record(runId);
+  if (record === undefined) return;
+  const remove = l10n.t('Remove from List');
+  const answer = await window.showWarningMessage(
+    l10n.t('Remove {0} from the list?', runTitle(record)),
+    {
+      modal: true,
+      detail: l10n.t(
+        'Nothing in the account is deleted. Clean Up deletes the job and the containers of the run.',
+      ),
+    },
+    remove,
+  );
+  if (answer === remove) await runs.forget(runId);
 }

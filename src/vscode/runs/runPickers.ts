@@ -1,9 +1,10 @@
 import { l10n, window } from 'vscode';
 import type { ListedRun } from '../../core/runs/runList';
 import { background } from '../background';
-import { filesOf, time } from '../words/numbers';
-import { presetName } from '../words/presetLabels';
-import type { LiveRun, RunRecord, Runs } from './runs';
+import { time } from '../words/numbers';
+import type { RunRecord } from './runRecord';
+import type { LiveRun, Runs } from './runs';
+import { runTitle, stateWords } from './runWords';
 
 interface RunQuestion {
   readonly title: string;
@@ -22,8 +23,9 @@ export async function pickRun(
   if (records.length < 2) return records[0];
   const answer = await window.showQuickPick(
     records.map((record) => ({
-      label: l10n.t('{0}, {1}', filesOf(record.files), record.preset),
+      label: runTitle(record),
       description: time(new Date(record.created)),
+      detail: stateWords(record, false),
       record,
     })),
     { title },
@@ -38,7 +40,11 @@ export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefin
   if (liveRuns.length < 2) return liveRuns[0];
   const answer = await window.showQuickPick(
     liveRuns.map((live) => ({
-      label: l10n.t('{0}, {1}', filesOf(live.manifest.files.length), presetName(live.manifest.preset)),
+      label: runTitle({
+        files: live.manifest.files.length,
+        preset: live.manifest.preset.label,
+        presetId: live.manifest.preset.id,
+      }),
       description: time(new Date(live.manifest.created)),
       live,
     })),

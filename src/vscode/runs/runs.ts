@@ -6,60 +6,45 @@ import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifes
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunProgress, RunSummary } from '../../core/runs/runEvents';
+import { TimeLeft } from '../../core/runs/timeLeft';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { presetName } from '../words/presetLabels';
 import { isTrouble, storyLine } from '../words/story';
-
-/** A run of this workspace, as this window remembers it. The truth is in the account. */
-export interface RunRecord {
-  readonly runId: string;
-  readonly accountId: string;
-  readonly outputContainer: string;
-  /** ISO 8601. */
-  readonly created: string;
-  readonly preset: string;
-  readonly files: number;
-  /** URIs of its sources, as many as are remembered: by them its uploads and outputs are found again. */
-  readonly sources: readonly string[];
-  /** URIs of its outputs, as far as they are known here and as many as are remembered. */
-  readonly outputs?: readonly string[];
-  /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
-  readonly outputExtension?: string;
-  readonly status: 'running' | 'uploaded' | 'submitted' | 'stopped' | 'finished';
-  /** How far the user wants the run to go. Default: `fetched`. */
-  readonly until?: Until;
-  readonly succeeded?: number;
-  readonly failed?: number;
-}
+import { mergeRecords, type RunRecord, recordOf } from './runRecord';
 
 export interface ResumeOptions {
-  /** Files to submit once more. */
-  readonly retry?: (run: Run) => readonly string[];
-  /** How long to wait for another window to let the run go. */
+  /** Prepares the run before it continues: chooses files to transcode again, for example. */
+  readonly prepare?: (run: Run, signal: AbortSignal) => Promise<void>;
+  /** Milliseconds to wait for another window to release the run. */
   readonly waitMs?: number;
 }
 
-/** A run this window is working on. */
+/** A run that this window is working on. */
 export interface LiveRun {
+  readonly account: AccountRecord;
   readonly manifest: Manifest;
   readonly progress: RunProgress;
   readonly results: ReadonlyMap<string, FileResult>;
-  /** When this window began to work on it: milliseconds since 1970. */
-  readonly since: number;
-  /** Stops the work on it in this window; its tasks go on. */
+  /** Milliseconds that the run still takes, if known. */
+  timeLeft(): number | undefined;
+  /** The share of the work that is done, from 0 to 1. */
+  share(): number;
+  /** Stops working on the run, with the reason. Its tasks go on. */
   stop(reason?: unknown): void;
-  /** Stops the work on it, waits until that has settled, and ends its jobs. */
+  /** Stops working on the run, waits until that has settled, and ends its jobs. */
   cancel(): Promise<void>;
-  /** Has its pool go on with dedicated nodes; resolves with how many. */
+  /** Asks for dedicated nodes instead of Spot nodes. Resolves with how many. */
   useDedicatedNodes(): Promise<number>;
 }
 
 const stateKey = 'runs';
-const remembered = 50;
-const sourcesRemembered = 500;
+const forgottenKey = 'forgottenRuns';
+const maxForgotten = 200;
 
-/** How long a run goes on trying to reach a service that is throttling or away. */
+/** An estimate changes slowly, and every view of a run asks for it. */
+const estimateMs = 500;
+
+/** How long a run tries to reach a service that throttles or does not answer. */
 const patienceMs = 15 * 60_000;
 
 /** Within this time the jobs and auto pools of a canceled run are ended. */
@@ -72,14 +57,17 @@ interface Opening {
   isCanceled: boolean;
 }
 
-/** The runs of this workspace: those being worked on here, and those remembered. */
+/** The runs of this workspace: those that this window works on, and those that it remembers. */
 export class Runs {
   readonly #changed = new EventEmitter<string | undefined>();
-  /** Fires with the id of the run that changed, or undefined when runs came or went. */
+  /** Fires with the id of a run that changed, or with undefined when the list did. */
   readonly onChanged = this.#changed.event;
   readonly #troubled = new EventEmitter<{ runId: string; problem: Problem }>();
-  /** Fires with what a person should know of a run that goes on. */
+  /** Fires with a problem that the user should know of although the run goes on. */
   readonly onTrouble = this.#troubled.event;
+  readonly #ended = new EventEmitter<AccountRecord>();
+  /** Fires with the account when this window stops working on a run: its pools, jobs and containers have changed. */
+  readonly onEnded = this.#ended.event;
   readonly #live = new Map<string, LiveRun>();
   readonly #opening = new Map<string, Opening>();
   #isDisposed = false;
@@ -88,10 +76,9 @@ export class Runs {
   constructor(
     private readonly state: Memento,
     private readonly log: LogOutputChannel,
-    private readonly claimFolder: string,
+    readonly claimFolder: string,
   ) {
-    this.#disposables.add(this.#changed);
-    this.#disposables.add(this.#troubled);
+    for (const emitter of [this.#changed, this.#troubled, this.#ended]) this.#disposables.add(emitter);
   }
 
   /** Newest first. */
@@ -99,7 +86,6 @@ export class Runs {
     return this.state.get<RunRecord[]>(stateKey, []);
   }
 
-  /** The remembered run of this id. */
   record(runId: string): RunRecord | undefined {
     return this.records.find((record) => record.runId === runId);
   }
@@ -112,11 +98,11 @@ export class Runs {
     return [...this.#live.values()];
   }
 
-  /** Starts a run and works on it until it is that far. The run is remembered before anything of it exists. */
+  /** Starts a run and works on it until it is that far. The run is listed before anything of it exists. */
   async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
     const manifest: Manifest = { ...planned.manifest, goal: until };
     const { runId } = manifest;
-    await this.#remember(connection.account, manifest, { status: 'running', until });
+    await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
     return this.#work(connection, until, { runId, isNew: true }, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.create(parts, manifest, signal);
@@ -125,34 +111,34 @@ export class Runs {
     });
   }
 
-  /** Goes on with a run that the account holds. */
+  /** Continues a run that the account holds. */
   async resume(
     connection: Connection,
     outputContainer: string,
     until: Until,
-    { retry, waitMs }: ResumeOptions = {},
+    { prepare, waitMs }: ResumeOptions = {},
   ): Promise<RunSummary> {
     const runId = outputContainer.replace(/^transcode-|-output$/g, '');
     return this.#work(connection, until, { runId, isNew: false }, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.open(parts, outputContainer, signal, { waitMs });
       try {
-        if (retry) await run.retry(retry(run), signal);
-        return run;
+        await prepare?.(run, signal);
       } catch (error) {
         await run.close();
         throw error;
       }
+      return run;
     });
   }
 
-  /** Stops the work on a run in this window, at any moment; its tasks go on. */
+  /** Stops working on a run, at any moment. Its tasks go on. */
   stop(runId: string, reason?: unknown): void {
     this.#live.get(runId)?.stop(reason);
     this.#opening.get(runId)?.abort.abort(reason);
   }
 
-  /** Cancels a run at any moment, also while it is being created or waits for another window to let it go. */
+  /** Cancels a run, at any moment: also while it is being created or waits for another window to release it. */
   async cancel(runId: string): Promise<void> {
     const opening = this.#opening.get(runId);
     if (opening === undefined) return this.#live.get(runId)?.cancel();
@@ -161,20 +147,40 @@ export class Runs {
     if (opening.isNew) opening.abort.abort();
   }
 
+  /** Removes a run from the list, for good. Nothing in the account is changed. */
   async forget(runId: string): Promise<void> {
-    await this.state.update(
-      stateKey,
-      this.records.filter((record) => record.runId !== runId),
-    );
-    this.#changed.fire(undefined);
+    const forgotten = [runId, ...this.#forgotten].slice(0, maxForgotten);
+    await this.state.update(forgottenKey, forgotten);
+    await this.#save(this.records.filter((record) => record.runId !== runId));
   }
 
-  /** Stops working on all runs, which go on in the account: what a closing window does. */
+  /**
+   * Merges what an account holds into the list: records of other windows, sessions and machines are added, and runs of
+   * the account that no longer exist are dropped. What this window works on stays as it is.
+   */
+  async merge(accountId: string, found: readonly RunRecord[]): Promise<void> {
+    const isKept = ({ runId }: RunRecord) => this.#live.has(runId);
+    const forgotten = new Set(this.#forgotten);
+    const before = this.records;
+    const merged = mergeRecords(
+      before,
+      accountId,
+      found.filter(({ runId }) => !forgotten.has(runId)),
+      isKept,
+    );
+    if (JSON.stringify(merged) !== JSON.stringify(before)) await this.#save(merged);
+  }
+
+  /** Stops working on all runs, as a window does when it closes. The runs go on in their accounts. */
   dispose(): void {
     for (const live of this.#live.values()) live.stop();
     // A run that is being created is not undone: the next window continues it.
     this.#isDisposed = true;
     this.#disposables.dispose();
+  }
+
+  get #forgotten(): string[] {
+    return this.state.get<string[]>(forgottenKey, []);
   }
 
   async #work(
@@ -185,35 +191,23 @@ export class Runs {
   ): Promise<RunSummary> {
     if (this.#live.has(runId) || this.#opening.has(runId))
       throw new UserError({ kind: 'runTaken', run: runId });
+    const { account } = connection;
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
-    const { abort } = opening;
     const run = await this.#open(connection, runId, opening, open);
-    const { manifest, progress, results } = run;
-    this.#live.set(runId, {
-      manifest,
-      progress,
-      results,
-      since: Date.now(),
-      stop: (reason) => abort.abort(reason),
-      cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
-      useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
-    });
-    await this.#remember(connection.account, manifest, { status: 'running', until });
-    let status: RunRecord['status'] = 'stopped';
+    const remember = (status: Parameters<typeof recordOf>[3]) =>
+      this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
+    this.#live.set(runId, liveRun(account, run, opening.abort));
+    await remember('running');
+    let status: Parameters<typeof recordOf>[3] = 'stopped';
     try {
-      const summary = await run.advance(until, abort.signal);
-      status = statusOf(until, manifest);
+      const summary = await run.advance(until, opening.abort.signal);
+      if (until !== 'fetched') status = until;
       return summary;
     } finally {
       this.#live.delete(runId);
       await run.close();
-      const failed = [...results.values()].filter(({ problem }) => problem).length;
-      await this.#remember(connection.account, manifest, {
-        status,
-        until,
-        succeeded: results.size - failed,
-        failed: failed + manifest.refused.length,
-      });
+      await remember(status);
+      this.#ended.fire(account);
     }
   }
 
@@ -237,25 +231,22 @@ export class Runs {
       abort.abort();
       throw abort.signal.reason;
     } catch (error) {
-      const taken = error instanceof UserError && error.problem.kind === 'runTaken';
+      const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
       if (this.#isDisposed) throw error;
-      if (isNew) await this.forget(runId);
-      else if (!taken) await this.#markStopped(runId);
+      if (isNew) await this.#save(this.records.filter((record) => record.runId !== runId));
+      else if (!isTaken) await this.#markStopped(runId);
       throw error;
     } finally {
       this.#opening.delete(runId);
     }
   }
 
-  /** A run that cannot be opened is not taken up again at each start. */
+  /** A run that cannot be opened is not resumed with each new window. */
   async #markStopped(runId: string): Promise<void> {
-    const records = this.records.map((record) =>
-      record.runId === runId && record.status === 'running'
-        ? { ...record, status: 'stopped' as const }
-        : record,
+    const isMarked = (record: RunRecord) => record.runId === runId && record.status === 'running';
+    await this.#save(
+      this.records.map((record) => (isMarked(record) ? { ...record, status: 'stopped' } : record)),
     );
-    await this.state.update(stateKey, records);
-    this.#changed.fire(runId);
   }
 
   async #parts(connection: Connection, report: (event: RunEvent) => void): Promise<RunParts> {
@@ -293,43 +284,48 @@ export class Runs {
     this.#changed.fire(runId);
   }
 
-  async #remember(
-    account: AccountRecord,
-    manifest: Manifest,
-    state: Pick<RunRecord, 'status' | 'until' | 'succeeded' | 'failed'>,
-  ): Promise<void> {
-    const { runId, outputContainer, created, preset, files, refused } = manifest;
-    const record: RunRecord = {
-      runId,
-      accountId: account.id,
-      outputContainer,
-      created,
-      preset: presetName(preset),
-      files: files.length + refused.length,
-      sources: files.slice(0, sourcesRemembered).map(({ uri }) => uri),
-      ...state,
-    };
-    const others = this.records.filter((other) => other.runId !== runId);
-    const records = [record, ...others].sort((one, other) => other.created.localeCompare(one.created));
-    await this.state.update(stateKey, records.slice(0, remembered));
+  async #remember(record: RunRecord): Promise<void> {
+    await this.#save(mergeRecords(this.records, record.accountId, [record], () => true));
+  }
+
+  async #save(records: readonly RunRecord[]): Promise<void> {
+    await this.state.update(stateKey, records);
     this.#changed.fire(undefined);
   }
 }
 
-function statusOf(until: Until, manifest: Manifest): RunRecord['status'] {
-  if (manifest.finished) return 'finished';
-  return until === 'fetched' ? 'stopped' : until;
+function liveRun(account: AccountRecord, run: Run, abort: AbortController): LiveRun {
+  const { progress } = run;
+  const estimator = new TimeLeft(run.manifest.files);
+  let estimate: { at: number; ms: number | undefined } | undefined;
+  return {
+    account,
+    manifest: run.manifest,
+    progress,
+    results: run.results,
+    timeLeft() {
+      const now = Date.now();
+      if (estimate === undefined || now - estimate.at >= estimateMs)
+        estimate = { at: now, ms: estimator.estimate(now, progress, run.results) };
+      return estimate.ms;
+    },
+    share: () => estimator.share(Date.now(), progress, run.results),
+    stop: (reason) => abort.abort(reason),
+    cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
+    useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
+  };
 }
 
-/** Beside the source: where it was, or, in another copy of the workspace, where it is by its path. */
+/** Beside the source, where it was; or, in another copy of the workspace, where its path leads. */
 function outputUri(file: ManifestFile, name: string): string {
   return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
 }
 
-function sourceUri({ uri, path }: ManifestFile): Uri {
+/** Where the source of a file is in this window. */
+export function sourceUri({ uri, path }: Pick<ManifestFile, 'uri' | 'path'>): Uri {
   const source = Uri.parse(uri);
   const [folder] = workspace.workspaceFolders ?? [];
-  const isElsewhere = /^([/\\]|[A-Za-z]:)/.test(path);
-  if (isElsewhere || folder === undefined || workspace.getWorkspaceFolder(source)) return source;
+  const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
+  if (isAbsolute || folder === undefined || workspace.getWorkspaceFolder(source)) return source;
   return Uri.joinPath(folder.uri, path);
 }

@@ -1,5 +1,4 @@
 import {
-  type Command,
   EventEmitter,
   l10n,
   MarkdownString,
@@ -10,41 +9,45 @@ import {
   TreeItemCollapsibleState,
   Uri,
 } from 'vscode';
-import type { FileProgress } from '../../core/jobs/taskProgress';
-import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
+import type { FileResult, Manifest, ManifestFile, RefusedFile } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
+import { commandName } from '../contributions';
 import { DisposableStore } from '../disposable';
-import { section } from '../settings';
-import { bytes, count, duration, filesOf, percent, time } from '../words/numbers';
+import { filesOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
-import type { RunRecord, Runs } from './runs';
+import type { RunRecord } from './runRecord';
+import type { LiveRun, Runs } from './runs';
+import { fileWords, liveWords, runTitle, stateWords, withoutName } from './runWords';
 
-/** Data only: what the item of each looks like is decided in one place below. */
+/** Data only: `getTreeItem` decides how it looks. */
 export type RunNode =
   | { readonly kind: 'run'; readonly record: RunRecord }
   | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile }
-  /** There are more files than anybody scrolls through: the report has them all. */
-  | { readonly kind: 'rest'; readonly record: RunRecord; readonly files: number };
+  | { readonly kind: 'refused'; readonly record: RunRecord; readonly file: RefusedFile }
+  /** Stands for the files beyond `maxFiles`; the report has them all. */
+  | { readonly kind: 'rest'; readonly record: RunRecord; readonly files: number }
+  /** The reason why the files of a run cannot be listed. */
+  | { readonly kind: 'problem'; readonly record: RunRecord; readonly reason: string };
 
-/** Files that a run shows at most. */
-const filesShown = 500;
+/** Files that a run lists. */
+const maxFiles = 500;
 
-/** At most this many redraws a second, whatever a run tells. */
+/** The view changes at most this often. */
 const refreshMs = 500;
 
-/** The Transcodes view: this workspace's runs, the newest first, live while they are worked on. */
+/** The Transcodes view: the runs of this workspace, newest first, up to date while they are worked on. */
 export class RunsTree implements TreeDataProvider<RunNode> {
   readonly #changed = new EventEmitter<RunNode | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   readonly #disposables = new DisposableStore();
   readonly #nodes = new Map<string, RunNode>();
+  /** Of runs that this window does not work on, as the account holds them. */
+  readonly #outcomes = new Map<string, { record: string; outcome: Outcome }>();
+  #elsewhere: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #dirty = new Set<string | undefined>();
-
-  /** Of runs that nobody works on, as the account keeps them. */
-  readonly #outcomes = new Map<string, Outcome>();
 
   constructor(
     private readonly runs: Runs,
@@ -52,16 +55,28 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   ) {
     this.#disposables.add(this.#changed);
     this.#disposables.add(runs.onChanged((runId) => this.#mark(runId)));
+    this.#disposables.add(accounts.onChanged(() => this.#mark(undefined)));
+  }
+
+  /** Sets the runs that other windows of this machine work on. Returns whether one of them has ended its work. */
+  setElsewhere(runIds: ReadonlySet<string>): boolean {
+    const before = this.#elsewhere;
+    this.#elsewhere = runIds;
+    const hasEnded = [...before].some((id) => !runIds.has(id));
+    if (hasEnded || runIds.size !== before.size) this.#mark(undefined);
+    return hasEnded;
   }
 
   async getChildren(node?: RunNode): Promise<RunNode[]> {
     if (node === undefined) return this.runs.records.map((record) => this.#run(record));
     if (node.kind !== 'run') return [];
     const { record } = node;
-    const files = (await this.#manifestOf(record))?.files ?? [];
-    const shown = files.slice(0, filesShown).map((file): RunNode => ({ kind: 'file', record, file }));
-    if (files.length <= filesShown) return shown;
-    return [...shown, { kind: 'rest', record, files: files.length - filesShown }];
+    try {
+      return this.#filesOf(record, await this.#manifestOf(record));
+    } catch (error) {
+      const { textOf } = await import('../words/sentences');
+      return [{ kind: 'problem', record, reason: textOf(error) }];
+    }
   }
 
   getTreeItem(node: RunNode): TreeItem {
@@ -70,8 +85,12 @@ export class RunsTree implements TreeDataProvider<RunNode> {
         return this.#runItem(node.record);
       case 'file':
         return this.#fileItem(node);
+      case 'refused':
+        return refusedItem(node);
       case 'rest':
         return restItem(node);
+      case 'problem':
+        return problemItem(node);
     }
   }
 
@@ -84,32 +103,47 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     this.#disposables.dispose();
   }
 
-  /** Where the output of a file is, once it is there. */
+  /** The output of a file; undefined as long as there is none. */
   outputOf(node: RunNode): Uri | undefined {
     const uri = node.kind === 'file' ? this.#resultOf(node.record, node.file)?.outputUri : undefined;
     return uri ? Uri.parse(uri) : undefined;
   }
 
-  #resultOf({ runId }: RunRecord, { id }: ManifestFile): FileResult | undefined {
-    const live = this.runs.live(runId);
-    return live
-      ? live.results.get(id)
-      : this.#outcomes.get(runId)?.results.find((result) => result.id === id);
+  #filesOf(record: RunRecord, manifest: Manifest | undefined): RunNode[] {
+    if (manifest === undefined) return [];
+    const all: RunNode[] = [
+      ...manifest.refused.map((file): RunNode => ({ kind: 'refused', record, file })),
+      ...manifest.files.map((file): RunNode => ({ kind: 'file', record, file })),
+    ];
+    if (all.length <= maxFiles) return all;
+    return [...all.slice(0, maxFiles), { kind: 'rest', record, files: all.length - maxFiles }];
   }
 
-  async #manifestOf({ runId }: RunRecord): Promise<Manifest | undefined> {
+  #resultOf({ runId }: RunRecord, { id }: ManifestFile): FileResult | undefined {
+    const live = this.runs.live(runId);
+    if (live) return live.results.get(id);
+    return this.#outcomes.get(runId)?.outcome.results.find((result) => result.id === id);
+  }
+
+  async #manifestOf(record: RunRecord): Promise<Manifest | undefined> {
+    const { runId } = record;
     const live = this.runs.live(runId);
     if (live) {
       this.#outcomes.delete(runId);
       return live.manifest;
     }
-    const outcome = this.#outcomes.get(runId) ?? (await outcomeOf(this.accounts, this.runs, runId));
-    if (outcome) this.#outcomes.set(runId, outcome);
+    const key = JSON.stringify(record);
+    const known = this.#outcomes.get(runId);
+    if (known?.record === key) return known.outcome.manifest;
+    const outcome = await outcomeOf(this.accounts, this.runs, runId);
+    if (outcome) this.#outcomes.set(runId, { record: key, outcome });
     return outcome?.manifest;
   }
 
-  /** The same object for the same run, so that the view refreshes an item in place. */
+  /** The same node for the same run, so that the view refreshes its item in place. */
   #run(record: RunRecord): RunNode {
+    const known = this.#nodes.get(record.runId);
+    if (known?.kind === 'run' && JSON.stringify(known.record) === JSON.stringify(record)) return known;
     const node: RunNode = { kind: 'run', record };
     this.#nodes.set(record.runId, node);
     return node;
@@ -128,106 +162,135 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   #runItem(record: RunRecord): TreeItem {
     const live = this.runs.live(record.runId);
+    const isElsewhere = !live && this.#elsewhere.has(record.runId);
     const item = new TreeItem(
-      l10n.t('{0}, {1}', filesOf(record.files), record.preset),
+      runTitle(record),
       live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;
-    item.contextValue = `run.${live ? 'live' : record.status}${(record.failed ?? 0) > 0 ? '.failed' : ''}`;
-    item.description = live ? progressLine(live.progress, live.since) : stateWords(record);
-    item.iconPath = live ? new ThemeIcon('sync~spin') : stateIcon(record);
-    item.tooltip = new MarkdownString(
-      [`**${record.runId}**`, time(new Date(record.created)), item.description].join('  \n'),
-    );
-    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    item.contextValue = contextOf(record, live, isElsewhere);
+    item.description = live
+      ? liveWords(live.progress, live.share(), live.timeLeft())
+      : stateWords(record, isElsewhere);
+    item.iconPath = live || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
+    item.tooltip = this.#runTooltip(record, live, item.description);
+    item.accessibilityInformation = {
+      label: [item.description, item.label, time(new Date(record.created))].join(', '),
+    };
     return item;
+  }
+
+  #runTooltip(record: RunRecord, live: LiveRun | undefined, state: string): MarkdownString {
+    const account = live?.account ?? this.accounts.byId(record.accountId);
+    const lines = [
+      runTitle(record),
+      live ? progressLine(live.progress, live.timeLeft()) : state,
+      l10n.t('Started: {0}', time(new Date(record.created))),
+      l10n.t('Account: {0}', account?.label ?? l10n.t('{0} (not connected)', record.accountId)),
+      l10n.t('Run: {0}', record.runId),
+    ];
+    return new MarkdownString().appendText(lines.join('\n'));
   }
 
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
     const live = this.runs.live(record.runId);
     const result = this.#resultOf(record, file);
-    const progress = live?.progress.running.get(file.id);
+    const progress = result ? undefined : live?.progress.running.get(file.id);
     const item = new TreeItem(file.path);
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
-    item.iconPath = progress && !result ? new ThemeIcon('play-circle') : fileIcon(result);
-    item.description =
-      progress && !result ? progressWords(progress, file) : fileWords(result, file, Boolean(live));
+    item.iconPath = progress ? new ThemeIcon('play-circle') : fileIcon(result);
+    item.description = fileWords(file, result, progress, Boolean(live));
     item.tooltip = tooltipOf(file, result);
-    item.command = openCommand(result);
+    if (result?.outputUri && !file.output.isFolder) {
+      const uri = Uri.parse(result.outputUri);
+      item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
+    }
     item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
     return item;
   }
 }
 
+/** `run.live`, `run.finished.failed`: the `when` clauses of the menus match it. */
+function contextOf(
+  { status, failed = 0 }: RunRecord,
+  live: LiveRun | undefined,
+  isElsewhere: boolean,
+): string {
+  if (live) return 'run.live';
+  return `run.${isElsewhere ? 'elsewhere' : status}${failed > 0 ? '.failed' : ''}`;
+}
+
+function refusedItem({ record, file }: Extract<RunNode, { kind: 'refused' }>): TreeItem {
+  const { text } = sentenceOf(file.problem);
+  const item = new TreeItem(file.path);
+  item.id = `${record.runId}/refused/${file.uri}`;
+  item.contextValue = 'runFile.refused';
+  item.iconPath = new ThemeIcon('circle-slash', new ThemeColor('problemsWarningIcon.foreground'));
+  item.description = l10n.t('not transcoded: {0}', withoutName(text, file.path));
+  item.tooltip = new MarkdownString().appendText(
+    [file.path, text, l10n.t('Retry Failed Files checks it again.')].join('\n'),
+  );
+  item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
+  return item;
+}
+
+function problemItem({ record, reason }: Extract<RunNode, { kind: 'problem' }>): TreeItem {
+  const item = new TreeItem(l10n.t("Couldn't load the files of this run"));
+  item.id = `${record.runId}/problem`;
+  item.description = reason;
+  item.tooltip = new MarkdownString().appendText(reason);
+  item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
+  item.accessibilityInformation = { label: `${item.label}, ${reason}` };
+  return item;
+}
+
 function tooltipOf(file: ManifestFile, result: FileResult | undefined): MarkdownString {
-  const tooltip = new MarkdownString();
-  tooltip.appendText(file.path);
-  if (result?.problem) tooltip.appendText(`\n${sentenceOf(result.problem).text}`);
-  if (result?.node) tooltip.appendText(`\n${l10n.t('Node: {0}', result.node)}`);
-  if (result?.retries) tooltip.appendText(`\n${l10n.t('Retries: {0}', result.retries)}`);
-  return tooltip.appendCodeblock(file.commandLine, 'shellscript');
+  const lines = [
+    file.path,
+    ...(result?.problem ? [sentenceOf(result.problem).text] : []),
+    ...(result?.node ? [l10n.t('Node: {0}', result.node)] : []),
+    ...(result?.retries ? [l10n.t('Retries: {0}', result.retries)] : []),
+  ];
+  return new MarkdownString().appendText(lines.join('\n')).appendCodeblock(file.commandLine, 'shellscript');
 }
 
 function restItem({ record, files }: Extract<RunNode, { kind: 'rest' }>): TreeItem {
-  const item = new TreeItem(l10n.t('{0} more files: show the report', count(files)));
+  const item = new TreeItem(l10n.t('{0} more: show the report', filesOf(files)));
   item.id = `${record.runId}/rest`;
   item.iconPath = new ThemeIcon('graph');
   item.command = {
-    command: `${section}.showReport`,
+    command: commandName('showReport'),
     title: l10n.t('Show Report'),
     arguments: [record.runId],
   };
   return item;
 }
 
-function openCommand(result: FileResult | undefined): Command | undefined {
-  if (!result?.outputUri) return undefined;
-  return { command: 'vscode.open', title: l10n.t('Open'), arguments: [Uri.parse(result.outputUri)] };
-}
-
-/** `45 %, 12× as fast as it plays`; without a known length, how far it is. */
-function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
-  const done =
-    file.seconds === undefined ? duration(seconds * 1000) : percent(Math.min(seconds / file.seconds, 1));
-  return speed === undefined ? done : l10n.t('{0}, {1}× real time', done, speed.toFixed(1));
-}
-
-function fileWords(result: FileResult | undefined, file: ManifestFile, isLive: boolean): string {
-  if (result === undefined) {
-    return isLive ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
-  }
-  if (result.problem) return sentenceOf(result.problem).text;
-  return l10n.t('{0} → {1}', bytes(file.size), bytes(result.outputBytes ?? 0));
-}
-
 function fileIcon(result: FileResult | undefined): ThemeIcon {
   if (result === undefined) return new ThemeIcon('circle-outline');
+  if (result.problem?.kind === 'ended') return new ThemeIcon('circle-slash');
   return result.problem
     ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
     : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
 }
 
-function stateWords({ status, succeeded = 0, failed = 0, files }: RunRecord): string {
+function stateIcon({ status, files, succeeded = 0, failed = 0 }: RunRecord): ThemeIcon {
   switch (status) {
-    case 'running':
-      return l10n.t('interrupted: {0} of {1} done', succeeded, files);
-    case 'uploaded':
-      return l10n.t('uploaded, not submitted');
-    case 'submitted':
-      return l10n.t('submitted, outputs not fetched');
+    case 'canceled':
+      return new ThemeIcon('circle-slash');
     case 'stopped':
-      return l10n.t('not watched: {0} of {1} done', succeeded, files);
+      return new ThemeIcon('eye-closed');
+    case 'running':
+      return new ThemeIcon('debug-disconnect');
+    case 'uploaded':
+      return new ThemeIcon('cloud-upload');
+    case 'submitted':
+      return new ThemeIcon('server-process');
     case 'finished':
-      return failed > 0
-        ? l10n.t('{0} of {1} done, {2} failed', succeeded, files, failed)
-        : l10n.t('all done');
+      if (succeeded === files) return new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+      return succeeded === 0 && failed > 0
+        ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
+        : new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
   }
-}
-
-function stateIcon({ status, failed = 0 }: RunRecord): ThemeIcon {
-  if (status !== 'finished') return new ThemeIcon(status === 'stopped' ? 'debug-pause' : 'history');
-  return failed > 0
-    ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
-    : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
 }

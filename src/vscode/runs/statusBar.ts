@@ -1,20 +1,19 @@
 import { l10n, StatusBarAlignment, type StatusBarItem, window } from 'vscode';
+import { runsView } from '../contributions';
 import { DisposableStore } from '../disposable';
-import { section } from '../settings';
+import { presetName } from '../words/presetLabels';
 import { progressLine } from '../words/story';
 import type { Runs } from './runs';
 
-/** An item while runs are active: how far they are, and the way to their view. */
+/** Shows how far the active runs are. A click opens the Transcodes view. */
 export class StatusBar {
   readonly #disposables = new DisposableStore();
   readonly #item: StatusBarItem;
 
   constructor(private readonly runs: Runs) {
-    this.#item = this.#disposables.add(
-      window.createStatusBarItem(`${section}.runs`, StatusBarAlignment.Left, 10),
-    );
+    this.#item = this.#disposables.add(window.createStatusBarItem(runsView, StatusBarAlignment.Left, 10));
     this.#item.name = l10n.t('Azure Batch Transcodes');
-    this.#item.command = `${section}.runs.focus`;
+    this.#item.command = `${runsView}.focus`;
     this.#disposables.add(runs.onChanged(() => this.#show()));
   }
 
@@ -31,7 +30,12 @@ export class StatusBar {
     const done = live.reduce((sum, { results }) => sum + results.size, 0);
     const total = live.reduce((sum, { manifest }) => sum + manifest.files.length, 0);
     this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);
-    this.#item.tooltip = live.map(({ progress, since }) => progressLine(progress, since)).join('\n');
+    this.#item.tooltip = live
+      .map(
+        ({ progress, manifest, timeLeft }) =>
+          `${presetName(manifest.preset)}: ${progressLine(progress, timeLeft())}`,
+      )
+      .join('\n');
     this.#item.accessibilityInformation = {
       label: l10n.t('Transcoding: {0} of {1} files done', done, total),
     };

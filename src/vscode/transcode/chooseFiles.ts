@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { FileType, l10n, type Uri, window, workspace } from 'vscode';
+import { FileType, l10n, ThemeIcon, type Uri, window, workspace } from 'vscode';
 import { UserError } from '../../core/errors';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
@@ -93,7 +93,8 @@ async function confirmCount(
   const answer = await window.showQuickPick(
     [
       {
-        label: `$(files) ${transcode}`,
+        iconPath: new ThemeIcon('files'),
+        label: transcode,
         detail: leftOutWords(
           sum(({ outputs }) => outputs),
           sum(({ excluded }) => excluded),

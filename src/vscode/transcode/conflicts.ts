@@ -1,4 +1,4 @@
-import { l10n, Uri, window, workspace } from 'vscode';
+import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { Manifest } from '../../core/plan/manifest';
 import { settings } from '../settings';
 
@@ -34,12 +34,14 @@ async function askConflict(taken: string[]): Promise<Manifest['onConflict'] | un
   const answer = await window.showQuickPick(
     [
       {
-        label: l10n.t('$(files) Keep Both'),
+        iconPath: new ThemeIcon('files'),
+        label: l10n.t('Keep Both'),
         detail: l10n.t('New outputs get another name, such as “clip (2).mp3”.'),
         choice: 'rename' as const,
       },
       {
-        label: l10n.t('$(replace-all) Replace'),
+        iconPath: new ThemeIcon('replace-all'),
+        label: l10n.t('Replace'),
         detail: l10n.t('Existing files are replaced once the new ones are complete.'),
         choice: 'overwrite' as const,
       },

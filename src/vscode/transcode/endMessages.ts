@@ -2,7 +2,7 @@ import { l10n, window } from 'vscode';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
-import type { RunRecord } from '../runs/runs';
+import type { RunRecord } from '../runs/runRecord';
 import { duration } from '../words/numbers';
 
 /** What the user can do next, by the button of a message. */

@@ -3,7 +3,7 @@ import type { UserError } from '../../core/errors';
 import type { Preset } from '../../core/presets/preset';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
-import { presetLabel } from '../words/presetLabels';
+import { presetItem } from '../words/presetLabels';
 import type { ChosenFile } from './chooseFiles';
 
 const lastPresetKey = 'lastPreset';
@@ -20,7 +20,7 @@ export async function pickPreset(
   const presets = await allPresets(onProblem);
   const last = state.get<string>(lastPresetKey) ?? settings().preset;
   const items = presets
-    .map((preset) => ({ ...presetLabel(preset), preset }))
+    .map((preset) => ({ ...presetItem(preset), preset }))
     .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
   const title =
     chosen.length === 1

@@ -1,4 +1,4 @@
-import { ConfigurationTarget, l10n, type QuickPickItem, window, workspace } from 'vscode';
+import { ConfigurationTarget, l10n, type QuickPickItem, ThemeIcon, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { parseAudioChoice } from '../../core/media/audioTracks';
 import { type PoolLifetime, toUpload } from '../../core/plan/manifest';
@@ -9,6 +9,7 @@ import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../settings';
 import { noteSentence } from '../words/notes';
 import { bytes, count, decimal, filesOf, nodesOf } from '../words/numbers';
+import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 
@@ -77,7 +78,8 @@ function itemsOf(
   return [
     {
       act: 'start',
-      label: l10n.t('$(play) Transcode'),
+      iconPath: new ThemeIcon('play'),
+      label: l10n.t('Transcode'),
       description:
         uploaded < size
           ? l10n.t(
@@ -94,16 +96,15 @@ function itemsOf(
       : [
           {
             act: 'lifetime' as const,
-            label: l10n.t(
-              '$(server-environment) Pool Afterwards: {0}',
-              lifetimes()[choices.pool.lifetime].label,
-            ),
+            iconPath: new ThemeIcon('server-environment'),
+            label: l10n.t('Pool Afterwards: {0}', lifetimes()[choices.pool.lifetime].label),
             detail: lifetimes()[choices.pool.lifetime].detail,
           },
           {
             act: 'nodes' as const,
+            iconPath: new ThemeIcon('server'),
             label: l10n.t(
-              '$(server) Nodes: {0} Spot, {1} dedicated',
+              'Nodes: {0} Spot, {1} dedicated',
               choices.pool.spotNodes,
               choices.pool.dedicatedNodes,
             ),
@@ -118,21 +119,24 @@ function itemsOf(
       ? [
           {
             act: 'audio' as const,
-            label: l10n.t('$(unmute) Audio Tracks: {0}', audioLabel(choices)),
+            iconPath: new ThemeIcon('unmute'),
+            label: l10n.t('Audio Tracks: {0}', audioLabel(choices)),
             detail: l10n.t('Some files have several.'),
           },
         ]
       : []),
     {
       act: 'command',
-      label: l10n.t('$(terminal) Show Command…'),
+      iconPath: new ThemeIcon('terminal'),
+      label: l10n.t('Show Command…'),
       detail: files[0]?.commandLine,
     },
     ...(hints > 0
       ? [
           {
             act: 'notes' as const,
-            label: l10n.t('$(info) {0} Notes…', count(hints)),
+            iconPath: new ThemeIcon('info'),
+            label: l10n.t('{0} Notes…', count(hints)),
             detail: l10n.t('Files that are left out, tracks that were chosen, names that were changed.'),
           },
         ]
@@ -279,10 +283,15 @@ async function askCommand({ manifest }: PlannedRun, { preset }: Choices): Promis
 async function showNotes({ manifest, notes }: PlannedRun): Promise<void> {
   const items: QuickPickItem[] = [
     ...manifest.refused.map(({ path, problem }) => ({
-      label: `$(error) ${path}`,
+      iconPath: new ThemeIcon('error'),
+      label: plainText(path),
       detail: sentenceOf(problem).text,
     })),
-    ...notes.map((note) => ({ label: `$(info) ${note.file}`, detail: noteSentence(note) })),
+    ...notes.map((note) => ({
+      iconPath: new ThemeIcon('info'),
+      label: plainText(note.file),
+      detail: noteSentence(note),
+    })),
   ];
   await window.showQuickPick(items, {
     title: l10n.t('Notes on this run'),

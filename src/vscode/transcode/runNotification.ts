@@ -1,4 +1,11 @@
-import { type CancellationToken, l10n, ProgressLocation, window } from 'vscode';
+import {
+  type CancellationToken,
+  l10n,
+  ProgressLocation,
+  type QuickPickItem,
+  ThemeIcon,
+  window,
+} from 'vscode';
 import type { RunProgress } from '../../core/runs/runEvents';
 import { percentDone, progressLine } from '../words/story';
 
@@ -8,7 +15,8 @@ export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 /** What the notification shows of a run. */
 interface Followed {
   readonly progress: RunProgress;
-  readonly since: number;
+  /** Milliseconds, if known. */
+  timeLeft(): number | undefined;
 }
 
 /** How often the notification changes: often enough to look alive, seldom enough to be read. */
@@ -50,7 +58,7 @@ function showUntilCancelled(
       const now = live();
       if (now === undefined) return;
       const percent = percentDone(now.progress);
-      const message = progressLine(now.progress, now.since);
+      const message = progressLine(now.progress, now.timeLeft());
       notification.report({ message, increment: Math.max(percent - shown, 0) });
       shown = Math.max(percent, shown);
     };
@@ -69,24 +77,28 @@ function cancelled(token: CancellationToken): Promise<'cancelled'> {
 }
 
 async function askCancel(): Promise<CancelChoice | 'keepRunning'> {
-  const choices: { label: string; detail: string; choice: CancelChoice | 'keepRunning' }[] = [
+  const choices: (QuickPickItem & { choice: CancelChoice | 'keepRunning' })[] = [
     {
-      label: l10n.t('$(eye-closed) Stop Watching'),
+      iconPath: new ThemeIcon('eye-closed'),
+      label: l10n.t('Stop Watching'),
       detail: l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.'),
       choice: 'stopWatching',
     },
     {
-      label: l10n.t('$(stop-circle) Cancel This Run'),
+      iconPath: new ThemeIcon('stop-circle'),
+      label: l10n.t('Cancel This Run'),
       detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
       choice: 'cancelRun',
     },
     {
-      label: l10n.t('$(trash) Cancel and Clean Up'),
+      iconPath: new ThemeIcon('trash'),
+      label: l10n.t('Cancel and Clean Up'),
       detail: l10n.t('Ends the tasks and deletes everything that this run created in the account.'),
       choice: 'cancelAndCleanUp',
     },
     {
-      label: l10n.t('$(debug-continue) Keep Running'),
+      iconPath: new ThemeIcon('debug-continue'),
+      label: l10n.t('Keep Running'),
       detail: l10n.t('Cancels nothing.'),
       choice: 'keepRunning',
     },

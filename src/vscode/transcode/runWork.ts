@@ -9,7 +9,9 @@ import { background } from '../background';
 import type { Commands } from '../commands';
 import { type CleanUpRequest, cleanUp } from '../runs/cleanUp';
 import { showFailures, showOutputs } from '../runs/outcome';
-import type { ResumeOptions, RunRecord, Runs } from '../runs/runs';
+import { retryUnfinished } from '../runs/retry';
+import type { RunRecord } from '../runs/runRecord';
+import type { ResumeOptions, Runs } from '../runs/runs';
 import { settings } from '../settings';
 import { presetName } from '../words/presetLabels';
 import { type NextStep, tellCanceled, tellEnd, tellPart, tellStopped } from './endMessages';
@@ -32,7 +34,8 @@ export class RunWork {
 
   /** Continues a run that this window remembers. */
   async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
-    const { accountId, runId, outputContainer, preset } = record;
+    const { accountId, runId, outputContainer } = record;
+    const preset = presetName({ id: record.presetId ?? '', label: record.preset });
     const account = this.accounts.byId(accountId);
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
     const connection = await this.connect(account);
@@ -132,14 +135,9 @@ export class RunWork {
     }
   }
 
-  /** Transcodes the files again that failed or never ended. */
+  /** Transcodes the files again that failed, never ended, or were refused and have been repaired since. */
   async retry(record: RunRecord): Promise<void> {
-    await this.resume(record, 'fetched', {
-      retry: ({ manifest, results }) =>
-        manifest.files
-          .map(({ id }) => id)
-          .filter((id) => !results.has(id) || results.get(id)?.problem !== undefined),
-    });
+    await this.resume(record, 'fetched', { prepare: retryUnfinished });
   }
 }
 

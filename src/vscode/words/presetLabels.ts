@@ -1,5 +1,6 @@
-import { l10n } from 'vscode';
+import { l10n, type QuickPickItem, ThemeIcon } from 'vscode';
 import type { Preset } from '../../core/presets/preset';
+import { plainText } from './plainText';
 
 /** Built-in presets by id, in the user's language. */
 const builtIn: Record<string, () => string> = {
@@ -26,15 +27,19 @@ const builtIn: Record<string, () => string> = {
 };
 
 const icons = {
-  audio: '$(unmute)',
-  video: '$(device-camera-video)',
-  subtitle: '$(comment)',
-  any: '$(file-media)',
+  audio: 'unmute',
+  video: 'device-camera-video',
+  subtitle: 'comment',
+  any: 'file-media',
 };
 
 /** The name, extension and icon of a preset for a picker. */
-export function presetLabel({ id, label, extension, needs }: Preset): { label: string; description: string } {
-  return { label: `${icons[needs]} ${presetName({ id, label })}`, description: `.${extension}` };
+export function presetItem({ id, label, extension, needs }: Preset): QuickPickItem {
+  return {
+    iconPath: new ThemeIcon(icons[needs]),
+    label: plainText(presetName({ id, label })),
+    description: `.${extension}`,
+  };
 }
 
 export function presetName({ id, label }: Pick<Preset, 'id' | 'label'>): string {

@@ -120,20 +120,10 @@ export function isTrouble({ kind }: Step): boolean {
   return kind === 'trouble' || kind === 'fileFailed' || kind === 'waiting' || kind === 'timeLimit';
 }
 
-/** An estimate is shown once this much is done: percent. */
-const minEstimatePercent = 5;
-const minEstimateMs = 5_000;
-
-/**
- * One line for the progress notification: the run's numbers and the estimated time left. `since` is the start of the run,
- * in milliseconds since 1970.
- */
-export function progressLine(progress: RunProgress, since: number, now = Date.now()): string {
+/** The state of a run in numbers, for its notification; with the time that it still takes, if that is known. */
+export function progressLine(progress: RunProgress, leftMs: number | undefined): string {
   const line = numbersLine(progress);
-  const percent = percentDone(progress);
-  const elapsed = now - since;
-  if (progress.phase !== 'tasks' || percent < minEstimatePercent || elapsed < minEstimateMs) return line;
-  return l10n.t('{0}, about {1} left', line, duration((elapsed * (100 - percent)) / percent));
+  return leftMs === undefined ? line : l10n.t('{0}, about {1} left', line, duration(leftMs));
 }
 
 function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): string {

@@ -1,0 +1,28 @@
+import type { Disposable } from 'vscode';
+import { setContextKey } from '../contextKeys';
+import { DisposableStore } from '../disposable';
+import { type Accounts, canUpdateCredentials, localAccountId } from './accounts';
+
+/** Tells the palette which commands about accounts can do anything. */
+export class AccountContext implements Disposable {
+  readonly #disposables = new DisposableStore();
+
+  constructor(private readonly accounts: Accounts) {
+    this.#set();
+    this.#disposables.add(accounts.onChanged(() => this.#set()));
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  #set(): void {
+    const { all } = this.accounts;
+    setContextKey('hasAccounts', all.length > 0);
+    setContextKey('hasCredentials', all.some(canUpdateCredentials));
+    setContextKey(
+      'hasLocalAccount',
+      all.some(({ id }) => id === localAccountId),
+    );
+  }
+}

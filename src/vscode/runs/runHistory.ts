@@ -1,0 +1,142 @@
+import pLimit from 'p-limit';
+import { type Disposable, type LogOutputChannel, window, workspace } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
+import { UserError } from '../../core/errors';
+import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
+import { DisposableStore } from '../disposable';
+import { maxRecords, type RunRecord, recordOf } from './runRecord';
+import type { Runs } from './runs';
+import type { RunsTree } from './runsTree';
+
+/** The list is refreshed at most this often. */
+const minPauseMs = 30_000;
+
+/** While the view is visible and the window has the focus. */
+const everyMs = 60_000;
+
+/** Another window of this machine may start or end its work at any time: this reads only local files. */
+const elsewhereMs = 5_000;
+
+const readsAtOnce = 8;
+const timeoutMs = 60_000;
+
+interface Parts {
+  readonly accounts: Accounts;
+  readonly runs: Runs;
+  readonly runsTree: RunsTree;
+  readonly log: LogOutputChannel;
+  readonly isVisible: () => boolean;
+}
+
+/**
+ * Keeps the Transcodes view complete: runs of other windows, sessions and machines are listed from the account, where
+ * every run has its manifest. One request lists the runs of an account, and two more read each run that is new or not
+ * over. Starts nothing: the local account is asked only while its service runs.
+ */
+export class RunHistory implements Disposable {
+  readonly #disposables = new DisposableStore();
+  /** Runs that are over and were read in this session. */
+  readonly #over = new Map<string, RunRecord>();
+  #last = 0;
+  #refreshing: Promise<void> | undefined;
+
+  constructor(private readonly parts: Parts) {
+    const { accounts, runs } = parts;
+    this.#every(everyMs, () => this.#refreshIfSeen());
+    this.#every(elsewhereMs, () => this.#lookElsewhere());
+    this.#disposables.add(accounts.onChanged(() => background(this.refresh())));
+    this.#disposables.add(runs.onEnded(() => background(this.refresh())));
+    this.#disposables.add(
+      window.onDidChangeWindowState(({ focused }) => focused && background(this.#refreshIfSeen())),
+    );
+  }
+
+  /** Called when the view becomes visible. */
+  async shown(): Promise<void> {
+    await Promise.all([this.#lookElsewhere(), this.#refreshIfSeen()]);
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  /** Lists the runs of this workspace in the accounts that it uses. A failure leaves the list as it is. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #refreshIfSeen(): Promise<void> {
+    if (!this.parts.isVisible() || !window.state.focused || Date.now() - this.#last < minPauseMs) return;
+    await this.refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    this.#last = Date.now();
+    const { accounts, runs, log } = this.parts;
+    const used = new Set([accounts.current?.id, ...runs.records.map(({ accountId }) => accountId)]);
+    for (const account of accounts.all.filter(({ id }) => used.has(id))) {
+      try {
+        if (await accounts.isReachable(account)) await runs.merge(account.id, await this.#read(account));
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        log.debug(`The runs of ${account.label} could not be listed: ${error.message}`);
+      }
+    }
+  }
+
+  async #read(account: AccountRecord): Promise<RunRecord[]> {
+    const { accounts, runs } = this.parts;
+    const [{ runsOf }, { Storage }, { readManifest, readResults }] = await Promise.all([
+      import('../../core/runs/runList'),
+      import('../../core/azure/storage'),
+      import('../../core/runs/runState'),
+    ]);
+    const signal = AbortSignal.timeout(timeoutMs);
+    const storage = new Storage(await accounts.connect(account, signal));
+    const remembered = new Set(runs.records.map(({ runId }) => runId));
+    const here = (await runsOf(storage, signal)).filter(
+      (run) => run.workspace === (workspace.name ?? '') || remembered.has(run.runId),
+    );
+    const limit = pLimit(readsAtOnce);
+    const read = async ({ runId, outputContainer }: (typeof here)[number]) => {
+      const over = this.#over.get(runId);
+      const local = runs.record(runId);
+      if (over && (!local || JSON.stringify(local) === JSON.stringify(over))) return over;
+      try {
+        const manifest = await readManifest(storage, outputContainer, signal);
+        const results = await readResults(storage, outputContainer, signal);
+        const record = recordOf(account.id, manifest, results, 'stopped');
+        if (record.status !== 'stopped') this.#over.set(runId, record);
+        return record;
+      } catch (error) {
+        // A run whose manifest was not written, or was deleted just now.
+        if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;
+        throw error;
+      }
+    };
+    const records = await Promise.all(here.slice(0, maxRecords).map((run) => limit(() => read(run))));
+    return records.filter((record) => record !== undefined);
+  }
+
+  async #lookElsewhere(): Promise<void> {
+    const { runs, runsTree, isVisible } = this.parts;
+    if (!isVisible()) return;
+    const { isClaimedHere } = await import('../../core/runs/claim');
+    const claimed = new Set<string>();
+    for (const { runId, status } of runs.records) {
+      if (status === 'finished' || runs.live(runId)) continue;
+      if (await isClaimedHere(runs.claimFolder, runId)) claimed.add(runId);
+    }
+    const ended = runsTree.setElsewhere(claimed);
+    if (ended) await this.refresh();
+  }
+
+  #every(ms: number, work: () => Promise<void>): void {
+    const timer = setInterval(() => background(work()), ms);
+    this.#disposables.add({ dispose: () => clearInterval(timer) });
+  }
+}

@@ -1,0 +1,99 @@
+import type { FileResult, Manifest, Until } from '../../core/plan/manifest';
+
+/** A run as the Transcodes view lists it, derived from its manifest and results in the account. */
+export interface RunRecord {
+  readonly runId: string;
+  readonly accountId: string;
+  readonly outputContainer: string;
+  /** ISO 8601. */
+  readonly created: string;
+  /** The label of its preset in English, and its id. */
+  readonly preset: string;
+  readonly presetId?: string;
+  readonly files: number;
+  /** URIs of its sources: by them the uploads and outputs of a file are found. */
+  readonly sources: readonly string[];
+  /** URIs of its outputs, as far as they are known here. */
+  readonly outputs?: readonly string[];
+  /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
+  readonly outputExtension?: string;
+  readonly status: RunStatus;
+  /** How far the user wants the run to go. Default: `fetched`. */
+  readonly until?: Until;
+  readonly succeeded?: number;
+  /** Files that failed or were refused, without those that a cancellation ended. */
+  readonly failed?: number;
+}
+
+/**
+ * `running`: this window worked on it when the record was written. `uploaded` and `submitted`: it is that far, as asked.
+ * `stopped`: nobody asked for its outputs yet, or watching ended. `canceled` and `finished`: nothing runs any more.
+ */
+export type RunStatus = 'running' | 'uploaded' | 'submitted' | 'stopped' | 'canceled' | 'finished';
+
+/** More runs than anybody looks for. */
+export const maxRecords = 50;
+
+/** URIs that a record keeps. */
+const maxUris = 500;
+
+/** The record of a run. `status` is used while the run is neither finished nor canceled. */
+export function recordOf(
+  accountId: string,
+  manifest: Manifest,
+  results: readonly FileResult[],
+  status: Exclude<RunStatus, 'canceled' | 'finished'>,
+  until = manifest.goal,
+): RunRecord {
+  const { runId, outputContainer, created, preset, files, refused } = manifest;
+  const isCanceled = manifest.canceled !== undefined;
+  const failed = results.filter(({ problem }) => problem && !(isCanceled && problem.kind === 'ended')).length;
+  return {
+    runId,
+    accountId,
+    outputContainer,
+    created,
+    preset: preset.label,
+    presetId: preset.id,
+    files: files.length + refused.length,
+    sources: files.slice(0, maxUris).map(({ uri }) => uri),
+    outputs: results.flatMap(({ outputUri }) => outputUri ?? []).slice(0, maxUris),
+    outputExtension: preset.folder ? '' : preset.extension,
+    status: status === 'running' ? status : isCanceled ? 'canceled' : manifest.finished ? 'finished' : status,
+    until,
+    succeeded: results.filter(({ problem }) => !problem).length,
+    failed: failed + refused.length,
+  };
+}
+
+/**
+ * What the list shows of a run that the account holds as `found`. The account does not know what this window was asked
+ * for, nor that it works on the run.
+ */
+function updated(record: RunRecord, found: RunRecord): RunRecord {
+  return found.status === 'stopped' ? { ...found, status: record.status } : found;
+}
+
+/**
+ * The records with those of one account brought up to date by `found`: replaced where both know a run, added, and dropped
+ * where the account does not hold the run and `isKept` does not speak for it. Newest first.
+ */
+export function mergeRecords(
+  records: readonly RunRecord[],
+  accountId: string,
+  found: readonly RunRecord[],
+  isKept: (record: RunRecord) => boolean,
+): RunRecord[] {
+  const byId = new Map(found.map((record) => [record.runId, record]));
+  const known = new Set(records.map(({ runId }) => runId));
+  const kept = records.flatMap((record) => {
+    if (record.accountId !== accountId) return record;
+    const current = byId.get(record.runId);
+    if (current === undefined) return isKept(record) ? record : [];
+    return updated(record, current);
+  });
+  const added = found.filter(({ runId }) => !known.has(runId));
+  return [...kept, ...added]
+    .sort((one, other) => other.created.localeCompare(one.created))
+    .slice(0, maxRecords);
+}

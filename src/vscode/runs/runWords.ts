@@ -1,0 +1,90 @@
+import { l10n } from 'vscode';
+import type { FileResult, ManifestFile } from '../../core/plan/manifest';
+import type { RunProgress } from '../../core/runs/runEvents';
+import { bytes, count, duration, filesOf, percent } from '../words/numbers';
+import { presetName } from '../words/presetLabels';
+import { sentenceOf } from '../words/sentences';
+import type { RunRecord } from './runRecord';
+
+type FileProgress = NonNullable<ReturnType<RunProgress['running']['get']>>;
+
+/** `5 files, MP3 audio`. */
+export function runTitle({
+  files,
+  preset,
+  presetId = '',
+}: Pick<RunRecord, 'files' | 'preset' | 'presetId'>): string {
+  return l10n.t('{0}, {1}', filesOf(files), presetName({ id: presetId, label: preset }));
+}
+
+/** The state of a run that this window works on, short enough for a narrow sidebar. */
+export function liveWords(progress: RunProgress, share: number, leftMs: number | undefined): string {
+  return leftMs === undefined
+    ? phaseWords(progress, share)
+    : l10n.t('{0}, about {1} left', phaseWords(progress, share), duration(leftMs));
+}
+
+function phaseWords({ phase, upload, nodes, tasks, fetch }: RunProgress, share: number): string {
+  switch (phase) {
+    case 'uploading':
+      return l10n.t('uploading {0}', percent(upload.bytesTotal > 0 ? upload.bytes / upload.bytesTotal : 0));
+    case 'pool':
+      return nodes.idle + nodes.running > 0 ? l10n.t('starting tasks') : l10n.t('waiting for nodes');
+    case 'tasks':
+      return l10n.t('{0}, {1} of {2} done', percent(share), count(tasks.completed), count(tasks.total));
+    case 'fetching':
+      return l10n.t('fetching {0} of {1}', count(fetch.files), count(tasks.total));
+    case 'done':
+      return l10n.t('done');
+  }
+}
+
+/** The state of a run that this window does not work on. */
+export function stateWords(
+  { status, succeeded = 0, failed = 0, files }: RunRecord,
+  isElsewhere: boolean,
+): string {
+  const done = l10n.t('{0} of {1} done', count(succeeded), count(files));
+  const numbers = failed > 0 ? l10n.t('{0}, {1} failed', done, count(failed)) : done;
+  if (isElsewhere) return l10n.t('running in another window');
+  switch (status) {
+    case 'running':
+      return l10n.t('interrupted: {0}', numbers);
+    case 'uploaded':
+      return l10n.t('uploaded, not submitted');
+    case 'submitted':
+      return l10n.t('submitted, outputs not fetched');
+    case 'stopped':
+      return l10n.t('monitoring stopped: {0}', numbers);
+    case 'canceled':
+      return l10n.t('canceled: {0}', numbers);
+    case 'finished':
+      return failed > 0 || succeeded < files ? numbers : l10n.t('all done');
+  }
+}
+
+/** The state of one file. The reason of a failure does not repeat the name of the file, which its row begins with. */
+export function fileWords(
+  file: ManifestFile,
+  result: FileResult | undefined,
+  progress: FileProgress | undefined,
+  isLive: boolean,
+): string {
+  if (result?.problem) return withoutName(sentenceOf(result.problem).text, file.path);
+  if (result) return l10n.t('{0} → {1}', bytes(file.size), bytes(result.outputBytes ?? 0));
+  if (progress) return progressWords(progress, file);
+  return isLive ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
+}
+
+/** `45 %, 12× real time`; the time that is encoded if the length of the file is unknown. */
+function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
+  const done =
+    file.seconds === undefined ? duration(seconds * 1000) : percent(Math.min(seconds / file.seconds, 1));
+  return speed === undefined ? done : l10n.t('{0}, {1}× real time', done, speed.toFixed(1));
+}
+
+/** A sentence about a file without the name of the file at its beginning or after a colon. */
+export function withoutName(sentence: string, path: string): string {
+  const shorter = sentence.startsWith(`${path} `) ? sentence.slice(path.length + 1) : sentence;
+  return shorter === sentence ? sentence.replace(` ${path}:`, ':').replace(`${path}: `, '') : shorter;
+}
