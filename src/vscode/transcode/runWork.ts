@@ -9,7 +9,6 @@ import { background } from '../background';
 import type { Commands } from '../commands';
 import { type CleanUpRequest, cleanUp } from '../runs/cleanUp';
 import { showFailures, showOutputs } from '../runs/outcome';
-import { retryUnfinished } from '../runs/retry';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
 import { settings } from '../settings';
@@ -137,6 +136,7 @@ export class RunWork {
 
   /** Transcodes the files again that failed, never ended, or were refused and have been repaired since. */
   async retry(record: RunRecord): Promise<void> {
+    const { retryUnfinished } = await import('../runs/retry');
     await this.resume(record, 'fetched', { prepare: retryUnfinished });
   }
 }
