@@ -12,6 +12,7 @@ interface Ready {
   readonly batchUrl: string;
   readonly blobUrl: string;
   readonly pid: number;
+  readonly notices?: readonly string[];
 }
 
 interface AccountNames {
@@ -65,6 +66,8 @@ export class TestService implements TestAccount {
     private readonly args: readonly string[],
     names: AccountNames,
     private readonly env: Record<string, string>,
+    /** A command in front of that of the service, which gets its folder as `$0`. */
+    private readonly wrapper: readonly string[] = [],
   ) {
     const key = () => randomBytes(64).toString('base64');
     this.credentials = { ...names, batchKey: key(), storageKey: key() };
@@ -86,6 +89,15 @@ export class TestService implements TestAccount {
     return service;
   }
 
+  /** In an environment that a command in front of it makes, such as a disk of its own. */
+  static async startUnder(wrapper: readonly string[], ...args: string[]): Promise<TestService> {
+    const folder = await mkdtemp(join(tmpdir(), 'batch-test-'));
+    const names = { batchName: 'localbatch', storageName: 'localstorage' };
+    const service = new TestService(folder, args, names, {}, wrapper);
+    await service.start();
+    return service;
+  }
+
   /** Starts a service that is expected to refuse to start. Resolves to its exit code and what it says. */
   static async refusal(...args: string[]): Promise<{ code: number | null; stderr: string }> {
     const child = spawn(process.execPath, ['dist/service.js', ...args], {
@@ -101,7 +113,11 @@ export class TestService implements TestAccount {
 
   async start(): Promise<void> {
     const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
-    const child = spawn(process.execPath, ['dist/service.js', ...flags, ...this.args], {
+    const service = [process.execPath, 'dist/service.js', ...flags, ...this.args];
+    const [program = '', ...rest] = this.wrapper.length
+      ? [...this.wrapper, this.dataDir, ...service]
+      : service;
+    const child = spawn(program, rest, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ...this.env },
     });

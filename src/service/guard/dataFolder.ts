@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync, constants, mkdirSync, renameSync } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { chmod, lstat, mkdir, open, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, isAbsolute, join, parse, relative, resolve, sep } from 'node:path';
 
 /** A path that would lie outside its folder. A bug or an attack: nothing may be made or removed there. */
 export class OutsideError extends Error {
@@ -130,22 +131,22 @@ export async function appendText(path: string, text: string): Promise<void> {
 }
 
 /**
- * Makes a folder that only its owner can enter, or takes the access of others to one that exists. Throws if the folder is
- * one that users share, such as /tmp: taking it from them would break the machine.
+ * Makes a folder that only its owner can enter, or takes the access of others to one that exists. Throws for a folder that
+ * is not for one program, such as /tmp: taking it from others would break the machine.
  */
 export async function makePrivate(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { mode } = await stat(folder);
-  if ((mode & sticky) !== 0) throw new SharedFolderError(folder);
-  if ((mode & 0o777) !== 0o700 && process.platform !== 'win32') await chmod(folder, 0o700);
+  const path = await realpath(folder);
+  if (path === parse(path).root || commonFolders.includes(path)) throw new SharedFolderError(folder);
+  const { mode } = await stat(path);
+  if ((mode & 0o777) !== 0o700 && process.platform !== 'win32') await chmod(path, 0o700);
 }
 
-/** A folder in which every user of the machine may create files. */
+const commonFolders = [homedir(), tmpdir(), '/tmp', '/var/tmp', '/dev/shm'];
+
+/** A folder of the machine or of all of a user's programs. */
 export class SharedFolderError extends Error {
   constructor(folder: string) {
-    super(`${folder} is shared by all users of this machine. Specify a folder of your own.`);
+    super(`${folder} is not only for the service. Specify a folder of its own, such as a new one in it.`);
   }
 }
-
-/** Only the owner of an entry may remove it: the mark of a folder that users share. */
-const sticky = 0o1000;

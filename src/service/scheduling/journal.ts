@@ -8,6 +8,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statfsSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -28,6 +29,8 @@ export interface DamagedLine {
 const growth = 4;
 const smallBytes = 16 * 1024 * 1024;
 const chunkBytes = 1024 * 1024;
+/** With less free on the disk, no new change is started. */
+const minFreeBytes = 128 * 1024;
 
 /**
  * The store of the service: each change is a line, written before the reply that tells of it, so that the state
@@ -95,9 +98,13 @@ export class Journal {
     return !this.#isFull && this.#pending.length === 0;
   }
 
-  /** Writes what could not be written, and fills the reserve again. Returns whether there is room for new changes. */
+  /**
+   * Writes what could not be written, and fills the reserve again. Returns whether there is room for new changes. To be
+   * called at short intervals: a full disk is noticed here before a change fails.
+   */
   recover(): boolean {
-    if (this.isWritable) return true;
+    if (!this.#hasRoom()) this.#isFull = true;
+    if (this.isWritable || !this.#hasRoom()) return this.isWritable;
     try {
       while (this.#pending[0]) {
         this.#write(this.#pending[0]);
@@ -108,6 +115,15 @@ export class Journal {
       this.#isFull = true;
     }
     return this.isWritable;
+  }
+
+  #hasRoom(): boolean {
+    try {
+      const { bavail, bsize } = statfsSync(this.#path);
+      return bavail * bsize >= minFreeBytes;
+    } catch {
+      return true;
+    }
   }
 
   /** Whether the file has grown enough to be rewritten, or has kept removed records for a while. */

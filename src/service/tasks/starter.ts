@@ -51,8 +51,7 @@ async function start({
     if (pid !== undefined) running.add(pid);
     await Promise.all([stdout.close(), stderr.close()]);
     if (pid === undefined) return;
-    mkdirSync(recordFolder, { recursive: true });
-    writeFileSync(recordPath(recordFolder, pid), (await startTime(pid)) ?? '');
+    record(recordFolder, pid, await startTime(pid));
     say({ id, kind: 'started', pid });
     const [code, signal] = await exited;
     running.delete(pid);
@@ -61,6 +60,16 @@ async function start({
     say({ id, kind: 'ended', code, signal });
   } catch (error) {
     refuse(id, error);
+  }
+}
+
+/** On a full disk the process runs all the same: this process ends it if the service dies. */
+function record(folder: string, pid: number, start: string | undefined): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(recordPath(folder, pid), start ?? '');
+  } catch {
+    // Without a record, only a crash of the whole machine could leave it running, and that ends it as well.
   }
 }
 

@@ -1,0 +1,391 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { BatchServiceClient } from '@azure/batch';
+import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { temporaryFolder } from '../media';
+import { descendantsOf } from './descendants';
+import { eventually, listAll, machine, TestService } from './harness';
+
+const sh = (script: string) => `/bin/sh -c '${script}'`;
+const blobTable = 'blobs/__azurite_db_blob__.json';
+const extentTable = 'blobs/__azurite_db_blob_extent__.json';
+
+function storageOf({ ready, credentials }: TestService): BlobServiceClient {
+  const { storageName, storageKey } = credentials;
+  return new BlobServiceClient(ready.blobUrl, new StorageSharedKeyCredential(storageName, storageKey));
+}
+
+async function namesIn(service: TestService, container: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of storageOf(service).getContainerClient(container).listBlobsFlat())
+    names.push(name);
+  return names.sort();
+}
+
+async function addJob(client: BatchServiceClient): Promise<void> {
+  await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
+  await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+}
+
+const succeeded = (client: BatchServiceClient, count: number) =>
+  eventually(
+    () => client.job.getTaskCounts('job'),
+    ({ taskCounts }) => taskCounts.succeeded === count,
+  );
+
+describe('The local Batch service after a crash', function () {
+  this.timeout(120_000);
+  let service: TestService;
+  const path = (name: string) => join(service.dataDir, name);
+
+  beforeEach(async () => {
+    service = await TestService.start();
+  });
+
+  afterEach(() => service.close());
+
+  /** Ends the service and Azurite at once, as a crash of the machine does. */
+  async function crash(): Promise<void> {
+    const azurite = Number(readFileSync(path('blobs/azurite.pid'), 'utf8'));
+    process.kill(azurite, 'SIGSTOP');
+    await service.kill();
+    process.kill(azurite, 'SIGKILL');
+  }
+
+  it('has the outputs of every task that it calls succeeded', async () => {
+    const client = service.client();
+    await addJob(client);
+    const container = storageOf(service).getContainerClient('out');
+    await container.create();
+    const containerUrl = await container.generateSasUrl({
+      permissions: ContainerSASPermissions.parse('w'),
+      expiresOn: new Date(Date.now() + 3_600_000),
+    });
+    const ids = Array.from({ length: 10 }, (_, index) => `t${index}`);
+    await client.task.addCollection(
+      'job',
+      ids.map((id) => ({
+        id,
+        commandLine: sh('echo output > o'),
+        outputFiles: [
+          {
+            filePattern: 'o',
+            destination: { container: { containerUrl, path: id } },
+            uploadOptions: { uploadCondition: 'tasksuccess' },
+          },
+        ],
+      })),
+    );
+    await succeeded(client, ids.length);
+    await crash();
+    await service.start();
+    await succeeded(service.client(), ids.length);
+    assert.deepEqual(await namesIn(service, 'out'), ids);
+    const text = await storageOf(service).getContainerClient('out').getBlobClient('t3').downloadToBuffer();
+    assert.equal(text.toString(), 'output\n');
+  });
+
+  it('starts from the last complete copy of a torn blob table, and says what is lost', async () => {
+    const container = storageOf(service).getContainerClient('kept');
+    await container.create();
+    await container.uploadBlockBlob('early', 'early', 5);
+    const tableHas = (name: string) =>
+      existsSync(path(name)) && readFileSync(path(name), 'utf8').includes('"early"');
+    await eventually(async () => tableHas(blobTable), Boolean);
+    await container.uploadBlockBlob('late', 'late', 4);
+    await eventually(async () => tableHas(`${blobTable}.previous`), Boolean);
+    await service.kill();
+    await azuriteEnded(service);
+    truncateSync(path(blobTable), statSync(path(blobTable)).size / 2);
+    writeFileSync(path(extentTable), '');
+    await service.start();
+    const [blobs = '', extents = ''] = service.ready.notices ?? [];
+    assert.match(blobs, /^The table of Blob Storage was damaged\. The copy of .* is used:/);
+    assert.match(extents, /^A table of Blob Storage was damaged and has been made anew\. Nothing is lost\./);
+    assert.ok((await namesIn(service, 'kept')).includes('early'));
+    const early = await storageOf(service)
+      .getContainerClient('kept')
+      .getBlobClient('early')
+      .downloadToBuffer();
+    assert.equal(early.toString(), 'early');
+    assert.equal(readdirSync(path('damaged')).length, 2);
+  });
+
+  it('starts with empty Blob Storage if no copy of its table is complete', async () => {
+    await storageOf(service).getContainerClient('kept').create();
+    await service.kill();
+    await azuriteEnded(service);
+    writeFileSync(path(blobTable), '{"filename":"');
+    rmSync(path(`${blobTable}.previous`), { force: true });
+    await service.start();
+    assert.match(
+      service.ready.notices?.[0] ?? '',
+      /Blob Storage is empty now: all containers and blobs are lost\./,
+    );
+    await storageOf(service).getContainerClient('kept').create();
+  });
+
+  it('loads what is not damaged in its state, sets the rest aside, and names it', async () => {
+    const client = service.client();
+    await addJob(client);
+    await client.task.add('job', { id: 't', commandLine: '/bin/true' });
+    await succeeded(client, 1);
+    await service.kill();
+    const lines = [
+      '{"no":"array"}',
+      '["job/poison",{"wire":{"id":"poison"}}]',
+      '["task/job/odd",null',
+      '["pool/..",{"wire":{"state":"active"}}]',
+      '["unknown/x",{"state":"active"}]',
+      `["job/deep",{"wire":{"state":"active","x":${'['.repeat(20_000)}${']'.repeat(20_000)}}}]`,
+      '\u0000\u0001garbage',
+    ];
+    appendFileSync(path('state.jsonl'), `\n${lines.join('\n')}\n["job/torn",{"wi`);
+    await service.start();
+    const [notice = ''] = service.ready.notices ?? [];
+    assert.match(notice, /state\.jsonl was damaged: 7 records could not be read/);
+    for (const named of ['job poison', 'task odd of job job', 'pool ..'])
+      assert.ok(notice.includes(named), notice);
+    assert.deepEqual(
+      (await listAll(service.client(), 'job')).map(({ id, state }) => [id, state]),
+      [['t', 'completed']],
+    );
+    const [kept = ''] = readdirSync(path('damaged'));
+    assert.ok(readFileSync(path(`damaged/${kept}`), 'utf8').includes('{"no":"array"}'));
+    await service.kill();
+    await service.start();
+    assert.deepEqual(service.ready.notices, []);
+  });
+
+  it('starts empty from an empty state', async () => {
+    await addJob(service.client());
+    await service.kill();
+    writeFileSync(path('state.jsonl'), '');
+    await service.start();
+    assert.deepEqual([...(await service.client().pool.list())], []);
+  });
+
+  it('keeps no signature of a job that was deleted', async () => {
+    const client = service.client();
+    await addJob(client);
+    const resourceFiles = [{ httpUrl: `${service.ready.blobUrl}/c/b?sig=SECRETSIGNATURE`, filePath: 'f' }];
+    await client.task.add('job', { id: 't', commandLine: '/bin/true', resourceFiles });
+    await client.job.deleteMethod('job');
+    await eventually(
+      async () => readFileSync(path('state.jsonl'), 'utf8'),
+      (text) => !text.includes('SECRETSIGNATURE'),
+    );
+  });
+
+  it('shows its storage key neither in its processes nor in their environment', async () => {
+    const pids = [service.ready.pid, ...descendantsOf(service.ready.pid, '')];
+    assert.ok(pids.length >= 2, String(pids));
+    for (const pid of pids) {
+      const shown =
+        readFileSync(`/proc/${pid}/environ`, 'utf8') + readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      assert.ok(!shown.includes(service.credentials.storageKey), String(pid));
+    }
+  });
+
+  it('reports its disk use, and is emptied by --reset, which keeps keys and ports', async () => {
+    const client = service.client();
+    await addJob(client);
+    await client.task.add('job', { id: 't', commandLine: sh('head -c 3000000 /dev/zero > f') });
+    await succeeded(client, 1);
+    const container = storageOf(service).getContainerClient('ccc');
+    await container.create();
+    await container.uploadBlockBlob('large', Buffer.alloc(5_000_000), 5_000_000);
+    const flags = ['dist/service.js', '--data-dir', service.dataDir];
+    const use = JSON.parse(execFileSync(process.execPath, [...flags, '--disk-use'], { encoding: 'utf8' }));
+    assert.ok(
+      use.nodeBytes > 3_000_000 && use.blobBytes > 5_000_000 && use.totalBytes > 8_000_000,
+      JSON.stringify(use),
+    );
+    const ports = readFileSync(path('ports.json'), 'utf8');
+    writeFileSync(path('notes.txt'), 'mine');
+    const { freedBytes } = JSON.parse(
+      execFileSync(process.execPath, [...flags, '--reset'], { encoding: 'utf8' }),
+    );
+    assert.ok(freedBytes > 8_000_000, String(freedBytes));
+    assert.deepEqual(readdirSync(service.dataDir).sort(), ['notes.txt', 'ports.json']);
+    await service.start();
+    assert.deepEqual([...(await service.client().pool.list())], []);
+    assert.equal(readFileSync(path('ports.json'), 'utf8'), ports);
+    const { code } = await TestService.refusal('--data-dir', path('blobs'), '--reset');
+    assert.equal(code, 78);
+    assert.ok(existsSync(path(blobTable)));
+  });
+
+  it('ends when it is idle and a client has asked for it, not before', async () => {
+    const client = service.client();
+    await addJob(client);
+    await client.task.add('job', { id: 't', commandLine: sh('while [ ! -e ../../go ]; do sleep 0.1; done') });
+    const { nodeInfo } = await eventually(
+      () => client.task.get('job', 't'),
+      ({ state }) => state === 'running',
+    );
+    writeFileSync(path('end-when-idle'), '');
+    let hasEnded = false;
+    const ended = service.ended().then(() => {
+      hasEnded = true;
+    });
+    await eventually(
+      async () => Date.now(),
+      (now) => now > statSync(path('end-when-idle')).mtimeMs + 3_000,
+    );
+    assert.ok(!hasEnded);
+    const folder = join(path('nodes/pool'), nodeInfo?.nodeId ?? '', nodeInfo?.taskRootDirectory ?? '');
+    writeFileSync(join(folder, '..', 'go'), '');
+    await ended;
+    await service.start();
+    await succeeded(service.client(), 1);
+  });
+
+  it('keeps blobs of some size in files of their own, which are removed with them', async () => {
+    const container = storageOf(service).getContainerClient('ccc');
+    await container.create();
+    for (let index = 0; index < 60; index++)
+      await container.uploadBlockBlob(`b${index}`, Buffer.alloc(300_000), 300_000);
+    const files = () => readdirSync(path('blobs/__blobstorage__')).length;
+    assert.ok(files() >= 50, `${files()} files`);
+  });
+});
+
+describe('A data folder whose service was killed where nothing reaps processes', function () {
+  this.timeout(60_000);
+
+  it('is taken over from the zombie', async () => {
+    const folder = await temporaryFolder('zombie');
+    const service = `"${process.execPath}" dist/service.js --data-dir "${folder.path}" --quiet`;
+    // The shell becomes a program that waits for none of its children.
+    const parent = spawn('/bin/sh', ['-c', `${service} & exec sleep 300`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const first = await lineOf(parent.stdout);
+      process.kill(first.pid, 'SIGKILL');
+      await eventually(
+        async () => readFileSync(`/proc/${first.pid}/stat`, 'utf8'),
+        (stat) => /\) Z /.test(stat),
+      );
+      const second = spawn(process.execPath, ['dist/service.js', '--data-dir', folder.path, '--quiet'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const ready = await lineOf(second.stdout);
+      assert.equal(ready.pid, second.pid);
+      assert.equal((await fetch(ready.batchUrl)).status, 403);
+      second.kill('SIGTERM');
+      await new Promise((resolve) => second.once('exit', resolve));
+    } finally {
+      parent.kill('SIGKILL');
+      await folder.remove();
+    }
+  });
+});
+
+async function lineOf(stream: NodeJS.ReadableStream): Promise<{ pid: number; batchUrl: string }> {
+  return new Promise((resolve) => createInterface(stream).once('line', (line) => resolve(JSON.parse(line))));
+}
+
+async function azuriteEnded({ dataDir }: TestService): Promise<void> {
+  const pid = readFileSync(join(dataDir, 'blobs/azurite.pid'), 'utf8');
+  await eventually(
+    async () => existsSync(`/proc/${pid}`),
+    (isThere) => !isThere,
+  );
+}
+
+/** A command that gives the rest of its line a disk of 24 MB of its own in a folder. */
+const smallDisk = ['unshare', '-rm', '/bin/sh', '-c', 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'];
+
+describe('The local Batch service on a full disk', function () {
+  this.timeout(120_000);
+  let service: TestService;
+
+  before(async function () {
+    // Not every container allows a mount.
+    if (spawnSync('unshare', ['-rm', 'true']).status !== 0) this.skip();
+    service = await TestService.startUnder(smallDisk);
+  });
+
+  after(async () => {
+    await service?.close();
+  });
+
+  it('loses nothing that it has acknowledged, refuses changes, and continues once there is room', async () => {
+    const client = service.client();
+    await addJob(client);
+    const add = (id: string, script: string) => client.task.add('job', { id, commandLine: sh(script) });
+    await add('before', 'true');
+    await succeeded(client, 1);
+    await add('running', 'while [ ! -e ../../go ]; do sleep 0.1; done');
+    const { nodeInfo } = await eventually(
+      () => client.task.get('job', 'running'),
+      ({ state }) => state === 'running',
+    );
+    // The disk of the service as this process sees it.
+    const disk = `/proc/${service.ready.pid}/root${service.dataDir}`;
+    const filler = spawnSync('/bin/sh', ['-c', `cat /dev/zero > ${disk}/filler`]);
+    assert.notEqual(filler.status, 0);
+    let added = 0;
+    await eventually(
+      () =>
+        add(`refused-${added++}`, 'true').then(
+          () => undefined,
+          (error) => error.statusCode,
+        ),
+      (status) => status === 503,
+    );
+    writeFileSync(
+      join(disk, 'nodes/pool', nodeInfo?.nodeId ?? '', nodeInfo?.taskRootDirectory ?? '', '../go'),
+      '',
+    );
+    rmSync(`${disk}/filler`);
+    await eventually(
+      () => client.job.getTaskCounts('job'),
+      ({ taskCounts }) => taskCounts.running + taskCounts.active === 0,
+    );
+    await eventually(
+      () =>
+        add(`after-${added++}`, 'true').then(
+          () => true,
+          () => false,
+        ),
+      Boolean,
+    );
+    await eventually(
+      () => client.job.getTaskCounts('job'),
+      (counts) => counts.taskCounts.active + counts.taskCounts.running === 0,
+    );
+    const ended = await listAll(client, 'job');
+    // What was added in the moment before the disk was found full may have failed.
+    for (const { id, executionInfo } of ended.filter(({ id = '' }) => !id.startsWith('refused')))
+      assert.equal(executionInfo?.result, 'success', id);
+    assert.ok(ended.length >= 3, String(ended.length));
+    // Blob Storage, too.
+    const container = storageOf(service).getContainerClient('ccc');
+    await eventually(
+      () =>
+        container
+          .createIfNotExists()
+          .then(() => container.uploadBlockBlob('b', 'x', 1))
+          .then(
+            () => true,
+            () => false,
+          ),
+      Boolean,
+    );
+  });
+});
