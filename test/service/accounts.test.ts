@@ -3,13 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import {
-  type CheckResult,
-  checkConnection,
-  coresOf,
-  familyOf,
-  refuseBeyond,
-} from '../../src/core/accounts/connectionCheck';
+import { type CheckResult, checkConnection } from '../../src/core/accounts/connectionCheck';
+import { refuseBeyond } from '../../src/core/accounts/quota';
 import type { AccountRecord } from '../../src/core/azure/account';
 import { Batch } from '../../src/core/azure/batch';
 import { type Cloud, clouds } from '../../src/core/azure/clouds';
@@ -20,10 +15,12 @@ import {
   quotaOf,
   storageAccounts,
   subscriptions,
+  supportedSizes,
   tenants,
 } from '../../src/core/azure/resourceManager';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
+import { coresOf, familyOf, generationsOf } from '../../src/core/pools/vmSizes';
 import { Run } from '../../src/core/runs/run';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from '../azure/tokenStorage';
 import { clip, temporaryFolder } from '../media';
@@ -85,8 +82,24 @@ const answers: [RegExp, unknown][] = [
     },
   ],
   [
+    /\/subscriptions\/sub-1\/providers\/Microsoft\.Batch\/locations\/chinanorth3\/virtualMachineSkus$/,
+    {
+      value: [
+        {
+          name: 'Standard_Odd7',
+          familyName: 'standardOddFamily',
+          capabilities: [
+            { name: 'vCPUs', value: '6' },
+            { name: 'HyperVGenerations', value: 'V1' },
+          ],
+        },
+      ],
+    },
+  ],
+  [
     /\/batchAccounts\/media$/,
     {
+      location: 'chinanorth3',
       id: `${group}/Microsoft.Batch/batchAccounts/media`,
       name: 'media',
       properties: {
@@ -184,6 +197,15 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.equal(refusedFor({ dedicatedNodes: 1 }), undefined);
   });
 
+  it('tells the sizes of the region, which count more than their names', async () => {
+    const account = { resourceId: `${group}/Microsoft.Batch/batchAccounts/media` } as AccountRecord;
+    const sizes = await supportedSizes(arm, account, never);
+    assert.equal(coresOf('Standard_Odd7', sizes), 6);
+    assert.equal(familyOf('standard_odd7', sizes), 'standardOddFamily');
+    assert.deepEqual(generationsOf('Standard_Odd7', sizes), ['V1']);
+    assert.equal(coresOf('Standard_DS3_v2', sizes), 4);
+  });
+
   it('tells a storage account behind a firewall, which keeps nodes out', async () => {
     const [open, closed, unknown] = await Promise.all(
       ['linked', 'far', 'nowhere'].map((storageName) =>
@@ -205,16 +227,29 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
 
   it('reads cores and families from the names of sizes', () => {
     assert.deepEqual(
-      ['Standard_D2s_v5', 'Standard_F16s_v2', 'standard_a1_v2', 'Standard_NC24ads_A100_v4', 'odd'].map(
-        coresOf,
-      ),
-      [2, 16, 1, 24, undefined],
+      [
+        ...['Standard_D2s_v5', 'Standard_F16s_v2', 'standard_a1_v2', 'Standard_NC24ads_A100_v4', 'odd'],
+        ...[
+          'Standard_DS3_v2',
+          'Standard_D14_v2',
+          'Standard_D12',
+          'Basic_A3',
+          'Standard_GS4',
+          'Standard_E8-4s_v5',
+        ],
+      ].map((size) => coresOf(size)),
+      [2, 16, 1, 24, undefined, 4, 16, 4, 4, 16, 8],
     );
-    assert.deepEqual(['Standard_D4s_v5', 'Standard_F16s_v2', 'odd'].map(familyOf), [
-      'standardDsv5Family',
-      'standardFsv2Family',
-      undefined,
-    ]);
+    assert.deepEqual(
+      ['Standard_D4_v3', 'Standard_DS3_v2', 'Standard_D2s_v5', 'Standard_D4s_v6'].map((size) =>
+        generationsOf(size),
+      ),
+      [['V1'], ['V1'], ['V2', 'V1'], ['V2']],
+    );
+    assert.deepEqual(
+      ['Standard_D4s_v5', 'Standard_F16s_v2', 'odd'].map((size) => familyOf(size)),
+      ['standardDsv5Family', 'standardFsv2Family', undefined],
+    );
   });
 });
 

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ensureJob } from '../../src/core/jobs/jobLife';
 import { attemptOf, type Manifest } from '../../src/core/plan/manifest';
 import { idlePools } from '../../src/core/pools/idlePools';
-import { nodeTargets } from '../../src/core/pools/pool';
+import { nodeTargets } from '../../src/core/pools/nodeTargets';
 import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
 import { Run } from '../../src/core/runs/run';
 import { readResults } from '../../src/core/runs/runState';

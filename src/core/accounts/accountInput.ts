@@ -1,6 +1,6 @@
 import { UserError } from '../errors';
 
-/** A storage account, as a person pastes it. */
+/** A storage account, from what the user pasted. */
 export interface StorageInput {
   readonly name: string;
   readonly key: string;
@@ -8,7 +8,7 @@ export interface StorageInput {
   readonly blobUrl: string;
 }
 
-/** Blanks, line ends and quotes come along when something is copied. */
+/** Removes the spaces, line ends and quotes that are copied along with a value. */
 export function cleaned(pasted: string): string {
   return pasted
     .trim()
@@ -16,7 +16,7 @@ export function cleaned(pasted: string): string {
     .trim();
 }
 
-/** `https://name.region.batch.azure.com`, from what was pasted: with or without the scheme, with or without a slash. */
+/** Reads an account URL (`https://name.region.batch.azure.com`), with or without scheme and trailing slash. */
 export function parseBatchUrl(pasted: string): { url: string; name: string } {
   const text = cleaned(pasted);
   let url: URL;
@@ -34,7 +34,7 @@ export function parseBatchUrl(pasted: string): { url: string; name: string } {
   return { url: url.origin, name: isLoopback ? 'localbatch' : name };
 }
 
-/** The key of a Batch or storage account, also out of a connection string: 64 bytes in Base64. Checked before it is sent. */
+/** Reads the key of a Batch or storage account, also from a connection string: 64 bytes in Base64. */
 export function parseKey(pasted: string, what: 'batchKey' | 'storageKey'): string {
   const text = cleaned(pasted);
   const key = isConnectionString(text) ? (fields(text).get('accountkey') ?? '') : text;
@@ -42,14 +42,14 @@ export function parseKey(pasted: string, what: 'batchKey' | 'storageKey'): strin
   return key;
 }
 
-/** 3 to 24 lower-case letters and digits: blanks or capitals would look like a bad key to the service, so they go. */
+/** Reads a storage account name: 3 to 24 lowercase letters and digits. The service answers others like a wrong key. */
 export function parseStorageName(pasted: string): string {
   const name = cleaned(pasted).toLowerCase();
   if (!/^[a-z0-9]{3,24}$/.test(name)) throw new UserError({ kind: 'accountInvalid', what: 'storageName' });
   return name;
 }
 
-/** Whether this is a connection string rather than a name. */
+/** Whether the value is a connection string rather than a name. */
 export function isConnectionString(pasted: string): boolean {
   return /(^|;)\s*AccountName=/i.test(cleaned(pasted));
 }

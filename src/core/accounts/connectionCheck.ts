@@ -10,11 +10,13 @@ import type { Connection } from '../azure/account';
 import type { Batch } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
 import { madeBy } from '../azure/ownership';
-import type { Quota } from '../azure/resourceManager';
+import type { Quota, VmSizes } from '../azure/resourceManager';
 import type { Storage } from '../azure/storage';
 import { errorCode, isAbort, type Problem, UserError } from '../errors';
 import type { RunPool } from '../plan/manifest';
-import { newestUbuntu } from '../pools/pool';
+import { newestUbuntu } from '../pools/images';
+import { generationsOf } from '../pools/vmSizes';
+import { refuseBeyond } from './quota';
 
 export const checkSteps = [
   'batchName',
@@ -33,7 +35,7 @@ export const checkSteps = [
 
 export type CheckStep = (typeof checkSteps)[number];
 
-/** How one step went. `skipped` says that it could not be tried here, with the reason. */
+/** Result of one step. A step is `skipped` if it could not be tried, with the reason. */
 export type CheckResult =
   | { readonly step: CheckStep; readonly status: 'ok'; readonly detail?: string; readonly ms: number }
   | { readonly step: CheckStep; readonly status: 'failed'; readonly problem: Problem; readonly ms: number }
@@ -46,18 +48,20 @@ export interface Checked {
   readonly batch: Batch;
   readonly storage: Storage;
   readonly pool: RunPool;
-  /** Undefined where nobody is signed in who could ask. */
+  /** The quota of the account; undefined without a sign-in. */
   readonly quota?: () => Promise<Quota | undefined>;
-  /** Whether a firewall is before the storage account; undefined where nobody is signed in who could ask. */
+  /** The sizes that the account supports; undefined without a sign-in. */
+  readonly sizes?: () => Promise<VmSizes | undefined>;
+  /** Whether a firewall restricts access to the storage account; undefined without a sign-in. */
   readonly isFirewalled?: () => Promise<boolean | undefined>;
   readonly signal: AbortSignal;
 }
 
-/** A clock that is off by more is told; Azure refuses signatures from 15 minutes on. */
+/** A clock that is off by this many minutes is reported. Azure refuses signatures from 15 minutes on. */
 const clockMinutes = 5;
 const tlsMs = 15_000;
 
-/** What a step needs to have gone well before. */
+/** The step that must succeed before a step is tried. */
 const needs: Partial<Record<CheckStep, CheckStep>> = {
   batchTls: 'batchName',
   clock: 'batchTls',
@@ -70,7 +74,7 @@ const needs: Partial<Record<CheckStep, CheckStep>> = {
   roundTrip: 'storageRead',
 };
 
-/** Tries a connection step by step, from the name of the service to a blob and back. Leaves nothing behind. */
+/** Checks a connection step by step, from the name of the service to a blob and back. Leaves nothing behind. */
 export async function* checkConnection(checked: Checked): AsyncGenerator<CheckResult> {
   const failed = new Set<CheckStep>();
   for (const step of checkSteps) {
@@ -98,12 +102,12 @@ export async function* checkConnection(checked: Checked): AsyncGenerator<CheckRe
 type Outcome = string | undefined | { skipped: SkipReason };
 
 /**
- * Where our own look at the way to a service fails but the service answers all the same, a proxy leads there: VS Code
- * knows of it by its settings or by the system, and tells nobody.
+ * A direct connection can fail although the service answers. Then a proxy is in use that only VS Code knows, from its
+ * settings or from the system.
  */
-async function unlessAnswered(look: Promise<Outcome>, ask: () => Promise<unknown>): Promise<Outcome> {
+async function unlessAnswered(direct: Promise<Outcome>, ask: () => Promise<unknown>): Promise<Outcome> {
   try {
-    return await look;
+    return await direct;
   } catch (error) {
     const isAnswered = await ask().then(
       () => true,
@@ -150,7 +154,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     return undefined;
   },
 
-  /** Asked to change a job that cannot be, the service says that there is none, unless it forbids the asking. */
+  /** A change of a job that does not exist is answered with `JobNotFound`, or is forbidden. */
   async batchWrite({ batch, signal }) {
     const id = `transcode-check-${randomBytes(6).toString('hex')}`;
     try {
@@ -161,15 +165,16 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     return undefined;
   },
 
-  async image({ batch, pool, signal }) {
-    const image = newestUbuntu(await batch.images(signal), pool.vmSize);
+  async image({ batch, pool, sizes, signal }) {
+    const generations = generationsOf(pool.vmSize, await sizes?.());
+    const image = newestUbuntu(await batch.images(signal), pool.vmSize, { generations, now: batch.now() });
     return image.nodeAgentSKUId;
   },
 
-  async quota({ batch, pool, quota, signal }) {
+  async quota({ batch, pool, quota, sizes, signal }) {
     const allowed = await quota?.();
     if (allowed === undefined) return { skipped: 'needsSignIn' };
-    refuseBeyond(allowed, pool);
+    refuseBeyond(allowed, pool, await sizes?.());
     const jobs = await batch.jobPage({ filter: "state eq 'active'", select: 'id', pageSize: 1000, signal });
     if (jobs.items.length >= allowed.jobs) throw new UserError({ kind: 'quota', what: 'jobs' });
     return [allowed.dedicatedCores ?? '∞', allowed.spotCores ?? '∞', allowed.pools, allowed.jobs].join(' · ');
@@ -180,7 +185,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     return undefined;
   },
 
-  /** The nodes come from addresses of their own, which nobody knows before there are nodes. */
+  /** Nodes have addresses of their own, which are unknown until the nodes exist. */
   async nodeView({ connection, isFirewalled }) {
     const isClosed = await isFirewalled?.();
     if (isClosed === undefined) return { skipped: 'needsSignIn' };
@@ -201,40 +206,6 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     return undefined;
   },
 };
-
-/** Cores of a virtual machine by its name: `Standard_D4s_v5` has 4, which Azure's naming has kept since the v2 sizes. */
-export function coresOf(vmSize: string): number | undefined {
-  const cores = /^(?:standard|basic)_[a-z]+(\d+)/i.exec(vmSize)?.[1];
-  return cores === undefined ? undefined : Number(cores);
-}
-
-/** `Standard_D4s_v5` is of the family `standardDSv5Family`. https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions */
-export function familyOf(vmSize: string): string | undefined {
-  const [, letters, , features, version] =
-    /^standard_([a-z]+)(\d+)(?:-\d+)?([a-z]*)(?:_(v\d+))?$/i.exec(vmSize) ?? [];
-  if (letters === undefined) return undefined;
-  return `standard${letters}${features ?? ''}${version ?? ''}Family`;
-}
-
-/** Throws when not even one node of the pool, of a kind that is wanted, may be had. */
-export function refuseBeyond({ dedicatedCores, spotCores, families }: Quota, pool: RunPool): void {
-  const cores = coresOf(pool.vmSize) ?? 1;
-  const family = familyOf(pool.vmSize)?.toLowerCase();
-  const ofFamily = [...(families ?? [])].find(([name]) => name.toLowerCase() === family)?.[1];
-  const dedicated = Math.min(
-    dedicatedCores ?? Number.POSITIVE_INFINITY,
-    ofFamily ?? Number.POSITIVE_INFINITY,
-  );
-  const spot = spotCores ?? Number.POSITIVE_INFINITY;
-  const canDedicated = pool.dedicatedNodes > 0 && dedicated >= cores;
-  const canSpot = pool.spotNodes > 0 && spot >= cores;
-  if (canDedicated || canSpot) return;
-  throw new UserError(
-    pool.spotNodes > 0
-      ? { kind: 'quota', what: 'spotCores', needed: cores, available: spot }
-      : { kind: 'quota', what: 'dedicatedCores', needed: cores, available: dedicated },
-  );
-}
 
 async function resolve(url: string): Promise<string> {
   const { hostname } = new URL(url);

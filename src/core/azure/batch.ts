@@ -37,7 +37,7 @@ export class Batch extends BatchJobs {
     );
   }
 
-  /** Size in bytes and time of change; undefined when there is no such file. */
+  /** Size in bytes and time of the last change; undefined if the file does not exist. */
   async fileProperties(
     place: FilePlace,
     path: string,
@@ -61,8 +61,8 @@ export class Batch extends BatchJobs {
   }
 
   /**
-   * At most `length` bytes from `position`; none where the file ends before it. Batch answers a range with 200, so a
-   * service that ignored it is noticed by the length alone.
+   * Reads at most `length` bytes from `position`; none if the file ends before it. Batch answers ranges with 200, so only
+   * the length shows whether a service has ignored the range.
    */
   async readFile(
     place: FilePlace,

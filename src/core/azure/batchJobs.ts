@@ -45,7 +45,7 @@ export class BatchJobs extends BatchPools {
     );
   }
 
-  /** Ending what has ended, or is ending, is no error. */
+  /** Ends a job. One that does not exist, has ended or is ending is no error. */
   async terminateJob(id: string, terminateReason?: string, signal?: AbortSignal): Promise<void> {
     await this.orUndefined(
       ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'],
@@ -67,7 +67,7 @@ export class BatchJobs extends BatchPools {
     );
   }
 
-  /** Deleting what is gone, or going, is no error. */
+  /** Deletes a job. One that does not exist or is being deleted is no error. */
   async deleteJob(id: string, signal?: AbortSignal): Promise<void> {
     await this.orUndefined(
       ['JobNotFound', 'JobBeingDeleted'],
@@ -77,7 +77,7 @@ export class BatchJobs extends BatchPools {
     );
   }
 
-  /** Tasks of a job by state: one request whatever their number. May lag behind the lists for a while. */
+  /** Counts the tasks of a job by state, with one request. Can lag behind the lists. */
   async taskCounts(jobId: string, signal?: AbortSignal): Promise<TaskCounts> {
     const { taskCounts } = await this.call(
       { operation: 'count tasks', resource: jobId, signal },
@@ -105,7 +105,7 @@ export class BatchJobs extends BatchPools {
     );
   }
 
-  /** At most 100 tasks; each has a result of its own, in any order. */
+  /** Adds at most 100 tasks. Each has a result of its own, in any order. */
   async addTasks(jobId: string, tasks: TaskAdd[], signal?: AbortSignal): Promise<TaskAddResult[]> {
     const { value } = await this.call({ operation: 'add tasks', resource: jobId, signal }, (abortSignal) =>
       this.client.task.addCollection(jobId, tasks, { abortSignal }),

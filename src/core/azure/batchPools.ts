@@ -23,7 +23,7 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  /** Nodes of a pool by state: one request whatever the number of nodes. Undefined while the pool is not listed. */
+  /** Counts the nodes of a pool by state, with one request. Can lag behind. Undefined while the pool is not counted. */
   async nodeCounts(poolId: string, signal?: AbortSignal): Promise<PoolNodeCounts | undefined> {
     const counts = await this.call({ operation: 'count nodes', resource: poolId, signal }, (abortSignal) =>
       this.client.account.listPoolNodeCounts({
@@ -34,7 +34,7 @@ export class BatchPools extends BatchClient {
     return counts[0];
   }
 
-  /** Undefined when there is no pool of that id. */
+  /** Undefined if the pool does not exist. */
   pool(id: string, { signal, select }: ListOptions = {}): Promise<Pool | undefined> {
     return this.orUndefined(
       'PoolNotFound',
@@ -60,7 +60,7 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  /** Deleting what is gone, or going, is no error. */
+  /** Deletes a pool. One that does not exist or is being deleted is no error. */
   async deletePool(id: string, signal?: AbortSignal): Promise<void> {
     await this.orUndefined(
       ['PoolNotFound', 'PoolBeingDeleted'],
@@ -70,9 +70,10 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  async resizePool(id: string, size: PoolSize, signal?: AbortSignal): Promise<void> {
+  /** With `ifMatch`, an ETag, only a pool that no client has changed since it was read; else `ConditionNotMet`. */
+  async resizePool(id: string, size: PoolSize, signal?: AbortSignal, ifMatch?: string): Promise<void> {
     await this.call({ operation: 'resize pool', resource: id, signal }, (abortSignal) =>
-      this.client.pool.resize(id, size, { abortSignal }),
+      this.client.pool.resize(id, size, { poolResizeOptions: { ifMatch }, abortSignal }),
     );
   }
 
@@ -82,18 +83,19 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  /** The formula is evaluated at once, then every `intervalMinutes` (at least 5). */
+  /** Evaluates the formula at once, then every `intervalMinutes` (at least 5). `ifMatch` as for `resizePool`. */
   async enableAutoScale(
     id: string,
     formula: string,
     intervalMinutes: number,
     signal?: AbortSignal,
+    ifMatch?: string,
   ): Promise<void> {
     await this.call({ operation: 'enable autoscale', resource: id, signal }, (abortSignal) =>
       this.client.pool.enableAutoScale(
         id,
         { autoScaleFormula: formula, autoScaleEvaluationInterval: `PT${intervalMinutes}M` },
-        { abortSignal },
+        { poolEnableAutoScaleOptions: { ifMatch }, abortSignal },
       ),
     );
   }
@@ -141,7 +143,7 @@ export class BatchPools extends BatchClient {
     await this.call({ operation: `${action} node`, resource: nodeId, signal }, calls[action]);
   }
 
-  /** At most 100 nodes. */
+  /** Removes at most 100 nodes. */
   async removeNodes(poolId: string, nodeList: string[], signal?: AbortSignal): Promise<void> {
     await this.call({ operation: 'remove nodes', resource: poolId, signal }, (abortSignal) =>
       this.client.pool.removeNodes(poolId, { nodeList }, { abortSignal }),

@@ -1,28 +1,38 @@
 import type { Batch, Pool } from './batch';
 import { everyItem } from './pages';
 
-/** How the id of everything of ours begins; it narrows a list, and proves nothing. */
+/** How the ids of this extension's resources begin. It narrows a list; only metadata proves whose a resource is. */
 export const ownPrefix = 'transcode';
 
-/** Metadata by which our pools, jobs and containers are told from other people's: a name proves nothing. */
+/** Names of the metadata of this extension's pools, jobs and containers. */
 export const madeBy = {
+  /** Its value is one of `roles`. */
   name: 'azureBatchTranscode',
   run: 'azureBatchTranscodeRun',
   spec: 'azureBatchTranscodeSpec',
+  /** A random value that tells which request made a pool. */
+  request: 'azureBatchTranscodeRequest',
 };
 
-/** What of a pool's or job's metadata is ours, by name; undefined where it is not there. */
-export function ownMetadata(
-  metadata: readonly { readonly name: string; readonly value: string }[] | undefined,
-  name: keyof typeof madeBy,
-): string | undefined {
+/** What a resource is for. Metadata of this name with any other value is not ours. */
+export type Role = 'pool' | 'job' | 'input' | 'output' | 'check';
+
+type Metadata = readonly { readonly name: string; readonly value: string }[] | undefined;
+
+/** Returns the value of one of our metadata names on a pool or job, or undefined. */
+export function ownMetadata(metadata: Metadata, name: keyof typeof madeBy): string | undefined {
   return metadata?.find((item) => item.name === madeBy[name])?.value;
 }
 
-/** The pools of an account that are ours, with the members that are selected beside `metadata`. */
+/** Whether this extension made a pool or job. */
+export function isOwn(metadata: Metadata, role: 'pool' | 'job'): boolean {
+  return ownMetadata(metadata, 'name') === role;
+}
+
+/** Lists the pools that this extension made, with the selected members beside `metadata`. */
 export async function* ownPools(batch: Batch, select: string, signal: AbortSignal): AsyncGenerator<Pool> {
   const options = { filter: `startswith(id,'${ownPrefix}')`, select: `metadata,${select}`, signal };
   for await (const pool of everyItem((next) => batch.poolPage(options, next))) {
-    if (ownMetadata(pool.metadata, 'name') !== undefined) yield pool;
+    if (isOwn(pool.metadata, 'pool')) yield pool;
   }
 }

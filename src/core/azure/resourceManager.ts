@@ -6,11 +6,11 @@ import { isAbort, UserError } from '../errors';
 import type { AccountRecord } from './account';
 import type { Cloud } from './clouds';
 
-/** Where Azure Resource Manager is, and whom it believes. */
+/** Endpoint and credential of Azure Resource Manager. */
 export interface Arm {
   readonly cloud: Cloud;
   readonly credential: TokenCredential;
-  /** Instead of the cloud's own: for tests and private clouds. */
+  /** Replaces the endpoint of the cloud, for tests and private clouds. */
   readonly endpoint?: string;
 }
 
@@ -30,9 +30,9 @@ export interface FoundBatch {
   readonly name: string;
   readonly location: string;
   readonly url: string;
-  /** Resource id of the storage account that is linked to it. */
+  /** Resource id of the linked storage account. */
   readonly storageId?: string;
-  /** Undefined where the account does not say. */
+  /** Whether requests can be signed with a key; undefined if the account does not say. */
   readonly allowsKeys?: boolean;
 }
 
@@ -41,21 +41,35 @@ export interface FoundStorage {
   readonly name: string;
   readonly location: string;
   readonly blobUrl: string;
-  /** Whether it lets in only networks that were chosen. */
+  /** Whether only selected networks have access. */
   readonly isFirewalled: boolean;
 }
 
-/** What an account may use, and uses. Cores of Batch's own subscription; undefined where they are the subscription's. */
+/** Limits of an account. Cores are undefined for an account that uses the quota of its subscription. */
 export interface Quota {
   readonly dedicatedCores?: number;
   readonly spotCores?: number;
-  /** Dedicated cores by family (`standardDSv5Family`), where they are bounded so. */
+  /** Dedicated cores by family (`standardDSv5Family`), if the account limits them. */
   readonly families?: ReadonlyMap<string, number>;
   readonly pools: number;
   readonly jobs: number;
 }
 
-/** The directories that a person is in. */
+/** Generation of a virtual machine, as Azure's `HyperVGenerations` says it. */
+export type VmGeneration = 'V1' | 'V2';
+
+/** What an account says about a virtual machine size. */
+export interface VmSize {
+  readonly cores?: number;
+  /** Family of the core quota: `standardDSv5Family`. */
+  readonly family?: string;
+  readonly generations?: readonly VmGeneration[];
+}
+
+/** By name in lower case. */
+export type VmSizes = ReadonlyMap<string, VmSize>;
+
+/** Lists the directories that the signed-in user belongs to. */
 export async function tenants(arm: Arm, signal: AbortSignal): Promise<Tenant[]> {
   return all(
     new SubscriptionClient(arm.credential, options(arm)).tenants.list({ abortSignal: signal }),
@@ -105,7 +119,7 @@ export async function batchAccounts(
   );
 }
 
-/** Storage accounts that hold blobs, those of a region first: traffic within one costs nothing. */
+/** Lists storage accounts with blobs, those in `location` first: traffic within a region is free. */
 export async function storageAccounts(
   arm: Arm,
   subscription: string,
@@ -136,8 +150,8 @@ export async function storageAccounts(
 }
 
 /**
- * Whether the storage account of an account lets in only networks that were chosen: nodes of a pool that is in none of
- * them are kept out then. Undefined when it is not to be seen.
+ * Whether only selected networks have access to the storage account of an account, which shuts out nodes of pools that
+ * are in none of them. Undefined if the storage account cannot be found.
  * https://learn.microsoft.com/azure/storage/common/storage-network-security
  */
 export async function isFirewalled(
@@ -155,14 +169,9 @@ export async function quotaOf(
   account: AccountRecord,
   signal: AbortSignal,
 ): Promise<Quota | undefined> {
-  const [, subscription, group, name] =
-    /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/.*\/batchAccounts\/([^/]+)$/i.exec(
-      account.resourceId ?? '',
-    ) ?? [];
-  if (!subscription || !group || !name) return undefined;
-  const client = new BatchManagementClient(arm.credential, subscription, options(arm));
-  const found = await called(client.batchAccountOperations.get(group, name, { abortSignal: signal }));
-  // An account in user-subscription mode uses the subscription's quota, which is not its own to tell.
+  const found = await batchAccount(arm, account, signal);
+  if (found === undefined) return undefined;
+  // An account in user subscription mode uses the quota of the subscription, which this request does not return.
   const isOwn = found.poolAllocationMode !== 'UserSubscription';
   return {
     dedicatedCores: isOwn ? found.dedicatedCoreQuota : undefined,
@@ -179,6 +188,41 @@ export async function quotaOf(
     pools: found.poolQuota ?? Number.POSITIVE_INFINITY,
     jobs: found.activeJobAndJobScheduleQuota ?? Number.POSITIVE_INFINITY,
   };
+}
+
+/**
+ * Lists the sizes that Batch supports in the region of an account. Undefined for an account without a resource id.
+ * https://learn.microsoft.com/rest/api/batchmanagement/location/list-supported-virtual-machine-skus
+ */
+export async function supportedSizes(
+  arm: Arm,
+  account: AccountRecord,
+  signal: AbortSignal,
+): Promise<VmSizes | undefined> {
+  const found = await batchAccount(arm, account, signal);
+  if (found === undefined) return undefined;
+  const client = new BatchManagementClient(arm.credential, found.subscription, options(arm));
+  const sizes = await all(
+    client.location.listSupportedVirtualMachineSkus(found.location ?? '', { abortSignal: signal }),
+    ({ name = '', familyName: family, capabilities = [] }) => {
+      const value = (wanted: string) => capabilities.find(({ name }) => name === wanted)?.value;
+      const cores = Number(value('vCPUs'));
+      const generations = value('HyperVGenerations')
+        ?.split(',')
+        .filter((generation): generation is VmGeneration => generation === 'V1' || generation === 'V2');
+      return [name.toLowerCase(), { cores: cores > 0 ? cores : undefined, family, generations }] as const;
+    },
+  );
+  return new Map(sizes);
+}
+
+async function batchAccount(arm: Arm, { resourceId = '' }: AccountRecord, signal: AbortSignal) {
+  const [, subscription, group, name] =
+    /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/.*\/batchAccounts\/([^/]+)$/i.exec(resourceId) ?? [];
+  if (!subscription || !group || !name) return undefined;
+  const client = new BatchManagementClient(arm.credential, subscription, options(arm));
+  const found = await called(client.batchAccountOperations.get(group, name, { abortSignal: signal }));
+  return { ...found, subscription };
 }
 
 function options({ cloud, endpoint = cloud.arm }: Arm) {
@@ -198,7 +242,7 @@ async function all<T, R>(items: AsyncIterable<T>, map: (item: T) => R): Promise<
   return called(collect());
 }
 
-/** What Resource Manager or the authority says, as a problem that can be shown. */
+/** Turns an error of Resource Manager or of the authority into a UserError. */
 async function called<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;

@@ -1,6 +1,6 @@
 import type { Batch } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
-import type { NodeTargets } from '../pools/pool';
+import type { NodeTargets } from '../pools/nodeTargets';
 
 /** Gives the auto pool of a job more nodes. False while the pool is being created or resized. */
 export async function growAutoPool(

@@ -3,7 +3,8 @@ import { isBatchCode } from '../azure/batchCall';
 import { madeBy, ownMetadata, ownPools } from '../azure/ownership';
 import { UserError } from '../errors';
 import type { Attempt, Manifest } from '../plan/manifest';
-import { type NodeTargets, poolSpec, specHash } from '../pools/pool';
+import type { NodeTargets } from '../pools/nodeTargets';
+import { poolSpec, specHash } from '../pools/poolSpec';
 import { type Clock, waitFor } from '../wait';
 
 /**
@@ -81,7 +82,7 @@ async function autoPool(batch: Batch, manifest: Manifest, nodes: NodeTargets, si
         metadata: [
           { name: madeBy.name, value: 'pool' },
           { name: madeBy.run, value: manifest.runId },
-          { name: madeBy.spec, value: specHash(spec) },
+          { name: madeBy.spec, value: specHash(spec, 'run') },
         ],
       },
     },

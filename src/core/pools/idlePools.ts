@@ -2,7 +2,7 @@ import type { Batch } from '../azure/batch';
 import { ownPools } from '../azure/ownership';
 import { everyItem } from '../azure/pages';
 
-/** A pool of ours whose nodes cost money and do nothing. */
+/** A pool of this extension whose nodes cost money without work. */
 export interface IdlePool {
   readonly id: string;
   readonly nodes: number;
@@ -10,12 +10,15 @@ export interface IdlePool {
   readonly since: Date;
 }
 
-/** Pools of this extension in which every node has been idle for so many minutes. Two requests for each pool with nodes. */
+/**
+ * Returns the pools of this extension all of whose nodes have been idle for so many minutes. Two requests for each pool
+ * with nodes.
+ */
 export async function idlePools(
   batch: Batch,
   minutes: number,
   signal: AbortSignal,
-  now = Date.now(),
+  now?: number,
 ): Promise<IdlePool[]> {
   const found: IdlePool[] = [];
   const select = 'id,currentDedicatedNodes,currentLowPriorityNodes';
@@ -23,12 +26,14 @@ export async function idlePools(
     const nodes = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
     if (nodes === 0) continue;
     const since = await idleSince(batch, pool.id ?? '', signal);
-    if (since && now - since.getTime() >= minutes * 60_000) found.push({ id: pool.id ?? '', nodes, since });
+    const idleMs = since && (now ?? batch.now().getTime()) - since.getTime();
+    if (since && idleMs !== undefined && idleMs >= minutes * 60_000)
+      found.push({ id: pool.id ?? '', nodes, since });
   }
   return found;
 }
 
-/** Undefined when a node is doing something, or may soon. */
+/** Returns undefined if a node works or is about to. */
 async function idleSince(batch: Batch, poolId: string, signal: AbortSignal): Promise<Date | undefined> {
   let latest: Date | undefined;
   const options = { select: 'id,state,stateTransitionTime', signal };

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Batch } from '../azure/batch';
-import { madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
+import { isOwn, madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
 import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { type Problem, UserError } from '../errors';
@@ -51,7 +51,7 @@ async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
   for await (const { id = '', state, creationTime, metadata } of everyItem((next) =>
     batch.jobPage(options, next),
   )) {
-    if (ownMetadata(metadata, 'name') === undefined) continue;
+    if (!isOwn(metadata, 'job')) continue;
     owned.push({
       kind: 'job',
       id,
@@ -85,7 +85,8 @@ async function ownedPools(batch: Batch, signal: AbortSignal): Promise<Owned[]> {
 async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<Owned[]> {
   const found: { name: string; metadata: Record<string, string>; modified: Date }[] = [];
   for await (const container of storage.containers(`${ownPrefix}-`, signal)) {
-    if (lookUp(container.metadata, madeBy.name)) found.push(container);
+    const role = lookUp(container.metadata, madeBy.name);
+    if (role === 'input' || role === 'output' || role === 'check') found.push(container);
   }
   const limit = pLimit(requestsAtOnce);
   return Promise.all(

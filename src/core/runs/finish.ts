@@ -1,7 +1,7 @@
 import { type Problem, UserError } from '../errors';
 import { endJob } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
-import { emptyPool } from '../pools/emptyPool';
+import { releaseNodes } from '../pools/poolSizes';
 import type { RunSummary } from './runEvents';
 import type { RunState } from './runState';
 
@@ -59,7 +59,8 @@ export async function endIfFatal(state: RunState, error: unknown, signal: AbortS
   for (const { attempt, open } of openAttempts(manifest, state.results)) {
     const options = { runId: manifest.runId, mayArrive: false, clock, signal };
     if (!(await endJob(batch, attempt.jobId, problem.kind, options))) continue;
-    if (attempt.poolId !== undefined) await emptyPool(batch, attempt.poolId, manifest.pool.lifetime, signal);
+    const { jobId, poolId } = attempt;
+    if (poolId !== undefined) await releaseNodes(batch, poolId, { jobId, signal });
     const left = new Set(open);
     for (const file of manifest.files) {
       if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });

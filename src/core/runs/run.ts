@@ -2,7 +2,8 @@ import { UserError } from '../errors';
 import { endJob, hasEnded } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
 import { attemptOf, type FileResult, type Manifest, type Until } from '../plan/manifest';
-import { nodeTargets, useDedicatedNodes } from '../pools/pool';
+import { nodeTargets } from '../pools/nodeTargets';
+import { useDedicatedNodes } from '../pools/poolSizes';
 import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
@@ -226,7 +227,9 @@ export class Run {
     const poolId = attempt.poolId ?? job?.executionInfo?.poolId;
     if (poolId === undefined) throw new UserError({ kind: 'jobEnded', job: attempt.jobId });
     const targets = nodeTargets(pool, attempt.fileIds.length);
-    const { dedicated } = await useDedicatedNodes(batch, poolId, pool.lifetime, targets, signal);
+    const { lifetime } = pool;
+    const { jobId } = attempt;
+    const { dedicated } = await useDedicatedNodes(batch, poolId, targets, { lifetime, jobId, signal });
     return dedicated;
   }
 

@@ -5,7 +5,8 @@ import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/j
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
-import { ensurePool, type NodeTargets, nodeTargets } from '../pools/pool';
+import { ensurePool } from '../pools/ensurePool';
+import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
 import { together, withTicks } from '../wait';
 import { containerMetadata, type RunState } from './runState';
 import { Uploads } from './uploads';

@@ -2,7 +2,7 @@ import { l10n, window } from 'vscode';
 import type { CheckResult, CheckStep, SkipReason } from '../../core/accounts/connectionCheck';
 import type { AccountRecord } from '../../core/azure/account';
 import { cloudOf } from '../../core/azure/clouds';
-import type { Quota } from '../../core/azure/resourceManager';
+import type { Quota, VmSizes } from '../../core/azure/resourceManager';
 import { background } from '../background';
 import type { Documents } from '../documents';
 import { longWork } from '../longWork';
@@ -52,6 +52,7 @@ async function check(
     storage: new Storage(connection, policy),
     pool: settings().pool,
     quota: () => quota(account, signal),
+    sizes: () => supportedSizes(account, signal),
     isFirewalled: async () => {
       const manager = await resourceManagerOf(account);
       return manager?.arm.isFirewalled(manager.by, account, signal);
@@ -70,6 +71,15 @@ async function check(
 export async function quota(account: AccountRecord, signal: AbortSignal): Promise<Quota | undefined> {
   const manager = await resourceManagerOf(account);
   return manager?.arm.quotaOf(manager.by, account, signal);
+}
+
+/** The sizes that an account supports. Undefined without a sign-in, or if it may not be read. */
+export async function supportedSizes(
+  account: AccountRecord,
+  signal: AbortSignal,
+): Promise<VmSizes | undefined> {
+  const manager = await resourceManagerOf(account);
+  return manager?.arm.supportedSizes(manager.by, account, signal).catch(() => undefined);
 }
 
 /** Resource Manager and the credential for it; undefined for accounts without a sign-in. */

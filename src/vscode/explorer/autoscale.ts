@@ -1,9 +1,7 @@
 import { l10n, window } from 'vscode';
 import type { AutoScaleRun, Batch, Pool } from '../../core/azure/batch';
 import { UserError } from '../../core/errors';
-
-/** Batch's minimum. */
-const evaluationMinutes = 5;
+import { longWork } from '../longWork';
 
 /** Turns autoscale of a pool on or off, or changes its formula, whose result is shown before it counts. True when it did. */
 export async function editAutoscale(batch: Batch, pool: Pool): Promise<boolean> {
@@ -26,7 +24,10 @@ export async function editAutoscale(batch: Batch, pool: Pool): Promise<boolean> 
     );
     if (choice === undefined) return false;
     if (choice.off) {
-      await batch.disableAutoScale(id);
+      const { disableAutoscale } = await import('../../core/pools/poolSizes');
+      await longWork(l10n.t('Turning off autoscale of pool {0}', id), (_progress, signal) =>
+        disableAutoscale(batch, id, { signal }),
+      );
       return true;
     }
   }
@@ -65,7 +66,10 @@ async function tryFormula(batch: Batch, id: string, formula: string, isOn: boole
     edit,
   );
   if (answer !== apply) return answer === undefined;
-  await batch.enableAutoScale(id, formula, evaluationMinutes);
+  const { enableAutoscale } = await import('../../core/pools/poolSizes');
+  await longWork(l10n.t('Applying the formula to pool {0}', id), (_progress, signal) =>
+    enableAutoscale(batch, id, formula, { signal }),
+  );
   return true;
 }
 

@@ -6,15 +6,13 @@ import { background } from '../background';
 import type { Handlers } from '../commands';
 import type { ExplorerCommandId } from '../contributions';
 import type { Documents } from '../documents';
+import { longWork } from '../longWork';
 import type { AccountsView } from './accountsView';
 import { type ExplorerData, groupFilters } from './explorerData';
 import { type ExplorerNode, type FilteredNode, nodeId } from './explorerNode';
 import { remoteUri } from './remoteFiles';
 
 type Of<Kind extends ExplorerNode['kind']> = Extract<ExplorerNode, { kind: Kind }>;
-
-/** Batch's maximum. */
-const removedAtOnce = 100;
 
 /** What the context menus of the Accounts view do. Each takes the item that was clicked and all that are selected. */
 export function explorerCommands(
@@ -82,8 +80,10 @@ export function explorerCommands(
       if (!(await confirmDelete(nodes))) return;
       const { batch } = await gateways(clicked);
       const ofPool = nodes.filter(({ poolId }) => poolId === clicked.poolId).map(nameOf);
-      for (let start = 0; start < ofPool.length; start += removedAtOnce)
-        await batch.removeNodes(clicked.poolId, ofPool.slice(start, start + removedAtOnce));
+      const { removeNodes } = await import('../../core/pools/poolSizes');
+      await longWork(l10n.t('Removing nodes of pool {0}', clicked.poolId), (_progress, signal) =>
+        removeNodes(batch, clicked.poolId, ofPool, { signal }),
+      );
       tree.refresh();
     },
     async retryTasks(node: Of<'job'>) {
@@ -189,8 +189,10 @@ export function explorerCommands(
       const size = await askSize(node);
       if (size === undefined) return;
       const { batch } = await gateways(node);
-      if (node.pool.enableAutoScale) await batch.disableAutoScale(nameOf(node));
-      await batch.resizePool(nameOf(node), size);
+      const { resizePool } = await import('../../core/pools/poolSizes');
+      await longWork(l10n.t('Resizing pool {0}', nameOf(node)), (_progress, signal) =>
+        resizePool(batch, nameOf(node), size, { signal }),
+      );
       tree.refresh();
     },
   };
@@ -227,8 +229,8 @@ async function askSize({ pool }: Of<'pool'>) {
       /^\s*\d{1,4}\s+\d{1,4}\s*$/.test(given) ? undefined : l10n.t('Two numbers are needed.'),
   });
   if (text === undefined) return undefined;
-  const [targetDedicatedNodes = 0, targetLowPriorityNodes = 0] = text.trim().split(/\s+/).map(Number);
-  return { targetDedicatedNodes, targetLowPriorityNodes };
+  const [dedicated = 0, spot = 0] = text.trim().split(/\s+/).map(Number);
+  return { dedicated, spot };
 }
 
 async function openLog({ account, jobId, task }: Of<'task'>, name: string): Promise<void> {

@@ -3,6 +3,7 @@ import type { AccountRecord } from '../../core/azure/account';
 import type { IdlePool } from '../../core/pools/idlePools';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
+import { longWork } from '../longWork';
 import type { Runs } from '../runs/runs';
 import { section } from '../settings';
 import { nodesOf, time } from '../words/numbers';
@@ -77,12 +78,15 @@ export class IdleWatch {
       await cleanUp(this.accounts, this.runs, account, {});
       return;
     }
-    const { Batch } = await import('../../core/azure/batch');
+    const { poolId } = answer;
+    const [{ Batch }, { scaleToZero }] = await Promise.all([
+      import('../../core/azure/batch'),
+      import('../../core/pools/poolSizes'),
+    ]);
     const batch = new Batch(await this.accounts.connect(account));
-    const none = { targetDedicatedNodes: 0, targetLowPriorityNodes: 0 };
-    const pool = await batch.pool(answer.poolId);
-    if (pool?.enableAutoScale) await batch.disableAutoScale(answer.poolId);
-    await batch.resizePool(answer.poolId, none);
+    await longWork(l10n.t('Scaling pool {0} to zero', poolId), (_progress, signal) =>
+      scaleToZero(batch, poolId, { signal }),
+    );
   }
 
   dispose(): void {

@@ -63,10 +63,14 @@ async function refuseAll({ refused }: Manifest): Promise<undefined> {
 /** Throws `quota` if the quota allows no node at all. An unknown quota refuses nothing. */
 async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
   if (account.resourceId === undefined) return;
-  const [{ quota }, { refuseBeyond }] = await Promise.all([
+  const [{ quota, supportedSizes }, { refuseBeyond }] = await Promise.all([
     import('../accounts/checkConnection'),
-    import('../../core/accounts/connectionCheck'),
+    import('../../core/accounts/quota'),
   ]);
-  const allowed = await quota(account, AbortSignal.timeout(quotaMs)).catch(() => undefined);
-  if (allowed) refuseBeyond(allowed, pool);
+  const signal = AbortSignal.timeout(quotaMs);
+  const [allowed, sizes] = await Promise.all([
+    quota(account, signal).catch(() => undefined),
+    supportedSizes(account, signal),
+  ]);
+  if (allowed) refuseBeyond(allowed, pool, sizes);
 }

@@ -4,7 +4,8 @@ import { parseAudioChoice } from '../../core/media/audioTracks';
 import { type PoolLifetime, toUpload } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
 import type { ProbedFiles } from '../../core/plan/probeFiles';
-import { maximalNodeHours, nodeTargets } from '../../core/pools/pool';
+import { maxNodeHours } from '../../core/pools/nodeHours';
+import { nodeTargets } from '../../core/pools/nodeTargets';
 import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../settings';
 import { noteSentence } from '../words/notes';
@@ -149,7 +150,7 @@ function costOf({ manifest }: PlannedRun, account: AccountRecord): string {
   if (account.signIn === 'local') return l10n.t('On this machine, with your own ffmpeg.');
   const { pool, limits, files } = manifest;
   const nodes = nodeTargets(pool, files.length);
-  const hours = decimal(maximalNodeHours(pool, limits, files.length));
+  const hours = decimal(maxNodeHours(pool, limits, files.length));
   const used = l10n.t('{0} of size {1}', nodesOf(nodes.dedicated + nodes.spot), pool.vmSize);
   return pool.lifetime === 'keep'
     ? l10n.t('{0}: at most {1} node-hours for the run, and more until you delete the pool', used, hours)

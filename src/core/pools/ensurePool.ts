@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto';
+import type { Batch, Pool } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
+import { isOwn, madeBy, ownMetadata } from '../azure/ownership';
+import { UserError } from '../errors';
+import { type Log, noLog } from '../log';
+import type { RunPool } from '../plan/manifest';
+import { waitFor } from '../wait';
+import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
+import type { NodeTargets } from './nodeTargets';
+import { giveNodes } from './poolSizes';
+import { poolSpec, specHash } from './poolSpec';
+
+/** How long a request that makes a pool may take after it was aborted: a request cut off can take effect later. */
+const settleMs = 10_000;
+
+/** How long a pool that was made in vain is looked for and deleted. */
+const undoMs = 60_000;
+
+export interface PoolChoice {
+  readonly id: string;
+  readonly reused: boolean;
+}
+
+/**
+ * Finds or makes the pool of a run and gives it nodes. A pool is recognized by its metadata, which holds the hash of its
+ * specification and lifetime. A pool of that name that is another's is left alone, and the next free name is used.
+ *
+ * If it fails or is aborted while it makes a pool, that pool is deleted.
+ */
+export async function ensurePool(
+  batch: Batch,
+  pool: RunPool,
+  nodes: NodeTargets,
+  signal: AbortSignal,
+  log: Log = noLog,
+): Promise<PoolChoice> {
+  const spec = await poolSpec(batch, pool, signal);
+  const hash = specHash(spec, pool.lifetime);
+  let number = 1;
+  for (;;) {
+    const id = `transcode-${hash}${number === 1 ? '' : `-${number}`}`;
+    const existing = await whenNotDeleting(batch, id, signal);
+    if (existing === undefined) {
+      const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal);
+      log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
+      if (isAdded) return { id, reused: false };
+    } else if (isSame(existing, hash)) {
+      await giveNodes(batch, id, nodes, { lifetime: pool.lifetime, signal, log });
+      return { id, reused: true };
+    } else {
+      log.debug(`Pool ${id} was not made by this extension with these settings.`);
+      number++;
+    }
+  }
+}
+
+function isSame(pool: Pool, hash: string): boolean {
+  return isOwn(pool.metadata, 'pool') && ownMetadata(pool.metadata, 'spec') === hash;
+}
+
+interface NewPool {
+  readonly id: string;
+  readonly spec: Awaited<ReturnType<typeof poolSpec>>;
+  readonly hash: string;
+  readonly pool: RunPool;
+  readonly nodes: NodeTargets;
+}
+
+/** Returns false if another client has made a pool of that name. */
+async function addPool(
+  batch: Batch,
+  { id, spec, hash, pool, nodes }: NewPool,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const request = randomUUID();
+  const size =
+    pool.lifetime === 'scaleToZero'
+      ? {
+          enableAutoScale: true,
+          autoScaleFormula: scaleToZeroFormula(nodes, batch.now()),
+          autoScaleEvaluationInterval: `PT${evaluationMinutes}M`,
+        }
+      : { targetDedicatedNodes: nodes.dedicated, targetLowPriorityNodes: nodes.spot };
+  const metadata = [
+    { name: madeBy.name, value: 'pool' },
+    { name: madeBy.spec, value: hash },
+    { name: madeBy.request, value: request },
+  ];
+  const settling = abortedLater(signal, settleMs);
+  try {
+    await batch.addPool({ id, ...spec, ...size, metadata }, settling.signal);
+    signal.throwIfAborted();
+    return true;
+  } catch (error) {
+    // The answer to an earlier attempt of this very request can be lost.
+    if (isBatchCode(error, 'PoolExists'))
+      return (await madeByRequest(batch, id, request, signal)) !== undefined;
+    if (isBatchCode(error, 'PoolQuotaReached'))
+      throw new UserError({ kind: 'quota', what: 'pools' }, { cause: error });
+    await undo(batch, id, request);
+    throw error;
+  } finally {
+    settling.end();
+  }
+}
+
+/** A signal that aborts some time after another one, so that what is in progress can take effect and then be undone. */
+function abortedLater(signal: AbortSignal, ms: number): { readonly signal: AbortSignal; end(): void } {
+  const later = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const abort = () => {
+    timer = setTimeout(() => later.abort(signal.reason), ms);
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return {
+    signal: later.signal,
+    end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    },
+  };
+}
+
+async function madeByRequest(
+  batch: Batch,
+  id: string,
+  request: string,
+  signal: AbortSignal,
+): Promise<Pool | undefined> {
+  const pool = await batch.pool(id, { signal });
+  return ownMetadata(pool?.metadata, 'request') === request ? pool : undefined;
+}
+
+/** Deletes the pool of a request that failed or was aborted, in case it took effect all the same. */
+async function undo(batch: Batch, id: string, request: string): Promise<void> {
+  const signal = AbortSignal.timeout(undoMs);
+  try {
+    if (await madeByRequest(batch, id, request, signal)) await batch.deletePool(id, signal);
+  } catch (error) {
+    // The service cannot be reached: the failure that led here is the one to report.
+    if (!signal.aborted && !(error instanceof UserError)) throw error;
+  }
+}
+
+/** Returns the pool once it is not being deleted, or undefined if it does not exist. */
+async function whenNotDeleting(batch: Batch, id: string, signal: AbortSignal): Promise<Pool | undefined> {
+  return waitFor(
+    async () => {
+      const pool = await batch.pool(id, { signal });
+      return { value: pool, done: pool?.state !== 'deleting' };
+    },
+    {
+      signal,
+      minutes: 15,
+      stuck: () => new UserError({ kind: 'poolUnusable', pool: id, detail: 'deleting' }),
+    },
+  );
+}

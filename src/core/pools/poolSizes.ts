@@ -1,0 +1,309 @@
+import type { Batch, Pool } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
+import { isOwn } from '../azure/ownership';
+import { everyItem, quoted } from '../azure/pages';
+import { UserError } from '../errors';
+import { type Log, noLog } from '../log';
+import type { PoolLifetime } from '../plan/manifest';
+import { waitFor } from '../wait';
+import { evaluationMinutes, freshMinutes, readScaleToZero, scaleToZeroFormula } from './autoscaleFormula';
+import { largerTargets, type NodeTargets } from './nodeTargets';
+
+/** Batch removes at most 100 nodes with one request. */
+const removedAtOnce = 100;
+
+/** Minutes after which a pool that refuses every change is reported. Batch's default for a resize is 15. */
+const conflictMinutes = 20;
+
+/** Minutes within which a run has sized a pool and not yet added its job. */
+const submittingMinutes = 3;
+
+const noNodes: NodeTargets = { dedicated: 0, spot: 0 };
+
+/** Refusals that pass by themselves; the last is a change by another client since the pool was read. */
+const conflicts = [
+  'PoolBeingResized',
+  'TooManyEnableAutoScaleRequests',
+  'AutoScaleTooManyRequestsToEnable',
+  'ConditionNotMet',
+];
+
+export interface SizeOptions {
+  readonly signal: AbortSignal;
+  readonly log?: Log;
+}
+
+export interface RunSizeOptions extends SizeOptions {
+  readonly lifetime: PoolLifetime;
+  /** The run's own job, if it exists: it is not another run's. */
+  readonly jobId?: string;
+}
+
+/**
+ * Gives a pool that exists the nodes of a run. While other runs use the pool its targets only grow: they are those of the
+ * run that needs most. Alone on a pool that scales to zero, the run's own targets replace the earlier ones.
+ */
+export async function giveNodes(
+  batch: Batch,
+  poolId: string,
+  nodes: NodeTargets,
+  options: RunSizeOptions,
+): Promise<NodeTargets> {
+  return sizeForRun(batch, poolId, options, (pool, isShared) =>
+    isShared || options.lifetime === 'keep' ? largerTargets(currentTargets(pool), nodes) : nodes,
+  );
+}
+
+/**
+ * Replaces the Spot nodes of a run, which Azure preempts again and again, by as many dedicated ones. Spot nodes that other
+ * runs use stay. Returns the pool's targets.
+ */
+export async function useDedicatedNodes(
+  batch: Batch,
+  poolId: string,
+  { dedicated, spot }: NodeTargets,
+  options: RunSizeOptions,
+): Promise<NodeTargets> {
+  return sizeForRun(batch, poolId, options, (pool, isShared) => {
+    const needed = { dedicated: dedicated + spot, spot: 0 };
+    return isShared ? largerTargets(currentTargets(pool), needed) : needed;
+  });
+}
+
+/**
+ * Brings a pool to zero nodes after a run that cannot go on, unless other runs use the pool. Returns whether it did. The
+ * run's job has ended before.
+ */
+export async function releaseNodes(
+  batch: Batch,
+  poolId: string,
+  { jobId, ...options }: SizeOptions & { readonly jobId?: string },
+): Promise<boolean> {
+  const pool = await batch.pool(poolId, { select: 'id,state', signal: options.signal });
+  if (pool === undefined || pool.state === 'deleting') return false;
+  if (await isInUse(batch, poolId, jobId, options.signal)) return false;
+  await scaleToZero(batch, poolId, options);
+  return true;
+}
+
+/**
+ * Asks again for the nodes that a pool aims for and did not get. A pool of fixed size stops trying after an error such as
+ * `AllocationTimedOut`; one with a formula tries at its next evaluation, which this brings forward.
+ */
+export async function retryAllocation(batch: Batch, poolId: string, { signal }: SizeOptions): Promise<void> {
+  await change(batch, poolId, signal, async (pool) => {
+    const { targetDedicatedNodes, targetLowPriorityNodes, autoScaleFormula, eTag } = pool;
+    if (pool.enableAutoScale && autoScaleFormula)
+      await batch.enableAutoScale(poolId, autoScaleFormula, evaluationMinutes, signal, eTag);
+    else await batch.resizePool(poolId, { targetDedicatedNodes, targetLowPriorityNodes }, signal, eTag);
+  });
+}
+
+/** Removes all nodes of a pool and keeps the pool. A resize that goes on is stopped, and autoscale is turned off. */
+export async function scaleToZero(batch: Batch, poolId: string, options: SizeOptions): Promise<void> {
+  await resizePool(batch, poolId, noNodes, { ...options, stopsResize: true });
+}
+
+/**
+ * Sets the number of nodes of a pool, once it takes changes. Autoscale is turned off first.
+ * `stopsResize` stops a resize that goes on instead of waiting for its end.
+ */
+export async function resizePool(
+  batch: Batch,
+  poolId: string,
+  { dedicated, spot }: NodeTargets,
+  { signal, log = noLog, stopsResize = false }: SizeOptions & { readonly stopsResize?: boolean },
+): Promise<void> {
+  log.debug(`Resize pool ${poolId} to ${dedicated} dedicated and ${spot} Spot nodes.`);
+  await change(batch, poolId, signal, async (pool) => {
+    if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
+    if (stopsResize && pool.allocationState === 'resizing') await stopResize(batch, poolId, signal);
+    await batch.resizePool(poolId, { targetDedicatedNodes: dedicated, targetLowPriorityNodes: spot }, signal);
+  });
+}
+
+/** Turns autoscale on with this formula, or replaces the formula, once the pool takes changes. */
+export async function enableAutoscale(
+  batch: Batch,
+  poolId: string,
+  formula: string,
+  { signal }: SizeOptions,
+): Promise<void> {
+  await change(batch, poolId, signal, () =>
+    batch.enableAutoScale(poolId, formula, evaluationMinutes, signal),
+  );
+}
+
+/** Turns autoscale off; the pool keeps the nodes that it has. */
+export async function disableAutoscale(batch: Batch, poolId: string, { signal }: SizeOptions): Promise<void> {
+  await change(batch, poolId, signal, async (pool) => {
+    if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
+  });
+}
+
+/** Removes nodes by their ids, 100 at a time, each time as soon as the pool takes changes. Nodes that are gone are skipped. */
+export async function removeNodes(
+  batch: Batch,
+  poolId: string,
+  nodeIds: readonly string[],
+  { signal }: SizeOptions,
+): Promise<void> {
+  for (let start = 0; start < nodeIds.length; start += removedAtOnce) {
+    let left = nodeIds.slice(start, start + removedAtOnce);
+    await change(batch, poolId, signal, async () => {
+      try {
+        if (left.length > 0) await batch.removeNodes(poolId, left, signal);
+      } catch (error) {
+        if (!isBatchCode(error, 'NodeNotFound')) throw error;
+        const existing = new Set<string>();
+        for await (const { id = '' } of everyItem((next) =>
+          batch.nodePage(poolId, { select: 'id', signal }, next),
+        ))
+          existing.add(id);
+        left = left.filter((id) => existing.has(id));
+        if (left.length > 0) await batch.removeNodes(poolId, left, signal);
+      }
+    });
+  }
+}
+
+/**
+ * Whether another run's nodes are on the pool: a job of this extension that is active, or any job with tasks that wait or
+ * run. Asked of the service, so that it holds for the runs of all windows and machines.
+ */
+export async function isInUse(
+  batch: Batch,
+  poolId: string,
+  ownJobId: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const options = {
+    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
+    select: 'id,state,metadata',
+    signal,
+  };
+  for await (const { id = '', state, metadata } of everyItem((next) => batch.jobPage(options, next))) {
+    const isActive = state === 'active' || state === 'enabling';
+    if (!isActive || id === ownJobId) continue;
+    if (isOwn(metadata, 'job')) return true;
+    const { active, running } = await batch.taskCounts(id, signal);
+    if (active + running > 0) return true;
+  }
+  return false;
+}
+
+/** Decides the targets of a pool from its present state and applies them; again if another client changed the pool. */
+async function sizeForRun(
+  batch: Batch,
+  poolId: string,
+  { lifetime, jobId, signal, log = noLog }: RunSizeOptions,
+  decide: (pool: Pool, isShared: boolean) => NodeTargets,
+): Promise<NodeTargets> {
+  return change(batch, poolId, signal, async (pool) => {
+    const now = batch.now();
+    const minutesLeft =
+      ((readScaleToZero(pool.autoScaleFormula)?.freshUntil.getTime() ?? 0) - now.getTime()) / 60_000;
+    // A run whose job does not exist yet cannot be seen but by the formula that it has just set.
+    const isBeingUsed = jobId === undefined && minutesLeft > freshMinutes - submittingMinutes;
+    const isShared = isBeingUsed || (await isInUse(batch, poolId, jobId, signal));
+    const targets = decide(pool, isShared);
+    const { dedicated, spot } = targets;
+    log.debug(
+      `Pool ${poolId}: ${dedicated} dedicated and ${spot} Spot nodes${isShared ? ', shared with other runs' : ''}.`,
+    );
+    if (lifetime === 'scaleToZero') {
+      if (!pool.enableAutoScale || !gives(pool, targets, now)) {
+        const formula = scaleToZeroFormula(targets, now);
+        await batch.enableAutoScale(poolId, formula, evaluationMinutes, signal, pool.eTag);
+      }
+      return targets;
+    }
+    // A formula that a user has given to a pool with fixed size decides while others rely on it.
+    if (pool.enableAutoScale && isShared) return targets;
+    if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
+    else if (aimsFor(pool, targets)) return targets;
+    const size = { targetDedicatedNodes: dedicated, targetLowPriorityNodes: spot };
+    await batch.resizePool(poolId, size, signal, pool.enableAutoScale ? undefined : pool.eTag);
+    return targets;
+  });
+}
+
+/** What a pool aims for while there is work: its formula has the numbers even when it has no nodes at the moment. */
+function currentTargets(pool: Pool): NodeTargets {
+  const targets = { dedicated: pool.targetDedicatedNodes ?? 0, spot: pool.targetLowPriorityNodes ?? 0 };
+  const formula = pool.enableAutoScale ? readScaleToZero(pool.autoScaleFormula) : undefined;
+  return formula ? largerTargets(formula.targets, targets) : targets;
+}
+
+/** Whether a pool of fixed size has these nodes or is getting them: after a resize that failed it is not. */
+function aimsFor(pool: Pool, { dedicated, spot }: NodeTargets): boolean {
+  const isTarget = pool.targetDedicatedNodes === dedicated && pool.targetLowPriorityNodes === spot;
+  const isAllocated =
+    (pool.currentDedicatedNodes ?? 0) >= dedicated && (pool.currentLowPriorityNodes ?? 0) >= spot;
+  return isTarget && (isAllocated || pool.allocationState === 'resizing');
+}
+
+/**
+ * Whether a pool's formula already gives exactly these nodes and stays fresh until the run's tasks show in the samples.
+ * Submissions come in quick succession, and enabling autoscale again is refused for 30 seconds.
+ */
+function gives({ autoScaleFormula }: Pool, { dedicated, spot }: NodeTargets, now: Date): boolean {
+  const formula = readScaleToZero(autoScaleFormula);
+  if (formula === undefined) return false;
+  const { targets, freshUntil } = formula;
+  return (
+    targets.dedicated === dedicated &&
+    targets.spot === spot &&
+    freshUntil.getTime() - now.getTime() > (freshMinutes - evaluationMinutes) * 60_000
+  );
+}
+
+/** Changes a pool as it is now, and again, after growing pauses, while the service refuses that for a while. */
+async function change<T>(
+  batch: Batch,
+  poolId: string,
+  signal: AbortSignal,
+  work: (pool: Pool) => Promise<T>,
+): Promise<T> {
+  let refusal: string | undefined;
+  const attempt = async (): Promise<{ value: T | undefined; done: boolean }> => {
+    const pool = await batch.pool(poolId, { signal });
+    if (pool === undefined) throw new UserError({ kind: 'poolUnusable', pool: poolId, detail: 'deleted' });
+    try {
+      return { value: await work(pool), done: true };
+    } catch (error) {
+      if (!isBatchCode(error, ...conflicts) && !(await isAutoscaleConflict(error))) throw error;
+      refusal = codeOf(error);
+      return { value: undefined, done: false };
+    }
+  };
+  /** Another client can turn autoscale on after this one has turned it off. */
+  const isAutoscaleConflict = async (error: unknown) =>
+    error instanceof UserError &&
+    error.problem.kind === 'service' &&
+    error.problem.status === 409 &&
+    (await batch.pool(poolId, { select: 'enableAutoScale', signal }))?.enableAutoScale === true;
+  const stuck = () => new UserError({ kind: 'poolUnusable', pool: poolId, detail: refusal });
+  return (await waitFor(attempt, { signal, minutes: conflictMinutes, stuck })) as T;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof UserError && error.problem.kind === 'service' ? error.problem.code : undefined;
+}
+
+/** Stops a resize. It is no error that the resize has ended by itself. */
+async function stopResize(batch: Batch, poolId: string, signal: AbortSignal): Promise<void> {
+  try {
+    await batch.stopResize(poolId, signal);
+  } catch (error) {
+    if (
+      !isBatchCode(
+        error,
+        'OperationInvalidForCurrentState',
+        'PoolNotEligibleForStopResize',
+        'PoolNotResizing',
+      )
+    )
+      throw error;
+  }
+}
