@@ -1,7 +1,7 @@
 import type { TaskCounts } from '../azure/batch';
 import type { NodeNumbers } from '../jobs/poolWatch';
 import { type Manifest, toUpload } from '../plan/manifest';
-import { nodeTargets } from '../pools/pool';
+import { nodeTargets } from '../pools/nodeTargets';
 import type { Clock } from '../wait';
 import type { RunProgress } from './runEvents';
 
