@@ -1,18 +1,24 @@
-// Brings the official clients that know nothing of us, for the suite that lets them use the local Batch service: the
-// Azure CLI and Microsoft's Python SDK from the system's packages, and the first JavaScript client from npm.
+// Installs the official clients that the service suite lets use the local Batch service: the Azure CLI and Microsoft's
+// older Python package from the system's packages, its current Python package from PyPI, and the first JavaScript client
+// from npm. A client whose registry can't be reached is skipped, with a line that says so.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram, root, run, say } from './bootstrap.mjs';
 
-/** Where the npm client is installed: out of the project's own packages, since it is deprecated. */
+/** Where the clients are installed: out of the project's own packages. */
 export const clientsHome = join(root, '.vscode-test/clients');
 
 const oldClient = 'azure-batch@9.0.0';
 
-/** Installs what is missing. Where the system's packages cannot be had, the suite says which client it skips. */
+/** Microsoft's current packages for Python, in an environment of their own. */
+const pythonPackages = ['azure-batch==15.1.0', 'azure-storage-blob==12.31.1', 'aiohttp==3.14.5'];
+const pythonHome = join(clientsHome, 'python-15.1.0');
+
+/** Installs what is missing. Where a registry can't be reached, the suite says which client it skips. */
 export function ensureClients() {
   ensureSystemClients();
+  ensurePython();
   const stamp = join(clientsHome, 'node_modules/azure-batch/package.json');
   if (existsSync(stamp)) return;
   say(`Installing ${oldClient}`);
@@ -39,4 +45,31 @@ function ensureSystemClients() {
   const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
   run('apt-get', [...apt, 'update'], { env });
   run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...missing], { env });
+}
+
+/** Leaves nothing where PyPI can't be reached, or where Python can't make environments. */
+function ensurePython() {
+  if (existsSync(pythonHome)) return;
+  const python = ['python3', '/usr/bin/python3'].find(
+    (program) => spawnSync(program, ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0,
+  );
+  if (python === undefined) return say("Skipping azure-batch 15.1: Python can't make an environment here");
+  say(`Installing ${pythonPackages[0]}`);
+  mkdirSync(clientsHome, { recursive: true });
+  // Renamed when it is complete, so that an installation cut short is no installation.
+  const half = `${pythonHome}.${process.pid}`;
+  const steps = [
+    [python, ['-m', 'venv', half]],
+    [
+      join(half, 'bin/python'),
+      ['-m', 'pip', 'install', '--quiet', '--retries', '1', '--only-binary', ':all:', ...pythonPackages],
+    ],
+  ];
+  const isInstalled = steps.every(
+    ([program, args]) =>
+      spawnSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 }).status === 0,
+  );
+  if (isInstalled && !existsSync(pythonHome)) renameSync(half, pythonHome);
+  else rmSync(half, { recursive: true, force: true });
+  if (!isInstalled) say("Skipping azure-batch 15.1: PyPI can't be reached");
 }
