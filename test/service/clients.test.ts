@@ -16,7 +16,7 @@ const image = [
   'batch.node.ubuntu 24.04',
 ];
 
-describe('Official clients that know nothing of us', function () {
+describe('Official clients, unchanged, with the local Batch service', function () {
   this.timeout(180_000);
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -32,7 +32,7 @@ describe('Official clients that know nothing of us', function () {
   });
 
   describe('the Azure CLI', () => {
-    /** What one command prints, as JSON; undefined when it prints nothing. */
+    /** Returns what a command prints, as JSON; undefined when it prints nothing. */
     async function az(...args: string[]) {
       const { batchName, batchKey } = service.credentials;
       const { stdout } = await run('az', ['batch', ...args, '-o', 'json'], {
@@ -50,10 +50,10 @@ describe('Official clients that know nothing of us', function () {
 
     before(async function () {
       const found = await run('az', ['--version']).catch(() => undefined);
-      if (found === undefined) this.skip();
+      if (found === undefined) skip(this, 'the Azure CLI: it is not installed');
     });
 
-    it('makes, changes and shows a pool and its nodes', async () => {
+    it('creates, changes and shows a pool and its nodes', async () => {
       await az(...['pool', 'create', '--id', 'az-pool', '--vm-size', 'Standard_D2s_v5'], ...image);
       await eventually(
         () => az('pool', 'show', '--pool-id', 'az-pool'),
@@ -79,7 +79,7 @@ describe('Official clients that know nothing of us', function () {
       assert.ok(images.length > 2);
     });
 
-    it('runs tasks, tells how they ended and brings their files', async () => {
+    it('runs tasks, shows how they ended and downloads their files', async () => {
       await az('job', 'create', '--id', 'az-job', '--pool-id', 'az-pool');
       const list = join(folder.path, 'tasks.json');
       await writeFile(
@@ -109,7 +109,7 @@ describe('Official clients that know nothing of us', function () {
       assert.equal(await readFile(target, 'utf8'), 'hello\n');
     });
 
-    it('deletes what it made, and is told so', async () => {
+    it('deletes the job and the pool', async () => {
       await az('job', 'delete', '--job-id', 'az-job', '--yes');
       await az('pool', 'delete', '--pool-id', 'az-pool', '--yes');
       await eventually(
@@ -120,10 +120,10 @@ describe('Official clients that know nothing of us', function () {
     });
   });
 
-  it('Microsoft’s Python SDK goes the tutorial’s way to the same MP3s', async function () {
+  it('Python azure-batch 13 makes the tutorial’s MP3s', async function () {
     const python = '/usr/bin/python3';
     const found = await run(python, ['-c', 'import azure.batch, azure.storage.blob']).catch(() => undefined);
-    if (found === undefined) this.skip();
+    if (found === undefined) skip(this, 'azure-batch 13: the system’s Python does not have it');
     const [inputs, outputs] = [join(folder.path, 'in'), join(folder.path, 'out')];
     await Promise.all([inputs, outputs].map((path) => mkdir(path)));
     const names = ['one', 'two', 'three'];
@@ -148,9 +148,48 @@ describe('Official clients that know nothing of us', function () {
     }
   });
 
-  it('npm’s older client works in its own version', async function () {
+  it('Python azure-batch 15.1, sync and async, makes the tutorial’s MP3s and uses every poller', async function () {
+    const python = resolve('.vscode-test/clients/python-15.1.0/bin/python');
+    if (!existsSync(python)) skip(this, 'azure-batch 15.1: it is not installed, since PyPI was not reached');
+    const [inputs, outputs] = [join(folder.path, 'new-in'), join(folder.path, 'new-out')];
+    await Promise.all([inputs, outputs].map((path) => mkdir(path)));
+    const source = await clip(join(inputs, 'one two.mp4'));
+    const seen = await runWithInput(python, ['test/service/clients/modern.py'], {
+      ...service.credentials,
+      batchUrl: service.ready.batchUrl,
+      blobUrl: service.ready.blobUrl,
+      inputs: [source],
+      folder: outputs,
+    });
+    assert.deepEqual(seen, {
+      codes: [0],
+      stderr: true,
+      size: true,
+      files: ['fileuploadout.txt', 'stderr.txt', 'stdout.txt', 'wd/one two.mp3'],
+      added: 250,
+      selected: Array.from({ length: 10 }, (_, index) => `many00${index}`),
+      missing: 'TaskNotFound',
+      exists: 'TaskExists',
+      refused: ['InvalidPropertyValue', 'containerSettings'],
+      disabled: 'disabled',
+      priority: 5,
+      metadata: 'b',
+      counts: [1],
+      autoscale: '$TargetDedicatedNodes=2;$TargetLowPriorityNodes=0;$NodeDeallocationOption=requeue',
+      terminated: 'completed',
+      gone: true,
+      schedule: 'nightly:job-1',
+      schedules: [],
+      asyncOutput: '7\n',
+      asyncGone: true,
+    });
+    const expected = await ffmpeg('-i', source, join(inputs, 'expected.mp3'));
+    assert.deepEqual(await readFile(join(outputs, 'one two.mp3')), await readFile(expected));
+  });
+
+  it('npm’s azure-batch 9 works in its own version', async function () {
     const home = resolve('.vscode-test/clients/node_modules');
-    if (!existsSync(join(home, 'azure-batch'))) this.skip();
+    if (!existsSync(join(home, 'azure-batch'))) skip(this, 'azure-batch 9: it is not installed');
     const load = createRequire(join(home, 'any.js'));
     const { ServiceClient: Client, SharedKeyCredentials: Credentials } = load('azure-batch');
     const { batchName, batchKey } = service.credentials;
@@ -179,7 +218,7 @@ describe('Official clients that know nothing of us', function () {
       ['first', 'second'],
     );
     const text = await new Promise<string>((resolve, reject) => {
-      // Its streams flow at once, before a promise could hand them on.
+      // Its streams flow at once: a promise would resolve too late to read them.
       client.file.getFromTask(
         ...['old-job', 'first', 'stdout.txt'],
         (error: unknown, file: NodeJS.ReadableStream) => {
@@ -203,7 +242,13 @@ describe('Official clients that know nothing of us', function () {
   });
 });
 
-/** The last line that a program prints, as JSON; it is given one line of JSON on its stdin. */
+/** Skips a test, with a line that says why. */
+function skip(test: Mocha.Context, why: string): void {
+  console.log(`    skipped ${why}`);
+  test.skip();
+}
+
+/** Runs a program with one line of JSON on its stdin, and returns the last line that it prints, as JSON. */
 async function runWithInput(program: string, args: string[], input: unknown): Promise<unknown> {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let stdout = '';

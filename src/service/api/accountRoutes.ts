@@ -1,4 +1,3 @@
-import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Route } from './context';
 import { imageWires } from './images';
@@ -66,13 +65,5 @@ export const accountRoutes: Route[] = [
     },
   ],
   ['GET', '/applications', (context, request) => page(context, request, 'applications', () => [])],
-  ['GET', '/jobschedules', (context, request) => page(context, request, 'jobschedules', () => [])],
-  ['POST', '/jobschedules', refuseSchedules],
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
 ];
-
-function refuseSchedules(): never {
-  throw new BatchError('OperationInvalidForCurrentState', {
-    Reason: 'The local Batch service has no job schedules.',
-  });
-}

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Autoscaling } from '../scheduling/autoscaling';
 import type { Disturbances } from '../scheduling/disturbances';
 import type { Faults } from '../scheduling/faults';
+import type { JobSchedules } from '../scheduling/jobSchedules';
 import type { Jobs } from '../scheduling/jobs';
 import type { Nodes } from '../scheduling/nodes';
 import type { PastStates } from '../scheduling/pastStates';
@@ -19,6 +20,7 @@ export interface Context {
   readonly pools: Pools;
   readonly nodes: Nodes;
   readonly jobs: Jobs;
+  readonly jobSchedules: JobSchedules;
   readonly autoscaling: Autoscaling;
   readonly faults: Faults;
   readonly disturbances: Disturbances;
@@ -71,21 +73,25 @@ export type Route = readonly [method: string, path: string, handler: Handler];
 /** Letters, digits, hyphens and underscores; jobs of job schedules have a colon too. Others name nothing. */
 const idPattern = /^[A-Za-z0-9_:-]{1,80}$/;
 
+export function isId(text: string): boolean {
+  return idPattern.test(text);
+}
+
 export function poolOf({ state }: Context, id: string): PoolState {
-  const pool = idPattern.test(id) ? state.pool(id) : undefined;
+  const pool = isId(id) ? state.pool(id) : undefined;
   if (pool === undefined) throw new BatchError('PoolNotFound');
   return pool;
 }
 
 export function jobOf({ state }: Context, id: string): JobState {
-  const job = idPattern.test(id) ? state.job(id) : undefined;
+  const job = isId(id) ? state.job(id) : undefined;
   if (job === undefined) throw new BatchError('JobNotFound');
   return job;
 }
 
 export function taskOf(context: Context, jobId: string, taskId: string): TaskState {
   const job = jobOf(context, jobId);
-  const task = idPattern.test(taskId) ? context.state.task(job, taskId) : undefined;
+  const task = isId(taskId) ? context.state.task(job, taskId) : undefined;
   if (task === undefined) throw new BatchError('TaskNotFound');
   return task;
 }

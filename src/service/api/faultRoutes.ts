@@ -3,10 +3,11 @@ import type { Context, Reply, Request, Route } from './context';
 
 export const faultRoutes: Route[] = [['POST', '/_faults', setFaults]];
 
-function setFaults({ faults, disturbances, pastStates }: Context, { body }: Request): Reply {
+function setFaults({ faults, disturbances, pastStates, jobSchedules }: Context, { body }: Request): Reply {
   const order = (body ?? {}) as FaultOrder;
   faults.set(order);
   pastStates.update();
   disturbances.apply(order);
+  if (order.clockOffsetMs !== undefined) jobSchedules.sweep();
   return { status: 200 };
 }

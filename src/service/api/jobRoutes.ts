@@ -1,6 +1,5 @@
-import { type JobState, newJob, touch } from '../scheduling/state';
+import { type JobState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
-import { infiniteDuration, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
@@ -15,68 +14,15 @@ import {
   resourceHeaders,
   shown,
 } from './context';
-import { newAutoPool, startPool } from './newPools';
+import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './newJobs';
 import { validated } from './requests/validate';
 
-const activeQuota = 300;
-
-function defaults(given: Wire): Wire {
-  const constraints = given.constraints as Wire | undefined;
-  return {
-    priority: 0,
-    maxParallelTasks: -1,
-    usesTaskDependencies: false,
-    allowTaskPreemption: false,
-    onAllTasksComplete: 'noaction',
-    onTaskFailure: 'noaction',
-    ...given,
-    constraints: { maxWallClockTime: infiniteDuration, maxTaskRetryCount: 0, ...constraints },
-  };
-}
-
-/** Refuses a description that names no pool, or more than one. */
-function checkPoolInfo({ poolId, autoPoolSpecification }: Wire): void {
-  if ((poolId === undefined) === (autoPoolSpecification === undefined)) {
-    throw invalidProperty('poolInfo', undefined, 'Exactly one of poolId and autoPoolSpecification is given.');
-  }
-}
-
 function addJob(context: Context, { body, version }: Request): Reply {
-  const { state, jobs, faults } = context;
   const given = validated('JobAddParameter', body, version);
   const id = String(given.id);
-  if (state.job(id)) throw new BatchError('JobExists');
-  const active = [...state.jobs.values()].filter(
-    ({ wire }) => wire.state === 'active' || wire.state === 'disabled',
-  );
-  if (active.length >= activeQuota) throw new BatchError('ActiveJobAndScheduleQuotaReached');
-  const poolInfo = given.poolInfo as PoolInfo;
-  checkPoolInfo(poolInfo as Wire);
-  const { autoPoolSpecification } = poolInfo;
-  const { schedulingError } = faults;
-  const autoPool = autoPoolSpecification && newAutoPool(context, { id }, autoPoolSpecification);
-  const poolId = schedulingError ? poolInfo.poolId : (autoPool?.id ?? poolInfo.poolId);
-  const now = timestamp();
-  const job: JobState = Object.assign(newJob(id), {
-    poolId,
-    wire: {
-      id,
-      url: `${context.base()}/jobs/${id}`,
-      eTag: '',
-      lastModified: now,
-      creationTime: now,
-      state: 'active',
-      stateTransitionTime: now,
-      ...defaults(given),
-      executionInfo: { startTime: now, poolId },
-    } as Wire,
-  });
-  touch(job.wire);
-  if (autoPool && !schedulingError) startPool(context, autoPool);
-  state.addJob(job);
-  if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
-  jobs.check(job);
-  return { status: 201, headers: resourceHeaders(job.wire, String(job.wire.url), true) };
+  if (context.state.schedules.has(id.toLowerCase())) throw new BatchError('JobScheduleWithSameIdExists');
+  const { wire } = makeJob(context, id, given);
+  return { status: 201, headers: resourceHeaders(wire, String(wire.url), true) };
 }
 
 /** A job that may be changed, its conditions met. */
@@ -117,19 +63,14 @@ function update(context: Context, request: Request): Reply {
   if (isPatch) {
     Object.assign(job.wire, rest);
   } else {
-    const { priority, maxParallelTasks, allowTaskPreemption } = defaults({});
+    const { priority, maxParallelTasks, allowTaskPreemption } = jobDefaults({});
     delete job.wire.metadata;
     Object.assign(job.wire, { priority, maxParallelTasks, allowTaskPreemption, ...rest });
   }
-  if (constraints || !isPatch) job.wire.constraints = defaults({ constraints }).constraints;
+  if (constraints || !isPatch) job.wire.constraints = jobDefaults({ constraints }).constraints;
   const reply = changed(context, job, 200);
   context.jobs.check(job);
   return reply;
-}
-
-interface PoolInfo {
-  readonly poolId?: string;
-  readonly autoPoolSpecification?: Wire;
 }
 
 /**
@@ -137,7 +78,7 @@ interface PoolInfo {
  * https://learn.microsoft.com/rest/api/batchservice/job/patch, poolInfo
  */
 function changePool(job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
-  checkPoolInfo(poolInfo as Wire);
+  checkPoolInfo(poolInfo);
   const before = job.wire.poolInfo as PoolInfo;
   const isOther = poolInfo.poolId?.toLowerCase() !== before.poolId?.toLowerCase();
   if ((isOther || isPatch) && job.wire.state !== 'disabled') {

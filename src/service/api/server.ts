@@ -8,6 +8,7 @@ import { Autoscaling } from '../scheduling/autoscaling';
 import { Disturbances } from '../scheduling/disturbances';
 import { Execution } from '../scheduling/execution';
 import { Faults } from '../scheduling/faults';
+import { JobSchedules } from '../scheduling/jobSchedules';
 import { Jobs } from '../scheduling/jobs';
 import { loadState } from '../scheduling/loading';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
@@ -16,15 +17,18 @@ import { type PoolOptions, Pools } from '../scheduling/pools';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
 import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
 import type { Context, Reply, Request } from './context';
 import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
 import { parseBody, readBody, setCommonHeaders, splitUrl } from './http';
 import { jobRoutes } from './jobRoutes';
+import { makeJob } from './newJobs';
 import { nodeRoutes } from './nodeRoutes';
 import { poolRoutes } from './poolRoutes';
 import { Router } from './router';
+import { scheduleRoutes } from './scheduleRoutes';
 import { type Account, authenticate } from './signature';
 import { taskRoutes } from './taskRoutes';
 
@@ -69,6 +73,7 @@ const router = new Router([
   ...poolRoutes,
   ...nodeRoutes,
   ...jobRoutes,
+  ...scheduleRoutes,
   ...taskRoutes,
   ...fileRoutes,
   ...faultRoutes,
@@ -85,6 +90,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const nodes = new Nodes(state, surroundings, faults, supervisor, log);
   const pools = new Pools(state, surroundings, nodes, faults, supervisor);
   const jobs = new Jobs(state, nodes, pools, supervisor);
+  const jobSchedules = new JobSchedules(
+    state,
+    jobs,
+    pools,
+    supervisor,
+    () => Date.now() + faults.clockOffsetMs,
+  );
   const execution = new Execution(state, surroundings, nodes, jobs, supervisor);
   const autoscaling = new Autoscaling(state, pools, supervisor);
   const scheduler = new Scheduler(
@@ -105,12 +117,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     pools,
     nodes,
     jobs,
+    jobSchedules,
     autoscaling,
     faults,
     disturbances,
     pastStates,
     allowElevated: options.allowElevated,
     base: () => url,
+  };
+  jobSchedules.onDue = (schedule, jobId) => {
+    makeJob(context, jobId, structuredClone(schedule.wire.jobSpecification) as Wire, schedule);
   };
   let lastRequest = Date.now();
 
@@ -236,9 +252,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   });
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   await scheduler.start();
+  jobSchedules.start();
   return {
     url,
-    idleMs: () => (scheduler.isBusy ? 0 : Date.now() - lastRequest),
+    idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : Date.now() - lastRequest),
     async close() {
       server.close();
       server.closeAllConnections();

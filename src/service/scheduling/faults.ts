@@ -72,6 +72,8 @@ export interface FaultOrder {
 
   // Jobs
 
+  /** The clock of job schedules is ahead by this. */
+  readonly clockOffsetMs?: number;
   /** Jobs with an auto pool complete with this error and without a pool. */
   readonly schedulingError?: SchedulingError | null;
 }
@@ -155,6 +157,10 @@ export class Faults {
   async delay(): Promise<void> {
     const { slowMs = 0 } = this.#order;
     if (slowMs > 0) await new Promise((resolve) => setTimeout(resolve, slowMs));
+  }
+
+  get clockOffsetMs(): number {
+    return this.#order.clockOffsetMs ?? 0;
   }
 
   get lags(): { readonly countsMs: number; readonly listsMs: number } {

@@ -282,3 +282,23 @@ function* lines(path: string): Generator<{ text: string; isTorn: boolean }> {
     closeSync(file);
   }
 }
+
+const idPattern = /^[\w-]{1,64}$/;
+/** Jobs of job schedules have a number behind the schedule's id. */
+const jobIdPattern = /^[\w-]{1,64}(:job-\d{1,9})?$/;
+const nodeIdPattern = /^[\w-]{1,100}$/;
+
+/** Throws for a record that cannot be one: damage in the file must not become a path or a resource without a state. */
+export function checkRecord(key: string, record: unknown): void {
+  const [kind = '', owner = '', id = ''] = key.split('/');
+  const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
+  if (!['pool', 'node', 'job', 'task', 'schedule'].includes(kind)) throw new Error('Its kind is unknown.');
+  if (!(kind === 'job' || kind === 'task' ? jobIdPattern : idPattern).test(owner))
+    throw new Error('Its id is invalid.');
+  if ((kind === 'node' && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
+    throw new Error('Its id is invalid.');
+  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
+  const { state } = wire as { state?: unknown };
+  if (typeof state !== 'string') throw new Error('It has no state.');
+  JSON.stringify(record);
+}

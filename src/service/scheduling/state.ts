@@ -1,6 +1,6 @@
 import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import type { Journal } from './journal';
+import { checkRecord, type Journal } from './journal';
 
 /** A pool: its properties as the API shows them (`wire`), and what the service knows besides. */
 export interface PoolState {
@@ -52,6 +52,19 @@ export interface JobState {
   disableOption?: string;
 }
 
+export interface ScheduleState {
+  readonly id: string;
+  wire: Wire;
+  /** Jobs that it has made. */
+  jobs: number;
+  /** Milliseconds since 1970 from which on its next job is due. */
+  dueAt: number;
+  /** When its last job was due. */
+  lastAt?: number;
+  /** The auto pool that lasts as long as it. */
+  autoPoolId?: string;
+}
+
 export interface TaskState {
   readonly id: string;
   readonly job: JobState;
@@ -92,10 +105,13 @@ interface JobRecord {
   disableOption?: string;
 }
 
-/** All pools, nodes, jobs and tasks, in memory and in the journal. Ids are unique without regard to case. */
+type ScheduleRecord = Omit<ScheduleState, 'id'>;
+
+/** All pools, nodes, jobs, job schedules and tasks, in memory and in the journal. Ids are unique without regard to case. */
 export class State {
   readonly pools = new Map<string, PoolState>();
   readonly jobs = new Map<string, JobState>();
+  readonly schedules = new Map<string, ScheduleState>();
   /** Records that were left out when the state was loaded. */
   readonly bad: BadRecord[] = [];
   #waiting: (() => void)[] = [];
@@ -183,6 +199,21 @@ export class State {
     this.journal.remove(`job/${job.id}`);
   }
 
+  /** Stores a job schedule and then adds it. */
+  addSchedule(schedule: ScheduleState): void {
+    this.saveSchedule(schedule);
+    this.schedules.set(schedule.id.toLowerCase(), schedule);
+  }
+
+  saveSchedule({ id, ...record }: ScheduleState): void {
+    this.journal.put(`schedule/${id}`, record satisfies ScheduleRecord);
+  }
+
+  removeSchedule({ id }: ScheduleState): void {
+    this.schedules.delete(id.toLowerCase());
+    this.journal.remove(`schedule/${id}`);
+  }
+
   /** Stores a task and then adds it. */
   addTask(task: TaskState): void {
     this.saveTask(task);
@@ -250,6 +281,7 @@ export class State {
       yield [`job/${id}`, { wire, poolId, disableOption }];
       for (const task of tasks.values()) yield [`task/${id}/${task.id}`, task.wire];
     }
+    for (const { id, ...record } of this.schedules.values()) yield [`schedule/${id}`, record];
   }
 
   #restore(key: string, record: unknown): void {
@@ -269,6 +301,8 @@ export class State {
       });
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
+    } else if (kind === 'schedule') {
+      this.schedules.set(owner.toLowerCase(), { id: owner, ...(record as ScheduleRecord) });
     } else if (kind === 'task') {
       const job = this.job(owner);
       if (job) this.#keepTask({ id, job, wire: record as Wire });
@@ -353,21 +387,4 @@ export function idKey(id: string): string {
 /** The key of a dependency on the tasks of one number. */
 export function numberKey(number: number): string {
   return `#${number}`;
-}
-
-const idPattern = /^[\w-]{1,64}$/;
-const nodeIdPattern = /^[\w-]{1,100}$/;
-
-/** Throws for a record that cannot be one: damage in the file must not become a path or a resource without a state. */
-function checkRecord(key: string, record: unknown): void {
-  const [kind = '', owner = '', id = ''] = key.split('/');
-  const wire = kind === 'pool' || kind === 'job' ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'task'].includes(kind)) throw new Error('Its kind is unknown.');
-  if (!idPattern.test(owner)) throw new Error('Its id is invalid.');
-  if ((kind === 'node' && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
-    throw new Error('Its id is invalid.');
-  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
-  const { state } = wire as Wire;
-  if (typeof state !== 'string') throw new Error('It has no state.');
-  JSON.stringify(record);
 }

@@ -57,14 +57,20 @@ export function nodeRoot({ dataDir }: Surroundings, poolId: string, nodeId: stri
   return new DataFolder(dataDir).node(poolId, nodeId);
 }
 
+/** `SCHEDULE:job-N` of a job schedule has the folders SCHEDULE and job-N; any other job has its own, with one job-1. */
+function jobPath(jobId: string): string[] {
+  const [owner = '', run = 'job-1'] = jobId.split(':');
+  return [owner, run];
+}
+
 /** Path of a task's folder below the root of its node, with slashes. */
 export function taskPath(jobId: string, taskId: string): string {
-  return `workitems/${jobId}/job-1/${taskId}`;
+  return ['workitems', ...jobPath(jobId), taskId].join('/');
 }
 
 /** Folder of a job on a node. */
 export function jobFolder(root: string, jobId: string): string {
-  return pathInside(root, 'workitems', jobId);
+  return pathInside(root, 'workitems', ...(jobId.includes(':') ? jobPath(jobId) : [jobId]));
 }
 
 /** Folder of a task on a node. */

@@ -1,0 +1,97 @@
+import { type JobState, newJob, type PoolState, type ScheduleState, touch } from '../scheduling/state';
+import { BatchError, invalidProperty } from '../wire/errors';
+import { infiniteDuration, timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import type { Context } from './context';
+import { newAutoPool, startPool } from './newPools';
+
+/** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */
+const activeQuota = 300;
+
+export interface PoolInfo {
+  readonly poolId?: string;
+  readonly autoPoolSpecification?: Wire;
+}
+
+/** A job, or the jobs of a schedule, with the defaults that Azure fills in. */
+export function jobDefaults(given: Wire): Wire {
+  const constraints = given.constraints as Wire | undefined;
+  return {
+    priority: 0,
+    maxParallelTasks: -1,
+    usesTaskDependencies: false,
+    allowTaskPreemption: false,
+    onAllTasksComplete: 'noaction',
+    onTaskFailure: 'noaction',
+    ...given,
+    constraints: { maxWallClockTime: infiniteDuration, maxTaskRetryCount: 0, ...constraints },
+  };
+}
+
+/** Refuses a description that names no pool, or more than one. */
+export function checkPoolInfo({ poolId, autoPoolSpecification }: PoolInfo): void {
+  if ((poolId === undefined) === (autoPoolSpecification === undefined)) {
+    throw invalidProperty('poolInfo', undefined, 'Exactly one of poolId and autoPoolSpecification is given.');
+  }
+}
+
+export function checkActiveQuota({ state }: Context): void {
+  const isActive = ({ wire }: { wire: Wire }) => wire.state === 'active' || wire.state === 'disabled';
+  const jobs = [...state.jobs.values()].filter(isActive).length;
+  const schedules = [...state.schedules.values()].filter(isActive).length;
+  if (jobs + schedules >= activeQuota) throw new BatchError('ActiveJobAndScheduleQuotaReached');
+}
+
+/** Makes a job and, where its description asks for one, its pool. Nothing is changed unless all of it is valid. */
+export function makeJob(context: Context, id: string, given: Wire, schedule?: ScheduleState): JobState {
+  const { state, jobs, faults } = context;
+  if (state.job(id)) throw new BatchError('JobExists');
+  if (schedule === undefined) checkActiveQuota(context);
+  const poolInfo = given.poolInfo as PoolInfo;
+  checkPoolInfo(poolInfo);
+  const { schedulingError } = faults;
+  const { poolId, autoPool } = poolOfJob(context, id, poolInfo, schedule);
+  const usedPoolId = autoPool && schedulingError ? undefined : (autoPool?.id ?? poolId);
+  const now = timestamp();
+  const job: JobState = Object.assign(newJob(id), {
+    poolId: usedPoolId,
+    wire: {
+      id,
+      url: `${context.base()}/jobs/${id}`,
+      eTag: '',
+      lastModified: now,
+      creationTime: now,
+      state: 'active',
+      stateTransitionTime: now,
+      ...jobDefaults(given),
+      executionInfo: { startTime: now, poolId: usedPoolId },
+    } as Wire,
+  });
+  touch(job.wire);
+  if (autoPool && !schedulingError) startPool(context, autoPool);
+  state.addJob(job);
+  if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
+  jobs.check(job);
+  return job;
+}
+
+/** The id of the pool that exists for a job, or the auto pool that is to be made. */
+function poolOfJob(
+  context: Context,
+  jobId: string,
+  { poolId, autoPoolSpecification }: PoolInfo,
+  schedule: ScheduleState | undefined,
+): { poolId?: string; autoPool?: PoolState } {
+  if (autoPoolSpecification === undefined) return { poolId };
+  const lastsAsSchedule = autoPoolSpecification.poolLifetimeOption === 'jobschedule';
+  if (!lastsAsSchedule) return { autoPool: newAutoPool(context, { id: jobId }, autoPoolSpecification) };
+  if (schedule === undefined)
+    throw invalidProperty('poolLifetimeOption', 'jobschedule', 'The value is only for job schedules.');
+  const { autoPoolId } = schedule;
+  const isThere = autoPoolId !== undefined && context.state.pool(autoPoolId)?.wire.state === 'active';
+  if (isThere) return { poolId: autoPoolId };
+  const autoPool = newAutoPool(context, schedule, autoPoolSpecification);
+  // A pool that is kept alive has no owner that would delete it.
+  if (autoPoolSpecification.keepAlive !== true) schedule.autoPoolId = autoPool.id;
+  return { autoPool };
+}
