@@ -141,9 +141,9 @@ describe('The workbench, driven as a person', function () {
   it('shows pools and jobs in the tree', async () => {
     await workbench.openView('Azure Batch');
     await workbench.treeItem('Pools').click();
-    await workbench.treeItem('transcode-').waitFor();
+    await workbench.treeItem('transcod…').waitFor();
     await workbench.treeItem('Jobs').click();
-    const job = workbench.treeItem(/MP3 audio × 1,.*1\/1/);
+    const job = workbench.treeItem(/MP3 audio × 1.*1\/1/);
     await job.click();
     await workbench.treeItem('Succeeded').click();
     await workbench.treeItem('exit code 0').waitFor();
@@ -162,13 +162,13 @@ describe('The workbench, driven as a person', function () {
     await workbench.page.locator('.quick-input-widget:visible input[type=text]').fill('');
     await workbench.page.keyboard.press('Enter');
     await job.waitFor();
-    const pool = workbench.treeItem(/transcode-.*nodes/);
+    const pool = workbench.treeItem(/transcod….*node/);
     await pool.hover();
     await pool.getByRole('button', { name: 'Show Heat Map' }).click();
     const page = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
     await page.locator('#map .cell').first().waitFor();
     await page.locator('#map .cell').first().click();
-    await workbench.treeItem('tvmps_').waitFor();
+    await workbench.treeItem('tvm…').waitFor();
     await workbench.screenshot(pictures, 'heatMap');
     await workbench.run('View: Close All Editors');
     await workbench.openView('Explorer');

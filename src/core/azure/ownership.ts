@@ -12,6 +12,7 @@ export const madeBy = {
   spec: 'azureBatchTranscodeSpec',
   /** A random value that tells which request made a pool. */
   request: 'azureBatchTranscodeRequest',
+  preset: 'azureBatchTranscodePreset',
 };
 
 /** What a resource is for. Metadata of this name with any other value is not ours. */

@@ -44,6 +44,7 @@ export async function ensureJob(
     metadata: [
       { name: madeBy.name, value: 'job' },
       { name: madeBy.run, value: manifest.runId },
+      { name: madeBy.preset, value: manifest.preset.id },
     ],
   };
   try {

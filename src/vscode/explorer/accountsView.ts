@@ -10,41 +10,50 @@ import {
 } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import type { Runs } from '../runs/runs';
 import { section } from '../settings';
 import type { ExplorerData } from './explorerData';
-import { type ExplorerNode, nodeId } from './explorerNode';
+import type { ExplorerNode, NodeOf } from './explorerNode';
+import { LoadedLists } from './loadedLists';
+import { dueAt, nextRequestsAt, type Watch } from './refreshPace';
 import { remoteScheme, remoteUri } from './remoteFiles';
 import { renderNode } from './renderNode';
 
 const uriList = 'text/uri-list';
 
-/** While a run is worked on, what is expanded is looked at again this often. */
-const liveRefreshMs = 4_000;
+/** Runs that begin or end come in quick succession: the view follows after this pause. */
+const afterRunMs = 300;
 
-/** The Accounts view. Refreshes what is expanded while a run is active and the view can be seen. */
+/**
+ * The Accounts view. What is expanded is kept current while the view can be seen: at once after an action and when a
+ * run begins or ends, otherwise at the pace of `refreshPace.ts`.
+ */
 export class AccountsView implements TreeDataProvider<ExplorerNode> {
   readonly #changed = new EventEmitter<ExplorerNode | ExplorerNode[] | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
-  readonly #disposables = new DisposableStore();
   readonly #dropped = new EventEmitter<{ account: AccountRecord | undefined; uris: Uri[] }>();
   /** Fires with files that were dropped on an account, or on something in it. */
   readonly onDropped = this.#dropped.event;
-  readonly #nodes = new Map<string, ExplorerNode>();
-  /** What was shown below each node when it could be asked for. */
-  readonly #lists = new Map<string, { children: ExplorerNode[]; at: Date; facts: readonly string[] }>();
-  /** What a look has just brought, for the view to take. */
-  readonly #fetched = new Map<string, ExplorerNode[]>();
-  readonly #expanded = new Map<string, ExplorerNode>();
+  readonly #disposables = new DisposableStore();
+  readonly #lists: LoadedLists;
   readonly view: TreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
+  #runTimer: NodeJS.Timeout | undefined;
+  /** No request before this time, in milliseconds since 1970. */
+  #notBefore = 0;
+  #isPolling = false;
 
   constructor(
     private readonly accounts: Accounts,
-    private readonly explorer: ExplorerData,
+    private readonly data: ExplorerData,
     private readonly runs: Runs,
   ) {
+    this.#lists = new LoadedLists(
+      (node) => data.children(node),
+      (node) => this.#isAtWork(node),
+    );
     this.#disposables.add(this.#changed);
     this.#disposables.add(this.#dropped);
     this.view = this.#disposables.add(
@@ -62,104 +71,127 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     );
     this.#disposables.add(accounts.onChanged(() => this.refresh()));
     this.#disposables.add(
-      this.view.onDidExpandElement(({ element }) => this.#expanded.set(nodeId(element), element)),
-    );
-    this.#disposables.add(
-      this.view.onDidCollapseElement(({ element }) => {
-        this.#expanded.delete(nodeId(element));
-        this.#fetched.delete(nodeId(element));
+      this.view.onDidExpandElement(({ element }) => {
+        this.#lists.expand(element);
+        this.#schedule();
       }),
     );
-    this.#disposables.add(this.view.onDidChangeVisibility(() => this.#schedule()));
-    this.#disposables.add(window.onDidChangeWindowState(() => this.#schedule()));
-    this.#disposables.add(runs.onChanged(() => this.#schedule()));
+    this.#disposables.add(this.view.onDidCollapseElement(({ element }) => this.#lists.collapse(element)));
+    this.#disposables.add(this.view.onDidChangeVisibility(() => this.#lookAgain()));
+    this.#disposables.add(window.onDidChangeWindowState(() => this.#lookAgain()));
+    this.#disposables.add(
+      runs.onChanged((runId) => {
+        if (runId === undefined) this.#runsChanged();
+      }),
+    );
   }
 
   getTreeItem(node: ExplorerNode): TreeItem {
-    const item = renderNode(node);
-    const prefix = this.explorer.prefixOf(node);
-    if (prefix) item.description = [item.description, `${prefix}…`].filter(Boolean).join(' · ');
-    return item;
+    return renderNode(node, this.data.filterOf(node));
   }
 
-  /** Above a node, for whoever wants to show it. */
   getParent(node: ExplorerNode): ExplorerNode | undefined {
-    const parent = parentOf(node);
-    return parent && (this.#nodes.get(nodeId(parent)) ?? parent);
+    return this.#lists.parentOf(node);
   }
 
-  async reveal(node: ExplorerNode): Promise<void> {
-    await this.view.reveal(this.#same(node), { select: true, focus: true, expand: false });
-  }
-
+  /** The lists as they were loaded last. What VS Code asks for again is not asked of the service again. */
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
-    const children: ExplorerNode[] = node
-      ? (this.#take(nodeId(node)) ?? (await this.explorer.children(node)))
-      : this.accounts.all.map((account) => ({ kind: 'account', account }));
-    return this.#orBefore(node, children).map((child) => this.#same(child));
-  }
-
-  #take(id: string): ExplorerNode[] | undefined {
-    const fetched = this.#fetched.get(id);
-    this.#fetched.delete(id);
-    return fetched;
-  }
-
-  /** What was there before stays, with its age, while a service cannot be reached. */
-  #orBefore(node: ExplorerNode | undefined, children: ExplorerNode[]): ExplorerNode[] {
-    const id = node ? nodeId(node) : '';
-    const [first] = children;
-    const isAway =
-      first?.kind === 'problem' &&
-      (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
-    const before = this.#lists.get(id);
-    if (!isAway) {
-      this.#remember(id, children);
-      this.#forget(before?.children ?? [], children);
-    } else if (before) return [{ ...first, asOf: before.at }, ...before.children];
+    if (node === undefined)
+      return this.#lists.roots(this.accounts.all.map((account) => ({ kind: 'account', account })));
+    const children = await this.#lists.children(node);
+    this.#schedule();
     return children;
   }
 
-  /** One object for each id: by it the view knows an item again, keeps it expanded and refreshes it in place. */
-  #same<Kept extends ExplorerNode>(node: Kept): Kept {
-    const id = nodeId(node);
-    const known = this.#nodes.get(id);
-    if (known === undefined) {
-      this.#nodes.set(id, node);
-      return node;
-    }
-    return Object.assign(known, node) as Kept;
+  /** Selects a compute node, wherever it is in its list. False when it no longer exists. */
+  async revealComputeNode(pool: NodeOf<'pool'>, id: string): Promise<boolean> {
+    const isThere = await this.data.showComputeNode(pool, id);
+    if (!isThere) return false;
+    const { row, children } = await this.#lists.reload(pool);
+    this.#changed.fire(row);
+    const found = children.find((child) => child.kind === 'node' && child.node.id === id);
+    if (found) await this.view.reveal(found, { select: true, focus: true, expand: false });
+    return found !== undefined;
   }
 
-  #remember(id: string, children: ExplorerNode[]): readonly string[] {
-    const facts = children.map(factsOf);
-    this.#lists.set(id, { children, at: new Date(), facts });
-    return facts;
-  }
-
-  /** What is gone is not kept, with all below it: a window may be open for weeks. */
-  #forget(before: readonly ExplorerNode[], children: readonly ExplorerNode[]): void {
-    const there = new Set(children.map(nodeId));
-    const gone = new Set(before.map(nodeId).filter((id) => !there.has(id)));
-    if (gone.size === 0) return;
-    for (const map of [this.#nodes, this.#lists, this.#expanded, this.#fetched]) {
-      for (const id of map.keys()) if (isBelow(id, gone)) map.delete(id);
-    }
-  }
-
-  /** Everything, or one node with what is below it. */
+  /** Loads everything again, or what is below a node. Accounts are connected anew when everything is. */
   refresh(node?: ExplorerNode): void {
-    this.#fetched.clear();
-    if (node === undefined) this.explorer.forget();
+    if (node === undefined) this.data.disconnect();
+    this.#lists.markStale(node);
     this.#changed.fire(node);
+    this.#schedule();
+  }
+
+  /** Brings an account up to date after an action on it, and follows what the action sets going. */
+  update(account: AccountRecord): void {
+    this.#lists.follow(account.id);
+    this.#notBefore = 0;
+    this.#schedule();
   }
 
   dispose(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#runTimer);
     this.#disposables.dispose();
   }
 
-  /** Blobs and files travel as the URIs that editors open. */
+  #runsChanged(): void {
+    clearTimeout(this.#runTimer);
+    this.#runTimer = setTimeout(() => {
+      for (const account of this.accounts.all) this.update(account);
+    }, afterRunMs);
+  }
+
+  /** Whether a run of this window changes the list below this node. */
+  #isAtWork(node: ExplorerNode): boolean {
+    if (node.kind === 'task') return node.task.state === 'running' || node.task.state === 'preparing';
+    if (node.kind !== 'container') return false;
+    const { name } = node.container;
+    return this.runs.liveRuns.some(({ manifest }) => name.startsWith(`transcode-${manifest.runId}`));
+  }
+
+  get #watch(): Watch {
+    if (!this.view.visible) return 'hidden';
+    return window.state.focused ? 'focused' : 'unfocused';
+  }
+
+  /** A view that comes back shows what is, not what was. */
+  #lookAgain(): void {
+    if (this.#watch === 'focused') this.#lists.markOlderStale();
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#isPolling) return;
+    const due = Math.min(...this.#lists.shown().map((list) => dueAt(list, this.#watch)));
+    if (!Number.isFinite(due)) return;
+    const at = Math.max(due, this.#notBefore);
+    this.#timer = setTimeout(() => background(this.#poll()), Math.max(0, at - Date.now()));
+  }
+
+  async #poll(): Promise<void> {
+    this.#isPolling = true;
+    const sentAt = Date.now();
+    const before = this.data.requests;
+    try {
+      const due = this.#lists.shown().filter((list) => dueAt(list, this.#watch) <= sentAt);
+      await Promise.all(due.map(({ row }) => this.#refreshList(row)));
+    } finally {
+      this.#isPolling = false;
+      this.#notBefore = nextRequestsAt(sentAt, this.data.requests - before);
+      this.#schedule();
+    }
+  }
+
+  /** Fires only for what is different: each row that is made anew costs VS Code memory for as long as the window is open. */
+  async #refreshList(node: ExplorerNode): Promise<void> {
+    const { row, isReordered, changed } = await this.#lists.reload(node);
+    if (isReordered) this.#changed.fire(row);
+    else if (changed.length > 0) this.#changed.fire(changed);
+  }
+
+  /** Blobs and files are dragged as the URIs that editors open. */
   #drag(nodes: readonly ExplorerNode[], data: DataTransfer): void {
     const uris = nodes.flatMap((node) =>
       node.kind === 'blob' || (node.kind === 'file' && !node.file.isDirectory)
@@ -178,69 +210,5 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
       .filter(({ scheme }) => scheme !== remoteScheme);
     if (uris.length > 0)
       this.#dropped.fire({ account: node && 'account' in node ? node.account : undefined, uris });
-  }
-
-  #schedule(): void {
-    if (this.#timer || !this.#isWatched()) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (!this.#isWatched()) return;
-      const polled = [...this.#expanded.values()].filter(({ kind }) => polledKinds.has(kind));
-      void Promise.allSettled(polled.map((node) => this.#look(node))).then(() => this.#schedule());
-    }, liveRefreshMs);
-  }
-
-  /** Asks for a list again and refreshes what is different: a row that is made anew costs VS Code memory for good. */
-  async #look(node: ExplorerNode): Promise<void> {
-    const id = nodeId(node);
-    const children = await this.explorer.children(node);
-    const before = this.#lists.get(id);
-    const ids = children.map(nodeId).join();
-    if (before === undefined || before.children.map(nodeId).join() !== ids) {
-      this.#fetched.set(id, children);
-      this.#changed.fire(node);
-      return;
-    }
-    const facts = this.#remember(id, children);
-    const changed = children.filter((_, index) => facts[index] !== before.facts[index]);
-    if (changed.length > 0) this.#changed.fire(changed.map((child) => this.#same(child)));
-  }
-
-  #isWatched(): boolean {
-    return this.view.visible && window.state.focused && this.runs.liveRuns.length > 0;
-  }
-}
-
-const polledKinds = new Set<ExplorerNode['kind']>(['pools', 'jobs', 'pool', 'job']);
-
-/** All that a row tells, to compare. */
-function factsOf(node: ExplorerNode): string {
-  return JSON.stringify(node);
-}
-
-/** Whether an id, or one that it lies below, is among these. */
-function isBelow(id: string, roots: ReadonlySet<string>): boolean {
-  for (let end = id.length; end > 0; end = id.lastIndexOf('/', end - 1)) {
-    if (roots.has(id.slice(0, end))) return true;
-  }
-  return false;
-}
-
-function parentOf(node: ExplorerNode): ExplorerNode | undefined {
-  switch (node.kind) {
-    case 'pools':
-    case 'jobs':
-    case 'containers':
-      return { kind: 'account', account: node.account };
-    case 'pool':
-      return { kind: 'pools', account: node.account };
-    case 'node':
-      return { kind: 'pool', account: node.account, pool: { id: node.poolId } };
-    case 'job':
-      return { kind: 'jobs', account: node.account };
-    case 'container':
-      return { kind: 'containers', account: node.account };
-    default:
-      return undefined;
   }
 }

@@ -46,7 +46,7 @@ export function explorerCommands(
       const prefix = await window.showInputBox({
         title: l10n.t('Filter by id'),
         prompt: l10n.t('Show only ids that begin with this text; empty for all'),
-        value: explorer.prefixOf(node) ?? '',
+        value: explorer.filterOf(node),
       });
       if (prefix === undefined) return;
       explorer.filter(node, prefix.trim());

@@ -1,13 +1,25 @@
 import type { AccountRecord } from '../../core/azure/account';
-import type { Batch, NodeFile, TaskCounts } from '../../core/azure/batch';
-import { type Page, quoted } from '../../core/azure/pages';
+import type { Batch, TaskCounts } from '../../core/azure/batch';
+import { newestJobs } from '../../core/azure/newestJobs';
+import { everyItem, type Page, quoted } from '../../core/azure/pages';
 import type { Storage } from '../../core/azure/storage';
 import { type Problem, UserError } from '../../core/errors';
 import { resizeProblem } from '../../core/jobs/taskFailure';
 import type { Accounts } from '../accounts/accounts';
-import { type ExplorerNode, type FileNode, type FilteredNode, nodeId, type TaskGroup } from './explorerNode';
+import { background } from '../background';
+import {
+  type ExplorerNode,
+  type FilePlace,
+  type FilteredNode,
+  type ListName,
+  type NodeOf,
+  nodeId,
+  type TaskGroup,
+} from './explorerNode';
+import { ListView } from './listView';
+import { fullLabel } from './rowLabels';
 
-/** What each group is to the service. */
+/** The OData filter of each task group. */
 export const groupFilters: Record<TaskGroup, string> = {
   failed: "state eq 'completed' and executionInfo/result eq 'failure'",
   running: "state eq 'running' or state eq 'preparing'",
@@ -15,13 +27,41 @@ export const groupFilters: Record<TaskGroup, string> = {
   succeeded: "state eq 'completed' and executionInfo/result eq 'success'",
 };
 
-/** Items of the first page; long lists go on when asked for. */
-const pageSize = 100;
-const blobsShown = 500;
-/** Jobs whose tasks are counted, the newest ones: a request each. */
-const jobsCounted = 20;
+/** What the rows show. **Open as JSON** asks for the whole resource. */
+const selects = {
+  pools: [
+    ...[
+      'id',
+      'state',
+      'allocationState',
+      'allocationStateTransitionTime',
+      'vmSize',
+      'resizeErrors',
+      'metadata',
+    ],
+    ...['currentDedicatedNodes', 'currentLowPriorityNodes', 'targetDedicatedNodes', 'targetLowPriorityNodes'],
+    ...['enableAutoScale', 'taskSlotsPerNode', 'creationTime'],
+  ].join(),
+  jobs: 'displayName,state,metadata,executionInfo,onAllTasksComplete',
+  nodes: [
+    ...['id', 'state', 'schedulingState', 'isDedicated', 'vmSize', 'ipAddress', 'lastBootTime'],
+    ...['runningTasksCount', 'runningTaskSlotsCount', 'errors', 'startTaskInfo'],
+  ].join(),
+  tasks: 'id,displayName,state,executionInfo,nodeInfo,creationTime',
+};
 
-/** Calls of the tree are retried briefly: a person is waiting. */
+/** Items that one reply of Batch can hold. */
+const maxPageSize = 1000;
+/** Replies that are read of one list. */
+const maxPages = 5;
+/** Blobs and containers that are read of one list: Storage returns 5,000 in a reply. */
+const maxBlobs = 5000;
+/** Unfinished jobs whose tasks are counted, the newest ones: a request each. */
+const maxCountedJobs = 20;
+/** Task counts lag behind the end of a job for some seconds. After this long they are final. */
+const countsFinalMs = 60_000;
+
+/** Calls are retried only briefly: the user is waiting for the list. */
 const patienceMs = 8_000;
 
 interface Gateways {
@@ -29,50 +69,86 @@ interface Gateways {
   readonly storage: Storage;
 }
 
-/** After these an account is connected anew: it may have moved, or have got another key. */
-const staleAfter = new Set<Problem['kind']>(['unreachable', 'unauthorized', 'signedOut']);
+/** After these problems an account is connected anew: its address or its key may have changed. */
+const reconnectAfter = new Set<Problem['kind']>(['unreachable', 'unauthorized', 'signedOut']);
 
-/** Fetches what the tree shows. Remembers the pages that were loaded, nothing else. */
+/** Loads the lists of the Accounts view. */
 export class ExplorerData {
   readonly #gateways = new Map<string, Promise<Gateways>>();
-  readonly #loaded = new Map<string, { pages: number }>();
-  /** What ids of a list begin with, by the list's id. */
-  readonly #prefixes = new Map<string, string>();
-  /** Counts of jobs that are over, which do not change. */
+  readonly #views = new Map<string, ListView>();
+  /** Task counts of completed jobs, by node id. */
   readonly #finalCounts = new Map<string, TaskCounts>();
-  /** Tasks below a job by state, or all in a row. */
+  /** By account: from when on jobs have to be read to show as many as are shown. */
+  readonly #jobsSince = new Map<string, Date>();
+  readonly #showsAllContainers = new Set<string>();
+  #requests = 0;
+  /** Whether the tasks of a job are grouped by state. */
   groupsTasks = true;
 
   constructor(private readonly accounts: Accounts) {}
 
-  /** Asks for one more page of a list. */
-  more(parent: ExplorerNode): void {
-    const id = nodeId(parent);
-    this.#loaded.set(id, { pages: (this.#loaded.get(id)?.pages ?? 1) + 1 });
+  /** Requests sent so far for lists and counts. */
+  get requests(): number {
+    return this.#requests;
   }
 
-  /** Shows only ids that begin so; all of them for an empty text. */
-  filter(node: FilteredNode, prefix: string): void {
-    if (prefix === '') this.#prefixes.delete(nodeId(node));
-    else this.#prefixes.set(nodeId(node), prefix);
-    this.#loaded.delete(nodeId(node));
+  /** How a list is shown: how many rows, and filtered by which text. */
+  view(node: ExplorerNode): ListView {
+    const id = nodeId(node);
+    const view = this.#views.get(id) ?? new ListView();
+    this.#views.set(id, view);
+    return view;
   }
 
-  prefixOf(node: ExplorerNode): string | undefined {
-    return this.#prefixes.get(nodeId(node));
+  /** Shows one more page of a list. */
+  showMore(parent: ExplorerNode): void {
+    this.view(parent).showMore();
+    if (parent.kind === 'jobs') this.#jobsSince.delete(parent.account.id);
   }
 
-  /** Forgets connections, which may have ended or been replaced. */
-  forget(): void {
-    for (const known of this.#gateways.values()) {
-      void known.then(
-        ({ batch, storage }) => {
-          batch.close();
-          storage.close();
-        },
-        () => undefined,
-      );
+  /** Shows only the rows whose name contains this text. An empty text shows all. */
+  filter(node: FilteredNode, text: string): void {
+    this.view(node).filterBy(text);
+    if (node.kind === 'jobs') this.#jobsSince.delete(node.account.id);
+  }
+
+  filterOf(node: ExplorerNode): string {
+    return this.#views.get(nodeId(node))?.filter ?? '';
+  }
+
+  /** Makes a compute node part of the rows that its pool shows. False when it no longer exists. */
+  async showComputeNode({ account, pool }: NodeOf<'pool'>, id: string): Promise<boolean> {
+    const { batch } = await this.gateways(account);
+    const view = this.view({ kind: 'pool', account, pool });
+    const page = (next?: string) => {
+      this.#requests++;
+      return batch.nodePage(pool.id ?? '', { pageSize: maxPageSize, select: 'id' }, next);
+    };
+    let index = 0;
+    for await (const node of everyItem(page)) {
+      if (node.id === id) {
+        if (view.filter !== '' && !id.includes(view.filter)) view.filterBy('');
+        view.showIndex(index);
+        return true;
+      }
+      index++;
     }
+    return false;
+  }
+
+  /** Shows the containers of other programs too, or only those of transcodes. */
+  toggleAllContainers({ account }: NodeOf<'containers'>): void {
+    if (!this.#showsAllContainers.delete(account.id)) this.#showsAllContainers.add(account.id);
+  }
+
+  /** Closes all connections. */
+  disconnect(): void {
+    const close = async (connection: Promise<Gateways>) => {
+      const gateways = await connection.catch(() => undefined);
+      gateways?.batch.close();
+      gateways?.storage.close();
+    };
+    for (const connection of this.#gateways.values()) background(close(connection));
     this.#gateways.clear();
   }
 
@@ -87,13 +163,13 @@ export class ExplorerData {
     }
   }
 
-  /** Problems become children, where they can be read and acted on. */
+  /** Loads the rows below a node. A problem becomes a row, where it can be read and acted on. */
   async children(node: ExplorerNode): Promise<ExplorerNode[]> {
     try {
       return await this.#children(node);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      if (staleAfter.has(error.problem.kind) && 'account' in node) this.#gateways.delete(node.account.id);
+      if (reconnectAfter.has(error.problem.kind) && 'account' in node) this.#gateways.delete(node.account.id);
       return [{ kind: 'problem', owner: nodeId(node), problem: error.problem }];
     }
   }
@@ -111,10 +187,11 @@ export class ExplorerData {
     switch (node.kind) {
       case 'account': {
         const { account } = node;
+        const showsAll = this.#showsAllContainers.has(account.id);
         return [
           { kind: 'pools', account },
           { kind: 'jobs', account },
-          { kind: 'containers', account },
+          { kind: 'containers', account, showsAll },
         ];
       }
       case 'pools':
@@ -126,9 +203,9 @@ export class ExplorerData {
       case 'pool':
         return this.#nodes(node);
       case 'job':
-        return this.groupsTasks ? this.#groups(node) : this.#tasks(node);
+        return this.groupsTasks ? this.#groups(node) : this.#tasks(node, node.account, node.job.id ?? '');
       case 'taskGroup':
-        return this.#tasksOf(node, node.account, node.jobId, groupFilters[node.group]);
+        return this.#tasks(node, node.account, node.jobId, groupFilters[node.group]);
       case 'node':
         return [
           ...nodeProblems(node),
@@ -145,187 +222,268 @@ export class ExplorerData {
     }
   }
 
-  async #pools(node: Extract<ExplorerNode, { kind: 'pools' }>): Promise<ExplorerNode[]> {
+  async #pools(node: NodeOf<'pools'>): Promise<ExplorerNode[]> {
     const { account } = node;
     const { batch } = await this.gateways(account);
-    return this.#list(
+    const { items, isCut } = await this.#read(
+      (pageSize, next) => batch.poolPage({ pageSize, select: selects.pools }, next),
+      { all: true },
+    );
+    items.sort((one, other) => Number(other.creationTime ?? 0) - Number(one.creationTime ?? 0));
+    return this.#rows(
       node,
       'pools',
-      (next) => batch.poolPage({ pageSize, filter: this.#idFilter(node) }, next),
-      (pool) => ({ kind: 'pool', account, pool }),
+      items.map((pool) => ({ kind: 'pool', account, pool })),
+      isCut,
     );
   }
 
-  async #jobs(node: Extract<ExplorerNode, { kind: 'jobs' }>): Promise<ExplorerNode[]> {
+  async #jobs(node: NodeOf<'jobs'>): Promise<ExplorerNode[]> {
     const { account } = node;
     const { batch } = await this.gateways(account);
-    const nodes = await this.#list(
-      node,
-      'jobs',
-      (next) => batch.jobPage({ pageSize, filter: this.#idFilter(node) }, next),
-      (job) => ({ kind: 'job', account, job }),
-    );
-    nodes.sort((one, other) => createdOf(other) - createdOf(one));
-    return this.#withCounts(nodes, batch);
+    const view = this.view(node);
+    const since = this.#jobsSince.get(account.id);
+    const options = { select: selects.jobs, onRequest: () => this.#requests++ };
+    let list = await newestJobs(batch, { ...options, since });
+    if (since && list.jobs.length < view.shown) list = await newestJobs(batch, options);
+    const { jobs, cutBefore } = list;
+    // The next refresh of a long list asks only for the jobs that are shown and newer ones.
+    const last = jobs[view.shown - 1]?.creationTime;
+    const isLong = jobs.length > maxPageSize || cutBefore !== undefined;
+    if (view.filter === '' && isLong && last) this.#jobsSince.set(account.id, last);
+    const rows = jobs.map((job): ExplorerNode => ({ kind: 'job', account, job }));
+    if (since && list.cutBefore === since) {
+      const shown = rows.slice(0, view.shown);
+      return this.#withCounts([...shown, { kind: 'more', parent: node, shown: shown.length }], batch);
+    }
+    const nodes = this.#rows(node, 'jobs', rows, cutBefore !== undefined);
+    const marked = nodes.map((row) => (row.kind === 'cut' ? { ...row, before: cutBefore } : row));
+    return this.#withCounts(marked, batch);
   }
 
-  async #nodes(node: Extract<ExplorerNode, { kind: 'pool' }>): Promise<ExplorerNode[]> {
+  async #nodes(node: NodeOf<'pool'>): Promise<ExplorerNode[]> {
     const { account, pool } = node;
     const poolId = pool.id ?? '';
     const { batch } = await this.gateways(account);
-    const nodes = await this.#list(
+    const { items, isCut, hasMore } = await this.#read(
+      (pageSize, next) => batch.nodePage(poolId, { pageSize, select: selects.nodes }, next),
+      this.view(node),
+    );
+    const total = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
+    const rows = this.#rows(
       node,
       'nodes',
-      (next) => batch.nodePage(poolId, { pageSize }, next),
-      (found) => ({ kind: 'node', account, poolId, node: found }),
+      items.map((found) => ({ kind: 'node', account, poolId, node: found })),
+      isCut,
+      hasMore ? total : undefined,
     );
     const problem = resizeProblem(pool, new Date(0));
-    return problem ? [{ kind: 'problem', owner: nodeId(node), problem }, ...nodes] : nodes;
+    return problem ? [{ kind: 'problem', owner: nodeId(node), problem }, ...rows] : rows;
   }
 
-  async #tasks(node: Extract<ExplorerNode, { kind: 'job' }>): Promise<ExplorerNode[]> {
-    return this.#tasksOf(node, node.account, node.job.id ?? '');
-  }
-
-  /** Groups that have tasks, the ones to worry about first. */
-  async #groups(node: Extract<ExplorerNode, { kind: 'job' }>): Promise<ExplorerNode[]> {
+  /** The groups that have tasks, failed ones first. */
+  async #groups(node: NodeOf<'job'>): Promise<ExplorerNode[]> {
     const { account, job } = node;
     const jobId = job.id ?? '';
     const { batch } = await this.gateways(account);
-    const { failed, running, active, succeeded } = await batch.taskCounts(jobId);
-    const counts: [TaskGroup, number][] = Object.entries({ failed, running, active, succeeded }) as never;
-    const groups = counts
-      .filter(([, count]) => count > 0)
-      .map(([group, count]): ExplorerNode => ({ kind: 'taskGroup', account, jobId, group, count }));
-    return groups.length > 0 ? groups : [{ kind: 'empty', owner: nodeId(node), what: 'tasks' }];
+    this.#requests++;
+    const counts = await batch.taskCounts(jobId);
+    const groups = (['failed', 'running', 'active', 'succeeded'] as const)
+      .filter((group) => counts[group] > 0)
+      .map((group): ExplorerNode => ({ kind: 'taskGroup', account, jobId, group, count: counts[group] }));
+    return groups.length > 0
+      ? groups
+      : [{ kind: 'empty', owner: nodeId(node), list: 'tasks', isFiltered: false }];
   }
 
-  /** Counts of the jobs on top; of those that are over they are asked for once. */
+  /** Adds task counts to the newest jobs. Those of jobs that ended a while ago are asked for once. */
   async #withCounts(nodes: ExplorerNode[], batch: Batch): Promise<ExplorerNode[]> {
-    const counted = nodes.filter((node) => node.kind === 'job').slice(0, jobsCounted);
-    const counts = await Promise.all(
-      counted.map(async (node) => {
-        const id = nodeId(node);
-        const known = this.#finalCounts.get(id);
-        if (known) return [id, known] as const;
-        const found = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
-        if (found && node.job.state === 'completed') this.#finalCounts.set(id, found);
-        return [id, found] as const;
-      }),
+    const counted = nodes.filter((node) => node.kind === 'job').slice(0, maxCountedJobs);
+    const counts = new Map(
+      await Promise.all(
+        counted.map(async (node) => {
+          const id = nodeId(node);
+          const known = this.#finalCounts.get(id);
+          if (known) return [id, known] as const;
+          this.#requests++;
+          const found = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
+          const end = node.job.state === 'completed' ? node.job.executionInfo?.endTime : undefined;
+          if (found && end && Date.now() - end.getTime() > countsFinalMs) this.#finalCounts.set(id, found);
+          return [id, found] as const;
+        }),
+      ),
     );
-    const byId = new Map(counts);
     this.#forgetCounts(nodes);
-    return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: byId.get(nodeId(node)) } : node));
+    return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: counts.get(nodeId(node)) } : node));
   }
 
-  /** Of jobs that are not shown any more. */
+  /** Removes the counts of jobs that are no longer listed. */
   #forgetCounts(nodes: readonly ExplorerNode[]): void {
-    const shown = new Set(nodes.map(nodeId));
-    const owners = new Set(nodes.map((node) => nodeId(node).split('/jobs/')[0]));
+    const listed = new Set(nodes.map(nodeId));
+    const accounts = new Set(nodes.map((node) => nodeId(node).split('/jobs/')[0]));
     for (const id of this.#finalCounts.keys()) {
-      if (!shown.has(id) && owners.has(id.split('/jobs/')[0])) this.#finalCounts.delete(id);
+      if (!listed.has(id) && accounts.has(id.split('/jobs/')[0])) this.#finalCounts.delete(id);
     }
   }
 
-  #idFilter(node: ExplorerNode): string | undefined {
-    const prefix = this.prefixOf(node);
-    return prefix && `startswith(id,'${quoted(prefix)}')`;
-  }
-
-  async #tasksOf(
-    node: ExplorerNode,
+  async #tasks(
+    node: NodeOf<'job' | 'taskGroup'>,
     account: AccountRecord,
     jobId: string,
     filter?: string,
   ): Promise<ExplorerNode[]> {
     const { batch } = await this.gateways(account);
-    const ids = this.#idFilter(node);
-    const both = filter && ids ? `(${filter}) and ${ids}` : (filter ?? ids);
-    const select = 'id,displayName,state,executionInfo,nodeInfo,creationTime,commandLine';
-    return this.#list(
+    const { items, isCut, hasMore } = await this.#read(
+      (pageSize, next) => batch.taskPage(jobId, { pageSize, select: selects.tasks, filter }, next),
+      this.view(node),
+    );
+    const total = node.kind === 'taskGroup' ? node.count : undefined;
+    return this.#rows(
       node,
       'tasks',
-      (next) => batch.taskPage(jobId, { pageSize, select, filter: both }, next),
-      (task) => ({ kind: 'task', account, jobId, task }),
+      items.map((task) => ({ kind: 'task', account, jobId, task })),
+      isCut,
+      hasMore ? (total ?? Number.POSITIVE_INFINITY) : undefined,
     );
   }
 
   async #files(
     node: ExplorerNode,
     account: AccountRecord,
-    place: FileNode['place'],
+    place: FilePlace,
     folder?: string,
   ): Promise<ExplorerNode[]> {
     const { batch } = await this.gateways(account);
     const filter = folder ? `startswith(name,'${quoted(folder)}/')` : undefined;
-    const nodes = await this.#list<NodeFile>(
+    const { items, isCut } = await this.#read(
+      (pageSize, next) => batch.filePage(place, { pageSize, filter, recursive: folder !== undefined }, next),
+      { all: true },
+    );
+    const direct = items.filter(({ name = '' }) => !folder || isDirectlyIn(name, folder));
+    return this.#rows(
       node,
       'files',
-      (next) => batch.filePage(place, { pageSize, filter, recursive: folder !== undefined }, next),
-      (file) => ({ kind: 'file', account, place, file }),
-    );
-    return nodes.filter(
-      (child) => child.kind !== 'file' || !folder || isDirectlyIn(child.file.name ?? '', folder),
+      direct.map((file) => ({ kind: 'file', account, place, file })),
+      isCut,
     );
   }
 
-  async #containers(node: Extract<ExplorerNode, { kind: 'containers' }>): Promise<ExplorerNode[]> {
+  async #containers(node: NodeOf<'containers'>): Promise<ExplorerNode[]> {
     const { account } = node;
     const { storage } = await this.gateways(account);
-    const nodes: ExplorerNode[] = [];
-    for await (const container of storage.containers('transcode-', AbortSignal.timeout(60_000))) {
-      nodes.push({ kind: 'container', account, container });
-    }
-    return nodes.length > 0 ? nodes.reverse() : [{ kind: 'empty', owner: nodeId(node), what: 'containers' }];
+    const prefix = this.#showsAllContainers.has(account.id) ? '' : 'transcode-';
+    this.#requests++;
+    const { items, isCut } = await firstOf(storage.containers(prefix, AbortSignal.timeout(60_000)), maxBlobs);
+    items.sort((one, other) => Number(other.modified) - Number(one.modified));
+    return this.#rows(
+      node,
+      'containers',
+      items.map((container) => ({ kind: 'container', account, container })),
+      isCut,
+    );
   }
 
-  async #blobs(node: Extract<ExplorerNode, { kind: 'container' }>): Promise<ExplorerNode[]> {
+  async #blobs(node: NodeOf<'container'>): Promise<ExplorerNode[]> {
     const { account, container } = node;
     const { storage } = await this.gateways(account);
-    const shown = blobsShown * (this.#loaded.get(nodeId(node))?.pages ?? 1);
-    const nodes: ExplorerNode[] = [];
-    for await (const blob of storage.blobs(container.name, { signal: AbortSignal.timeout(60_000) })) {
-      if (nodes.length === shown) return [...nodes, { kind: 'more', parent: node }];
-      nodes.push({ kind: 'blob', account, container: container.name, blob });
-    }
-    return nodes.length > 0 ? nodes : [{ kind: 'empty', owner: nodeId(node), what: 'blobs' }];
+    this.#requests++;
+    const blobs = storage.blobs(container.name, { signal: AbortSignal.timeout(60_000) });
+    const { items, isCut } = await firstOf(blobs, maxBlobs);
+    return this.#rows(
+      node,
+      'blobs',
+      items.map((blob) => ({ kind: 'blob', account, container: container.name, blob })),
+      isCut,
+    );
   }
 
-  async #list<T>(
-    parent: ExplorerNode,
-    what: Extract<ExplorerNode, { kind: 'empty' }>['what'],
-    page: (next?: string) => Promise<Page<T>>,
-    toNode: (item: T) => ExplorerNode,
-  ): Promise<ExplorerNode[]> {
-    const nodes: ExplorerNode[] = [];
+  /**
+   * Reads as many items as the list shows, or all where it is sorted or filtered here: the service can do neither by
+   * what the rows show.
+   */
+  async #read<T>(
+    page: (pageSize: number, next?: string) => Promise<Page<T>>,
+    view: ListView | { readonly all: true },
+  ): Promise<{ items: T[]; isCut: boolean; hasMore: boolean }> {
+    const wanted = view instanceof ListView && view.filter === '' ? view.shown : maxPages * maxPageSize;
+    const pageSize = Math.min(wanted, maxPageSize);
+    const items: T[] = [];
     let next: string | undefined;
-    for (let pages = this.#loaded.get(nodeId(parent))?.pages ?? 1; pages > 0; pages--) {
-      const reply = await page(next);
-      nodes.push(...reply.items.map(toNode));
+    do {
+      this.#requests++;
+      const reply = await page(pageSize, next);
+      items.push(...reply.items);
       next = reply.next;
-      if (next === undefined) break;
-    }
-    if (nodes.length === 0) return [{ kind: 'empty', owner: nodeId(parent), what }];
-    return next === undefined ? nodes : [...nodes, { kind: 'more', parent }];
+    } while (next !== undefined && items.length < wanted);
+    const hasMore = next !== undefined;
+    return { items, hasMore, isCut: hasMore && wanted >= maxPages * maxPageSize };
+  }
+
+  /** The rows that the list shows now, and a row that says what it leaves out. */
+  #rows(
+    parent: ExplorerNode,
+    list: ListName,
+    all: readonly ExplorerNode[],
+    isCut: boolean,
+    total?: number,
+  ): ExplorerNode[] {
+    const owner = nodeId(parent);
+    const { shown, filter } = this.view(parent);
+    const wanted = filter.toLowerCase();
+    const matching = wanted === '' ? all : all.filter((node) => isNamed(node, wanted));
+    const rows = matching.slice(0, shown);
+    const more = total ?? matching.length;
+    if (more > rows.length)
+      return [
+        ...rows,
+        {
+          kind: 'more',
+          parent,
+          shown: rows.length,
+          total: isCut || more === Number.POSITIVE_INFINITY ? undefined : more,
+        },
+      ];
+    if (isCut) return [...rows, { kind: 'cut', owner, list, read: all.length }];
+    return rows.length > 0 ? rows : [{ kind: 'empty', owner, list, isFiltered: wanted !== '' }];
   }
 }
 
-/** What is wrong with a node, where it can be read and acted on. */
-function nodeProblems(node: Extract<ExplorerNode, { kind: 'node' }>): ExplorerNode[] {
-  const { id = '', errors = [], startTaskInfo: info } = node.node;
-  const owner = nodeId(node);
-  const startTask: Problem[] =
-    info?.result?.toLowerCase() === 'failure'
-      ? [{ kind: 'startTaskFailed', pool: node.poolId, node: id, exitCode: info.exitCode }]
-      : [];
-  const others = errors.map(
-    ({ code = '', message }): Problem => ({ kind: 'nodeFailed', node: id, code, detail: message }),
-  );
-  return [...startTask, ...others].map((problem) => ({ kind: 'problem', owner, problem }));
+/** Whether what the row shows, or its id, contains this text in lower case. */
+function isNamed(node: ExplorerNode, text: string): boolean {
+  return fullLabel(node).toLowerCase().includes(text);
 }
 
-function createdOf(node: ExplorerNode): number {
-  return node.kind === 'job' ? (node.job.creationTime?.getTime() ?? 0) : -1;
+/** The first items of a list, and whether there are more. */
+async function firstOf<T>(list: AsyncIterable<T>, max: number): Promise<{ items: T[]; isCut: boolean }> {
+  const items: T[] = [];
+  for await (const item of list) {
+    if (items.length === max) return { items, isCut: true };
+    items.push(item);
+  }
+  return { items, isCut: false };
+}
+
+/** The errors of a compute node. A failed start task comes first. */
+function nodeProblems(node: NodeOf<'node'>): ExplorerNode[] {
+  const { id = '', errors = [], startTaskInfo: info } = node.node;
+  const { account, poolId } = node;
+  const owner = nodeId(node);
+  const failed: ExplorerNode[] =
+    info?.result?.toLowerCase() === 'failure'
+      ? [
+          {
+            kind: 'problem',
+            owner,
+            problem: { kind: 'startTaskFailed', pool: poolId, node: id, exitCode: info.exitCode },
+            startTaskOf: { account, poolId, nodeId: id },
+          },
+        ]
+      : [];
+  const others = errors.map(({ code = '', message }): ExplorerNode => {
+    const problem: Problem = { kind: 'nodeFailed', node: id, code, detail: message };
+    return { kind: 'problem', owner, problem };
+  });
+  return [...failed, ...others];
 }
 
 function isDirectlyIn(path: string, folder: string): boolean {

@@ -3,67 +3,85 @@ import type { Job, Node, NodeFile, Pool, Task, TaskCounts } from '../../core/azu
 import type { BlobInfo, ContainerInfo } from '../../core/azure/storage';
 import type { Problem } from '../../core/errors';
 
-/** Plain data, told apart by `kind`. What is fetched for it and how it looks is decided elsewhere. */
+/**
+ * A row of the Accounts view as plain data, told apart by `kind`. `ExplorerData` loads it and `renderNode` draws it.
+ * Nothing is readonly: VS Code knows a row by its object, so a refresh replaces the contents of the object.
+ */
 export type ExplorerNode =
-  | { readonly kind: 'account'; readonly account: AccountRecord }
-  | { readonly kind: 'pools'; readonly account: AccountRecord }
-  | { readonly kind: 'jobs'; readonly account: AccountRecord }
-  | { readonly kind: 'containers'; readonly account: AccountRecord }
-  | { readonly kind: 'pool'; readonly account: AccountRecord; readonly pool: Pool }
-  | { readonly kind: 'node'; readonly account: AccountRecord; readonly poolId: string; readonly node: Node }
-  | { readonly kind: 'job'; readonly account: AccountRecord; readonly job: Job; readonly counts?: TaskCounts }
+  | { kind: 'account'; account: AccountRecord }
+  | { kind: 'pools'; account: AccountRecord }
+  | { kind: 'jobs'; account: AccountRecord }
+  | { kind: 'containers'; account: AccountRecord; showsAll: boolean }
+  | { kind: 'pool'; account: AccountRecord; pool: Pool }
+  | { kind: 'node'; account: AccountRecord; poolId: string; node: Node }
+  | { kind: 'job'; account: AccountRecord; job: Job; counts?: TaskCounts }
   | {
-      readonly kind: 'taskGroup';
-      readonly account: AccountRecord;
-      readonly jobId: string;
-      readonly group: TaskGroup;
-      readonly count: number;
+      kind: 'taskGroup';
+      account: AccountRecord;
+      jobId: string;
+      group: TaskGroup;
+      count: number;
     }
-  | { readonly kind: 'task'; readonly account: AccountRecord; readonly jobId: string; readonly task: Task }
-  | { readonly kind: 'container'; readonly account: AccountRecord; readonly container: ContainerInfo }
+  | { kind: 'task'; account: AccountRecord; jobId: string; task: Task }
+  | { kind: 'container'; account: AccountRecord; container: ContainerInfo }
+  | { kind: 'blob'; account: AccountRecord; container: string; blob: BlobInfo }
   | {
-      readonly kind: 'blob';
-      readonly account: AccountRecord;
-      readonly container: string;
-      readonly blob: BlobInfo;
-    }
-  | FileNode
-  | {
-      readonly kind: 'problem';
-      readonly owner: string;
-      readonly problem: Problem;
-      /** When what stands below it was so; undefined where nothing does. */
-      readonly asOf?: Date;
+      kind: 'file';
+      account: AccountRecord;
+      place: FilePlace;
+      file: NodeFile;
     }
   | {
-      readonly kind: 'empty';
-      readonly owner: string;
-      readonly what: 'pools' | 'jobs' | 'nodes' | 'tasks' | 'files' | 'containers' | 'blobs';
+      kind: 'problem';
+      owner: string;
+      problem: Problem;
+      /** When the rows below were loaded. Undefined where the list has no rows. */
+      asOf?: Date;
+      /** The compute node whose start task failed: its stderr tells why. */
+      startTaskOf?: { readonly account: AccountRecord; poolId: string; nodeId: string };
     }
-  | MoreNode;
+  | { kind: 'empty'; owner: string; list: ListName; isFiltered: boolean }
+  | {
+      /** The end of a list that shows only a part. */
+      kind: 'more';
+      parent: ExplorerNode;
+      /** Rows shown now. */
+      shown: number;
+      /** Rows there are, as far as that is known. */
+      total?: number;
+    }
+  | {
+      /** The end of a list that was too long to be read in full. */
+      kind: 'cut';
+      owner: string;
+      list: ListName;
+      /** Items that were read. */
+      read: number;
+      /** Jobs created before this time are not listed. */
+      before?: Date;
+    };
 
-/** Tasks of a job that are in the same state, as a person asks for them. */
+export type NodeOf<Kind extends ExplorerNode['kind']> = Extract<ExplorerNode, { kind: Kind }>;
+
+/** A node that belongs to an account. */
+export type AccountNode = Extract<ExplorerNode, { account: AccountRecord }>;
+
+/** Where a file lies: with its task, or on a node of a pool. */
+export type FilePlace =
+  | { readonly jobId: string; readonly taskId: string }
+  | { readonly poolId: string; readonly nodeId: string };
+
+/** Tasks of a job that are in the same state. */
 export type TaskGroup = 'failed' | 'running' | 'active' | 'succeeded';
 
-/** Lists whose ids can be filtered. */
-export type FilteredNode = Extract<ExplorerNode, { kind: 'pools' | 'jobs' | 'job' | 'taskGroup' }>;
+export type ListName = 'pools' | 'jobs' | 'nodes' | 'tasks' | 'files' | 'containers' | 'blobs';
 
-export interface FileNode {
-  readonly kind: 'file';
-  readonly account: AccountRecord;
-  readonly place:
-    | { readonly jobId: string; readonly taskId: string }
-    | { readonly poolId: string; readonly nodeId: string };
-  readonly file: NodeFile;
-}
+/** Lists that can be filtered by name. */
+export type FilteredNode = NodeOf<
+  'pools' | 'jobs' | 'containers' | 'pool' | 'job' | 'taskGroup' | 'container'
+>;
 
-/** The rest of a long list. */
-export interface MoreNode {
-  readonly kind: 'more';
-  readonly parent: ExplorerNode;
-}
-
-/** Stable, so that the view keeps what is expanded and selected. */
+/** An id that stays the same, so that the view keeps what is expanded and selected. */
 export function nodeId(node: ExplorerNode): string {
   switch (node.kind) {
     case 'account':
@@ -92,11 +110,70 @@ export function nodeId(node: ExplorerNode): string {
         'taskId' in place ? `jobs/${place.jobId}/${place.taskId}` : `pools/${place.poolId}/${place.nodeId}`;
       return `${node.account.id}/${owner}/${node.file.name}`;
     }
-    case 'problem':
-      return `${node.owner}/problem/${node.problem.kind}`;
+    case 'problem': {
+      const { kind } = node.problem;
+      return `${node.owner}/problem/${kind}${'code' in node.problem ? `/${node.problem.code}` : ''}`;
+    }
     case 'empty':
+    case 'cut':
       return `${node.owner}/${node.kind}`;
     case 'more':
       return `${nodeId(node.parent)}/more`;
+  }
+}
+
+/** The name that the service knows a resource by. */
+export function resourceName(node: ExplorerNode): string {
+  switch (node.kind) {
+    case 'account':
+      return node.account.batchName;
+    case 'pool':
+      return node.pool.id ?? '';
+    case 'node':
+      return node.node.id ?? '';
+    case 'job':
+      return node.job.id ?? '';
+    case 'task':
+      return node.task.id ?? '';
+    case 'container':
+      return node.container.name;
+    case 'blob':
+      return node.blob.name;
+    case 'file':
+      return node.file.name ?? '';
+    default:
+      return nodeId(node);
+  }
+}
+
+/** States of a compute node that last until something happens to the node. All others lead on by themselves. */
+const settledNodeStates = new Set([
+  'idle',
+  'offline',
+  'preempted',
+  'starttaskfailed',
+  'unusable',
+  'unknown',
+  'deallocated',
+]);
+
+/** Whether a resource is in a transitional state, or at work: it will soon look different without anyone's doing. */
+export function isChanging(node: ExplorerNode): boolean {
+  switch (node.kind) {
+    case 'pool':
+      return node.pool.state === 'deleting' || node.pool.allocationState !== 'steady';
+    case 'node':
+      return !settledNodeStates.has(node.node.state ?? 'unknown');
+    case 'job': {
+      const { state = 'active' } = node.job;
+      if (state === 'active') return (node.counts?.active ?? 0) + (node.counts?.running ?? 0) > 0;
+      return state !== 'completed' && state !== 'disabled';
+    }
+    case 'taskGroup':
+      return node.group === 'running' || node.group === 'active';
+    case 'task':
+      return node.task.state !== 'completed';
+    default:
+      return false;
   }
 }

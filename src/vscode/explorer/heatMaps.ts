@@ -3,12 +3,13 @@ import { env, l10n, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
 import { everyItem } from '../../core/azure/pages';
 import { isAbort } from '../../core/errors';
 import type { Cell, Strings, ToHost, ToPage } from '../../webview/messages';
+import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { nodesOf, time } from '../words/numbers';
 import { textOf } from '../words/sentences';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
-import { stateWord } from './renderNode';
+import { stateWord } from './stateWords';
 
 type PoolNode = Extract<ExplorerNode, { kind: 'pool' }>;
 
@@ -24,7 +25,7 @@ export class HeatMaps {
   constructor(
     private readonly explorer: ExplorerData,
     private readonly extensionUri: Uri,
-    private readonly reveal: (node: ExplorerNode) => Promise<void>,
+    private readonly reveal: (pool: PoolNode, id: string) => Promise<boolean>,
   ) {}
 
   show(node: PoolNode): void {
@@ -56,7 +57,7 @@ class HeatMap {
     private readonly explorer: ExplorerData,
     extensionUri: Uri,
     private readonly node: PoolNode,
-    private readonly reveal: (node: ExplorerNode) => Promise<void>,
+    private readonly reveal: (pool: PoolNode, id: string) => Promise<boolean>,
   ) {
     const poolId = node.pool.id ?? '';
     const roots = [Uri.joinPath(extensionUri, 'dist'), Uri.joinPath(extensionUri, 'media')];
@@ -87,16 +88,8 @@ class HeatMap {
       this.#isReady = true;
       this.#schedule(0);
     } else {
-      void this.#reveal(message.id);
+      background(this.reveal(this.node, message.id));
     }
-  }
-
-  async #reveal(id: string): Promise<void> {
-    const { account, pool } = this.node;
-    const { batch } = await this.explorer.gateways(account);
-    const poolId = pool.id ?? '';
-    const node = await batch.node(poolId, id);
-    if (node) await this.reveal({ kind: 'node', account, poolId, node });
   }
 
   #schedule(ms: number): void {

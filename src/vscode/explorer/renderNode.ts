@@ -1,150 +1,160 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
-import type { Job, Node, Pool, Task, TaskCounts } from '../../core/azure/batch';
+import type { Job, Pool, Task, TaskCounts } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
 import { section } from '../settings';
-import { bytes, count, duration, nodesOf, time } from '../words/numbers';
+import { bytes, count, duration, nodesOf, tasksOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
-import { type ExplorerNode, nodeId, type TaskGroup } from './explorerNode';
+import { type ExplorerNode, type NodeOf, nodeId, type TaskGroup } from './explorerNode';
+import { cutText, emptyText } from './listWords';
+import { fullLabel, groupLabel, ownJobLabel, rowLabel, shortTime, timeLine } from './rowLabels';
+import { stateWord } from './stateWords';
 
 const { Collapsed, Expanded, None } = TreeItemCollapsibleState;
 
-/** What a node looks like. States are told by icon and word, never by colour alone. */
-export function renderNode(node: ExplorerNode): TreeItem {
-  const item = itemOf(node);
-  item.id = nodeId(node);
-  item.accessibilityInformation ??= { label: [labelOf(item), item.description].filter(Boolean).join(', ') };
-  return item;
-}
-
-function itemOf(node: ExplorerNode): TreeItem {
-  switch (node.kind) {
-    case 'account':
-      return make(node.account.label, Expanded, {
-        icon: new ThemeIcon(node.account.signIn === 'local' ? 'vm' : 'azure'),
-        description: node.account.signIn === 'local' ? '' : new URL(node.account.batchUrl).host,
-        contextValue: `account.${node.account.signIn}`,
-      });
-    case 'pools':
-      return make(l10n.t('Pools'), Collapsed, { icon: new ThemeIcon('server'), contextValue: 'pools' });
-    case 'jobs':
-      return make(l10n.t('Jobs'), Collapsed, { icon: new ThemeIcon('tasklist'), contextValue: 'jobs' });
-    case 'containers':
-      return make(l10n.t('Storage'), Collapsed, {
-        icon: new ThemeIcon('database'),
-        contextValue: 'containers',
-      });
-    case 'pool':
-      return poolItem(node.pool);
-    case 'node':
-      return nodeItem(node.node);
-    case 'job':
-      return jobItem(node.job, node.counts);
-    case 'taskGroup':
-      return make(groupWords(node.group), Collapsed, {
-        icon: groupIcon(node.group),
-        description: count(node.count),
-        contextValue: 'taskGroup',
-      });
-    case 'task':
-      return taskItem(node.task);
-    case 'container':
-      return make(node.container.name, Collapsed, {
-        icon: new ThemeIcon('folder-library'),
-        description: time(node.container.modified),
-        contextValue: 'container',
-      });
-    case 'blob':
-      return make(node.blob.name, None, {
-        icon: new ThemeIcon('file'),
-        description: bytes(node.blob.size),
-        contextValue: 'blob',
-        tooltip: facts(node.blob.name, [time(node.blob.modified), bytes(node.blob.size)]),
-        command: 'openFile',
-        argument: node,
-      });
-    case 'file': {
-      const name = node.file.name ?? '';
-      const base = name.slice(name.lastIndexOf('/') + 1);
-      if (node.file.isDirectory)
-        return make(base, Collapsed, { icon: ThemeIcon.Folder, contextValue: 'folder' });
-      const size = Number(node.file.properties?.contentLength ?? 0);
-      return make(base, None, {
-        icon: ThemeIcon.File,
-        description: bytes(size),
-        contextValue: 'taskId' in node.place ? 'file.task' : 'file.node',
-        command: 'openFile',
-        argument: node,
-      });
-    }
-    case 'problem': {
-      const { text } = sentenceOf(node.problem);
-      return make(text, None, {
-        icon: new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground')),
-        contextValue: 'problem',
-        description: node.asOf && l10n.t('shown as of {0}', time(node.asOf)),
-        tooltip: text,
-        command: 'showProblem',
-        argument: node.problem,
-      });
-    }
-    case 'empty':
-      return make(emptyWords(node.what), None, { icon: new ThemeIcon('dash'), contextValue: 'empty' });
-    case 'more':
-      return make(l10n.t('Load More…'), None, {
-        icon: new ThemeIcon('ellipsis'),
-        contextValue: 'more',
-        command: 'loadMore',
-        argument: node.parent,
-      });
-  }
-}
-
-interface Look {
+/** What a row shows beside its label. States are told by an icon and by a word, never by color alone. */
+interface Row {
+  readonly label?: string;
   readonly icon: ThemeIcon;
+  readonly collapsible?: TreeItemCollapsibleState;
   readonly contextValue: string;
-  readonly description?: string;
-  readonly tooltip?: string | MarkdownString;
+  /** Parts of the description, the state first: the end may be cut off. */
+  readonly facts?: readonly (string | undefined | false)[];
+  readonly tooltip?: readonly string[];
+  /** A command without its prefix. */
   readonly command?: string;
   readonly argument?: unknown;
 }
 
-function make(label: string, state: TreeItemCollapsibleState, look: Look): TreeItem {
-  const item = new TreeItem(label, state);
-  item.iconPath = look.icon;
-  item.contextValue = look.contextValue;
-  item.description = look.description;
-  item.tooltip = look.tooltip;
-  if (look.command) {
-    item.command = { command: `${section}.${look.command}`, title: label, arguments: [look.argument] };
+/** Draws a row. `filter` is the text by which the list below it is filtered. */
+export function renderNode(node: ExplorerNode, filter = ''): TreeItem {
+  const row = rowOf(node);
+  const label = row.label ?? rowLabel(node);
+  const facts = [filter && l10n.t('filter: {0}', filter), ...(row.facts ?? [])].filter(isText);
+  const item = new TreeItem(label, row.collapsible ?? Collapsed);
+  item.id = nodeId(node);
+  item.iconPath = row.icon;
+  item.contextValue = row.contextValue;
+  item.description = facts.join(' · ');
+  item.tooltip = tooltipOf(row.tooltip ?? [label, ...facts]);
+  item.accessibilityInformation = { label: [spokenName(node, label), ...facts].join(', ') };
+  if (row.command) {
+    item.command = { command: `${section}.${row.command}`, title: label, arguments: [row.argument ?? node] };
   }
   return item;
 }
 
-function poolItem(pool: Pool): TreeItem {
-  const { id = '', state, allocationState, vmSize = '', resizeErrors } = pool;
+function rowOf(node: ExplorerNode): Row {
+  switch (node.kind) {
+    case 'account': {
+      const { signIn, batchUrl } = node.account;
+      return {
+        icon: new ThemeIcon(signIn === 'local' ? 'vm' : 'azure'),
+        collapsible: Expanded,
+        facts: [signIn !== 'local' && new URL(batchUrl).host],
+        contextValue: `account.${signIn}`,
+      };
+    }
+    case 'pools':
+      return { icon: new ThemeIcon('server'), contextValue: 'pools' };
+    case 'jobs':
+      return { icon: new ThemeIcon('tasklist'), contextValue: 'jobs' };
+    case 'containers':
+      return {
+        icon: new ThemeIcon('database'),
+        facts: [node.showsAll && l10n.t('all containers')],
+        contextValue: `containers.${node.showsAll ? 'all' : 'own'}`,
+      };
+    case 'pool':
+      return poolRow(node.pool);
+    case 'node':
+      return nodeRow(node);
+    case 'job':
+      return jobRow(node);
+    case 'taskGroup':
+      return {
+        icon: groupIcon(node.group),
+        facts: [count(node.count)],
+        tooltip: [groupLabel(node.group), tasksOf(node.count)],
+        contextValue: 'taskGroup',
+      };
+    case 'task':
+      return taskRow(node.task);
+    case 'container':
+      return {
+        icon: new ThemeIcon('folder-library'),
+        facts: [shortTime(node.container.modified)],
+        tooltip: [node.container.name, l10n.t('Changed: {0}', time(node.container.modified))],
+        contextValue: 'container',
+      };
+    case 'blob':
+      return {
+        icon: new ThemeIcon('file'),
+        collapsible: None,
+        facts: [bytes(node.blob.size)],
+        tooltip: [node.blob.name, bytes(node.blob.size), time(node.blob.modified)],
+        contextValue: 'blob',
+        command: 'openFile',
+      };
+    case 'file':
+      return fileRow(node);
+    case 'problem':
+      return problemRow(node);
+    case 'empty':
+      return {
+        label: emptyText(node),
+        icon: new ThemeIcon('dash'),
+        collapsible: None,
+        contextValue: 'empty',
+      };
+    case 'more':
+      return {
+        label: l10n.t('Load More…'),
+        icon: new ThemeIcon('ellipsis'),
+        collapsible: None,
+        facts: [
+          node.total === undefined
+            ? l10n.t('{0} shown', count(node.shown))
+            : l10n.t('{0} of {1} shown', count(node.shown), count(node.total)),
+        ],
+        contextValue: 'more',
+        command: 'loadMore',
+        argument: node.parent,
+      };
+    case 'cut':
+      return {
+        label: cutText(node),
+        icon: new ThemeIcon('info'),
+        collapsible: None,
+        contextValue: 'cut',
+      };
+  }
+}
+
+function poolRow(pool: Pool): Row {
+  const { id = '', vmSize = '', resizeErrors, enableAutoScale } = pool;
   const now = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
   const target = (pool.targetDedicatedNodes ?? 0) + (pool.targetLowPriorityNodes ?? 0);
-  const shown = state === 'deleting' ? state : allocationState;
-  return make(id, Collapsed, {
+  const state = pool.state === 'deleting' ? pool.state : pool.allocationState;
+  const isSteady = state === 'steady';
+  return {
     icon: resizeErrors?.length
       ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
-      : new ThemeIcon(shown === 'steady' ? 'server' : 'sync'),
-    description: [
-      l10n.t('{0} of {1}', count(now), nodesOf(target)),
-      stateWord(shown),
-      pool.enableAutoScale ? l10n.t('autoscale') : '',
-    ]
-      .filter(Boolean)
-      .join(' · '),
-    contextValue: `pool.${pool.enableAutoScale ? 'autoscale' : 'fixed'}.${shown}`,
-    tooltip: facts(id, [
+      : new ThemeIcon(isSteady ? 'server' : 'sync'),
+    facts: [
+      stateWord(state),
+      now === target ? nodesOf(now) : l10n.t('{0} of {1}', count(now), nodesOf(target)),
+      enableAutoScale && l10n.t('autoscale'),
+    ],
+    contextValue: `pool.${enableAutoScale ? 'autoscale' : 'fixed'}.${state}`,
+    tooltip: [
+      id,
       vmSize,
       l10n.t('Dedicated: {0} of {1}', pool.currentDedicatedNodes ?? 0, pool.targetDedicatedNodes ?? 0),
       l10n.t('Spot: {0} of {1}', pool.currentLowPriorityNodes ?? 0, pool.targetLowPriorityNodes ?? 0),
       l10n.t('Task slots per node: {0}', pool.taskSlotsPerNode ?? 1),
-      pool.creationTime ? l10n.t('Created: {0}', time(pool.creationTime)) : '',
-    ]),
-  });
+      timeLine((when) => l10n.t('Created: {0}', when), pool.creationTime),
+    ],
+  };
 }
 
 const nodeIcons: Record<string, string> = {
@@ -157,168 +167,174 @@ const nodeIcons: Record<string, string> = {
   preempted: 'debug-disconnect',
 };
 
-function nodeItem(node: Node): TreeItem {
-  const { id = '', state = 'unknown', runningTasksCount = 0, errors = [] } = node;
-  const isBad = state === 'starttaskfailed' || state === 'unusable';
-  return make(id, Collapsed, {
-    icon: new ThemeIcon(
-      nodeIcons[state] ?? 'sync',
-      isBad ? new ThemeColor('problemsErrorIcon.foreground') : undefined,
-    ),
-    description: [
+function nodeRow({ node }: NodeOf<'node'>): Row {
+  const { id = '', state = 'unknown', runningTasksCount = 0, errors = [], schedulingState } = node;
+  const isFailed = state === 'starttaskfailed' || state === 'unusable';
+  const isClosed = schedulingState === 'disabled' && state !== 'offline';
+  return {
+    icon: new ThemeIcon(nodeIcons[state] ?? 'sync', isFailed ? errorColor() : undefined),
+    facts: [
       stateWord(state),
       node.isDedicated ? l10n.t('dedicated') : l10n.t('Spot'),
-      runningTasksCount > 0 ? l10n.t('{0} tasks', runningTasksCount) : '',
-    ]
-      .filter(Boolean)
-      .join(' · '),
-    contextValue: `node.${node.schedulingState ?? 'enabled'}`,
-    tooltip: facts(id, [
+      runningTasksCount > 0 && tasksOf(runningTasksCount),
+      isClosed && l10n.t('scheduling disabled'),
+    ],
+    contextValue: `node.${schedulingState ?? 'enabled'}${state === 'starttaskfailed' ? '.failed' : ''}`,
+    tooltip: [
+      id,
       node.vmSize ?? '',
       node.ipAddress ?? '',
-      node.lastBootTime ? l10n.t('Booted: {0}', time(node.lastBootTime)) : '',
-      ...errors.map(({ code, message }) => `$(error) ${code}: ${message}`),
-    ]),
-  });
-}
-
-function groupWords(group: TaskGroup): string {
-  switch (group) {
-    case 'failed':
-      return l10n.t('Failed');
-    case 'running':
-      return l10n.t('Running');
-    case 'active':
-      return l10n.t('Waiting');
-    case 'succeeded':
-      return l10n.t('Succeeded');
-  }
+      timeLine((when) => l10n.t('Booted: {0}', when), node.lastBootTime),
+      ...errors.map(({ code, message }) => l10n.t('Error {0}: {1}', code ?? '', message ?? '')),
+    ],
+  };
 }
 
 function groupIcon(group: TaskGroup): ThemeIcon {
   const icons = { failed: 'error', running: 'play-circle', active: 'circle-outline', succeeded: 'pass' };
-  const color = group === 'failed' ? new ThemeColor('problemsErrorIcon.foreground') : undefined;
-  return new ThemeIcon(icons[group], color);
+  return new ThemeIcon(icons[group], group === 'failed' ? errorColor() : undefined);
 }
 
-/** `12/50, 1 failed` */
-function countWords({ active, running, completed, failed }: TaskCounts): string {
+/** `12/50`, and how many failed. */
+function countFacts({ active, running, completed, failed }: TaskCounts): string[] {
   const total = active + running + completed;
-  if (total === 0) return l10n.t('no tasks');
+  if (total === 0) return [l10n.t('no tasks')];
   const done = `${count(completed)}/${count(total)}`;
-  return failed > 0 ? l10n.t('{0}, {1} failed', done, count(failed)) : done;
+  return failed > 0 ? [l10n.t('{0} failed', count(failed)), done] : [done];
 }
 
-function jobItem(job: Job, counts: TaskCounts | undefined): TreeItem {
+function jobRow(node: NodeOf<'job'>): Row {
+  const { job, counts } = node;
   const { id = '', state = '', displayName, executionInfo, creationTime } = job;
-  const isOurs = ownMetadata(job.metadata, 'run') !== undefined;
-  return make((isOurs && displayName) || id, Collapsed, {
-    icon: new ThemeIcon(state === 'active' ? 'run-all' : state === 'completed' ? 'pass' : 'sync'),
-    description: [
-      counts && countWords(counts),
-      stateWord(state),
-      isOurs && creationTime ? time(creationTime) : executionInfo?.poolId,
-    ]
-      .filter(Boolean)
-      .join(' · '),
-    contextValue: `job.${state}${isOurs ? '.ours' : ''}`,
-    tooltip: facts(displayName ?? id, [
+  const isOwn = ownMetadata(job.metadata, 'run') !== undefined;
+  const label = ownJobLabel(job);
+  return {
+    icon: jobIcon(job, counts),
+    facts: [stateWord(state), ...(counts ? countFacts(counts) : []), creationTime && shortTime(creationTime)],
+    contextValue: `job.${state}${isOwn ? '.ours' : ''}`,
+    tooltip: [
+      label ?? displayName ?? id,
       l10n.t('Job: {0}', id),
+      label && displayName && displayName !== label ? l10n.t('Display name: {0}', displayName) : '',
       executionInfo?.poolId ? l10n.t('Pool: {0}', executionInfo.poolId) : '',
-      job.creationTime ? l10n.t('Created: {0}', time(job.creationTime)) : '',
-      executionInfo?.endTime ? l10n.t('Ended: {0}', time(executionInfo.endTime)) : '',
+      timeLine((when) => l10n.t('Created: {0}', when), creationTime),
+      timeLine((when) => l10n.t('Ended: {0}', when), executionInfo?.endTime),
       executionInfo?.terminateReason ? l10n.t('Reason: {0}', executionInfo.terminateReason) : '',
-    ]),
-  });
+    ],
+  };
 }
 
-function taskItem(task: Task): TreeItem {
+/** A job that ended has the success icon only when its tasks are known to have succeeded. */
+function jobIcon(job: Job, counts: TaskCounts | undefined): ThemeIcon {
+  const { state, executionInfo: info } = job;
+  if ((counts?.failed ?? 0) > 0 || info?.schedulingError || info?.terminateReason === 'TaskFailed')
+    return new ThemeIcon('error', errorColor());
+  if (state === 'disabled') return new ThemeIcon('debug-pause');
+  if (state === 'active') return new ThemeIcon('run-all');
+  if (state !== 'completed') return new ThemeIcon('sync');
+  if (counts === undefined) return new ThemeIcon('tasklist');
+  return new ThemeIcon(
+    counts.active + counts.running > 0 || counts.completed === 0 ? 'circle-slash' : 'pass',
+  );
+}
+
+function taskRow(task: Task): Row {
   const { id = '', displayName, state = '', executionInfo: info } = task;
   const failed = info?.result?.toLowerCase() === 'failure';
   const took = info?.startTime && info.endTime ? duration(+info.endTime - +info.startTime) : '';
-  return make(displayName ?? id, Collapsed, {
-    icon: failed
-      ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
-      : new ThemeIcon(
-          state === 'completed' ? 'pass' : state === 'running' ? 'play-circle' : 'circle-outline',
-        ),
-    description: [
+  const icons: Record<string, string> = { completed: 'pass', running: 'play-circle', preparing: 'sync' };
+  return {
+    icon: failed ? new ThemeIcon('error', errorColor()) : new ThemeIcon(icons[state] ?? 'circle-outline'),
+    facts: [
       failed ? l10n.t('failed') : stateWord(state),
-      info?.exitCode === undefined ? '' : l10n.t('exit code {0}', info.exitCode),
+      info?.exitCode !== undefined && l10n.t('exit code {0}', info.exitCode),
       took,
-    ]
-      .filter(Boolean)
-      .join(' · '),
+    ],
     contextValue: `task.${failed ? 'failed' : state}`,
-    tooltip: facts(displayName ?? id, [
+    tooltip: [
+      displayName ?? id,
       l10n.t('Task: {0}', id),
       task.nodeInfo?.nodeId ? l10n.t('Node: {0}', task.nodeInfo.nodeId) : '',
-      info?.startTime ? l10n.t('Started: {0}', time(info.startTime)) : '',
-      info?.endTime ? l10n.t('Ended: {0}', time(info.endTime)) : '',
-      info?.failureInfo ? `$(error) ${info.failureInfo.code}: ${info.failureInfo.message}` : '',
+      timeLine((when) => l10n.t('Started: {0}', when), info?.startTime),
+      timeLine((when) => l10n.t('Ended: {0}', when), info?.endTime),
+      info?.failureInfo
+        ? l10n.t('Error {0}: {1}', info.failureInfo.code ?? '', info.failureInfo.message ?? '')
+        : '',
       info?.retryCount ? l10n.t('Retries: {0}', info.retryCount) : '',
-    ]),
-  });
-}
-
-/** A state of Batch's, in the user's language. */
-export function stateWord(state: string | undefined): string {
-  const words: Record<string, () => string> = {
-    active: () => l10n.t('active'),
-    completed: () => l10n.t('completed'),
-    creating: () => l10n.t('creating'),
-    deleting: () => l10n.t('deleting'),
-    disabled: () => l10n.t('disabled'),
-    disabling: () => l10n.t('disabling'),
-    enabling: () => l10n.t('enabling'),
-    idle: () => l10n.t('idle'),
-    leavingpool: () => l10n.t('leaving pool'),
-    offline: () => l10n.t('offline'),
-    preempted: () => l10n.t('preempted'),
-    preparing: () => l10n.t('preparing'),
-    rebooting: () => l10n.t('rebooting'),
-    reimaging: () => l10n.t('reimaging'),
-    resizing: () => l10n.t('resizing'),
-    running: () => l10n.t('running'),
-    starting: () => l10n.t('starting'),
-    starttaskfailed: () => l10n.t('start task failed'),
-    steady: () => l10n.t('steady'),
-    stopping: () => l10n.t('stopping'),
-    terminating: () => l10n.t('terminating'),
-    unknown: () => l10n.t('unknown'),
-    unusable: () => l10n.t('unusable'),
-    waitingforstarttask: () => l10n.t('waiting for start task'),
+    ],
   };
-  return state === undefined ? '' : (words[state]?.() ?? state);
 }
 
-function emptyWords(what: Extract<ExplorerNode, { kind: 'empty' }>['what']): string {
-  switch (what) {
-    case 'pools':
-      return l10n.t('No pools');
-    case 'jobs':
-      return l10n.t('No jobs');
-    case 'nodes':
-      return l10n.t('No nodes');
-    case 'tasks':
-      return l10n.t('No tasks');
-    case 'files':
-      return l10n.t('No files');
-    case 'containers':
-      return l10n.t('No containers of transcodes');
-    case 'blobs':
-      return l10n.t('No blobs');
+function fileRow(node: NodeOf<'file'>): Row {
+  const { file, place } = node;
+  if (file.isDirectory) return { icon: ThemeIcon.Folder, contextValue: 'folder', tooltip: [file.name ?? ''] };
+  const size = bytes(Number(file.properties?.contentLength ?? 0));
+  const changed = file.properties?.lastModified;
+  return {
+    icon: ThemeIcon.File,
+    collapsible: None,
+    facts: [size],
+    tooltip: [file.name ?? '', size, changed ? time(new Date(changed)) : ''],
+    contextValue: 'taskId' in place ? 'file.task' : 'file.node',
+    command: 'openFile',
+  };
+}
+
+function problemRow(node: NodeOf<'problem'>): Row {
+  const { text } = sentenceOf(node.problem);
+  const shown = node.asOf && l10n.t('as of {0}', shortTime(node.asOf));
+  const base = {
+    label: text,
+    icon: new ThemeIcon('error', errorColor()),
+    collapsible: None,
+    facts: [shown],
+  };
+  return node.startTaskOf
+    ? {
+        ...base,
+        tooltip: [text, l10n.t('Select to open the stderr.txt of the start task')],
+        contextValue: 'problem.startTask',
+        command: 'showStartTaskStderr',
+      }
+    : {
+        ...base,
+        tooltip: [text, node.asOf ? l10n.t('Shown as of {0}', time(node.asOf)) : ''],
+        contextValue: 'problem',
+        command: 'showProblem',
+        argument: node.problem,
+      };
+}
+
+/** What a screen reader says first: the whole name, not the shortened one. */
+function spokenName(node: ExplorerNode, label: string): string {
+  switch (node.kind) {
+    case 'pool':
+      return l10n.t('pool {0}', fullLabel(node));
+    case 'node':
+      return l10n.t('node {0}', fullLabel(node));
+    case 'job':
+      return l10n.t('job {0}', label);
+    case 'container':
+      return l10n.t('container {0}', fullLabel(node));
+    case 'task':
+      return node.task.displayName ?? label;
+    default:
+      return label;
   }
 }
 
-/** Names come from people and services: shown as text, never read as Markdown or as commands. */
-function facts(title: string, lines: string[]): MarkdownString {
-  const text = new MarkdownString('', true);
+/** Names come from users and services: they are shown as text, never read as Markdown or commands. */
+function tooltipOf([title = '', ...lines]: readonly string[]): MarkdownString {
+  const text = new MarkdownString();
   text.appendMarkdown('**').appendText(title).appendMarkdown('**');
   for (const line of lines.filter(Boolean)) text.appendMarkdown('  \n').appendText(line);
   return text;
 }
 
-function labelOf({ label }: TreeItem): string {
-  return typeof label === 'string' ? label : (label?.label ?? '');
+function errorColor(): ThemeColor {
+  return new ThemeColor('problemsErrorIcon.foreground');
+}
+
+function isText(fact: string | undefined | false): fact is string {
+  return typeof fact === 'string' && fact !== '';
 }

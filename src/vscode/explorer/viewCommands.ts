@@ -28,10 +28,11 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
       const { cleanUp } = await import('../runs/cleanUp');
       const runId = target && 'record' in target ? target.record.runId : undefined;
       await cleanUp(accounts, runs, account, { runId });
+      accountsView.update(account);
     },
     refresh: (node?: ExplorerNode) => accountsView.refresh(node),
     loadMore(parent: ExplorerNode) {
-      explorerData.more(parent);
+      explorerData.showMore(parent);
       accountsView.refresh(parent);
     },
     showIdlePools: () => idleWatch.ask(),

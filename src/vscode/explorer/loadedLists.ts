@@ -1,0 +1,235 @@
+import { type ExplorerNode, isChanging, nodeId } from './explorerNode';
+import { changingMs, followedMs, type ListAge } from './refreshPace';
+
+/** A list of the view as it was loaded last. */
+interface LoadedList extends ListAge {
+  /** The row that the list is below. */
+  readonly row: ExplorerNode;
+  readonly children: ExplorerNode[];
+  /** Each child as text by its id, to find those that are different. */
+  readonly contents: ReadonlyMap<string, string>;
+  /** When the service last answered, in milliseconds since 1970. */
+  readonly answeredAt: number;
+}
+
+/** What a reload brought. */
+export interface Reloaded {
+  readonly row: ExplorerNode;
+  readonly children: ExplorerNode[];
+  /** Rows came, went or changed places. */
+  readonly isReordered: boolean;
+  /** Rows that look different. */
+  readonly changed: ExplorerNode[];
+}
+
+/** The lists that the Accounts view has loaded, and which of them can be seen. */
+export class LoadedLists {
+  readonly #lists = new Map<string, LoadedList>();
+  readonly #rows = new Map<string, ExplorerNode>();
+  /** The row above each row. */
+  readonly #parents = new Map<string, ExplorerNode>();
+  readonly #collapsed = new Set<string>();
+  /** Loads under way, with when they began. */
+  readonly #loading = new Map<string, { since: number; reloaded: Promise<Reloaded> }>();
+  /** When each list was last marked stale: a load that began earlier does not make it fresh. */
+  readonly #markedAt = new Map<string, number>();
+  readonly #failed = new Set<string>();
+  /** Orders loads and marks. */
+  #sequence = 0;
+
+  constructor(
+    private readonly load: (node: ExplorerNode) => Promise<ExplorerNode[]>,
+    /** Whether something is at work on the list below a node, though no row of it says so. */
+    private readonly isAtWork: (node: ExplorerNode) => boolean,
+  ) {}
+
+  /** The rows of the top level. Removes what belonged to rows that are no longer among them. */
+  roots(nodes: readonly ExplorerNode[]): ExplorerNode[] {
+    const kept = new Set(nodes.map(nodeId));
+    const gone = [...this.#rows.keys()].filter((id) => !this.#parents.has(id) && !kept.has(id));
+    this.#remove(new Set(gone));
+    return nodes.map((node) => this.#rowOf(node));
+  }
+
+  /** The rows below a node, from the service only when they are not known or stale. */
+  async children(node: ExplorerNode): Promise<ExplorerNode[]> {
+    const list = this.#lists.get(nodeId(node));
+    if (list && !list.isStale) return list.children;
+    return (await this.reload(node)).children;
+  }
+
+  /** Asks the service for the rows below a node. */
+  reload(node: ExplorerNode): Promise<Reloaded> {
+    const id = nodeId(node);
+    const there = this.#loading.get(id);
+    if (there && there.since > (this.#markedAt.get(id) ?? 0)) return there.reloaded;
+    const since = ++this.#sequence;
+    const reloaded = this.#reload(this.#rows.get(id) ?? this.#rowOf(node), since).finally(() => {
+      if (this.#loading.get(id)?.since === since) this.#loading.delete(id);
+    });
+    this.#loading.set(id, { since, reloaded });
+    return reloaded;
+  }
+
+  parentOf(node: ExplorerNode): ExplorerNode | undefined {
+    const parent = this.#parents.get(nodeId(node)) ?? naturalParent(node);
+    return parent && (this.#rows.get(nodeId(parent)) ?? parent);
+  }
+
+  /** VS Code shows a list that it has shown before without asking for it: an old one is refreshed. */
+  expand(node: ExplorerNode): void {
+    const id = nodeId(node);
+    this.#collapsed.delete(id);
+    const list = this.#lists.get(id);
+    if (list && Date.now() - list.loadedAt > changingMs) this.#mark(id);
+  }
+
+  collapse(node: ExplorerNode): void {
+    this.#collapsed.add(nodeId(node));
+  }
+
+  /** The lists whose rows are expanded, all the way up. */
+  shown(): LoadedList[] {
+    return [...this.#lists.values()].filter(
+      ({ row }) => !this.#isHidden(row) && !this.#failed.has(nodeId(row)),
+    );
+  }
+
+  /** Has all lists loaded again, or those below a node. */
+  markStale(node?: ExplorerNode): void {
+    const roots = node && new Set([nodeId(node)]);
+    for (const id of this.#lists.keys()) if (roots === undefined || isBelow(id, roots)) this.#mark(id);
+    this.#failed.clear();
+  }
+
+  /** Has lists loaded again that are older than the pace of changing ones. */
+  markOlderStale(): void {
+    const now = Date.now();
+    for (const [id, { loadedAt }] of this.#lists) if (now - loadedAt > changingMs) this.#mark(id);
+  }
+
+  /** Has the lists of an account loaded again now, and often for a while. */
+  follow(accountId: string): void {
+    const roots = new Set([accountId]);
+    const followedUntil = Date.now() + followedMs;
+    for (const [id, list] of this.#lists) {
+      if (!isBelow(id, roots)) continue;
+      this.#lists.set(id, { ...list, followedUntil });
+      this.#mark(id);
+    }
+  }
+
+  async #reload(row: ExplorerNode, since: number): Promise<Reloaded> {
+    const id = nodeId(row);
+    let loaded: ExplorerNode[];
+    try {
+      loaded = await this.load(row);
+    } catch (error) {
+      // An unexpected error is reported once, not every few seconds.
+      this.#failed.add(id);
+      throw error;
+    }
+    const before = this.#lists.get(id);
+    const children = withRowsBefore(loaded, before).map((child) => this.#rowOf(child));
+    const contents = new Map(children.map((child) => [nodeId(child), JSON.stringify(child)]));
+    const isAnswer = children[0]?.kind !== 'problem' || children[0].asOf === undefined;
+    for (const child of children) this.#parents.set(nodeId(child), row);
+    this.#lists.set(id, {
+      row,
+      children,
+      contents,
+      answeredAt: isAnswer ? Date.now() : (before?.answeredAt ?? 0),
+      loadedAt: Date.now(),
+      isChanging: children.some(isChanging) || this.isAtWork(row),
+      isStale: (this.#markedAt.get(id) ?? 0) > since,
+      followedUntil: before?.followedUntil ?? 0,
+    });
+    const ids = [...contents.keys()];
+    const idsBefore = [...(before?.contents.keys() ?? [])];
+    this.#removeFrom(idsBefore, ids);
+    const changed = children.filter((child) => {
+      const childId = nodeId(child);
+      return contents.get(childId) !== before?.contents.get(childId);
+    });
+    // What is below a row that changed is likely to have changed with it.
+    for (const child of changed) this.#mark(nodeId(child));
+    return { row, children, changed, isReordered: ids.join('\n') !== idsBefore.join('\n') };
+  }
+
+  #mark(id: string): void {
+    const list = this.#lists.get(id);
+    if (list === undefined) return;
+    this.#markedAt.set(id, ++this.#sequence);
+    if (!list.isStale) this.#lists.set(id, { ...list, isStale: true });
+  }
+
+  /** One object for each id, with the newest contents: by the object VS Code knows a row again and keeps it expanded. */
+  #rowOf<Kept extends ExplorerNode>(node: Kept): Kept {
+    const id = nodeId(node);
+    const known = this.#rows.get(id) as Kept | undefined;
+    if (known === undefined) {
+      this.#rows.set(id, node);
+      return node;
+    }
+    if (known === node) return node;
+    for (const name of Object.keys(known)) if (!(name in node)) Reflect.deleteProperty(known, name);
+    return Object.assign(known, node);
+  }
+
+  #isHidden(row: ExplorerNode): boolean {
+    for (let above: ExplorerNode | undefined = row; above; above = this.#parents.get(nodeId(above))) {
+      if (this.#collapsed.has(nodeId(above))) return true;
+    }
+    return false;
+  }
+
+  /** Removes rows that no longer exist, and their descendants: a window may be open for weeks. */
+  #removeFrom(before: readonly string[], now: readonly string[]): void {
+    const there = new Set(now);
+    this.#remove(new Set(before.filter((id) => !there.has(id))));
+  }
+
+  #remove(gone: ReadonlySet<string>): void {
+    if (gone.size === 0) return;
+    const stores = [this.#rows, this.#lists, this.#parents, this.#markedAt, this.#collapsed, this.#failed];
+    for (const store of stores) {
+      for (const id of store.keys()) if (isBelow(id, gone)) store.delete(id);
+    }
+  }
+}
+
+/** While a service cannot be reached, the rows loaded before stay, below the problem and with their age. */
+function withRowsBefore(loaded: ExplorerNode[], before: LoadedList | undefined): ExplorerNode[] {
+  const [first] = loaded;
+  const isAway =
+    first?.kind === 'problem' && (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
+  if (!isAway || before === undefined) return loaded;
+  const rows = before.children.filter((child) => child.kind !== 'problem' || child.asOf === undefined);
+  return [{ ...first, asOf: new Date(before.answeredAt) }, ...rows];
+}
+
+/** Whether an id is one of these, or lies below one. */
+function isBelow(id: string, roots: ReadonlySet<string>): boolean {
+  for (let end = id.length; end > 0; end = id.lastIndexOf('/', end - 1)) {
+    if (roots.has(id.slice(0, end))) return true;
+  }
+  return false;
+}
+
+/** The row above one that was not loaded with a list, as far as its own data tells. */
+function naturalParent(node: ExplorerNode): ExplorerNode | undefined {
+  switch (node.kind) {
+    case 'pools':
+    case 'jobs':
+    case 'containers':
+      return { kind: 'account', account: node.account };
+    case 'pool':
+      return { kind: 'pools', account: node.account };
+    case 'node':
+      return { kind: 'pool', account: node.account, pool: { id: node.poolId } };
+    case 'job':
+      return { kind: 'jobs', account: node.account };
+    default:
+      return undefined;
+  }
+}
