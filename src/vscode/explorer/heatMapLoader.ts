@@ -28,6 +28,8 @@ export class HeatMapLoader implements Disposable {
 
   async #load(): Promise<HeatMaps> {
     const { HeatMaps } = await import('./heatMaps');
-    return new HeatMaps(this.data, this.extensionUri, (pool, id) => this.accountsView.revealComputeNode(pool, id));
+    return new HeatMaps(this.data, this.extensionUri, (pool, id) =>
+      this.accountsView.revealComputeNode(pool, id),
+    );
   }
 }
