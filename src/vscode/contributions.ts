@@ -7,41 +7,42 @@ export const section = 'batchTranscode';
 export const runsView = `${section}.runs`;
 export const accountsView = `${section}.accounts`;
 
-/** Commands that act on the items of the Accounts view. */
-const explorerCommandIds = [
-  'autoscalePool',
+/** Commands that act on rows of the Accounts view: on rows of many kinds, files and containers … */
+const resourceCommandIds = [
   'copyAsJson',
   'copyId',
-  'deleteJobs',
-  'deletePools',
-  'deleteTasks',
-  'disableJob',
-  'disableScheduling',
-  'enableJob',
-  'enableScheduling',
+  'deleteContainers',
   'filterList',
-  'newJob',
   'openAsJson',
   'openAsYaml',
   'openFile',
   'openInPortal',
-  'reactivateTask',
+  'saveFile',
+  'showAllContainers',
+  'showOwnContainers',
+  'toggleTaskGroups',
+] as const;
+
+/** … on pools, nodes, jobs and tasks. */
+const poolCommandIds = ['autoscalePool', 'deletePools', 'newJob', 'resizePool', 'showHeatMap'] as const;
+const nodeCommandIds = [
+  'disableScheduling',
+  'enableScheduling',
   'rebootNode',
   'reimageNode',
   'removeNodes',
-  'resizePool',
-  'retryTasks',
-  'saveFile',
-  'showHeatMap',
   'showStartTaskStderr',
   'showStartTaskStdout',
+] as const;
+const jobCommandIds = ['deleteJobs', 'disableJob', 'enableJob', 'retryTasks', 'terminateJob'] as const;
+const taskCommandIds = [
+  'deleteTasks',
+  'reactivateTask',
   'showStderr',
   'showStdout',
   'showTaskError',
   'tailLog',
-  'terminateJob',
   'terminateTask',
-  'toggleTaskGroups',
 ] as const;
 
 const accountCommandIds = [
@@ -85,7 +86,17 @@ const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as co
 /** Commands about the log. Only items of the tree run `showProblem`. */
 const logCommandIds = ['showLog', 'showProblem'] as const;
 
-export type ExplorerCommandId = (typeof explorerCommandIds)[number];
+export type ResourceCommandId = (typeof resourceCommandIds)[number];
+export type PoolCommandId = (typeof poolCommandIds)[number];
+export type NodeCommandId = (typeof nodeCommandIds)[number];
+export type JobCommandId = (typeof jobCommandIds)[number];
+export type TaskCommandId = (typeof taskCommandIds)[number];
+export type ExplorerCommandId =
+  | ResourceCommandId
+  | PoolCommandId
+  | NodeCommandId
+  | JobCommandId
+  | TaskCommandId;
 export type AccountCommandId = (typeof accountCommandIds)[number];
 export type RunCommandId = (typeof runCommandIds)[number];
 export type TranscodeCommandId = (typeof transcodeCommandIds)[number];
@@ -93,7 +104,11 @@ export type ViewCommandId = (typeof viewCommandIds)[number];
 
 /** Every command of this extension, without its prefix. */
 export const commandIds = [
-  ...explorerCommandIds,
+  ...resourceCommandIds,
+  ...poolCommandIds,
+  ...nodeCommandIds,
+  ...jobCommandIds,
+  ...taskCommandIds,
   ...accountCommandIds,
   ...runCommandIds,
   ...transcodeCommandIds,

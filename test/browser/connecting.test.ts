@@ -95,7 +95,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.expand('Pools');
   }
 
-  const pool = () => workbench.treeItem(/transcod…/);
+  const pool = () => workbench.treeItem(/transco…/);
 
   it('asks to sign in again when the session is not believed any more, and goes on', async () => {
     await openPools();

@@ -141,7 +141,7 @@ describe('The workbench, driven as a person', function () {
   it('shows pools and jobs in the tree', async () => {
     await workbench.openView('Azure Batch');
     await workbench.treeItem('Pools').click();
-    await workbench.treeItem('transcod…').waitFor();
+    await workbench.treeItem('transco…').waitFor();
     await workbench.treeItem('Jobs').click();
     const job = workbench.treeItem(/MP3 audio × 1.*1\/1/);
     await job.click();
@@ -156,13 +156,13 @@ describe('The workbench, driven as a person', function () {
     await workbench.treeItem('Jobs').getByRole('button', { name: 'Filter…' }).click();
     await workbench.page.locator('.quick-input-widget:visible input[type=text]').fill('nothing-begins-so');
     await workbench.page.keyboard.press('Enter');
-    await workbench.treeItem('No jobs').waitFor();
+    await workbench.treeItem('Nothing matches the filter').waitFor();
     await workbench.treeItem('Jobs').hover();
     await workbench.treeItem('Jobs').getByRole('button', { name: 'Filter…' }).click();
     await workbench.page.locator('.quick-input-widget:visible input[type=text]').fill('');
     await workbench.page.keyboard.press('Enter');
     await job.waitFor();
-    const pool = workbench.treeItem(/transcod….*node/);
+    const pool = workbench.treeItem(/transco….*node/);
     await pool.hover();
     await pool.getByRole('button', { name: 'Show Heat Map' }).click();
     const page = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');

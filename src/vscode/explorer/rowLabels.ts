@@ -6,7 +6,7 @@ import { presetName } from '../words/presetLabels';
 import { type ExplorerNode, resourceName, type TaskGroup } from './explorerNode';
 
 /** Characters of an id that fit beside its state in a sidebar of 300 pixels. */
-const idLength = 16;
+const idLength = 13;
 /** Characters of a node's id: all ids of a pool begin alike. */
 const nodeIdLength = 12;
 /** Characters of a file name, which have no state to make room for. */
@@ -90,7 +90,7 @@ export function groupLabel(group: TaskGroup): string {
   }
 }
 
-/** `transcod…9c1d2e4`: the beginning and the end, which tell ids and file names apart. */
+/** `transco…c1d2e4`: the beginning and the end, which tell ids and file names apart. */
 export function shorten(text: string, length: number, head = Math.ceil((length - 1) / 2)): string {
   const characters = [...text];
   if (characters.length <= length) return text;

@@ -1,0 +1,79 @@
+import pLimit from 'p-limit';
+import { l10n, window } from 'vscode';
+import { isAbort, type Problem, UserError } from '../../../core/errors';
+import { longWork } from '../../longWork';
+import { count } from '../../words/numbers';
+import { sentenceOf } from '../../words/sentences';
+import { type AccountNode, resourceName } from '../explorerNode';
+import type { ExplorerParts } from './parts';
+
+const requestsAtOnce = 8;
+/** Lines of a message: a dialog does not scroll everywhere. */
+const maxLines = 20;
+
+interface Failure {
+  readonly name: string;
+  readonly problem: Problem;
+}
+
+/** Acts on each of the rows, goes on past those that fail, says which did and why, and brings the view up to date. */
+export async function actOnEach<Row extends AccountNode>(
+  { accountsView }: Pick<ExplorerParts, 'accountsView'>,
+  rows: readonly Row[],
+  title: string,
+  act: (row: Row, signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const failures: Failure[] = [];
+  let left = rows.length;
+  try {
+    await longWork(title, async (progress, signal) => {
+      const limit = pLimit(requestsAtOnce);
+      const one = async (row: Row) => {
+        if (signal.aborted) return;
+        try {
+          await act(row, signal);
+        } catch (error) {
+          if (isAbort(error)) return;
+          if (!(error instanceof UserError)) throw error;
+          failures.push({ name: resourceName(row), problem: error.problem });
+        }
+        left--;
+        progress.report({
+          message: l10n.t('{0} of {1}', count(rows.length - left), count(rows.length)),
+          increment: 100 / rows.length,
+        });
+      };
+      await Promise.all(rows.map((row) => limit(() => one(row))));
+    });
+  } finally {
+    for (const account of new Set(rows.map((row) => row.account))) accountsView.update(account);
+  }
+  await report(rows.length, failures, left);
+}
+
+async function report(total: number, failures: readonly Failure[], left: number): Promise<void> {
+  const [first] = failures;
+  if (first && total === 1) throw new UserError(first.problem);
+  const lines = [
+    ...failures.map(({ name, problem }) => `${name}: ${sentenceOf(problem).text}`),
+    ...(left > 0 ? [l10n.t('Canceled before these were reached: {0}', count(left))] : []),
+  ];
+  if (lines.length === 0) return;
+  await window.showWarningMessage(
+    l10n.t('{0} of {1} failed or were left out.', count(failures.length + left), count(total)),
+    { modal: true, detail: shortened(lines) },
+  );
+}
+
+/** Some lines, and how many more there are. */
+export function shortened(lines: readonly string[]): string {
+  const more = lines.length - maxLines;
+  const shown = lines.slice(0, maxLines);
+  return (more > 0 ? [...shown, l10n.t('… and {0} more', count(more))] : shown).join('\n');
+}
+
+/** Asks before something that cannot be undone, with a button that says what it does. */
+export async function confirm(title: string, button: string, lines: readonly string[]): Promise<boolean> {
+  const answer = await window.showWarningMessage(title, { modal: true, detail: shortened(lines) }, button);
+  return answer === button;
+}

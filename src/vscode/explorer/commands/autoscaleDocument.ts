@@ -1,0 +1,221 @@
+import {
+  Diagnostic,
+  DiagnosticSeverity,
+  Disposable,
+  EventEmitter,
+  type FileChangeEvent,
+  type FileStat,
+  FileSystemError,
+  type FileSystemProvider,
+  FileType,
+  languages,
+  l10n,
+  Range,
+  type TextDocument,
+  Uri,
+  window,
+  workspace,
+} from 'vscode';
+import type { AccountRecord } from '../../../core/azure/account';
+import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
+import { UserError } from '../../../core/errors';
+import { enableAutoscale } from '../../../core/pools/poolSizes';
+import type { Accounts } from '../../accounts/accounts';
+import { background } from '../../background';
+import { DisposableStore } from '../../disposable';
+import { longWork } from '../../longWork';
+import type { AccountsView } from '../accountsView';
+import type { ExplorerData } from '../explorerData';
+
+export const autoscaleScheme = 'azure-batch-autoscale';
+
+/** A formula to begin with: https://learn.microsoft.com/azure/batch/batch-automatic-scaling */
+const firstFormula = [
+  '// One dedicated node while tasks are waiting or running, else none.',
+  'pending = max(0, $PendingTasks.GetSample(1));',
+  '$TargetDedicatedNodes = pending > 0 ? 1 : 0;',
+  '$TargetLowPriorityNodes = 0;',
+  '$NodeDeallocationOption = taskcompletion;',
+  '',
+].join('\n');
+
+interface Formula {
+  readonly text: string;
+  readonly changed: number;
+}
+
+/**
+ * Autoscale formulas of pools as documents that are edited like files. Saving one evaluates it on the pool and offers to
+ * apply it. The text, its line breaks and its comments stay as they are written.
+ */
+export class AutoscaleDocuments implements FileSystemProvider {
+  readonly #changed = new EventEmitter<FileChangeEvent[]>();
+  readonly onDidChangeFile = this.#changed.event;
+  readonly #disposables = new DisposableStore();
+  readonly #problems = this.#disposables.add(languages.createDiagnosticCollection(autoscaleScheme));
+  /** By URI: what is edited, kept until the document is closed. */
+  readonly #formulas = new Map<string, Formula>();
+
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly data: ExplorerData,
+    private readonly accountsView: AccountsView,
+  ) {
+    this.#disposables.add(this.#changed);
+    this.#disposables.add(
+      workspace.onDidSaveTextDocument((document) => {
+        if (document.uri.scheme === autoscaleScheme) background(this.#saved(document));
+      }),
+    );
+    this.#disposables.add(
+      workspace.onDidCloseTextDocument(({ uri }) => {
+        if (uri.scheme !== autoscaleScheme) return;
+        this.#formulas.delete(uri.toString());
+        this.#problems.delete(uri);
+      }),
+    );
+  }
+
+  /** Opens the formula of a pool in an editor: the one that it has, else one to begin with. */
+  async open(account: AccountRecord, poolId: string): Promise<void> {
+    const uri = Uri.from({
+      scheme: autoscaleScheme,
+      authority: account.id,
+      path: `/${poolId}.autoscale`,
+    });
+    await window.showTextDocument(await workspace.openTextDocument(uri), { preview: false });
+  }
+
+  async stat(uri: Uri): Promise<FileStat> {
+    const { text, changed } = await this.#formula(uri);
+    return { type: FileType.File, ctime: 0, mtime: changed, size: Buffer.byteLength(text) };
+  }
+
+  async readFile(uri: Uri): Promise<Uint8Array> {
+    return Buffer.from((await this.#formula(uri)).text);
+  }
+
+  /** Keeps the text: it is applied only once the user has seen what it gives. */
+  writeFile(uri: Uri, content: Uint8Array): void {
+    this.#formulas.set(uri.toString(), { text: Buffer.from(content).toString('utf8'), changed: Date.now() });
+  }
+
+  watch(): Disposable {
+    return new Disposable(() => undefined);
+  }
+
+  readDirectory(): [string, FileType][] {
+    return [];
+  }
+
+  createDirectory(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  delete(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  rename(uri: Uri): never {
+    throw FileSystemError.NoPermissions(uri);
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  async #formula(uri: Uri): Promise<Formula> {
+    const known = this.#formulas.get(uri.toString());
+    if (known) return known;
+    const { batch, poolId } = await this.#poolOf(uri);
+    const pool = await batch.pool(poolId, { select: 'autoScaleFormula' });
+    if (pool === undefined) throw FileSystemError.FileNotFound(uri);
+    const formula = { text: pool.autoScaleFormula ?? firstFormula, changed: Date.now() };
+    this.#formulas.set(uri.toString(), formula);
+    return formula;
+  }
+
+  async #poolOf(uri: Uri): Promise<{ account: AccountRecord; batch: Batch; poolId: string }> {
+    const account = this.accounts.byId(uri.authority);
+    if (account === undefined) throw FileSystemError.Unavailable(uri);
+    const { batch } = await this.data.gateways(account);
+    return { account, batch, poolId: uri.path.replace(/^\/|\.autoscale$/g, '') };
+  }
+
+  async #saved(document: TextDocument): Promise<void> {
+    const { uri } = document;
+    const formula = document.getText();
+    const { account, batch, poolId } = await this.#poolOf(uri);
+    const pool = await batch.pool(poolId, { select: 'enableAutoScale' });
+    if (pool === undefined) throw FileSystemError.FileNotFound(uri);
+    this.#problems.delete(uri);
+    let detail = l10n.t('Autoscale is turned on with this formula, which is evaluated at once.');
+    if (pool.enableAutoScale) {
+      const evaluation = await evaluate(batch, poolId, formula);
+      if (evaluation.problem !== undefined) {
+        this.#show(document, evaluation.problem);
+        return;
+      }
+      detail = l10n.t('It gives now:\n{0}', evaluation.results);
+    }
+    const apply = l10n.t('Apply');
+    const answer = await window.showInformationMessage(
+      l10n.t('Apply the formula to pool {0}?', poolId),
+      { modal: true, detail },
+      apply,
+    );
+    if (answer !== apply) return;
+    try {
+      await longWork(l10n.t('Applying the formula to pool {0}', poolId), (_, signal) =>
+        enableAutoscale(batch, poolId, formula, { signal }),
+      );
+      background(window.showInformationMessage(l10n.t('The formula is applied to pool {0}.', poolId)));
+    } catch (error) {
+      const problem = refusalOf(error);
+      if (problem === undefined) throw error;
+      this.#show(document, problem);
+    } finally {
+      this.accountsView.update(account);
+    }
+  }
+
+  /** Shows what is wrong in the editor and in a message. */
+  #show(document: TextDocument, problem: string): void {
+    const whole = new Range(0, 0, document.lineCount, 0);
+    const range = rangeNamed(document, problem) ?? whole;
+    this.#problems.set(document.uri, [new Diagnostic(range, problem, DiagnosticSeverity.Error)]);
+    background(window.showErrorMessage(l10n.t('The formula cannot be evaluated: {0}', problem)));
+  }
+}
+
+/** The place that the message names, as in `line 3` or `Line: 3`. */
+function rangeNamed(document: TextDocument, problem: string): Range | undefined {
+  const [, line] = /\bline:?\s+(\d+)/i.exec(problem) ?? [];
+  const index = Number(line) - 1;
+  return index >= 0 && index < document.lineCount ? document.lineAt(index).range : undefined;
+}
+
+type Evaluation =
+  | { readonly problem: string }
+  | { readonly problem?: undefined; readonly results: string };
+
+/** What a formula gives on a pool with autoscale, a line for each variable, or what is wrong with it. */
+async function evaluate(batch: Batch, poolId: string, formula: string): Promise<Evaluation> {
+  try {
+    const { error, results = '' }: AutoScaleRun = await batch.evaluateAutoScale(poolId, formula);
+    const values = (error?.values ?? []).map(({ value }) => value).filter(Boolean);
+    const problem = values.join(' ') || error?.message || error?.code;
+    return problem ? { problem } : { results: results.split(';').filter(Boolean).join('\n') };
+  } catch (error) {
+    const problem = refusalOf(error);
+    if (problem === undefined) throw error;
+    return { problem };
+  }
+}
+
+/** What the service says against a formula; undefined for other errors. */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof UserError) || error.problem.kind !== 'service') return undefined;
+  const { code, detail, status } = error.problem;
+  return status === 400 ? (detail ?? code) : undefined;
+}

@@ -1,0 +1,127 @@
+import { l10n } from 'vscode';
+import type { NodeAction } from '../../../core/azure/batch';
+import { removeNodes } from '../../../core/pools/poolSizes';
+import type { Handlers } from '../../commands';
+import type { NodeCommandId } from '../../contributions';
+import { count } from '../../words/numbers';
+import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
+import { actOnEach, confirm } from './actOnEach';
+import { openRemote } from './openRemote';
+import type { ExplorerParts } from './parts';
+import { runningOn } from './runningWork';
+import { selectedRow, selectedRows } from './selection';
+
+type NodeRow = NodeOf<'node'>;
+
+/** The commands on compute nodes. Those that stop tasks ask first when something runs. */
+export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
+  const { data } = parts;
+  const act =
+    (action: NodeAction, words: ActionWords) =>
+    async (clicked?: ExplorerNode, selected?: ExplorerNode[]) => {
+      const rows = selectedRows(parts, ['node'], clicked, selected);
+      const [first] = rows;
+      if (first === undefined) return;
+      if (words.stopsTasks) {
+        const running = await runningOn(data, rows);
+        const lines = [l10n.t('Running tasks are stopped and queued again:'), ...running];
+        if (running.length > 0 && !(await confirm(words.question(rows, first), words.button, lines))) return;
+      }
+      await actOnEach(parts, rows, words.progress, async (row, signal) => {
+        const { batch } = await data.gateways(row.account);
+        await batch.actOnNode(row.poolId, resourceName(row), action, signal);
+      });
+    };
+  return {
+    rebootNode: act('reboot', {
+      stopsTasks: true,
+      progress: l10n.t('Rebooting nodes'),
+      button: l10n.t('Reboot'),
+      question: (rows, first) =>
+        rows.length === 1
+          ? l10n.t('Reboot node {0}?', resourceName(first))
+          : l10n.t('Reboot {0} nodes?', count(rows.length)),
+    }),
+    reimageNode: act('reimage', {
+      stopsTasks: true,
+      progress: l10n.t('Reimaging nodes'),
+      button: l10n.t('Reimage'),
+      question: (rows, first) =>
+        rows.length === 1
+          ? l10n.t('Reimage node {0}?', resourceName(first))
+          : l10n.t('Reimage {0} nodes?', count(rows.length)),
+    }),
+    disableScheduling: act('disableScheduling', {
+      stopsTasks: true,
+      progress: l10n.t('Disabling task scheduling'),
+      button: l10n.t('Disable Scheduling'),
+      question: (rows, first) =>
+        rows.length === 1
+          ? l10n.t('Disable task scheduling on node {0}?', resourceName(first))
+          : l10n.t('Disable task scheduling on {0} nodes?', count(rows.length)),
+    }),
+    enableScheduling: act('enableScheduling', {
+      stopsTasks: false,
+      progress: l10n.t('Enabling task scheduling'),
+      button: '',
+      question: () => '',
+    }),
+    async removeNodes(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const rows = selectedRows(parts, ['node'], clicked, selected);
+      if (rows.length === 0 || !(await confirmRemoval(parts, rows))) return;
+      const pools = nodesByPool(rows);
+      await actOnEach(parts, pools, l10n.t('Removing nodes'), async ({ account, poolId, ids }, signal) => {
+        const { batch } = await data.gateways(account);
+        await removeNodes(batch, poolId, ids, { signal });
+      });
+    },
+    showStartTaskStdout: (clicked?: ExplorerNode) => openStartTaskLog(parts, clicked, 'stdout.txt'),
+    showStartTaskStderr: (clicked?: ExplorerNode) => openStartTaskLog(parts, clicked, 'stderr.txt'),
+  };
+}
+
+interface ActionWords {
+  /** The action stops what runs on the node: it asks first. */
+  readonly stopsTasks: boolean;
+  readonly progress: string;
+  readonly button: string;
+  readonly question: (rows: readonly NodeRow[], first: NodeRow) => string;
+}
+
+async function confirmRemoval({ data }: ExplorerParts, rows: readonly NodeRow[]): Promise<boolean> {
+  const [first] = rows;
+  const pools = new Set(rows.map(({ poolId }) => poolId));
+  const title =
+    rows.length === 1 && first
+      ? l10n.t('Remove node {0} from pool {1}?', resourceName(first), first.poolId)
+      : pools.size === 1 && first
+        ? l10n.t('Remove {0} nodes from pool {1}?', count(rows.length), first.poolId)
+        : l10n.t('Remove {0} nodes from {1} pools?', count(rows.length), count(pools.size));
+  const running = await runningOn(data, rows);
+  const lines = [
+    ...(running.length > 0 ? [l10n.t('Running tasks are stopped and queued again:'), ...running, ''] : []),
+    ...rows.map((row) => (pools.size > 1 ? `${row.poolId}: ${resourceName(row)}` : resourceName(row))),
+  ];
+  return confirm(title, l10n.t('Remove'), lines);
+}
+
+/** The nodes of each pool. The row stands for the pool where something fails. */
+function nodesByPool(rows: readonly NodeRow[]) {
+  const pools = new Map<string, NodeOf<'pool'> & { poolId: string; ids: string[] }>();
+  for (const row of rows) {
+    const { account, poolId } = row;
+    const key = `${account.id}/${poolId}`;
+    const there = pools.get(key) ?? { kind: 'pool', account, pool: { id: poolId }, poolId, ids: [] };
+    there.ids.push(resourceName(row));
+    pools.set(key, there);
+  }
+  return [...pools.values()];
+}
+
+async function openStartTaskLog(parts: ExplorerParts, clicked: ExplorerNode | undefined, log: string): Promise<void> {
+  const row = selectedRow(parts, ['node', 'problem'], clicked);
+  const place = row?.kind === 'node' ? { ...row, nodeId: resourceName(row) } : row?.startTaskOf;
+  if (place === undefined) return;
+  const { account, poolId, nodeId } = place;
+  await openRemote(account, { poolId, nodeId }, `startup/${log}`);
+}
