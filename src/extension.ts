@@ -11,12 +11,13 @@ import { Commands } from './vscode/commands';
 import { runsView } from './vscode/contributions';
 import { Documents, documentScheme } from './vscode/documents';
 import { AccountsView } from './vscode/explorer/accountsView';
-import { explorerCommands } from './vscode/explorer/explorerCommands';
+import { AutoscaleDocuments, autoscaleScheme } from './vscode/explorer/commands/autoscaleDocument';
+import { explorerCommands } from './vscode/explorer/commands/explorerCommands';
+import { viewCommands } from './vscode/explorer/commands/viewCommands';
 import { ExplorerData } from './vscode/explorer/explorerData';
-import { HeatMapLoader } from './vscode/explorer/heatMapLoader';
 import { IdleWatch } from './vscode/explorer/idleWatch';
 import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
-import { viewCommands } from './vscode/explorer/viewCommands';
+import { HeatMapLoader } from './vscode/heatMap/heatMapLoader';
 import { Reports, reportScheme } from './vscode/runs/report';
 import { runCommands } from './vscode/runs/runCommands';
 import { RunContext } from './vscode/runs/runContext';
@@ -67,10 +68,11 @@ export function activate(context: ExtensionContext): void {
   const explorerData = new ExplorerData(accounts);
   const accountsView = new AccountsView(accounts, explorerData, runs);
   const heatMaps = new HeatMapLoader(explorerData, accountsView, extensionUri);
+  const autoscale = new AutoscaleDocuments(accounts, explorerData, accountsView);
   const idleWatch = new IdleWatch(accounts, runs);
 
   subscriptions.push(
-    ...[log, accounts, documents, runs, runsTree, history, accountsView, heatMaps, idleWatch],
+    ...[log, accounts, documents, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
     runsTreeView,
@@ -78,12 +80,19 @@ export function activate(context: ExtensionContext): void {
     workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorerData), {
       isReadonly: true,
     }),
+    workspace.registerFileSystemProvider(autoscaleScheme, autoscale),
     workspace.registerTextDocumentContentProvider(reportScheme, reports),
     workspace.registerTextDocumentContentProvider(documentScheme, documents),
     registerLanguageTools(accounts, explorerData, runs, transcode),
     commands.register({
       ...accountCommands({ ...connect, localService }),
-      ...explorerCommands(explorerData, accountsView, documents, (pool) => heatMaps.show(pool)),
+      ...explorerCommands({
+        data: explorerData,
+        accountsView,
+        documents,
+        autoscale,
+        showHeatMap: (pool) => heatMaps.show(pool),
+      }),
       ...runCommands({ accounts, runs, runsTree, reports }),
       ...transcodeCommands({ ...connect, runs, work, transcode }),
       ...viewCommands({ ...connect, runs, explorerData, accountsView, idleWatch }),

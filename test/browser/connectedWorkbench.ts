@@ -36,6 +36,7 @@ export async function connectedWorkbench(
     workbench = await Workbench.open(folder, options);
     await connect(workbench, service, proxy.url);
   } catch (error) {
+    await workbench?.screenshot('out/test-artifacts', 'connect-failed');
     await close();
     throw error;
   }

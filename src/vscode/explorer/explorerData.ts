@@ -1,23 +1,22 @@
 import type { AccountRecord } from '../../core/azure/account';
-import type { Batch, TaskCounts } from '../../core/azure/batch';
-import { newestJobs } from '../../core/azure/newestJobs';
 import { everyItem, type Page, quoted } from '../../core/azure/pages';
-import type { Storage } from '../../core/azure/storage';
-import { type Problem, UserError } from '../../core/errors';
+import { UserError } from '../../core/errors';
+import { newestJobs } from '../../core/jobs/newestJobs';
 import { resizeProblem } from '../../core/jobs/taskFailure';
 import type { Accounts } from '../accounts/accounts';
-import { background } from '../background';
+import { Connections, type Gateways } from './connections';
 import {
   type ExplorerNode,
   type FilePlace,
   type FilteredNode,
-  type ListName,
   type NodeOf,
   nodeId,
   type TaskGroup,
 } from './explorerNode';
+import { JobCounts } from './jobCounts';
+import { listRows } from './listRows';
 import { ListView } from './listView';
-import { fullLabel } from './rowLabels';
+import { nodeProblems } from './nodeProblems';
 
 /** The OData filter of each task group. */
 export const groupFilters: Record<TaskGroup, string> = {
@@ -56,28 +55,11 @@ const maxPageSize = 1000;
 const maxPages = 5;
 /** Blobs and containers that are read of one list: Storage returns 5,000 in a reply. */
 const maxBlobs = 5000;
-/** Unfinished jobs whose tasks are counted, the newest ones: a request each. */
-const maxCountedJobs = 20;
-/** Task counts lag behind the end of a job for some seconds. After this long they are final. */
-const countsFinalMs = 60_000;
-
-/** Calls are retried only briefly: the user is waiting for the list. */
-const patienceMs = 8_000;
-
-interface Gateways {
-  readonly batch: Batch;
-  readonly storage: Storage;
-}
-
-/** After these problems an account is connected anew: its address or its key may have changed. */
-const reconnectAfter = new Set<Problem['kind']>(['unreachable', 'unauthorized', 'signedOut']);
-
 /** Loads the lists of the Accounts view. */
 export class ExplorerData {
-  readonly #gateways = new Map<string, Promise<Gateways>>();
+  readonly #connections: Connections;
   readonly #views = new Map<string, ListView>();
-  /** Task counts of completed jobs, by node id. */
-  readonly #finalCounts = new Map<string, TaskCounts>();
+  readonly #counts = new JobCounts(() => this.#requests++);
   /** By account: from when on jobs have to be read to show as many as are shown. */
   readonly #jobsSince = new Map<string, Date>();
   readonly #showsAllContainers = new Set<string>();
@@ -85,7 +67,9 @@ export class ExplorerData {
   /** Whether the tasks of a job are grouped by state. */
   groupsTasks = true;
 
-  constructor(private readonly accounts: Accounts) {}
+  constructor(accounts: Accounts) {
+    this.#connections = new Connections(accounts);
+  }
 
   /** Requests sent so far for lists and counts. */
   get requests(): number {
@@ -143,24 +127,11 @@ export class ExplorerData {
 
   /** Closes all connections. */
   disconnect(): void {
-    const close = async (connection: Promise<Gateways>) => {
-      const gateways = await connection.catch(() => undefined);
-      gateways?.batch.close();
-      gateways?.storage.close();
-    };
-    for (const connection of this.#gateways.values()) background(close(connection));
-    this.#gateways.clear();
+    this.#connections.close();
   }
 
-  async gateways(account: AccountRecord): Promise<Gateways> {
-    const known = this.#gateways.get(account.id) ?? this.#connect(account);
-    this.#gateways.set(account.id, known);
-    try {
-      return await known;
-    } catch (error) {
-      this.#gateways.delete(account.id);
-      throw error;
-    }
+  gateways(account: AccountRecord): Promise<Gateways> {
+    return this.#connections.to(account);
   }
 
   /** Loads the rows below a node. A problem becomes a row, where it can be read and acted on. */
@@ -169,18 +140,9 @@ export class ExplorerData {
       return await this.#children(node);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      if (reconnectAfter.has(error.problem.kind) && 'account' in node) this.#gateways.delete(node.account.id);
+      if ('account' in node) this.#connections.failed(node.account, error.problem);
       return [{ kind: 'problem', owner: nodeId(node), problem: error.problem }];
     }
-  }
-
-  async #connect(account: AccountRecord): Promise<Gateways> {
-    const [{ Batch }, { Storage }, connection] = await Promise.all([
-      import('../../core/azure/batch'),
-      import('../../core/azure/storage'),
-      this.accounts.connect(account),
-    ]);
-    return { batch: new Batch(connection, { patienceMs }), storage: new Storage(connection) };
   }
 
   async #children(node: ExplorerNode): Promise<ExplorerNode[]> {
@@ -230,12 +192,12 @@ export class ExplorerData {
       { all: true },
     );
     items.sort((one, other) => Number(other.creationTime ?? 0) - Number(one.creationTime ?? 0));
-    return this.#rows(
-      node,
-      'pools',
-      items.map((pool) => ({ kind: 'pool', account, pool })),
+    return listRows(this.view(node), {
+      parent: node,
+      list: 'pools',
+      all: items.map((pool) => ({ kind: 'pool', account, pool })),
       isCut,
-    );
+    });
   }
 
   async #jobs(node: NodeOf<'jobs'>): Promise<ExplorerNode[]> {
@@ -254,11 +216,11 @@ export class ExplorerData {
     const rows = jobs.map((job): ExplorerNode => ({ kind: 'job', account, job }));
     if (since && list.cutBefore === since) {
       const shown = rows.slice(0, view.shown);
-      return this.#withCounts([...shown, { kind: 'more', parent: node, shown: shown.length }], batch);
+      return this.#counts.addTo([...shown, { kind: 'more', parent: node, shown: shown.length }], batch);
     }
-    const nodes = this.#rows(node, 'jobs', rows, cutBefore !== undefined);
+    const nodes = listRows(view, { parent: node, list: 'jobs', all: rows, isCut: cutBefore !== undefined });
     const marked = nodes.map((row) => (row.kind === 'cut' ? { ...row, before: cutBefore } : row));
-    return this.#withCounts(marked, batch);
+    return this.#counts.addTo(marked, batch);
   }
 
   async #nodes(node: NodeOf<'pool'>): Promise<ExplorerNode[]> {
@@ -270,13 +232,13 @@ export class ExplorerData {
       this.view(node),
     );
     const total = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
-    const rows = this.#rows(
-      node,
-      'nodes',
-      items.map((found) => ({ kind: 'node', account, poolId, node: found })),
+    const rows = listRows(this.view(node), {
+      parent: node,
+      list: 'nodes',
+      all: items.map((found) => ({ kind: 'node', account, poolId, node: found })),
       isCut,
-      hasMore ? total : undefined,
-    );
+      total: hasMore ? Math.max(total, items.length + 1) : undefined,
+    });
     const problem = resizeProblem(pool, new Date(0));
     return problem ? [{ kind: 'problem', owner: nodeId(node), problem }, ...rows] : rows;
   }
@@ -296,36 +258,6 @@ export class ExplorerData {
       : [{ kind: 'empty', owner: nodeId(node), list: 'tasks', isFiltered: false }];
   }
 
-  /** Adds task counts to the newest jobs. Those of jobs that ended a while ago are asked for once. */
-  async #withCounts(nodes: ExplorerNode[], batch: Batch): Promise<ExplorerNode[]> {
-    const counted = nodes.filter((node) => node.kind === 'job').slice(0, maxCountedJobs);
-    const counts = new Map(
-      await Promise.all(
-        counted.map(async (node) => {
-          const id = nodeId(node);
-          const known = this.#finalCounts.get(id);
-          if (known) return [id, known] as const;
-          this.#requests++;
-          const found = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
-          const end = node.job.state === 'completed' ? node.job.executionInfo?.endTime : undefined;
-          if (found && end && Date.now() - end.getTime() > countsFinalMs) this.#finalCounts.set(id, found);
-          return [id, found] as const;
-        }),
-      ),
-    );
-    this.#forgetCounts(nodes);
-    return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: counts.get(nodeId(node)) } : node));
-  }
-
-  /** Removes the counts of jobs that are no longer listed. */
-  #forgetCounts(nodes: readonly ExplorerNode[]): void {
-    const listed = new Set(nodes.map(nodeId));
-    const accounts = new Set(nodes.map((node) => nodeId(node).split('/jobs/')[0]));
-    for (const id of this.#finalCounts.keys()) {
-      if (!listed.has(id) && accounts.has(id.split('/jobs/')[0])) this.#finalCounts.delete(id);
-    }
-  }
-
   async #tasks(
     node: NodeOf<'job' | 'taskGroup'>,
     account: AccountRecord,
@@ -337,14 +269,14 @@ export class ExplorerData {
       (pageSize, next) => batch.taskPage(jobId, { pageSize, select: selects.tasks, filter }, next),
       this.view(node),
     );
-    const total = node.kind === 'taskGroup' ? node.count : undefined;
-    return this.#rows(
-      node,
-      'tasks',
-      items.map((task) => ({ kind: 'task', account, jobId, task })),
+    const total = node.kind === 'taskGroup' ? node.count : Number.POSITIVE_INFINITY;
+    return listRows(this.view(node), {
+      parent: node,
+      list: 'tasks',
+      all: items.map((task) => ({ kind: 'task', account, jobId, task })),
       isCut,
-      hasMore ? (total ?? Number.POSITIVE_INFINITY) : undefined,
-    );
+      total: hasMore ? Math.max(total, items.length + 1) : undefined,
+    });
   }
 
   async #files(
@@ -360,12 +292,12 @@ export class ExplorerData {
       { all: true },
     );
     const direct = items.filter(({ name = '' }) => !folder || isDirectlyIn(name, folder));
-    return this.#rows(
-      node,
-      'files',
-      direct.map((file) => ({ kind: 'file', account, place, file })),
+    return listRows(this.view(node), {
+      parent: node,
+      list: 'files',
+      all: direct.map((file) => ({ kind: 'file', account, place, file })),
       isCut,
-    );
+    });
   }
 
   async #containers(node: NodeOf<'containers'>): Promise<ExplorerNode[]> {
@@ -375,12 +307,12 @@ export class ExplorerData {
     this.#requests++;
     const { items, isCut } = await firstOf(storage.containers(prefix, AbortSignal.timeout(60_000)), maxBlobs);
     items.sort((one, other) => Number(other.modified) - Number(one.modified));
-    return this.#rows(
-      node,
-      'containers',
-      items.map((container) => ({ kind: 'container', account, container })),
+    return listRows(this.view(node), {
+      parent: node,
+      list: 'containers',
+      all: items.map((container) => ({ kind: 'container', account, container })),
       isCut,
-    );
+    });
   }
 
   async #blobs(node: NodeOf<'container'>): Promise<ExplorerNode[]> {
@@ -389,12 +321,12 @@ export class ExplorerData {
     this.#requests++;
     const blobs = storage.blobs(container.name, { signal: AbortSignal.timeout(60_000) });
     const { items, isCut } = await firstOf(blobs, maxBlobs);
-    return this.#rows(
-      node,
-      'blobs',
-      items.map((blob) => ({ kind: 'blob', account, container: container.name, blob })),
+    return listRows(this.view(node), {
+      parent: node,
+      list: 'blobs',
+      all: items.map((blob) => ({ kind: 'blob', account, container: container.name, blob })),
       isCut,
-    );
+    });
   }
 
   /**
@@ -418,39 +350,6 @@ export class ExplorerData {
     const hasMore = next !== undefined;
     return { items, hasMore, isCut: hasMore && wanted >= maxPages * maxPageSize };
   }
-
-  /** The rows that the list shows now, and a row that says what it leaves out. */
-  #rows(
-    parent: ExplorerNode,
-    list: ListName,
-    all: readonly ExplorerNode[],
-    isCut: boolean,
-    total?: number,
-  ): ExplorerNode[] {
-    const owner = nodeId(parent);
-    const { shown, filter } = this.view(parent);
-    const wanted = filter.toLowerCase();
-    const matching = wanted === '' ? all : all.filter((node) => isNamed(node, wanted));
-    const rows = matching.slice(0, shown);
-    const more = total ?? matching.length;
-    if (more > rows.length)
-      return [
-        ...rows,
-        {
-          kind: 'more',
-          parent,
-          shown: rows.length,
-          total: isCut || more === Number.POSITIVE_INFINITY ? undefined : more,
-        },
-      ];
-    if (isCut) return [...rows, { kind: 'cut', owner, list, read: all.length }];
-    return rows.length > 0 ? rows : [{ kind: 'empty', owner, list, isFiltered: wanted !== '' }];
-  }
-}
-
-/** Whether what the row shows, or its id, contains this text in lower case. */
-function isNamed(node: ExplorerNode, text: string): boolean {
-  return fullLabel(node).toLowerCase().includes(text);
 }
 
 /** The first items of a list, and whether there are more. */
@@ -461,29 +360,6 @@ async function firstOf<T>(list: AsyncIterable<T>, max: number): Promise<{ items:
     items.push(item);
   }
   return { items, isCut: false };
-}
-
-/** The errors of a compute node. A failed start task comes first. */
-function nodeProblems(node: NodeOf<'node'>): ExplorerNode[] {
-  const { id = '', errors = [], startTaskInfo: info } = node.node;
-  const { account, poolId } = node;
-  const owner = nodeId(node);
-  const failed: ExplorerNode[] =
-    info?.result?.toLowerCase() === 'failure'
-      ? [
-          {
-            kind: 'problem',
-            owner,
-            problem: { kind: 'startTaskFailed', pool: poolId, node: id, exitCode: info.exitCode },
-            startTaskOf: { account, poolId, nodeId: id },
-          },
-        ]
-      : [];
-  const others = errors.map(({ code = '', message }): ExplorerNode => {
-    const problem: Problem = { kind: 'nodeFailed', node: id, code, detail: message };
-    return { kind: 'problem', owner, problem };
-  });
-  return [...failed, ...others];
 }
 
 function isDirectlyIn(path: string, folder: string): boolean {

@@ -8,8 +8,8 @@ import {
   FileSystemError,
   type FileSystemProvider,
   FileType,
-  languages,
   l10n,
+  languages,
   Range,
   type TextDocument,
   Uri,
@@ -19,13 +19,13 @@ import {
 import type { AccountRecord } from '../../../core/azure/account';
 import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
-import { enableAutoscale } from '../../../core/pools/poolSizes';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
 import { DisposableStore } from '../../disposable';
 import { longWork } from '../../longWork';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
+import { enableAutoscale } from './poolChanges';
 
 export const autoscaleScheme = 'azure-batch-autoscale';
 
@@ -195,9 +195,7 @@ function rangeNamed(document: TextDocument, problem: string): Range | undefined 
   return index >= 0 && index < document.lineCount ? document.lineAt(index).range : undefined;
 }
 
-type Evaluation =
-  | { readonly problem: string }
-  | { readonly problem?: undefined; readonly results: string };
+type Evaluation = { readonly problem: string } | { readonly problem?: undefined; readonly results: string };
 
 /** What a formula gives on a pool with autoscale, a line for each variable, or what is wrong with it. */
 async function evaluate(batch: Batch, poolId: string, formula: string): Promise<Evaluation> {

@@ -1,21 +1,21 @@
 import { EventEmitter, l10n, type Pseudoterminal, ThemeIcon, window } from 'vscode';
-import type { Batch } from '../../core/azure/batch';
-import { isAbort } from '../../core/errors';
-import type { TailEvent } from '../../core/jobs/logTail';
-import { textOf } from '../words/sentences';
+import type { Batch } from '../../../core/azure/batch';
+import { isAbort } from '../../../core/errors';
+import type { TailEvent } from '../../../core/jobs/logTail';
+import { background } from '../../background';
+import { textOf } from '../../words/sentences';
 
-/** Shows a log of a task while it is written; closing the terminal ends it. */
+/** Shows a log of a task in a terminal while it is written. Closing the terminal ends that. */
 export function showTail(batch: Batch, jobId: string, taskId: string, name: string, log: string): void {
-  const pty = new Tail(batch, jobId, taskId, log);
   const terminal = window.createTerminal({
     name: `${log} · ${name}`,
-    pty,
+    pty: new LogTerminal(batch, jobId, taskId, log),
     iconPath: new ThemeIcon('output'),
   });
   terminal.show();
 }
 
-class Tail implements Pseudoterminal {
+class LogTerminal implements Pseudoterminal {
   readonly #written = new EventEmitter<string>();
   readonly onDidWrite = this.#written.event;
   readonly #closed = new AbortController();
@@ -29,7 +29,7 @@ class Tail implements Pseudoterminal {
 
   open(): void {
     this.#say(l10n.t('Following {0} of task {1} in job {2}…', this.log, this.taskId, this.jobId));
-    void this.#follow();
+    background(this.#follow());
   }
 
   close(): void {
@@ -38,13 +38,13 @@ class Tail implements Pseudoterminal {
   }
 
   async #follow(): Promise<void> {
-    const { tail } = await import('../../core/jobs/logTail');
+    const { tail } = await import('../../../core/jobs/logTail');
     const decoder = new TextDecoder('utf-8');
     try {
       for await (const event of tail(this.batch, this.jobId, this.taskId, this.log, this.#closed.signal)) {
         if (event.kind === 'data')
           this.#written.fire(printable(decoder.decode(event.data, { stream: true })));
-        else this.#say(wordsOf(event));
+        else this.#say(eventText(event));
       }
     } catch (error) {
       if (isAbort(error)) return;
@@ -52,20 +52,20 @@ class Tail implements Pseudoterminal {
     }
   }
 
-  /** What is ours is dim, so that it is not taken for the log. */
+  /** What is not part of the log is dim. */
   #say(text: string): void {
     this.#written.fire(`\x1b[2m── ${text}\x1b[0m\r\n`);
   }
 }
 
-function wordsOf(event: Exclude<TailEvent, { kind: 'data' }>): string {
+function eventText(event: Exclude<TailEvent, { kind: 'data' }>): string {
   switch (event.kind) {
     case 'restarted':
       return event.node
-        ? l10n.t('The task began anew on node {0}.', event.node)
-        : l10n.t('The task began anew.');
+        ? l10n.t('The task started again on node {0}.', event.node)
+        : l10n.t('The task started again.');
     case 'waiting':
-      return l10n.t('The task waits for a node.');
+      return l10n.t('The task is waiting for a node.');
     case 'ended':
       return event.exitCode === undefined
         ? l10n.t('The task has ended.')
@@ -73,8 +73,7 @@ function wordsOf(event: Exclude<TailEvent, { kind: 'data' }>): string {
   }
 }
 
-/** A log is text: nothing in it commands the terminal. Lines begin at the left. */
+/** A log as text: its control characters are removed, and its lines begin at the left. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-  return text.replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, '').replace(/\r?\n/g, '\r\n');
+  return text.replace(/(?![\t\n\r])\p{Cc}/gu, '').replace(/\r?\n/g, '\r\n');
 }

@@ -1,6 +1,5 @@
 import { l10n } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
-import { removeNodes } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -8,6 +7,7 @@ import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
 import { openRemote } from './openRemote';
 import type { ExplorerParts } from './parts';
+import { removeNodes } from './poolChanges';
 import { runningOn } from './runningWork';
 import { selectedRow, selectedRows } from './selection';
 
@@ -17,8 +17,7 @@ type NodeRow = NodeOf<'node'>;
 export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
   const { data } = parts;
   const act =
-    (action: NodeAction, words: ActionWords) =>
-    async (clicked?: ExplorerNode, selected?: ExplorerNode[]) => {
+    (action: NodeAction, words: ActionWords) => async (clicked?: ExplorerNode, selected?: ExplorerNode[]) => {
       const rows = selectedRows(parts, ['node'], clicked, selected);
       const [first] = rows;
       if (first === undefined) return;
@@ -118,7 +117,11 @@ function nodesByPool(rows: readonly NodeRow[]) {
   return [...pools.values()];
 }
 
-async function openStartTaskLog(parts: ExplorerParts, clicked: ExplorerNode | undefined, log: string): Promise<void> {
+async function openStartTaskLog(
+  parts: ExplorerParts,
+  clicked: ExplorerNode | undefined,
+  log: string,
+): Promise<void> {
   const row = selectedRow(parts, ['node', 'problem'], clicked);
   const place = row?.kind === 'node' ? { ...row, nodeId: resourceName(row) } : row?.startTaskOf;
   if (place === undefined) return;

@@ -1,5 +1,4 @@
 import { l10n, ThemeIcon, window } from 'vscode';
-import { disableAutoscale, resizePool } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { PoolCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
@@ -7,6 +6,7 @@ import { count, nodesOf } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
 import type { ExplorerParts } from './parts';
+import { disableAutoscale, resizePool } from './poolChanges';
 import { selectedRow, selectedRows } from './selection';
 
 type Pool = NodeOf<'pool'>;
@@ -43,7 +43,9 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
       if (choice === 'edit') await autoscale.open(row.account, id);
       if (choice !== 'off') return;
       try {
-        await longWork(l10n.t('Turning autoscale off'), (_, signal) => disableAutoscale(batch, id, { signal }));
+        await longWork(l10n.t('Turning autoscale off'), (_, signal) =>
+          disableAutoscale(batch, id, { signal }),
+        );
       } finally {
         accountsView.update(row.account);
       }
@@ -84,7 +86,9 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
 /** A pool with its nodes, which go with it and with what runs on them. */
 function poolLine({ pool }: Pool): string {
   const nodes = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
-  return nodes === 0 ? (pool.id ?? '') : l10n.t('{0}: {1} and what runs on them', pool.id ?? '', nodesOf(nodes));
+  return nodes === 0
+    ? (pool.id ?? '')
+    : l10n.t('{0}: {1} and what runs on them', pool.id ?? '', nodesOf(nodes));
 }
 
 async function askAutoscale(id: string): Promise<'edit' | 'off' | undefined> {

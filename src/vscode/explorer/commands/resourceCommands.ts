@@ -2,7 +2,7 @@ import { commands, env, l10n, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
 import { cloudOf } from '../../../core/azure/clouds';
 import { ownPrefix } from '../../../core/azure/ownership';
-import { maskSas } from '../../../core/runs/taskFailure';
+import { maskSas } from '../../../core/jobs/taskFailure';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -94,9 +94,7 @@ export function resourceCommands(parts: ExplorerParts): Handlers<ResourceCommand
       const lines = [
         l10n.t('All blobs in them are deleted.'),
         ...rows.map((row) =>
-          isForeign(row)
-            ? l10n.t('{0}: not made by this extension', resourceName(row))
-            : resourceName(row),
+          isForeign(row) ? l10n.t('{0}: not made by this extension', resourceName(row)) : resourceName(row),
         ),
       ];
       if (!(await confirm(title, l10n.t('Delete'), lines))) return;

@@ -1,8 +1,8 @@
 import { l10n } from 'vscode';
 import type { Batch, Node } from '../../../core/azure/batch';
 import { tasksOf } from '../../words/numbers';
-import { type NodeOf, resourceName } from '../explorerNode';
 import type { ExplorerData } from '../explorerData';
+import { type NodeOf, resourceName } from '../explorerNode';
 
 /** Nodes that are asked one by one what they run. For more, the rows tell how many tasks run. */
 const maxAsked = 20;

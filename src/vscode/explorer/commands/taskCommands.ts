@@ -1,6 +1,6 @@
 import { l10n, type QuickPickItem, window } from 'vscode';
+import { maskSas } from '../../../core/jobs/taskFailure';
 import { progressFile } from '../../../core/presets/ffmpegCommand';
-import { maskSas } from '../../../core/runs/taskFailure';
 import type { Handlers } from '../../commands';
 import type { TaskCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -84,7 +84,9 @@ async function showError(row: TaskRow): Promise<void> {
   const { failureInfo, exitCode } = task.executionInfo ?? {};
   const stderr = l10n.t('Show stderr.txt');
   const message =
-    failureInfo?.message ?? failureInfo?.code ?? (exitCode === undefined ? '' : l10n.t('exit code {0}', exitCode));
+    failureInfo?.message ??
+    failureInfo?.code ??
+    (exitCode === undefined ? '' : l10n.t('exit code {0}', exitCode));
   const detail = [
     failureInfo?.code,
     exitCode === undefined ? undefined : l10n.t('exit code {0}', exitCode),
@@ -98,7 +100,11 @@ async function showError(row: TaskRow): Promise<void> {
   if (answer === stderr) await openRemote(account, { jobId, taskId: task.id ?? '' }, 'stderr.txt');
 }
 
-async function openTaskLog(parts: ExplorerParts, clicked: ExplorerNode | undefined, log: string): Promise<void> {
+async function openTaskLog(
+  parts: ExplorerParts,
+  clicked: ExplorerNode | undefined,
+  log: string,
+): Promise<void> {
   const row = selectedRow(parts, ['task'], clicked);
   if (row) await openRemote(row.account, { jobId: row.jobId, taskId: resourceName(row) }, log);
 }

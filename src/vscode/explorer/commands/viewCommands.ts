@@ -1,15 +1,15 @@
-import type { AccountRecord } from '../../core/azure/account';
-import { accountOfWorkspace } from '../accounts/accountCommands';
-import type { Accounts } from '../accounts/accounts';
-import type { ConnectParts } from '../accounts/connect';
-import type { Handlers } from '../commands';
-import type { ViewCommandId } from '../contributions';
-import type { Runs } from '../runs/runs';
-import type { RunNode } from '../runs/runsTree';
-import type { AccountsView } from './accountsView';
-import type { ExplorerData } from './explorerData';
-import type { ExplorerNode } from './explorerNode';
-import type { IdleWatch } from './idleWatch';
+import type { AccountRecord } from '../../../core/azure/account';
+import { accountOfWorkspace } from '../../accounts/accountCommands';
+import type { Accounts } from '../../accounts/accounts';
+import type { ConnectParts } from '../../accounts/connect';
+import type { Handlers } from '../../commands';
+import type { ViewCommandId } from '../../contributions';
+import type { Runs } from '../../runs/runs';
+import type { RunNode } from '../../runs/runsTree';
+import type { AccountsView } from '../accountsView';
+import type { ExplorerData } from '../explorerData';
+import type { ExplorerNode } from '../explorerNode';
+import type { IdleWatch } from '../idleWatch';
 
 interface ViewParts extends ConnectParts {
   readonly runs: Runs;
@@ -25,7 +25,7 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
     async cleanUp(target?: ExplorerNode | RunNode) {
       const account = target ? accountOf(accounts, target) : await accountOfWorkspace(parts);
       if (account === undefined) return;
-      const { cleanUp } = await import('../runs/cleanUp');
+      const { cleanUp } = await import('../../runs/cleanUp');
       const runId = target && 'record' in target ? target.record.runId : undefined;
       await cleanUp(accounts, runs, account, { runId });
       accountsView.update(account);

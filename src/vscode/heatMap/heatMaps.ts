@@ -5,11 +5,11 @@ import { isAbort } from '../../core/errors';
 import type { Cell, Strings, ToHost, ToPage } from '../../webview/messages';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import type { ExplorerData } from '../explorer/explorerData';
+import type { ExplorerNode } from '../explorer/explorerNode';
+import { stateWord } from '../explorer/stateWords';
 import { nodesOf, time } from '../words/numbers';
 import { textOf } from '../words/sentences';
-import type { ExplorerData } from './explorerData';
-import type { ExplorerNode } from './explorerNode';
-import { stateWord } from './stateWords';
 
 type PoolNode = Extract<ExplorerNode, { kind: 'pool' }>;
 

@@ -1,4 +1,4 @@
-import type { Batch, Job } from './batch';
+import type { Batch, Job } from '../azure/batch';
 
 export interface NewestJobs {
   /** The newest first. */

@@ -1,7 +1,7 @@
 import type { Disposable, Uri } from 'vscode';
-import type { AccountsView } from './accountsView';
-import type { ExplorerData } from './explorerData';
-import type { ExplorerNode } from './explorerNode';
+import type { AccountsView } from '../explorer/accountsView';
+import type { ExplorerData } from '../explorer/explorerData';
+import type { ExplorerNode } from '../explorer/explorerNode';
 import type { HeatMaps } from './heatMaps';
 
 /** Loads the heat maps when the first one is shown. */
