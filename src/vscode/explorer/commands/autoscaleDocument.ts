@@ -19,13 +19,13 @@ import {
 import type { AccountRecord } from '../../../core/azure/account';
 import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
+import { enableAutoscale } from '../../../core/pools/poolSizes';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
 import { DisposableStore } from '../../disposable';
 import { longWork } from '../../longWork';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
-import { enableAutoscale } from './poolChanges';
 
 export const autoscaleScheme = 'azure-batch-autoscale';
 

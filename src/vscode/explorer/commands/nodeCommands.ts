@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
+import { removeNodes } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -7,7 +8,6 @@ import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
 import { openRemote } from './openRemote';
 import type { ExplorerParts } from './parts';
-import { removeNodes } from './poolChanges';
 import { runningOn } from './runningWork';
 import { selectedRow, selectedRows } from './selection';
 

@@ -1,4 +1,5 @@
 import { l10n, ThemeIcon, window } from 'vscode';
+import { disableAutoscale, resizePool } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { PoolCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
@@ -6,7 +7,6 @@ import { count, nodesOf } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
 import type { ExplorerParts } from './parts';
-import { disableAutoscale, resizePool } from './poolChanges';
 import { selectedRow, selectedRows } from './selection';
 
 type Pool = NodeOf<'pool'>;
