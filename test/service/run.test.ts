@@ -99,7 +99,7 @@ describe('A transcoding run', function () {
     writeFileSync(bad, Buffer.alloc(5000, 7));
     const text = join(folder, 'text.mp4');
     writeFileSync(text, 'not a film\n');
-    const { run } = await start([...paths, bad, text]);
+    const { run } = await start([...paths, bad, text], { withoutFfprobe: true });
     const summary = await run.advance('fetched', never);
     await run.close();
     assert.deepEqual([summary.succeeded, summary.failed, summary.total], [2, 2, 4]);

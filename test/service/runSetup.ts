@@ -32,6 +32,8 @@ export interface ManifestOptions {
   readonly taskMinutes?: number;
   readonly onConflict?: 'rename' | 'overwrite';
   readonly audio?: AudioChoice;
+  /** As on a machine that has no ffmpeg. */
+  readonly withoutFfprobe?: boolean;
   /** Paths are shown below this folder; by their names alone without it. */
   readonly root?: string;
 }
@@ -47,7 +49,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     uri: pathToFileURL(path).href,
     path: options.root ? relative(options.root, path) : basename(path),
   }));
-  const ffprobe = await findFfprobe('');
+  const ffprobe = options.withoutFfprobe ? undefined : await findFfprobe('');
   const { signal } = new AbortController();
   const { sources, refused } = await probeFiles(files, chosen, preset, signal, { ffprobe });
   const runId = newRunId();

@@ -13,7 +13,7 @@ export interface ContainerUrls {
   readonly output: string;
 }
 
-/** The task of one file: ffmpeg reads a blob and its output becomes a blob. The logs of a failed task do too, to outlive the node. */
+/** The task of one file: ffmpeg reads a blob and its output becomes a blob. So do its logs, to outlive the node. */
 export function taskOf(
   manifest: Manifest,
   attempt: Attempt,
@@ -40,7 +40,8 @@ export function taskOf(
       {
         filePattern: '../std*.txt',
         destination: { container: { containerUrl: urls.output, path: logPrefix(attempt, file) } },
-        uploadOptions: { uploadCondition: 'taskfailure' },
+        // Also of a task that succeeds: ffmpeg's log says what it could decode.
+        uploadOptions: { uploadCondition: 'taskcompletion' },
       },
     ],
     constraints: {
@@ -51,7 +52,7 @@ export function taskOf(
   };
 }
 
-/** Prefix of the blobs in the output container that hold the logs of a failed task. */
+/** Prefix of the blobs in the output container that hold the logs of a task. */
 export function logPrefix(attempt: Attempt, { id }: ManifestFile): string {
   return `logs/${attempt.jobId}/${id}`;
 }

@@ -7,7 +7,7 @@ import {
   stereoPair,
 } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
-import { proofOf } from '../media/probe/proof';
+import { type ProofTrack, proofOf } from '../media/probe/proof';
 import { toCommandLine } from '../presets/commandLine';
 import {
   type CommandOutput,
@@ -19,6 +19,7 @@ import {
 import type { Preset } from '../presets/preset';
 import { judge } from './judge';
 import type { ManifestFile } from './manifest';
+import { type MeasuredTracks, withMeasures } from './measures';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
 
 /** A file that is to be transcoded, and what a look at it told. */
@@ -98,14 +99,15 @@ function planFile(
   if (audio.isSplit) tell({ kind: 'tracksSplit', file: path, folder: name, tracks: tracks.length });
   const nodeInput = `input${extensionOnNode(sourceName)}`;
   const nodePath = isFolder ? 'output' : `output.${preset.extension}`;
-  const proof = audio.isSplit ? 'none' : proofOf(preset);
+  const proof = audio.isSplit ? 'none' : proofOf(preset, media);
   const outputs: readonly CommandOutput[] = audio.isSplit
     ? tracks.map((track, index) => ({
         name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
         audio: { kind: 'track', index },
       }))
     : [{ name: nodePath, audio: audio.selection }];
-  const argv = commandOf(preset, { nodeInput, outputs, media });
+  const command = commandOf(preset, { nodeInput, outputs, media });
+  const argv = proof === 'none' ? command : withMeasures(command, nodePath, measuredTracks(preset, media));
   return {
     id,
     path,
@@ -119,6 +121,14 @@ function planFile(
     output: { nodePath, blob: `${id}/${blobPart(name)}`, isFolder, name, proof },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
   };
+}
+
+/** The tracks that can be compared with those of the output: of what is not known, those that the preset cannot do without. */
+function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): MeasuredTracks {
+  const hasAudio = media?.knows.includes('audio')
+    ? media.tracks.some(({ kind }) => kind === 'audio')
+    : needs === 'audio';
+  return { hasAudio, hasVideo: needs === 'video' };
 }
 
 interface PlannedAudio {
@@ -175,14 +185,15 @@ function trackName({ language }: Track, index: number): string {
 /** Length of the track that the output must match: the chosen audio's, or the picture's. */
 function secondsToProve(
   media: MediaInfo | undefined,
-  proof: Preset['proof'],
+  proof: ProofTrack,
   audioTrack: Track | undefined,
 ): number | undefined {
   switch (proof) {
     case 'audio':
       return audioTrack?.seconds;
     case 'video':
-      return media?.tracks.find(({ kind }) => kind === 'video')?.seconds;
+      return media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)
+        ?.seconds;
     case 'none':
       return undefined;
   }

@@ -132,7 +132,7 @@ export const builtInPresets: readonly Preset[] = [
     arguments: words('${genpts} -i ${input} ${streams} -movflags +faststart ${output}'),
     extension: 'mp4',
     severalAudioTracks: true,
-    proof: 'none',
+    proof: 'any',
   },
   // The most typical one of the first fifty key pictures: the very first is often black.
   picture(

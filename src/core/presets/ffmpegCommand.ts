@@ -30,10 +30,11 @@ export const progressFile = 'progress.txt';
 
 /**
  * Never asks, never reads stdin, overwrites in its own folder, says on stderr what it does and in a file how far it is
- * (`-stats_period` is as old as ffmpeg 4.4).
+ * (`-stats_period` is as old as ffmpeg 4.4). At the level `verbose` it says at the end how much it read and decoded, which
+ * proves outputs (`ffmpegLog.ts`).
  */
 const globalOptions = [
-  ...['-hide_banner', '-nostdin', '-y', '-nostats'],
+  ...['-hide_banner', '-nostdin', '-y', '-nostats', '-v', 'verbose'],
   ...['-progress', progressFile, '-stats_period', '1'],
 ];
 

@@ -17,8 +17,11 @@ export interface Preset {
   readonly folder?: boolean;
   /** An output can hold several audio tracks, when all of them are asked for. */
   readonly severalAudioTracks?: boolean;
-  /** The track whose length shows that an output is complete; `none`: being there and readable is enough. */
-  readonly proof: 'audio' | 'video' | 'none';
+  /**
+   * The track whose length shows that an output is complete; `any`: the video, or the audio if there is no video; `none`:
+   * being there and readable is enough.
+   */
+  readonly proof: 'audio' | 'video' | 'any' | 'none';
   /** Extensions, lower case and without a dot, of the only files it is for. */
   readonly inputs?: readonly string[];
 }

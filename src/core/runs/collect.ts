@@ -2,8 +2,9 @@ import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
 import { UserError } from '../errors';
 import { readTail, taskProblem } from '../jobs/taskFailure';
+import { readTaskLog } from '../jobs/taskLogs';
 import { TaskProgress } from '../jobs/taskProgress';
-import { logPrefix, sasExpiryOf } from '../jobs/taskSpec';
+import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
 import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
 import { anyOf } from '../wait';
@@ -181,10 +182,10 @@ export class Collector {
   /** The end of the log in the output container, where it outlives the node, else on the node. */
   async #readStderr(file: ManifestFile, signal: AbortSignal): Promise<string> {
     const { state, attempt } = this;
-    const name = `${logPrefix(attempt, file)}/stderr.txt`;
     try {
-      const blob = await state.parts.storage.readText(state.manifest.outputContainer, name, signal);
-      if (blob) return blob.text;
+      const own = { ...state.manifest, attempts: [attempt] };
+      const log = await readTaskLog(state.parts.storage, own, file, signal);
+      if (log !== undefined) return log;
       const task = { jobId: attempt.jobId, taskId: file.id };
       return await readTail(state.parts.batch, task, 'stderr.txt', signal);
     } catch (error) {

@@ -2,7 +2,8 @@ import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import type { Content } from '../files/bytes';
 import type { Files, PartFile } from '../files/files';
-import { proveOutput } from '../media/probe/proof';
+import { readStatement } from '../jobs/taskLogs';
+import { type Proof, proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
@@ -50,17 +51,19 @@ export async function fetchOutput(
 
 async function fetchFile(state: RunState, file: ManifestFile, signal: AbortSignal): Promise<Fetched> {
   const { output } = file;
-  let seconds: number | undefined;
+  const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
+  let proof: Proof = {};
   const files = provingFiles(state.parts.files, async (part) => {
-    const proof = await proveOutput(part, { file: file.path, seconds: file.seconds, proof: output.proof });
+    const expected = { file: file.path, seconds: file.seconds, proof: output.proof };
+    proof = await proveOutput(part, expected, { statement, signal });
     if (proof.problem) throw new UserError(proof.problem);
-    seconds = proof.seconds;
   });
   for (let copy = 1; ; copy++) {
     const uri = state.parts.outputUri(file, numbered(output.name, copy));
     try {
       const bytes = await downloadOutput(state, file, { blob: output.blob, uri, files }, signal);
-      return { outputUri: uri, outputBytes: bytes, outputSeconds: seconds };
+      if (proof.warning) state.tell({ kind: 'trouble', problem: proof.warning });
+      return { outputUri: uri, outputBytes: bytes, outputSeconds: proof.seconds };
     } catch (error) {
       const exists = error instanceof UserError && error.problem.kind === 'outputExists';
       if (!exists || copy === 1000) throw error;

@@ -3,8 +3,9 @@ import { type BlobInfo, base64 } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
 import { hashFile } from '../files/hashing';
+import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
-import { proveOutput } from '../media/probe/proof';
+import { proveOutput, proveSource } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
 import { downloadOutput } from './outputs';
 import type { RunState } from './runState';
@@ -27,7 +28,12 @@ export async function fetchFolder(
     if (!blob.name.endsWith(`/${folderMark}`)) blobs.push(blob);
   }
   if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
+  const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
   const seconds = await proveFolder(state, file, blobs, signal);
+  const source = { file: file.path, seconds: seconds ?? file.seconds, proof: output.proof };
+  const { problem, warning } = statement ? proveSource(statement, source) : {};
+  if (problem) throw new UserError(problem);
+  if (warning) state.tell({ kind: 'trouble', problem: warning });
   blobs.sort(
     (one, other) =>
       Number(isPlaylist(one.name)) - Number(isPlaylist(other.name)) || one.name.localeCompare(other.name),

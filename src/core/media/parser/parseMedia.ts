@@ -76,6 +76,9 @@ const minBytes = 16 * 1024;
 /** A last picture may stand for minutes, but encoders do not keep how long. */
 const maxLastPicture = 0.5;
 
+/** Seconds by which a last packet may end before the stated length of the file. */
+const maxMissing = 0.7;
+
 const headBytes = 4096;
 
 /** `._clip.mp4`: what macOS keeps beside a file on disks that are not its own. */
@@ -208,10 +211,12 @@ async function exactLengths(
   isCutMatroska: boolean,
 ): Promise<(number | undefined)[]> {
   if (format === MATROSKA || format === WEBM) {
-    // The one length that is stated is the longest track's, and of a cut file there is no better one.
+    // The one length that is stated is the longest track's. Of a file that is cut or damaged there is no better one.
+    const end = Math.max(0, ...lengths.map(({ measured }) => measured?.end ?? 0));
+    const isShort = lengths.some(({ stated = 0 }) => end < stated - maxMissing);
     return lengths.map(({ first, stated, measured }) => {
-      const end = isCutMatroska ? stated : measured?.shown;
-      return end && end - first;
+      const last = isCutMatroska || isShort ? stated : measured?.shown;
+      return last && last - first;
     });
   }
   if (format === MP3) {

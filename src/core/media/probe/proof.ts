@@ -1,6 +1,8 @@
 import type { Problem } from '../../errors';
 import type { Content } from '../../files/bytes';
+import type { MediaInfo, Track } from '../mediaInfo';
 import { ParserError, type ParserPool, parserPool } from '../parser/pool';
+import type { FfmpegStatement, InputStream } from './ffmpegLog';
 
 /** The track whose length shows that an output is complete; `none`: being there and readable is enough. */
 export type ProofTrack = 'audio' | 'video' | 'none';
@@ -16,46 +18,83 @@ export interface Expected {
 /** Formats of outputs that can be read to prove them; others are taken as they come. */
 const provable = new Set('mp4 m4a m4v m4b mov mkv mka webm mp3 wav flac ogg oga opus aac ts m3u8'.split(' '));
 
-/** What proves an output of a preset complete. */
-export function proofOf({
-  proof,
-  extension,
-}: {
-  readonly proof: ProofTrack;
-  readonly extension: string;
-}): ProofTrack {
-  return provable.has(extension.toLowerCase()) ? proof : 'none';
+/** The track that proves the output of a preset for a source. */
+export function proofOf(
+  { proof, extension }: { readonly proof: ProofTrack | 'any'; readonly extension: string },
+  media: MediaInfo | undefined,
+): ProofTrack {
+  if (!provable.has(extension.toLowerCase())) return 'none';
+  if (proof !== 'any') return proof;
+  const has = (track: Track['kind']) =>
+    media?.tracks.some(({ kind, isAttachedPicture }) => kind === track && !isAttachedPicture) === true;
+  return has('video') ? 'video' : has('audio') ? 'audio' : 'none';
+}
+
+export interface Proof {
+  /** Undefined if the output is right. */
+  readonly problem?: Problem;
+  /** Length of the output, if it is known. */
+  readonly seconds?: number;
+  /** What is wrong with an output that counts all the same. */
+  readonly warning?: Problem;
+}
+
+export interface ProofOptions {
+  /** What ffmpeg said on the node, if its log is there. */
+  readonly statement?: FfmpegStatement;
+  readonly signal?: AbortSignal;
+  readonly parser?: ParserPool;
 }
 
 /**
- * Whether an output is complete: readable and at least as long as its source's track. ffmpeg's exit code is no proof:
- * inputs that are cut in half or damaged give 0. An output that is longer than its source claims is complete: headers of
- * joined MP3 files and streams state too little.
+ * Whether an output is right: readable, at least as long as its source's track and as what ffmpeg decoded of it, and not
+ * blank. ffmpeg's exit code is no proof: inputs that are cut in half or damaged give 0. An output that is longer than its
+ * source claims is right: headers of joined MP3 files and streams state too little.
  */
 export async function proveOutput(
   file: Content,
-  { file: path, seconds: expected, proof }: Expected,
-  { signal, parser = parserPool }: { readonly signal?: AbortSignal; readonly parser?: ParserPool } = {},
-): Promise<{ problem?: Problem; seconds?: number }> {
-  const damaged: Problem = { kind: 'outputDamaged', file: path };
+  expected: Expected,
+  { statement, signal, parser = parserPool }: ProofOptions = {},
+): Promise<Proof> {
+  const damaged: Problem = { kind: 'outputDamaged', file: expected.file };
   if (file.size === 0) return { problem: damaged };
-  if (proof === 'none') return {};
+  const { proof } = expected;
+  if (proof === 'none') return statement ? proveSource(statement, expected) : {};
   const { media } = await parser.parse('output', file, signal).catch((error) => {
     if (error instanceof ParserError) return { media: undefined };
     throw error;
   });
   if (media === undefined) return { problem: damaged };
-  if (media.format === 'hls' && media.seconds === undefined) return {};
-  const track = media.tracks.find(({ kind }) => kind === proof);
-  const seconds = media.format === 'hls' ? media.seconds : track?.seconds;
+  const isPlaylist = media.format === 'hls';
+  if (isPlaylist && media.seconds === undefined) return {};
+  const seconds = isPlaylist ? media.seconds : media.tracks.find(({ kind }) => kind === proof)?.seconds;
   if (seconds === undefined) return { problem: damaged };
-  if (expected !== undefined && seconds < expected - tolerance(expected)) {
-    return {
-      problem: { kind: 'outputDamaged', file: path, expectedSeconds: expected, actualSeconds: seconds },
-      seconds,
-    };
+  const expectedSeconds = secondsToCover(expected, statement);
+  if (expectedSeconds !== undefined && seconds < expectedSeconds - tolerance(expectedSeconds)) {
+    return { problem: { ...damaged, expectedSeconds, actualSeconds: seconds }, seconds };
   }
-  return { seconds };
+  if (statement === undefined) return { seconds };
+  return {
+    seconds,
+    ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
+    ...blankProblem(statement, expected, seconds),
+  };
+}
+
+/**
+ * Seconds that an output has to cover: the length that the probe found; else what ffmpeg decoded on the node, and the
+ * length that the header states if all of the input was used.
+ */
+function secondsToCover(
+  { seconds, proof }: Expected,
+  statement: FfmpegStatement | undefined,
+): number | undefined {
+  const decoded = statement?.streams.find(({ kind }) => kind === proof)?.seconds;
+  const stated = statement?.isReadWhole ? statement.statedSeconds : undefined;
+  const all = [seconds ?? stated, proof === 'audio' ? decoded : undefined].filter(
+    (value) => value !== undefined,
+  );
+  return all.length > 0 ? Math.max(...all) : undefined;
 }
 
 /**
@@ -64,4 +103,69 @@ export async function proveOutput(
  */
 function tolerance(seconds: number): number {
   return 0.5 + seconds * 0.002;
+}
+
+/** The share of a source that may be damaged in an output that counts, and the seconds in any case. */
+const maxDamagedShare = 0.02;
+const minDamagedSeconds = 0.5;
+const maxDamagedSeconds = 10;
+
+/**
+ * Whether ffmpeg could decode the source. A small share that it could not, it replaces by silence and still pictures: that
+ * is a warning; more is a problem, however long the output is.
+ */
+export function proveSource(
+  statement: FfmpegStatement,
+  { file, seconds, proof }: Expected,
+): Pick<Proof, 'problem' | 'warning'> {
+  const isDamaged = statement.damage > 0 || statement.streams.some(({ decodeErrors }) => decodeErrors > 0);
+  if (!isDamaged) return {};
+  const length = seconds ?? statement.statedSeconds;
+  const share = Math.max(
+    0,
+    ...statement.streams.map((stream) => damagedShare(stream, statement, proof, length)),
+  );
+  const damagedSeconds = length === undefined ? Number.POSITIVE_INFINITY : share * length;
+  const problem: Problem = { kind: 'sourceDamaged', file, share, line: statement.damageLine };
+  const isSmall = share <= maxDamagedShare || damagedSeconds <= minDamagedSeconds;
+  return isSmall && damagedSeconds <= maxDamagedSeconds ? { warning: problem } : { problem };
+}
+
+/** The share of a stream that could not be read or decoded, 0 to 1. */
+function damagedShare(
+  { kind, packets, frames, decodeErrors, seconds }: InputStream,
+  { concealedFrames }: FfmpegStatement,
+  proof: ProofTrack,
+  length: number | undefined,
+): number {
+  const undecoded = decodeErrors / packets;
+  const concealed = kind === 'video' && frames ? concealedFrames / frames : 0;
+  const present = kind === proof && seconds !== undefined && length ? seconds / length : 1;
+  // Streams of single fields have two packets, and in some formats two frames by their rate, for each frame.
+  const isByField = kind === 'video' && Math.abs(present - 0.5) < 0.05;
+  return Math.min(1, Math.max(undecoded, concealed, isByField ? 0 : 1 - present));
+}
+
+/** Peaks in dB of full scale: below is silence, above is sound. */
+const silentPeak = -80;
+const audiblePeak = -60;
+
+/** Parts of the length: an output is black from here on, and a source is not up to here. */
+const blackShare = 0.98;
+const litShare = 0.5;
+
+function blankProblem(
+  { peaks, blackSeconds }: FfmpegStatement,
+  { file }: Expected,
+  seconds: number,
+): Pick<Proof, 'problem'> {
+  const [output, source] = [peaks.get('output'), peaks.get('source')];
+  if (output !== undefined && source !== undefined && output < silentPeak && source > audiblePeak) {
+    return { problem: { kind: 'outputBlank', file, what: 'audio' } };
+  }
+  const black = blackSeconds.get('output') ?? 0;
+  const isBlack = seconds >= 0.5 && black > 0 && black >= seconds * blackShare - 0.1;
+  return isBlack && (blackSeconds.get('source') ?? 0) < seconds * litShare
+    ? { problem: { kind: 'outputBlank', file, what: 'video' } }
+    : {};
 }

@@ -1,0 +1,193 @@
+/** What ffmpeg says about its work on a node, on stderr at the level `verbose`. */
+export interface FfmpegStatement {
+  /** ffmpeg's name of the input's format. */
+  readonly format?: string;
+  /** Length that the input's header states; undefined if ffmpeg estimated it, or found none. */
+  readonly statedSeconds?: number;
+  /** The streams that were read. */
+  readonly streams: readonly InputStream[];
+  /** Every audio and video stream of the input was read. */
+  readonly isReadWhole: boolean;
+  /** Reports of damage in the input. */
+  readonly damage: number;
+  /** The first of them. */
+  readonly damageLine?: string;
+  /** Frames of video that were decoded around damage. */
+  readonly concealedFrames: number;
+  /** Loudest sample of the `source` and the `output` in dB of full scale; minus infinity for silence. */
+  readonly peaks: ReadonlyMap<string, number>;
+  /** Seconds of black in the `source` and the `output`. */
+  readonly blackSeconds: ReadonlyMap<string, number>;
+}
+
+export interface InputStream {
+  readonly kind: 'audio' | 'video';
+  readonly packets: number;
+  /** Undefined if the stream was copied. */
+  readonly frames?: number;
+  readonly decodeErrors: number;
+  /** Length of what was decoded; undefined if that cannot be told. */
+  readonly seconds?: number;
+}
+
+/** Formats whose length is stated in a header. The length of others is estimated from bitrates and time stamps. */
+const statedFormats = /^(mov|matroska|avi|flv|asf|mxf|gxf|aiff|au|tta|wv|ape|flac|wav|w64|caf|rm|dsf)\b/;
+
+/** Lines that report damage of the input. Wordings of ffmpeg 4.4 to 7. */
+const damagePatterns = [
+  /^Error while decoding stream #/,
+  /Error submitting (a )?packet to (the )?decoder/i,
+  /Decoding error: /,
+  /corrupt (input packet|decoded frame)/i,
+  /Packet corrupt/,
+  /concealing \d+ DC/,
+  /Invalid NAL unit size/,
+  /invalid as first byte of an EBML number/,
+  /Element at 0x[0-9a-f]+ ending at .* exceeds containing/,
+  /overread, skip/,
+  /Header missing$/,
+  /(error while decoding MB|Error at MB|damaged at \d)/i,
+  /Truncat(ed|ing) packet|partial file/i,
+  /(ChannelElement|channel element) \d+\.\d+ (missing|is not allocated)/,
+  /invalid (sync code|frame header)|decode_frame\(\) failed/i,
+];
+
+const repeated = /^ *Last message repeated (\d+) times?$/;
+
+/** Undefined for a log without a statement about the input. */
+export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
+  const lines = log.split(/[\r\n]+/);
+  const input = readInput(lines);
+  if (input === undefined) return undefined;
+  const damage = readDamage(lines);
+  const streams = readStreams(lines, input.rates);
+  return {
+    format: input.format,
+    statedSeconds: input.statedSeconds,
+    streams,
+    isReadWhole: streams.length >= input.rates.size,
+    ...damage,
+    peaks: readPeaks(lines),
+    blackSeconds: readBlack(lines),
+  };
+}
+
+interface InputHeader {
+  readonly format: string;
+  readonly statedSeconds?: number;
+  /** Sample rate or frame rate by the index of the stream. */
+  readonly rates: ReadonlyMap<number, number>;
+}
+
+function readInput(lines: readonly string[]): InputHeader | undefined {
+  const first = lines.findIndex((line) => line.startsWith('Input #0, '));
+  if (first < 0) return undefined;
+  const format = /^Input #0, (.*), from /.exec(lines[first] ?? '')?.[1] ?? '';
+  const rates = new Map<number, number>();
+  let seconds: number | undefined;
+  for (const line of lines.slice(first + 1)) {
+    if (/^(Output #|Input #|Stream mapping:)/.test(line)) break;
+    seconds ??= clockSeconds(/^ {2}Duration: (\d+:\d+:[\d.]+)/.exec(line)?.[1]);
+    const [, index, rate] = /^ +Stream #0:(\d+).*, (\d+(?:\.\d+)?k?) (?:Hz|fps)/.exec(line) ?? [];
+    if (index !== undefined && rate !== undefined) {
+      rates.set(Number(index), Number.parseFloat(rate) * (rate.endsWith('k') ? 1000 : 1));
+    }
+  }
+  const isEstimated =
+    !statedFormats.test(format) || lines.some((line) => line.includes('Estimating duration from bitrate'));
+  return { format, statedSeconds: isEstimated ? undefined : seconds, rates };
+}
+
+function clockSeconds(clock: string | undefined): number | undefined {
+  if (clock === undefined) return undefined;
+  const [hours = 0, minutes = 0, seconds = 0] = clock.split(':').map(Number);
+  return hours * 3600 + minutes * 60 + seconds;
+}
+
+/** The statistics at the end: `Input stream #0:1 (audio): 432 packets read (86778 bytes); 431 frames decoded (441344 samples);` */
+function readStreams(lines: readonly string[], rates: ReadonlyMap<number, number>): InputStream[] {
+  return lines.flatMap((line) => {
+    const match = /Input stream #0:(\d+) \((audio|video)\): (\d+) packets read/.exec(line);
+    if (match === null || match[3] === '0') return [];
+    const kind = match[2] as InputStream['kind'];
+    const frames = numberIn(line, /(\d+) frames decoded/);
+    const units = kind === 'audio' ? numberIn(line, /\((\d+) samples\)/) : frames;
+    const rate = rates.get(Number(match[1]));
+    return {
+      kind,
+      packets: Number(match[3]),
+      frames,
+      decodeErrors: numberIn(line, /(\d+) decode errors/) ?? errorsOf(lines, Number(match[1])),
+      seconds: units !== undefined && rate ? units / rate : undefined,
+    };
+  });
+}
+
+/** Until ffmpeg 6.0 only its messages count the packets that could not be decoded. */
+function errorsOf(lines: readonly string[], index: number): number {
+  return count(lines, (line) => line.startsWith(`Error while decoding stream #0:${index}:`));
+}
+
+function readDamage(
+  lines: readonly string[],
+): Pick<FfmpegStatement, 'damage' | 'damageLine' | 'concealedFrames'> {
+  const isDamage = (line: string) => damagePatterns.some((pattern) => pattern.test(line));
+  const first = lines.find(isDamage);
+  return {
+    damage: count(lines, isDamage),
+    damageLine: first?.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\] ?)+/i, '').trim(),
+    concealedFrames: count(lines, (line) => /concealing \d+ DC/.test(line)),
+  };
+}
+
+/** Counts lines, and their repetitions that ffmpeg folds into one line. */
+function count(lines: readonly string[], isCounted: (line: string) => boolean): number {
+  let counted = 0;
+  let wasCounted = false;
+  for (const line of lines) {
+    const times = repeated.exec(line.trimEnd())?.[1];
+    if (times !== undefined) counted += wasCounted ? Number(times) : 0;
+    else {
+      wasCounted = isCounted(line);
+      if (wasCounted) counted++;
+    }
+  }
+  return counted;
+}
+
+/** `[astats@source @ 0x55b0] Peak level dB: -11.988966`; the loudest of several tracks. */
+function readPeaks(lines: readonly string[]): Map<string, number> {
+  const peaks = new Map<string, number>();
+  for (const line of lines) {
+    const [, name, value] =
+      /^\[astats@(\w+) @ [^\]]*\] Peak level dB: (-?(?:[\d.]+|inf|nan))/.exec(line) ?? [];
+    if (name === undefined || value === undefined) continue;
+    const peak = /inf|nan/.test(value) ? Number.NEGATIVE_INFINITY : Number(value);
+    peaks.set(name, Math.max(peak, peaks.get(name) ?? Number.NEGATIVE_INFINITY));
+  }
+  return peaks;
+}
+
+/**
+ * The filters print their address instead of their name, and at first their options: the one of the source has a minimum
+ * duration of 0.001 (`measures.ts`).
+ */
+function readBlack(lines: readonly string[]): Map<string, number> {
+  const names = new Map<string, string>();
+  const seconds = new Map<string, number>();
+  for (const line of lines) {
+    const [, address = '', text = ''] = /^\[blackdetect\S* @ ([^\]]*)\] (.*)/.exec(line) ?? [];
+    const minimum = /black_min_duration:([\d.]+)/.exec(text)?.[1];
+    if (minimum !== undefined) names.set(address, Number(minimum) > 0 ? 'source' : 'output');
+    const duration = /black_duration:([\d.]+)/.exec(text)?.[1];
+    const name = names.get(address);
+    if (duration !== undefined && name !== undefined)
+      seconds.set(name, (seconds.get(name) ?? 0) + Number(duration));
+  }
+  return seconds;
+}
+
+function numberIn(line: string, pattern: RegExp): number | undefined {
+  const text = pattern.exec(line)?.[1];
+  return text === undefined ? undefined : Number(text);
+}
