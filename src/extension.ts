@@ -21,6 +21,7 @@ import { HeatMapLoader } from './vscode/heatMap/heatMapLoader';
 import { Reports, reportScheme } from './vscode/runs/report';
 import { runCommands } from './vscode/runs/runCommands';
 import { RunContext } from './vscode/runs/runContext';
+import { RunCosts } from './vscode/runs/runCosts';
 import { RunHistory } from './vscode/runs/runHistory';
 import { Runs } from './vscode/runs/runs';
 import { RunsTree } from './vscode/runs/runsTree';
@@ -57,13 +58,14 @@ export function activate(context: ExtensionContext): void {
   const connect = { accounts, secrets, documents };
 
   const runs = new Runs(workspaceState, log, join(storage, 'claims'));
+  const costs = new RunCosts(workspaceState, globalState, log);
   const runsTree = new RunsTree(runs, accounts);
   const runsTreeView = window.createTreeView(runsView, { treeDataProvider: runsTree });
   const isVisible = () => runsTreeView.visible;
-  const history = new RunHistory({ accounts, runs, runsTree, log, isVisible });
+  const history = new RunHistory({ accounts, runs, runsTree, costs, log, isVisible });
   const reports = new Reports(accounts, runs);
   const work = new RunWork(accounts, runs, commands);
-  const transcode = new Transcode(connect, runs, work, commands, workspaceState);
+  const transcode = new Transcode(connect, runs, work, costs, commands, workspaceState);
 
   const explorerData = new ExplorerData(accounts);
   const accountsView = new AccountsView(accounts, explorerData, runs);

@@ -11,7 +11,7 @@ export function settings(scope?: ConfigurationScope) {
   return {
     preset: get('preset', 'mp3'),
     presets: get<unknown[]>('presets', []),
-    onConflict: get<'ask' | 'rename' | 'overwrite'>('output.onConflict', 'ask'),
+    onConflict: get<'ask' | 'rename' | 'overwrite' | 'skip'>('output.onConflict', 'ask'),
     audio: get('audio', 'default'),
     review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
@@ -20,6 +20,7 @@ export function settings(scope?: ConfigurationScope) {
     ffmpegPath: get('local.ffmpegPath', ''),
     idleMinutes: get('local.idleMinutes', 60),
     parallel: get('transfers.parallel', 8),
+    prices: { show: get('prices.show', true), currency: get('prices.currency', 'USD') },
     pool: {
       lifetime: get<PoolLifetime>('pool.lifetime', 'scaleToZero'),
       vmSize: get('pool.vmSize', 'Standard_D2s_v5'),

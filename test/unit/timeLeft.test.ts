@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
+import { TimeLeft } from '../../src/core/estimates/timeLeft';
 import type { FileResult } from '../../src/core/plan/manifest';
 import type { RunProgress } from '../../src/core/runs/runEvents';
-import { TimeLeft } from '../../src/core/runs/timeLeft';
 
 interface Simulated {
   readonly files: { id: string; size: number; seconds?: number }[];

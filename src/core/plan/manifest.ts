@@ -34,8 +34,19 @@ export interface Manifest {
   canceled?: string;
   /** ISO 8601. Set when every file has a result and the input containers are deleted. */
   finished?: string;
+  /** What the run was expected to take when it was planned. */
+  readonly expected?: ExpectedUse;
   /** Hours of all nodes together, over all windows that watched to the end. */
   nodeHours?: number;
+}
+
+/** Time and nodes that a run uses. */
+export interface ExpectedUse {
+  readonly minutes: number;
+  readonly nodeHours: number;
+  /** In `currency` (ISO 4217); undefined where prices were unknown. */
+  readonly cost?: number;
+  readonly currency?: string;
 }
 
 export interface RefusedFile {

@@ -5,8 +5,9 @@ import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import type { RunCosts } from './runCosts';
 import { maxRecords, type RunRecord, recordOf } from './runRecord';
-import type { Runs } from './runs';
+import type { EndedRun, Runs } from './runs';
 import type { RunsTree } from './runsTree';
 
 /** The list is refreshed at most this often. */
@@ -25,6 +26,7 @@ interface Parts {
   readonly accounts: Accounts;
   readonly runs: Runs;
   readonly runsTree: RunsTree;
+  readonly costs: RunCosts;
   readonly log: LogOutputChannel;
   readonly isVisible: () => boolean;
 }
@@ -46,7 +48,7 @@ export class RunHistory implements Disposable {
     this.#every(everyMs, () => this.#refreshIfSeen());
     this.#every(elsewhereMs, () => this.#lookElsewhere());
     this.#disposables.add(accounts.onChanged(() => background(this.refresh())));
-    this.#disposables.add(runs.onEnded(() => background(this.refresh())));
+    this.#disposables.add(runs.onEnded((ended) => background(this.#runEnded(ended))));
     this.#disposables.add(
       window.onDidChangeWindowState(({ focused }) => focused && background(this.#refreshIfSeen())),
     );
@@ -67,6 +69,11 @@ export class RunHistory implements Disposable {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
+  }
+
+  async #runEnded({ account, manifest, results }: EndedRun): Promise<void> {
+    await this.parts.costs.learn(account.id, manifest, results);
+    await this.refresh();
   }
 
   async #refreshIfSeen(): Promise<void> {
@@ -110,6 +117,7 @@ export class RunHistory implements Disposable {
         const manifest = await readManifest(storage, outputContainer, signal);
         const results = await readResults(storage, outputContainer, signal);
         const record = recordOf(account.id, manifest, results, 'stopped');
+        await this.parts.costs.learn(account.id, manifest, results);
         if (record.status !== 'stopped') this.#over.set(runId, record);
         return record;
       } catch (error) {

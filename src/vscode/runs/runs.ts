@@ -2,11 +2,11 @@ import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } fro
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import type { RetryNotice } from '../../core/azure/retry';
 import { type Problem, UserError } from '../../core/errors';
+import { TimeLeft } from '../../core/estimates/timeLeft';
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunProgress, RunSummary } from '../../core/runs/runEvents';
-import { TimeLeft } from '../../core/runs/timeLeft';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
 import { isTrouble, storyLine } from '../words/story';
@@ -37,6 +37,12 @@ export interface LiveRun {
   useDedicatedNodes(): Promise<number>;
 }
 
+export interface EndedRun {
+  readonly account: AccountRecord;
+  readonly manifest: Manifest;
+  readonly results: readonly FileResult[];
+}
+
 const stateKey = 'runs';
 const forgottenKey = 'forgottenRuns';
 const maxForgotten = 200;
@@ -65,8 +71,8 @@ export class Runs {
   readonly #troubled = new EventEmitter<{ runId: string; problem: Problem }>();
   /** Fires with a problem that the user should know of although the run goes on. */
   readonly onTrouble = this.#troubled.event;
-  readonly #ended = new EventEmitter<AccountRecord>();
-  /** Fires with the account when this window stops working on a run: its pools, jobs and containers have changed. */
+  readonly #ended = new EventEmitter<EndedRun>();
+  /** Fires when this window stops working on a run: pools, jobs and containers of its account have changed. */
   readonly onEnded = this.#ended.event;
   readonly #live = new Map<string, LiveRun>();
   readonly #opening = new Map<string, Opening>();
@@ -207,7 +213,7 @@ export class Runs {
       this.#live.delete(runId);
       await run.close();
       await remember(status);
-      this.#ended.fire(account);
+      this.#ended.fire({ account, manifest: run.manifest, results: [...run.results.values()] });
     }
   }
 

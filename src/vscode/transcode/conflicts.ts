@@ -1,33 +1,43 @@
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { Manifest } from '../../core/plan/manifest';
+import { withoutFiles } from '../../core/plan/withoutFiles';
+import { background } from '../background';
 import { settings } from '../settings';
+import { filesOf } from '../words/numbers';
 
 /**
  * Decides what happens to outputs that exist already, and returns the manifest with the decision. Asks before anything
- * is uploaded, so that the run does not stop with a question hours later. Undefined if the user canceled.
+ * is uploaded, so that the run does not stop with a question hours later. Undefined if the user canceled, or if all
+ * files are skipped.
  */
 export async function resolveConflicts(manifest: Manifest): Promise<Manifest | undefined> {
-  const taken = await existingOutputs(manifest.files);
-  if (taken.length === 0) return manifest;
-  const onConflict = await askConflict(taken);
-  return onConflict && { ...manifest, onConflict };
+  const existing = await existingOutputs(manifest.files);
+  if (existing.size === 0) return manifest;
+  const choice = await askConflict([...existing.values()]);
+  if (choice !== 'skip') return choice && { ...manifest, onConflict: choice };
+  if (existing.size < manifest.files.length) return withoutFiles(manifest, new Set(existing.keys()));
+  const text = l10n.t('Nothing to transcode: the output of {0} already exists.', filesOf(existing.size));
+  background(window.showInformationMessage(text));
+  return undefined;
 }
 
-async function existingOutputs(files: Manifest['files']): Promise<string[]> {
-  const taken = await Promise.all(
-    files.map(async ({ uri, output }) => {
+/** Paths of outputs that exist, by the id of their file. */
+async function existingOutputs(files: Manifest['files']): Promise<Map<string, string>> {
+  const existing = new Map<string, string>();
+  await Promise.all(
+    files.map(async ({ id, uri, output }) => {
       const target = Uri.joinPath(Uri.parse(uri), '..', output.name);
       const exists = await workspace.fs.stat(target).then(
         () => true,
         () => false,
       );
-      return exists ? workspace.asRelativePath(target) : undefined;
+      if (exists) existing.set(id, workspace.asRelativePath(target));
     }),
   );
-  return taken.filter((path) => path !== undefined);
+  return existing;
 }
 
-async function askConflict(taken: string[]): Promise<Manifest['onConflict'] | undefined> {
+async function askConflict(taken: readonly string[]): Promise<Manifest['onConflict'] | 'skip' | undefined> {
   const { onConflict } = settings();
   if (onConflict !== 'ask') return onConflict;
   const shown = taken.slice(0, 3).join(', ') + (taken.length > 3 ? ', …' : '');
@@ -44,6 +54,12 @@ async function askConflict(taken: string[]): Promise<Manifest['onConflict'] | un
         label: l10n.t('Replace'),
         detail: l10n.t('Existing files are replaced once the new ones are complete.'),
         choice: 'overwrite' as const,
+      },
+      {
+        iconPath: new ThemeIcon('debug-step-over'),
+        label: l10n.t('Skip'),
+        detail: l10n.t('Only files without an output are transcoded.'),
+        choice: 'skip' as const,
       },
     ],
     {

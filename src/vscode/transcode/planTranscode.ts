@@ -5,6 +5,7 @@ import type { Manifest, RunPool } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Preset } from '../../core/presets/preset';
 import { longWork } from '../longWork';
+import { expectedUse, type RunCosts } from '../runs/runCosts';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
@@ -21,7 +22,7 @@ export async function planTranscode(
   account: AccountRecord,
   chosen: readonly ChosenFile[],
   preset: Preset,
-  withOptions: boolean,
+  { costs, withOptions }: { costs: RunCosts; withOptions: boolean },
 ): Promise<PlannedRun | undefined> {
   const [{ probeChosen }, { resolveConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
     import('./probeChosen'),
@@ -38,9 +39,13 @@ export async function planTranscode(
   if (first.manifest.files.length === 0) return refuseAll(first.manifest);
   await refuseBeyondQuota(account, pool);
   const isReviewed = withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
-  const planned = isReviewed ? await (await import('./review')).reviewRun(probed, choices, account) : first;
+  const planned = isReviewed
+    ? await (await import('./review')).reviewRun({ account, probed, costs }, choices)
+    : first;
   const manifest = planned && (await resolveConflicts(planned.manifest));
-  return manifest && { manifest, notes: planned.notes };
+  if (manifest === undefined) return undefined;
+  const expected = expectedUse(await costs.expect(account, manifest));
+  return { manifest: { ...manifest, expected }, notes: planned?.notes ?? [] };
 }
 
 /** Says why none of the files can be transcoded. */

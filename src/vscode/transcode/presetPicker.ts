@@ -1,4 +1,5 @@
 import { l10n, type Memento, type QuickPickItem, window } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
 import type { UserError } from '../../core/errors';
 import type { Preset } from '../../core/presets/preset';
 import { settings } from '../settings';
@@ -14,6 +15,7 @@ const lastPresetKey = 'lastPreset';
  */
 export async function pickPreset(
   chosen: readonly ChosenFile[],
+  account: AccountRecord,
   state: Memento,
   onProblem: (problem: UserError) => void,
 ): Promise<Preset | undefined> {
@@ -24,8 +26,8 @@ export async function pickPreset(
     .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
   const title =
     chosen.length === 1
-      ? l10n.t('Transcode {0}', chosen[0]?.path ?? '')
-      : l10n.t('Transcode {0}', filesOf(chosen.length));
+      ? l10n.t('Transcode {0} on {1}', chosen[0]?.path ?? '', account.label)
+      : l10n.t('Transcode {0} on {1}', filesOf(chosen.length), account.label);
   const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
     title,
     placeHolder: l10n.t('Choose a preset'),

@@ -8,6 +8,7 @@ import type { ConnectParts } from '../accounts/connect';
 import { background } from '../background';
 import type { Commands } from '../commands';
 import { knownOutputs } from '../runs/knownOutputs';
+import type { RunCosts } from '../runs/runCosts';
 import type { Runs } from '../runs/runs';
 import { settings } from '../settings';
 import { chooseFiles } from './chooseFiles';
@@ -34,6 +35,7 @@ export class Transcode {
     private readonly parts: ConnectParts,
     private readonly runs: Runs,
     private readonly work: RunWork,
+    private readonly costs: RunCosts,
     private readonly commands: Commands,
     private readonly state: Memento,
   ) {}
@@ -51,9 +53,13 @@ export class Transcode {
     const account = given ?? (await accountOfWorkspace(this.parts));
     if (account === undefined) return;
     const connection = await this.work.connect(account);
-    const preset = await pickPreset(chosen, this.state, (problem) => background(this.commands.show(problem)));
+    // Asked now, so that the review does not wait for it.
+    background(this.costs.pricesOf(account, settings().pool.vmSize));
+    const preset = await pickPreset(chosen, account, this.state, (problem) =>
+      background(this.commands.show(problem)),
+    );
     if (preset === undefined) return;
-    const planned = await planTranscode(account, chosen, preset, withOptions);
+    const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions });
     if (planned) await this.work.start(connection, planned, until);
   }
 

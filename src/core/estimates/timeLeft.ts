@@ -1,6 +1,6 @@
 import type { FileProgress } from '../jobs/taskProgress';
 import type { FileResult } from '../plan/manifest';
-import type { RunProgress } from './runEvents';
+import type { RunProgress } from '../runs/runEvents';
 
 /** A file of the run, as far as an estimate needs it. */
 interface EstimatedFile {

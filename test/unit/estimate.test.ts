@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { addSpeed, coresOf, estimateRun, rateOf, speedOf } from '../../src/core/estimates/estimate';
+import type { Manifest, ManifestFile, RunPool } from '../../src/core/plan/manifest';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+
+function manifestOf(
+  preset: string,
+  lengths: readonly (number | undefined)[],
+  pool: Partial<RunPool> = {},
+): Manifest {
+  const found = builtInPresets.find(({ id }) => id === preset);
+  if (found === undefined) throw new Error(`No preset ${preset}`);
+  const files = lengths.map((seconds, index): ManifestFile => {
+    const id = String(index + 1);
+    return {
+      ...{ id, path: `${id}.mp4`, uri: `file:///${id}.mp4`, size: 1_000_000, modified: 0, seconds },
+      ...{ inputBlob: `${id}/${id}.mp4`, nodeInput: 'input.mp4', commandLine: '' },
+      output: { nodePath: 'output.mp3', blob: `${id}/x`, isFolder: false, name: 'x', proof: 'none' },
+    };
+  });
+  return {
+    version: 1,
+    runId: 'run',
+    created: '2026-11-26T12:00:00.000Z',
+    workspace: '',
+    preset: found,
+    pool: {
+      ...{ lifetime: 'run', vmSize: 'Standard_D2s_v5', dedicatedNodes: 0, spotNodes: 5, slotsPerNode: 1 },
+      ...pool,
+    },
+    limits: { monitorMinutes: 30, taskMinutes: 240, jobMinutes: 540, retries: 1 },
+    outputContainer: 'c',
+    onConflict: 'rename',
+    files,
+    refused: [],
+    attempts: [],
+  };
+}
+
+const azure = { isLocal: false };
+
+describe('The estimate of a run', () => {
+  it('grows with the media and shrinks with the nodes, but never below the longest file', () => {
+    const hour = 3600;
+    const one = estimateRun(manifestOf('h264-720p', [hour]), azure);
+    const five = estimateRun(manifestOf('h264-720p', Array(5).fill(hour)), azure);
+    const ten = estimateRun(manifestOf('h264-720p', Array(10).fill(hour)), azure);
+    assert.ok(Math.abs(one.minutes - five.minutes) < 1, 'five nodes work side by side');
+    assert.ok(ten.minutes > 1.7 * five.minutes - 5);
+    assert.ok(one.minutes > 30);
+  });
+
+  it('counts the nodes that come, of each kind, and never more than the limits of the run allow', () => {
+    const { nodeHours, maxNodeHours } = estimateRun(manifestOf('mp3', [60, 60]), azure);
+    assert.equal(nodeHours.dedicated, 0);
+    assert.ok(nodeHours.spot > 0 && nodeHours.spot < maxNodeHours.spot);
+    assert.equal(maxNodeHours.spot, (2 * 540) / 60);
+    const mixed = estimateRun(
+      manifestOf('mp3', Array(4).fill(60), { dedicatedNodes: 1, spotNodes: 3 }),
+      azure,
+    );
+    assert.ok(Math.abs(mixed.nodeHours.spot - 3 * mixed.nodeHours.dedicated) < 1e-9);
+  });
+
+  it('knows that a pool that scales to zero keeps its nodes for a while', () => {
+    const short = estimateRun(manifestOf('mp3', [5]), azure);
+    const kept = estimateRun(manifestOf('mp3', [5], { lifetime: 'scaleToZero' }), azure);
+    assert.ok(kept.nodeHours.spot > short.nodeHours.spot);
+    assert.ok(kept.nodeHours.spot >= 20 / 60);
+    assert.equal(kept.minutes, short.minutes);
+  });
+
+  it('goes by the earlier runs of the account, the more the more of them there were', () => {
+    const [preset] = builtInPresets.filter(({ id }) => id === 'h264-720p');
+    assert.ok(preset);
+    const pool = { vmSize: 'Standard_D2s_v5' };
+    const builtIn = rateOf(preset, pool, undefined);
+    const little = rateOf(preset, pool, { files: 1, mediaSeconds: 10, taskSeconds: 1 });
+    const much = rateOf(preset, pool, { files: 50, mediaSeconds: 72_000, taskSeconds: 7_400 });
+    assert.ok(little > builtIn && little < 1.2 * builtIn, `${little}`);
+    assert.ok(Math.abs(much - 10) < 0.2, `${much}`);
+    const manifest = manifestOf('h264-720p', [3600]);
+    const speed = { files: 50, mediaSeconds: 72_000, taskSeconds: 7_400 };
+    const estimate = estimateRun(manifest, { isLocal: true, speed });
+    assert.ok(Math.abs(estimate.minutes - 6.1) < 0.3, `${estimate.minutes}`);
+    assert.equal(estimate.basedOn, 50);
+  });
+
+  it('learns its speed from the files that succeeded', () => {
+    const manifest = manifestOf('mp3', [100, 200, undefined]);
+    const at = (seconds: number) => new Date(Date.parse(manifest.created) + seconds * 1000).toISOString();
+    const speed = speedOf(manifest, [
+      { id: '1', startTime: at(0), endTime: at(10) },
+      { id: '2', startTime: at(0), endTime: at(1), problem: { kind: 'ended', file: '2.mp4' } },
+      { id: '3', startTime: at(0), endTime: at(5), outputSeconds: 50 },
+    ]);
+    assert.deepEqual(speed, { files: 2, mediaSeconds: 150, taskSeconds: 15 });
+    assert.equal(speedOf(manifest, []), undefined);
+    const newer = { files: 10, mediaSeconds: 1000, taskSeconds: 50 };
+    const both = addSpeed(speed, newer);
+    assert.ok(both.mediaSeconds / both.taskSeconds > 17);
+  });
+
+  it('reads the cores of a size from its name', () => {
+    assert.equal(coresOf('Standard_D2s_v5'), 2);
+    assert.equal(coresOf('Standard_D16s_v5'), 16);
+    assert.equal(coresOf('Standard_E16-4s_v5'), 4);
+    assert.equal(coresOf('Standard_A1_v2'), 1);
+    assert.equal(coresOf('odd'), 2);
+  });
+});
