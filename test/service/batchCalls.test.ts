@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Batch } from '../../src/core/azure/batch';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
-import { type FaultyProxy, faultyProxy } from './faultyProxy';
+import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { machine, TestService } from './harness';
 
 const never = new AbortController().signal;
@@ -101,6 +101,24 @@ describe('A call to Batch', () => {
       proxy = await faultyProxy(service.ready.batchUrl);
     });
     afterEach(() => proxy.close());
+
+    it('tells the credential when the service has refused its token', async () => {
+      const { connection } = service;
+      let forgotten = 0;
+      const credential = {
+        getToken: async () => ({ token: 'revoked', expiresOnTimestamp: Date.now() + 60_000 }),
+        forget: () => void forgotten++,
+      };
+      const through = new Batch({
+        ...connection,
+        account: { ...connection.account, batchUrl: proxy.url },
+        batch: { kind: 'token', credential },
+      });
+      proxy.fault = answerNext(1, 401, 'AuthenticationFailed');
+      await assert.rejects(through.job('calls'), UserError);
+      assert.equal(forgotten, 1);
+      through.close();
+    });
 
     it('says what time it is for the service', async () => {
       const ahead = 12 * 60_000;

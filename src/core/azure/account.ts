@@ -1,37 +1,42 @@
 import type { TokenCredential } from '@azure/identity';
 
-/** How an account is signed in to. `local` is the service this extension starts; to `core` it is an account like any other. */
+/** How to sign in to an account. `local` is the service that this extension starts; `core` treats it like any other. */
 export type SignIn = 'local' | 'keys' | 'microsoft' | 'identity';
 
-/** The ways that go by tokens, without any key. */
+/** Ways to sign in with tokens instead of keys. */
 export type TokenSignIn = Exclude<SignIn, 'local' | 'keys'>;
 
-/** What is known of an account without any secret: may be stored, shown and logged. */
+/** An account without its secrets: it can be stored, shown and logged. */
 export interface AccountRecord {
-  /** Stable over renames; part of secret names and settings. */
+  /** Stays the same when the account is renamed. Part of the names of secrets and settings. */
   readonly id: string;
   label: string;
   readonly signIn: SignIn;
-  /** Name of the Batch account, as it signs requests. */
+  /** Name of the Batch account in signatures. */
   readonly batchName: string;
   /** `https://name.region.batch.azure.com`, without a slash at the end. */
   readonly batchUrl: string;
-  /** Name of the storage account, as it signs requests. */
+  /** Name of the storage account in signatures. */
   readonly storageName: string;
   /** `https://name.blob.core.windows.net`, without a slash at the end. */
   readonly blobUrl: string;
-  /** Where tokens come from and for which directory (`microsoft` and `identity`). */
+  /** Directory of the tokens (`microsoft` and `identity`). */
   readonly tenantId?: string;
   readonly subscriptionId?: string;
   /** Azure Resource Manager id of the Batch account, for portal links and quota. */
   readonly resourceId?: string;
 }
 
+/** A credential that can be told that a service has refused its token. */
+export interface RenewableCredential extends TokenCredential {
+  forget?(): void;
+}
+
 export type Credential =
   | { readonly kind: 'sharedKey'; readonly name: string; readonly key: string }
-  | { readonly kind: 'token'; readonly credential: TokenCredential };
+  | { readonly kind: 'token'; readonly credential: RenewableCredential };
 
-/** An account with live credentials: held in memory only. */
+/** An account with its credentials, which are never stored. */
 export interface Connection {
   readonly account: AccountRecord;
   readonly batch: Credential;

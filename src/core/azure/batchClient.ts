@@ -44,7 +44,11 @@ export class BatchClient {
     this.#agent = agentFor(account.batchUrl, silenceMs);
     this.client = new BatchServiceClient(credentials, account.batchUrl, {
       noRetryPolicy: true,
-      httpClient: batchHttpClient(this.#agent, { clock: this.#clock, log: policy.log }),
+      httpClient: batchHttpClient(this.#agent, {
+        clock: this.#clock,
+        log: policy.log,
+        onUnauthorized: () => batch.kind === 'token' && batch.credential.forget?.(),
+      }),
     });
     this.client.apiVersion = apiVersion;
     this.#host = new URL(account.batchUrl).host;

@@ -1,11 +1,11 @@
-/** What differs between Azure's clouds, in one table. Account endpoints are not built from it: they come from ARM or the user. */
+/** Differences between Azure's clouds. Account endpoints are not built from them: they come from Resource Manager or the user. */
 export interface Cloud {
   readonly name: 'public' | 'china' | 'usGovernment';
-  /** Ends the host of a Batch account: https://learn.microsoft.com/azure/batch/batch-service-workflow-features */
+  /** Last part of the host of a Batch account: https://learn.microsoft.com/azure/batch/batch-service-workflow-features */
   readonly batchSuffix: string;
-  /** https://learn.microsoft.com/azure/china/resources-developer-guide for China's endpoints. */
+  /** For China: https://learn.microsoft.com/azure/china/resources-developer-guide */
   readonly storageSuffix: string;
-  /** Batch's token audience with its slash at the end; the scope is `audience + '/.default'`. */
+  /** Token audience of Batch, with a slash at the end; the scope is `audience + '/.default'`. */
   readonly batchAudience: string;
   readonly authority: string;
   readonly arm: string;
@@ -42,7 +42,7 @@ export const clouds: readonly Cloud[] = [
   },
 ];
 
-/** The cloud of an account URL; public for custom endpoints, whose host tells nothing. */
+/** Returns the cloud of an account URL; the public cloud for custom endpoints. */
 export function cloudOf(accountUrl: string): Cloud {
   const host = new URL(accountUrl).hostname.toLowerCase();
   return (

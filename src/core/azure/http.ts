@@ -113,11 +113,18 @@ export function withoutSecrets(url: string): string {
   return `${host}${pathname}${kept.length > 0 ? `?${kept.join('&')}` : ''}`;
 }
 
+export interface BatchHttpObserver {
+  readonly clock: ServiceClock;
+  readonly log?: Log;
+  /** Called when the service refuses the token of a request. */
+  readonly onUnauthorized: () => void;
+}
+
 /**
  * The HTTP client of `@azure/batch`, in place of its own (node-fetch 2), which never settles when an answer ends before
  * its Content-Length, and which drops the body, and so the code, of a refused file request.
  */
-export function batchHttpClient(agent: Agent, observer: { clock: ServiceClock; log?: Log }): RestHttpClient {
+export function batchHttpClient(agent: Agent, observer: BatchHttpObserver): RestHttpClient {
   const client = createDefaultHttpClient();
   const pipeline = createEmptyPipeline();
   if (agent === undefined) pipeline.addPolicy(proxyPolicy());
@@ -134,6 +141,7 @@ export function batchHttpClient(agent: Agent, observer: { clock: ServiceClock; l
         agent,
       });
       const reply = await observed(resource, observer, () => pipeline.sendRequest(client, request));
+      if (reply.status === 401) observer.onUnauthorized();
       if (reply.bodyAsText !== undefined) resource.streamResponseBody = false;
       return {
         request: resource,

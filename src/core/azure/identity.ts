@@ -1,15 +1,81 @@
 import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
 import { errorCode, isAbort, type Problem, UserError } from '../errors';
+import type { RenewableCredential } from './account';
 import { isCertificateCode, isNetworkCode } from './retry';
 
 const entra = 'Microsoft Entra ID';
 
-/** A credential whose failures are UserErrors that name the account. */
-export class NamedCredential implements TokenCredential {
+/** How long before its end a token is replaced, or half its lifetime if that is shorter. */
+const renewBeforeMs = 5 * 60_000;
+
+interface CachedToken {
+  readonly token: AccessToken;
+  readonly renewAtMs: number;
+}
+
+/**
+ * Gets each token once and uses it until shortly before it expires, for each audience and tenant. A source such as the
+ * Azure CLI starts a process for every token, and Batch's client asks for one with every request.
+ */
+export class CachedCredential implements RenewableCredential {
+  readonly #tokens = new Map<string, CachedToken>();
+  readonly #pending = new Map<string, Promise<AccessToken | null>>();
+
   constructor(
     private readonly inner: TokenCredential,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  async getToken(scopes: string | string[], options: GetTokenOptions = {}): Promise<AccessToken | null> {
+    const { claims, tenantId } = options;
+    // Claims come from a service that refuses the present token.
+    if (claims) return this.inner.getToken(scopes, options);
+    const key = JSON.stringify([[scopes].flat(), tenantId]);
+    const known = this.#tokens.get(key);
+    if (known && this.now() < known.renewAtMs) return known.token;
+    let pending = this.#pending.get(key);
+    if (pending === undefined) {
+      // Callers share the request, so none of them may abort it for the others.
+      pending = this.#fetch(key, scopes, { ...options, abortSignal: undefined });
+      this.#pending.set(key, pending);
+    }
+    return pending;
+  }
+
+  /** Drops all tokens, after a service has refused one. */
+  forget(): void {
+    this.#tokens.clear();
+  }
+
+  async #fetch(
+    key: string,
+    scopes: string | string[],
+    options: GetTokenOptions,
+  ): Promise<AccessToken | null> {
+    try {
+      const token = await this.inner.getToken(scopes, options);
+      if (token) {
+        const lifetimeMs = token.expiresOnTimestamp - this.now();
+        const renewAtMs = token.expiresOnTimestamp - Math.min(renewBeforeMs, lifetimeMs / 2);
+        this.#tokens.set(key, { token, renewAtMs });
+      }
+      return token;
+    } finally {
+      this.#pending.delete(key);
+    }
+  }
+}
+
+/** A credential whose failures are UserErrors that name the account. */
+export class NamedCredential implements RenewableCredential {
+  constructor(
+    private readonly inner: RenewableCredential,
     private readonly account: string,
   ) {}
+
+  forget(): void {
+    this.inner.forget?.();
+  }
 
   async getToken(scopes: string | string[], options?: GetTokenOptions): Promise<AccessToken | null> {
     try {
@@ -22,9 +88,9 @@ export class NamedCredential implements TokenCredential {
 }
 
 /**
- * Microsoft Entra's own code where the message has one, as it has whatever package asked:
- * https://learn.microsoft.com/entra/identity-platform/reference-error-codes. A chain of credentials of which none
- * applies is `CredentialUnavailable`.
+ * The problem with Microsoft Entra's own code, if the message has one:
+ * https://learn.microsoft.com/entra/identity-platform/reference-error-codes. `CredentialUnavailable` if no credential of
+ * a chain applies.
  */
 function problemOf(error: unknown, account: string): Problem {
   const message = error instanceof Error ? error.message : String(error);

@@ -1,10 +1,10 @@
-/** Items of one reply, and the link to the next, for lists that are shown page by page. */
+/** The items of one reply, and the link to the next page. */
 export interface Page<T> {
   readonly items: T[];
   readonly next?: string;
 }
 
-/** All items of a list, page by page, for callers that need every one. */
+/** Yields all items of a list, page by page. */
 export async function* everyItem<T>(page: (next?: string) => Promise<Page<T>>): AsyncGenerator<T> {
   let next: string | undefined;
   do {
@@ -14,7 +14,7 @@ export async function* everyItem<T>(page: (next?: string) => Promise<Page<T>>): 
   } while (next !== undefined);
 }
 
-/** A string literal's inside in an OData filter. */
+/** Escapes text for a string literal of an OData filter. */
 export function quoted(text: string): string {
   return text.replaceAll("'", "''");
 }

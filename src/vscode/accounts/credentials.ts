@@ -5,7 +5,7 @@ import {
   authentication,
   workspace,
 } from 'vscode';
-import type { AccountRecord, TokenSignIn } from '../../core/azure/account';
+import type { AccountRecord, RenewableCredential, TokenSignIn } from '../../core/azure/account';
 import { type Cloud, cloudOf } from '../../core/azure/clouds';
 import { UserError } from '../../core/errors';
 
@@ -71,6 +71,9 @@ export async function credentialOf(account: AccountRecord): Promise<TokenCredent
   return credentialFor(signIn, { cloud: cloudOf(batchUrl), label, tenantId, mayAsk: false });
 }
 
+/** Credentials of the environment by authority and tenant, shared by all connections so that each token is got once. */
+const environmentCredentials = new Map<string, RenewableCredential>();
+
 export interface CredentialNeed {
   readonly cloud: Cloud;
   /** The name of the account or directory, for messages. */
@@ -88,12 +91,21 @@ export async function credentialFor(
   signIn: TokenSignIn,
   { cloud, label, tenantId, mayAsk }: CredentialNeed,
 ): Promise<TokenCredential> {
-  const { NamedCredential } = await import('../../core/azure/identity');
+  const { CachedCredential, NamedCredential } = await import('../../core/azure/identity');
   if (signIn === 'microsoft') {
+    // VS Code caches its sessions, and knows when the user signs out.
     return new NamedCredential(new SessionCredential(providerOf(cloud), label, tenantId, mayAsk), label);
   }
-  const { DefaultAzureCredential } = await import('@azure/identity');
-  return new NamedCredential(new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId }), label);
+  const key = `${cloud.authority} ${tenantId ?? ''}`;
+  let credential = environmentCredentials.get(key);
+  if (credential === undefined) {
+    const { DefaultAzureCredential } = await import('@azure/identity');
+    credential = new CachedCredential(
+      new DefaultAzureCredential({ authorityHost: cloud.authority, tenantId }),
+    );
+    environmentCredentials.set(key, credential);
+  }
+  return new NamedCredential(credential, label);
 }
 
 /** When a token expires, in milliseconds since 1970. */

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import type { AccessToken, TokenCredential } from '@azure/identity';
+import { CachedCredential } from '../../src/core/azure/identity';
+
+const minute = 60_000;
+const batch = 'https://batch.core.windows.net//.default';
+const storage = 'https://storage.azure.com/.default';
+
+describe('Tokens of an account', () => {
+  let now: number;
+  let asked: string[];
+  let lifetime: number;
+  let inner: TokenCredential;
+  let tokens: CachedCredential;
+
+  beforeEach(() => {
+    now = 1_000_000;
+    asked = [];
+    lifetime = 60 * minute;
+    inner = {
+      async getToken(scopes, { tenantId = '' } = {}): Promise<AccessToken> {
+        asked.push(`${scopes} ${tenantId}`);
+        await new Promise((resolve) => setImmediate(resolve));
+        return { token: `token ${asked.length}`, expiresOnTimestamp: now + lifetime };
+      },
+    };
+    tokens = new CachedCredential(inner, () => now);
+  });
+
+  const get = async (scope: string, tenantId?: string) => (await tokens.getToken(scope, { tenantId }))?.token;
+
+  it('are got once for each audience and tenant', async () => {
+    for (let count = 0; count < 3; count++) {
+      assert.equal(await get(batch), 'token 1');
+      now += 15 * minute;
+    }
+    assert.equal(await get(storage), 'token 2');
+    assert.equal(await get(storage, 'other'), 'token 3');
+    assert.equal(await get(batch), 'token 1');
+    assert.equal(asked.length, 3);
+  });
+
+  it('are got once for requests at the same time', async () => {
+    const got = await Promise.all(Array.from({ length: 10 }, () => get(batch)));
+    assert.deepEqual(new Set(got), new Set(['token 1']));
+  });
+
+  it('are replaced shortly before they expire', async () => {
+    await get(batch);
+    now += 54 * minute;
+    assert.equal(await get(batch), 'token 1');
+    now += 2 * minute;
+    assert.equal(await get(batch), 'token 2');
+  });
+
+  it('that live for a short time are used for half of it', async () => {
+    lifetime = 2 * minute;
+    await get(batch);
+    now += 0.9 * minute;
+    assert.equal(await get(batch), 'token 1');
+    now += 0.2 * minute;
+    assert.equal(await get(batch), 'token 2');
+  });
+
+  it('are asked for again after a failure, and after a service has refused one', async () => {
+    const { getToken } = inner;
+    inner.getToken = async () => {
+      throw new Error('no network');
+    };
+    await assert.rejects(get(batch), /no network/);
+    inner.getToken = getToken;
+    assert.equal(await get(batch), 'token 1');
+    tokens.forget();
+    assert.equal(await get(batch), 'token 2');
+  });
+});
