@@ -53,7 +53,7 @@ export function activate(context: ExtensionContext): void {
     secrets,
     log,
   );
-  const accounts = new Accounts(globalState, secrets, localService);
+  const accounts = new Accounts(globalState, secrets, localService, log);
   const documents = new Documents();
   const connect = { accounts, secrets, documents };
 

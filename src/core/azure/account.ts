@@ -1,4 +1,5 @@
 import type { TokenCredential } from '@azure/identity';
+import type { Log } from '../log';
 
 /** How to sign in to an account. `local` is the service that this extension starts; `core` treats it like any other. */
 export type SignIn = 'local' | 'keys' | 'microsoft' | 'identity';
@@ -41,4 +42,6 @@ export interface Connection {
   readonly account: AccountRecord;
   readonly batch: Credential;
   readonly storage: Credential;
+  /** Gets a line for each request (`trace`) and each decision (`debug`). */
+  readonly log?: Log;
 }

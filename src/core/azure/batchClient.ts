@@ -1,5 +1,6 @@
 import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
 import { type AbortSignalLike, AzureIdentityCredentialAdapter } from '@azure/ms-rest-js';
+import { type Log, noLog } from '../log';
 import type { Connection } from './account';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
 import type { ListOptions } from './batchTypes';
@@ -25,6 +26,8 @@ export type Attempt<T> = (abortSignal: AbortSignalLike) => Promise<T>;
 
 /** The connection to a Batch account: client, credentials, retries and paging for the calls of the subclasses. */
 export class BatchClient {
+  /** For decisions about the resources of the account. */
+  readonly log: Log;
   protected readonly client: BatchServiceClient;
   readonly #host: string;
   readonly #policy: RetryPolicy;
@@ -32,7 +35,7 @@ export class BatchClient {
   readonly #clock = new ServiceClock();
 
   /** `policy` replaces members of the default policy: retries for 20 s, 60 s for each attempt. */
-  constructor({ account, batch }: Connection, policy: Partial<RetryPolicy> = {}) {
+  constructor({ account, batch, log = noLog }: Connection, policy: Partial<RetryPolicy> = {}) {
     const credentials =
       batch.kind === 'sharedKey'
         ? new BatchSharedKeyCredentials(batch.name, batch.key)
@@ -40,13 +43,14 @@ export class BatchClient {
             batch.credential,
             `${cloudOf(account.batchUrl).batchAudience}/.default`,
           );
-    this.#policy = { ...defaultPolicy, ...policy };
+    this.#policy = { ...defaultPolicy, log, ...policy };
+    this.log = policy.log ?? log;
     this.#agent = agentFor(account.batchUrl, silenceMs);
     this.client = new BatchServiceClient(credentials, account.batchUrl, {
       noRetryPolicy: true,
       httpClient: batchHttpClient(this.#agent, {
         clock: this.#clock,
-        log: policy.log,
+        log: this.log,
         onUnauthorized: () => batch.kind === 'token' && batch.credential.forget?.(),
       }),
     });

@@ -60,9 +60,10 @@ export class Storage {
   /** `options` replace members of the default policy: retries for 20 s, 60 s for each attempt. */
   constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
     this.host = new URL(connection.account.blobUrl).host;
-    this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), log: policy.log };
+    const { log = connection.log } = policy;
+    this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), log };
     this.#service = blobService(connection, this.#http);
-    this.#policy = { ...defaultPolicy, ...policy };
+    this.#policy = { ...defaultPolicy, ...policy, log };
     this.#sign = signerOf(this.#service, connection.storage);
   }
 

@@ -3,7 +3,6 @@ import type { Batch, Pool } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
 import { isOwn, madeBy, ownMetadata } from '../azure/ownership';
 import { UserError } from '../errors';
-import { type Log, noLog } from '../log';
 import type { RunPool } from '../plan/manifest';
 import { waitFor } from '../wait';
 import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
@@ -33,7 +32,6 @@ export async function ensurePool(
   pool: RunPool,
   nodes: NodeTargets,
   signal: AbortSignal,
-  log: Log = noLog,
 ): Promise<PoolChoice> {
   const spec = await poolSpec(batch, pool, signal);
   const hash = specHash(spec, pool.lifetime);
@@ -43,13 +41,13 @@ export async function ensurePool(
     const existing = await whenNotDeleting(batch, id, signal);
     if (existing === undefined) {
       const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal);
-      log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
+      batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
       if (isAdded) return { id, reused: false };
     } else if (isSame(existing, hash)) {
-      await giveNodes(batch, id, nodes, { lifetime: pool.lifetime, signal, log });
+      await giveNodes(batch, id, nodes, { lifetime: pool.lifetime, signal });
       return { id, reused: true };
     } else {
-      log.debug(`Pool ${id} was not made by this extension with these settings.`);
+      batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
       number++;
     }
   }

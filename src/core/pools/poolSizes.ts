@@ -3,7 +3,6 @@ import { isBatchCode } from '../azure/batchCall';
 import { isOwn } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
 import { UserError } from '../errors';
-import { type Log, noLog } from '../log';
 import type { PoolLifetime } from '../plan/manifest';
 import { waitFor } from '../wait';
 import { evaluationMinutes, freshMinutes, readScaleToZero, scaleToZeroFormula } from './autoscaleFormula';
@@ -30,7 +29,6 @@ const conflicts = [
 
 export interface SizeOptions {
   readonly signal: AbortSignal;
-  readonly log?: Log;
 }
 
 export interface RunSizeOptions extends SizeOptions {
@@ -112,9 +110,9 @@ export async function resizePool(
   batch: Batch,
   poolId: string,
   { dedicated, spot }: NodeTargets,
-  { signal, log = noLog, stopsResize = false }: SizeOptions & { readonly stopsResize?: boolean },
+  { signal, stopsResize = false }: SizeOptions & { readonly stopsResize?: boolean },
 ): Promise<void> {
-  log.debug(`Resize pool ${poolId} to ${dedicated} dedicated and ${spot} Spot nodes.`);
+  batch.log.debug(`Resize pool ${poolId} to ${dedicated} dedicated and ${spot} Spot nodes.`);
   await change(batch, poolId, signal, async (pool) => {
     if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
     if (stopsResize && pool.allocationState === 'resizing') await stopResize(batch, poolId, signal);
@@ -196,7 +194,7 @@ export async function isInUse(
 async function sizeForRun(
   batch: Batch,
   poolId: string,
-  { lifetime, jobId, signal, log = noLog }: RunSizeOptions,
+  { lifetime, jobId, signal }: RunSizeOptions,
   decide: (pool: Pool, isShared: boolean) => NodeTargets,
 ): Promise<NodeTargets> {
   return change(batch, poolId, signal, async (pool) => {
@@ -208,7 +206,7 @@ async function sizeForRun(
     const isShared = isBeingUsed || (await isInUse(batch, poolId, jobId, signal));
     const targets = decide(pool, isShared);
     const { dedicated, spot } = targets;
-    log.debug(
+    batch.log.debug(
       `Pool ${poolId}: ${dedicated} dedicated and ${spot} Spot nodes${isShared ? ', shared with other runs' : ''}.`,
     );
     if (lifetime === 'scaleToZero') {

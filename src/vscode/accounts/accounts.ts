@@ -1,4 +1,4 @@
-import { authentication, EventEmitter, l10n, type Memento, window } from 'vscode';
+import { authentication, EventEmitter, type LogOutputChannel, l10n, type Memento, window } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import { DisposableStore } from '../disposable';
@@ -33,6 +33,7 @@ export class Accounts {
     private readonly state: Memento,
     private readonly secrets: Secrets,
     private readonly localService: LocalService,
+    private readonly log: LogOutputChannel,
   ) {
     this.#known = JSON.stringify(this.all);
     this.#disposables.add(this.#changed);
@@ -95,6 +96,10 @@ export class Accounts {
 
   /** The account with its credentials. Starts the service of the local account. */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
+    return { ...(await this.#credentials(account, signal)), log: this.log };
+  }
+
+  async #credentials(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
     if (account.signIn === 'local') return this.localService.connect(account, signal);
     if (account.signIn !== 'keys') {
       const { credentialOf } = await import('./credentials');
