@@ -28,6 +28,7 @@ export interface ManifestOptions {
   readonly preset?: string | Preset;
   readonly lifetime?: PoolLifetime;
   readonly spotNodes?: number;
+  readonly slotsPerNode?: number;
   readonly monitorMinutes?: number;
   readonly taskMinutes?: number;
   readonly onConflict?: 'rename' | 'overwrite';
@@ -72,7 +73,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
       vmSize: 'Standard_D2s_v5',
       dedicatedNodes: 0,
       spotNodes: options.spotNodes ?? 3,
-      slotsPerNode: 1,
+      slotsPerNode: options.slotsPerNode ?? 1,
     },
     outputContainer: outputContainerOf(runId),
     onConflict: options.onConflict ?? 'rename',

@@ -1,6 +1,7 @@
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
 import { hasEnded, outOfTime } from '../jobs/jobLife';
+import { schedulingProblem } from '../jobs/taskFailure';
 import { openAttempts, retryAttempt } from '../plan/attempts';
 import type { Attempt } from '../plan/manifest';
 import type { RunState } from './runState';
@@ -82,12 +83,17 @@ export async function retryTransfers(state: RunState, signal: AbortSignal): Prom
   return true;
 }
 
-/** Whether an error says that a job ran out of time before all its tasks were added; then another job follows. */
+/**
+ * Whether an error says that a job ran out of time before all its tasks were added; then another job follows. Throws the
+ * reason if the service did not schedule the job.
+ */
 export async function ranOutOfTime(state: RunState, error: unknown, signal: AbortSignal): Promise<boolean> {
   if (!(error instanceof UserError) || error.problem.kind !== 'jobEnded') return false;
   const { job: jobId } = error.problem;
   const attempt = state.manifest.attempts.find((each) => each.jobId === jobId);
   if (attempt === undefined || attempt.submitted !== undefined) return false;
   const job = await state.parts.batch.job(jobId, { select: 'id,executionInfo', signal });
+  const problem = job && schedulingProblem(job);
+  if (problem) throw new UserError(problem, { cause: error });
   return job?.executionInfo?.terminateReason === outOfTime;
 }

@@ -90,12 +90,23 @@ export class RunState {
       try {
         await write();
       } catch (error) {
-        // The lease expired, for example while the machine slept, and nobody has taken the run.
-        if (!isStorageCode(error, 'LeaseNotPresentWithBlobOperation', 'LeaseLost')) throw error;
+        if (!isStorageCode(error, 'LeaseNotPresentWithBlobOperation', 'LeaseLost'))
+          throw this.#lossOf(error) ?? error;
+        // The lease has expired, for example while the machine slept, and nobody has taken the run.
         await this.claim.regain();
         await write();
       }
     });
+  }
+
+  /** What it means for the run that its manifest or results could not be written; undefined if nothing. */
+  #lossOf(error: unknown): UserError | undefined {
+    const { runId, outputContainer } = this.manifest;
+    if (isStorageCode(error, 'LeaseIdMismatchWithBlobOperation', 'LeaseIdMissing'))
+      return new UserError({ kind: 'runTaken', run: runId }, { cause: error });
+    if (isStorageCode(error, 'ContainerNotFound', 'ContainerBeingDeleted', 'BlobNotFound'))
+      return new UserError({ kind: 'runNotFound', run: outputContainer }, { cause: error });
+    return undefined;
   }
 
   /** Writes the results to the account, where a later process and the report find them. Does nothing if none changed. */
@@ -108,7 +119,7 @@ export class RunState {
         await this.parts.storage.writeText(this.manifest.outputContainer, resultsBlob, results, { signal });
       } catch (error) {
         this.#unsavedResults = true;
-        throw error;
+        throw this.#lossOf(error) ?? error;
       }
     });
   }
