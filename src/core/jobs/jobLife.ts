@@ -150,7 +150,7 @@ export async function endJob(
   { runId, mayArrive, clock, signal }: EndOptions,
 ): Promise<boolean> {
   const end = clock.now() + lateMs;
-  for (let pauseMs = 500; ; pauseMs *= 2) {
+  for (let pauseMs = 500; ; pauseMs = Math.min(pauseMs * 2, 4_000)) {
     await batch.terminateJob(jobId, reason, signal);
     const job = await batch.job(jobId, { select: 'id,state', signal });
     if (job !== undefined && hasEnded(job)) break;

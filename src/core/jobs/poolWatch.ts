@@ -1,7 +1,7 @@
 import type { Batch, Node, Pool, TaskCounts } from '../azure/batch';
-import { isBatchCode } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
+import { retryAllocation } from '../pools/poolSizes';
 import type { Clock } from '../wait';
 import { resizeProblem, schedulingProblem, startTaskProblem } from './taskFailure';
 
@@ -160,7 +160,7 @@ export class PoolWatch {
     if (clock.now() < this.#retryAt) return;
     this.#retryAt = undefined;
     this.#retries++;
-    await resizeAgain(this.batch, pool, signal);
+    await retryAllocation(this.batch, pool.id ?? '', { signal });
     this.observer.resizeRetried(pool.id ?? '', minutes(this.#retries));
   }
 
@@ -174,15 +174,5 @@ export class PoolWatch {
     if (this.#told.has(problem.kind)) return;
     this.#told.add(problem.kind);
     this.observer.trouble(problem);
-  }
-}
-
-/** Asks for the same nodes again. A resize that is under way already does. */
-async function resizeAgain(batch: Batch, pool: Pool, signal: AbortSignal): Promise<void> {
-  const { id = '', targetDedicatedNodes, targetLowPriorityNodes } = pool;
-  try {
-    await batch.resizePool(id, { targetDedicatedNodes, targetLowPriorityNodes }, signal);
-  } catch (error) {
-    if (!isBatchCode(error, 'PoolBeingResized')) throw error;
   }
 }

@@ -49,21 +49,29 @@ const fatal = new Set<Problem['kind']>(['startTaskFailed', 'poolUnusable', 'quot
 
 /**
  * After an error with which no task can start, ends the jobs of the run and takes the nodes from its pool, which would cost
- * money for nothing. The files without a result get this one.
+ * money for nothing. The files without a result get this one. A failure to do so is reported as a problem of its own.
  */
 export async function endIfFatal(state: RunState, error: unknown, signal: AbortSignal): Promise<void> {
   if (!(error instanceof UserError) || !fatal.has(error.problem.kind)) return;
+  try {
+    await end(state, error.problem, signal);
+  } catch (other) {
+    if (!(other instanceof UserError)) throw other;
+    state.tell({ kind: 'trouble', problem: other.problem });
+  }
+}
+
+async function end(state: RunState, problem: Problem, signal: AbortSignal): Promise<void> {
   const { batch } = state.parts;
   const { manifest, clock } = state;
-  const { problem } = error;
   for (const { attempt, open } of openAttempts(manifest, state.results)) {
     const options = { runId: manifest.runId, mayArrive: false, clock, signal };
     if (!(await endJob(batch, attempt.jobId, problem.kind, options))) continue;
-    const { jobId, poolId } = attempt;
-    if (poolId !== undefined) await releaseNodes(batch, poolId, { jobId, signal });
     const left = new Set(open);
     for (const file of manifest.files) {
       if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });
     }
+    const { jobId, poolId } = attempt;
+    if (poolId !== undefined) await releaseNodes(batch, poolId, { jobId, signal });
   }
 }

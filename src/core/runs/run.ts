@@ -229,6 +229,7 @@ export class Run {
     const targets = nodeTargets(pool, attempt.fileIds.length);
     const { lifetime } = pool;
     const { jobId } = attempt;
+    this.state.usesDedicatedNodes = true;
     const { dedicated } = await useDedicatedNodes(batch, poolId, targets, { lifetime, jobId, signal });
     return dedicated;
   }

@@ -37,6 +37,8 @@ export class RunState {
   readonly progress: RunProgress;
   readonly totals: ProgressTotals;
   readonly clock: Clock;
+  /** Whether the user has chosen dedicated nodes instead of Spot nodes that were preempted. */
+  usesDedicatedNodes = false;
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
   #saving: Promise<unknown> = Promise.resolve();

@@ -1,12 +1,13 @@
+import type { Batch } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { addTasks } from '../jobs/addTasks';
-import { growAutoPool } from '../jobs/autoPool';
 import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
 import { ensurePool } from '../pools/ensurePool';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
+import { giveNodes } from '../pools/poolSizes';
 import { together, withTicks } from '../wait';
 import { containerMetadata, type RunState } from './runState';
 import { Uploads } from './uploads';
@@ -108,10 +109,17 @@ export class Submitter {
     const { clock } = this.state;
     await uploads.near(nodeStartMs, signal);
     await this.#ensureJob(uploads, count, signal);
+    const ticks = { ms: tickMs, clock, signal };
+    // Apart from each other: a pool can refuse changes for longer than a job lives.
     await withTicks(
-      (own) => this.#addAll(uploads, own),
-      (own) => this.#lookAfterJob(uploads, count, own),
-      { ms: tickMs, clock, signal },
+      (own) =>
+        withTicks(
+          (inner) => this.#addAll(uploads, inner),
+          (inner) => this.#grow(this.#targets(uploads, count), inner),
+          { ...ticks, signal: own },
+        ),
+      (own) => this.#lookAfterJob(own),
+      ticks,
     );
     await this.#close(signal);
   }
@@ -159,15 +167,13 @@ export class Submitter {
     return Math.max(limits.jobMinutes - Math.floor(used), Math.min(limits.taskMinutes, limits.jobMinutes));
   }
 
-  async #lookAfterJob(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
+  async #lookAfterJob(signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { clock, manifest } = state;
-    if (clock.now() - this.#prolongedAt >= prolongEveryMs) {
-      await prolongJob(state.parts.batch, attempt.jobId, clock, signal);
-      this.#prolongedAt = clock.now();
-      await this.#renewWaiting(manifest.limits.taskMinutes + sasMarginMinutes, signal);
-    }
-    await this.#grow(this.#targets(uploads, count), signal);
+    if (clock.now() - this.#prolongedAt < prolongEveryMs) return;
+    await prolongJob(state.parts.batch, attempt.jobId, clock, signal);
+    this.#prolongedAt = clock.now();
+    await this.#renewWaiting(manifest.limits.taskMinutes + sasMarginMinutes, signal);
   }
 
   /** Gives tasks that still wait a new SAS if theirs expires within `minutes`. */
@@ -211,7 +217,8 @@ export class Submitter {
   #targets(uploads: Uploads, count: number): NodeTargets {
     const soon = Math.min(Math.max(uploads.expected(nodeStartMs), 1), count);
     const done = this.attempt.fileIds.filter((id) => this.state.results.has(id)).length;
-    return nodeTargets(this.state.manifest.pool, Math.max(soon - done, 1));
+    const { dedicated, spot } = nodeTargets(this.state.manifest.pool, Math.max(soon - done, 1));
+    return this.state.usesDedicatedNodes ? { dedicated: dedicated + spot, spot: 0 } : { dedicated, spot };
   }
 
   async #ensureJob(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
@@ -237,14 +244,21 @@ export class Submitter {
   async #grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
     const asked = this.#asked;
     if (nodes.dedicated + nodes.spot <= asked.dedicated + asked.spot) return;
-    const { state, attempt } = this;
-    const { batch } = state.parts;
-    if (attempt.poolId !== undefined) await ensurePool(batch, state.manifest.pool, nodes, signal);
-    else if (!(await growAutoPool(batch, attempt.jobId, nodes, signal))) return;
+    const { batch } = this.state.parts;
+    const { jobId, poolId = await autoPoolOf(batch, jobId, signal) } = this.attempt;
+    if (poolId === undefined) return;
+    const { lifetime } = this.state.manifest.pool;
+    await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal });
     this.#asked = nodes;
   }
 
   #now(): string {
     return new Date(this.state.clock.now()).toISOString();
   }
+}
+
+/** Undefined while the service has not created the auto pool of a job. */
+async function autoPoolOf(batch: Batch, jobId: string, signal: AbortSignal): Promise<string | undefined> {
+  const job = await batch.job(jobId, { select: 'executionInfo', signal });
+  return job?.executionInfo?.poolId;
 }
