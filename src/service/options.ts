@@ -17,6 +17,7 @@ Usage: node service.js --data-dir DIR [options]
                           0: no limit other than the task slots).
   --node-step-ms N        Milliseconds that a node takes from one state to the next (default 150).
   --path-prepend DIR      Put DIR in front of the PATH of tasks. May be repeated.
+  --packages DIR          Folder of application packages, APPLICATION/VERSION.zip (default: packages in the data folder).
   --allow-elevated        Run start tasks that ask for administrator rights, as the user that runs the service.
   --faults                Allow the signed route POST /_faults, which injects faults for tests.
   --quiet                 Write the log to DIR/service.log only, not to stderr as well.
@@ -39,6 +40,7 @@ export interface Options {
   readonly maxProcesses: number;
   readonly nodeStepMs: number;
   readonly pathPrepend: readonly string[];
+  readonly packagesDir?: string;
   readonly allowElevated: boolean;
   readonly faults: boolean;
   readonly quiet: boolean;
@@ -68,6 +70,7 @@ export function optionsOf(args: readonly string[]): Options {
     maxProcesses: wholeNumber('--max-processes', values['max-processes']),
     nodeStepMs: number('--node-step-ms', values['node-step-ms']),
     pathPrepend: values['path-prepend'],
+    packagesDir: values.packages,
     allowElevated: values['allow-elevated'],
     faults: values.faults,
     quiet: values.quiet,
@@ -90,6 +93,7 @@ function parsed(args: readonly string[]) {
         'max-processes': { type: 'string', default: String(Math.max(4, availableParallelism())) },
         'node-step-ms': { type: 'string', default: '150' },
         'path-prepend': { type: 'string', multiple: true, default: [] },
+        packages: { type: 'string' },
         'allow-elevated': { type: 'boolean', default: false },
         faults: { type: 'boolean', default: false },
         quiet: { type: 'boolean', default: false },

@@ -156,6 +156,7 @@ async function startBatch(
       maxProcesses: options.maxProcesses,
       nodeStepMs: options.nodeStepMs,
       pathPrepend: options.pathPrepend,
+      packagesDir: options.packagesDir,
       allowElevated: options.allowElevated,
       storage: {
         blobUrl: storage.blobUrl,

@@ -1,3 +1,5 @@
+import type { Application } from '../tasks/applicationPackages';
+import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Route } from './context';
 import { imageWires } from './images';
@@ -64,6 +66,34 @@ export const accountRoutes: Route[] = [
       );
     },
   ],
-  ['GET', '/applications', (context, request) => page(context, request, 'applications', () => [])],
+  [
+    'GET',
+    '/applications',
+    (context, request) => {
+      const byId = new Map(
+        context.nodes.packages.list().map((one) => [one.id, applicationWire(one)] as const),
+      );
+      return page(context, request, 'listapplicationsummariesresponses', (after) =>
+        afterId([...byId.keys()], after, (id) => byId.get(id)),
+      );
+    },
+  ],
+  [
+    'GET',
+    '/applications/{}',
+    ({ nodes }, { params: [id = ''] }) => {
+      const found = nodes.packages.list().find((one) => one.id.toLowerCase() === id.toLowerCase());
+      if (found === undefined) throw new BatchError('ApplicationNotFound');
+      return {
+        status: 200,
+        metadata: 'getapplicationsummaryresponse/@Element',
+        body: applicationWire(found),
+      };
+    },
+  ],
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
 ];
+
+function applicationWire({ id, versions }: Application): Wire {
+  return { id, versions: [...versions].sort() };
+}

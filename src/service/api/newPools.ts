@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FormulaError } from '../autoscale/evaluate';
 import { type JobState, type PoolState, touch } from '../scheduling/state';
+import type { PackageReference } from '../tasks/applicationPackages';
 import { BatchError, invalidProperty } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -116,13 +117,17 @@ export function checkStartTask(startTask: Wire | undefined, pool: Wire): void {
   checkUserIdentity(startTask, pool, true);
 }
 
-/** There are no application packages here. */
-export function checkPackages(_context: Context, { applicationPackageReferences = [] }: Wire): void {
-  const [first] = applicationPackageReferences as { applicationId: string; version?: string }[];
-  if (first === undefined) return;
-  throw new BatchError('InvalidApplicationPackageReferences', {
-    [first.applicationId]: 'The specified application package does not exist.',
-  });
+/** Refuses packages that the account does not have. */
+export function checkPackages({ nodes }: Context, { applicationPackageReferences = [] }: Wire): void {
+  const missing = (applicationPackageReferences as PackageReference[]).filter(
+    (reference) => nodes.packages.find(reference) === undefined,
+  );
+  if (missing.length === 0) return;
+  const why = 'The specified application package does not exist.';
+  throw new BatchError(
+    'InvalidApplicationPackageReferences',
+    Object.fromEntries(missing.map(({ applicationId }) => [applicationId, why])),
+  );
 }
 
 function checkScale(given: Wire): void {

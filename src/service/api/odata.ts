@@ -27,7 +27,7 @@ const filterable = {
   files: ['name'],
   supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
   poolnodecounts: ['poolId'],
-  applications: [],
+  listapplicationsummariesresponses: [],
   jobschedules: ['id', 'state', ...times],
   poolusagemetrics: ['poolId'],
 } as const satisfies Record<string, readonly string[]>;

@@ -16,6 +16,7 @@ import {
   shown,
   taskOf,
 } from './context';
+import { checkPackages } from './newPools';
 import { validated } from './requests/validate';
 import { checkTask } from './taskChecks';
 
@@ -25,6 +26,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   checkTask(context, job, given);
+  checkPackages(context, given);
   const now = timestamp();
   const wire: Wire = {
     id,

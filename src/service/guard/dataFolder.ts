@@ -74,6 +74,11 @@ export class DataFolder {
     return join(this.path, 'processes');
   }
 
+  /** Application packages, unless a folder elsewhere has them. */
+  get packages(): string {
+    return join(this.path, 'packages');
+  }
+
   /** What waits for its removal. */
   get trash(): string {
     return join(this.path, 'trash');

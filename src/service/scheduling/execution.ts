@@ -106,6 +106,7 @@ export class Execution {
         taskId: task.id,
       };
       const settings = [
+        ...(await this.nodes.deployPackages(pool, node, task.wire)),
         ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
         ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
       ];

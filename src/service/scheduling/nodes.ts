@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataFolder, removeTree } from '../guard/dataFolder';
 import type { Log } from '../guard/log';
 import type { Concern, Supervisor } from '../guard/supervisor';
+import { ApplicationPackages, type PackageReference } from '../tasks/applicationPackages';
 import { jobFolder, makeNodeFolders, taskFolder } from '../tasks/environment';
 import { internalFailure } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
@@ -14,6 +15,8 @@ import type { JobState, NodeState, PoolState, State, TaskState } from './state';
 export interface NodeOptions extends StartTaskOptions {
   /** Milliseconds that a node takes from one state to the next. */
   readonly nodeStepMs: number;
+  /** Folder of the application packages. Default: `packages` in the data folder. */
+  readonly packagesDir?: string;
 }
 
 /** Number of ended tasks that a node lists. */
@@ -28,6 +31,7 @@ export class Nodes {
   /** Called when a node has left its pool. */
   onLeft: (pool: PoolState, node: NodeState) => void = () => undefined;
   readonly folder: DataFolder;
+  readonly packages: ApplicationPackages;
   readonly #startTasks: StartTasks;
 
   constructor(
@@ -38,6 +42,7 @@ export class Nodes {
     private readonly log: Log,
   ) {
     this.folder = new DataFolder(options.dataDir);
+    this.packages = new ApplicationPackages(options.packagesDir ?? this.folder.packages);
     this.#startTasks = new StartTasks(state, options, faults, supervisor, this.recordFolder);
   }
 
@@ -239,13 +244,16 @@ export class Nodes {
       this.#setNode(node, 'unusable');
       return;
     }
+    delete node.wire.errors;
+    const packages = await this.deployPackages(pool, node);
+    if (isOver()) return;
     const startTask = pool.wire.startTask as Wire | undefined;
     if (startTask) {
       node.wire.startTask = startTask;
       const mustWait = startTask.waitForSuccess !== false;
       if (mustWait) this.#setNode(node, 'waitingforstarttask');
       else this.#ready(node);
-      const ok = await this.#startTasks.run(pool, node, startTask);
+      const ok = await this.#startTasks.run(pool, node, startTask, packages);
       if (node.leaving) this.leaveWhenFree(pool, node);
       if (isOver()) return;
       if (this.faults.takeInterruption()) {
@@ -259,6 +267,17 @@ export class Nodes {
       if (!mustWait) return;
     }
     this.#ready(node);
+  }
+
+  /**
+   * Unpacks the application packages of a pool, and of a task, that a node does not have yet. Returns the environment
+   * variables that name their folders. Throws a TaskFailure.
+   */
+  deployPackages(pool: PoolState, node: NodeState, task?: Wire): Promise<Wire[]> {
+    const references = [pool.wire, task].flatMap(
+      (wire) => (wire?.applicationPackageReferences ?? []) as PackageReference[],
+    );
+    return this.packages.deploy(this.root(pool.id, node.id), references, this.supervisor.signal);
   }
 
   /** Waits for room on a full disk. Resolves to false if the service ends first. */

@@ -26,10 +26,10 @@ export class StartTasks {
    * Runs the start task of a node until it ends or is stopped through `node.startTask`. Resolves to whether it succeeded;
    * the node's `startTaskInfo` says how it ended.
    */
-  async run(pool: PoolState, node: NodeState, startTask: Wire): Promise<boolean> {
+  async run(pool: PoolState, node: NodeState, startTask: Wire, packages: readonly Wire[]): Promise<boolean> {
     const stopping = new AbortController();
     const signal = AbortSignal.any([stopping.signal, this.supervisor.signal]);
-    const running = this.#run(pool, node, startTask, signal);
+    const running = this.#run(pool, node, startTask, packages, signal);
     const startTaskRun = {
       stop: () => stopping.abort(),
       ended: running.then(
@@ -45,7 +45,13 @@ export class StartTasks {
     }
   }
 
-  async #run(pool: PoolState, node: NodeState, startTask: Wire, signal: AbortSignal): Promise<boolean> {
+  async #run(
+    pool: PoolState,
+    node: NodeState,
+    startTask: Wire,
+    packages: readonly Wire[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const root = nodeRoot(this.options, pool.id, node.id);
     const taskDir = join(root, 'startup');
     const info: Wire = { state: 'running', startTime: timestamp(), retryCount: 0 };
@@ -54,7 +60,7 @@ export class StartTasks {
     const env = environmentOf(
       this.options,
       { poolId: pool.id, nodeId: node.id, isDedicated: Boolean(node.wire.isDedicated), root, taskDir },
-      (startTask.environmentSettings as Wire[] | undefined) ?? [],
+      [...packages, ...((startTask.environmentSettings as Wire[] | undefined) ?? [])],
     );
     const outcome = await this.#outcome(pool, startTask, taskDir, env, info, signal);
     // It runs again after the reboot, or the node is on its way out of the pool.

@@ -53,8 +53,9 @@ export const endedFailure = (category: FailureInfo['category'], why: string): Fa
 
 const timeFailure = endedFailure('ServerError', 'because it ran longer than its maxWallClockTime');
 
-/** What an error of the service itself looks like on the task that it struck. */
+/** An error as a client reads it on the resource that it struck. */
 export function internalFailure(error: unknown): FailureInfo {
+  if (error instanceof TaskFailure) return error.info;
   const { code } = error as { code?: string };
   return {
     category: 'ServerError',

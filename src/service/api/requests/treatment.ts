@@ -147,10 +147,9 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobScheduleUpdateParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
   Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
   TaskAddParameter: {
-    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn',
+    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences',
     stored: 'displayName affinityInfo',
     refused: {
-      applicationPackageReferences: 'The local Batch service deploys application packages of pools only.',
       authenticationTokenSettings: 'The local Batch service gives tasks no authentication tokens.',
       containerSettings: containers,
       multiInstanceSettings: 'The local Batch service does not support multi-instance tasks.',

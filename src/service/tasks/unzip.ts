@@ -1,0 +1,140 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import yauzl, { type Entry, type ZipFile } from 'yauzl';
+import { pathInside, removeTree } from '../guard/dataFolder';
+
+/** Bounds of what one archive may become on the disk. */
+export interface UnzipLimits {
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+export const defaultLimits: UnzipLimits = { bytes: 4 * 1024 ** 3, entries: 100_000 };
+
+/** An archive that is damaged, too large, or would write outside its folder. */
+export class UnzipError extends Error {}
+
+const fileType = 0o170000;
+const regularFile = 0o100000;
+const directory = 0o040000;
+
+/**
+ * Unpacks a ZIP archive into a folder that does not exist yet. The folder appears when it is complete, or not at all.
+ * Entries that are links or devices, or whose names lead out of the folder, are refused. Throws an UnzipError.
+ */
+export async function unzip(
+  archive: string,
+  folder: string,
+  signal: AbortSignal,
+  limits: UnzipLimits = defaultLimits,
+): Promise<void> {
+  const half = `${folder}.half`;
+  await removeTree(half);
+  await mkdir(half, { recursive: true });
+  try {
+    await unpack(archive, half, signal, limits);
+    await rename(half, folder);
+  } catch (error) {
+    await removeTree(half);
+    signal.throwIfAborted();
+    if (isOfDisk(error)) throw error;
+    throw error instanceof UnzipError
+      ? error
+      : new UnzipError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function isOfDisk(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(String((error as { code?: string }).code));
+}
+
+async function unpack(
+  archive: string,
+  folder: string,
+  signal: AbortSignal,
+  limits: UnzipLimits,
+): Promise<void> {
+  const zip = await open(archive);
+  let left = limits.bytes;
+  const count = (bytes: number) => {
+    left -= bytes;
+    if (left < 0) throw new UnzipError(`It has more than ${limits.bytes} bytes when it is unpacked.`);
+  };
+  try {
+    if (zip.entryCount > limits.entries) throw new UnzipError(`It has more than ${limits.entries} entries.`);
+    for await (const entry of entriesOf(zip)) {
+      signal.throwIfAborted();
+      await unpackEntry(zip, entry, folder, count, signal);
+    }
+  } finally {
+    zip.close();
+  }
+}
+
+async function unpackEntry(
+  zip: ZipFile,
+  entry: Entry,
+  folder: string,
+  count: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const name = entry.fileName.replace(/\/+$/, '');
+  if (name === '') return;
+  const mode = entry.externalFileAttributes >>> 16;
+  const type = mode & fileType;
+  if (type !== 0 && type !== regularFile && type !== directory)
+    throw new UnzipError(`${entry.fileName} is a link or a device.`);
+  const target = pathInside(folder, ...name.split('/'));
+  if (entry.fileName.endsWith('/')) {
+    await mkdir(target, { recursive: true });
+    return;
+  }
+  await mkdir(dirname(target), { recursive: true });
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        count(chunk.length);
+        done(null, chunk);
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  });
+  // A file that two entries name is damage, and never an overwriting.
+  const file = createWriteStream(target, { flags: 'wx', mode: (mode & 0o777 || 0o644) | 0o600 });
+  await pipeline(await readStream(zip, entry), counter, file, { signal });
+}
+
+function open(archive: string): Promise<ZipFile> {
+  return new Promise((resolve, reject) => {
+    yauzl.open(archive, { lazyEntries: true, autoClose: false }, (error, zip) =>
+      error ? reject(error) : resolve(zip),
+    );
+  });
+}
+
+function readStream(zip: ZipFile, entry: Entry): Promise<NodeJS.ReadableStream> {
+  return new Promise((resolve, reject) => {
+    zip.openReadStream(entry, (error, stream) => (error ? reject(error) : resolve(stream)));
+  });
+}
+
+async function* entriesOf(zip: ZipFile): AsyncGenerator<Entry> {
+  for (;;) {
+    const entry = await new Promise<Entry | undefined>((resolve, reject) => {
+      const settle = (result: () => void) => {
+        zip.removeAllListeners('entry').removeAllListeners('end').removeAllListeners('error');
+        result();
+      };
+      zip.once('entry', (next: Entry) => settle(() => resolve(next)));
+      zip.once('end', () => settle(() => resolve(undefined)));
+      zip.once('error', (error) => settle(() => reject(error)));
+      zip.readEntry();
+    });
+    if (entry === undefined) return;
+    yield entry;
+  }
+}
