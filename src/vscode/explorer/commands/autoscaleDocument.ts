@@ -19,7 +19,6 @@ import {
 import type { AccountRecord } from '../../../core/azure/account';
 import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
-import { enableAutoscale } from '../../../core/pools/poolSizes';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
 import { DisposableStore } from '../../disposable';
@@ -165,6 +164,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
       apply,
     );
     if (answer !== apply) return;
+    const { enableAutoscale } = await import('../../../core/pools/poolSizes');
     try {
       await longWork(l10n.t('Applying the formula to pool {0}', poolId), (_, signal) =>
         enableAutoscale(batch, poolId, formula, { signal }),

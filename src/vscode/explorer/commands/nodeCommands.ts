@@ -1,6 +1,5 @@
 import { l10n } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
-import { removeNodes } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -71,6 +70,7 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
       const pools = nodesByPool(rows);
       await actOnEach(parts, pools, l10n.t('Removing nodes'), async ({ account, poolId, ids }, signal) => {
         const { batch } = await data.gateways(account);
+        const { removeNodes } = await import('../../../core/pools/poolSizes');
         await removeNodes(batch, poolId, ids, { signal });
       });
     },

@@ -1,5 +1,4 @@
 import { l10n, ThemeIcon, window } from 'vscode';
-import { disableAutoscale, resizePool } from '../../../core/pools/poolSizes';
 import type { Handlers } from '../../commands';
 import type { PoolCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
@@ -25,6 +24,7 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
       if (row === undefined || size === undefined) return;
       const { batch } = await data.gateways(row.account);
       const id = resourceName(row);
+      const { resizePool } = await import('../../../core/pools/poolSizes');
       try {
         await longWork(l10n.t('Resizing pool {0}', id), (_, signal) =>
           resizePool(batch, id, size, { signal }),
@@ -42,6 +42,7 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
       const choice = pool?.enableAutoScale ? await askAutoscale(id) : 'edit';
       if (choice === 'edit') await autoscale.open(row.account, id);
       if (choice !== 'off') return;
+      const { disableAutoscale } = await import('../../../core/pools/poolSizes');
       try {
         await longWork(l10n.t('Turning autoscale off'), (_, signal) =>
           disableAutoscale(batch, id, { signal }),
