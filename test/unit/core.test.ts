@@ -14,7 +14,7 @@ import { newAttempt, newRunId } from '../../src/core/plan/manifest';
 import { scaleToZeroFormula } from '../../src/core/pools/autoscaleFormula';
 import { newestUbuntu } from '../../src/core/pools/images';
 import { nodeTargets } from '../../src/core/pools/nodeTargets';
-import { parseFilter, select } from '../../src/service/api/odata';
+import { parseFilter, select } from '../../src/service/api/http/odata';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
 import { durationMs, etagOf } from '../../src/service/wire/time';
 

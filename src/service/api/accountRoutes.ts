@@ -1,8 +1,8 @@
 import type { Application } from '../tasks/applicationPackages';
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
-import { afterId, type Context, page, poolOf, type Route } from './context';
-import { imageWires } from './images';
+import { afterId, type Context, page, poolOf, type Route } from './http/context';
+import { imageWires } from './resources/images';
 
 const nodeStates: Record<string, string> = {
   creating: 'creating',

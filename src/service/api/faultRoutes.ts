@@ -1,5 +1,5 @@
 import type { FaultOrder } from '../scheduling/faults';
-import type { Context, Reply, Request, Route } from './context';
+import type { Context, Reply, Request, Route } from './http/context';
 
 export const faultRoutes: Route[] = [['POST', '/_faults', setFaults]];
 

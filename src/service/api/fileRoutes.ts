@@ -4,9 +4,17 @@ import { basename, join, relative, sep } from 'node:path';
 import { retainedUntil } from '../scheduling/retention';
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
-import { type Context, checkConditions, page, type Reply, type Request, type Route, taskOf } from './context';
+import {
+  type Context,
+  checkConditions,
+  page,
+  type Reply,
+  type Request,
+  type Route,
+  taskOf,
+} from './http/context';
+import { parseFilter } from './http/odata';
 import { nodeOf } from './nodeRoutes';
-import { parseFilter } from './odata';
 
 /** A folder whose files are served, and the URL that they have. */
 interface Served {

@@ -13,9 +13,9 @@ import {
   type Route,
   resourceHeaders,
   shown,
-} from './context';
-import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './newJobs';
+} from './http/context';
 import { validated } from './requests/validate';
+import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './resources/newJobs';
 
 function addJob(context: Context, { body, version }: Request): Reply {
   const given = validated('JobAddParameter', body, version);

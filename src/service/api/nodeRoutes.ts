@@ -11,7 +11,7 @@ import {
   type Route,
   shown,
   versioned,
-} from './context';
+} from './http/context';
 import { type Model, validated } from './requests/validate';
 
 /** A node that is named in the path, with its pool. */

@@ -14,8 +14,9 @@ import {
   type Route,
   resourceHeaders,
   shown,
-} from './context';
-import { checkImage } from './images';
+} from './http/context';
+import { validated } from './requests/validate';
+import { checkImage } from './resources/images';
 import {
   checkFormula,
   checkFormulaLength,
@@ -25,8 +26,7 @@ import {
   startPool,
   startTaskWire,
   withVersion,
-} from './newPools';
-import { validated } from './requests/validate';
+} from './resources/newPools';
 
 /** Between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;

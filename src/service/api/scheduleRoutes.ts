@@ -14,10 +14,10 @@ import {
   type Route,
   resourceHeaders,
   shown,
-} from './context';
-import { checkActiveQuota, checkPoolInfo, jobDefaults, type PoolInfo } from './newJobs';
-import { newAutoPool } from './newPools';
+} from './http/context';
 import { validated } from './requests/validate';
+import { checkActiveQuota, checkPoolInfo, jobDefaults, type PoolInfo } from './resources/newJobs';
+import { newAutoPool } from './resources/newPools';
 
 function scheduleOf({ state }: Context, { params: [id = ''] }: Request): ScheduleState {
   const schedule = isId(id) ? state.schedules.get(id.toLowerCase()) : undefined;

@@ -19,17 +19,17 @@ import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
-import type { Context, Reply, Request } from './context';
 import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
-import { parseBody, readBody, setCommonHeaders, splitUrl } from './http';
+import { parseBody, readBody, setCommonHeaders, splitUrl } from './http/body';
+import type { Context, Reply, Request } from './http/context';
+import { Router } from './http/router';
+import { type Account, authenticate } from './http/signature';
 import { jobRoutes } from './jobRoutes';
-import { makeJob } from './newJobs';
 import { nodeRoutes } from './nodeRoutes';
 import { poolRoutes } from './poolRoutes';
-import { Router } from './router';
+import { makeJob } from './resources/newJobs';
 import { scheduleRoutes } from './scheduleRoutes';
-import { type Account, authenticate } from './signature';
 import { taskRoutes } from './taskRoutes';
 
 export interface ServerOptions

@@ -15,10 +15,10 @@ import {
   resourceHeaders,
   shown,
   taskOf,
-} from './context';
-import { checkPackages } from './newPools';
+} from './http/context';
 import { validated } from './requests/validate';
-import { checkTask } from './taskChecks';
+import { checkPackages } from './resources/newPools';
+import { checkTask } from './resources/taskChecks';
 
 const collectionSize = 100;
 function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {

@@ -1,5 +1,5 @@
-import { BatchError, invalidProperty } from '../wire/errors';
-import type { Wire } from '../wire/wire';
+import { BatchError, invalidProperty } from '../../wire/errors';
+import type { Wire } from '../../wire/wire';
 
 interface Image {
   readonly publisher: string;

@@ -1,17 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
-import type { Autoscaling } from '../scheduling/autoscaling';
-import type { Disturbances } from '../scheduling/disturbances';
-import type { Faults } from '../scheduling/faults';
-import type { JobSchedules } from '../scheduling/jobSchedules';
-import type { Jobs } from '../scheduling/jobs';
-import type { Nodes } from '../scheduling/nodes';
-import type { PastStates } from '../scheduling/pastStates';
-import type { Pools } from '../scheduling/pools';
-import type { Scheduler } from '../scheduling/scheduler';
-import type { JobState, PoolState, State, TaskState } from '../scheduling/state';
-import { BatchError } from '../wire/errors';
-import type { Wire } from '../wire/wire';
+import type { Autoscaling } from '../../scheduling/autoscaling';
+import type { Disturbances } from '../../scheduling/disturbances';
+import type { Faults } from '../../scheduling/faults';
+import type { JobSchedules } from '../../scheduling/jobSchedules';
+import type { Jobs } from '../../scheduling/jobs';
+import type { Nodes } from '../../scheduling/nodes';
+import type { PastStates } from '../../scheduling/pastStates';
+import type { Pools } from '../../scheduling/pools';
+import type { Scheduler } from '../../scheduling/scheduler';
+import type { JobState, PoolState, State, TaskState } from '../../scheduling/state';
+import { BatchError } from '../../wire/errors';
+import type { Wire } from '../../wire/wire';
 import { type FilteredList, parseFilter, select } from './odata';
 
 export interface Context {

@@ -1,8 +1,8 @@
-import { type JobState, newJob, type PoolState, type ScheduleState, touch } from '../scheduling/state';
-import { BatchError, invalidProperty } from '../wire/errors';
-import { infiniteDuration, timestamp } from '../wire/time';
-import type { Wire } from '../wire/wire';
-import type { Context } from './context';
+import { type JobState, newJob, type PoolState, type ScheduleState, touch } from '../../scheduling/state';
+import { BatchError, invalidProperty } from '../../wire/errors';
+import { infiniteDuration, timestamp } from '../../wire/time';
+import type { Wire } from '../../wire/wire';
+import type { Context } from '../http/context';
 import { newAutoPool, startPool } from './newPools';
 
 /** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BatchError } from '../wire/errors';
-import type { Wire } from '../wire/wire';
+import { BatchError } from '../../wire/errors';
+import type { Wire } from '../../wire/wire';
 
 const maxBodyBytes = 1024 * 1024;
 /** Objects and arrays within each other. The deepest request of the API has about 12. */

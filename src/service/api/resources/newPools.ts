@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { FormulaError } from '../autoscale/evaluate';
-import { type JobState, type PoolState, touch } from '../scheduling/state';
-import type { PackageReference } from '../tasks/applicationPackages';
-import { BatchError, invalidProperty } from '../wire/errors';
-import { timestamp } from '../wire/time';
-import type { Wire } from '../wire/wire';
-import type { Context } from './context';
+import { FormulaError } from '../../autoscale/evaluate';
+import { type JobState, type PoolState, touch } from '../../scheduling/state';
+import type { PackageReference } from '../../tasks/applicationPackages';
+import { BatchError, invalidProperty } from '../../wire/errors';
+import { timestamp } from '../../wire/time';
+import type { Wire } from '../../wire/wire';
+import type { Context } from '../http/context';
 import { checkImage } from './images';
 import { checkResourceFiles, checkUserIdentity } from './taskChecks';
 

@@ -1,5 +1,5 @@
-import { BatchError } from '../wire/errors';
-import type { Wire } from '../wire/wire';
+import { BatchError } from '../../wire/errors';
+import type { Wire } from '../../wire/wire';
 
 /** Returns whether an item, as it goes over the wire, satisfies a filter. */
 export type Filter = (item: Wire) => boolean;

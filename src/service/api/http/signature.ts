@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { BatchError } from '../wire/errors';
+import { BatchError } from '../../wire/errors';
 
 export interface Account {
   readonly name: string;

@@ -1,6 +1,6 @@
 import type { HTTPMethod } from 'find-my-way';
 import findMyWay from 'find-my-way';
-import { BatchError } from '../wire/errors';
+import { BatchError } from '../../wire/errors';
 import type { Handler, Route } from './context';
 
 interface Found {

@@ -1,7 +1,7 @@
-import type { JobState } from '../scheduling/state';
-import { BatchError, invalidProperty } from '../wire/errors';
-import type { Wire } from '../wire/wire';
-import type { Context } from './context';
+import type { JobState } from '../../scheduling/state';
+import { BatchError, invalidProperty } from '../../wire/errors';
+import type { Wire } from '../../wire/wire';
+import type { Context } from '../http/context';
 
 /** https://learn.microsoft.com/rest/api/batchservice/task/add, dependsOn */
 const maxDependencyCharacters = 64_000;
