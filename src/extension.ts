@@ -63,7 +63,7 @@ export function activate(context: ExtensionContext): void {
   const runsTreeView = window.createTreeView(runsView, { treeDataProvider: runsTree });
   const isVisible = () => runsTreeView.visible;
   const history = new RunHistory({ accounts, runs, runsTree, costs, log, isVisible });
-  const reports = new Reports(accounts, runs);
+  const reports = new Reports(accounts, runs, costs);
   const work = new RunWork(accounts, runs, commands);
   const transcode = new Transcode(connect, runs, work, costs, commands, workspaceState);
 

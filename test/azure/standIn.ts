@@ -149,7 +149,12 @@ export class AzureStandIn {
 
   #portOf(host: string): number | undefined {
     if (host === azure.storageHost) return this.storage.port;
-    const isKnown = ['login.microsoftonline.com', 'management.azure.com', azure.batchHost].includes(host);
+    const isKnown = [
+      'login.microsoftonline.com',
+      'management.azure.com',
+      'prices.azure.com',
+      azure.batchHost,
+    ].includes(host);
     return isKnown ? portOf(this.door) : undefined;
   }
 
@@ -159,6 +164,7 @@ export class AzureStandIn {
     this.seen.push({ host, method: request.method ?? '', path, scheme: authorization.split(' ')[0] ?? '' });
     if (host === azure.batchHost) this.#passToBatch(request, reply);
     else if (host === 'management.azure.com') this.#manage(request, path, reply);
+    else if (host === 'prices.azure.com') send(reply, 200, priceList);
     else void this.#authorize(request, path, reply);
   }
 
@@ -298,6 +304,23 @@ export class AzureStandIn {
     }
   }
 }
+
+/** One page of the public list of retail prices, for the default size of nodes. */
+const priceList = {
+  BillingCurrency: 'USD',
+  Items: ['D2s v5', 'D2s v5 Spot'].map((skuName, index) => ({
+    currencyCode: 'USD',
+    retailPrice: index === 0 ? 0.115 : 0.023,
+    armRegionName: azure.location,
+    armSkuName: 'Standard_D2s_v5',
+    productName: 'Virtual Machines Dsv5 Series',
+    skuName,
+    type: 'Consumption',
+    unitOfMeasure: '1 Hour',
+  })),
+  NextPageLink: null,
+  Count: 2,
+};
 
 const innerToken = randomBytes(16).toString('hex');
 

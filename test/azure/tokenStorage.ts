@@ -18,7 +18,7 @@ export async function startTokenStorage(location: string, name: string, key: str
   const trust = ['--oauth', 'basic', '--cert', certificate, '--key', certificateKey];
   const quiet = ['--skipApiVersionCheck', '--disableTelemetry', '--silent'];
   const child = spawn(process.execPath, [resolve('dist/azurite.cjs'), ...place, ...trust, ...quiet], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, AZURITE_ACCOUNTS: `${name}:${key}` },
   });
   const port = await new Promise<number>((done, fail) => {

@@ -64,7 +64,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.pick('Sign in with Microsoft');
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
     await workbench.pick('Fabrikam');
-    await workbench.quickPick('multi-factor authentication').first().waitFor();
+    await workbench.quickPick('multifactor authentication').first().waitFor();
     await workbench.screenshot(pictures, 'connect-refused');
     await workbench.pick('Go back');
     await workbench.pick('Contoso');
@@ -80,7 +80,10 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.rightClick('one.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
-    await workbench.quickPick('node-hours').first().waitFor();
+    await workbench
+      .quickPick(/About \d+ minutes? and (less than )?\$[\d.]+ on 1 Spot node; at most \$[\d.]+\./)
+      .first()
+      .waitFor();
     await workbench.screenshot(pictures, 'review-azure');
     await workbench.quickPick('Transcode').first().click();
     await workbench.toast('1 of 1 transcoded').waitFor();
@@ -142,10 +145,10 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.run('Azure Batch: Connect an Azure Batch Account…');
     await workbench.pick('Account keys');
     await workbench.answer('URL of the Batch account', 'not a URL');
-    await workbench.page.getByText('This is not the URL of a Batch account').first().waitFor();
+    await workbench.page.getByText('Enter the URL of a Batch account').first().waitFor();
     await workbench.retype(` ${azure.batchHost}/ `);
     await workbench.answer('Access key of the Batch account', 'short');
-    await workbench.page.getByText('a key is Base64 text of 88 characters').first().waitFor();
+    await workbench.page.getByText('88 characters of Base64').first().waitFor();
     await workbench.screenshot(pictures, 'connect-key-wrong');
     await workbench.retype(Buffer.alloc(64, 7).toString('base64'));
     await workbench.page.getByRole('button', { name: 'Back' }).click();
@@ -155,7 +158,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.page.keyboard.press('Enter');
     await workbench.answer('Name of its storage account', azure.storage.toUpperCase());
     await workbench.answer('Access key of the storage account', storageKey);
-    await workbench.page.getByText('The key is wrong or has been renewed since').first().waitFor();
+    await workbench.page.getByText('The key is wrong or was regenerated').first().waitFor();
     await workbench.screenshot(pictures, 'connect-keys-refused');
     await workbench.page.getByRole('button', { name: 'Edit Details' }).click();
     await workbench.page
@@ -175,7 +178,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await workbench.rightClick('two.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
-    await workbench.quickPick('node-hours').first().click();
+    await workbench.quickPick('About').first().click();
     await workbench.toast('1 of 1 transcoded').waitFor();
     await workbench.run('Notifications: Clear All Notifications');
   });

@@ -137,8 +137,23 @@ export interface FileResult {
   readonly outputSeconds?: number;
   readonly node?: string;
   readonly retries?: number;
+  /** Of the task, by the clock of the service. ISO 8601. */
   readonly startTime?: string;
   readonly endTime?: string;
+  /** By the clock of this machine; undefined where another process did it. */
+  readonly uploaded?: TimeSpan;
+  readonly fetched?: TimeSpan;
+}
+
+/** ISO 8601. */
+export interface TimeSpan {
+  readonly start: string;
+  readonly end: string;
+}
+
+/** From two times in milliseconds since 1970. */
+export function timeSpan(start: number, end: number): TimeSpan {
+  return { start: new Date(start).toISOString(), end: new Date(end).toISOString() };
 }
 
 /** The last attempt. */

@@ -6,7 +6,7 @@ import { readTaskLog } from '../jobs/taskLogs';
 import { TaskProgress } from '../jobs/taskProgress';
 import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
-import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
+import { type Attempt, type FileResult, type ManifestFile, timeSpan } from '../plan/manifest';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
 import { outputIds } from './outputs';
@@ -170,10 +170,11 @@ export class Collector {
 
   async #fetch(file: ManifestFile, facts: Partial<FileResult>, signal: AbortSignal): Promise<void> {
     const { state } = this;
+    const started = state.clock.now();
     const result = await fetchOutput(state, file, signal);
     if (result.problem) state.settle(file, { ...facts, ...result, failedAt: 'download' });
     else {
-      state.settle(file, { ...facts, ...result });
+      state.settle(file, { ...facts, ...result, fetched: timeSpan(started, state.clock.now()) });
       state.progress.fetch.files++;
     }
     state.tellProgress();

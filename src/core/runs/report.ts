@@ -1,7 +1,7 @@
 import type { Problem } from '../errors';
-import type { FileResult, Manifest } from '../plan/manifest';
+import type { ExpectedUse, FileResult, Manifest } from '../plan/manifest';
 
-/** One file of a run as its report tells it. */
+/** One file in the report of a run. */
 export interface ReportRow {
   readonly file: string;
   readonly status: 'done' | 'failed' | 'unfinished';
@@ -29,8 +29,12 @@ export interface RunReport {
   readonly finished?: string;
   readonly preset: string;
   readonly workspace: string;
+  /** Hours of all nodes together. */
   readonly nodeHours?: number;
   readonly nodes: number;
+  /** Minutes from its start to the end of its last file; undefined while nothing has ended. */
+  readonly minutes?: number;
+  readonly expected?: ExpectedUse;
   readonly totals: {
     readonly files: number;
     readonly done: number;
@@ -44,7 +48,7 @@ export interface RunReport {
   readonly rows: readonly ReportRow[];
 }
 
-/** What came of a run, file by file and in all. */
+/** The outcome of a run, file by file and in total. */
 export function reportOf(manifest: Manifest, results: readonly FileResult[]): RunReport {
   const byId = new Map(results.map((result) => [result.id, result]));
   const rows: ReportRow[] = [
@@ -59,7 +63,9 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
     finished: manifest.finished,
     preset: manifest.preset.label,
     workspace: manifest.workspace,
-    nodeHours: manifest.nodeHours,
+    nodeHours: nodeHoursOf(manifest, results),
+    minutes: minutesOf(manifest, results),
+    expected: manifest.expected,
     nodes: new Set(rows.flatMap(({ node }) => node ?? [])).size,
     totals: {
       files: rows.length,
@@ -68,10 +74,35 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
       bytes: sum(({ bytes }) => bytes),
       outputBytes: sum(({ outputBytes }) => outputBytes),
       seconds: sum(({ seconds }) => seconds),
-      taskSeconds: sum(({ taskSeconds }) => taskSeconds),
+      // The time of failed tasks was spent, too.
+      taskSeconds: rows.reduce((total, { taskSeconds = 0 }) => total + taskSeconds, 0),
     },
     rows,
   };
+}
+
+/**
+ * Hours of the nodes as they were seen. A window that closed did not see all of them, but a node existed at least from
+ * the start of its first task to the end of its last.
+ */
+function nodeHoursOf({ nodeHours = 0 }: Manifest, results: readonly FileResult[]): number | undefined {
+  const spans = new Map<string, { start: number; end: number }>();
+  for (const { node, startTime, endTime } of results) {
+    if (!node || !startTime || !endTime) continue;
+    const { start, end } = spans.get(node) ?? { start: Number.POSITIVE_INFINITY, end: 0 };
+    spans.set(node, {
+      start: Math.min(start, Date.parse(startTime)),
+      end: Math.max(end, Date.parse(endTime)),
+    });
+  }
+  const used = [...spans.values()].reduce((sum, { start, end }) => sum + (end - start) / 3_600_000, 0);
+  return Math.max(nodeHours, used) || undefined;
+}
+
+function minutesOf({ created, finished }: Manifest, results: readonly FileResult[]): number | undefined {
+  const ends = [finished, ...results.flatMap(({ endTime, fetched }) => [endTime, fetched?.end])];
+  const last = Math.max(...ends.flatMap((end) => (end ? Date.parse(end) : [])));
+  return Number.isFinite(last) ? Math.max(last - Date.parse(created), 0) / 60_000 : undefined;
 }
 
 function rowOf(

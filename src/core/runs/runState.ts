@@ -4,7 +4,7 @@ import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import type { Files } from '../files/files';
-import type { FileResult, Manifest, ManifestFile } from '../plan/manifest';
+import type { FileResult, Manifest, ManifestFile, TimeSpan } from '../plan/manifest';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
@@ -41,6 +41,8 @@ export class RunState {
   usesDedicatedNodes = false;
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
+  /** When this process uploaded files, by their ids. */
+  readonly uploaded = new Map<string, TimeSpan>();
   #saving: Promise<unknown> = Promise.resolve();
   #unsavedResults = false;
   /** Node-hours of earlier windows, in the manifest already. */
@@ -67,7 +69,7 @@ export class RunState {
 
   /** Records the result of a file and reports it. */
   settle(file: ManifestFile, result: Omit<FileResult, 'id'>): void {
-    const whole = { id: file.id, ...result };
+    const whole = { id: file.id, uploaded: this.uploaded.get(file.id), ...result };
     this.results.set(file.id, whole);
     this.#unsavedResults = true;
     this.parts.report({ kind: 'file', result: whole });

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
-import { type Attempt, type ManifestFile, toUpload } from '../plan/manifest';
+import { type Attempt, type ManifestFile, timeSpan, toUpload } from '../plan/manifest';
 import { anyOf } from '../wait';
 import { concernsRun } from './fileTrouble';
 import type { RunState } from './runState';
@@ -138,6 +138,7 @@ export class Uploads {
     const { bytes: wanted, audioOnly } = this.#wanted(file);
     let sent = 0;
     this.#open.add(file.id);
+    const started = state.clock.now();
     try {
       state.tell({ kind: 'uploading', file: file.path, container });
       const { skipped } = await state.parts.transfers.upload({
@@ -158,6 +159,7 @@ export class Uploads {
         signal,
       });
       if (skipped) state.tell({ kind: 'alreadyUploaded', file: file.path, container });
+      if (!skipped) state.uploaded.set(file.id, timeSpan(started, state.clock.now()));
       upload.files++;
       upload.bytes += wanted - sent;
       this.#uploaded.push(file);

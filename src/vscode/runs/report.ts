@@ -1,9 +1,9 @@
 import { commands, l10n, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
-import type { RunReport } from '../../core/runs/report';
 import type { Accounts } from '../accounts/accounts';
-import { background } from '../background';
 import { presetName } from '../words/presetLabels';
 import { outcomeOf } from './outcome';
+import type { FullReport } from './reportText';
+import type { RunCosts } from './runCosts';
 import type { Runs } from './runs';
 
 export const reportScheme = 'azure-batch-report';
@@ -13,6 +13,7 @@ export class Reports implements TextDocumentContentProvider {
   constructor(
     private readonly accounts: Accounts,
     private readonly runs: Runs,
+    private readonly costs: RunCosts,
   ) {}
 
   async provideTextDocumentContent(uri: Uri): Promise<string> {
@@ -22,19 +23,14 @@ export class Reports implements TextDocumentContentProvider {
     return markdownOf(report);
   }
 
-  /** Opens the report of a run, the latest one when none is named, as it is read rather than as it is written. */
-  async show(runId: string | undefined): Promise<void> {
-    const run = runId ?? this.runs.records[0]?.runId;
-    if (run === undefined) {
-      background(window.showInformationMessage(l10n.t('Nothing has been transcoded in this workspace yet.')));
-      return;
-    }
-    const uri = Uri.from({ scheme: reportScheme, path: `/${l10n.t('Transcode')} ${run}.md`, query: run });
+  /** Opens the report of a run in the Markdown preview. */
+  async show(runId: string): Promise<void> {
+    const uri = Uri.from({ scheme: reportScheme, path: `/${l10n.t('Transcode')} ${runId}.md`, query: runId });
     await commands.executeCommand('markdown.showPreview', uri);
   }
 
-  /** Saves the report as CSV, JSON or Markdown, whichever the chosen name ends with. */
-  async save(runId: string | undefined): Promise<void> {
+  /** Saves the report as CSV, JSON or Markdown, by the extension of the chosen name. */
+  async save(runId: string): Promise<void> {
     const report = await this.#report(runId);
     if (report === undefined) return;
     const [folder] = workspace.workspaceFolders ?? [];
@@ -50,11 +46,24 @@ export class Reports implements TextDocumentContentProvider {
     await window.showTextDocument(target);
   }
 
-  async #report(runId: string | undefined): Promise<RunReport | undefined> {
-    const outcome = await outcomeOf(this.accounts, this.runs, runId || undefined);
+  async #report(runId: string): Promise<FullReport | undefined> {
+    const outcome = await outcomeOf(this.accounts, this.runs, runId);
     if (outcome === undefined) return undefined;
-    const { reportOf } = await import('../../core/runs/report');
+    const [{ reportOf }, { timelineOf }, { nodeTargets }] = await Promise.all([
+      import('../../core/runs/report'),
+      import('../../core/estimates/timeline'),
+      import('../../core/pools/nodeTargets'),
+    ]);
     const { manifest, results } = outcome;
-    return { ...reportOf(manifest, results), preset: presetName(manifest.preset) };
+    const account = this.accounts.byId(this.runs.record(runId)?.accountId ?? '');
+    const { dedicated, spot } = nodeTargets(manifest.pool, manifest.files.length);
+    return {
+      ...reportOf(manifest, results),
+      preset: presetName(manifest.preset),
+      account: account?.label ?? '',
+      timeline: timelineOf(manifest, results),
+      prices: account && (await this.costs.pricesOf(account, manifest.pool.vmSize)),
+      spotShare: spot / Math.max(dedicated + spot, 1),
+    };
   }
 }
