@@ -77,7 +77,7 @@ describe('The timeline of a run', () => {
     assert.ok(!svg.includes('\n'));
     assert.match(svg, /^<svg [^>]*role="img" aria-labelledby="tl-title tl-description"/);
     assert.match(svg, /&lt;d&gt; &amp; &quot;e&quot;\.mp4/);
-    assert.equal(svg.match(/<rect /g)?.length, 7);
+    assert.equal(svg.match(/<rect /g)?.length, 9);
     assert.equal(svg.match(/tl-failed"/g)?.length, 1);
     for (const [, x, width] of svg.matchAll(/<rect [^>]*x="([\d.]+)"[^>]*width="([\d.]+)"/g))
       assert.ok(Number(x) >= 150 && Number(x) + Number(width) <= 860, `${x} ${width}`);
