@@ -22,6 +22,7 @@ import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';
 import { startRunProcess } from '../test/service/runProcess';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { soakService } from './serviceSoak';
 import type { BenchResult } from './table';
 
 const never = new AbortController().signal;
@@ -58,6 +59,7 @@ interface Scenario {
  * prints the seed that reproduces it.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
+  if (args[0] === 'service') return soakService(args.slice(1));
   const { values } = parseArgs({
     args: [...args],
     options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } },

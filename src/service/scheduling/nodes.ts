@@ -23,6 +23,8 @@ export interface NodeOptions extends StartTaskOptions {
 const recentTasks = 10;
 /** Between two tries to make the folders of a node on a full disk. */
 const fullDiskPauseMs = 1_000;
+/** Tries to make the folders of a node while another folder is removed. */
+const maxRaces = 10;
 
 /** Brings the nodes of pools through their states. */
 export class Nodes {
@@ -231,7 +233,7 @@ export class Nodes {
     const isOver = () => !pool.nodes.has(node.id) || node.boots !== boot || this.supervisor.isClosed;
     // The start task of the last boot still ends.
     await node.startTask?.ended;
-    if (isOver() || !(await this.#makeFolders(pool, node)) || isOver()) return;
+    if (!(await this.#makeFolders(pool, node, isOver))) return;
     const now = timestamp();
     Object.assign(node.wire, {
       lastBootTime: now,
@@ -280,16 +282,20 @@ export class Nodes {
     return this.packages.deploy(this.root(pool.id, node.id), references, this.supervisor.signal);
   }
 
-  /** Waits for room on a full disk. Resolves to false if the service ends first. */
-  async #makeFolders(pool: PoolState, node: NodeState): Promise<boolean> {
-    while (!this.supervisor.isClosed) {
+  /** Waits for room on a full disk. Resolves to false if the start is over before the folders are made. */
+  async #makeFolders(pool: PoolState, node: NodeState, isOver: () => boolean): Promise<boolean> {
+    for (let failures = 0; !isOver(); ) {
       try {
         await makeNodeFolders(this.root(pool.id, node.id));
-        return true;
+        return !isOver();
       } catch (error) {
-        const { code } = error as { code?: string };
-        if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
-        await delay(fullDiskPauseMs);
+        if (isOver()) return false;
+        const { code = '' } = error as { code?: string };
+        const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+        // The empty folder of a deleted pool of the same id may be removed at this moment.
+        const isRace = (code === 'ENOENT' || code === 'ENOTDIR') && ++failures < maxRaces;
+        if (!isFull && !isRace) throw error;
+        if (isFull) await delay(fullDiskPauseMs);
       }
     }
     return false;

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, mkdirSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { endTree, recordPath, startTime } from './processTree';
@@ -23,34 +23,16 @@ process.on('disconnect', () => {
 // A signal to the whole process group, as Ctrl+C sends it, is for the service, which ends this process in its time.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-async function start({
-  id,
-  argv,
-  cwd,
-  env,
-  stdoutPath,
-  stderrPath,
-  recordFolder,
-}: StartOrder): Promise<void> {
-  const [program = '', ...args] = argv;
+async function start(order: StartOrder): Promise<void> {
+  const { id, recordFolder } = order;
   try {
-    const [stdout, stderr] = await Promise.all([openOutput(stdoutPath), openOutput(stderrPath)]);
-    const child = spawn(program, args, {
-      cwd,
-      env,
-      // Without stdin: ffmpeg would wait there for an answer.
-      stdio: ['ignore', stdout.fd, stderr.fd],
-      detached: process.platform !== 'win32',
-      windowsHide: true,
-    });
+    const child = await launch(order);
     const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
       child.once('exit', (...end) => resolve(end));
     });
-    child.once('error', (error) => refuse(id, error));
     const { pid } = child;
-    if (pid !== undefined) running.add(pid);
-    await Promise.all([stdout.close(), stderr.close()]);
     if (pid === undefined) return;
+    running.add(pid);
     record(recordFolder, pid, await startTime(pid));
     say({ id, kind: 'started', pid });
     const [code, signal] = await exited;
@@ -60,6 +42,27 @@ async function start({
     say({ id, kind: 'ended', code, signal });
   } catch (error) {
     refuse(id, error);
+  }
+}
+
+/** Starts the program; its output files belong to it alone then. */
+async function launch({ id, argv, cwd, env, stdoutPath, stderrPath }: StartOrder): Promise<ChildProcess> {
+  const [program = '', ...args] = argv;
+  const files: FileHandle[] = [];
+  try {
+    for (const path of [stdoutPath, stderrPath]) files.push(await openOutput(path));
+    const child = spawn(program, args, {
+      cwd,
+      env,
+      // Without stdin: ffmpeg would wait there for an answer.
+      stdio: ['ignore', ...files.map(({ fd }) => fd)],
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    });
+    child.once('error', (error) => refuse(id, error));
+    return child;
+  } finally {
+    for (const file of files) file.close().catch(() => undefined);
   }
 }
 
