@@ -14,8 +14,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { deleteResources } from '../src/core/cleanUp/deleteResources';
+import { ownedResources } from '../src/core/cleanUp/ownedResources';
 import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/plan/manifest';
-import { deleteOwned, ownedThings } from '../src/core/runs/cleanUp';
 import { readResults } from '../src/core/runs/runState';
 import { clip, probe, temporaryFolder } from '../test/media';
 import { randomOf } from '../test/random';
@@ -210,10 +211,10 @@ async function check(
     [],
   );
   assert.equal(there.length, videos.size * 2 + there.filter((name) => name.startsWith('bad ')).length);
-  const things = await ownedThings(batch, storage, never);
-  assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
+  const things = await ownedResources(batch, storage, never);
+  assert.deepEqual(await deleteResources(batch, storage, things, () => undefined, never), []);
   await eventually(
-    () => ownedThings(batch, storage, never),
+    () => ownedResources(batch, storage, never),
     (left) => left.length === 0,
   );
   for (const text of filesBelow(service.dataDir)) {

@@ -6,7 +6,8 @@ import { type CheckResult, checkConnection } from '../../src/core/accounts/conne
 import type { Connection } from '../../src/core/azure/account';
 import { Batch } from '../../src/core/azure/batch';
 import { Storage } from '../../src/core/azure/storage';
-import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
+import { deleteResources } from '../../src/core/cleanUp/deleteResources';
+import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { Run } from '../../src/core/runs/run';
 import { clip, probe, temporaryFolder } from '../media';
 import { eventually, TestService } from './harness';
@@ -75,8 +76,8 @@ for (const isReal of real ? [false, true] : [false]) {
       assert.deepEqual(namesIn(folder), ['one.mp3', 'one.mp4', 'two.mp3', 'two.mp4']);
       assert.ok(Math.abs((await probe(join(folder, 'one.mp3'))).seconds - 1) < 0.1);
       const mine = async () =>
-        (await ownedThings(batch, storage, never)).filter(({ runId }) => runId === manifest.runId);
-      assert.deepEqual(await deleteOwned(batch, storage, await mine(), () => undefined, never), []);
+        (await ownedResources(batch, storage, never)).filter(({ runId }) => runId === manifest.runId);
+      assert.deepEqual(await deleteResources(batch, storage, await mine(), () => undefined, never), []);
       await eventually(mine, (left) => left.length === 0, 300);
     });
   });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { deleteResources } from '../../src/core/cleanUp/deleteResources';
+import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { type Problem, UserError } from '../../src/core/errors';
-import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
 import { Run } from '../../src/core/runs/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { eventually, TestService } from './harness';
@@ -282,12 +283,12 @@ describe('A transcoding run', function () {
 
   it('is forgotten by the account after a clean-up', async () => {
     const { parts } = partsOf(service);
-    const things = await ownedThings(parts.batch, parts.storage, never);
+    const things = await ownedResources(parts.batch, parts.storage, never);
     assert.ok(things.some(({ kind }) => kind === 'pool') && things.some(({ kind }) => kind === 'container'));
-    const remaining = await deleteOwned(parts.batch, parts.storage, things, () => undefined, never);
+    const remaining = await deleteResources(parts.batch, parts.storage, things, () => undefined, never);
     assert.deepEqual(remaining, []);
     await eventually(
-      () => ownedThings(parts.batch, parts.storage, never),
+      () => ownedResources(parts.batch, parts.storage, never),
       (left) => left.length === 0,
     );
   });

@@ -3,11 +3,12 @@ import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { deleteResources } from '../../src/core/cleanUp/deleteResources';
+import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { ensureJob } from '../../src/core/jobs/jobLife';
 import { attemptOf, type Manifest } from '../../src/core/plan/manifest';
 import { idlePools } from '../../src/core/pools/idlePools';
 import { nodeTargets } from '../../src/core/pools/nodeTargets';
-import { deleteOwned, ownedThings } from '../../src/core/runs/cleanUp';
 import { Run } from '../../src/core/runs/run';
 import { readResults } from '../../src/core/runs/runState';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
@@ -41,10 +42,10 @@ describe('A run that is left alone', function () {
 
   afterEach(async () => {
     const { batch, storage } = partsOf(service).parts;
-    const things = await ownedThings(batch, storage, never);
-    assert.deepEqual(await deleteOwned(batch, storage, things, () => undefined, never), []);
+    const things = await ownedResources(batch, storage, never);
+    assert.deepEqual(await deleteResources(batch, storage, things, () => undefined, never), []);
     await eventually(
-      () => ownedThings(batch, storage, never),
+      () => ownedResources(batch, storage, never),
       (left) => left.length === 0,
     );
   });
@@ -133,7 +134,7 @@ describe('A run that is left alone', function () {
     );
     const job = await batch.job(attemptOf(manifest).jobId);
     assert.equal(job?.state, 'completed');
-    const things = await ownedThings(batch, storage, never);
+    const things = await ownedResources(batch, storage, never);
     assert.deepEqual(
       things.filter(({ unfetched }) => unfetched).map(({ unfetched }) => unfetched),
       [3],

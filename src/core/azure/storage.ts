@@ -22,6 +22,8 @@ export interface BlobInfo {
   /** In Base64; undefined for a blob without one. */
   readonly md5?: string;
   readonly metadata: Record<string, string>;
+  /** Whether a client holds a lease on it. */
+  readonly isLeased: boolean;
 }
 
 export interface Lease {
@@ -165,8 +167,22 @@ export class Storage {
     try {
       for await (const { segment } of pages) {
         for (const { name, properties, metadata } of segment.blobItems) {
-          const { contentLength: size = 0, contentMD5, lastModified: modified, etag } = properties;
-          yield { name, size, modified, etag, md5: base64(contentMD5), metadata: decodeMetadata(metadata) };
+          const {
+            contentLength: size = 0,
+            contentMD5,
+            lastModified: modified,
+            etag,
+            leaseState,
+          } = properties;
+          yield {
+            name,
+            size,
+            modified,
+            etag,
+            md5: base64(contentMD5),
+            metadata: decodeMetadata(metadata),
+            isLeased: leaseState === 'leased',
+          };
         }
       }
     } catch (error) {

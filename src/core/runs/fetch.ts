@@ -20,6 +20,11 @@ const unprovenOutput = new Set<Problem['kind']>([
   'sourceDamaged',
 ]);
 
+/** Whether the output of a file is at its place: until then the account has the only copy. */
+export function isFetched({ problem, outputUri }: FileResult): boolean {
+  return problem === undefined && outputUri !== undefined;
+}
+
 /** Whether a file failed only because its output could not be downloaded: nothing has to be transcoded again. */
 export function canFetchAgain({ problem, failedAt }: FileResult): boolean {
   if (problem === undefined || failedAt !== 'download') return false;

@@ -1,0 +1,88 @@
+import type { Storage } from '../azure/storage';
+import { UserError } from '../errors';
+import type { FileResult, Manifest } from '../plan/manifest';
+import { isFetched } from '../runs/fetch';
+import { readManifest, readResults } from '../runs/runState';
+import type { OwnedResource } from './ownedResources';
+
+/** What a clean-up of one run deletes, and what it keeps. */
+export interface RunCleanUp {
+  /** Jobs, pools and containers to delete. */
+  readonly resources: readonly OwnedResource[];
+  /** Blobs to delete from the output container, which stays. */
+  readonly blobs: { readonly container: string; readonly names: readonly string[] };
+  /** Whether the output container stays: it holds outputs that were not fetched, or the reasons of failures. */
+  readonly keepsContainer: boolean;
+}
+
+/**
+ * Plans the clean-up of one run: its jobs, its input containers, its pool unless other runs are on it, and what was fetched.
+ * An output that was not fetched stays, and so does the record of a run with failures, which can be retried.
+ */
+export async function planRunCleanUp(
+  storage: Storage,
+  all: readonly OwnedResource[],
+  runId: string,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<RunCleanUp> {
+  const record = await recordOf(storage, outputContainer, signal);
+  const pools = new Set(record?.manifest.attempts.flatMap(({ poolId }) => poolId ?? []));
+  const isWholly = record === undefined || record.manifest.files.every(({ id }) => record.fetched.has(id));
+  const hasUnfetched = all.some(({ id, unfetched = 0 }) => id === outputContainer && unfetched > 0);
+  const keepsContainer = hasUnfetched || !isWholly;
+  const resources = all.filter((resource) => {
+    const { kind, id } = resource;
+    if (kind === 'container' && id === outputContainer) return !keepsContainer;
+    if (kind === 'pool' && pools.has(id)) return isFree(resource, runId);
+    return resource.runId === runId;
+  });
+  const names =
+    keepsContainer && record ? await fetchedBlobs(storage, outputContainer, record.fetched, signal) : [];
+  return { resources, blobs: { container: outputContainer, names }, keepsContainer };
+}
+
+/** Deletes the fetched outputs from an output container that stays. */
+export async function deleteFetched(
+  storage: Storage,
+  { container, names }: RunCleanUp['blobs'],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of names) await storage.deleteBlob(container, name, signal);
+}
+
+function isFree({ usedBy = [], isLive }: OwnedResource, runId: string): boolean {
+  const others = usedBy.filter((user) => user !== runId);
+  // Nodes that run something without a job of ours work for somebody else.
+  return others.length === 0 && (usedBy.length > 0 || !isLive);
+}
+
+/** Undefined for a run without a manifest, which ended before it began. */
+async function recordOf(
+  storage: Storage,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<{ manifest: Manifest; fetched: Set<string> } | undefined> {
+  try {
+    const manifest = await readManifest(storage, outputContainer, signal);
+    const results: FileResult[] = await readResults(storage, outputContainer, signal);
+    return { manifest, fetched: new Set(results.filter(isFetched).map(({ id }) => id)) };
+  } catch (error) {
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;
+    throw error;
+  }
+}
+
+async function fetchedBlobs(
+  storage: Storage,
+  container: string,
+  fetched: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of storage.blobs(container, { signal })) {
+    const [id = ''] = name.split('/');
+    if (name.includes('/') && fetched.has(id)) names.push(name);
+  }
+  return names;
+}

@@ -1,0 +1,169 @@
+import pLimit from 'p-limit';
+import type { Batch } from '../azure/batch';
+import { isOwn, madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
+import { everyItem } from '../azure/pages';
+import type { Storage } from '../azure/storage';
+import { UserError } from '../errors';
+import { hasEnded } from '../jobs/jobLife';
+import { isFetched } from '../runs/fetch';
+import { manifestBlob, readResults } from '../runs/runState';
+
+/** A resource in an account that this extension created, at any time and from any machine. */
+export interface OwnedResource {
+  readonly kind: 'job' | 'pool' | 'container';
+  readonly id: string;
+  /** Undefined for a pool that is kept for other runs. */
+  readonly runId?: string;
+  readonly created?: Date;
+  /** As the service says it: `active`, `steady`, `deleting`. */
+  readonly state?: string;
+  /**
+   * Whether a run needs the resource now: one of its jobs has not ended, or a window of any machine works on it. To delete it
+   * makes that run fail.
+   */
+  readonly isLive: boolean;
+  /** Runs with jobs on a pool that have not ended. */
+  readonly usedBy?: readonly string[];
+  /** Nodes that a pool has now, which cost money. */
+  readonly nodes?: number;
+  /** Outputs in a container that were never fetched. */
+  readonly unfetched?: number;
+  /** Size of a container. */
+  readonly bytes?: number;
+}
+
+const requestsAtOnce = 8;
+
+interface OwnedJob {
+  readonly resource: OwnedResource;
+  readonly poolId?: string;
+}
+
+/** Lists everything that this extension created, by metadata: a name proves nothing. */
+export async function ownedResources(
+  batch: Batch,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<OwnedResource[]> {
+  const [jobs, containers] = await Promise.all([ownedJobs(batch, signal), ownedContainers(storage, signal)]);
+  const pools = await ownedPools(batch, jobs, signal);
+  const live = new Set(
+    [...jobs.map(({ resource }) => resource), ...containers].flatMap(({ isLive, runId }) =>
+      isLive && runId !== undefined ? runId : [],
+    ),
+  );
+  return [...jobs.map(({ resource }) => resource), ...pools, ...containers].map((resource) =>
+    resource.runId !== undefined && live.has(resource.runId) ? { ...resource, isLive: true } : resource,
+  );
+}
+
+async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<OwnedJob[]> {
+  const owned: OwnedJob[] = [];
+  const options = {
+    filter: `startswith(id,'${ownPrefix}')`,
+    select: 'id,state,creationTime,metadata,executionInfo',
+    signal,
+  };
+  for await (const job of everyItem((next) => batch.jobPage(options, next))) {
+    const { id = '', state, creationTime: created, metadata, executionInfo } = job;
+    if (!isOwn(metadata, 'job')) continue;
+    const runId = ownMetadata(metadata, 'run');
+    const isLive = !hasEnded(job);
+    owned.push({
+      resource: { kind: 'job', id, runId, created, state, isLive },
+      poolId: executionInfo?.poolId,
+    });
+  }
+  return owned;
+}
+
+async function ownedPools(
+  batch: Batch,
+  jobs: readonly OwnedJob[],
+  signal: AbortSignal,
+): Promise<OwnedResource[]> {
+  const owned: OwnedResource[] = [];
+  const select = 'id,state,allocationState,creationTime,currentDedicatedNodes,currentLowPriorityNodes';
+  for await (const pool of ownPools(batch, select, signal)) {
+    const id = pool.id ?? '';
+    const usedBy = jobs.flatMap(({ resource: { isLive, runId = '' }, poolId }) =>
+      isLive && poolId === id ? runId : [],
+    );
+    const counts = await batch.nodeCounts(id, signal);
+    // Also for jobs of others.
+    const running = (counts?.dedicated?.running ?? 0) + (counts?.lowPriority?.running ?? 0);
+    owned.push({
+      kind: 'pool',
+      id,
+      runId: ownMetadata(pool.metadata, 'run'),
+      created: pool.creationTime,
+      state: pool.state === 'active' ? pool.allocationState : pool.state,
+      isLive: usedBy.length > 0 || running > 0,
+      usedBy,
+      nodes: (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0),
+    });
+  }
+  return owned;
+}
+
+async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<OwnedResource[]> {
+  const found: { name: string; role: string; runId?: string; modified: Date }[] = [];
+  for await (const { name, metadata, modified } of storage.containers(`${ownPrefix}-`, signal)) {
+    const role = metadataValue(metadata, madeBy.name);
+    if (role === 'input' || role === 'output' || role === 'check')
+      found.push({ name, role, runId: metadataValue(metadata, madeBy.run), modified });
+  }
+  const limit = pLimit(requestsAtOnce);
+  return Promise.all(
+    found.map(({ name, role, runId, modified }) =>
+      limit(async (): Promise<OwnedResource> => {
+        const { bytes, outputs, isLeased } = await contentOf(storage, name, signal);
+        const unfetched =
+          role === 'output' ? await countUnfetched(storage, name, outputs, signal) : undefined;
+        return { kind: 'container', id: name, runId, created: modified, isLive: isLeased, bytes, unfetched };
+      }),
+    ),
+  );
+}
+
+/** The size of a container, the ids of the files with outputs in it, and whether a window works on its run. */
+async function contentOf(
+  storage: Storage,
+  container: string,
+  signal: AbortSignal,
+): Promise<{ bytes: number; outputs: Set<string>; isLeased: boolean }> {
+  const outputs = new Set<string>();
+  let bytes = 0;
+  let isLeased = false;
+  for await (const blob of storage.blobs(container, { signal })) {
+    const [id = ''] = blob.name.split('/');
+    if (id !== 'logs' && blob.name.includes('/')) outputs.add(id);
+    if (blob.name === manifestBlob) isLeased = blob.isLeased;
+    bytes += blob.size;
+  }
+  return { bytes, outputs, isLeased };
+}
+
+/** Outputs that only the account has. One that could not be downloaded, or not proved, is not fetched. */
+async function countUnfetched(
+  storage: Storage,
+  container: string,
+  outputs: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<number> {
+  if (outputs.size === 0) return 0;
+  try {
+    const fetched = new Set(
+      (await readResults(storage, container, signal)).filter(isFetched).map(({ id }) => id),
+    );
+    return [...outputs].filter((id) => !fetched.has(id)).length;
+  } catch (error) {
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return outputs.size;
+    throw error;
+  }
+}
+
+/** Storage returns metadata names in lower case or as they were written, depending on the request. */
+function metadataValue(metadata: Record<string, string>, name: string): string | undefined {
+  return Object.entries(metadata).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+}

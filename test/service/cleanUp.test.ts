@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { madeBy } from '../../src/core/azure/ownership';
+import { deleteFetched, planRunCleanUp } from '../../src/core/cleanUp/cleanUpRun';
+import { deleteResources, endJobs } from '../../src/core/cleanUp/deleteResources';
+import { ownedResources } from '../../src/core/cleanUp/ownedResources';
+import { attemptOf } from '../../src/core/plan/manifest';
+import { Run } from '../../src/core/runs/run';
+import { eventually, machine } from './harness';
+import { never, RunFixture } from './runFixture';
+
+describe('The clean-up', function () {
+  this.timeout(120_000);
+  let fixture: RunFixture;
+
+  before(async () => {
+    fixture = await RunFixture.make();
+  });
+
+  after(() => fixture.close());
+
+  const listed = async () => {
+    const { batch, storage } = fixture.parts().parts;
+    return ownedResources(batch, storage, never);
+  };
+
+  it('knows what belongs to a run that is at work, in any window', async () => {
+    const { paths } = fixture.folder(['a.wav', 'b.wav'], await fixture.long());
+    const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
+    // Before the job exists, only the claim of the window says so.
+    await run.advance('uploaded', never);
+    const { runId } = run.manifest;
+    const ofRun = async () => (await listed()).filter((resource) => resource.runId === runId);
+    const uploaded = await ofRun();
+    assert.deepEqual([uploaded.length, uploaded.every(({ isLive }) => isLive)], [2, true]);
+    await run.advance('submitted', never);
+    await run.close();
+    // Nobody works on it, but its tasks go on.
+    const submitted = await listed();
+    const own = submitted.filter((resource) => resource.runId === runId);
+    assert.deepEqual([own.length, own.every(({ isLive }) => isLive)], [3, true]);
+    const pool = submitted.find(({ id }) => id === attemptOf(run.manifest).poolId);
+    assert.deepEqual([pool?.isLive, pool?.usedBy], [true, [runId]]);
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    await endJobs(parts.batch, submitted, new Set([runId]), never);
+    await again.advance('fetched', never);
+    await again.close();
+    await eventually(listed, (all) => all.every(({ isLive }) => !isLive));
+  });
+
+  it('of one run leaves the pool of another, and what was not fetched', async () => {
+    const { folder, paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    // A folder has the name of one output, and another its next name.
+    const { run, parts } = await fixture.start(paths, { onConflict: 'overwrite' });
+    mkdirSync(join(folder, 'b.mp3'));
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed], [1, 1]);
+    const { runId, outputContainer } = run.manifest;
+    const output = (await listed()).find(({ id }) => id === outputContainer);
+    assert.equal(output?.unfetched, 1);
+
+    const long = fixture.folder(['c.wav', 'd.wav', 'e.wav', 'f.wav'], await fixture.long());
+    const other = await fixture.start(long.paths);
+    await other.run.advance('submitted', never);
+    await other.run.close();
+    const { poolId } = attemptOf(run.manifest);
+    assert.equal(attemptOf(other.run.manifest).poolId, poolId);
+
+    const plan = await planRunCleanUp(parts.storage, await listed(), runId, outputContainer, never);
+    assert.ok(plan.keepsContainer);
+    assert.ok(plan.resources.every((resource) => resource.runId === runId));
+    assert.ok(plan.resources.every(({ id }) => id !== outputContainer));
+    await deleteFetched(parts.storage, plan.blobs, never);
+    await deleteResources(parts.batch, parts.storage, plan.resources, () => undefined, never);
+    const blobs: string[] = [];
+    for await (const { name } of parts.storage.blobs(outputContainer, { signal: never })) blobs.push(name);
+    assert.ok(blobs.some((name) => name.endsWith('b.mp3')) && !blobs.some((name) => name.endsWith('a.mp3')));
+    // Its failures can still be shown and retried.
+    const again = await Run.open(parts, outputContainer, never);
+    assert.equal([...again.results.values()].filter(({ problem }) => problem).length, 1);
+    await again.close();
+    await parts.batch.terminateJob(attemptOf(other.run.manifest).jobId);
+  });
+
+  it('of one run leaves nothing of it when all was fetched', async () => {
+    const { paths } = fixture.folder(['a.mp4']);
+    const { run, parts } = await fixture.start(paths, { slotsPerNode: 3 });
+    await run.advance('fetched', never);
+    await run.close();
+    const { runId, outputContainer } = run.manifest;
+    await eventually(
+      () => parts.batch.job(attemptOf(run.manifest).jobId),
+      (job) => job?.state === 'completed',
+    );
+    const plan = await planRunCleanUp(parts.storage, await listed(), runId, outputContainer, never);
+    assert.deepEqual(plan.resources.map(({ kind }) => kind).sort(), ['container', 'job', 'pool']);
+    assert.deepEqual(
+      await deleteResources(parts.batch, parts.storage, plan.resources, () => undefined, never),
+      [],
+    );
+  });
+
+  it('offers nothing with our metadata name and another value', async () => {
+    const { batch, storage } = fixture.parts().parts;
+    const metadata = [{ name: madeBy.name, value: 'somebody else' }];
+    await batch.addPool({ id: 'transcode-foreign', ...machine, targetDedicatedNodes: 0, metadata });
+    await batch.addJob({ id: 'transcode-foreign', poolInfo: { poolId: 'transcode-foreign' }, metadata });
+    await storage.createContainer('transcode-foreign', { [madeBy.name]: 'somebody else' }, never);
+    assert.deepEqual(
+      (await listed()).filter(({ id }) => id === 'transcode-foreign'),
+      [],
+    );
+  });
+});
