@@ -45,6 +45,14 @@ const taskCommandIds = [
   'terminateTask',
 ] as const;
 
+export const explorerCommandIds = [
+  ...resourceCommandIds,
+  ...poolCommandIds,
+  ...nodeCommandIds,
+  ...jobCommandIds,
+  ...taskCommandIds,
+] as const;
+
 const accountCommandIds = [
   'checkConnection',
   'chooseAccount',
@@ -91,12 +99,7 @@ export type PoolCommandId = (typeof poolCommandIds)[number];
 export type NodeCommandId = (typeof nodeCommandIds)[number];
 export type JobCommandId = (typeof jobCommandIds)[number];
 export type TaskCommandId = (typeof taskCommandIds)[number];
-export type ExplorerCommandId =
-  | ResourceCommandId
-  | PoolCommandId
-  | NodeCommandId
-  | JobCommandId
-  | TaskCommandId;
+export type ExplorerCommandId = (typeof explorerCommandIds)[number];
 export type AccountCommandId = (typeof accountCommandIds)[number];
 export type RunCommandId = (typeof runCommandIds)[number];
 export type TranscodeCommandId = (typeof transcodeCommandIds)[number];
@@ -104,11 +107,7 @@ export type ViewCommandId = (typeof viewCommandIds)[number];
 
 /** Every command of this extension, without its prefix. */
 export const commandIds = [
-  ...resourceCommandIds,
-  ...poolCommandIds,
-  ...nodeCommandIds,
-  ...jobCommandIds,
-  ...taskCommandIds,
+  ...explorerCommandIds,
   ...accountCommandIds,
   ...runCommandIds,
   ...transcodeCommandIds,

@@ -17,10 +17,14 @@ export async function startTokenStorage(location: string, name: string, key: str
   const place = ['--blobHost', '127.0.0.1', '--blobPort', '0', '--location', location];
   const trust = ['--oauth', 'basic', '--cert', certificate, '--key', certificateKey];
   const quiet = ['--skipApiVersionCheck', '--disableTelemetry', '--silent'];
-  const child = spawn(process.execPath, [resolve('dist/azurite.cjs'), ...place, ...trust, ...quiet], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, AZURITE_ACCOUNTS: `${name}:${key}` },
-  });
+  const child = spawn(
+    process.execPath,
+    [resolve('node_modules/azurite/dist/src/blob/main.js'), ...place, ...trust, ...quiet],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, AZURITE_ACCOUNTS: `${name}:${key}` },
+    },
+  );
   const port = await new Promise<number>((done, fail) => {
     child.once('exit', (code) => fail(new Error(`Azurite ended with ${code}.`)));
     createInterface(child.stdout).on('line', (line) => {

@@ -7,7 +7,7 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import type { Commands } from '../commands';
-import { type CleanUpRequest, cleanUp } from '../runs/cleanUp';
+import type { CleanUpRequest } from '../runs/cleanUp';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
@@ -58,6 +58,7 @@ export class RunWork {
 
   /** Lists what can be cleaned up in an account, or deletes at once what was confirmed. */
   async cleanUp(account: AccountRecord, request: CleanUpRequest): Promise<void> {
+    const { cleanUp } = await import('../runs/cleanUp');
     await cleanUp(this.accounts, this.runs, account, request);
   }
 

@@ -11,9 +11,6 @@ import { knownOutputs } from '../runs/knownOutputs';
 import type { RunCosts } from '../runs/runCosts';
 import type { Runs } from '../runs/runs';
 import { settings } from '../settings';
-import { chooseFiles } from './chooseFiles';
-import { planTranscode } from './planTranscode';
-import { pickPreset } from './presetPicker';
 import { type RunWork, requireTrust } from './runWork';
 
 interface TranscodeOptions {
@@ -48,6 +45,11 @@ export class Transcode {
     { withOptions = false, account: given }: TranscodeOptions = {},
   ): Promise<void> {
     requireTrust();
+    const [{ chooseFiles }, { pickPreset }, { planTranscode }] = await Promise.all([
+      import('./chooseFiles'),
+      import('./presetPicker'),
+      import('./planTranscode'),
+    ]);
     const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records));
     if (chosen === undefined) return;
     const account = given ?? (await accountOfWorkspace(this.parts));
@@ -82,6 +84,7 @@ export class Transcode {
     const account = this.parts.accounts.current;
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
     const [first] = uris;
+    const { chooseFiles } = await import('./chooseFiles');
     const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records)));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
     const [{ probeChosen }, { planRun }, { allPresets }] = await Promise.all([
