@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { eventually, machine, TestService } from '../service/harness';
 
 /** One answer, of the real service or of ours. */
@@ -36,7 +37,10 @@ const notHere = /inboundEndpoints\[\]/;
 function operation(path: string): string {
   return path
     .replace(/\/files\/.+/, '/files/{}')
-    .replace(/\/(pools|jobs|tasks|nodes)\/[^/]+/g, (_, kind) => `/${kind}/{}`);
+    .replace(
+      /\/(pools|jobs|tasks|nodes|jobschedules|users|applications)\/[^/]+/g,
+      (_, kind) => `/${kind}/{}`,
+    );
 }
 
 function propertiesOf(value: unknown, prefix = ''): string[] {
@@ -155,6 +159,15 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
     await call('POST', `${node}/disablescheduling`, { nodeDisableSchedulingOption: 'requeue' });
     await call('POST', `${node}/enablescheduling`);
     await call('POST', `${node}/reboot`);
+    await call('POST', `${node}/users`, { name: 'someone', password: 'hunter2' });
+    await call('PUT', `${node}/users/someone`, { password: 'hunter3' });
+    await call('DELETE', `${node}/users/someone`);
+    await call('DELETE', `${node}/users/someone`);
+    await call('POST', `${node}/uploadbatchservicelogs`, {
+      containerUrl: `${service.ready.blobUrl}/none`,
+      startTime: new Date().toISOString(),
+    });
+    await driveSchedules();
     await call('PATCH', '/jobs/job', { priority: 1 });
     await call('PUT', '/jobs/job', { poolInfo: { poolId: 'pool' } });
     await call('POST', '/jobs/job/disable', { disableTasks: 'requeue' });
@@ -192,6 +205,28 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
     await call('POST', '/pools/pool/removenodes', { nodeList: [last?.id] });
     await call('DELETE', '/pools/pool');
     await call('GET', '/pools?$filter=foo%20eq%20%27x%27');
+  }
+
+  async function driveSchedules(): Promise<void> {
+    const jobSpecification = { poolInfo: { poolId: 'pool' } };
+    const schedule = { recurrenceInterval: 'P1D', startWindow: 'PT1H' };
+    await call('POST', '/jobschedules', { id: 'daily', schedule, jobSpecification });
+    await call('GET', '/jobschedules/daily');
+    await call('GET', '/jobschedules');
+    await call('HEAD', '/jobschedules/daily');
+    await call('GET', '/jobschedules/daily/jobs');
+    await call('POST', '/jobschedules/daily/disable');
+    await call('POST', '/jobschedules/daily/enable');
+    await call('PATCH', '/jobschedules/daily', { schedule });
+    await call('PUT', '/jobschedules/daily', { schedule, jobSpecification });
+    await call('POST', '/jobschedules/daily/terminate');
+    await call('DELETE', '/jobschedules/daily');
+    await call('GET', '/jobschedules/none');
+    mkdirSync(join(service.dataDir, 'packages/app'), { recursive: true });
+    writeFileSync(join(service.dataDir, 'packages/app/1.zip'), '');
+    await call('GET', '/applications');
+    await call('GET', '/applications/app');
+    await call('GET', '/poolusagemetrics');
   }
 
   it('are of operations and statuses that were recorded, but for those that nobody recorded', () => {

@@ -1,8 +1,10 @@
 import type { Application } from '../tasks/applicationPackages';
 import { BatchError } from '../wire/errors';
+import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import { afterId, type Context, page, poolOf, type Route } from './http/context';
+import { afterId, type Context, page, poolOf, type Reply, type Route, versioned } from './http/context';
 import { imageWires } from './resources/images';
+import { jobStatistics, poolStatistics } from './resources/statistics';
 
 const nodeStates: Record<string, string> = {
   creating: 'creating',
@@ -20,6 +22,9 @@ const nodeStates: Record<string, string> = {
   waitingforstarttask: 'waitingForStartTask',
   upgradingos: 'upgradingOS',
 };
+
+/** The version that has no certificates any more. */
+const certificatesEnd = '2025-06-01';
 
 /** States that came with 2024-07-01.20.0. */
 const laterStates: Record<string, string> = { deallocating: 'deallocating', deallocated: 'deallocated' };
@@ -91,9 +96,56 @@ export const accountRoutes: Route[] = [
       };
     },
   ],
+  // No usage is metered on this machine.
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
+  ['GET', '/lifetimejobstats', versioned({ until: '2023-05-01.17.0' }, lifetimeJobStatistics)],
+  ['GET', '/lifetimepoolstats', versioned({ until: '2023-05-01.17.0' }, lifetimePoolStatistics)],
+  [
+    'GET',
+    '/certificates',
+    versioned({ until: certificatesEnd }, (context, request) =>
+      page(context, request, 'certificates', () => []),
+    ),
+  ],
+  ['POST', '/certificates', versioned({ until: certificatesEnd }, refuseCertificate)],
+  ['GET', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
+  ['DELETE', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
+  ['POST', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
 ];
 
 function applicationWire({ id, versions }: Application): Wire {
   return { id, versions: [...versions].sort() };
+}
+
+function lifetimeJobStatistics({ state, base }: Context): Reply {
+  const since = oldest([...state.jobs.values()]);
+  return {
+    status: 200,
+    metadata: 'jobstats/@Element',
+    body: jobStatistics(`${base()}/lifetimejobstats`, since, state.jobs.values()),
+  };
+}
+
+function lifetimePoolStatistics({ state, base }: Context): Reply {
+  const since = oldest([...state.pools.values()]);
+  return {
+    status: 200,
+    metadata: 'poolstats/@Element',
+    body: poolStatistics(`${base()}/lifetimepoolstats`, since, state.pools.values()),
+  };
+}
+
+/** When the oldest of these was made; now if there are none. */
+function oldest(resources: readonly { readonly wire: Wire }[]): unknown {
+  return resources.map(({ wire }) => String(wire.creationTime)).sort()[0] ?? timestamp();
+}
+
+function refuseCertificate(): never {
+  throw new BatchError('OperationInvalidForCurrentState', {
+    Reason: 'The local Batch service has no certificates.',
+  });
+}
+
+function noCertificate(): never {
+  throw new BatchError('CertificateNotFound');
 }

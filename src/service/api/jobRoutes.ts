@@ -16,6 +16,7 @@ import {
 } from './http/context';
 import { validated } from './requests/validate';
 import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './resources/newJobs';
+import { expandsStatistics, jobStatistics } from './resources/statistics';
 
 function addJob(context: Context, { body, version }: Request): Reply {
   const given = validated('JobAddParameter', body, version);
@@ -135,9 +136,21 @@ function deleteJob(context: Context, request: Request): Reply {
   return { status: 202 };
 }
 
+/** A job as it is returned, with the statistics that are asked for. */
+function jobWire(job: JobState, { query }: Request): Wire {
+  const { wire } = job;
+  if (!expandsStatistics(query)) return wire;
+  return { ...wire, stats: jobStatistics(String(wire.url), wire.creationTime, [job]) };
+}
+
 function list(context: Context, request: Request): Reply {
   const ids = [...context.state.jobs.values()].map(({ id }) => id).sort();
-  return page(context, request, 'jobs', (after) => afterId(ids, after, (id) => context.state.job(id)?.wire));
+  return page(context, request, 'jobs', (after) =>
+    afterId(ids, after, (id) => {
+      const job = context.state.job(id);
+      return job && jobWire(job, request);
+    }),
+  );
 }
 
 /** Slots are counted from 2020-09-01.12.0 on; before, the answer is the counts themselves. */
@@ -160,13 +173,14 @@ export const jobRoutes: Route[] = [
     'GET',
     '/jobs/{}',
     (context, request) => {
-      const { wire } = jobOf(context, request.params[0] ?? '');
+      const job = jobOf(context, request.params[0] ?? '');
+      const { wire } = job;
       checkConditions(request, wire as { lastModified: unknown });
       return {
         status: 200,
         metadata: 'jobs/@Element',
         headers: etagHeaders(wire),
-        body: shown(wire, request),
+        body: shown(jobWire(job, request), request),
       };
     },
   ],

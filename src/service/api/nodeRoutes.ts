@@ -77,17 +77,11 @@ const busyStates: Readonly<Record<string, ErrorCode>> = {
   deallocated: 'OperationInvalidForCurrentState',
 };
 
-function mustBeUp(node: NodeState): void {
+/** Refuses a node that is not up, with the code of its state. */
+export function mustBeUp(node: NodeState): void {
   const state = node.leaving ? 'leavingpool' : String(node.wire.state);
   const code = node.leaving ? 'OperationInvalidForCurrentState' : busyStates[state];
   if (code) throw new BatchError(code, { Reason: `The node is ${state}.` });
-}
-
-/** This machine is no virtual machine that anybody could log in to. */
-function noLogin(): never {
-  throw new BatchError('OperationNotValidOnNode', {
-    Reason: 'A node of the local Batch service has no remote login.',
-  });
 }
 
 export const nodeRoutes: Route[] = [
@@ -147,27 +141,4 @@ export const nodeRoutes: Route[] = [
     if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
     nodes.setScheduling(node, true);
   }),
-  [
-    'GET',
-    '/pools/{}/nodes/{}/remoteloginsettings',
-    (context, request) => nodeOf(context, request) && noLogin(),
-  ],
-  [
-    'GET',
-    '/pools/{}/nodes/{}/rdp',
-    versioned({ until: '2024-07-01.20.0' }, (context, request) => nodeOf(context, request) && noLogin()),
-  ],
-  [
-    'POST',
-    '/pools/{}/nodes/{}/uploadbatchservicelogs',
-    (context, request) => {
-      nodeOf(context, request);
-      throw new BatchError('OperationNotValidOnNode', {
-        Reason: 'A node of the local Batch service runs no Batch agent that would have logs.',
-      });
-    },
-  ],
-  ['POST', '/pools/{}/nodes/{}/users', (context, request) => nodeOf(context, request) && noLogin()],
-  ['PUT', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
-  ['DELETE', '/pools/{}/nodes/{}/users/{}', (context, request) => nodeOf(context, request) && noLogin()],
 ];

@@ -26,6 +26,7 @@ import type { Context, Reply, Request } from './http/context';
 import { Router } from './http/router';
 import { type Account, authenticate } from './http/signature';
 import { jobRoutes } from './jobRoutes';
+import { nodeAccessRoutes } from './nodeAccessRoutes';
 import { nodeRoutes } from './nodeRoutes';
 import { poolRoutes } from './poolRoutes';
 import { makeJob } from './resources/newJobs';
@@ -72,6 +73,7 @@ const router = new Router([
   ...accountRoutes,
   ...poolRoutes,
   ...nodeRoutes,
+  ...nodeAccessRoutes,
   ...jobRoutes,
   ...scheduleRoutes,
   ...taskRoutes,
@@ -122,6 +124,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     faults,
     disturbances,
     pastStates,
+    supervisor,
+    accountName: account.name,
     allowElevated: options.allowElevated,
     base: () => url,
   };

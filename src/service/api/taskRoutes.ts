@@ -18,6 +18,7 @@ import {
 } from './http/context';
 import { validated } from './requests/validate';
 import { checkPackages } from './resources/newPools';
+import { expandsStatistics, taskStatistics } from './resources/statistics';
 import { checkTask } from './resources/taskChecks';
 
 const collectionSize = 100;
@@ -150,6 +151,11 @@ function reactivateTask(context: Context, request: Request): Reply {
   return { status: 204, headers: etagHeaders(task.wire) };
 }
 
+/** A task as it is returned, with the statistics that are asked for. */
+function taskWire(task: TaskState, { query }: Request): Wire {
+  return expandsStatistics(query) ? { ...task.wire, stats: taskStatistics(task) } : task.wire;
+}
+
 function list(context: Context, request: Request): Reply {
   const job = jobOf(context, request.params[0] ?? '');
   if (!job.sorted) {
@@ -157,7 +163,10 @@ function list(context: Context, request: Request): Reply {
     job.sorted = true;
   }
   return page(context, request, 'tasks', (after) =>
-    afterId(job.ids, after, (id) => context.state.task(job, id)?.wire),
+    afterId(job.ids, after, (id) => {
+      const task = context.state.task(job, id);
+      return task && taskWire(task, request);
+    }),
   );
 }
 
@@ -169,12 +178,12 @@ export const taskRoutes: Route[] = [
     'GET',
     '/jobs/{}/tasks/{}',
     (context, request) => {
-      const { wire } = changeable(context, request);
+      const task = changeable(context, request);
       return {
         status: 200,
         metadata: 'tasks/@Element',
-        headers: etagHeaders(wire),
-        body: shown(wire, request),
+        headers: etagHeaders(task.wire),
+        body: shown(taskWire(task, request), request),
       };
     },
   ],

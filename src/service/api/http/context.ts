@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { Supervisor } from '../../guard/supervisor';
 import type { Autoscaling } from '../../scheduling/autoscaling';
 import type { Disturbances } from '../../scheduling/disturbances';
 import type { Faults } from '../../scheduling/faults';
@@ -25,6 +26,8 @@ export interface Context {
   readonly faults: Faults;
   readonly disturbances: Disturbances;
   readonly pastStates: PastStates;
+  readonly supervisor: Supervisor;
+  readonly accountName: string;
   /** Whether tasks may ask for administrator rights; they run as the user of the service all the same. */
   readonly allowElevated: boolean;
   /** URL of the service, without a slash at the end. */

@@ -28,6 +28,8 @@ const filterable = {
   supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
   poolnodecounts: ['poolId'],
   listapplicationsummariesresponses: [],
+  nodevmextensions: [],
+  certificates: ['state', 'stateTransitionTime'],
   jobschedules: ['id', 'state', ...times],
   poolusagemetrics: ['poolId'],
 } as const satisfies Record<string, readonly string[]>;

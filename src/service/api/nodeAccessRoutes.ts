@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ContainerClient } from '@azure/storage-blob';
+import type { NodeState } from '../scheduling/state';
+import { BatchError } from '../wire/errors';
+import { type Context, page, type Reply, type Request, type Route, versioned } from './http/context';
+import { mustBeUp, nodeOf } from './nodeRoutes';
+import { validated } from './requests/validate';
+
+/** Names of the users of each node. They reach nothing: this machine gets no accounts for them. */
+const usersOf = new WeakMap<NodeState, Set<string>>();
+
+/** The users of a node that can have users now. */
+function users(context: Context, request: Request): { names: Set<string>; url: string } {
+  const { node } = nodeOf(context, request);
+  mustBeUp(node);
+  const names = usersOf.get(node) ?? new Set();
+  usersOf.set(node, names);
+  return { names, url: `${node.wire.url}/users` };
+}
+
+function addUser(context: Context, request: Request): Reply {
+  const name = String(validated('ComputeNodeUser', request.body, request.version).name);
+  const { names, url } = users(context, request);
+  if (names.has(name)) throw new BatchError('NodeUserExists');
+  names.add(name);
+  const user = `${url}/${encodeURIComponent(name)}`;
+  return { status: 201, headers: { DataServiceId: user, Location: user } };
+}
+
+function updateUser(context: Context, request: Request): Reply {
+  validated('NodeUpdateUserParameter', request.body, request.version);
+  const { names, url } = users(context, request);
+  const name = request.params[2] ?? '';
+  if (!names.has(name)) throw new BatchError('NodeUserNotFound');
+  return { status: 200, headers: { DataServiceId: `${url}/${encodeURIComponent(name)}` } };
+}
+
+function deleteUser(context: Context, request: Request): Reply {
+  if (!users(context, request).names.delete(request.params[2] ?? ''))
+    throw new BatchError('NodeUserNotFound');
+  return { status: 200 };
+}
+
+/** The address of this machine, on which SSH is what the machine itself makes of it. */
+function remoteLogin(context: Context, request: Request): Reply {
+  const { node } = nodeOf(context, request);
+  return {
+    status: 200,
+    metadata: 'Microsoft.Azure.Batch.Protocol.Entities.RemoteLoginSettings',
+    headers: { DataServiceId: `${node.wire.url}/remoteloginsettings` },
+    body: { remoteLoginIPAddress: node.wire.ipAddress, remoteLoginPort: 22 },
+  };
+}
+
+function noRemoteDesktop(context: Context, request: Request): never {
+  nodeOf(context, request);
+  throw new BatchError('OperationNotValidOnNode', {
+    Reason: 'Nodes of the local Batch service have no Remote Desktop.',
+  });
+}
+
+/**
+ * Uploads the lines that the service has logged in a time: the service is what a node agent is in Azure. As there, the
+ * answer does not wait for the upload.
+ */
+async function uploadLogs(context: Context, request: Request): Promise<Reply> {
+  const { pool, node } = nodeOf(context, request);
+  const { containerUrl, startTime, endTime } = validated(
+    'UploadBatchServiceLogsConfiguration',
+    request.body,
+    request.version,
+  ) as Record<string, string | undefined>;
+  const from = Date.parse(String(startTime));
+  const to = endTime === undefined ? Number.POSITIVE_INFINITY : Date.parse(endTime);
+  const log = await readFile(join(context.nodes.folder.path, 'service.log'), 'utf8').catch(() => '');
+  const lines = log.split('\n').filter((line) => {
+    const time = Date.parse(line.split(' ', 1)[0] ?? '');
+    return time >= from && time <= to;
+  });
+  const virtualDirectoryName = `${context.accountName}/${pool.id}/${node.id}/${randomUUID()}`;
+  const text = lines.map((line) => `${line}\n`).join('');
+  const about = `the upload of the logs of node ${node.id}`;
+  context.supervisor.run({ about }, async () => {
+    const blob = new ContainerClient(String(containerUrl)).getBlockBlobClient(
+      `${virtualDirectoryName}/service.log`,
+    );
+    await blob.upload(text, Buffer.byteLength(text), { abortSignal: context.supervisor.signal });
+  });
+  return {
+    status: 200,
+    metadata: 'Microsoft.Azure.Batch.Protocol.Entities.UploadBatchServiceLogsResult',
+    body: { virtualDirectoryName, numberOfFilesUploaded: 1 },
+  };
+}
+
+export const nodeAccessRoutes: Route[] = [
+  ['POST', '/pools/{}/nodes/{}/users', addUser],
+  ['PUT', '/pools/{}/nodes/{}/users/{}', updateUser],
+  ['DELETE', '/pools/{}/nodes/{}/users/{}', deleteUser],
+  ['GET', '/pools/{}/nodes/{}/remoteloginsettings', remoteLogin],
+  ['GET', '/pools/{}/nodes/{}/rdp', versioned({ until: '2024-07-01.20.0' }, noRemoteDesktop)],
+  ['POST', '/pools/{}/nodes/{}/uploadbatchservicelogs', uploadLogs],
+  [
+    'GET',
+    '/pools/{}/nodes/{}/extensions',
+    (context, request) => {
+      nodeOf(context, request);
+      return page(context, request, 'nodevmextensions', () => []);
+    },
+  ],
+];
