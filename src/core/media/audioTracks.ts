@@ -87,7 +87,8 @@ function isNameless({ language, title }: Track): boolean {
 }
 
 function isNear(seconds: number | undefined, other: number | undefined): boolean {
-  return seconds !== undefined && other !== undefined && Math.abs(seconds - other) <= pairTolerance;
+  if (seconds === undefined || other === undefined) return seconds === other;
+  return Math.abs(seconds - other) <= pairTolerance;
 }
 
 /** One code for all that mean the same language: `ger`, `deu`, `de` and `de-AT`. */

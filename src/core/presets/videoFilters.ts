@@ -86,7 +86,7 @@ export function fitWidth(width: number, media: MediaInfo | undefined, video: Tra
     return `scale=${width}:-2`;
   }
   if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
-  return box(width, even((width * size.height) / size.width));
+  return box(width, Math.max(2, Math.round((width * size.height) / size.width / 2) * 2));
 }
 
 /** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
@@ -97,7 +97,7 @@ export function displaySize(video: Track | undefined): { width: number; height: 
 
 /** A side as encoders want it. */
 function even(side: number): number {
-  return Math.max(2, Math.round(side / 2) * 2);
+  return Math.max(2, Math.floor(side / 2 + 0.01) * 2);
 }
 
 function fitByExpression(limit: number, isSquare: boolean): string {
