@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { AudioSelection } from '../../src/core/media/audioTracks';
 import type { MediaInfo } from '../../src/core/media/mediaInfo';
-import { probeWithFfprobe } from '../../src/core/media/probe/ffprobe';
+import { findFfprobe } from '../../src/core/media/probe/ffprobe';
+import { probeMedia } from '../../src/core/media/probe/probeMedia';
 import { commandOf } from '../../src/core/presets/ffmpegCommand';
 import type { Preset } from '../../src/core/presets/preset';
 import { ffmpeg } from '../media';
@@ -78,8 +79,19 @@ export class Matrix {
 
   /** What the product's probe knows of a file. */
   async media(path: string): Promise<MediaInfo> {
-    const probed = await probeWithFfprobe('/usr/bin/ffprobe', path, never);
-    if (probed.kind !== 'known') throw new Error(`${path} cannot be probed: ${probed.kind}`);
+    const program = await findFfprobe('');
+    if (program === undefined) throw new Error('ffprobe is not on the PATH.');
+    const content = await readFile(path);
+    const file = {
+      size: content.length,
+      read: async (position: number, length: number) => content.subarray(position, position + length),
+    };
+    const probed = await probeMedia(file, {
+      signal: never,
+      ffprobe: { program, path },
+      wantsDetails: true,
+    });
+    if (probed.media === undefined) throw new Error(`${path} cannot be probed: ${probed.invalid}`);
     return probed.media;
   }
 

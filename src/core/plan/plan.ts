@@ -166,7 +166,7 @@ function planAudio(
     return { selection: { kind: 'pair', indexes: pair }, index: pair[0], isSplit: false };
   }
   const { index, hasLanguage } = chosenTrack(tracks, choice);
-  const usesAudio = preset.arguments.some((arg) => arg.includes('${audio}'));
+  const usesAudio = canMergeTracks(preset) || preset.arguments.some((arg) => arg.includes('${audio}'));
   if (usesAudio && tracks.length > 1) {
     tell({ kind: 'trackChosen', file, track: index + 1, tracks: tracks.length });
   }

@@ -70,7 +70,8 @@ async function probeFile(
     const isUsingVideo = usesVideo(preset);
     const ffprobe =
       program !== undefined && uri.startsWith('file:') ? { program, path: fileURLToPath(uri) } : undefined;
-    const wantsDetails = isUsingVideo || preset.needs !== 'audio';
+    const keepsDepth = preset.arguments.some((arg) => arg.includes('${pcm}'));
+    const wantsDetails = isUsingVideo || keepsDepth || preset.needs !== 'audio';
     const { media, audioOnly, invalid } = await probeMedia(wholeOf(file), { signal, ffprobe, wantsDetails });
     const problem =
       invalid === undefined
