@@ -71,9 +71,9 @@ export class Matrix {
     const args = make.map((arg) => arg.replaceAll('IN/', `${this.folder}/`));
     if (turn === undefined) return ffmpeg(...args, path);
     const straight = await ffmpeg(...args, this.path(`straight ${name}`));
-    // ffmpeg 6.1 and later have an option for it, which counts the other way round; older ones have a tag.
+    // Counterclockwise both: an option of ffmpeg 6.1 and later, a tag of older ones.
     return ffmpeg('-display_rotation', String(-turn), '-i', straight, '-c', 'copy', path).catch(() =>
-      ffmpeg('-i', straight, '-c', 'copy', '-metadata:s:v', `rotate=${turn}`, path),
+      ffmpeg('-i', straight, '-c', 'copy', '-metadata:s:v', `rotate=${360 - turn}`, path),
     );
   }
 

@@ -134,12 +134,13 @@ export const builtInPresets: readonly Preset[] = [
     severalAudioTracks: true,
     proof: 'any',
   },
-  // The most typical one of the first fifty key pictures: the very first is often black.
+  // The most typical one of the first fifty key pictures: the very first is often black. Read without the others, it may
+  // have a time before the file's beginning, at which ffmpeg drops it.
   picture(
     'thumbnail',
     'Thumbnail (JPEG)',
     'jpg',
-    '${keyFrames} -i ${input} -map 0:V:0 -vf ${sample},${deinterlace},${fit:720},${tonemap},thumbnail=50 -frames:v 1 -q:v 3 -update 1',
+    '${keyFrames} -i ${input} -map 0:V:0 -vf ${sample},${deinterlace},${fit:720},${tonemap},thumbnail=50,setpts=0 -frames:v 1 -q:v 3 -update 1',
   ),
   picture(
     'contact-sheet',

@@ -83,7 +83,7 @@ export function fitWidth(width: number, media: MediaInfo | undefined, video: Tra
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
   if (isSquare && (size === undefined || fixedSizeFormats.test(media?.format ?? ''))) {
-    return `scale=${width}:-2`;
+    return `scale=${width}:-2,setsar=1`;
   }
   if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
   return box(width, Math.max(2, Math.round((width * size.height) / size.width / 2) * 2));
