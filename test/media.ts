@@ -12,6 +12,12 @@ export async function temporaryFolder(name: string): Promise<{ path: string; rem
   return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
+/** What a program prints. */
+export async function printed(program: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await run(program, args, { maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
 /** ffmpeg with these arguments, the last of which is the file it makes. */
 export async function ffmpeg(...args: string[]): Promise<string> {
   await run('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...args]);

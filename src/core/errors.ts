@@ -40,6 +40,8 @@ export type Problem =
   | { kind: 'transferDamaged'; file: string }
   | { kind: 'taskFailed'; file: string; code: string; detail?: string }
   | { kind: 'ended'; file: string }
+  /** One part of a split video failed; the seconds say where it is in the video. */
+  | { kind: 'partFailed'; file: string; startSeconds: number; endSeconds: number; problem: Problem }
   | { kind: 'inputExpired'; file: string }
   | { kind: 'taskDeleted'; file: string }
   // Pools and jobs
@@ -88,6 +90,11 @@ export type Problem =
   // The local Batch account
   | { kind: 'noFfmpeg' }
   | { kind: 'localServiceFailed'; detail: string };
+
+/** The problem behind a failed part of a split file. */
+export function rootProblem(problem: Problem): Problem {
+  return problem.kind === 'partFailed' ? rootProblem(problem.problem) : problem;
+}
 
 export type Service = 'batch' | 'storage' | 'identity' | 'arm';
 

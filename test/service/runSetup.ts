@@ -35,6 +35,8 @@ export interface ManifestOptions {
   readonly audio?: AudioChoice;
   /** As on a machine that has no ffmpeg. */
   readonly withoutFfprobe?: boolean;
+  /** Transcode videos in parts of about this length, in seconds. */
+  readonly partSeconds?: number;
   /** Paths are shown below this folder; by their names alone without it. */
   readonly root?: string;
 }
@@ -52,7 +54,10 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
   }));
   const ffprobe = options.withoutFfprobe ? undefined : await findFfprobe('');
   const { signal } = new AbortController();
-  const { sources, refused } = await probeFiles(files, chosen, preset, signal, { ffprobe });
+  const { sources, refused } = await probeFiles(files, chosen, preset, signal, {
+    ffprobe,
+    partSeconds: options.partSeconds,
+  });
   const runId = newRunId();
   const limits = {
     monitorMinutes: options.monitorMinutes ?? 5,
@@ -60,7 +65,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     jobMinutes: 60,
     retries: 0,
   };
-  const planned = plan({ sources, preset, audio: options.audio });
+  const planned = plan({ sources, preset, audio: options.audio, split: options.partSeconds !== undefined });
   const base = { runId, attempts: [], limits };
   return {
     version: 1,

@@ -26,6 +26,7 @@ function play({ files, slots, speed, overhead, uploadBytesPerSecond, slowdown }:
     tasks: { active: 0, running: 0, completed: 0, failed: 0, total: files.length },
     fetch: { files: 0, bytes: 0 },
     running: new Map(),
+    pieces: new Map(),
   };
   const results = new Map<string, FileResult>();
   const left = new TimeLeft(files);
@@ -121,6 +122,7 @@ describe('The time that a run still takes', () => {
       tasks: { active: 1, running: 0, completed: 0, failed: 0, total: 1 },
       fetch: { files: 0, bytes: 0 },
       running: new Map(),
+      pieces: new Map(),
     };
     const one = files(1, () => 100);
     assert.equal(new TimeLeft(one).estimate(0, progress, new Map()), undefined);

@@ -111,7 +111,7 @@ export class TimeLeft {
 
   #encoding(
     now: number,
-    { tasks, running }: RunProgress,
+    { tasks, running, pieces }: RunProgress,
     results: ReadonlyMap<string, FileResult>,
   ): { left: number; oneFile: number } | undefined {
     this.#note(now, running);
@@ -122,6 +122,15 @@ export class TimeLeft {
     const queued: number[] = [];
     for (const [id, work] of this.#work) {
       if (results.has(id)) continue;
+      const parts = pieces.get(id)?.filter(({ piece }) => piece.kind === 'part');
+      if (parts) {
+        for (const { state, startSeconds, endSeconds, progress } of parts) {
+          const left = endSeconds - startSeconds - (progress?.seconds ?? 0);
+          if (state === 'running') slots.push(msOf(Math.max(left, 0)));
+          else if (state === 'waiting') queued.push(msOf(left));
+        }
+        continue;
+      }
       const seen = this.#seen.get(id);
       if (seen && running.has(id)) slots.push(msOf(Math.max(work - doneOf(seen, now), 0)));
       else queued.push(msOf(work));

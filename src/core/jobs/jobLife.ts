@@ -6,6 +6,7 @@ import type { Attempt, Manifest } from '../plan/manifest';
 import type { NodeTargets } from '../pools/nodeTargets';
 import { poolSpec, specHash } from '../pools/poolSpec';
 import { type Clock, waitFor } from '../wait';
+import { isSplit } from './splitTasks';
 
 /**
  * Minutes that a job lives while tasks are still being added. A client that ends in between leaves a job, and perhaps its
@@ -40,6 +41,7 @@ export async function ensureJob(
     poolInfo: poolId === undefined ? await autoPool(batch, manifest, nodes, signal) : { poolId },
     // Changed once all tasks are added: a job that ends with its tasks ends at once while it has none.
     onAllTasksComplete: 'noaction',
+    ...(manifest.files.some(isSplit) && { usesTaskDependencies: true }),
     constraints: { maxWallClockTime: `PT${unfinishedJobMinutes}M` },
     metadata: [
       { name: madeBy.name, value: 'job' },

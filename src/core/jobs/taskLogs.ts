@@ -1,7 +1,7 @@
 import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type FfmpegStatement, parseFfmpegLog } from '../media/probe/ffmpegLog';
-import type { Manifest, ManifestFile } from '../plan/manifest';
+import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { logPrefix } from './taskSpec';
 
 /** A log that is longer is read in two parts of this size, its beginning and its end. */
@@ -19,7 +19,7 @@ export async function readTaskLog(
 ): Promise<string | undefined> {
   for (const attempt of attempts.toReversed()) {
     if (!attempt.fileIds.includes(file.id)) continue;
-    const log = await readLog(storage, outputContainer, `${logPrefix(attempt, file)}/stderr.txt`, signal);
+    const log = await readLogOf(storage, outputContainer, attempt, file.id, signal);
     if (log !== undefined) return log;
   }
   return undefined;
@@ -34,6 +34,17 @@ export async function readStatement(
 ): Promise<FfmpegStatement | undefined> {
   const log = await readTaskLog(storage, manifest, file, signal);
   return log === undefined ? undefined : parseFfmpegLog(log);
+}
+
+/** The stderr of one task, if it has uploaded its logs. */
+export function readLogOf(
+  storage: Storage,
+  outputContainer: string,
+  attempt: Pick<Attempt, 'jobId'>,
+  taskId: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  return readLog(storage, outputContainer, `${logPrefix(attempt, { id: taskId })}/stderr.txt`, signal);
 }
 
 async function readLog(

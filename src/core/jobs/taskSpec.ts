@@ -1,6 +1,8 @@
 import type { Task, TaskAdd } from '../azure/batch';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 
+type OutputFile = NonNullable<TaskAdd['outputFiles']>[number];
+
 /**
  * Name of an empty resource file that creates the output folder on the node: tasks run without a shell, and few of
  * ffmpeg's muxers create a folder. Patterns of output files do not match names that begin with a dot.
@@ -11,6 +13,8 @@ export const folderMark = '.folder';
 export interface ContainerUrls {
   readonly input: string;
   readonly output: string;
+  /** The output container for reading: encoded parts of split files are joined from there. */
+  readonly encoded: string;
 }
 
 /** The task of one file: ffmpeg reads a blob and its output becomes a blob. So do its logs, to outlive the node. */
@@ -37,23 +41,31 @@ export function taskOf(
         destination: { container: { containerUrl: urls.output, path: output.blob } },
         uploadOptions: { uploadCondition: 'tasksuccess' },
       },
-      {
-        filePattern: '../std*.txt',
-        destination: { container: { containerUrl: urls.output, path: logPrefix(attempt, file) } },
-        // Also of a task that succeeds: ffmpeg's log says what it could decode.
-        uploadOptions: { uploadCondition: 'taskcompletion' },
-      },
+      taskLogs(attempt, file.id, urls),
     ],
-    constraints: {
-      maxWallClockTime: `PT${manifest.limits.taskMinutes}M`,
-      maxTaskRetryCount: manifest.limits.retries,
-      retentionTime: 'P1D',
-    },
+    constraints: taskConstraints(manifest),
+  };
+}
+
+/** Uploads the logs of a task, also if it succeeds: ffmpeg's log says what it could decode. */
+export function taskLogs(attempt: Attempt, taskId: string, { output }: ContainerUrls): OutputFile {
+  return {
+    filePattern: '../std*.txt',
+    destination: { container: { containerUrl: output, path: logPrefix(attempt, { id: taskId }) } },
+    uploadOptions: { uploadCondition: 'taskcompletion' },
+  };
+}
+
+export function taskConstraints({ limits }: Pick<Manifest, 'limits'>): NonNullable<TaskAdd['constraints']> {
+  return {
+    maxWallClockTime: `PT${limits.taskMinutes}M`,
+    maxTaskRetryCount: limits.retries,
+    retentionTime: 'P1D',
   };
 }
 
 /** Prefix of the blobs in the output container that hold the logs of a task. */
-export function logPrefix(attempt: Attempt, { id }: ManifestFile): string {
+export function logPrefix(attempt: Pick<Attempt, 'jobId'>, { id }: Pick<ManifestFile, 'id'>): string {
   return `logs/${attempt.jobId}/${id}`;
 }
 

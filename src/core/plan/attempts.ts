@@ -1,4 +1,4 @@
-import type { Problem } from '../errors';
+import { type Problem, rootProblem } from '../errors';
 import { type Attempt, type FileResult, type Manifest, newAttempt } from './manifest';
 
 type Results = ReadonlyMap<string, FileResult>;
@@ -42,7 +42,7 @@ export function retryAttempt(manifest: Manifest, fileIds: readonly string[], res
   const attempt = newAttempt(manifest, fileIds);
   const isGood = (id: string) => {
     const problem = results.get(id)?.problem;
-    return problem === undefined || inputIsGood.has(problem.kind);
+    return problem === undefined || inputIsGood.has(rootProblem(problem).kind);
   };
   const earlier = new Set(
     fileIds.map((id) => attempts.findLast((other) => other.fileIds.includes(id))?.inputContainer),

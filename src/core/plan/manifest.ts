@@ -1,5 +1,6 @@
 import type { Problem } from '../errors';
 import type { Preset } from '../presets/preset';
+import { type SplitFile, splitBytes } from './splitFile';
 
 /** How far a run goes: one for each of the commands Upload, Submit and Transcode. */
 export type Until = 'uploaded' | 'submitted' | 'fetched';
@@ -106,8 +107,10 @@ export interface ManifestFile {
   readonly inputBlob: string;
   /** Name on the node: `input.mp4`, whatever the name of the source. */
   readonly nodeInput: string;
-  /** Batch's command line: ffmpeg and its arguments, no shell. */
+  /** Batch's command line: ffmpeg and its arguments, no shell. For a split file, the one that joins its parts. */
   readonly commandLine: string;
+  /** Set if the file is transcoded in parts, and joined by the task of the file. */
+  readonly split?: SplitFile;
   readonly output: ManifestOutput;
   /** Length of the track that the output must match, if it is known. */
   readonly seconds?: number;
@@ -169,9 +172,10 @@ export function attemptOf({ attempts }: Manifest): Attempt {
  */
 export function toUpload(
   { attempts }: Pick<Manifest, 'attempts'>,
-  { size, audioOnlyBytes }: ManifestFile,
+  { size, audioOnlyBytes, split }: ManifestFile,
   attempt = attempts.at(-1),
 ): { bytes: number; audioOnly: boolean } {
+  if (split) return { bytes: splitBytes(split), audioOnly: false };
   const isRetry = attempt?.inputContainer !== attempts[0]?.inputContainer;
   const audioOnly = !isRetry && audioOnlyBytes !== undefined;
   return { bytes: audioOnly ? audioOnlyBytes : size, audioOnly };

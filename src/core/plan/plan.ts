@@ -6,6 +6,7 @@ import {
   chosenTrack,
   stereoPair,
 } from '../media/audioTracks';
+import type { WholeReason } from '../media/cut/parts';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { type ProofTrack, proofOf } from '../media/probe/proof';
 import { toCommandLine } from '../presets/commandLine';
@@ -21,6 +22,7 @@ import { judge } from './judge';
 import type { ManifestFile } from './manifest';
 import { type MeasuredTracks, withMeasures } from './measures';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
+import { type CutSource, splitFile } from './splitFile';
 
 /** A file that is to be transcoded, and what a look at it told. */
 export interface PlanSource {
@@ -31,6 +33,8 @@ export interface PlanSource {
   /** Milliseconds since 1970. */
   readonly modified: number;
   readonly media?: MediaInfo;
+  /** How the video can be cut, or why it can't; undefined if that wasn't asked. */
+  readonly cut?: CutSource | WholeReason;
 }
 
 /** What a person would like to know of the plan besides the plan. */
@@ -43,13 +47,19 @@ export type PlanNote =
   | { readonly kind: 'tracksMixed'; readonly file: string; readonly tracks: number }
   /** Each of several audio tracks gets a file of its own, in a folder. */
   | { readonly kind: 'tracksSplit'; readonly file: string; readonly folder: string; readonly tracks: number }
-  | { readonly kind: 'languageMissing'; readonly file: string; readonly language: string };
+  | { readonly kind: 'languageMissing'; readonly file: string; readonly language: string }
+  /** The video is transcoded in parts. */
+  | { readonly kind: 'split'; readonly file: string; readonly parts: number }
+  /** The video would be transcoded in parts, but can't be cut. */
+  | { readonly kind: 'notSplit'; readonly file: string; readonly reason: WholeReason };
 
 export interface PlanRequest {
   readonly sources: readonly PlanSource[];
   readonly preset: Preset;
   /** `default` when it is not given. */
   readonly audio?: AudioChoice;
+  /** Transcode videos that can be cut in parts. Default: false. */
+  readonly split?: boolean;
 }
 
 export interface Plan {
@@ -63,7 +73,7 @@ export interface Plan {
  * called, on any file system; and none of people's names gets into a command line. Sources that the preset cannot
  * work on are refused.
  */
-export function plan({ sources, preset, audio = 'default' }: PlanRequest): Plan {
+export function plan({ sources, preset, audio = 'default', split = false }: PlanRequest): Plan {
   const refused: Plan['refused'] = [];
   const accepted = sources.filter((source) => {
     const problem = judge(preset, source.media, source);
@@ -75,7 +85,7 @@ export function plan({ sources, preset, audio = 'default' }: PlanRequest): Plan 
   const notes: PlanNote[] = [];
   const files = accepted.map((source, index) => {
     const id = String(index + 1).padStart(width, '0');
-    return planFile(id, source, preset, audio, names, (note) => notes.push(note));
+    return planFile(id, source, { preset, choice: audio, split }, names, (note) => notes.push(note));
   });
   return { files, refused, notes };
 }
@@ -83,8 +93,7 @@ export function plan({ sources, preset, audio = 'default' }: PlanRequest): Plan 
 function planFile(
   id: string,
   source: PlanSource,
-  preset: Preset,
-  choice: AudioChoice,
+  { preset, choice, split }: { preset: Preset; choice: AudioChoice; split: boolean },
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -108,6 +117,9 @@ function planFile(
     : [{ name: nodePath, audio: audio.selection }];
   const command = commandOf(preset, { nodeInput, outputs, media });
   const argv = proof === 'none' ? command : withMeasures(command, nodePath, measuredTracks(preset, media));
+  const planned = split
+    ? planSplit(source, command, { input: nodeInput, output: nodePath }, tell)
+    : undefined;
   return {
     id,
     path,
@@ -117,7 +129,8 @@ function planFile(
     audioOnlyBytes: usesVideo(preset) ? undefined : media?.audioOnlyBytes,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
-    commandLine: toCommandLine(argv),
+    commandLine: planned?.joinCommandLine ?? toCommandLine(argv),
+    ...(planned && { split: planned.split }),
     output: { nodePath, blob: `${id}/${blobPart(name)}`, isFolder, name, proof },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
   };
@@ -129,6 +142,23 @@ function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): Measur
     ? media.tracks.some(({ kind }) => kind === 'audio')
     : needs === 'audio';
   return { hasAudio, hasVideo: needs === 'video' };
+}
+
+/** Undefined for a file that is transcoded as a whole. */
+function planSplit(
+  { path: file, cut }: PlanSource,
+  argv: readonly string[],
+  names: { readonly input: string; readonly output: string },
+  tell: (note: PlanNote) => void,
+) {
+  if (cut === undefined || cut === 'short') return undefined;
+  if (typeof cut === 'string') {
+    tell({ kind: 'notSplit', file, reason: cut });
+    return undefined;
+  }
+  const planned = splitFile(argv, names, cut);
+  if (planned) tell({ kind: 'split', file, parts: cut.cuts.parts.length });
+  return planned;
 }
 
 interface PlannedAudio {

@@ -17,6 +17,8 @@ export interface Choices {
   readonly pool: RunPool;
   readonly audio: AudioChoice;
   readonly limits: Limits;
+  /** Transcode long videos in parts on several nodes. Default: true. */
+  readonly split?: boolean;
   /** Name of the workspace the run belongs to; empty if there is none. */
   readonly workspace: string;
 }
@@ -26,13 +28,18 @@ export interface PlannedRun {
   readonly notes: readonly PlanNote[];
 }
 
+/** Tasks that a pool of this size runs at the same time. */
+function slotsOf({ dedicatedNodes, spotNodes, slotsPerNode }: RunPool): number {
+  return (dedicatedNodes + spotNodes) * slotsPerNode;
+}
+
 /** Plans a run of probed files. Nothing has been uploaded when it returns. */
 export function planRun(
   { sources, refused }: ProbedFiles,
-  { preset, pool, audio, limits, workspace }: Choices,
+  { preset, pool, audio, limits, split = true, workspace }: Choices,
 ): PlannedRun {
   const runId = newRunId();
-  const planned = plan({ sources, preset, audio });
+  const planned = plan({ sources, preset, audio, split: split && slotsOf(pool) > 1 });
   const refusedByPlan = planned.refused.map(({ source, problem }) => ({
     path: source.path,
     uri: source.uri,

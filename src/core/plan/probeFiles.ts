@@ -1,9 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
 import { UserError } from '../errors';
-import { wholeOf } from '../files/bytes';
+import { type Content, wholeOf } from '../files/bytes';
 import type { Files } from '../files/files';
+import type { MediaInfo } from '../media/mediaInfo';
 import { keepLayout } from '../media/parser/audioOnlyContent';
+import { cutLayouts } from '../media/parser/cutContent';
 import { probeMedia } from '../media/probe/probeMedia';
 import { usesVideo } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
@@ -23,6 +25,8 @@ export interface ProbedFiles {
 export interface ProbeFilesOptions {
   /** Path of ffprobe, if it is there. */
   readonly ffprobe?: string;
+  /** About how long the parts are into which long videos are cut, if the preset allows it. */
+  readonly partSeconds?: number;
   /** Called after each file. */
   readonly onProbed?: () => void;
 }
@@ -33,7 +37,7 @@ export async function probeFiles(
   chosen: readonly Pick<PlanSource, 'uri' | 'path'>[],
   preset: Preset,
   signal: AbortSignal,
-  { ffprobe, onProbed }: ProbeFilesOptions = {},
+  { ffprobe, partSeconds, onProbed }: ProbeFilesOptions = {},
 ): Promise<ProbedFiles> {
   const limit = pLimit(probesAtOnce);
   const sources: PlanSource[] = [];
@@ -41,7 +45,7 @@ export async function probeFiles(
   const probeOne = async (file: (typeof chosen)[number]): Promise<PlanSource | RefusedFile> => {
     signal.throwIfAborted();
     try {
-      return await probeFile(files, file, preset, ffprobe, signal);
+      return await probeFile(files, file, preset, { ffprobe, partSeconds }, signal);
     } catch (error) {
       if (error instanceof UserError) return { uri: file.uri, path: file.path, problem: error.problem };
       throw error;
@@ -60,7 +64,7 @@ async function probeFile(
   files: Files,
   { uri, path }: Pick<PlanSource, 'uri' | 'path'>,
   preset: Preset,
-  program: string | undefined,
+  { ffprobe: program, partSeconds }: ProbeFilesOptions,
   signal: AbortSignal,
 ): Promise<PlanSource | RefusedFile> {
   const file = await files.open(uri);
@@ -79,8 +83,23 @@ async function probeFile(
         : ({ kind: 'notMedia', file: path, detail: invalid } as const);
     if (problem) return { uri, path, problem };
     if (audioOnly && !isUsingVideo) keepLayout({ uri, size, modified }, audioOnly);
-    return { uri, path, size, modified, media };
+    const cut =
+      preset.split && partSeconds ? await cutSource(wholeOf(file), media, partSeconds, signal) : undefined;
+    return { uri, path, size, modified, media, cut };
   } finally {
     await file.close();
   }
+}
+
+/** How a video can be cut. Videos that are known to be short aren't read for it. */
+async function cutSource(
+  file: Content,
+  media: MediaInfo | undefined,
+  partSeconds: number,
+  signal: AbortSignal,
+): Promise<PlanSource['cut']> {
+  if (media?.seconds !== undefined && media.seconds < 1.5 * partSeconds) return 'short';
+  const cut = await cutLayouts(file, partSeconds, { signal });
+  if (typeof cut === 'string') return cut;
+  return { partSeconds, cuts: cut.cuts, audioBytes: cut.audio?.size ?? 0 };
 }

@@ -60,6 +60,7 @@ function video(
     extension,
     severalAudioTracks: true,
     proof: 'video',
+    split: true,
   };
 }
 

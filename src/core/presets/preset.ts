@@ -22,6 +22,8 @@ export interface Preset {
    * being there and readable is enough.
    */
   readonly proof: 'audio' | 'video' | 'any' | 'none';
+  /** A long video may be cut into parts that are encoded on several nodes and joined by copying. */
+  readonly split?: boolean;
   /** Extensions, lower case and without a dot, of the only files it is for. */
   readonly inputs?: readonly string[];
 }

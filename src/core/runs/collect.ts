@@ -1,16 +1,20 @@
 import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
-import { UserError } from '../errors';
+import { everyItem } from '../azure/pages';
+import { type Problem, UserError } from '../errors';
+import { type FileInParts, isSplit } from '../jobs/splitTasks';
 import { readTail, taskProblem } from '../jobs/taskFailure';
-import { readTaskLog } from '../jobs/taskLogs';
+import { readLogOf } from '../jobs/taskLogs';
 import { TaskProgress } from '../jobs/taskProgress';
 import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
 import { type Attempt, type FileResult, type ManifestFile, timeSpan } from '../plan/manifest';
+import { pieceOfTask } from '../plan/splitFile';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
 import { outputIds } from './outputs';
 import type { RunState } from './runState';
+import { notePieceEnd, notePieceProgress } from './splitProgress';
 import type { Submitter } from './submit';
 
 /** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
@@ -84,7 +88,7 @@ export class Collector {
       state.parts.batch,
       attempt.jobId,
       (id, progress) => {
-        state.progress.running.set(id, progress);
+        if (!notePieceProgress(state.progress, id, progress)) state.progress.running.set(id, progress);
         state.tellProgress();
       },
       state.clock,
@@ -112,7 +116,11 @@ export class Collector {
           state.tellProgress();
         },
         completed: (tasks) => {
-          for (const task of tasks) this.#settle(task.id, (file) => this.#settleTask(file, task, signal));
+          for (const task of tasks) {
+            if (notePieceEnd(state.progress, task)) continue;
+            this.#settle(task.id, (file) => this.#settleTask(file, task, signal));
+          }
+          state.tellProgress();
         },
         deleted: (ids) => {
           for (const id of ids)
@@ -160,10 +168,8 @@ export class Collector {
       startTime: info?.startTime?.toISOString(),
       endTime: info?.endTime?.toISOString(),
     };
-    const problem = await taskProblem(task, file, state.manifest.limits.taskMinutes, {
-      stderr: () => this.#readStderr(file, signal),
-      sasExpiry: () => this.#sasExpiry(file, signal),
-    });
+    const own = await this.#problemOf(task, file, signal);
+    const problem = own && isSplit(file) ? ((await this.#pieceProblem(file, signal)) ?? own) : own;
     if (problem) state.settle(file, { problem, failedAt: 'task', ...facts });
     else await this.#fetch(file, facts, signal);
   }
@@ -180,14 +186,42 @@ export class Collector {
     state.tellProgress();
   }
 
-  /** The end of the log in the output container, where it outlives the node, else on the node. */
-  async #readStderr(file: ManifestFile, signal: AbortSignal): Promise<string> {
+  #problemOf(task: Task, file: ManifestFile, signal: AbortSignal): Promise<Problem | undefined> {
+    const id = task.id ?? file.id;
+    return taskProblem(task, file, this.state.manifest.limits.taskMinutes, {
+      stderr: () => this.#readStderr(id, signal),
+      sasExpiry: () => this.#sasExpiry(id, signal),
+    });
+  }
+
+  /** A join that fails for want of a piece says nothing of the reason: the task of the piece does. */
+  async #pieceProblem(file: FileInParts, signal: AbortSignal): Promise<Problem | undefined> {
+    const { batch } = this.state.parts;
+    const options = {
+      filter: `state eq 'completed' and startswith(id,'${file.id}-')`,
+      select: 'id,executionInfo,nodeInfo',
+      signal,
+    };
+    for await (const task of everyItem((next) => batch.taskPage(this.attempt.jobId, options, next))) {
+      const found = pieceOfTask(task.id ?? '');
+      const problem = found?.fileId === file.id ? await this.#problemOf(task, file, signal) : undefined;
+      if (problem === undefined || found?.piece.kind !== 'part') {
+        if (problem) return problem;
+        continue;
+      }
+      const { startSeconds = 0, endSeconds = 0 } = file.split.parts[found.piece.index] ?? {};
+      return { kind: 'partFailed', file: file.path, startSeconds, endSeconds, problem };
+    }
+    return undefined;
+  }
+
+  /** The end of a task's log in the output container, where it outlives the node, else on the node. */
+  async #readStderr(id: string, signal: AbortSignal): Promise<string> {
     const { state, attempt } = this;
     try {
-      const own = { ...state.manifest, attempts: [attempt] };
-      const log = await readTaskLog(state.parts.storage, own, file, signal);
+      const log = await readLogOf(state.parts.storage, state.manifest.outputContainer, attempt, id, signal);
       if (log !== undefined) return log;
-      const task = { jobId: attempt.jobId, taskId: file.id };
+      const task = { jobId: attempt.jobId, taskId: id };
       return await readTail(state.parts.batch, task, 'stderr.txt', signal);
     } catch (error) {
       // Without a log, the exit code has to do.
@@ -196,8 +230,8 @@ export class Collector {
     }
   }
 
-  async #sasExpiry(file: ManifestFile, signal: AbortSignal): Promise<Date | undefined> {
-    const task = await this.state.parts.batch.task(this.attempt.jobId, file.id, signal);
+  async #sasExpiry(id: string, signal: AbortSignal): Promise<Date | undefined> {
+    const task = await this.state.parts.batch.task(this.attempt.jobId, id, signal);
     return (task && sasExpiryOf(task)) ?? new Date(this.attempt.sasExpiry);
   }
 }

@@ -2,6 +2,9 @@ import type { Files } from '../files/files';
 import type { ManifestFile } from '../plan/manifest';
 import type { RunState } from './runState';
 
+/** Folders of the output container that hold no outputs: logs of failed tasks, and encoded parts. */
+const notOutputs = new Set(['logs', 'parts']);
+
 /** Ids of the files with an output in the output container. */
 export async function outputIds(
   { parts: { storage }, manifest }: Pick<RunState, 'parts' | 'manifest'>,
@@ -10,7 +13,7 @@ export async function outputIds(
   const ids = new Set<string>();
   for await (const { name } of storage.blobs(manifest.outputContainer, { signal })) {
     const [id = ''] = name.split('/');
-    if (name.includes('/') && id !== 'logs') ids.add(id);
+    if (name.includes('/') && !notOutputs.has(id)) ids.add(id);
   }
   return ids;
 }

@@ -1,9 +1,11 @@
 import type { TaskCounts } from '../azure/batch';
 import type { NodeNumbers } from '../jobs/poolWatch';
 import { type Manifest, toUpload } from '../plan/manifest';
+import { taskCount } from '../plan/splitFile';
 import { nodeTargets } from '../pools/nodeTargets';
 import type { Clock } from '../wait';
 import type { RunProgress } from './runEvents';
+import { piecesOfFiles } from './splitProgress';
 
 const noNodes: NodeNumbers = { idle: 0, running: 0, starting: 0, failed: 0, total: 0 };
 
@@ -66,8 +68,15 @@ export function emptyProgress(manifest: Manifest): RunProgress {
       bytesTotal: files.reduce((sum, file) => sum + toUpload(manifest, file).bytes, 0),
     },
     nodes: { ...noNodes, target: dedicated + spot },
-    tasks: { active: 0, running: 0, completed: 0, failed: 0, total: files.length },
+    tasks: {
+      active: 0,
+      running: 0,
+      completed: 0,
+      failed: 0,
+      total: files.reduce((sum, file) => sum + taskCount(file), 0),
+    },
     fetch: { files: 0, bytes: 0 },
     running: new Map(),
+    pieces: piecesOfFiles(files),
   };
 }

@@ -1,5 +1,5 @@
 import { everyItem } from '../azure/pages';
-import { type Problem, UserError } from '../errors';
+import { type Problem, rootProblem, UserError } from '../errors';
 import { hasEnded, outOfTime } from '../jobs/jobLife';
 import { schedulingProblem } from '../jobs/taskFailure';
 import { openAttempts, retryAttempt } from '../plan/attempts';
@@ -61,6 +61,10 @@ async function completedTasks(
 /** Problems between a node and the storage account, which an outage causes: Batch itself does not try such tasks again. */
 const transferProblems = new Set<Problem['kind']>(['inputNotReachable', 'outputNotUploaded', 'inputExpired']);
 
+function kindOf(problem: Problem | undefined): Problem['kind'] {
+  return problem ? rootProblem(problem).kind : 'nothingChosen';
+}
+
 /** Pauses before such tasks are tried again, in minutes; their number is the number of tries. */
 const retryPauses = [0, 1, 5];
 
@@ -70,7 +74,7 @@ export async function retryTransfers(state: RunState, signal: AbortSignal): Prom
   const tries = (id: string) => manifest.attempts.filter(({ fileIds }) => fileIds.includes(id)).length;
   const failed = manifest.files
     .map(({ id }) => id)
-    .filter((id) => transferProblems.has(results.get(id)?.problem?.kind ?? 'nothingChosen'))
+    .filter((id) => transferProblems.has(kindOf(results.get(id)?.problem)))
     .filter((id) => tries(id) <= retryPauses.length);
   if (failed.length === 0 || manifest.canceled) return false;
   const attempt = retryAttempt(manifest, failed, results);

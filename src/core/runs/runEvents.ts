@@ -4,6 +4,7 @@ import type { NodeNumbers } from '../jobs/poolWatch';
 import type { FileProgress } from '../jobs/taskProgress';
 import type { FileResult } from '../plan/manifest';
 import type { PlanNote } from '../plan/plan';
+import type { Piece } from '../plan/splitFile';
 
 /** Events of a run while it goes on: log lines, numbers, and the results of files. */
 export type RunEvent =
@@ -60,8 +61,22 @@ export interface RunProgress {
   nodes: NodeNumbers & { readonly target: number };
   tasks: { active: number; running: number; completed: number; failed: number; total: number };
   fetch: { files: number; bytes: number };
-  /** Progress of running tasks by the id of their file. */
+  /** Progress of running tasks by the id of their file. For a split file, over all its parts. */
   running: Map<string, FileProgress>;
+  /** Pieces of split files, by the id of the file: its parts, and last its audio if that has a task. */
+  pieces: Map<string, PieceState[]>;
+}
+
+/** One piece of a split file. */
+export interface PieceState {
+  readonly piece: Piece;
+  /** Seconds of the source; the audio has all of them. */
+  readonly startSeconds: number;
+  readonly endSeconds: number;
+  state: 'waiting' | 'running' | 'done' | 'failed';
+  /** While it runs. */
+  progress?: FileProgress;
+  node?: string;
 }
 
 export interface RunSummary {

@@ -1,16 +1,18 @@
-import type { Batch } from '../azure/batch';
+import type { Batch, TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { addTasks } from '../jobs/addTasks';
 import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
+import { isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
+import { encodedBlob, type Piece, pieceOfTask, taskCount } from '../plan/splitFile';
 import { ensurePool } from '../pools/ensurePool';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
 import { giveNodes } from '../pools/poolSizes';
 import { together, withTicks } from '../wait';
 import { containerMetadata, type RunState } from './runState';
-import { Uploads } from './uploads';
+import { type Uploaded, Uploads } from './uploads';
 
 /** Tasks of small files that are uploaded within this time are added with one request, once the first were added. */
 const gatherMs = 100;
@@ -34,6 +36,8 @@ export class Submitter {
   readonly ready: Promise<void>;
   #isReady: () => void = () => undefined;
   #isFailed: (error: unknown) => void = () => undefined;
+  /** Names of pieces of split files that were encoded before. */
+  readonly #encoded = new Set<string>();
   #added = 0;
   #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
   #asked: NodeTargets = { dedicated: 0, spot: 0 };
@@ -77,7 +81,12 @@ export class Submitter {
     await together(
       signal,
       (own) => uploads.run(own),
-      (own) => this.#submit(uploads, files.length, own),
+      (own) =>
+        this.#submit(
+          uploads,
+          files.reduce((sum, file) => sum + taskCount(file), 0),
+          own,
+        ),
     );
   }
 
@@ -92,7 +101,12 @@ export class Submitter {
     if (made === 'exists') {
       for await (const blob of storage.blobs(container, { signal })) existing.set(blob.name, blob);
     }
-    return new Uploads(state, attempt, files, existing);
+    if (files.some(isSplit)) {
+      const prefix = 'parts/';
+      for await (const { name } of storage.blobs(state.manifest.outputContainer, { prefix, signal }))
+        this.#encoded.add(name);
+    }
+    return new Uploads(state, attempt, files, existing, this.#encoded);
   }
 
   #tellAudioOnly(files: readonly ManifestFile[]): void {
@@ -131,10 +145,10 @@ export class Submitter {
       await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
     }
     for (;;) {
-      const files = await uploads.take(signal);
-      if (files === undefined) return;
+      const uploaded = await uploads.take(signal);
+      if (uploaded === undefined) return;
       const urls = await this.#containerUrls();
-      const tasks = files.map((file) => taskOf(state.manifest, attempt, file, urls));
+      const tasks = uploaded.map((each) => this.#taskOf(each, urls));
       await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
       this.#added += tasks.length;
       this.#isReady();
@@ -189,8 +203,9 @@ export class Submitter {
       clock,
       signal,
       taskOf: (id) => {
-        const file = files.get(id);
-        return file && taskOf(manifest, attempt, file, urls);
+        const found = pieceOfTask(id);
+        const file = files.get(found?.fileId ?? id);
+        return file && this.#taskOf({ file, piece: found?.piece }, urls);
       },
     });
     attempt.sasExpiry = sasExpiryFor(manifest.limits, new Date(clock.now()));
@@ -208,6 +223,7 @@ export class Submitter {
     const value = {
       input: await storage.sasUrl(attempt.inputContainer, 'r', new Date(expiry)),
       output: await storage.sasUrl(state.manifest.outputContainer, 'w', new Date(expiry)),
+      encoded: await storage.sasUrl(state.manifest.outputContainer, 'r', new Date(expiry)),
     };
     this.#urls = { value, at: now };
     return value;
@@ -254,6 +270,15 @@ export class Submitter {
 
   #now(): string {
     return new Date(this.state.clock.now()).toISOString();
+  }
+
+  #taskOf({ file, piece }: Uploaded, urls: ContainerUrls): TaskAdd {
+    const { manifest } = this.state;
+    const { attempt } = this;
+    if (!isSplit(file)) return taskOf(manifest, attempt, file, urls);
+    if (piece) return pieceTaskOf(manifest, attempt, file, piece, urls);
+    const isEncoded = (each: Piece) => this.#encoded.has(encodedBlob(file.id, file.split, each));
+    return joinTaskOf(manifest, attempt, file, urls, isEncoded);
   }
 }
 

@@ -1,10 +1,13 @@
 import { EventEmitter, once } from 'node:events';
 import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
+import { type FileInParts, isSplit } from '../jobs/splitTasks';
 import { type Attempt, type ManifestFile, timeSpan, toUpload } from '../plan/manifest';
+import type { Piece } from '../plan/splitFile';
 import { anyOf } from '../wait';
 import { concernsRun } from './fileTrouble';
 import type { RunState } from './runState';
+import { SplitUpload, uploadSizes } from './splitUpload';
 
 /** Files opened at a time; how many blocks are sent at a time is the limit of `Transfers`. */
 const filesAtOnce = 16;
@@ -21,14 +24,20 @@ const assumedRate = (2 * 1024 * 1024) / 1000;
 /** A rate measured over less time than this, in milliseconds, says nothing. */
 const minMeasureMs = 3_000;
 
-/** Uploads the files of an attempt, and hands each over as soon as it has been uploaded. */
+/** Something of a file that was uploaded: a piece of a split file, or all of the file. */
+export interface Uploaded {
+  readonly file: ManifestFile;
+  readonly piece?: Piece;
+}
+
+/** Uploads the files of an attempt, and hands each over as soon as it has been uploaded; split files piece by piece. */
 export class Uploads {
   /** Resolves `take` when a file was uploaded and when all uploads have ended. */
   readonly #changes = new EventEmitter();
-  /** Bytes to send of files that have not been uploaded, in the order of the files. */
+  /** Bytes to send by file, or by part of a split file, of what has not been uploaded, in the order of the upload. */
   readonly #left: Map<string, number>;
   readonly #open = new Set<string>();
-  #uploaded: ManifestFile[] = [];
+  #uploaded: Uploaded[] = [];
   #ended = false;
   #arrivals = 0;
   #sent = 0;
@@ -40,8 +49,10 @@ export class Uploads {
     private readonly files: readonly ManifestFile[],
     /** Blobs in the input container, by name. */
     private readonly existing: ReadonlyMap<string, BlobInfo>,
+    /** Names of encoded pieces in the output container. */
+    private readonly encoded: ReadonlySet<string>,
   ) {
-    this.#left = new Map(files.map((file) => [file.id, this.#wanted(file).bytes]));
+    this.#left = new Map(files.flatMap((file) => [...this.#units(file)]));
     this.#since = state.clock.now();
   }
 
@@ -56,8 +67,8 @@ export class Uploads {
     }
   }
 
-  /** The files uploaded since the last call; waits for at least one. Undefined when there will be no more. */
-  async take(signal: AbortSignal): Promise<ManifestFile[] | undefined> {
+  /** What was uploaded since the last call; waits for something. Undefined when there will be no more. */
+  async take(signal: AbortSignal): Promise<Uploaded[] | undefined> {
     while (this.#uploaded.length === 0) {
       if (this.#ended) return undefined;
       await this.#change(signal);
@@ -75,7 +86,7 @@ export class Uploads {
     }
   }
 
-  /** How many of the files have been uploaded, or are likely to be within `ms`. */
+  /** How many files and parts have been uploaded, or are likely to be within `ms`. */
   expected(ms: number): number {
     return this.#arrivals + this.#within(ms);
   }
@@ -122,8 +133,17 @@ export class Uploads {
   #isBusy(): boolean {
     if (this.#open.size >= filesAtOnce) return true;
     let bytes = 0;
-    for (const id of this.#open) bytes += this.#left.get(id) ?? 0;
+    for (const file of this.files) {
+      if (!this.#open.has(file.id)) continue;
+      for (const unit of this.#units(file).keys()) bytes += this.#left.get(unit) ?? 0;
+    }
     return bytes > enoughBytes;
+  }
+
+  /** Bytes by unit: the file, or each part of a split one that has not been encoded. */
+  #units(file: ManifestFile): Map<string, number> {
+    if (isSplit(file)) return uploadSizes(file, this.encoded);
+    return new Map([[file.id, this.#wanted(file).bytes]]);
   }
 
   #wanted(file: ManifestFile) {
@@ -135,35 +155,27 @@ export class Uploads {
     const { state, attempt } = this;
     const { upload, tasks } = state.progress;
     const container = attempt.inputContainer;
-    const { bytes: wanted, audioOnly } = this.#wanted(file);
+    const { bytes: wanted } = this.#wanted(file);
     let sent = 0;
+    const onBytes = (unit: string, bytes: number) => {
+      sent += bytes;
+      this.#sent += bytes;
+      this.#left.set(unit, Math.max((this.#left.get(unit) ?? 0) - bytes, 0));
+      this.#changes.emit('change');
+      upload.bytes += bytes;
+      state.tellProgress();
+    };
     this.#open.add(file.id);
     const started = state.clock.now();
     try {
       state.tell({ kind: 'uploading', file: file.path, container });
-      const { skipped } = await state.parts.transfers.upload({
-        uri: file.uri,
-        container,
-        blob: file.inputBlob,
-        expected: file,
-        audioOnly,
-        there: this.existing.get(file.inputBlob),
-        onBytes: (bytes) => {
-          sent += bytes;
-          this.#sent += bytes;
-          this.#left.set(file.id, Math.max(wanted - sent, 0));
-          this.#changes.emit('change');
-          upload.bytes += bytes;
-          state.tellProgress();
-        },
-        signal,
-      });
-      if (skipped) state.tell({ kind: 'alreadyUploaded', file: file.path, container });
-      if (!skipped) state.uploaded.set(file.id, timeSpan(started, state.clock.now()));
+      const isNew = isSplit(file)
+        ? await this.#uploadSplit(file, onBytes, signal)
+        : await this.#uploadWhole(file, onBytes, signal);
+      if (isNew) state.uploaded.set(file.id, timeSpan(started, state.clock.now()));
       upload.files++;
       upload.bytes += wanted - sent;
-      this.#uploaded.push(file);
-      this.#arrivals++;
+      this.#hand({ file });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!(error instanceof UserError) || (await concernsRun(state, error, container, signal))) throw error;
@@ -173,10 +185,55 @@ export class Uploads {
       tasks.total--;
       state.settle(file, { problem: error.problem, failedAt: 'upload' });
     } finally {
-      this.#left.delete(file.id);
+      for (const unit of this.#units(file).keys()) this.#left.delete(unit);
       this.#open.delete(file.id);
       this.#changes.emit('change');
     }
     state.tellProgress();
+  }
+
+  /** False if the blob was there. */
+  async #uploadWhole(
+    file: ManifestFile,
+    onBytes: (unit: string, bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { state, attempt } = this;
+    const container = attempt.inputContainer;
+    const { skipped } = await state.parts.transfers.upload({
+      uri: file.uri,
+      container,
+      blob: file.inputBlob,
+      expected: file,
+      audioOnly: this.#wanted(file).audioOnly,
+      there: this.existing.get(file.inputBlob),
+      onBytes: (bytes) => onBytes(file.id, bytes),
+      signal,
+    });
+    if (skipped) state.tell({ kind: 'alreadyUploaded', file: file.path, container });
+    return !skipped;
+  }
+
+  async #uploadSplit(
+    file: FileInParts,
+    onBytes: (unit: string, bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { state, attempt, existing, encoded } = this;
+    const upload = new SplitUpload(state.parts, file, {
+      container: attempt.inputContainer,
+      existing,
+      encoded,
+      onBytes,
+      onPiece: (piece) => this.#hand({ file, piece }),
+    });
+    await upload.run(signal);
+    return true;
+  }
+
+  #hand(uploaded: Uploaded): void {
+    this.#uploaded.push(uploaded);
+    this.#arrivals++;
+    this.#changes.emit('change');
   }
 }

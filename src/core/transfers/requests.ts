@@ -1,5 +1,6 @@
 import type { BlobInfo } from '../azure/storage';
 import type { Files } from '../files/files';
+import type { PartLayout } from '../media/cut/parts';
 
 export interface UploadRequest {
   readonly uri: string;
@@ -9,6 +10,8 @@ export interface UploadRequest {
   readonly expected: { readonly size: number; readonly modified: number };
   /** Nobody looks at its pictures: they may stay behind. */
   readonly audioOnly?: boolean;
+  /** Upload this part of the source instead of all of it. The name tells it from other parts. */
+  readonly part?: { readonly name: string; readonly layout: PartLayout };
   /** The blob that is there already, if any: with the same content it is not uploaded again. */
   readonly there?: BlobInfo;
   /** Told how many bytes more have arrived. */

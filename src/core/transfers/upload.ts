@@ -5,6 +5,7 @@ import { type Content, wholeOf } from '../files/bytes';
 import { type FileStat, type Files, nameOf, type OpenFile } from '../files/files';
 import { beginHash, hashFile, hashOf } from '../files/hashing';
 import { audioOnlyContent } from '../media/parser/audioOnlyContent';
+import { RangedContent } from '../media/parser/fileRanges';
 import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
 import type { UploadRequest } from './requests';
 
@@ -45,9 +46,10 @@ interface Source {
 
 async function contentOf(
   file: OpenFile,
-  { uri, expected, audioOnly = false, signal }: UploadRequest,
+  { uri, expected, audioOnly = false, part, signal }: UploadRequest,
 ): Promise<Content> {
   const whole = wholeOf(file);
+  if (part) return new RangedContent(whole, part.layout);
   return (audioOnly && (await audioOnlyContent(whole, { uri, ...expected }, { signal }))) || whole;
 }
 
@@ -56,7 +58,7 @@ const leftOut = 'none';
 
 /** Source facts that travel with a blob, so that it is known again. */
 function sourceMetadata(
-  { expected: { size, modified } }: UploadRequest,
+  { expected: { size, modified }, part }: UploadRequest,
   content: Content,
   md5: Uint8Array,
 ): Record<string, string> {
@@ -65,14 +67,18 @@ function sourceMetadata(
     sourcesize: String(size),
     sourcemodified: String(modified),
     sourcemd5: Buffer.from(md5).toString('hex'),
-    ...(isWhole ? {} : { pictures: leftOut }),
+    ...(part ? { part: part.name } : isWhole ? {} : { pictures: leftOut }),
   };
 }
 
-function isSameSource({ there, expected: { size, modified }, audioOnly }: UploadRequest): boolean {
+function isSameSource({ there, expected: { size, modified }, audioOnly, part }: UploadRequest): boolean {
   if (there === undefined) return false;
   const { sourcesize, sourcemodified, pictures } = there.metadata;
-  const isEnough = pictures === leftOut ? audioOnly === true : there.size === size;
+  const isEnough = part
+    ? there.metadata.part === part.name && there.size === part.layout.size
+    : pictures === leftOut
+      ? audioOnly === true
+      : there.size === size;
   return isEnough && sourcesize === String(size) && sourcemodified === String(modified);
 }
 

@@ -1,5 +1,7 @@
 import { l10n } from 'vscode';
+import type { WholeReason } from '../../core/media/cut/parts';
 import type { PlanNote } from '../../core/plan/plan';
+import { count } from './numbers';
 
 /** Describes a decision of the plan that the user may want to know about. */
 export function noteSentence(note: PlanNote): string {
@@ -25,7 +27,31 @@ export function noteSentence(note: PlanNote): string {
         note.tracks,
         note.folder,
       );
+    case 'split':
+      return l10n.t('{0} is transcoded in {1} parts on several nodes.', note.file, count(note.parts));
+    case 'notSplit':
+      return l10n.t('{0} is transcoded on one node: {1}', note.file, wholeReason(note.reason));
     case 'languageMissing':
       return l10n.t('{0} has no audio track in {1}. The default track is used.', note.file, note.language);
+  }
+}
+
+/** Why a video isn't split. */
+function wholeReason(reason: WholeReason): string {
+  switch (reason) {
+    case 'short':
+      return l10n.t('It is short.');
+    case 'format':
+      return l10n.t("Its format can't be cut without re-encoding.");
+    case 'index':
+      return l10n.t('Its index is missing, damaged, or too large.');
+    case 'keyFrames':
+      return l10n.t('It has too few key frames to be cut.');
+    case 'openGop':
+      return l10n.t(
+        "Its key frames depend on the frames before them (open GOP), so it can't be cut without loss.",
+      );
+    case 'encrypted':
+      return l10n.t('It is encrypted.');
   }
 }

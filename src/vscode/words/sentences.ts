@@ -239,6 +239,17 @@ function words(problem: Problem): Words {
       ];
     case 'ended':
       return [l10n.t('The task for {0} was terminated before it completed. Retry the file.', problem.file)];
+    case 'partFailed':
+      return [
+        l10n.t(
+          '{0}, part {1}–{2}: {3}',
+          problem.file,
+          duration(problem.startSeconds * 1000),
+          duration(problem.endSeconds * 1000),
+          sentenceOf(problem.problem).text,
+        ),
+        ...sentenceOf(problem.problem).remedies,
+      ];
     case 'inputExpired':
       return [
         l10n.t(

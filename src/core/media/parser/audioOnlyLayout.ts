@@ -20,12 +20,16 @@ const fillerTypes = new Set(['mdat', 'free', 'skip', 'wide']);
  * reads. The other tracks keep their tables, edits, languages and names to the bit; only their chunk offsets are
  * rewritten, so that ffmpeg makes the same output. Undefined for a file of another format, one that has no audio, is
  * fragmented, encrypted, cut off or unusual in any other way, and for one whose audio begins later than its video, as
- * times are counted from the earliest track.
+ * times are counted from the earliest track, unless `anyStart`: then the caller knows when each track begins.
  * https://developer.apple.com/documentation/quicktime-file-format
  */
-export async function audioOnlyLayout(file: Bytes, size: number): Promise<AudioOnlyLayout | undefined> {
+export async function audioOnlyLayout(
+  file: Bytes,
+  size: number,
+  { anyStart = false }: { anyStart?: boolean } = {},
+): Promise<AudioOnlyLayout | undefined> {
   try {
-    return await leaveOutVideo(file, size);
+    return await leaveOutVideo(file, size, anyStart);
   } catch (error) {
     // Tables whose counts are larger than they are.
     if (error instanceof RangeError) return undefined;
@@ -33,7 +37,11 @@ export async function audioOnlyLayout(file: Bytes, size: number): Promise<AudioO
   }
 }
 
-async function leaveOutVideo(file: Bytes, size: number): Promise<AudioOnlyLayout | undefined> {
+async function leaveOutVideo(
+  file: Bytes,
+  size: number,
+  anyStart: boolean,
+): Promise<AudioOnlyLayout | undefined> {
   const top = await wholeBoxes(file, size);
   const movie = top?.find(({ type }) => type === 'moov');
   if (top === undefined || movie === undefined) return undefined;
@@ -45,7 +53,7 @@ async function leaveOutVideo(file: Bytes, size: number): Promise<AudioOnlyLayout
   // ffmpeg gives this gap to the last track of the file, which may be another one without the video tracks.
   if (tables.includes('iTunSMPB')) return undefined;
   const tracks = await readTracks(tables);
-  if (tracks === undefined || !canLeaveOutVideo(tracks)) return undefined;
+  if (tracks === undefined || !canLeaveOutVideo(tracks, anyStart)) return undefined;
   const kept = tracks.filter(({ isLeftOut }) => !isLeftOut);
   const media = top.filter(({ type }) => type === 'mdat');
   const ranges = rangesOf(kept, tracks, media);
@@ -213,16 +221,17 @@ function idsOf(tables: Buffer, box: Box | undefined): number[] {
   );
 }
 
-function canLeaveOutVideo(tracks: readonly TrackTable[]): boolean {
+function canLeaveOutVideo(tracks: readonly TrackTable[], anyStart: boolean): boolean {
   const leftOut = tracks.filter(({ isLeftOut }) => isLeftOut);
   const kept = tracks.filter(({ isLeftOut }) => !isLeftOut);
   const named = new Set(kept.flatMap(({ chapters }) => chapters));
   return (
     leftOut.length > 0 &&
-    kept.some(({ isAudio, beginsLate }) => isAudio && !beginsLate) &&
+    kept.some(({ isAudio, beginsLate }) => isAudio && (anyStart || !beginsLate)) &&
     !kept.some(({ hasTimecode }) => hasTimecode) &&
     leftOut.every(
-      ({ mayBeginEarly, chapters }) => !mayBeginEarly && chapters.every((track) => named.has(track)),
+      ({ mayBeginEarly, chapters }) =>
+        (anyStart || !mayBeginEarly) && chapters.every((track) => named.has(track)),
     )
   );
 }

@@ -1,7 +1,13 @@
+import type { CutVideo, WholeReason } from '../cut/parts';
 import type { MediaInfo } from '../mediaInfo';
 
 /** What the parser process is asked about a file. */
-export type ParserTask = 'probe' | 'audioOnly' | 'output';
+export type ParserTask = 'probe' | 'audioOnly' | 'output' | CutTask;
+
+/** Cut a video into parts of about so many seconds. */
+export interface CutTask {
+  readonly cutSeconds: number;
+}
 
 /** To the parser process. Serialized by the structured clone algorithm, so that bytes stay bytes. */
 export type ToParser =
@@ -26,6 +32,8 @@ export interface Parsed {
   readonly media?: MediaInfo;
   /** Of an MP4 or QuickTime file whose video tracks can be left out. */
   readonly audioOnly?: AudioOnlyLayout;
+  /** How the video is cut, or why it isn't. */
+  readonly cut?: CutVideo | WholeReason;
 }
 
 /** An MP4 or QuickTime file without its video tracks. */

@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Bytes } from '../../files/bytes';
+import { cutVideo } from '../cut/cutVideo';
 import { audioOnlyLayout } from './audioOnlyLayout';
 import {
   type FromParser,
@@ -84,6 +85,7 @@ async function parse(
   file: Bytes,
   size: number,
 ): Promise<Parsed> {
+  if (typeof task === 'object') return cut(file, size, task.cutSeconds);
   switch (task) {
     case 'probe':
       return readMedia(file, size);
@@ -92,6 +94,14 @@ async function parse(
     case 'audioOnly':
       return { audioOnly: await audioOnlyLayout(file, size) };
   }
+}
+
+/** Parts that need no head have the video only: the audio is a file of its own. */
+async function cut(file: Bytes, size: number, seconds: number): Promise<Parsed> {
+  const cut = await cutVideo(file, size, seconds);
+  if (typeof cut === 'string' || cut.head || cut.cuts.audioStartSeconds.length === 0) return { cut };
+  const audioOnly = await audioOnlyLayout(file, size, { anyStart: true });
+  return audioOnly ? { cut, audioOnly } : { cut: 'format' };
 }
 
 function send(message: FromParser): void {

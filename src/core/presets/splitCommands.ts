@@ -1,0 +1,156 @@
+import type { VideoCuts } from '../media/cut/parts';
+
+/** Commands of one split video, and the names of their files on the nodes. */
+export interface SplitCommands {
+  /** Encodes the video of a part, which is `partInput`, to `output.EXTENSION`. */
+  readonly part: readonly string[];
+  /** Encodes the audio to `output`; undefined if the output of the whole has none. */
+  readonly audio?: { readonly argv: readonly string[]; readonly output: string };
+  /** Joins the parts that `partList` lists, and the audio, to the output. */
+  readonly join: readonly string[];
+  /** Of encoded parts, audio and output. */
+  readonly extension: string;
+}
+
+export const headFile = 'head.bin';
+export const partInput = 'part.bin';
+export const partList = 'parts.ffconcat';
+
+/** Name of an encoded part on the node that joins them, and in the output container. */
+export function encodedPart(index: number, extension: string): string {
+  return `part-${String(index + 1).padStart(4, '0')}.${extension}`;
+}
+
+/** Options that concern the audio, subtitles or the file as a whole, besides those whose name ends with `:a` or `:s`. */
+const notVideo = new Set([
+  '-af',
+  '-ac',
+  '-ar',
+  '-sample_fmt',
+  '-channel_layout',
+  '-acodec',
+  '-scodec',
+  '-movflags',
+]);
+const aboutAudio = /^-[\w_]+:a(:\d+)?$/;
+const aboutSubtitles = /^-[\w_]+:s(:\d+)?$/;
+
+/** Formats into which encoded parts can be joined by copying. */
+const joinable = new Set(['mp4', 'm4v', 'mov', 'mkv', 'webm']);
+
+/**
+ * Derives the commands for a split video from the command for the whole one, `argv`, which reads `input` and writes `output`.
+ * Undefined if the command isn't one video track with simple filters, which is all that can be split.
+ */
+export function splitCommands(
+  argv: readonly string[],
+  { input, output }: { input: string; output: string },
+  cuts: VideoCuts,
+): SplitCommands | undefined {
+  const extension = /\.(\w+)$/.exec(output)?.[1] ?? '';
+  const begin = argv.indexOf('-i');
+  if (!joinable.has(extension) || argv[begin + 1] !== input || argv.at(-1) !== output) return undefined;
+  const globals = argv.slice(0, begin);
+  const options = pairs(argv.slice(begin + 2, -1));
+  if (options === undefined || options.some(([name]) => /^-(filter_complex|lavfi|ss|t|to|i)$/.test(name)))
+    return undefined;
+  const maps = options.filter(([name]) => name === '-map').map(([, value]) => value);
+  const audioMaps = maps.filter((map) => /^0:a/.test(map));
+  if (maps.length - audioMaps.length !== 1 || !maps.some((map) => /^0:[vV](:0)?\??$/.test(map)))
+    return undefined;
+  const timescale = extension === 'webm' || extension === 'mkv' ? [] : ['-video_track_timescale', '90000'];
+  const hasAudio = cuts.audioStartSeconds.length > 0 && audioMaps.length > 0;
+  const hasHead = cuts.headBytes > 0;
+  const partOf = (name: string) => (hasHead ? `concat:${headFile}|${name}` : name);
+  const audioInput = hasHead
+    ? `concat:${[headFile, ...cuts.parts.map((_, index) => rawName(index))].join('|')}`
+    : input;
+  const audioOutput = `audio.${extension}`;
+  return {
+    part: [
+      ...globals,
+      ...['-i', partOf(partInput)],
+      ...options.flatMap(([name, value]) => videoOption(name, value)),
+      ...['-an', '-sn', '-dn', ...timescale, `output.${extension}`],
+    ],
+    ...(hasAudio && {
+      audio: {
+        argv: [
+          ...globals,
+          ...['-i', audioInput],
+          ...options.flatMap(([name, value]) => audioOption(name, value)),
+          ...['-vn', audioOutput],
+        ],
+        output: audioOutput,
+      },
+    }),
+    extension,
+    join: joinCommand(globals, options, cuts, {
+      output,
+      extension,
+      audioOutput: hasAudio ? audioOutput : undefined,
+    }),
+  };
+}
+
+/** Name of an uploaded part on a node that needs all of them. */
+export function rawName(index: number): string {
+  return `part-${String(index + 1).padStart(4, '0')}.bin`;
+}
+
+function joinCommand(
+  globals: readonly string[],
+  options: readonly (readonly [string, string])[],
+  { videoStartSeconds, audioStartSeconds, headBytes }: VideoCuts,
+  { output, extension, audioOutput }: { output: string; extension: string; audioOutput?: string },
+): string[] {
+  const about = options.filter(([name]) => /^-(tag:v|map_metadata|metadata.*|movflags|f)$/.test(name));
+  // The audio of a whole upload keeps its own start; that of an audio-only upload begins at 0.
+  const audioOffset = headBytes > 0 ? 0 : Math.min(...audioStartSeconds);
+  return [
+    ...globals,
+    ...['-itsoffset', videoStartSeconds.toFixed(6), '-f', 'concat', '-safe', '0', '-i', partList],
+    ...(audioOutput
+      ? ['-itsoffset', audioOffset.toFixed(6), '-i', audioOutput]
+      : ['-i', encodedPart(0, extension)]),
+    ...['-copyts', '-map', '0:v:0', ...(audioOutput ? ['-map', '1:a'] : [])],
+    ...['-map_metadata', '1', '-map_chapters', '1', '-c', 'copy'],
+    ...about.flat(),
+    output,
+  ];
+}
+
+/** Contents of `partList`: names and exact lengths, so that rounding in one part doesn't move the next. */
+export function partListOf({ parts }: Pick<VideoCuts, 'parts'>, extension: string): string {
+  const microseconds = (seconds: number) => Math.round(seconds * 1e6);
+  const lines = parts.flatMap(({ startSeconds, endSeconds }, index) => {
+    const length = (microseconds(endSeconds) - microseconds(startSeconds)) / 1e6;
+    return [`file ${encodedPart(index, extension)}`, `duration ${length.toFixed(6)}`];
+  });
+  return `ffconcat version 1.0\n${lines.join('\n')}\n`;
+}
+
+/** Options with their values; undefined if one has none. */
+function pairs(args: readonly string[]): (readonly [string, string])[] | undefined {
+  if (args.length % 2 !== 0) return undefined;
+  const found = Array.from(
+    { length: args.length / 2 },
+    (_, index) => [args[2 * index] ?? '', args[2 * index + 1] ?? ''] as const,
+  );
+  return found.every(([name]) => name.startsWith('-')) ? found : undefined;
+}
+
+function videoOption(name: string, value: string): string[] {
+  if (aboutAudio.test(name) || aboutSubtitles.test(name) || notVideo.has(name)) return [];
+  if (name === '-map' && /^0:[as]/.test(value)) return [];
+  // The first frame of each part is at 0; the list of parts says where it belongs.
+  if (name === '-vf' || name === '-filter:v') return [name, `setpts=PTS-STARTPTS,${value}`];
+  return [name, value];
+}
+
+function audioOption(name: string, value: string): string[] {
+  const isAudio =
+    aboutAudio.test(name) || ['-af', '-ac', '-ar', '-sample_fmt', '-channel_layout'].includes(name);
+  if (isAudio || name === '-map_metadata' || (name === '-map' && /^0:a/.test(value))) return [name, value];
+  return [];
+}

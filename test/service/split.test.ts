@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Run } from '../../src/core/runs/run';
+import { ffmpeg, printed, temporaryFolder } from '../media';
+import { TestService } from './harness';
+import { type ManifestOptions, manifestOf, partsOf } from './runSetup';
+
+const { signal } = new AbortController();
+const seconds = 12;
+const partSeconds = 3;
+
+/** Videos that differ in what a cut and a join can break, by name: arguments of ffmpeg. */
+const sources: Readonly<Record<string, readonly string[]>> = {
+  'film-23.976.mp4': [...picture('24000/1001'), ...tone(), ...h264(), '-c:a', 'aac'],
+  'ntsc-29.97.mp4': [...picture('30000/1001'), ...tone(), ...h264('-bf', '3'), '-c:a', 'aac'],
+  'fast-59.94.mp4': [...picture('60000/1001'), ...tone(), ...h264(), '-c:a', 'aac'],
+  'fast-50.mp4': [...picture('50'), ...tone(), ...h264(), '-c:a', 'aac'],
+  'late-audio.mp4': [...picture('25'), '-itsoffset', '0.5', ...tone(), ...h264(), '-c:a', 'aac'],
+  'late-video.mp4': [
+    '-itsoffset',
+    '0.6',
+    ...picture('25'),
+    ...tone(),
+    ...h264(),
+    '-c:a',
+    'aac',
+    '-vsync',
+    'vfr',
+  ],
+  'anamorphic.mp4': [...picture('25'), ...tone(), '-vf', 'setsar=64/45', ...h264(), '-c:a', 'aac'],
+  'silent.mp4': [...picture('25'), ...h264()],
+  'short-audio.mp4': [...picture('25'), ...tone(7), ...h264(), '-c:a', 'aac'],
+  'long-audio.mp4': [...picture('25'), ...tone(14), ...h264(), '-c:a', 'aac'],
+  'surround.mp4': [...picture('25'), ...tone(), ...h264(), '-c:a', 'ac3', '-ac', '6'],
+  'hdr10.mov': [...picture('25'), ...tone(), ...hdr('smpte2084'), '-c:a', 'aac'],
+  'hlg.mov': [...picture('25'), ...tone(), ...hdr('arib-std-b67'), '-c:a', 'aac'],
+  'variable.mp4': [
+    ...picture('30'),
+    ...tone(),
+    ...['-vf', "select='not(mod(n\\,3))+not(mod(n\\,5))'", '-vsync', 'vfr'],
+    ...h264(),
+    ...['-c:a', 'aac'],
+  ],
+  'matroska.mkv': [...picture('25'), ...tone(), ...h264(), '-c:a', 'libopus'],
+  'open-hevc.mkv': [...picture('25'), ...tone(), ...hevc('open-gop=1:bframes=3:keyint=25'), '-c:a', 'aac'],
+  'broadcast.ts': [...picture('25'), ...tone(), ...h264(), '-c:a', 'aac'],
+  'web.webm': [...picture('25'), ...tone(), ...vp9(), '-c:a', 'libopus'],
+};
+
+describe('A video that is transcoded in parts', function () {
+  this.timeout(300_000);
+  let service: TestService;
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  before(async () => {
+    service = await TestService.start('--node-step-ms', '20', '--max-processes', '4');
+    folder = await temporaryFolder('split');
+    mkdirSync(join(folder.path, 'sources'));
+    for (const [name, args] of Object.entries(sources))
+      await ffmpeg(...args, join(folder.path, 'sources', name));
+    const straight = join(folder.path, 'sources', 'film-23.976.mp4');
+    await ffmpeg(
+      '-i',
+      straight,
+      '-c',
+      'copy',
+      '-metadata:s:v',
+      'rotate=90',
+      join(folder.path, 'sources', 'turned.mp4'),
+    );
+  });
+
+  after(async () => {
+    await service?.close();
+    await folder?.remove();
+  });
+
+  it('has the frames, times, colour, shape and audio of one that is transcoded as a whole', async () => {
+    const names = [...Object.keys(sources), 'turned.mp4'];
+    const [whole, split] = [
+      await transcode('whole', names, {}),
+      await transcode('split', names, { partSeconds }),
+    ];
+    const differences: string[] = [];
+    for (const name of names) {
+      const output = name.replace(/\.\w+$/, '.mp4');
+      const [expected, actual] = [
+        await describeOutput(join(whole, output)),
+        await describeOutput(join(split, output)),
+      ];
+      differences.push(...compare(name, expected, actual));
+    }
+    assert.deepEqual(differences, []);
+  });
+
+  async function transcode(
+    name: string,
+    files: readonly string[],
+    options: ManifestOptions,
+  ): Promise<string> {
+    const work = join(folder.path, name);
+    mkdirSync(work);
+    const paths = files.map((file) => join(work, file));
+    for (const [index, file] of files.entries())
+      copyFileSync(join(folder.path, 'sources', file), paths[index] as string);
+    const manifest = await manifestOf(paths, { preset: 'h264-480p', ...options });
+    if (options.partSeconds) {
+      const cut = manifest.files.filter(({ split }) => split !== undefined).map(({ path }) => path);
+      assert.deepEqual(cut.sort(), [...files].sort(), 'files that are split');
+    }
+    const { parts } = partsOf(service);
+    const run = await Run.create(parts, manifest, signal);
+    const summary = await run.advance('fetched', signal);
+    await run.close();
+    assert.deepEqual(
+      [...run.results.values()].flatMap(({ problem }) => problem ?? []),
+      [],
+    );
+    assert.equal(summary.succeeded, files.length);
+    return work;
+  }
+});
+
+interface Output {
+  readonly times: readonly number[];
+  readonly audio: string;
+  readonly audioStart: number;
+  readonly stream: Readonly<Record<string, unknown>>;
+}
+
+async function describeOutput(path: string): Promise<Output> {
+  const probe = async (...args: string[]) =>
+    JSON.parse(await printed('ffprobe', ['-v', 'error', '-of', 'json', ...args, path]));
+  const { frames } = await probe(
+    '-select_streams',
+    'v:0',
+    '-show_entries',
+    'frame=best_effort_timestamp_time',
+  );
+  const { streams } = await probe(
+    ...[
+      '-show_entries',
+      'stream=codec_type,width,height,sample_aspect_ratio,pix_fmt,color_transfer,color_primaries',
+    ],
+    ...['-show_entries', 'stream=channel_layout,sample_rate,start_time:stream_side_data=rotation'],
+  );
+  const byKind = (kind: string) =>
+    streams.find(({ codec_type }: { codec_type: string }) => codec_type === kind);
+  const { start_time: _, ...video } = byKind('video');
+  const audio = byKind('audio');
+  const packets = audio
+    ? await printed('ffmpeg', ['-v', 'error', '-i', path, '-map', '0:a', '-c', 'copy', '-f', 'md5', '-'])
+    : '';
+  return {
+    times: frames.map((frame: { best_effort_timestamp_time: string }) =>
+      Number(frame.best_effort_timestamp_time),
+    ),
+    audio: packets,
+    audioStart: Number(audio?.start_time ?? 0),
+    stream: { ...video, channels: audio?.channel_layout, rate: audio?.sample_rate },
+  };
+}
+
+function compare(name: string, expected: Output, actual: Output): string[] {
+  const found: string[] = [];
+  const say = (text: string) => found.push(`${name}: ${text}`);
+  if (actual.times.length !== expected.times.length)
+    say(`${actual.times.length} frames instead of ${expected.times.length}`);
+  const frame = seconds / expected.times.length;
+  const shift = Math.max(
+    ...expected.times.map((time, index) => Math.abs(time - (actual.times[index] ?? time))),
+  );
+  if (shift >= frame / 2) say(`times differ by up to ${shift}`);
+  if (actual.times.some((time, index) => index > 0 && time <= (actual.times[index - 1] ?? 0)))
+    say('times do not increase');
+  if (actual.audio !== expected.audio) say('the audio differs');
+  if (Math.abs(actual.audioStart - expected.audioStart) > 0.01)
+    say(`audio begins at ${actual.audioStart} instead of ${expected.audioStart}`);
+  if (JSON.stringify(actual.stream) !== JSON.stringify(expected.stream))
+    say(`${JSON.stringify(actual.stream)} instead of ${JSON.stringify(expected.stream)}`);
+  return found;
+}
+
+function picture(rate: string): string[] {
+  return ['-f', 'lavfi', '-i', `testsrc2=size=192x108:rate=${rate}:duration=${seconds}`];
+}
+
+function tone(length = seconds): string[] {
+  return ['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${length}`];
+}
+
+function h264(...options: string[]): string[] {
+  return ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-g', '30', ...options];
+}
+
+function hevc(parameters: string): string[] {
+  return [
+    '-c:v',
+    'libx265',
+    '-preset',
+    'ultrafast',
+    '-pix_fmt',
+    'yuv420p',
+    '-x265-params',
+    `log-level=0:${parameters}`,
+  ];
+}
+
+function hdr(transfer: string): string[] {
+  const colour = `colorprim=bt2020:transfer=${transfer}:colormatrix=bt2020nc`;
+  return [
+    ...['-c:v', 'libx265', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p10le'],
+    ...['-x265-params', `log-level=0:keyint=25:${colour}`, '-tag:v', 'hvc1'],
+    ...['-color_primaries', 'bt2020', '-color_trc', transfer, '-colorspace', 'bt2020nc'],
+  ];
+}
+
+function vp9(): string[] {
+  return ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-g', '50', '-b:v', '200k'];
+}
