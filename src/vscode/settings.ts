@@ -13,6 +13,9 @@ export function settings(scope?: ConfigurationScope) {
     presets: get<unknown[]>('presets', []),
     onConflict: get<'ask' | 'rename' | 'overwrite' | 'skip'>('output.onConflict', 'ask'),
     audio: get('audio', 'default'),
+    split: get<'auto' | 'never'>('split', 'auto') === 'auto',
+    /** Length of the parts of a split video, in seconds. */
+    partSeconds: 60 * get('splitMinutes', 5),
     review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
     extensions: get<string[]>('media.extensions', []),

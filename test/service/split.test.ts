@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { taskCount } from '../../src/core/plan/splitFile';
 import { Run } from '../../src/core/runs/run';
 import { ffmpeg, printed, temporaryFolder } from '../media';
-import { TestService } from './harness';
+import { randomOf } from '../random';
+import { eventually, TestService } from './harness';
+import { startRunProcess } from './runProcess';
 import { type ManifestOptions, manifestOf, partsOf } from './runSetup';
 
 const { signal } = new AbortController();
 const seconds = 12;
 const partSeconds = 3;
+const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 /** Videos that differ in what a cut and a join can break, by name: arguments of ffmpeg. */
 const sources: Readonly<Record<string, readonly string[]>> = {
@@ -93,6 +97,70 @@ describe('A video that is transcoded in parts', function () {
     }
     assert.deepEqual(differences, []);
   });
+
+  it('names the part that failed, and a retry encodes that part only', async () => {
+    const { manifest, parts } = await planOf(await longVideo('retry'));
+    const run = await Run.create(parts, manifest, signal);
+    const { jobId } = manifest.attempts[0] ?? { jobId: '' };
+    const failing = '0001-part-0002';
+    const ended = eventually(
+      () => parts.batch.task(jobId, failing, signal),
+      (task) => task !== undefined,
+    ).then(() => parts.batch.terminateTask(jobId, failing, signal));
+    await run.advance('fetched', signal);
+    await ended;
+    const { startSeconds, endSeconds } = manifest.files[0]?.split?.parts[1] ?? {};
+    assert.deepEqual(run.results.get('0001')?.problem, {
+      kind: 'partFailed',
+      file: 'long.mp4',
+      startSeconds,
+      endSeconds,
+      problem: { kind: 'ended', file: 'long.mp4' },
+    });
+    await run.retry(['0001'], signal);
+    const summary = await run.advance('fetched', signal);
+    await run.close();
+    assert.equal(summary.succeeded, 1);
+    const again = manifest.attempts[1]?.jobId ?? '';
+    const tasks = await parts.batch.taskPage(again, { select: 'id', signal });
+    assert.deepEqual(tasks.items.map(({ id }) => id).sort(), ['0001', failing]);
+  });
+
+  it('is resumed after kills in any phase, and encodes each part once', async () => {
+    console.log(`      seed ${seed}`);
+    const random = randomOf(seed);
+    const { manifest, parts } = await planOf(await longVideo('killed'));
+    const claimFolder = join(folder.path, 'claims');
+    let said: Record<string, unknown> = {};
+    for (let kills = 0; said.succeeded === undefined; kills++) {
+      assert.ok(kills < 40, `not done: ${JSON.stringify(said)}`);
+      const child = startRunProcess({ connection: service.connection, manifest, claimFolder });
+      const timer = kills < 8 ? setTimeout(() => child.kill('SIGKILL'), 300 + random() * 1_500) : undefined;
+      said = await child.said;
+      clearTimeout(timer);
+    }
+    assert.equal(said.succeeded, 1);
+    const { jobId } = manifest.attempts[0] ?? { jobId: '' };
+    const { items } = await parts.batch.taskPage(jobId, { select: 'id,executionInfo', signal });
+    const repeated = items.filter(
+      ({ executionInfo }) => (executionInfo?.retryCount ?? 0) + (executionInfo?.requeueCount ?? 0) > 0,
+    );
+    assert.deepEqual(repeated, []);
+    assert.equal(items.length, taskCount(manifest.files[0] ?? {}));
+  });
+
+  /** A video that takes seconds to encode. */
+  async function longVideo(name: string): Promise<string> {
+    const work = join(folder.path, name);
+    mkdirSync(work);
+    const source = ['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=40'];
+    return ffmpeg(...source, ...tone(40), ...h264(), '-c:a', 'aac', join(work, 'long.mp4'));
+  }
+
+  async function planOf(path: string) {
+    const manifest = await manifestOf([path], { preset: 'h264-480p', partSeconds: 8 });
+    return { manifest, ...partsOf(service) };
+  }
 
   async function transcode(
     name: string,

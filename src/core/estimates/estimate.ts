@@ -1,5 +1,5 @@
 import type { FileResult, Manifest, ManifestFile, RunPool } from '../plan/manifest';
-import { toUpload } from '../plan/manifest';
+import { tasksOf, toUpload } from '../plan/manifest';
 import { maxNodeHours } from '../pools/nodeHours';
 import { nodeTargets } from '../pools/nodeTargets';
 import type { Preset } from '../presets/preset';
@@ -85,10 +85,10 @@ export interface EstimateOptions {
 /** Estimates what a planned run takes. */
 export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOptions): RunEstimate {
   const { files, pool, limits, preset } = manifest;
-  const nodes = nodeTargets(pool, files.length);
+  const nodes = nodeTargets(pool, tasksOf(manifest));
   const count = nodes.dedicated + nodes.spot;
   const rate = rateOf(preset, pool, speed);
-  const tasks = files.map((file) => taskOverheadSeconds + mediaSecondsOf(file, preset) / rate);
+  const tasks = files.flatMap((file) => taskSeconds(file, preset, rate));
   const bytes = files.map((file) => toUpload(manifest, file).bytes);
   const bytesPerSecond = isLocal ? localBytesPerSecond : azureBytesPerSecond;
   const uploadSeconds = bytes.reduce((sum, one) => sum + one, 0) / bytesPerSecond;
@@ -98,7 +98,7 @@ export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOpti
   // Uploads and the start of the nodes overlap; each file is encoded after its own upload.
   const seconds = Math.max(startSeconds + encodeSeconds, uploadSeconds + Math.max(0, ...tasks.slice(-1)));
   const hours = nodeSeconds(pool, seconds, uploadSeconds) / 3600;
-  const max = maxNodeHours(pool, limits, files.length);
+  const max = maxNodeHours(pool, limits, tasksOf(manifest));
   const share = (kind: number) => (count > 0 ? kind / count : 0);
   return {
     minutes: seconds / 60,
@@ -106,6 +106,14 @@ export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOpti
     maxNodeHours: { dedicated: max * share(nodes.dedicated), spot: max * share(nodes.spot) },
     basedOn: speed?.files ?? 0,
   };
+}
+
+/** Seconds of the tasks of a file: one, or one for each part of a split file. Audio and join take little. */
+function taskSeconds(file: ManifestFile, preset: Preset, rate: number): number[] {
+  const lengths = file.split
+    ? file.split.parts.map(({ startSeconds, endSeconds }) => endSeconds - startSeconds)
+    : [mediaSecondsOf(file, preset)];
+  return lengths.map((length) => taskOverheadSeconds + length / rate);
 }
 
 /** How long a node exists for a run of so many seconds. Its pool is woken when the first file has been uploaded. */

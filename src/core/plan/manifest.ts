@@ -1,6 +1,6 @@
 import type { Problem } from '../errors';
 import type { Preset } from '../presets/preset';
-import { type SplitFile, splitBytes } from './splitFile';
+import { type SplitFile, splitBytes, taskCount } from './splitFile';
 
 /** How far a run goes: one for each of the commands Upload, Submit and Transcode. */
 export type Until = 'uploaded' | 'submitted' | 'fetched';
@@ -179,6 +179,11 @@ export function toUpload(
   const isRetry = attempt?.inputContainer !== attempts[0]?.inputContainer;
   const audioOnly = !isRetry && audioOnlyBytes !== undefined;
   return { bytes: audioOnly ? audioOnlyBytes : size, audioOnly };
+}
+
+/** Tasks of all files of a run: one for each, more for split files. */
+export function tasksOf({ files }: Pick<Manifest, 'files'>): number {
+  return files.reduce((sum, file) => sum + taskCount(file), 0);
 }
 
 /** Minutes that a SAS outlives its job, for outputs that are uploaded after their task. */

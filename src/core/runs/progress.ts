@@ -1,7 +1,6 @@
 import type { TaskCounts } from '../azure/batch';
 import type { NodeNumbers } from '../jobs/poolWatch';
-import { type Manifest, toUpload } from '../plan/manifest';
-import { taskCount } from '../plan/splitFile';
+import { type Manifest, tasksOf, toUpload } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import type { Clock } from '../wait';
 import type { RunProgress } from './runEvents';
@@ -58,7 +57,7 @@ export class ProgressTotals {
 
 export function emptyProgress(manifest: Manifest): RunProgress {
   const { files, pool } = manifest;
-  const { dedicated, spot } = nodeTargets(pool, files.length);
+  const { dedicated, spot } = nodeTargets(pool, tasksOf(manifest));
   return {
     phase: 'uploading',
     upload: {
@@ -73,7 +72,7 @@ export function emptyProgress(manifest: Manifest): RunProgress {
       running: 0,
       completed: 0,
       failed: 0,
-      total: files.reduce((sum, file) => sum + taskCount(file), 0),
+      total: tasksOf(manifest),
     },
     fetch: { files: 0, bytes: 0 },
     running: new Map(),

@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
-import type { RunProgress } from '../../core/runs/runEvents';
+import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, count, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
@@ -87,4 +87,26 @@ function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): st
 export function withoutName(sentence: string, path: string): string {
   const shorter = sentence.startsWith(`${path} `) ? sentence.slice(path.length + 1) : sentence;
   return shorter === sentence ? sentence.replace(` ${path}:`, ':').replace(`${path}: `, '') : shorter;
+}
+
+/** `0:00–5:00`, or `Audio`. */
+export function pieceTitle({ piece, startSeconds, endSeconds }: PieceState): string {
+  if (piece.kind === 'audio') return l10n.t('Audio');
+  return `${duration(startSeconds * 1000)}–${duration(endSeconds * 1000)}`;
+}
+
+/** State and node of a piece of a split file. */
+export function pieceWords({ state, progress, startSeconds, endSeconds, node }: PieceState): string {
+  switch (state) {
+    case 'waiting':
+      return l10n.t('waiting');
+    case 'running': {
+      const share = Math.min((progress?.seconds ?? 0) / Math.max(endSeconds - startSeconds, 1), 1);
+      return percent(share);
+    }
+    case 'done':
+      return node ? l10n.t('done, {0}', node) : l10n.t('done');
+    case 'failed':
+      return node ? l10n.t('failed, {0}', node) : l10n.t('failed');
+  }
 }

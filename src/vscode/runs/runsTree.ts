@@ -10,6 +10,7 @@ import {
   Uri,
 } from 'vscode';
 import type { FileResult, Manifest, ManifestFile, RefusedFile } from '../../core/plan/manifest';
+import type { PieceState } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { commandName } from '../contributions';
 import { DisposableStore } from '../disposable';
@@ -19,12 +20,19 @@ import { progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
-import { fileWords, liveWords, runTitle, stateWords, withoutName } from './runWords';
+import { fileWords, liveWords, pieceTitle, pieceWords, runTitle, stateWords, withoutName } from './runWords';
 
 /** Data only: `getTreeItem` decides how it looks. */
 export type RunNode =
   | { readonly kind: 'run'; readonly record: RunRecord }
   | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile }
+  /** A part of a split file, or its audio. */
+  | {
+      readonly kind: 'piece';
+      readonly record: RunRecord;
+      readonly file: ManifestFile;
+      readonly index: number;
+    }
   | { readonly kind: 'refused'; readonly record: RunRecord; readonly file: RefusedFile }
   /** Stands for the files beyond `maxFiles`; the report has them all. */
   | { readonly kind: 'rest'; readonly record: RunRecord; readonly files: number }
@@ -69,6 +77,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   async getChildren(node?: RunNode): Promise<RunNode[]> {
     if (node === undefined) return this.runs.records.map((record) => this.#run(record));
+    if (node.kind === 'file') return this.#piecesOf(node);
     if (node.kind !== 'run') return [];
     const { record } = node;
     try {
@@ -85,6 +94,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
         return this.#runItem(node.record);
       case 'file':
         return this.#fileItem(node);
+      case 'piece':
+        return this.#pieceItem(node);
       case 'refused':
         return refusedItem(node);
       case 'rest':
@@ -117,6 +128,24 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     ];
     if (all.length <= maxFiles) return all;
     return [...all.slice(0, maxFiles), { kind: 'rest', record, files: all.length - maxFiles }];
+  }
+
+  /** Of a split file, while this window works on its run. */
+  #piecesOf({ record, file }: Extract<RunNode, { kind: 'file' }>): RunNode[] {
+    const pieces = this.runs.live(record.runId)?.progress.pieces.get(file.id) ?? [];
+    return pieces.map((_, index) => ({ kind: 'piece', record, file, index }));
+  }
+
+  #pieceItem({ record, file, index }: Extract<RunNode, { kind: 'piece' }>): TreeItem {
+    const piece = this.runs.live(record.runId)?.progress.pieces.get(file.id)?.[index];
+    const item = new TreeItem(piece ? pieceTitle(piece) : '');
+    item.id = `${record.runId}/${file.id}/${index}`;
+    item.contextValue = 'runPiece';
+    if (piece === undefined) return item;
+    item.iconPath = pieceIcon(piece);
+    item.description = pieceWords(piece);
+    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    return item;
   }
 
   #resultOf({ runId }: RunRecord, { id }: ManifestFile): FileResult | undefined {
@@ -196,7 +225,11 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const live = this.runs.live(record.runId);
     const result = this.#resultOf(record, file);
     const progress = result ? undefined : live?.progress.running.get(file.id);
-    const item = new TreeItem(file.path);
+    const isLiveSplit = live !== undefined && result === undefined && file.split !== undefined;
+    const item = new TreeItem(
+      file.path,
+      isLiveSplit ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None,
+    );
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
     item.iconPath = progress ? new ThemeIcon('play-circle') : fileIcon(result);
@@ -265,6 +298,19 @@ function restItem({ record, files }: Extract<RunNode, { kind: 'rest' }>): TreeIt
     arguments: [record.runId],
   };
   return item;
+}
+
+function pieceIcon({ state }: PieceState): ThemeIcon {
+  switch (state) {
+    case 'waiting':
+      return new ThemeIcon('circle-outline');
+    case 'running':
+      return new ThemeIcon('play-circle');
+    case 'done':
+      return new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+    case 'failed':
+      return new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'));
+  }
 }
 
 function fileIcon(result: FileResult | undefined): ThemeIcon {

@@ -33,8 +33,15 @@ export async function planTranscode(
   const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
     probeChosen(chosen, preset, progress, signal),
   );
-  const { pool, audio, review, limits } = settings();
-  const choices = { preset, pool, audio: parseAudioChoice(audio), limits, workspace: workspace.name ?? '' };
+  const { pool, audio, review, limits, split } = settings();
+  const choices = {
+    preset,
+    pool,
+    audio: parseAudioChoice(audio),
+    limits,
+    split,
+    workspace: workspace.name ?? '',
+  };
   const first = planRun(probed, choices);
   if (first.manifest.files.length === 0) return refuseAll(first.manifest);
   await refuseBeyondQuota(account, pool);

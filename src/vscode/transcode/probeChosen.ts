@@ -14,13 +14,15 @@ export async function probeChosen(
   progress: Report,
   signal: AbortSignal,
 ): Promise<ProbedFiles> {
+  const { ffmpegPath, split, partSeconds } = settings();
   return probeFiles(
     new WorkspaceFiles(new DiskFiles()),
     chosen.map(({ uri, path }) => ({ uri: uri.toString(), path })),
     preset,
     signal,
     {
-      ffprobe: await findFfprobe(settings().ffmpegPath),
+      ffprobe: await findFfprobe(ffmpegPath),
+      partSeconds: split ? partSeconds : undefined,
       onProbed: () => progress.report({ increment: 100 / chosen.length }),
     },
   );

@@ -1,13 +1,13 @@
 import { l10n, type QuickPickItem, ThemeIcon, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
-import { toUpload } from '../../core/plan/manifest';
+import { tasksOf, toUpload } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
 import type { ProbedFiles } from '../../core/plan/probeFiles';
 import { nodeTargets } from '../../core/pools/nodeTargets';
 import type { ExpectedRun, RunCosts } from '../runs/runCosts';
 import { settings } from '../settings';
 import { costWords, nodesByKind, roughly } from '../words/costWords';
-import { bytes, count, filesOf } from '../words/numbers';
+import { bytes, count, filesOf, nodesOf, partsOf, videosOf } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import {
   askAudio,
@@ -21,7 +21,7 @@ import {
   showNotes,
 } from './reviewQuestions';
 
-type Act = 'start' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'command' | 'notes';
+type Act = 'start' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'split' | 'command' | 'notes';
 
 interface ReviewItem extends QuickPickItem {
   readonly act: Act;
@@ -70,6 +70,9 @@ export async function reviewRun(reviewed: Reviewed, choices: Choices): Promise<P
       case 'audio':
         current = { ...current, audio: await askAudio(probed, current) };
         break;
+      case 'split':
+        current = { ...current, split: current.split === false };
+        break;
       case 'command':
         current = { ...current, preset: await askCommand(planned, current) };
         break;
@@ -106,6 +109,7 @@ function itemsOf(
           },
         ]
       : []),
+    ...splitItem(planned, probed, choices),
     {
       act: 'command',
       iconPath: new ThemeIcon('terminal'),
@@ -146,15 +150,44 @@ function expectedWords({ manifest }: PlannedRun, account: AccountRecord, expecte
     'About {0} and {1} on {2}; at most {3}.',
     time,
     costWords({ cost, currency }, nodeHours.spot + nodeHours.dedicated),
-    nodesByKind(nodeTargets(manifest.pool, manifest.files.length)),
+    nodesByKind(nodeTargets(manifest.pool, tasksOf(manifest))),
     costWords({ cost: maxCost, currency }, maxNodeHours.spot + maxNodeHours.dedicated),
   );
   return manifest.pool.lifetime === 'keep' ? l10n.t('{0} More until you delete the pool.', words) : words;
 }
 
+/** Offered if a video can be transcoded in parts. */
+function splitItem({ manifest }: PlannedRun, probed: ProbedFiles, { split = true }: Choices): ReviewItem[] {
+  if (!probed.sources.some(({ cut }) => typeof cut === 'object')) return [];
+  const inParts = manifest.files.flatMap((file) => file.split ?? []);
+  const parts = inParts.reduce((sum, file) => sum + file.parts.length, 0);
+  const { dedicatedNodes, spotNodes } = manifest.pool;
+  return [
+    {
+      act: 'split',
+      iconPath: new ThemeIcon('split-horizontal'),
+      label:
+        inParts.length > 0
+          ? l10n.t(
+              'Split: {0} in {1} on {2}',
+              videosOf(inParts.length),
+              partsOf(parts),
+              nodesOf(dedicatedNodes + spotNodes),
+            )
+          : l10n.t('Split: off'),
+      detail:
+        inParts.length > 0
+          ? l10n.t('Long videos are encoded in parts and joined. Select to transcode each on one node.')
+          : split
+            ? l10n.t('The pool has one task slot only.')
+            : l10n.t('Each video is transcoded on one node. Select to encode long videos in parts.'),
+    },
+  ];
+}
+
 function poolItems({ manifest }: PlannedRun, { pool }: Choices): ReviewItem[] {
   const { label, detail } = lifetimeWords()[pool.lifetime];
-  const used = nodeTargets(pool, manifest.files.length);
+  const used = nodeTargets(pool, tasksOf(manifest));
   const asked = { spot: pool.spotNodes, dedicated: pool.dedicatedNodes };
   const isFewer = used.spot !== asked.spot || used.dedicated !== asked.dedicated;
   const filesPerNode =

@@ -99,9 +99,16 @@ export class Transcode {
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
     const probed = await probeChosen(chosen, preset, { report: () => undefined }, aborted.signal);
-    const { pool, limits } = settings();
+    const { pool, limits, split } = settings();
     const workspaceName = workspace.name ?? '';
-    const planned = planRun(probed, { preset, pool, audio: 'default', limits, workspace: workspaceName });
+    const planned = planRun(probed, {
+      preset,
+      pool,
+      audio: 'default',
+      limits,
+      split,
+      workspace: workspaceName,
+    });
     token.onCancellationRequested(() => this.runs.stop(planned.manifest.runId));
     return this.runs.start(connection, planned, 'fetched');
   }

@@ -46,6 +46,16 @@ export function nodesOf(value: number): string {
   return value === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', count(value));
 }
 
+/** `1 part`, `24 parts`. */
+export function partsOf(value: number): string {
+  return value === 1 ? l10n.t('1 part') : l10n.t('{0} parts', count(value));
+}
+
+/** `1 video`, `3 videos`. */
+export function videosOf(value: number): string {
+  return value === 1 ? l10n.t('1 video') : l10n.t('{0} videos', count(value));
+}
+
 /** `1 task`, `12 tasks`. */
 export function tasksOf(value: number): string {
   return value === 1 ? l10n.t('1 task') : l10n.t('{0} tasks', count(value));
