@@ -1,4 +1,4 @@
-import { type JobState, touch } from '../scheduling/state';
+import { type JobNode, type JobState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import {
@@ -195,8 +195,16 @@ export const jobRoutes: Route[] = [
     'GET',
     '/jobs/{}/jobpreparationandreleasetaskstatus',
     (context, request) => {
-      jobOf(context, request.params[0] ?? '');
-      throw new BatchError('JobPreparationTaskOrReleaseTaskNotSpecified');
+      const { wire, nodes } = jobOf(context, request.params[0] ?? '');
+      if (wire.jobPreparationTask === undefined)
+        throw new BatchError('JobPreparationTaskOrReleaseTaskNotSpecified');
+      const ids = [...nodes.keys()].sort();
+      return page(context, request, 'jobpreparationandreleasetaskstatuslist', (after) =>
+        afterId(ids, after, (id) => {
+          const { isStale: _, ...shownNode } = nodes.get(id) as JobNode;
+          return { ...shownNode };
+        }),
+      );
     },
   ],
 ];

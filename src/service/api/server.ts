@@ -2,17 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
+import { Disturbances } from '../disturbances/disturbances';
+import { PastStates } from '../disturbances/pastStates';
 import type { Log } from '../guard/log';
 import { Supervisor } from '../guard/supervisor';
 import { Autoscaling } from '../scheduling/autoscaling';
-import { Disturbances } from '../scheduling/disturbances';
 import { Execution } from '../scheduling/execution';
 import { Faults } from '../scheduling/faults';
 import { JobSchedules } from '../scheduling/jobSchedules';
 import { Jobs } from '../scheduling/jobs';
+import { JobTasks } from '../scheduling/jobTasks';
 import { loadState } from '../scheduling/loading';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
-import { PastStates } from '../scheduling/pastStates';
 import { type PoolOptions, Pools } from '../scheduling/pools';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
 import { BatchError, errorBody } from '../wire/errors';
@@ -91,7 +92,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const supervisor = new Supervisor(log);
   const nodes = new Nodes(state, surroundings, faults, supervisor, log);
   const pools = new Pools(state, surroundings, nodes, faults, supervisor);
-  const jobs = new Jobs(state, nodes, pools, supervisor);
+  const jobTasks = new JobTasks(state, surroundings, nodes, supervisor);
+  const jobs = new Jobs(state, nodes, pools, jobTasks, supervisor);
   const jobSchedules = new JobSchedules(
     state,
     jobs,
@@ -99,7 +101,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     supervisor,
     () => Date.now() + faults.clockOffsetMs,
   );
-  const execution = new Execution(state, surroundings, nodes, jobs, supervisor);
+  const execution = new Execution(state, surroundings, nodes, jobs, jobTasks, supervisor);
   const autoscaling = new Autoscaling(state, pools, supervisor);
   const scheduler = new Scheduler(
     state,
@@ -107,6 +109,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     pools,
     nodes,
     jobs,
+    jobTasks,
     execution,
     autoscaling,
     supervisor,

@@ -2,11 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { environmentOf, type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
-import { attemptOf, endedFailure, internalFailure, type Outcome, runAttempt } from '../tasks/taskRunner';
+import { attemptOf, endedFailure, failureOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { jobAction } from './exitConditions';
 import type { Jobs } from './jobs';
+import { type JobTasks, jobPreparationFolder } from './jobTasks';
 import type { Nodes } from './nodes';
 import type { NodeState, PoolState, State, StopReason, TaskState } from './state';
 
@@ -26,6 +27,7 @@ export class Execution {
     private readonly options: Surroundings,
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
+    private readonly jobTasks: JobTasks,
     private readonly supervisor: Supervisor,
   ) {}
 
@@ -50,7 +52,7 @@ export class Execution {
     this.#running++;
     node.running.add(task);
     node.slotsUsed += slots;
-    this.#markRunning(pool, node, task);
+    this.#assign(pool, node, task);
     this.nodes.count(node);
     this.supervisor.run(this.#about(task), async () => {
       const outcome = await this.#attempt(pool, node, task, stopping.signal);
@@ -72,10 +74,12 @@ export class Execution {
     });
   }
 
-  #markRunning(pool: PoolState, node: NodeState, task: TaskState): void {
+  /** A task that waits for the preparation of its node is `preparing` until then. */
+  #assign(pool: PoolState, node: NodeState, task: TaskState): void {
     const path = taskPath(task.job.id, task.id);
-    this.state.moveTask(task, 'running', () => {
-      (task.wire.executionInfo as Wire).startTime = timestamp();
+    const mustWait = this.jobTasks.mustWait(task.job, node);
+    this.state.moveTask(task, mustWait ? 'preparing' : 'running', () => {
+      if (!mustWait) (task.wire.executionInfo as Wire).startTime = timestamp();
       task.wire.nodeInfo = {
         affinityId: `TVM:${node.id}`,
         nodeUrl: node.wire.url,
@@ -88,9 +92,26 @@ export class Execution {
   }
 
   /** Never rejects: an error of the service becomes the failure of the task. */
-  async #attempt(pool: PoolState, node: NodeState, task: TaskState, stopped: AbortSignal): Promise<Outcome> {
+  async #attempt(
+    pool: PoolState,
+    node: NodeState,
+    task: TaskState,
+    stopped: AbortSignal,
+  ): Promise<Outcome | 'unprepared'> {
     const signal = AbortSignal.any([stopped, this.supervisor.signal]);
     try {
+      const isPrepared = await Promise.race([
+        this.jobTasks.prepare(pool, node, task.job),
+        aborted(signal).then(() => false),
+      ]);
+      if (signal.aborted) return { stopped: true };
+      if (!isPrepared) return 'unprepared';
+      if (task.wire.state === 'preparing') {
+        await this.state.whenWritable();
+        this.state.moveTask(task, 'running', () => {
+          (task.wire.executionInfo as Wire).startTime = timestamp();
+        });
+      }
       const root = this.nodes.root(pool.id, node.id);
       const taskDir = taskFolder(root, task.job.id, task.id);
       const trash = this.nodes.folder.takeAway(taskDir);
@@ -104,6 +125,7 @@ export class Execution {
         taskDir,
         jobId: task.job.id,
         taskId: task.id,
+        jobPrepDir: jobPreparationFolder(task.job, root),
       };
       const settings = [
         ...(await this.nodes.deployPackages(pool, node, task.wire)),
@@ -116,11 +138,12 @@ export class Execution {
         signal,
       );
     } catch (error) {
-      return signal.aborted ? { stopped: true } : { failureInfo: internalFailure(error) };
+      return signal.aborted ? { stopped: true } : { failureInfo: failureOf(error) };
     }
   }
 
-  #ended(task: TaskState, outcome: Outcome, why: StopReason | undefined): void {
+  #ended(task: TaskState, result: Outcome | 'unprepared', why: StopReason | undefined): void {
+    const outcome = result === 'unprepared' ? {} : result;
     if (why === 'delete') {
       this.state.removeTask(task);
       this.nodes.removeTaskFiles(task);
@@ -128,6 +151,11 @@ export class Execution {
       this.requeue(task);
     } else if (why === 'terminate') {
       this.#complete(task, { ...outcome, failureInfo: byUser });
+    } else if (result === 'unprepared') {
+      // Another node may take it.
+      this.state.moveTask(task, 'active', () => {
+        delete task.wire.nodeInfo;
+      });
     } else if (outcome.failureInfo?.code === 'FailureExitCode' && this.#mayRetry(task)) {
       this.state.moveTask(task, 'active', () => {
         const info = task.wire.executionInfo as Wire;
@@ -199,8 +227,15 @@ export class Execution {
     return {
       about: `task ${task.id} of job ${task.job.id}`,
       fail: (error) => {
-        if (task.wire.state !== 'completed') this.#complete(task, { failureInfo: internalFailure(error) });
+        if (task.wire.state !== 'completed') this.#complete(task, { failureInfo: failureOf(error) });
       },
     };
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

@@ -2,6 +2,7 @@ import type { Concern, Supervisor } from '../guard/supervisor';
 import { internalFailure } from '../tasks/taskRunner';
 import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
+import type { JobTasks } from './jobTasks';
 import type { Nodes } from './nodes';
 import type { Pools } from './pools';
 import { type JobState, type State, setState } from './state';
@@ -18,8 +19,11 @@ export class Jobs {
     private readonly state: State,
     private readonly nodes: Nodes,
     private readonly pools: Pools,
+    private readonly jobTasks: JobTasks,
     private readonly supervisor: Supervisor,
-  ) {}
+  ) {
+    jobTasks.onEnded = (job) => this.check(job);
+  }
 
   /** Terminates the jobs that have run longer than they may. */
   endOverdue(now: number): void {
@@ -45,6 +49,15 @@ export class Jobs {
     for (const task of job.tasks.values()) task.stop?.('terminate');
     this.state.saveJob(job);
     this.check(job);
+  }
+
+  /** Checks the jobs that are on their way to another state: what they wait for may be a node. */
+  checkEnding(): void {
+    for (const job of this.state.jobs.values()) {
+      const { state } = job.wire;
+      if (state === 'terminating' || state === 'deleting')
+        this.supervisor.run(this.about(job), () => this.check(job));
+    }
   }
 
   /** Completes a job whose auto pool cannot be made, as Batch does a while after it has accepted the job. */
@@ -98,6 +111,8 @@ export class Jobs {
 
   /** Brings a job to its next state if what it waits for has happened. */
   check(job: JobState): void {
+    // It was deleted while something of it still ended.
+    if (this.state.job(job.id) !== job) return;
     const { wire, counts } = job;
     if (
       wire.state === 'active' &&
@@ -111,12 +126,12 @@ export class Jobs {
     if (wire.state === 'disabling') {
       setState(wire, 'disabled');
       this.state.saveJob(job);
-    } else if (wire.state === 'terminating') {
+    } else if (wire.state === 'terminating' && !this.jobTasks.release(job)) {
       (wire.executionInfo as Wire).endTime = timestamp();
       setState(wire, 'completed');
       this.state.saveJob(job);
       this.#releaseAutoPool(job);
-    } else if (wire.state === 'deleting') {
+    } else if (wire.state === 'deleting' && !this.jobTasks.release(job)) {
       this.#releaseAutoPool(job);
       this.state.removeJob(job);
       this.nodes.removeJobFiles(job);

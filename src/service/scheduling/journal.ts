@@ -292,13 +292,14 @@ const nodeIdPattern = /^[\w-]{1,100}$/;
 export function checkRecord(key: string, record: unknown): void {
   const [kind = '', owner = '', id = ''] = key.split('/');
   const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'task', 'schedule'].includes(kind)) throw new Error('Its kind is unknown.');
-  if (!(kind === 'job' || kind === 'task' ? jobIdPattern : idPattern).test(owner))
+  if (!['pool', 'node', 'job', 'jobnode', 'task', 'schedule'].includes(kind))
+    throw new Error('Its kind is unknown.');
+  if (!(['job', 'jobnode', 'task'].includes(kind) ? jobIdPattern : idPattern).test(owner))
     throw new Error('Its id is invalid.');
-  if ((kind === 'node' && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
+  if ((kind.endsWith('node') && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
     throw new Error('Its id is invalid.');
   if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
   const { state } = wire as { state?: unknown };
-  if (typeof state !== 'string') throw new Error('It has no state.');
+  if (kind !== 'jobnode' && typeof state !== 'string') throw new Error('It has no state.');
   JSON.stringify(record);
 }

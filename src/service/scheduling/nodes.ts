@@ -9,10 +9,11 @@ import { internalFailure } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
-import { type StartTaskOptions, StartTasks } from './startTasks';
+import type { OwnTaskOptions } from './ownTasks';
+import { StartTasks } from './startTasks';
 import type { JobState, NodeState, PoolState, State, TaskState } from './state';
 
-export interface NodeOptions extends StartTaskOptions {
+export interface NodeOptions extends OwnTaskOptions {
   /** Milliseconds that a node takes from one state to the next. */
   readonly nodeStepMs: number;
   /** Folder of the application packages. Default: `packages` in the data folder. */
@@ -30,6 +31,8 @@ const maxRaces = 10;
 export class Nodes {
   /** Called when a node can take tasks. */
   onReady: () => void = () => undefined;
+  /** Called when a node restarts, and whether its disk is new. */
+  onBoot: (node: NodeState, isReimaged: boolean) => void = () => undefined;
   /** Called when a node has left its pool. */
   onLeft: (pool: PoolState, node: NodeState) => void = () => undefined;
   readonly folder: DataFolder;
@@ -68,7 +71,7 @@ export class Nodes {
   remove(pool: PoolState, node: NodeState, option: string): void {
     if (node.leaving) return;
     node.leaving = true;
-    node.startTask?.stop();
+    stopOwn(node);
     this.#endTasks(node, option);
     this.leaveWhenFree(pool, node);
   }
@@ -93,7 +96,7 @@ export class Nodes {
 
   #interrupt(node: NodeState, state: string): void {
     node.boots++;
-    node.startTask?.stop();
+    stopOwn(node);
     this.#setNode(node, state);
     for (const task of node.running) task.stop?.('requeue');
   }
@@ -170,12 +173,12 @@ export class Nodes {
   /** Deallocates a node, which keeps its place in the pool until it is started again. */
   deallocate(pool: PoolState, node: NodeState, option: string): void {
     node.boots++;
-    node.startTask?.stop();
+    stopOwn(node);
     this.#setNode(node, 'deallocating');
     this.#endTasks(node, option);
     const settle = () => {
       if (!pool.nodes.has(node.id) || node.wire.state !== 'deallocating') return;
-      if (node.running.size === 0 && !node.startTask) this.#setNode(node, 'deallocated');
+      if (node.running.size === 0 && node.own.size === 0) this.#setNode(node, 'deallocated');
       else this.supervisor.after(this.options.nodeStepMs, this.#about(node), settle);
     };
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), settle);
@@ -213,7 +216,15 @@ export class Nodes {
       isDedicated,
       endpointConfiguration: { inboundEndpoints: [] },
     };
-    const node: NodeState = { id, poolId: pool.id, wire, running: new Set(), slotsUsed: 0, boots: 0 };
+    const node: NodeState = {
+      id,
+      poolId: pool.id,
+      wire,
+      running: new Set(),
+      slotsUsed: 0,
+      boots: 0,
+      own: new Set(),
+    };
     pool.nodes.set(id, node);
     this.state.saveNode(node);
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () =>
@@ -224,15 +235,16 @@ export class Nodes {
   #boot(pool: PoolState, node: NodeState, state: string): void {
     if (!pool.nodes.has(node.id) || node.leaving) return;
     const boot = ++node.boots;
-    node.startTask?.stop();
+    stopOwn(node);
+    this.onBoot(node, state === 'reimaging');
     this.#setNode(node, state);
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#startUp(pool, node, boot));
   }
 
   async #startUp(pool: PoolState, node: NodeState, boot: number): Promise<void> {
     const isOver = () => !pool.nodes.has(node.id) || node.boots !== boot || this.supervisor.isClosed;
-    // The start task of the last boot still ends.
-    await node.startTask?.ended;
+    // What the node ran before this boot is still ending.
+    await Promise.all([...node.own].map(({ ended }) => ended));
     if (!(await this.#makeFolders(pool, node, isOver))) return;
     const now = timestamp();
     Object.assign(node.wire, {
@@ -327,7 +339,7 @@ export class Nodes {
 
   /** Has a node that leaves its pool do so once nothing runs on it. */
   leaveWhenFree(pool: PoolState, node: NodeState): void {
-    if (node.running.size > 0 || node.startTask || node.wire.state === 'leavingpool') return;
+    if (node.running.size > 0 || node.own.size > 0 || node.wire.state === 'leavingpool') return;
     this.#setNode(node, 'leavingpool');
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#removeNode(pool, node));
   }
@@ -338,4 +350,9 @@ export class Nodes {
     this.discard(this.root(pool.id, node.id), `folders of node ${node.id}`);
     this.onLeft(pool, node);
   }
+}
+
+/** Ends what a node runs besides tasks. */
+function stopOwn({ own }: NodeState): void {
+  for (const task of own) task.stop();
 }

@@ -5,6 +5,7 @@ import type { Autoscaling } from './autoscaling';
 import { unmetDependency } from './dependencies';
 import type { Execution } from './execution';
 import type { Jobs } from './jobs';
+import type { JobTasks } from './jobTasks';
 import type { Nodes } from './nodes';
 import type { Pools } from './pools';
 import { Retention } from './retention';
@@ -32,6 +33,7 @@ export class Scheduler {
     private readonly pools: Pools,
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
+    private readonly jobTasks: JobTasks,
     private readonly execution: Execution,
     private readonly autoscaling: Autoscaling,
     private readonly supervisor: Supervisor,
@@ -60,6 +62,7 @@ export class Scheduler {
 
   #resume(): void {
     this.nodes.emptyTrash();
+    this.pools.start();
     for (const job of this.state.jobs.values()) {
       this.supervisor.run(this.jobs.about(job), () => {
         for (const task of job.tasks.values()) {
@@ -68,7 +71,6 @@ export class Scheduler {
         this.jobs.resume(job);
       });
     }
-    this.pools.start();
     this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
     this.supervisor.every(sampleMs, { about: 'samples of metrics' }, () => this.autoscaling.sample());
     this.schedule();
@@ -134,7 +136,7 @@ export class Scheduler {
         continue;
       }
       const slots = Number(task.wire.requiredSlots ?? 1);
-      const node = this.#freeNode(pool, slots);
+      const node = this.#freeNode(pool, job, slots);
       if (node !== undefined) this.execution.start(pool, node, task);
       else if (slots === 1) return false;
       else if (++passedOver >= maxPassedOver) return true;
@@ -142,7 +144,7 @@ export class Scheduler {
     return true;
   }
 
-  #freeNode(pool: PoolState, slots: number): NodeState | undefined {
+  #freeNode(pool: PoolState, job: JobState, slots: number): NodeState | undefined {
     const per = Number(pool.wire.taskSlotsPerNode ?? 1);
     const pack = /^pack$/i.test(
       String((pool.wire.taskSchedulingPolicy as Wire | undefined)?.nodeFillType ?? ''),
@@ -152,7 +154,7 @@ export class Scheduler {
       const { state, schedulingState } = node.wire;
       if ((state !== 'idle' && state !== 'running') || schedulingState !== 'enabled' || node.leaving)
         continue;
-      if (node.slotsUsed + slots > per) continue;
+      if (node.slotsUsed + slots > per || !this.jobTasks.fits(job, node)) continue;
       if (best === undefined || (pack ? node.slotsUsed > best.slotsUsed : node.slotsUsed < best.slotsUsed))
         best = node;
     }
@@ -173,6 +175,7 @@ export class Scheduler {
     if (!this.state.isWritable) return;
     const now = Date.now();
     this.jobs.endOverdue(now);
+    this.jobs.checkEnding();
     this.autoscaling.evaluateDue(now);
     this.#retention.sweep(now);
     this.schedule();

@@ -1,83 +1,20 @@
-import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { checkRecord, type Journal } from './journal';
+import {
+  idKey,
+  type JobNode,
+  type JobState,
+  type NodeState,
+  newJob,
+  numberKey,
+  numberOf,
+  type PoolState,
+  type ScheduleState,
+  setState,
+  type TaskState,
+} from './resources';
 
-/** A pool: its properties as the API shows them (`wire`), and what the service knows besides. */
-export interface PoolState {
-  readonly id: string;
-  wire: Wire;
-  readonly nodes: Map<string, NodeState>;
-  /** The job whose auto pool it is. */
-  autoPoolOf?: string;
-  deleteWithJob?: boolean;
-  /** Milliseconds since 1970 of the next evaluation of its formula. */
-  evaluateAt?: number;
-  deallocation?: string;
-  /** Nodes arrive one by one, and the next is on its way (a fault for tests). */
-  isWaitingForNode?: boolean;
-  /** Milliseconds since 1970 of the last call that enabled autoscale. */
-  autoscaleEnabledAt?: number;
-}
-
-export interface NodeState {
-  readonly id: string;
-  readonly poolId: string;
-  wire: Wire;
-  readonly running: Set<TaskState>;
-  slotsUsed: number;
-  /** It leaves its pool once its tasks have ended. */
-  leaving?: boolean;
-  /** Counts its starts: what belongs to an earlier one has no effect any more. */
-  boots: number;
-  /** The start task that runs on it. */
-  startTask?: { stop(): void; readonly ended: Promise<void> };
-}
-
-export interface JobState {
-  readonly id: string;
-  wire: Wire;
-  readonly tasks: Map<string, TaskState>;
-  /** Ids in the order of lists; sorted on demand. */
-  ids: string[];
-  sorted: boolean;
-  /** Tasks that wait for a node. */
-  readonly active: Set<TaskState>;
-  /** Tasks that wait for another task, by the key of its id (`dependencyKey`). */
-  readonly blocked: Map<string, Set<TaskState>>;
-  /** Tasks whose ids are whole numbers, by that number: `4`, `04` and `004` are one to a range of ids. */
-  readonly byNumber: Map<number, Set<TaskState>>;
-  readonly counts: { active: number; running: number; completed: number; succeeded: number; failed: number };
-  readonly slots: { active: number; running: number; completed: number; succeeded: number; failed: number };
-  poolId?: string;
-  disableOption?: string;
-}
-
-export interface ScheduleState {
-  readonly id: string;
-  wire: Wire;
-  /** Jobs that it has made. */
-  jobs: number;
-  /** Milliseconds since 1970 from which on its next job is due. */
-  dueAt: number;
-  /** When its last job was due. */
-  lastAt?: number;
-  /** The auto pool that lasts as long as it. */
-  autoPoolId?: string;
-}
-
-export interface TaskState {
-  readonly id: string;
-  readonly job: JobState;
-  wire: Wire;
-  node?: NodeState;
-  /** Ends what it is doing now, for this reason. */
-  stop?: (reason: StopReason) => void;
-  /** Resolves once what it is doing now has ended, and its state says so. */
-  ended?: Promise<void>;
-}
-
-/** Why a running task is ended, which decides what becomes of it. */
-export type StopReason = 'terminate' | 'requeue' | 'delete';
+export * from './resources';
 
 /** Where records are stored. */
 type Records = Pick<
@@ -196,6 +133,7 @@ export class State {
   removeJob(job: JobState): void {
     this.jobs.delete(job.id.toLowerCase());
     for (const task of job.tasks.values()) this.journal.remove(`task/${job.id}/${task.id}`);
+    for (const { nodeId } of job.nodes.values()) this.journal.remove(`jobnode/${job.id}/${nodeId}`);
     this.journal.remove(`job/${job.id}`);
   }
 
@@ -212,6 +150,12 @@ export class State {
   removeSchedule({ id }: ScheduleState): void {
     this.schedules.delete(id.toLowerCase());
     this.journal.remove(`schedule/${id}`);
+  }
+
+  /** Stores what a job has run on a node besides its tasks, and adds it if it is new. */
+  saveJobNode(job: JobState, node: JobNode): void {
+    this.journal.put(`jobnode/${job.id}/${node.nodeId}`, node);
+    job.nodes.set(node.nodeId, node);
   }
 
   /** Stores a task and then adds it. */
@@ -277,8 +221,9 @@ export class State {
       yield [`pool/${id}`, { wire, autoPoolOf, deleteWithJob }];
       for (const node of nodes.values()) yield [`node/${id}/${node.id}`, nodeRecord(node)];
     }
-    for (const { id, wire, poolId, disableOption, tasks } of this.jobs.values()) {
+    for (const { id, wire, poolId, disableOption, tasks, nodes } of this.jobs.values()) {
       yield [`job/${id}`, { wire, poolId, disableOption }];
+      for (const node of nodes.values()) yield [`jobnode/${id}/${node.nodeId}`, node];
       for (const task of tasks.values()) yield [`task/${id}/${task.id}`, task.wire];
     }
     for (const { id, ...record } of this.schedules.values()) yield [`schedule/${id}`, record];
@@ -298,11 +243,14 @@ export class State {
         running: new Set(),
         slotsUsed: 0,
         boots: 0,
+        own: new Set(),
       });
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'schedule') {
       this.schedules.set(owner.toLowerCase(), { id: owner, ...(record as ScheduleRecord) });
+    } else if (kind === 'jobnode') {
+      this.job(owner)?.nodes.set(id, record as JobNode);
     } else if (kind === 'task') {
       const job = this.job(owner);
       if (job) this.#keepTask({ id, job, wire: record as Wire });
@@ -341,50 +289,4 @@ export class State {
 /** The recent tasks of a node would be most of the journal; they are forgotten at a reboot. */
 function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
   return kept;
-}
-
-export function newJob(id: string): JobState {
-  const zero = () => ({ active: 0, running: 0, completed: 0, succeeded: 0, failed: 0 });
-  return {
-    id,
-    wire: {},
-    tasks: new Map(),
-    ids: [],
-    sorted: true,
-    active: new Set(),
-    blocked: new Map(),
-    byNumber: new Map(),
-    counts: zero(),
-    slots: zero(),
-  };
-}
-
-/** Marks a change by a user, which gives a resource a new ETag. Changes of its state do not. */
-export function touch(wire: Wire): void {
-  wire.lastModified = timestamp();
-  wire.eTag = etagOf(String(wire.lastModified));
-}
-
-export function setState(wire: Wire, state: string): void {
-  if (wire.state !== undefined) {
-    wire.previousState = wire.state;
-    wire.previousStateTransitionTime = wire.stateTransitionTime;
-  }
-  wire.state = state;
-  wire.stateTransitionTime = timestamp();
-}
-
-/** The whole number that a task's id stands for: ranges of ids do not regard leading zeros. */
-export function numberOf(id: string): number | undefined {
-  return /^\d{1,15}$/.test(id) ? Number(id) : undefined;
-}
-
-/** The key of a dependency on one task. */
-export function idKey(id: string): string {
-  return id.toLowerCase();
-}
-
-/** The key of a dependency on the tasks of one number. */
-export function numberKey(number: number): string {
-  return `#${number}`;
 }

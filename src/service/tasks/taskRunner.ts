@@ -65,6 +65,11 @@ export function internalFailure(error: unknown): FailureInfo {
   };
 }
 
+/** The failure that an error stands for: its own, or one of the service. */
+export function failureOf(error: unknown): FailureInfo {
+  return error instanceof TaskFailure ? error.info : internalFailure(error);
+}
+
 /**
  * Runs one attempt: resource files, the program, output files. Aborting ends it with all it started. Never rejects: an
  * error of the service becomes the failure of the task.
@@ -80,7 +85,7 @@ export async function runAttempt(attempt: Attempt, signal: AbortSignal): Promise
   } catch (error) {
     if (signal.aborted) return { stopped: true };
     if (limit.signal.aborted) return { failureInfo: timeFailure };
-    return { failureInfo: error instanceof TaskFailure ? error.info : internalFailure(error) };
+    return { failureInfo: failureOf(error) };
   } finally {
     clearTimeout(timer);
   }
@@ -116,7 +121,7 @@ async function upload(
     if ([...written].some((url) => isOwn(storage, url))) await storage?.save(signal);
     return undefined;
   } catch (error) {
-    return error instanceof TaskFailure ? error.info : internalFailure(error);
+    return failureOf(error);
   }
 }
 

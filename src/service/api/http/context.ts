@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { Disturbances } from '../../disturbances/disturbances';
+import type { PastStates } from '../../disturbances/pastStates';
 import type { Supervisor } from '../../guard/supervisor';
 import type { Autoscaling } from '../../scheduling/autoscaling';
-import type { Disturbances } from '../../scheduling/disturbances';
 import type { Faults } from '../../scheduling/faults';
 import type { JobSchedules } from '../../scheduling/jobSchedules';
 import type { Jobs } from '../../scheduling/jobs';
 import type { Nodes } from '../../scheduling/nodes';
-import type { PastStates } from '../../scheduling/pastStates';
 import type { Pools } from '../../scheduling/pools';
 import type { Scheduler } from '../../scheduling/scheduler';
 import type { JobState, PoolState, State, TaskState } from '../../scheduling/state';

@@ -24,6 +24,10 @@ const filterable = {
     ...['state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
     ...['startTaskInfo/result', 'startTaskInfo/exitCode', 'startTaskInfo/startTime', 'startTaskInfo/endTime'],
   ],
+  jobpreparationandreleasetaskstatuslist: [
+    ...['poolId', 'nodeId', 'jobPreparationTaskExecutionInfo/state', 'jobReleaseTaskExecutionInfo/state'],
+    ...['jobPreparationTaskExecutionInfo/exitCode', 'jobReleaseTaskExecutionInfo/exitCode'],
+  ],
   files: ['name'],
   supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
   poolnodecounts: ['poolId'],

@@ -23,7 +23,7 @@ const networks = 'The local Batch service has no virtual networks.';
 const certificates = 'The local Batch service has no certificates.';
 const mounts = 'The local Batch service mounts no file systems.';
 const galleries = 'The local Batch service has no images of your own. Use one of the supported images.';
-const jobTasks = 'The local Batch service does not support job manager, preparation and release tasks.';
+const managers = 'The local Batch service does not support job manager tasks.';
 
 const changeablePool: ModelTreatment = {
   done: 'virtualMachineConfiguration startTask applicationPackageReferences taskSlotsPerNode taskSchedulingPolicy',
@@ -45,14 +45,9 @@ const job: ModelTreatment = {
 };
 
 const newJob: ModelTreatment = {
-  done: `${job.done} onTaskFailure usesTaskDependencies commonEnvironmentSettings`,
+  done: `${job.done} onTaskFailure usesTaskDependencies commonEnvironmentSettings jobPreparationTask jobReleaseTask`,
   stored: `${job.stored} displayName`,
-  refused: {
-    ...job.refused,
-    jobManagerTask: jobTasks,
-    jobPreparationTask: jobTasks,
-    jobReleaseTask: jobTasks,
-  },
+  refused: { ...job.refused, jobManagerTask: managers },
 };
 
 const models: Readonly<Record<string, ModelTreatment>> = {
@@ -137,6 +132,15 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobSpecification: newJob,
   JobPatchParameter: job,
   JobUpdateParameter: { done: job.done, stored: job.stored },
+  JobPreparationTask: {
+    done: 'id commandLine resourceFiles environmentSettings constraints waitForSuccess userIdentity rerunOnNodeRebootAfterSuccess',
+    refused: { containerSettings: containers },
+  },
+  JobReleaseTask: {
+    done: 'id commandLine resourceFiles environmentSettings maxWallClockTime userIdentity',
+    stored: 'retentionTime',
+    refused: { containerSettings: containers },
+  },
   JobConstraints: { done: 'maxWallClockTime maxTaskRetryCount' },
   PoolInformation: { done: 'poolId autoPoolSpecification' },
   AutoPoolSpecification: { done: 'autoPoolIdPrefix poolLifetimeOption keepAlive pool' },

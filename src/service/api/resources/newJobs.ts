@@ -4,6 +4,7 @@ import { infiniteDuration, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
 import { newAutoPool, startPool } from './newPools';
+import { checkResourceFiles } from './taskChecks';
 
 /** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */
 const activeQuota = 300;
@@ -25,6 +26,45 @@ export function jobDefaults(given: Wire): Wire {
     onTaskFailure: 'noaction',
     ...given,
     constraints: { maxWallClockTime: infiniteDuration, maxTaskRetryCount: 0, ...constraints },
+    ...preparationAndRelease(given),
+  };
+}
+
+const userIdentity = { autoUser: { scope: 'task', elevationLevel: 'nonadmin' } };
+
+/** The preparation and release tasks of a job, with the defaults that Azure fills in. */
+function preparationAndRelease({ jobPreparationTask, jobReleaseTask }: Wire): Wire {
+  const preparation = jobPreparationTask as Wire | undefined;
+  const release = jobReleaseTask as Wire | undefined;
+  if (release && !preparation) {
+    throw invalidProperty('jobReleaseTask', undefined, 'A job release task needs a job preparation task.');
+  }
+  for (const task of [preparation, release]) if (task) checkResourceFiles(task);
+  return {
+    ...(preparation && {
+      jobPreparationTask: {
+        id: 'jobpreparation',
+        waitForSuccess: true,
+        rerunOnNodeRebootAfterSuccess: true,
+        userIdentity,
+        ...preparation,
+        constraints: {
+          maxWallClockTime: infiniteDuration,
+          retentionTime: 'P7D',
+          maxTaskRetryCount: 0,
+          ...(preparation.constraints as Wire | undefined),
+        },
+      },
+    }),
+    ...(release && {
+      jobReleaseTask: {
+        id: 'jobrelease',
+        maxWallClockTime: 'PT15M',
+        retentionTime: 'P7D',
+        userIdentity,
+        ...release,
+      },
+    }),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Supervisor } from '../guard/supervisor';
-import type { Faults } from './faults';
-import { newJob, State } from './state';
+import type { Faults } from '../scheduling/faults';
+import { newJob, State } from '../scheduling/state';
 
 const minSampleMs = 25;
 /** Samples within one lag: an answer is at most this fraction older than the lag. */

@@ -1,8 +1,8 @@
 import type { Supervisor } from '../guard/supervisor';
+import type { FaultOrder, Faults } from '../scheduling/faults';
+import type { Nodes } from '../scheduling/nodes';
+import type { NodeState, PoolState, State } from '../scheduling/state';
 import { invalidProperty } from '../wire/errors';
-import type { FaultOrder, Faults } from './faults';
-import type { Nodes } from './nodes';
-import type { NodeState, PoolState, State } from './state';
 
 /** Carries out the faults that happen to nodes at the moment they are ordered, or again and again. */
 export class Disturbances {

@@ -1,0 +1,94 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { appendText } from '../guard/dataFolder';
+import type { Surroundings } from '../tasks/environment';
+import { attemptOf, type Outcome, runAttempt } from '../tasks/taskRunner';
+import { timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+import type { NodeState, OwnTask, PoolState } from './resources';
+
+export interface OwnTaskOptions extends Surroundings {
+  readonly allowElevated: boolean;
+}
+
+/** Runs work of a node that its restart or removal ends, or the end of the service (`closing`). */
+export async function runOwn<T>(
+  node: NodeState,
+  closing: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const stopping = new AbortController();
+  const running = work(AbortSignal.any([stopping.signal, closing]));
+  const own: OwnTask = {
+    stop: () => stopping.abort(),
+    ended: running.catch(() => undefined),
+  };
+  node.own.add(own);
+  try {
+    return await running;
+  } finally {
+    node.own.delete(own);
+  }
+}
+
+/** A start, preparation or release task on one node. */
+export interface OwnRun {
+  readonly pool: PoolState;
+  readonly description: Wire;
+  readonly taskDir: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Its execution information, in which retries are counted. */
+  readonly info: Wire;
+  /** Retries after an exit code other than 0; negative for no limit. */
+  readonly retries: number;
+  readonly recordFolder: string;
+}
+
+/** Runs such a task with its retries. One that asks for administrator rights is skipped unless these are allowed. */
+export async function runOwnTask(
+  options: OwnTaskOptions,
+  run: OwnRun,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { pool, description, taskDir, env, info, retries, recordFolder } = run;
+  await mkdir(taskDir, { recursive: true });
+  if (isElevated(pool, description) && !options.allowElevated) {
+    await appendText(
+      join(taskDir, 'stdout.txt'),
+      'Skipped: this task requires administrator rights, which the local Batch service does not grant.\n',
+    );
+    return { exitCode: 0 };
+  }
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await runAttempt(attemptOf(description, taskDir, env, recordFolder, options), signal);
+    const exhausted = retries >= 0 && attempt >= retries;
+    if (outcome.failureInfo?.code !== 'FailureExitCode' || exhausted || signal.aborted) return outcome;
+    info.retryCount = attempt + 1;
+    info.lastRetryTime = timestamp();
+  }
+}
+
+/** Enters how such a task has ended into its execution information. Returns whether it succeeded. */
+export function complete(info: Wire, { exitCode, failureInfo }: Outcome): boolean {
+  Object.assign(info, {
+    state: 'completed',
+    endTime: timestamp(),
+    ...(exitCode === undefined ? {} : { exitCode }),
+    result: failureInfo ? 'failure' : 'success',
+    ...(failureInfo ? { failureInfo } : {}),
+  });
+  return failureInfo === undefined;
+}
+
+/** Whether a task is to run as administrator: by its automatic user, or by a user account of the pool. */
+function isElevated({ wire }: PoolState, { userIdentity }: Wire): boolean {
+  const { username, autoUser } = (userIdentity ?? {}) as {
+    username?: string;
+    autoUser?: { elevationLevel?: string };
+  };
+  const account = ((wire.userAccounts ?? []) as { name?: string; elevationLevel?: string }[]).find(
+    ({ name }) => name === username,
+  );
+  const level = username === undefined ? autoUser?.elevationLevel : account?.elevationLevel;
+  return level?.toLowerCase() === 'admin';
+}

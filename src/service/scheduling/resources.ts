@@ -1,0 +1,146 @@
+import { etagOf, timestamp } from '../wire/time';
+import type { Wire } from '../wire/wire';
+
+/** A pool: its properties as the API shows them (`wire`), and what the service knows besides. */
+export interface PoolState {
+  readonly id: string;
+  wire: Wire;
+  readonly nodes: Map<string, NodeState>;
+  /** The job whose auto pool it is. */
+  autoPoolOf?: string;
+  deleteWithJob?: boolean;
+  /** Milliseconds since 1970 of the next evaluation of its formula. */
+  evaluateAt?: number;
+  deallocation?: string;
+  /** Nodes arrive one by one, and the next is on its way (a fault for tests). */
+  isWaitingForNode?: boolean;
+  /** Milliseconds since 1970 of the last call that enabled autoscale. */
+  autoscaleEnabledAt?: number;
+}
+
+export interface NodeState {
+  readonly id: string;
+  readonly poolId: string;
+  wire: Wire;
+  readonly running: Set<TaskState>;
+  slotsUsed: number;
+  /** It leaves its pool once its tasks have ended. */
+  leaving?: boolean;
+  /** Counts its starts: what belongs to an earlier one has no effect any more. */
+  boots: number;
+  /** What it runs besides tasks: its start task, and preparation and release tasks of jobs. */
+  readonly own: Set<OwnTask>;
+}
+
+/** A task of a node that occupies no slot. */
+export interface OwnTask {
+  stop(): void;
+  /** Resolves once it has ended; never rejects. */
+  readonly ended: Promise<unknown>;
+}
+
+export interface JobState {
+  readonly id: string;
+  wire: Wire;
+  readonly tasks: Map<string, TaskState>;
+  /** Ids in the order of lists; sorted on demand. */
+  ids: string[];
+  sorted: boolean;
+  /** Tasks that wait for a node. */
+  readonly active: Set<TaskState>;
+  /** Tasks that wait for another task, by the key of its id (`dependencyKey`). */
+  readonly blocked: Map<string, Set<TaskState>>;
+  /** Tasks whose ids are whole numbers, by that number: `4`, `04` and `004` are one to a range of ids. */
+  readonly byNumber: Map<number, Set<TaskState>>;
+  readonly counts: { active: number; running: number; completed: number; succeeded: number; failed: number };
+  readonly slots: { active: number; running: number; completed: number; succeeded: number; failed: number };
+  /** What the job has run on nodes besides its tasks, by the id of the node. */
+  readonly nodes: Map<string, JobNode>;
+  poolId?: string;
+  disableOption?: string;
+}
+
+/** A node on which a job has run: how its preparation and release tasks went there, as the API shows it. */
+export interface JobNode {
+  readonly poolId: string;
+  readonly nodeId: string;
+  readonly nodeUrl: string;
+  jobPreparationTaskExecutionInfo?: Wire;
+  jobReleaseTaskExecutionInfo?: Wire;
+  /** The preparation task is to run again before the next task of the job. */
+  isStale?: boolean;
+}
+
+export interface ScheduleState {
+  readonly id: string;
+  wire: Wire;
+  /** Jobs that it has made. */
+  jobs: number;
+  /** Milliseconds since 1970 from which on its next job is due. */
+  dueAt: number;
+  /** When its last job was due. */
+  lastAt?: number;
+  /** The auto pool that lasts as long as it. */
+  autoPoolId?: string;
+}
+
+export interface TaskState {
+  readonly id: string;
+  readonly job: JobState;
+  wire: Wire;
+  node?: NodeState;
+  /** Ends what it is doing now, for this reason. */
+  stop?: (reason: StopReason) => void;
+  /** Resolves once what it is doing now has ended, and its state says so. */
+  ended?: Promise<void>;
+}
+
+/** Why a running task is ended, which decides what becomes of it. */
+export type StopReason = 'terminate' | 'requeue' | 'delete';
+
+export function newJob(id: string): JobState {
+  const zero = () => ({ active: 0, running: 0, completed: 0, succeeded: 0, failed: 0 });
+  return {
+    id,
+    wire: {},
+    tasks: new Map(),
+    ids: [],
+    sorted: true,
+    active: new Set(),
+    blocked: new Map(),
+    byNumber: new Map(),
+    nodes: new Map(),
+    counts: zero(),
+    slots: zero(),
+  };
+}
+
+/** Marks a change by a user, which gives a resource a new ETag. Changes of its state do not. */
+export function touch(wire: Wire): void {
+  wire.lastModified = timestamp();
+  wire.eTag = etagOf(String(wire.lastModified));
+}
+
+export function setState(wire: Wire, state: string): void {
+  if (wire.state !== undefined) {
+    wire.previousState = wire.state;
+    wire.previousStateTransitionTime = wire.stateTransitionTime;
+  }
+  wire.state = state;
+  wire.stateTransitionTime = timestamp();
+}
+
+/** The whole number that a task's id stands for: ranges of ids do not regard leading zeros. */
+export function numberOf(id: string): number | undefined {
+  return /^\d{1,15}$/.test(id) ? Number(id) : undefined;
+}
+
+/** The key of a dependency on one task. */
+export function idKey(id: string): string {
+  return id.toLowerCase();
+}
+
+/** The key of a dependency on the tasks of one number. */
+export function numberKey(number: number): string {
+  return `#${number}`;
+}

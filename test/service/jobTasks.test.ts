@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
+import { eventually, listAll, machine, refused, TestService } from './harness';
+
+type Job = BatchServiceModels.JobAddParameter;
+
+describe('Preparation and release tasks of the local Batch service', function () {
+  this.timeout(120_000);
+  let service: TestService;
+  let client: BatchServiceClient;
+
+  before(async () => {
+    service = await TestService.start();
+    client = service.client();
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
+  });
+
+  after(() => service.close());
+
+  /** A command that adds a line to a file beside the data of the service. */
+  const noting = (line: string, then = 'true') =>
+    `/bin/sh -c 'echo ${line} $AZ_BATCH_TASK_ID $AZ_BATCH_NODE_ID >> ${join(service.dataDir, 'notes')}; ${then}'`;
+  const notes = (word: string): string[] => {
+    const path = join(service.dataDir, 'notes');
+    const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
+    return lines.filter((line) => line.startsWith(`${word} `));
+  };
+  const addJob = (id: string, job: Partial<Job>) =>
+    service.client().job.add({ id, poolInfo: { poolId: 'pool' }, ...job });
+  const addTasks = (jobId: string, count: number, commandLine: string) =>
+    service.client().task.addCollection(
+      jobId,
+      Array.from({ length: count }, (_, index) => ({ id: `t${index}`, commandLine })),
+    );
+  const completed = (jobId: string, count: number) =>
+    eventually(
+      () => service.client().job.getTaskCounts(jobId),
+      ({ taskCounts }) => taskCounts.completed === count,
+    );
+  const jobCompleted = (jobId: string) =>
+    eventually(
+      () => service.client().job.get(jobId),
+      ({ state }) => state === 'completed',
+    );
+
+  it('prepare each node once, before the first task there, and release it when the job ends', async () => {
+    await addJob('both', {
+      jobPreparationTask: { commandLine: noting('prep-both', 'sleep 0.3; echo shared > ../shared-by-job') },
+      jobReleaseTask: {
+        commandLine: noting('release-both', 'cat $AZ_BATCH_JOB_PREP_DIR/wd/../shared-by-job'),
+      },
+      onAllTasksComplete: 'noaction',
+    });
+    await addTasks('both', 6, `/bin/sh -c 'cat $AZ_BATCH_JOB_PREP_DIR/shared-by-job'`);
+    await completed('both', 6);
+    for (const { id, executionInfo } of await listAll(client, 'both'))
+      assert.equal(executionInfo?.exitCode, 0, id);
+    assert.equal(new Set(notes('prep-both')).size, 2);
+    assert.equal(notes('prep-both').length, 2);
+    assert.deepEqual(notes('release-both'), []);
+    await client.job.terminate('both');
+    await jobCompleted('both');
+    assert.equal(new Set(notes('release-both')).size, 2);
+    const status = await client.job.listPreparationAndReleaseTaskStatus('both');
+    assert.equal(status.length, 2);
+    for (const { jobPreparationTaskExecutionInfo, jobReleaseTaskExecutionInfo } of status) {
+      assert.deepEqual(
+        [jobPreparationTaskExecutionInfo?.result, jobReleaseTaskExecutionInfo?.result],
+        ['success', 'success'],
+      );
+      assert.equal(jobReleaseTaskExecutionInfo?.taskRootDirectory, 'workitems/both/job-1/jobrelease');
+    }
+    const page = await client.job.listPreparationAndReleaseTaskStatus('both', {
+      jobListPreparationAndReleaseTaskStatusOptions: { maxResults: 1 },
+    });
+    assert.deepEqual([page.length, Boolean(page.odatanextLink)], [1, true]);
+  });
+
+  it('keep tasks from a node where the preparation fails, unless they need not wait for it', async () => {
+    await addJob('failing', { jobPreparationTask: { commandLine: '/bin/sh -c "exit 5"' } });
+    await addTasks('failing', 1, '/bin/true');
+    const status = await eventually(
+      () => client.job.listPreparationAndReleaseTaskStatus('failing'),
+      (list) =>
+        list.length === 2 && list.every((one) => one.jobPreparationTaskExecutionInfo?.result === 'failure'),
+    );
+    assert.equal(status[0]?.jobPreparationTaskExecutionInfo?.exitCode, 5);
+    assert.equal((await client.task.get('failing', 't0')).state, 'active');
+    await client.job.terminate('failing');
+    await jobCompleted('failing');
+    await addJob('patient', {
+      jobPreparationTask: { commandLine: '/bin/sh -c "sleep 600"', waitForSuccess: false },
+      jobReleaseTask: { commandLine: '/bin/true' },
+    });
+    await addTasks('patient', 2, '/bin/true');
+    await completed('patient', 2);
+  });
+
+  it('run again after a reboot only if the job wants that', async () => {
+    for (const rerunOnNodeRebootAfterSuccess of [true, false]) {
+      const id = `reboot-${rerunOnNodeRebootAfterSuccess}`;
+      const jobPreparationTask = { commandLine: noting(id), rerunOnNodeRebootAfterSuccess };
+      await addJob(id, { jobPreparationTask });
+      await addTasks(id, 2, '/bin/true');
+      await completed(id, 2);
+    }
+    const before = notes('reboot-false').length;
+    for (const { id = '' } of await client.computeNode.list('pool'))
+      await client.computeNode.reboot('pool', id);
+    for (const id of ['reboot-true', 'reboot-false']) {
+      await client.task.add(id, { id: 'again', commandLine: '/bin/true' });
+      await completed(id, 3);
+    }
+    const ran = (await client.task.get('reboot-true', 'again')).nodeInfo?.nodeId ?? '';
+    assert.equal(notes('reboot-true').filter((line) => line.endsWith(ran)).length > 0, true);
+    assert.ok(notes('reboot-true').length > new Set(notes('reboot-true')).size, 'it ran once more');
+    assert.ok(notes('reboot-false').length <= before + 1);
+    assert.equal(notes('reboot-false').length, new Set(notes('reboot-false')).size);
+  });
+
+  it('survive kills of the service in each phase', async () => {
+    await addJob('killed', {
+      jobPreparationTask: { commandLine: noting('prep-killed', 'sleep 1') },
+      jobReleaseTask: { commandLine: noting('release-killed', 'sleep 1') },
+    });
+    await addTasks('killed', 4, '/bin/sh -c "sleep 0.5"');
+    await eventually(
+      async () => notes('prep-killed').length,
+      (count) => count > 0,
+    );
+    await service.kill();
+    await service.start();
+    await completed('killed', 4);
+    await service.client().job.terminate('killed');
+    await eventually(
+      async () => notes('release-killed').length,
+      (count) => count > 0,
+    );
+    await service.kill();
+    await service.start();
+    await jobCompleted('killed');
+    for (const one of await service.client().job.listPreparationAndReleaseTaskStatus('killed'))
+      assert.equal(one.jobReleaseTaskExecutionInfo?.result, 'success');
+    client = service.client();
+  });
+
+  it('end with their job, which waits for no node that is gone', async () => {
+    await client.pool.add({ id: 'gone', ...machine, targetDedicatedNodes: 1 });
+    await addJob('gone', {
+      poolInfo: { poolId: 'gone' },
+      jobPreparationTask: { commandLine: '/bin/true' },
+      jobReleaseTask: { commandLine: '/bin/sleep 600' },
+    });
+    await addTasks('gone', 1, '/bin/true');
+    await completed('gone', 1);
+    await client.job.terminate('gone');
+    await eventually(
+      () => client.job.listPreparationAndReleaseTaskStatus('gone'),
+      ([one]) => one?.jobReleaseTaskExecutionInfo?.state === 'running',
+    );
+    await client.pool.deleteMethod('gone');
+    await jobCompleted('gone');
+    await addJob('unused', {
+      jobPreparationTask: { commandLine: '/bin/true' },
+      jobReleaseTask: { commandLine: '/bin/true' },
+    });
+    await client.job.terminate('unused');
+    await jobCompleted('unused');
+    await client.job.deleteMethod('both');
+    await eventually(
+      () =>
+        client.job.get('both').then(
+          () => false,
+          () => true,
+        ),
+      Boolean,
+    );
+  });
+
+  it('are refused as Azure does: a release without a preparation, a status that nobody has', async () => {
+    await assert.rejects(
+      addJob('odd', { jobReleaseTask: { commandLine: '/bin/true' } }),
+      refused('InvalidPropertyValue', 400, 'jobReleaseTask'),
+    );
+    await addJob('plain', {});
+    await assert.rejects(
+      client.job.listPreparationAndReleaseTaskStatus('plain'),
+      refused('JobPreparationTaskOrReleaseTaskNotSpecified', 409),
+    );
+  });
+});
