@@ -57,6 +57,8 @@ const accountCommandIds = [
   'checkConnection',
   'chooseAccount',
   'connect',
+  'copyConnectionSettings',
+  'openTerminal',
   'removeAccount',
   'renameAccount',
   'showServiceLog',

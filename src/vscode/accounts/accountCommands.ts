@@ -37,12 +37,21 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const { checkAccount } = await import('./checkConnection');
       await checkAccount(accounts, documents, account);
     },
+    async openTerminal(node?: AccountNode) {
+      const account = accountIn(node) ?? (await accountOfWorkspace(parts));
+      if (account) await (await connectionSettings()).openTerminalOn(accounts, account);
+    },
+    async copyConnectionSettings(node?: AccountNode) {
+      const account = accountIn(node) ?? (await accountOfWorkspace(parts));
+      if (account) await (await connectionSettings()).copyConnectionSettings(accounts, account);
+    },
     showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
   };
 }
 
 /** Loaded with the first command that needs it: most windows never do. */
 const manage = () => import('./manageAccounts');
+const connectionSettings = () => import('./connectionSettings');
 
 function accountIn(node: AccountNode): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;
