@@ -61,6 +61,7 @@ const accountCommandIds = [
   'openTerminal',
   'removeAccount',
   'renameAccount',
+  'resetLocalAccount',
   'showServiceLog',
   'signIn',
   'useInWorkspace',

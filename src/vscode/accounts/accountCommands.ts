@@ -45,6 +45,7 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const account = accountIn(node) ?? (await accountOfWorkspace(parts));
       if (account) await (await connectionSettings()).copyConnectionSettings(accounts, account);
     },
+    resetLocalAccount: async () => (await import('./resetLocal')).resetLocalAccount(accounts, localService),
     showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
   };
 }

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { type LogOutputChannel, l10n, window, workspace } from 'vscode';
 import { version } from '../../../package.json';
 import type { AccountRecord, Connection } from '../../core/azure/account';
@@ -76,6 +77,35 @@ export class LocalService {
   /** Whether a service runs that answers. Starts nothing. */
   async isRunning(): Promise<boolean> {
     return (await this.#running()) !== undefined;
+  }
+
+  /** Bytes that the data of the service takes on the disk. */
+  async diskUse(): Promise<number> {
+    const { totalBytes } = await this.#run<{ totalBytes: number }>('--disk-use');
+    return totalBytes;
+  }
+
+  /** Ends the service and deletes its data, except the keys. Resolves with the bytes that were freed. */
+  async reset(): Promise<number> {
+    const { freedBytes } = await this.#run<{ freedBytes: number }>('--reset');
+    return freedBytes;
+  }
+
+  /** Runs the program of the service for an answer of one line of JSON. Throws `localServiceFailed`. */
+  async #run<T>(flag: string): Promise<T> {
+    await localKeys(this.dataFolder, this.secrets);
+    const options = { env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' }, windowsHide: true };
+    const args = [this.script, '--data-dir', this.dataFolder, flag];
+    try {
+      const { stdout } = await promisify(execFile)(process.execPath, args, options);
+      return JSON.parse(stdout) as T;
+    } catch (error) {
+      const { stderr, message } = error as Error & { stderr?: string };
+      throw new UserError(
+        { kind: 'localServiceFailed', detail: stderr?.trim() || message },
+        { cause: error },
+      );
+    }
   }
 
   async #start(): Promise<Ready> {

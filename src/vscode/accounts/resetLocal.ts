@@ -1,0 +1,31 @@
+import { l10n, window } from 'vscode';
+import { background } from '../background';
+import { longWork } from '../longWork';
+import { bytes } from '../words/numbers';
+import type { Accounts } from './accounts';
+import type { LocalService } from './localService';
+
+/** Deletes everything that the local Batch account holds, after a confirmation that says how much that is. */
+export async function resetLocalAccount(accounts: Accounts, service: LocalService): Promise<void> {
+  const used = await service.diskUse();
+  const reset = l10n.t('Delete Everything');
+  const answer = await window.showWarningMessage(
+    l10n.t('Reset the local Batch account?'),
+    {
+      modal: true,
+      detail: [
+        l10n.t(
+          'This ends all running tasks and deletes the pools, jobs, tasks, files and containers of the account.',
+        ),
+        l10n.t('It frees {0}. Outputs in your folders stay.', bytes(used)),
+      ].join('\n'),
+    },
+    reset,
+  );
+  if (answer !== reset) return;
+  const freed = await longWork(l10n.t('Resetting the local Batch account'), () => service.reset());
+  accounts.credentialsChanged();
+  background(
+    window.showInformationMessage(l10n.t('The local Batch account is empty. {0} freed.', bytes(freed))),
+  );
+}
