@@ -44,6 +44,7 @@ const builds = [
     entryPoints: {
       service: 'src/service/main.ts',
       starter: 'src/service/tasks/starter.ts',
+      hashWorker: 'src/core/files/hashWorker.ts',
       parserProcess: 'src/core/media/parser/process.ts',
       parserGuard: 'src/core/media/parser/guard.ts',
     },

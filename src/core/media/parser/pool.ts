@@ -1,8 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
+import { builtProgram } from '../../files/builtProgram';
 import type { Content } from '../../files/bytes';
 import type { FromParser, Parsed, ParserLimits, ParserTask, ToParser } from './messages';
 
@@ -75,7 +73,7 @@ class ParserProcess {
     const { SystemRoot, TEMP, TMPDIR } = process.env;
     this.#child = spawn(
       process.execPath,
-      [`--max-old-space-size=${heapMegabytes}`, programPath(), JSON.stringify(limits)],
+      [`--max-old-space-size=${heapMegabytes}`, builtProgram('parserProcess.js'), JSON.stringify(limits)],
       {
         stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
         serialization: 'advanced',
@@ -169,20 +167,6 @@ interface Job {
   readonly file: Content;
   readonly resolve: (parsed: Parsed) => void;
   readonly reject: (error: unknown) => void;
-}
-
-/** The program in dist/, which tests in out/ use as well. Throws if the build lacks it. */
-function programPath(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    const found = [folder, join(folder, 'dist')]
-      .map((place) => join(place, 'parserProcess.js'))
-      .find((path) => existsSync(path));
-    if (found !== undefined) return found;
-    const parent = dirname(folder);
-    if (parent === folder) throw new Error('parserProcess.js is missing from the build.');
-    folder = parent;
-  }
 }
 
 /** The parser processes that all files of this extension host share. */

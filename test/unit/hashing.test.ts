@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { beginHash, hashFile, hashOf, sharedBuffer } from '../../src/core/files/hashing';
+
+function shared(data: Uint8Array): Buffer {
+  const buffer = sharedBuffer(data.length);
+  buffer.set(data);
+  return buffer;
+}
+
+const md5 = (data: Uint8Array) => createHash('md5').update(data).digest('hex');
+const hex = (digest: Uint8Array) => Buffer.from(digest).toString('hex');
+
+describe('Hashes of transfers', () => {
+  const data = shared(randomBytes(3 * 1024 * 1024 + 17));
+  const bytes = {
+    read: async (position: number, length: number) => data.subarray(position, position + length),
+  };
+
+  it('are the MD5 of small and of large data', async () => {
+    for (const size of [0, 1, 128 * 1024, 128 * 1024 + 1, data.length]) {
+      assert.equal(hex(await hashOf(data.subarray(0, size))), md5(data.subarray(0, size)));
+      assert.equal(hex(await hashFile(bytes, size)), md5(data.subarray(0, size)));
+    }
+  });
+
+  it('of many files at once do not mix, each with the hashes of its blocks', async () => {
+    const size = 256 * 1024;
+    await Promise.all(
+      Array.from({ length: 12 }, async (_, index) => {
+        const file = data.subarray(index * 1000, index * 1000 + 2 * size);
+        const whole = beginHash(file.length);
+        for (const block of [file.subarray(0, size), file.subarray(size)])
+          assert.equal(hex(await whole.updateAndHash(block)), md5(block));
+        assert.equal(hex(await whole.digest()), md5(file));
+      }),
+    );
+  });
+
+  it('can be dropped, before and after their end', async () => {
+    const dropped = beginHash(data.length);
+    await dropped.update(data);
+    await dropped.drop();
+    const ended = beginHash(data.length);
+    await ended.update(data);
+    assert.equal(hex(await ended.digest()), md5(data));
+    await ended.drop();
+  });
+});
