@@ -1,4 +1,9 @@
+import { gap, gridSize } from './grid';
+import { hourStrip } from './hourStrip';
+import { drawLegend } from './legend';
 import type { Cell, Strings, ToHost, ToPage } from './messages';
+import { lookOf } from './nodeStates';
+import { NodeTable } from './nodeTable';
 
 declare function acquireVsCodeApi(): {
   postMessage(message: ToHost): void;
@@ -6,25 +11,12 @@ declare function acquireVsCodeApi(): {
   setState(state: { asTable?: boolean }): void;
 };
 
-/** Groups of states that are told apart by colour and by a mark, so that no meaning is in colour alone. */
-const groups: Record<string, { name: string; mark: string }> = {
-  idle: { name: 'idle', mark: '' },
-  running: { name: 'running', mark: '▶' },
-  creating: { name: 'starting', mark: '…' },
-  starting: { name: 'starting', mark: '…' },
-  rebooting: { name: 'starting', mark: '…' },
-  reimaging: { name: 'starting', mark: '…' },
-  waitingforstarttask: { name: 'starting', mark: '…' },
-  starttaskfailed: { name: 'failed', mark: '✕' },
-  unusable: { name: 'failed', mark: '✕' },
-  unknown: { name: 'failed', mark: '?' },
-  preempted: { name: 'gone', mark: '–' },
-  offline: { name: 'gone', mark: '–' },
-  leavingpool: { name: 'gone', mark: '–' },
-  deallocated: { name: 'gone', mark: '–' },
-  deallocating: { name: 'gone', mark: '–' },
-};
-const other = { name: 'starting', mark: '…' };
+/** A screen reader is told of changes, but not more often than this. */
+const announceMs = 30_000;
+/** Cells from this height on have room for their slots, and from the next for the last hour. */
+const slotsFrom = 24;
+const hourFrom = 34;
+const maxSlotsDrawn = 8;
 
 const vscode = acquireVsCodeApi();
 const strings: Strings = JSON.parse(element('strings').textContent ?? '{}');
@@ -32,12 +24,20 @@ const map = element('map');
 const legend = element('legend');
 const details = element('details');
 const status = element('status');
-const table = element('table');
+const hour = element('hour');
+const announcement = element('announcement');
 const toggle = element('toggle') as HTMLButtonElement;
+const table = new NodeTable(element('table') as HTMLTableElement, strings, (id) =>
+  post({ type: 'reveal', id }),
+);
 let cells: readonly Cell[] = [];
+let slotsPerNode = 1;
 let asTable = vscode.getState()?.asTable ?? false;
-/** Index of the one cell that the Tab key comes to; arrows go on from there. */
+/** Index of the one cell that the Tab key reaches; arrow keys go on from there. */
 let current = 0;
+/** Id of the node whose details are shown. */
+let detailed: string | undefined;
+let announced = { text: '', at: 0 };
 
 function element(id: string): HTMLElement {
   const found = document.getElementById(id);
@@ -45,15 +45,22 @@ function element(id: string): HTMLElement {
   return found;
 }
 
+function post(message: ToHost): void {
+  vscode.postMessage(message);
+}
+
 window.addEventListener('message', ({ data }: MessageEvent<ToPage>) => {
   if (data.type === 'problem') {
     status.textContent = data.text;
     document.body.classList.add('stale');
+    announce(data.text, true);
     return;
   }
   document.body.classList.remove('stale');
   cells = data.cells;
+  slotsPerNode = data.slotsPerNode;
   status.textContent = data.asOf;
+  hour.textContent = data.hour;
   draw();
 });
 
@@ -63,95 +70,122 @@ toggle.addEventListener('click', () => {
   draw();
 });
 
+new ResizeObserver(() => layOut()).observe(element('frame'));
+window.addEventListener('resize', () => layOut());
+
 function draw(): void {
-  drawLegend();
+  const counts = drawLegend(legend, cells, slotsPerNode, strings);
+  announce(counts, false);
   toggle.textContent = asTable ? strings.asMap : strings.asTable;
   map.hidden = asTable || cells.length === 0;
-  table.hidden = !asTable || cells.length === 0;
+  table.isHidden = !asTable || cells.length === 0;
   element('empty').hidden = cells.length > 0;
-  if (asTable) drawTable();
+  details.hidden = asTable || cells.length === 0;
+  if (asTable) table.show(cells, slotsPerNode);
   else drawMap();
+  showDetails(cells.find(({ id }) => id === detailed));
 }
 
-function drawLegend(): void {
-  const counts = new Map<string, { cell: Cell; count: number }>();
-  for (const cell of cells) counts.set(cell.state, { cell, count: (counts.get(cell.state)?.count ?? 0) + 1 });
-  legend.replaceChildren(
-    ...[...counts.values()].map(({ cell, count }) => {
-      const item = document.createElement('li');
-      const sample = document.createElement('span');
-      paint(sample, cell);
-      sample.setAttribute('aria-hidden', 'true');
-      item.append(sample, ` ${cell.word}: ${count}`);
-      return item;
-    }),
-  );
-}
-
-function paint(target: HTMLElement, cell: Cell): void {
-  const { name, mark } = groups[cell.state] ?? other;
-  target.className = `cell ${name}${cell.isDedicated ? ' dedicated' : ''}`;
-  target.textContent = mark;
+/** Tells a screen reader how many nodes are in which state, when that has changed and some time has passed. */
+function announce(text: string, isUrgent: boolean): void {
+  if (text === announced.text || (!isUrgent && Date.now() - announced.at < announceMs)) return;
+  announced = { text, at: Date.now() };
+  announcement.textContent = text;
 }
 
 /** Cells are kept and painted anew: thousands of them change without a flicker and without losing the focus. */
 function drawMap(): void {
   while (map.children.length > cells.length) map.lastElementChild?.remove();
   const added = document.createDocumentFragment();
-  for (let index = map.children.length; index < cells.length; index++) {
-    const cell = document.createElement('div');
-    cell.setAttribute('role', 'option');
-    cell.tabIndex = -1;
-    added.append(cell);
-  }
+  for (let index = map.children.length; index < cells.length; index++) added.append(newCell(index));
   map.append(added);
   current = Math.min(current, Math.max(cells.length - 1, 0));
-  cells.forEach((cell, index) => {
-    const target = map.children[index] as HTMLElement;
-    paint(target, cell);
-    target.tabIndex = index === current ? 0 : -1;
-    target.dataset.index = String(index);
-    target.setAttribute('aria-label', words(cell));
-  });
+  layOut();
 }
 
-function drawTable(): void {
-  const head = document.createElement('tr');
-  for (const name of [strings.node, strings.state, strings.kind, strings.tasks]) {
-    const column = document.createElement('th');
-    column.scope = 'col';
-    column.textContent = name;
-    head.append(column);
-  }
-  const rows = cells.map((cell) => {
-    const row = document.createElement('tr');
-    const button = document.createElement('button');
-    button.textContent = cell.id;
-    button.className = 'link';
-    button.addEventListener('click', () => vscode.postMessage({ type: 'reveal', id: cell.id }));
-    for (const content of [button, cell.word, kindOf(cell), String(cell.tasks)]) {
-      const data = document.createElement('td');
-      data.append(content);
-      row.append(data);
-    }
-    return row;
-  });
-  const sections = [document.createElement('thead'), document.createElement('tbody')] as const;
-  sections[0].append(head);
-  sections[1].append(...rows);
-  table.replaceChildren(...sections);
+function newCell(index: number): HTMLElement {
+  const target = document.createElement('div');
+  target.setAttribute('role', 'option');
+  target.tabIndex = -1;
+  target.dataset.index = String(index);
+  return target;
 }
 
-function kindOf({ isDedicated }: Cell): string {
-  return isDedicated ? strings.dedicated : strings.spot;
+/** Sizes the cells to the number of nodes and the width of the page, and paints what fits into them. */
+function layOut(): void {
+  if (map.hidden) return;
+  const width = element('frame').clientWidth;
+  const { top } = map.getBoundingClientRect();
+  const free = window.innerHeight - top - window.scrollY - details.offsetHeight - 24;
+  const { columns, height } = gridSize(cells.length, width, Math.max(free, 160));
+  map.style.gap = `${gap}px`;
+  map.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  map.style.gridAutoRows = `${height}px`;
+  map.style.fontSize = `${Math.min(Math.max(height / 3, 8), 22)}px`;
+  map.dataset.columns = String(columns);
+  for (const [index, cell] of cells.entries()) paint(map.children[index] as HTMLElement, cell, index, height);
 }
 
+function paint(target: HTMLElement, cell: Cell, index: number, height: number): void {
+  const { name, mark } = lookOf(cell);
+  const flags = [cell.isDedicated ? 'dedicated' : 'spot', cell.startTaskFailed ? 'start-failed' : ''];
+  target.className = ['cell', name, ...flags].filter(Boolean).join(' ');
+  target.tabIndex = index === current ? 0 : -1;
+  target.setAttribute('aria-label', words(cell));
+  const parts: Node[] = [span('mark', cell.startTaskFailed ? '✕' : mark)];
+  if (height >= slotsFrom && slotsPerNode > 1) parts.push(slots(cell));
+  if (height >= hourFrom) parts.push(hourStrip(cell.hour));
+  target.replaceChildren(...parts);
+}
+
+function slots({ runningSlots }: Cell): HTMLElement {
+  if (slotsPerNode > maxSlotsDrawn) return span('slot-count', `${runningSlots}/${slotsPerNode}`);
+  const drawn = span('slots', '');
+  for (let index = 0; index < slotsPerNode; index++)
+    drawn.append(span(index < runningSlots ? 'slot busy' : 'slot', ''));
+  return drawn;
+}
+
+function span(className: string, text: string): HTMLElement {
+  const made = document.createElement('span');
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/** A node in one sentence. */
 function words(cell: Cell): string {
-  return `${cell.id}, ${cell.word}, ${kindOf(cell)}, ${strings.tasks}: ${cell.tasks}`;
+  return [
+    cell.id,
+    cell.word,
+    cell.startTaskFailed && cell.state !== 'starttaskfailed' ? strings.startTaskFailed : '',
+    cell.isDedicated ? strings.dedicated : strings.spot,
+    strings.slotsOf.replace('{0}', String(cell.runningSlots)).replace('{1}', String(slotsPerNode)),
+    cell.hourText,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
+
+function showDetails(cell: Cell | undefined): void {
+  detailed = cell?.id;
+  element('details-text').textContent = cell ? words(cell) : '';
+  const strip = element('details-hour');
+  strip.hidden = cell === undefined;
+  if (cell) strip.replaceChildren(hourStrip(cell.hour));
+  element('details-reveal').hidden = cell === undefined;
+  element('details-log').hidden = !cell?.startTaskFailed;
+}
+
+element('details-reveal').addEventListener('click', () => detailed && post({ type: 'reveal', id: detailed }));
+element('details-log').addEventListener(
+  'click',
+  () => detailed && post({ type: 'showStartTaskLog', id: detailed }),
+);
 
 function cellOf(target: EventTarget | null): { cell: Cell; index: number } | undefined {
-  const index = Number((target as HTMLElement | null)?.dataset?.index ?? Number.NaN);
+  const found = (target as HTMLElement | null)?.closest<HTMLElement>('[data-index]');
+  const index = Number(found?.dataset.index ?? Number.NaN);
   const cell = cells[index];
   return cell && { cell, index };
 }
@@ -159,13 +193,15 @@ function cellOf(target: EventTarget | null): { cell: Cell; index: number } | und
 for (const event of ['mouseover', 'focusin'] as const) {
   map.addEventListener(event, ({ target }) => {
     const found = cellOf(target);
-    if (found) details.textContent = words(found.cell);
+    if (found) showDetails(found.cell);
   });
 }
 
 map.addEventListener('click', ({ target }) => {
   const found = cellOf(target);
-  if (found) vscode.postMessage({ type: 'reveal', id: found.cell.id });
+  if (found === undefined) return;
+  focusCell(found.index);
+  post({ type: 'reveal', id: found.cell.id });
 });
 
 map.addEventListener('keydown', (event) => {
@@ -173,37 +209,34 @@ map.addEventListener('keydown', (event) => {
   if (found === undefined) return;
   if (event.key === 'Enter' || event.key === ' ') {
     event.preventDefault();
-    vscode.postMessage({ type: 'reveal', id: found.cell.id });
+    post({ type: 'reveal', id: found.cell.id });
     return;
   }
-  const steps: Record<string, number> = {
-    ArrowLeft: -1,
-    ArrowRight: 1,
-    ArrowUp: -columns(),
-    ArrowDown: columns(),
-    Home: -found.index,
-    End: cells.length - 1 - found.index,
+  const columns = Number(map.dataset.columns ?? 1);
+  const page = columns * 10;
+  const last = cells.length - 1;
+  const targets: Record<string, number> = {
+    ArrowLeft: found.index - 1,
+    ArrowRight: found.index + 1,
+    ArrowUp: found.index - columns,
+    ArrowDown: found.index + columns,
+    PageUp: Math.max(found.index - page, found.index % columns),
+    PageDown: Math.min(found.index + page, last),
+    Home: 0,
+    End: last,
   };
-  const step = steps[event.key];
-  const next = found.index + (step ?? 0);
-  if (step === undefined || next < 0 || next >= cells.length) return;
+  const next = targets[event.key];
+  if (next === undefined || next < 0 || next > last) return;
   event.preventDefault();
-  (map.children[current] as HTMLElement).tabIndex = -1;
-  current = next;
-  const target = map.children[next] as HTMLElement;
-  target.tabIndex = 0;
-  target.focus();
+  focusCell(next);
 });
 
-/** Cells in a line, as the page is laid out now. */
-function columns(): number {
-  const [first] = map.children as unknown as HTMLElement[];
-  let count = 0;
-  for (const cell of map.children as unknown as Iterable<HTMLElement>) {
-    if (cell.offsetTop !== first?.offsetTop) break;
-    count++;
-  }
-  return Math.max(count, 1);
+function focusCell(index: number): void {
+  (map.children[current] as HTMLElement).tabIndex = -1;
+  current = index;
+  const target = map.children[index] as HTMLElement;
+  target.tabIndex = 0;
+  target.focus();
 }
 
-vscode.postMessage({ type: 'ready' });
+post({ type: 'ready' });

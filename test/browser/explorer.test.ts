@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { eventually } from '../service/harness';
 import { addJob, addPool, type ConnectedWorkbench, connectedWorkbench } from './connectedWorkbench';
 
 const pictures = 'out/test-artifacts';
 
 describe('The Accounts view', function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let connected: ConnectedWorkbench;
 
   before(async () => {
     mkdirSync(pictures, { recursive: true });
     connected = await connectedWorkbench();
+    await connected.workbench.openView('Azure Batch');
+    await collapseTranscodes();
   });
 
   after(() => connected?.close());
@@ -20,23 +23,294 @@ describe('The Accounts view', function () {
     await connected.workbench.screenshot(pictures, this.currentTest.title.replace(/\W+/g, '-'));
   });
 
-  it('explores', async () => {
+  /** Gives the rows of the Accounts view the whole sidebar. */
+  async function collapseTranscodes(): Promise<void> {
+    const header = connected.workbench.page.locator('.pane-header', { hasText: 'Transcodes' }).first();
+    if ((await header.getAttribute('aria-expanded')) === 'true') await header.click();
+  }
+
+  /** The rows of the Accounts view, as a screen reader hears them. */
+  function spokenRows(): Promise<string[]> {
+    return connected.workbench.page.evaluate(
+      "[...document.querySelectorAll('.sidebar [role=treeitem]')].map((row) => row.getAttribute('aria-label'))",
+    );
+  }
+
+  async function dialogButton(name: string): Promise<void> {
+    await connected.workbench.page
+      .locator('.monaco-dialog-box')
+      .getByRole('button', { name, exact: true })
+      .click();
+  }
+
+  /** Presses a key in the list until it has scrolled to a row. */
+  async function pressUntil(key: string, text: string): Promise<void> {
+    const { workbench } = connected;
+    for (let attempt = 1; attempt <= 20 && (await workbench.treeItem(text).count()) === 0; attempt++) {
+      await workbench.page.keyboard.press(key);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await workbench.treeItem(text).waitFor();
+  }
+
+  it('lists the newest jobs first when there are more than a page of them', async () => {
     const { workbench, batch } = connected;
-    await addPool(batch, 'pool-one', 2, 1);
+    await addPool(batch, 'pool-one', 0);
+    // One after the other: their order is what is tested.
+    for (let index = 0; index < 130; index++)
+      await batch.job.add({ id: `job-${String(index).padStart(3, '0')}`, poolInfo: { poolId: 'pool-one' } });
+    await workbench.expand('Jobs');
+    await workbench.treeItem('job-129').waitFor();
+    const rows = (await spokenRows()).filter((row) => row.startsWith('job '));
+    assert.match(rows[0] ?? '', /^job job-129, active/);
+    assert.match(rows[1] ?? '', /^job job-128/);
+    await pressUntil('End', '100 of 130 shown');
+    await workbench.treeItem('100 of 130 shown').click();
+    await workbench.treeItem('job-029').waitFor();
+    await workbench.treeItem('job-029').click();
+    await pressUntil('End', 'job-000');
+    await pressUntil('Home', 'localbatch');
+    for (let index = 0; index < 130; index++)
+      await batch.job.deleteMethod(`job-${String(index).padStart(3, '0')}`);
+    await workbench.treeItem('No jobs').waitFor();
+  });
+
+  it('shows what others change, without a run and without a click', async () => {
+    const { workbench, batch } = connected;
+    await workbench.expand('Pools');
+    await workbench.treeItem(/^pool-onesteady · 0 nodes/).waitFor();
+    await batch.pool.resize('pool-one', { targetDedicatedNodes: 3, targetLowPriorityNodes: 0 });
+    await workbench.treeItem(/^pool-onesteady · 3 nodes/).waitFor();
+    await workbench.expand('pool-one');
+    await workbench.treeItem(/^tvm….*idle · dedicated/).waitFor();
     await addJob(batch, 'job-one', 'pool-one', [
       '/bin/bash -c "exit 3"',
-      '/bin/bash -c "sleep 60"',
+      '/bin/bash -c "sleep 3600"',
       '/bin/true',
     ]);
-    await workbench.openView('Azure Batch');
-    await workbench.screenshot(pictures, 'x1');
-    await workbench.expand('Pools');
-    await workbench.expand('pool-one');
-    await workbench.expand('Jobs');
-    await workbench.expand('job-one');
-    await workbench.expand('Failed');
-    await workbench.expand('Running');
-    await workbench.screenshot(pictures, 'x2');
-    assert.ok(true);
+    await workbench.treeItem(/^job-oneactive · 1 failed · 2\/3/).waitFor();
+    await workbench.treeItem(/^tvm….*running · dedicated · 1 task/).waitFor();
+    await workbench.screenshot(pictures, 'explorer-running');
   });
+
+  it('asks for few lists while something runs, and for none while it is hidden', async () => {
+    const { workbench, proxy } = connected;
+    const seconds = 20;
+    const count = async () => {
+      const before = proxy.requests.length;
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+      return proxy.requests.slice(before);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    const shown = await count();
+    assert.ok(shown.length > 0, 'nothing was asked for');
+    // The budget, and one round of what is expanded.
+    assert.ok(shown.length <= seconds + 12, `${shown.length} requests in ${seconds} s`);
+    await workbench.openView('Explorer');
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    assert.deepEqual(await count(), []);
+    await workbench.openView('Azure Batch');
+  });
+
+  it('acts on the nodes of all pools that are selected', async () => {
+    const { workbench, batch } = connected;
+    await addPool(batch, 'pool-two', 2);
+    await workbench.treeItem(/^pool-twosteady · 2 nodes/).waitFor();
+    await workbench.expand('pool-two');
+    const nodes = workbench.page.locator('.sidebar [role=treeitem]', { hasText: 'tvm…' });
+    await nodes.nth(4).waitFor();
+    for (const index of [0, 4])
+      await nodes.nth(index).click({ modifiers: index > 0 ? ['ControlOrMeta'] : [] });
+    await nodes.nth(4).click({ button: 'right' });
+    await workbench.choose('Remove from Pool…');
+    const dialog = workbench.page.locator('.monaco-dialog-box');
+    await dialog.getByText('Remove 2 nodes from 2 pools?').waitFor();
+    await workbench.screenshot(pictures, 'explorer-remove');
+    await dialogButton('Remove');
+    await eventually(
+      async () => Promise.all(['pool-one', 'pool-two'].map((id) => batch.computeNode.list(id))),
+      (lists) => lists.map(({ length }) => length).join() === '2,1',
+    );
+    await workbench.treeItem(/^pool-twosteady · 1 node$/).waitFor();
+  });
+
+  it('asks before it stops what runs, and names it', async () => {
+    const { workbench, batch } = connected;
+    const running = workbench.treeItem(/^tvm….*running · dedicated · 1 task/);
+    await running.waitFor();
+    await workbench.openMenu(running);
+    await workbench.choose('Reboot Node');
+    const dialog = workbench.page.locator('.monaco-dialog-box');
+    await dialog.getByText('job-one / task-0001').waitFor();
+    await workbench.screenshot(pictures, 'explorer-reboot');
+    await dialogButton('Cancel');
+    await workbench.openMenu(workbench.treeItem(/^job-one/));
+    await workbench.choose('Terminate Job');
+    await dialog.getByText('job-one: 1 task running').waitFor();
+    await dialogButton('Terminate');
+    await workbench.treeItem(/^job-one(terminating|completed) · 2 failed/).waitFor();
+    assert.equal((await batch.job.get('job-one')).executionInfo?.terminateReason, 'UserTerminate');
+    await workbench.treeItem(/^job-onecompleted · 2 failed · 3\/3/).waitFor();
+    const icon = workbench.treeItem(/^job-one/).locator('.codicon-error');
+    await icon.waitFor();
+  });
+
+  it('edits an autoscale formula in a document and keeps its comments', async () => {
+    const { workbench, batch } = connected;
+    const formula = '// first line\n$TargetDedicatedNodes = 1; // one\n$TargetLowPriorityNodes = 0;\n';
+    await addPool(batch, 'pool-scaled', 0, 0, {
+      targetDedicatedNodes: undefined,
+      targetLowPriorityNodes: undefined,
+      enableAutoScale: true,
+      autoScaleFormula: formula,
+      autoScaleEvaluationInterval: 'PT5M',
+    });
+    const pool = workbench.treeItem(/^pool-scaled.*autoscale/);
+    await pool.waitFor();
+    await workbench.openMenu(pool);
+    await workbench.choose('Autoscale…');
+    await workbench.pick('Edit the Formula…');
+    const editor = workbench.page.locator('.monaco-editor .view-lines', { hasText: 'first' });
+    await editor.click();
+    await workbench.page.keyboard.press('ControlOrMeta+End');
+    await workbench.page.keyboard.type('$TargetDedicatedNodes = nonsense(');
+    await workbench.page.keyboard.press('ControlOrMeta+s');
+    await workbench.toast('The formula cannot be evaluated').waitFor();
+    await workbench.screenshot(pictures, 'explorer-formula-wrong');
+    await workbench.page.keyboard.press('ControlOrMeta+Shift+k');
+    await workbench.page.keyboard.press('ControlOrMeta+End');
+    await workbench.page.keyboard.type('$TargetDedicatedNodes = 2; // two\n');
+    await workbench.page.keyboard.press('ControlOrMeta+s');
+    const dialog = workbench.page.locator('.monaco-dialog-box');
+    await dialog.getByText('$TargetDedicatedNodes=2').waitFor();
+    await workbench.screenshot(pictures, 'explorer-formula');
+    await dialogButton('Apply');
+    await workbench.toast('The formula is applied').waitFor();
+    const { autoScaleFormula } = await batch.pool.get('pool-scaled');
+    assert.equal(autoScaleFormula, `${formula}$TargetDedicatedNodes = 2; // two\n`);
+    await workbench.run('View: Close All Editors');
+    await workbench.run('Notifications: Clear All Notifications');
+  });
+
+  it('shows and deletes containers, those of other programs where they are asked for', async () => {
+    const { workbench, blobs } = connected;
+    await blobs.createContainer('foreign');
+    await blobs.createContainer('transcode-own');
+    await workbench.expand('Storage');
+    await workbench.treeItem('transcode-own').waitFor();
+    assert.equal(await workbench.page.locator('.sidebar [role=treeitem]', { hasText: 'foreign' }).count(), 0);
+    await workbench.openMenu(workbench.treeItem('Storage'));
+    await workbench.choose('Show All Containers');
+    await workbench.openMenu(workbench.treeItem('foreign'));
+    await workbench.choose('Delete Container…');
+    await workbench.page.locator('.monaco-dialog-box').getByText('not made by this extension').waitFor();
+    await dialogButton('Delete');
+    await workbench.treeItem('foreign').waitFor({ state: 'detached' });
+    assert.equal(await blobs.getContainerClient('foreign').exists(), false);
+  });
+
+  it('filters by what the rows show, says so to a screen reader, and never begins with an icon’s name', async () => {
+    const { workbench } = connected;
+    await workbench.treeItem('Pools').hover();
+    await workbench.treeItem('Pools').getByRole('button', { name: 'Filter…' }).click();
+    await workbench.retype('TWO');
+    await workbench.treeItem(/^pool-one/).waitFor({ state: 'detached' });
+    await workbench.treeItem(/^pool-two/).waitFor();
+    const rows = await spokenRows();
+    assert.ok(rows.includes('Pools, filter: TWO'), rows.join('\n'));
+    for (const row of rows) assert.doesNotMatch(row, /^(\$\(|azure|server|error|tasklist|database|circle)/i);
+    await workbench.openMenu(workbench.treeItem('Pools'));
+    await workbench.choose('Filter…');
+    await workbench.retype('');
+    await workbench.treeItem(/^pool-one/).waitFor();
+  });
+
+  it('runs every command of every menu without an unexpected error', async () => {
+    const { workbench, batch } = connected;
+    const { page } = workbench;
+    await batch.job.add({ id: 'job-menu', poolInfo: { poolId: 'pool-two' } });
+    await batch.task.add('job-menu', { id: 'task-menu', commandLine: '/bin/bash -c "exit 7"' });
+    await workbench.treeItem(/^job-menuactive · 1 failed/).waitFor();
+    await workbench.expand('job-menu');
+    await workbench.expand('Failed');
+    const seen = new Set<string>();
+    const rows = [
+      /^Pools/,
+      /^pool-two/,
+      /^tvm…/,
+      /^Jobs/,
+      /^Failed/,
+      /^task-menu/,
+      /^job-menu/,
+      /^Storage/,
+      /^transcode-own/,
+      /^localbatch/,
+    ];
+    for (const row of rows) {
+      await workbench.openMenu(workbench.treeItem(row));
+      const names = await menuNames();
+      await page.keyboard.press('Escape');
+      for (const name of names.filter(
+        (name) => !['Open in Azure Portal', 'Update Credentials…'].includes(name),
+      )) {
+        await workbench.treeItem(row).waitFor();
+        await workbench.openMenu(workbench.treeItem(row));
+        await workbench.choose(name);
+        await settle();
+        seen.add(name);
+        await page.keyboard.press('Escape');
+        await page.keyboard.press('Escape');
+        assert.equal(
+          await workbench.toast(/unexpected|is not a function|undefined/i).count(),
+          0,
+          `${row} ${name}`,
+        );
+        if (name === 'Open as YAML') await page.getByText(/^id: /).first().waitFor();
+      }
+      await workbench.run('View: Close All Editors');
+      await workbench.run('Notifications: Clear All Notifications');
+      await workbench.openView('Azure Batch');
+    }
+    const titles = titlesOfMenus();
+    const elsewhere = [
+      'Open',
+      'Save As…',
+      'Fetch Outputs',
+      'Enable Job',
+      'Terminate Task',
+      'Follow a Log…',
+      'Enable Task Scheduling',
+      'Show Only Transcode Containers',
+      'Show All Containers',
+      'Open in Azure Portal',
+      'Update Credentials…',
+      'Use in This Workspace',
+    ];
+    assert.deepEqual(
+      [...titles].filter((title) => !seen.has(title) && !elsewhere.includes(title)),
+      [],
+    );
+  });
+
+  async function menuNames(): Promise<string[]> {
+    const items = connected.workbench.page.getByRole('menuitem');
+    await items.first().waitFor();
+    return (await items.allTextContents()).map((text: string) => text.trim()).filter(Boolean);
+  }
+
+  /** Waits until what a command opens is there, or is likely not to come. */
+  async function settle(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+
+  function titlesOfMenus(): Set<string> {
+    const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
+    const titles = JSON.parse(readFileSync('package.nls.json', 'utf8'));
+    const items: { command: string; when: string }[] = manifest.contributes.menus['view/item/context'];
+    return new Set(
+      items
+        .filter(({ when }) => when.includes('batchTranscode.accounts'))
+        .map(({ command }) => titles[`command.${command.split('.')[1]}`]),
+    );
+  }
 });

@@ -1,7 +1,8 @@
 import type { Disposable, Uri } from 'vscode';
 import type { AccountsView } from '../explorer/accountsView';
+import { openRemote } from '../explorer/commands/openRemote';
 import type { ExplorerData } from '../explorer/explorerData';
-import type { ExplorerNode } from '../explorer/explorerNode';
+import type { NodeOf } from '../explorer/explorerNode';
 import type { HeatMaps } from './heatMaps';
 
 /** Loads the heat maps when the first one is shown. */
@@ -14,7 +15,7 @@ export class HeatMapLoader implements Disposable {
     private readonly extensionUri: Uri,
   ) {}
 
-  async show(pool: Extract<ExplorerNode, { kind: 'pool' }>): Promise<void> {
+  async show(pool: NodeOf<'pool'>): Promise<void> {
     this.#maps ??= this.#load();
     (await this.#maps).show(pool);
   }
@@ -28,8 +29,10 @@ export class HeatMapLoader implements Disposable {
 
   async #load(): Promise<HeatMaps> {
     const { HeatMaps } = await import('./heatMaps');
-    return new HeatMaps(this.data, this.extensionUri, (pool, id) =>
-      this.accountsView.revealComputeNode(pool, id),
-    );
+    return new HeatMaps(this.data, this.extensionUri, {
+      reveal: (pool, id) => this.accountsView.revealComputeNode(pool, id),
+      showStartTaskLog: ({ account, pool }, id) =>
+        openRemote(account, { poolId: pool.id ?? '', nodeId: id }, 'startup/stderr.txt'),
+    });
   }
 }

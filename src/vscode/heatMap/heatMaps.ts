@@ -1,41 +1,60 @@
-import { randomBytes } from 'node:crypto';
-import { env, l10n, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
+import { l10n, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
+import type { Node } from '../../core/azure/batch';
 import { everyItem } from '../../core/azure/pages';
 import { isAbort } from '../../core/errors';
-import type { Cell, Strings, ToHost, ToPage } from '../../webview/messages';
+import type { Cell, ToHost, ToPage } from '../../webview/messages';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import type { ExplorerData } from '../explorer/explorerData';
-import type { ExplorerNode } from '../explorer/explorerNode';
+import { isChanging, type NodeOf, nodeId } from '../explorer/explorerNode';
 import { stateWord } from '../explorer/stateWords';
 import { nodesOf, time } from '../words/numbers';
 import { textOf } from '../words/sentences';
+import { heatMapPage } from './heatMapPage';
+import { hourOfNode, hourOfPool } from './historyWords';
+import { NodeHistory } from './nodeHistory';
 
-type PoolNode = Extract<ExplorerNode, { kind: 'pool' }>;
+type PoolNode = NodeOf<'pool'>;
 
-/** Pauses between two looks at a pool: one page of nodes takes a request, a page has a thousand. */
-const everyMs = 5_000;
-const everyMsWhenLarge = 15_000;
+/** Milliseconds between two requests for the nodes, which take one for each thousand. */
+const changingMs = 5_000;
+const settledMs = 15_000;
+const unfocusedMs = 60_000;
+/** From this many nodes on, the pause of settled pools is kept while nodes change. */
 const large = 1_000;
 
-/** Heat maps of pools, one panel for each. */
+/** Up to this many nodes the first request asks for recent tasks too, which tell of the hour before. */
+const maxNodesWithTasks = 500;
+
+const select = [
+  ...['id', 'state', 'isDedicated', 'runningTasksCount', 'runningTaskSlotsCount', 'startTaskInfo'],
+  ...['stateTransitionTime', 'allocationTime'],
+].join();
+
+/** What a heat map asks of the Accounts view. */
+export interface HeatMapActions {
+  reveal(pool: PoolNode, id: string): Promise<unknown>;
+  showStartTaskLog(pool: PoolNode, id: string): Promise<unknown>;
+}
+
+/** Heat maps of pools, a panel for each. */
 export class HeatMaps {
   readonly #panels = new Map<string, HeatMap>();
 
   constructor(
-    private readonly explorer: ExplorerData,
+    private readonly data: ExplorerData,
     private readonly extensionUri: Uri,
-    private readonly reveal: (pool: PoolNode, id: string) => Promise<boolean>,
+    private readonly actions: HeatMapActions,
   ) {}
 
   show(node: PoolNode): void {
-    const key = `${node.account.id}/${node.pool.id}`;
+    const key = nodeId(node);
     const there = this.#panels.get(key);
     if (there) {
       there.panel.reveal();
       return;
     }
-    const map = new HeatMap(this.explorer, this.extensionUri, node, this.reveal);
+    const map = new HeatMap(this.data, this.extensionUri, node, this.actions);
     this.#panels.set(key, map);
     map.panel.onDidDispose(() => this.#panels.delete(key));
   }
@@ -45,36 +64,38 @@ export class HeatMaps {
   }
 }
 
-/** Every node of a pool as a cell; looked at again and again while the panel can be seen. */
+/** Every node of a pool as a cell, kept current while the panel can be seen. */
 class HeatMap {
   readonly panel: WebviewPanel;
   readonly #disposables = new DisposableStore();
   readonly #closed = new AbortController();
+  readonly #history = new NodeHistory();
   #timer: NodeJS.Timeout | undefined;
   #isReady = false;
+  #slotsPerNode: number | undefined;
 
   constructor(
-    private readonly explorer: ExplorerData,
+    private readonly data: ExplorerData,
     extensionUri: Uri,
-    private readonly node: PoolNode,
-    private readonly reveal: (pool: PoolNode, id: string) => Promise<boolean>,
+    private readonly pool: PoolNode,
+    private readonly actions: HeatMapActions,
   ) {
-    const poolId = node.pool.id ?? '';
-    const roots = [Uri.joinPath(extensionUri, 'dist'), Uri.joinPath(extensionUri, 'media')];
+    const poolId = pool.pool.id ?? '';
+    const dist = Uri.joinPath(extensionUri, 'dist');
+    const media = Uri.joinPath(extensionUri, 'media');
     this.panel = this.#disposables.add(
       window.createWebviewPanel('batchTranscode.heatMap', l10n.t('Nodes of {0}', poolId), ViewColumn.Active, {
         enableScripts: true,
-        localResourceRoots: roots,
+        localResourceRoots: [dist, media],
       }),
     );
     const { webview } = this.panel;
-    const [dist, media] = roots as [Uri, Uri];
-    webview.html = pageOf(poolId, {
+    webview.html = heatMapPage(poolId, {
       script: webview.asWebviewUri(Uri.joinPath(dist, 'heatMap.js')).toString(),
       style: webview.asWebviewUri(Uri.joinPath(media, 'heatMap.css')).toString(),
       source: webview.cspSource,
     });
-    this.#disposables.add(webview.onDidReceiveMessage((message: ToHost) => this.#heard(message)));
+    this.#disposables.add(webview.onDidReceiveMessage((message: ToHost) => this.#receive(message)));
     this.#disposables.add(this.panel.onDidChangeViewState(() => this.#schedule(0)));
     this.panel.onDidDispose(() => {
       this.#closed.abort();
@@ -83,99 +104,84 @@ class HeatMap {
     });
   }
 
-  #heard(message: ToHost): void {
-    if (message.type === 'ready') {
-      this.#isReady = true;
-      this.#schedule(0);
-    } else {
-      background(this.reveal(this.node, message.id));
+  #receive(message: ToHost): void {
+    switch (message.type) {
+      case 'ready':
+        this.#isReady = true;
+        this.#schedule(0);
+        return;
+      case 'reveal':
+        background(this.actions.reveal(this.pool, message.id));
+        return;
+      case 'showStartTaskLog':
+        background(this.actions.showStartTaskLog(this.pool, message.id));
     }
   }
 
   #schedule(ms: number): void {
     clearTimeout(this.#timer);
-    if (this.#isReady && this.panel.visible) this.#timer = setTimeout(() => void this.#look(), ms);
+    if (this.#isReady && this.panel.visible) this.#timer = setTimeout(() => background(this.#refresh()), ms);
   }
 
-  async #look(): Promise<void> {
-    let nodes = 0;
+  async #refresh(): Promise<void> {
+    let pause = settledMs;
     try {
-      const cells = await this.#cells();
-      nodes = cells.length;
-      this.#send({ type: 'nodes', cells, asOf: l10n.t('{0}, as of {1}', nodesOf(nodes), time(new Date())) });
+      const nodes = await this.#nodes();
+      if (nodes.length <= large && nodes.some((node) => this.#isChanging(node))) pause = changingMs;
+      this.#send(this.#message(nodes));
     } catch (error) {
       if (isAbort(error)) return;
-      const text = textOf(error);
-      this.#send({ type: 'problem', text });
+      this.#send({ type: 'problem', text: textOf(error) });
     }
-    this.#schedule(nodes > large ? everyMsWhenLarge : everyMs);
+    this.#schedule(window.state.focused ? pause : unfocusedMs);
   }
 
-  async #cells(): Promise<Cell[]> {
-    const { batch } = await this.explorer.gateways(this.node.account);
-    const options = { select: 'id,state,isDedicated,runningTasksCount', signal: this.#closed.signal };
-    const cells: Cell[] = [];
-    for await (const { id = '', state = 'unknown', isDedicated, runningTasksCount = 0 } of everyItem((next) =>
-      batch.nodePage(this.node.pool.id ?? '', options, next),
-    )) {
-      cells.push({
-        id,
-        state,
-        word: stateWord(state),
-        isDedicated: isDedicated ?? false,
-        tasks: runningTasksCount,
-      });
+  async #nodes(): Promise<Node[]> {
+    const { batch } = await this.data.gateways(this.pool.account);
+    const poolId = this.pool.pool.id ?? '';
+    const { signal } = this.#closed;
+    let selected = select;
+    if (this.#slotsPerNode === undefined) {
+      const pool = await batch.pool(poolId, { signal });
+      const count = (pool?.currentDedicatedNodes ?? 0) + (pool?.currentLowPriorityNodes ?? 0);
+      if (count <= maxNodesWithTasks) selected = `${select},recentTasks`;
+      this.#slotsPerNode = pool?.taskSlotsPerNode ?? 1;
     }
-    return cells;
+    const nodes: Node[] = [];
+    const page = (next?: string) => batch.nodePage(poolId, { select: selected, signal }, next);
+    for await (const node of everyItem(page)) nodes.push(node);
+    return nodes;
+  }
+
+  #message(nodes: readonly Node[]): ToPage {
+    const now = new Date();
+    this.#history.record(nodes, now);
+    const cells = nodes.map((node) => this.#cell(node, now));
+    const asOf = l10n.t('{0}, as of {1}', nodesOf(cells.length), time(now));
+    const hour = hourOfPool(cells.map((cell) => cell.hour));
+    return { type: 'nodes', cells, slotsPerNode: this.#slotsPerNode ?? 1, asOf, hour };
+  }
+
+  #cell(node: Node, now: Date): Cell {
+    const { id = '', state = 'unknown', isDedicated, runningTasksCount, runningTaskSlotsCount } = node;
+    const hour = this.#history.hour(id, now);
+    return {
+      id,
+      state,
+      word: stateWord(state),
+      isDedicated: isDedicated ?? false,
+      runningSlots: runningTaskSlotsCount ?? runningTasksCount ?? 0,
+      startTaskFailed: node.startTaskInfo?.result?.toLowerCase() === 'failure',
+      hour,
+      hourText: hourOfNode(hour),
+    };
+  }
+
+  #isChanging(node: Node): boolean {
+    return isChanging({ kind: 'node', account: this.pool.account, poolId: this.pool.pool.id ?? '', node });
   }
 
   #send(message: ToPage): void {
-    void this.panel.webview.postMessage(message);
+    background(this.panel.webview.postMessage(message));
   }
-}
-
-/** A page that may load its own script and style and nothing else. */
-function pageOf(
-  poolId: string,
-  { script, style, source }: Record<'script' | 'style' | 'source', string>,
-): string {
-  const nonce = randomBytes(16).toString('base64');
-  const strings: Strings = {
-    title: l10n.t('Nodes of {0}', poolId),
-    empty: l10n.t('The pool has no nodes.'),
-    node: l10n.t('Node'),
-    state: l10n.t('State'),
-    kind: l10n.t('Kind'),
-    tasks: l10n.t('Running tasks'),
-    dedicated: l10n.t('dedicated'),
-    spot: l10n.t('Spot'),
-    asTable: l10n.t('Show as Table'),
-    asMap: l10n.t('Show as Map'),
-  };
-  return `<!DOCTYPE html>
-<html lang="${env.language}">
-<head>
-<meta charset="UTF-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src ${source}; script-src 'nonce-${nonce}'">
-<title>${escapeHtml(strings.title)}</title>
-<link rel="stylesheet" href="${style}">
-</head>
-<body>
-<main>
-<header><h1>${escapeHtml(strings.title)}</h1><span id="status" role="status"></span><button id="toggle"></button></header>
-<ul id="legend"></ul>
-<p id="empty">${escapeHtml(strings.empty)}</p>
-<div id="map" role="listbox" aria-label="${escapeHtml(strings.title)}" hidden></div>
-<p id="details" aria-live="polite"></p>
-<table id="table" hidden></table>
-</main>
-<script nonce="${nonce}" id="strings" type="application/json">${JSON.stringify(strings).replaceAll('<', '\\u003c')}</script>
-<script nonce="${nonce}" src="${script}"></script>
-</body>
-</html>`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

@@ -4,6 +4,7 @@ import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
+import { rowLabel } from '../rowLabels';
 import { actOnEach, confirm } from './actOnEach';
 import { openRemote } from './openRemote';
 import type { ExplorerParts } from './parts';
@@ -37,7 +38,7 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
       button: l10n.t('Reboot'),
       question: (rows, first) =>
         rows.length === 1
-          ? l10n.t('Reboot node {0}?', resourceName(first))
+          ? l10n.t('Reboot node {0}?', rowLabel(first))
           : l10n.t('Reboot {0} nodes?', count(rows.length)),
     }),
     reimageNode: act('reimage', {
@@ -46,7 +47,7 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
       button: l10n.t('Reimage'),
       question: (rows, first) =>
         rows.length === 1
-          ? l10n.t('Reimage node {0}?', resourceName(first))
+          ? l10n.t('Reimage node {0}?', rowLabel(first))
           : l10n.t('Reimage {0} nodes?', count(rows.length)),
     }),
     disableScheduling: act('disableScheduling', {
@@ -55,7 +56,7 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
       button: l10n.t('Disable Scheduling'),
       question: (rows, first) =>
         rows.length === 1
-          ? l10n.t('Disable task scheduling on node {0}?', resourceName(first))
+          ? l10n.t('Disable task scheduling on node {0}?', rowLabel(first))
           : l10n.t('Disable task scheduling on {0} nodes?', count(rows.length)),
     }),
     enableScheduling: act('enableScheduling', {
@@ -92,14 +93,14 @@ async function confirmRemoval({ data }: ExplorerParts, rows: readonly NodeRow[])
   const pools = new Set(rows.map(({ poolId }) => poolId));
   const title =
     rows.length === 1 && first
-      ? l10n.t('Remove node {0} from pool {1}?', resourceName(first), first.poolId)
+      ? l10n.t('Remove node {0} from pool {1}?', rowLabel(first), first.poolId)
       : pools.size === 1 && first
         ? l10n.t('Remove {0} nodes from pool {1}?', count(rows.length), first.poolId)
         : l10n.t('Remove {0} nodes from {1} pools?', count(rows.length), count(pools.size));
   const running = await runningOn(data, rows);
   const lines = [
     ...(running.length > 0 ? [l10n.t('Running tasks are stopped and queued again:'), ...running, ''] : []),
-    ...rows.map((row) => (pools.size > 1 ? `${row.poolId}: ${resourceName(row)}` : resourceName(row))),
+    ...rows.map((row) => (pools.size > 1 ? `${row.poolId}: ${rowLabel(row)}` : rowLabel(row))),
   ];
   return confirm(title, l10n.t('Remove'), lines);
 }

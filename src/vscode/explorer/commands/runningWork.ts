@@ -3,6 +3,7 @@ import type { Batch, Node } from '../../../core/azure/batch';
 import { tasksOf } from '../../words/numbers';
 import type { ExplorerData } from '../explorerData';
 import { type NodeOf, resourceName } from '../explorerNode';
+import { rowLabel } from '../rowLabels';
 
 /** Nodes that are asked one by one what they run. For more, the rows tell how many tasks run. */
 const maxAsked = 20;
@@ -13,7 +14,7 @@ export async function runningOn(data: ExplorerData, rows: readonly NodeOf<'node'
   const lines = await Promise.all(
     rows.map(async (row) => {
       const { batch } = await data.gateways(row.account);
-      return isAsked ? tasksOfNode(batch, row) : countLine(row.node);
+      return isAsked ? tasksOfNode(batch, row) : countLine(row, row.node);
     }),
   );
   return lines.flat();
@@ -23,10 +24,10 @@ async function tasksOfNode(batch: Batch, row: NodeOf<'node'>): Promise<string[]>
   const id = resourceName(row);
   const node = await batch.node(row.poolId, id);
   const running = (node?.recentTasks ?? []).filter(({ taskState }) => taskState === 'running');
-  if (running.length > 0) return running.map(({ jobId, taskId }) => `${id}: ${jobId} / ${taskId}`);
-  return node ? countLine(node) : [];
+  if (running.length > 0) return running.map(({ jobId, taskId }) => `${rowLabel(row)}: ${jobId} / ${taskId}`);
+  return node ? countLine(row, node) : [];
 }
 
-function countLine({ id = '', runningTasksCount = 0 }: Node): string[] {
-  return runningTasksCount > 0 ? [l10n.t('{0}: {1} running', id, tasksOf(runningTasksCount))] : [];
+function countLine(row: NodeOf<'node'>, { runningTasksCount = 0 }: Node): string[] {
+  return runningTasksCount > 0 ? [l10n.t('{0}: {1} running', rowLabel(row), tasksOf(runningTasksCount))] : [];
 }
