@@ -213,8 +213,13 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
   it('cleans up what was made, and forgets the account with its keys', async () => {
     await workbench.run('Azure Batch: Clean Up…');
     await workbench.quickPick('transcode-').first().waitFor();
+    await workbench.screenshot(pictures, 'clean-up');
     await workbench.page.getByRole('button', { name: 'OK' }).click();
-    await workbench.toast('Cleaned up').waitFor();
+    const dialog = workbench.page.locator('.monaco-dialog-box');
+    await dialog.getByText('To be deleted: 2 jobs, 1 pool').waitFor();
+    await workbench.screenshot(pictures, 'clean-up-confirm');
+    await dialog.getByRole('button', { name: /^Delete \d+ Resources$/ }).click();
+    await workbench.toast(/Deleted \d+ resources/).waitFor();
     await workbench.run('Azure Batch: Remove Account…');
     await workbench.pick('Films');
     await workbench.page.getByRole('button', { name: 'Remove' }).click();

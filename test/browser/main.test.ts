@@ -229,7 +229,7 @@ describe('The workbench, driven as a person', function () {
     await workbench.toast(/tasks: 0 completed, 1 running/).waitFor();
     await workbench.press(/Azure Batch/, 'Cancel');
     await workbench.pick('Cancel and Clean Up');
-    await workbench.toast('Cleaned up').waitFor();
+    await workbench.toast(/Deleted \d+ resource/).waitFor();
     assert.deepEqual(
       readdirSync(folder).filter((name) => /^\.?long/.test(name)),
       ['long.mp4'],

@@ -1,4 +1,4 @@
-import { l10n, type QuickPickItem, QuickPickItemKind, window } from 'vscode';
+import { l10n, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Batch } from '../../core/azure/batch';
 import type { Storage } from '../../core/azure/storage';
@@ -8,8 +8,9 @@ import { outputContainerOf } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
-import { bytes, count, nodesOf, time } from '../words/numbers';
+import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
+import { confirmCleanUp, pickResources } from './cleanUpPicker';
 import type { Runs } from './runs';
 
 /** What to clean up: everything in an account, or one run. */
@@ -24,10 +25,6 @@ export interface CleanUpRequest {
 interface Gateways {
   readonly batch: Batch;
   readonly storage: Storage;
-}
-
-interface ResourceItem extends QuickPickItem {
-  readonly resource?: OwnedResource;
 }
 
 /** Lists what this extension created in an account, lets the user choose, warns about losses, and deletes. */
@@ -50,9 +47,9 @@ export async function cleanUp(
   );
   if (request.runId && request.confirmed) return cleanUpRun(gateways, runs, account, all, request.runId);
   const listed = request.runId ? all.filter(({ runId }) => runId === request.runId) : all;
-  const chosen = await pick(listed, account);
+  const chosen = await pickResources(listed, account, (runId) => runs.record(runId));
   if (chosen === undefined || chosen.length === 0) return;
-  if (!(await confirmLosses(chosen))) return;
+  if (!(await confirmCleanUp(chosen))) return;
   await endLiveRuns(gateways, runs, all, chosen);
   await remove(gateways, runs, account, chosen);
 }
@@ -131,89 +128,4 @@ async function tellRemaining(remaining: readonly Remaining[], chosen: number): P
     l10n.t("Couldn't delete {0} of {1} resources.", count(remaining.length), count(chosen)),
     { modal: true, detail: lines.join('\n') },
   );
-}
-
-async function pick(
-  resources: readonly OwnedResource[],
-  account: AccountRecord,
-): Promise<OwnedResource[] | undefined> {
-  if (resources.length === 0) {
-    const text = l10n.t('{0} has no resources that this extension created.', account.label);
-    background(window.showInformationMessage(text));
-    return undefined;
-  }
-  const items: ResourceItem[] = [
-    ...group(l10n.t('Jobs'), resources, 'job'),
-    ...group(l10n.t('Pools'), resources, 'pool'),
-    ...group(l10n.t('Containers'), resources, 'container'),
-  ];
-  const picked = await window.showQuickPick(items, {
-    title: l10n.t('Clean up {0}: select what to delete', account.label),
-    placeHolder: l10n.t('Only resources that this extension created are listed'),
-    canPickMany: true,
-    matchOnDescription: true,
-    ignoreFocusOut: true,
-  });
-  return picked?.flatMap(({ resource }) => resource ?? []);
-}
-
-function group(
-  label: string,
-  resources: readonly OwnedResource[],
-  kind: OwnedResource['kind'],
-): ResourceItem[] {
-  const ofKind = resources.filter((resource) => resource.kind === kind);
-  if (ofKind.length === 0) return [];
-  return [{ label, kind: QuickPickItemKind.Separator }, ...ofKind.map(itemOf)];
-}
-
-/** Selected unless a run needs it or it holds the only copy of an output. */
-function itemOf(resource: OwnedResource): ResourceItem {
-  const icons = { job: 'tasklist', pool: 'server', container: 'database' } as const;
-  const { kind, id, created, state, nodes, bytes: size, isLive, unfetched = 0 } = resource;
-  const facts = [
-    created ? time(created) : undefined,
-    state,
-    nodes === undefined ? undefined : nodesOf(nodes),
-    size ? bytes(size) : undefined,
-    isLive ? l10n.t('in use by a run') : undefined,
-    unfetched > 0 ? unfetchedOf(unfetched) : undefined,
-  ];
-  return {
-    label: `$(${icons[kind]}) ${id}`,
-    description: facts.filter(Boolean).join(' · '),
-    picked: !isLive && unfetched === 0,
-    resource,
-  };
-}
-
-function unfetchedOf(outputs: number): string {
-  return outputs === 1 ? l10n.t('1 output not fetched') : l10n.t('{0} outputs not fetched', count(outputs));
-}
-
-async function confirmLosses(chosen: readonly OwnedResource[]): Promise<boolean> {
-  const unfetched = chosen.reduce((sum, resource) => sum + (resource.unfetched ?? 0), 0);
-  const live = chosen.filter(({ isLive }) => isLive);
-  if (unfetched === 0 && live.length === 0) return true;
-  const remove = l10n.t('Delete');
-  const warnings = [
-    unfetched === 0
-      ? undefined
-      : unfetched === 1
-        ? l10n.t('1 output that was not fetched will be lost.')
-        : l10n.t('{0} outputs that were not fetched will be lost.', count(unfetched)),
-    live.length > 0
-      ? l10n.t('Runs that use these resources are canceled first: {0}', live.map(({ id }) => id).join(', '))
-      : undefined,
-  ];
-  const text =
-    chosen.length === 1
-      ? l10n.t('Delete 1 resource?')
-      : l10n.t('Delete {0} resources?', count(chosen.length));
-  const answer = await window.showWarningMessage(
-    text,
-    { modal: true, detail: warnings.filter(Boolean).join('\n') },
-    remove,
-  );
-  return answer === remove;
 }

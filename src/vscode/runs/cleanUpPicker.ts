@@ -1,0 +1,165 @@
+import { l10n, type QuickPickItem, QuickPickItemKind, ThemeIcon, window } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
+import type { OwnedResource } from '../../core/cleanUp/ownedResources';
+import { background } from '../background';
+import { age, bytes, count, filesOf, nodesOf } from '../words/numbers';
+import type { RunRecord } from './runRecord';
+
+interface ResourceItem extends QuickPickItem {
+  readonly resource?: OwnedResource;
+}
+
+/** Finds what this workspace knows of a run. */
+export type FindRun = (runId: string) => Pick<RunRecord, 'preset' | 'files'> | undefined;
+
+/**
+ * Lets the user select what to delete, grouped by run. Selected at first is what can be deleted without a loss: nothing of
+ * a run that goes on, and no output that was not fetched. Undefined if the user canceled.
+ */
+export async function pickResources(
+  resources: readonly OwnedResource[],
+  account: AccountRecord,
+  findRun: FindRun,
+): Promise<OwnedResource[] | undefined> {
+  if (resources.length === 0) {
+    const text = l10n.t('{0} has no resources that this extension created.', account.label);
+    background(window.showInformationMessage(text));
+    return undefined;
+  }
+  const items = groupsOf(resources).flatMap(([runId, ofRun]): ResourceItem[] => [
+    { label: groupLabel(runId, ofRun, findRun), kind: QuickPickItemKind.Separator },
+    ...ofRun.map(itemOf),
+  ]);
+  const picked = await window.showQuickPick(items, {
+    title: l10n.t('Clean up {0}: select what to delete', account.label),
+    placeHolder: l10n.t('You confirm the deletion in the next step'),
+    canPickMany: true,
+    matchOnDescription: true,
+    matchOnDetail: true,
+    ignoreFocusOut: true,
+  });
+  return picked?.flatMap(({ resource }) => resource ?? []);
+}
+
+/** Says what will be deleted, what that frees and what is lost. The button says it once more. */
+export async function confirmCleanUp(chosen: readonly OwnedResource[]): Promise<boolean> {
+  const remove =
+    chosen.length === 1 ? l10n.t('Delete 1 Resource') : l10n.t('Delete {0} Resources', count(chosen.length));
+  const title =
+    chosen.length === 1
+      ? l10n.t('Delete 1 resource?')
+      : l10n.t('Delete {0} resources?', count(chosen.length));
+  const detail = [l10n.t('To be deleted: {0}', kindsOf(chosen)), freedBy(chosen), ...lossesOf(chosen)].filter(
+    Boolean,
+  );
+  const answer = await window.showWarningMessage(title, { modal: true, detail: detail.join('\n') }, remove);
+  return answer === remove;
+}
+
+/** The resources of each run, the newest run first; those of no run come last. */
+function groupsOf(resources: readonly OwnedResource[]): [string, OwnedResource[]][] {
+  const groups = new Map<string, OwnedResource[]>();
+  for (const resource of resources) {
+    const { runId = '' } = resource;
+    groups.set(runId, [...(groups.get(runId) ?? []), resource]);
+  }
+  const newest = ([runId, ofRun]: [string, OwnedResource[]]) =>
+    runId === '' ? 0 : Math.max(...ofRun.map(({ created }) => Number(created ?? 0)));
+  return [...groups].sort((one, other) => newest(other) - newest(one));
+}
+
+/** `MP3 audio, 5 files · 2 days ago · 1.2 GB`. */
+function groupLabel(runId: string, ofRun: readonly OwnedResource[], findRun: FindRun): string {
+  if (runId === '') return l10n.t('Pools that runs share');
+  const run = findRun(runId);
+  const created = Math.min(...ofRun.map((resource) => Number(resource.created ?? Number.POSITIVE_INFINITY)));
+  const size = sum(ofRun, (resource) => resource.bytes);
+  return [
+    run ? l10n.t('{0}, {1}', run.preset, filesOf(run.files)) : l10n.t('Run {0}', runId),
+    Number.isFinite(created) ? age(new Date(created)) : '',
+    size > 0 ? bytes(size) : '',
+    ofRun.some(({ isLive }) => isLive) ? l10n.t('in progress') : '',
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+function itemOf(resource: OwnedResource): ResourceItem {
+  const icons = { job: 'tasklist', pool: 'server', container: 'database' } as const;
+  const { kind, id, created, nodes, bytes: size, isLive, unfetched = 0 } = resource;
+  const facts = [
+    unfetched > 0 ? unfetchedOf(unfetched) : '',
+    isLive ? l10n.t('in use by a run') : '',
+    nodes === undefined ? '' : nodesOf(nodes),
+    size === undefined ? '' : bytes(size),
+    created ? age(created) : '',
+  ];
+  return {
+    label: roleOf(resource),
+    iconPath: new ThemeIcon(icons[kind]),
+    description: facts.filter(Boolean).join(' · '),
+    detail: id,
+    picked: !isLive && unfetched === 0,
+    resource,
+  };
+}
+
+/** What a resource is to its run. */
+function roleOf({ kind, id }: OwnedResource): string {
+  switch (kind) {
+    case 'job':
+      return l10n.t('Job');
+    case 'pool':
+      return l10n.t('Pool');
+    case 'container':
+      return id.endsWith('-output') ? l10n.t('Outputs and record of the run') : l10n.t('Uploaded files');
+  }
+}
+
+/** `2 jobs, 1 pool, 3 containers`. */
+function kindsOf(chosen: readonly OwnedResource[]): string {
+  const of = (kind: OwnedResource['kind']) => chosen.filter((resource) => resource.kind === kind).length;
+  const [jobs, pools, containers] = [of('job'), of('pool'), of('container')];
+  return [
+    jobs === 1 ? l10n.t('1 job') : jobs > 0 ? l10n.t('{0} jobs', count(jobs)) : '',
+    pools === 1 ? l10n.t('1 pool') : pools > 0 ? l10n.t('{0} pools', count(pools)) : '',
+    containers === 1
+      ? l10n.t('1 container')
+      : containers > 0
+        ? l10n.t('{0} containers', count(containers))
+        : '',
+  ]
+    .filter(Boolean)
+    .join(', ');
+}
+
+function freedBy(chosen: readonly OwnedResource[]): string {
+  const size = sum(chosen, (resource) => resource.bytes);
+  const nodes = sum(chosen, (resource) => resource.nodes);
+  if (size > 0 && nodes > 0) return l10n.t('Frees {0} of storage and {1}.', bytes(size), nodesOf(nodes));
+  if (size > 0) return l10n.t('Frees {0} of storage.', bytes(size));
+  return nodes > 0 ? l10n.t('Frees {0}.', nodesOf(nodes)) : '';
+}
+
+function lossesOf(chosen: readonly OwnedResource[]): string[] {
+  const unfetched = sum(chosen, (resource) => resource.unfetched);
+  const live = chosen.filter(({ isLive }) => isLive);
+  return [
+    unfetched === 1 ? l10n.t('1 output that was not fetched will be lost.') : '',
+    unfetched > 1 ? l10n.t('{0} outputs that were not fetched will be lost.', count(unfetched)) : '',
+    live.length > 0
+      ? l10n.t('Runs that use these resources are canceled first: {0}', live.map(({ id }) => id).join(', '))
+      : '',
+  ].filter(Boolean);
+}
+
+function unfetchedOf(outputs: number): string {
+  return outputs === 1 ? l10n.t('1 output not fetched') : l10n.t('{0} outputs not fetched', count(outputs));
+}
+
+function sum(
+  resources: readonly OwnedResource[],
+  value: (resource: OwnedResource) => number | undefined,
+): number {
+  return resources.reduce((total, resource) => total + (value(resource) ?? 0), 0);
+}
