@@ -21,6 +21,7 @@ describe('The Accounts view', function () {
   afterEach(async function () {
     if (this.currentTest?.state !== 'failed') return;
     await connected.workbench.screenshot(pictures, this.currentTest.title.replace(/\W+/g, '-'));
+    await connected.workbench.page.keyboard.press('Escape');
   });
 
   /** Gives the rows of the Accounts view the whole sidebar. */
