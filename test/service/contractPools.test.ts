@@ -194,6 +194,32 @@ describe('Pools of the local Batch service', function () {
     await nodesIn('nodes', 'idle', 1);
   });
 
+  it('have nodes whose reboot ends tasks, or waits for them', async () => {
+    await add('busy', { targetDedicatedNodes: 1 });
+    const [node] = await nodesIn('busy', 'idle', 1);
+    const id = node?.id ?? '';
+    await client.job.add({ id: 'busy', poolInfo: { poolId: 'busy' } });
+    for (const [taskId, nodeRebootOption, exitCode] of [
+      ['ended', 'terminate', undefined],
+      ['waited', 'taskcompletion', 0],
+    ] as const) {
+      await client.task.add('busy', { id: taskId, commandLine: '/bin/sleep 1' });
+      await eventually(
+        () => client.task.get('busy', taskId),
+        ({ state }) => state === 'running',
+      );
+      await client.computeNode.reboot('busy', id, { nodeRebootOption });
+      const { executionInfo } = await eventually(
+        () => client.task.get('busy', taskId),
+        ({ state }) => state === 'completed',
+      );
+      assert.equal(executionInfo?.requeueCount, 0);
+      if (exitCode === 0) assert.equal(executionInfo?.exitCode, 0);
+      else assert.equal(executionInfo?.failureInfo?.code, 'TaskEnded');
+      await nodesIn('busy', 'idle', 1);
+    }
+  });
+
   it('give nodes back and start them again, where the version can', async () => {
     await add('deallocated', { targetDedicatedNodes: 1 });
     const [node] = await nodesIn('deallocated', 'idle', 1);

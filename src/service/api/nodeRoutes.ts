@@ -106,14 +106,14 @@ export const nodeRoutes: Route[] = [
     }),
   ],
   action('reboot', 202, ({ nodes }, pool, node, request) => {
-    option('NodeRebootParameter', 'nodeRebootOption', request);
+    const chosen = option('NodeRebootParameter', 'nodeRebootOption', request);
     mustBeUp(node);
-    nodes.restart(pool, node, 'rebooting');
+    nodes.restart(pool, node, 'rebooting', chosen);
   }),
   action('reimage', 202, ({ nodes }, pool, node, request) => {
-    option('NodeReimageParameter', 'nodeReimageOption', request);
+    const chosen = option('NodeReimageParameter', 'nodeReimageOption', request);
     mustBeUp(node);
-    nodes.restart(pool, node, 'reimaging');
+    nodes.restart(pool, node, 'reimaging', chosen);
   }),
   since20(
     action('deallocate', 202, ({ nodes }, pool, node, request) => {

@@ -88,10 +88,21 @@ export class Nodes {
     this.#interrupt(node, state);
   }
 
-  /** Reboots or reimages a node; its tasks start again. */
-  restart(pool: PoolState, node: NodeState, state: 'rebooting' | 'reimaging'): void {
-    for (const task of node.running) task.stop?.('requeue');
-    this.#boot(pool, node, state);
+  /** Reboots or reimages a node; its tasks are ended, requeued or waited for (`option`). */
+  restart(pool: PoolState, node: NodeState, state: 'rebooting' | 'reimaging', option = 'requeue'): void {
+    this.#endTasks(node, option);
+    if (!waits(option)) {
+      this.#boot(pool, node, state);
+      return;
+    }
+    this.#setNode(node, state);
+    const boots = node.boots;
+    const bootWhenFree = () => {
+      if (node.boots !== boots || node.wire.state !== state) return;
+      if (node.running.size === 0) this.#boot(pool, node, state);
+      else this.supervisor.after(this.options.nodeStepMs, this.#about(node), bootWhenFree);
+    };
+    bootWhenFree();
   }
 
   #interrupt(node: NodeState, state: string): void {
@@ -191,7 +202,7 @@ export class Nodes {
 
   /** Ends the tasks of a node, has them start again elsewhere, or leaves them until they complete. */
   #endTasks(node: NodeState, option: string): void {
-    if (option === 'taskcompletion') return;
+    if (waits(option)) return;
     for (const task of node.running) task.stop?.(option === 'terminate' ? 'terminate' : 'requeue');
   }
 
@@ -355,4 +366,9 @@ export class Nodes {
 /** Ends what a node runs besides tasks. */
 function stopOwn({ own }: NodeState): void {
   for (const task of own) task.stop();
+}
+
+/** Whether an option leaves running tasks to their end. Files of ended tasks are kept for no longer (`retaineddata`). */
+function waits(option: string): boolean {
+  return option === 'taskcompletion' || option === 'retaineddata';
 }
