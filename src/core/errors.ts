@@ -1,3 +1,5 @@
+import type { FailureReason } from './failureReasons';
+
 /**
  * What went wrong and a person can act on, as data: durable in a manifest, comparable in a test. The sentences live
  * in `src/vscode/sentences.ts`, one for each case, so that a new case does not compile until it can be said in every
@@ -27,7 +29,17 @@ export type Problem =
   | { kind: 'presetInvalid'; preset: string; detail: string }
   | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }
   // What happened to one file on the way
-  | { kind: 'transcodeFailed'; file: string; exitCode?: number; line?: string }
+  | {
+      kind: 'transcodeFailed';
+      file: string;
+      exitCode?: number;
+      /** The line of ffmpeg's log that says why. */
+      line?: string;
+      /** Undefined for a line that is not known. */
+      reason?: FailureReason;
+      /** What the line names: an encoder, a size. */
+      subject?: string;
+    }
   | { kind: 'timeLimit'; file: string; minutes: number }
   | { kind: 'inputNotReachable'; file: string; code: string; detail?: string }
   | { kind: 'outputNotUploaded'; file: string; code: string; detail?: string }
@@ -45,7 +57,15 @@ export type Problem =
   | { kind: 'inputExpired'; file: string }
   | { kind: 'taskDeleted'; file: string }
   // Pools and jobs
-  | { kind: 'startTaskFailed'; pool: string; node: string; exitCode?: number; line?: string }
+  | {
+      kind: 'startTaskFailed';
+      pool: string;
+      node: string;
+      exitCode?: number;
+      line?: string;
+      reason?: FailureReason;
+      subject?: string;
+    }
   | { kind: 'resizeFailed'; pool: string; code: string; detail?: string }
   | {
       kind: 'quota';

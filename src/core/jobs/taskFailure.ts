@@ -1,6 +1,7 @@
 import type { Batch, Job, Node, Pool, Task } from '../azure/batch';
 import type { Problem } from '../errors';
 import type { ManifestFile } from '../plan/manifest';
+import { failureIn } from './ffmpegFailure';
 
 /** Bytes at the end of a log in which the line with the reason is looked for. */
 const tailBytes = 32 * 1024;
@@ -41,8 +42,12 @@ export async function taskProblem(
       : { kind: 'ended', file: path };
   }
   if (code === 'FailureExitCode' || (info.exitCode !== undefined && info.exitCode !== 0)) {
-    const line = tellingLine(await sources.stderr());
-    return { kind: 'transcodeFailed', file: path, exitCode: info.exitCode, line };
+    return {
+      kind: 'transcodeFailed',
+      file: path,
+      exitCode: info.exitCode,
+      ...failureIn(await sources.stderr()),
+    };
   }
   return { kind: 'taskFailed', file: path, code, detail };
 }
@@ -75,29 +80,9 @@ export function maskSas(text: string): string {
   return text.replace(/(\bsig=)[^&\s"']+/gi, '$1***');
 }
 
-/** Error lines of ffmpeg and apt, the most specific first. */
-const telling = [
-  /moov atom not found/i,
-  /no space left on device/i,
-  /invalid data found when processing input/i,
-  /(unknown|unrecognized) (encoder|decoder|option)|option .* not found|encoder .* not found/i,
-  /does not contain any stream|matches no streams/i,
-  /unable to (locate|fetch|correct|lock|acquire)|could not (get lock|resolve|connect)/i,
-  /permission denied|no such file or directory|cannot allocate memory|killed/i,
-  /\berror\b|\bfailed\b|\binvalid\b|^E: /i,
-];
-
-/** The line of a log with the reason of a failure: not the banner, not the last "Conversion failed!". Undefined for an empty log. */
+/** The line of a log with the reason of a failure; undefined for an empty log. */
 export function tellingLine(log: string): string | undefined {
-  const lines = log
-    .split(/[\r\n]+/)
-    .map((line) => line.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\] ?)+/i, '').trim())
-    .filter((line) => line !== '' && !/^conversion failed!$/i.test(line));
-  for (const pattern of telling) {
-    const line = lines.findLast((candidate) => pattern.test(candidate));
-    if (line !== undefined) return line.slice(0, 300);
-  }
-  return lines.at(-1)?.slice(0, 300);
+  return failureIn(log)?.line;
 }
 
 /** Reads the end of a log of a task or a node. Empty if there is none. */
@@ -127,7 +112,8 @@ export async function startTaskProblem(
     pool: poolId,
     node: nodeId,
     exitCode: node.startTaskInfo?.exitCode,
-    line: tellingLine(log) ?? detailOf(node.startTaskInfo?.failureInfo),
+    line: detailOf(node.startTaskInfo?.failureInfo),
+    ...failureIn(log),
   };
 }
 

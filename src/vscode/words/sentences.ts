@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
+import { failureWords } from './ffmpegReasons';
 import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
@@ -161,8 +162,8 @@ function words(problem: Problem): Words {
       return [limitWords(problem)];
     case 'transcodeFailed':
       return [
-        problem.line
-          ? l10n.t('ffmpeg failed on {0}: {1}', problem.file, problem.line)
+        failureWords(problem)
+          ? l10n.t('ffmpeg failed on {0}: {1}', problem.file, failureWords(problem) ?? '')
           : l10n.t('ffmpeg failed on {0} with exit code {1}.', problem.file, problem.exitCode ?? '?'),
       ];
     case 'timeLimit':
@@ -265,7 +266,7 @@ function words(problem: Problem): Words {
             problem.node,
             problem.pool,
           ),
-          problem.line,
+          failureWords(problem),
         ),
         'cleanUp',
       ];

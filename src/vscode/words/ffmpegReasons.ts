@@ -1,0 +1,102 @@
+import { l10n } from 'vscode';
+import type { FailureReason } from '../../core/failureReasons';
+
+/** What a known failure means, and what to do if something can be done. */
+const sentences: Readonly<Record<FailureReason, (subject: string) => string>> = {
+  diskFull: () =>
+    l10n.t('The disk of the node is full. Use a VM size with a larger disk, or fewer tasks per node.'),
+  readOnlyDisk: () => l10n.t('The disk of the node is read-only.'),
+  outOfMemory: () => l10n.t('The node ran out of memory. Use a larger VM size, or fewer tasks per node.'),
+  killed: () => l10n.t('ffmpeg was stopped from outside. The node might have run out of memory.'),
+  missingLibrary: (subject) => l10n.t('The ffmpeg of the node lacks the library {0}.', subject),
+  noFfmpeg: () => l10n.t('ffmpeg is not installed on the node.'),
+  packageLocked: () => l10n.t('Another installation on the node holds a lock. Try again.'),
+  packageMissing: (subject) => l10n.t('The node found no package {0}.', subject),
+  packageDownload: () =>
+    l10n.t("The node couldn't download packages. Its network might block the package server."),
+  packagesBroken: () => l10n.t('The package installation on the node is broken.'),
+  noIndex: () =>
+    l10n.t('The file is incomplete: its index (moov) is missing. Copy or record the file again.'),
+  encrypted: () => l10n.t('The file is encrypted.'),
+  headerDamaged: () => l10n.t('The header of the file is damaged.'),
+  unknownCodec: (subject) => l10n.t('ffmpeg has no decoder for the codec {0} of the file.', subject),
+  notImplemented: () => l10n.t('The file uses a feature that ffmpeg does not support.'),
+  noParameters: (subject) =>
+    l10n.t(
+      "ffmpeg couldn't find out the properties of the {0} track. The file might be incomplete.",
+      subject,
+    ),
+  invalidData: () => l10n.t('The file is not a media file that ffmpeg can read, or is damaged.'),
+  undecodable: () => l10n.t("ffmpeg couldn't decode the file."),
+  noFrames: () => l10n.t('The file holds nothing that ffmpeg could transcode.'),
+  noSuchStream: () => l10n.t('The file has no track of the kind that the preset needs.'),
+  missingFile: () => l10n.t("A file that the command names doesn't exist on the node."),
+  fileDenied: () => l10n.t("ffmpeg isn't allowed to read or write a file on the node."),
+  readError: () => l10n.t('The disk of the node failed.'),
+  network: () => l10n.t("ffmpeg couldn't open an address on the network."),
+  protocol: () => l10n.t("The file refers to an address that ffmpeg isn't allowed to open."),
+  imagePattern: () => l10n.t('The name of an image file needs a number pattern, such as %03d.'),
+  unknownInputFormat: (subject) => l10n.t('ffmpeg does not know the input format {0}.', subject),
+  unknownOption: (subject) =>
+    l10n.t('ffmpeg does not know the option {0}. Check the arguments of the preset.', subject),
+  misplacedOption: (subject) =>
+    l10n.t('The option {0} is in the wrong place. Check the arguments of the preset.', subject),
+  invalidValue: (subject) =>
+    l10n.t('The value of {0} is not valid. Check the arguments of the preset.', subject),
+  noOutput: () => l10n.t('The command names no output file.'),
+  fileExists: () => l10n.t('The output file exists on the node.'),
+  unknownEncoder: (subject) => l10n.t('The ffmpeg of the node has no encoder {0}.', subject),
+  unknownDecoder: (subject) => l10n.t('The ffmpeg of the node has no decoder {0}.', subject),
+  noDefaultEncoder: () =>
+    l10n.t('The ffmpeg of the node has no encoder for this format. Name an encoder in the preset.'),
+  experimentalEncoder: (subject) =>
+    l10n.t('The codec {0} is experimental. Add -strict experimental to the preset.', subject),
+  encoderPreset: () => l10n.t('The encoder does not know this preset or tuning.'),
+  encoderProfile: (subject) => l10n.t('The profile {0} does not fit the video.', subject),
+  unknownFilter: (subject) => l10n.t('The ffmpeg of the node has no filter {0}.', subject),
+  filterOption: (subject) => l10n.t('A filter does not know the option {0}.', subject),
+  filterExpression: (subject) => l10n.t('The expression {0} of a filter is not valid.', subject),
+  filterSize: () => l10n.t('A filter needs a larger picture than the video has.'),
+  filterUnconnected: () => l10n.t('An output of the filter graph is not used.'),
+  filterFormats: () => l10n.t('The filters have no audio or picture format in common.'),
+  filterFailed: () => l10n.t("The filters of the preset don't work on this file."),
+  copyFiltered: () => l10n.t('A track that is copied cannot be filtered. Name an encoder in the preset.'),
+  bitstreamFilter: (subject) => l10n.t('The format needs the bitstream filter {0}.', subject),
+  font: () => l10n.t('The node has no font for the text.'),
+  unknownOutputFormat: (subject) => l10n.t('ffmpeg does not know the output format of {0}.', subject),
+  codecInContainer: (subject) =>
+    l10n.t('The output format cannot hold the codec {0}. Choose a preset that converts it.', subject),
+  oneStreamOnly: () => l10n.t('The output format holds a single track only.'),
+  subtitleKind: () =>
+    l10n.t('Subtitles that are pictures cannot become text, and text cannot become pictures.'),
+  oddSize: (subject) =>
+    l10n.t('The encoder needs an even width and height, but the picture has {0}.', subject),
+  sizeInvalid: () => l10n.t('The encoder cannot use this picture size.'),
+  frameRate: () => l10n.t('The encoder does not support the frame rate of the video.'),
+  pixelFormat: (subject) => l10n.t('The encoder does not support the pixel format {0}.', subject),
+  sampleRate: (subject) => l10n.t('The encoder does not support a sample rate of {0} Hz.', subject),
+  sampleFormat: (subject) => l10n.t('The encoder does not support the sample format {0}.', subject),
+  channels: (subject) =>
+    l10n.t('The encoder does not support the audio channels of the file ({0}).', subject),
+  bitrate: () => l10n.t('The encoder does not support the bitrate.'),
+  timestamps: () => l10n.t('The time stamps of the file are out of order.'),
+  queueFull: () =>
+    l10n.t(
+      'The tracks of the file are too far apart for ffmpeg. Add -max_muxing_queue_size 9999 to the preset.',
+    ),
+  hardware: () => l10n.t('The node has no hardware for this encoder or decoder.'),
+  encoderFailed: () => l10n.t('The encoder does not accept the audio or video of the file.'),
+  headerFailed: () => l10n.t('The output format does not accept the tracks of the file.'),
+  invalidArgument: () => l10n.t('ffmpeg does not accept an argument of the preset for this file.'),
+};
+
+interface Failed {
+  readonly line?: string;
+  readonly reason?: FailureReason;
+  readonly subject?: string;
+}
+
+/** The reason of a failure in the user's language, or the line of the log if its meaning is not known. */
+export function failureWords({ line, reason, subject = '?' }: Failed): string | undefined {
+  return reason === undefined ? line : sentences[reason](subject);
+}
