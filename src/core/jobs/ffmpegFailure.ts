@@ -23,7 +23,8 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
     'noFfmpeg',
     /ffmpeg: (?:command )?not found|exec(?:utable)?[^\n]*"?ffmpeg"?[^\n]*(?:not found|No such file)/,
   ],
-  ['packageLocked', /could not get lock (\S+)|unable to (?:acquire|lock) /i],
+  ['packageLocked', /could not get lock (\S+)/i],
+  ['packageLocked', /unable to (?:acquire|lock) /i],
   ['packageMissing', /unable to locate package (\S+)|package '?(\S+?)'? has no installation candidate/i],
   [
     'packageDownload',

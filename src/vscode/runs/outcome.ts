@@ -1,8 +1,9 @@
 import { commands, FileType, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
-import { UserError } from '../../core/errors';
+import { type Problem, UserError } from '../../core/errors';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import { logLineOf } from '../words/ffmpegReasons';
 import { filesOf } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
@@ -49,25 +50,30 @@ export async function showFailures(accounts: Accounts, runs: Runs, runId: string
   const outcome = await outcomeOf(accounts, runs, runId);
   if (outcome === undefined) return;
   const paths = new Map(outcome.manifest.files.map(({ id, path }) => [id, path]));
-  const failures: QuickPickItem[] = [
-    ...outcome.manifest.refused.map(({ path, problem }) => failureItem(path, sentenceOf(problem).text)),
+  const failures = [
+    ...outcome.manifest.refused.map(({ path, problem }) => failureItem(path, problem)),
     ...outcome.results.flatMap(({ id, problem }) =>
-      problem ? failureItem(paths.get(id) ?? id, sentenceOf(problem).text) : [],
+      problem ? failureItem(paths.get(id) ?? id, problem) : [],
     ),
   ];
   if (failures.length === 0) {
     background(window.showInformationMessage(l10n.t('No file of this run failed.')));
     return;
   }
-  await window.showQuickPick(failures, {
+  const chosen = await window.showQuickPick(failures, {
     title: l10n.t('Failed: {0}', filesOf(failures.length)),
     placeHolder: l10n.t('Type to filter'),
     matchOnDetail: true,
   });
+  if (chosen?.logLine === undefined) return;
+  background(window.showInformationMessage(plainText(chosen.label), { modal: true, detail: chosen.logLine }));
 }
 
-function failureItem(path: string, reason: string): QuickPickItem {
+/** A file that failed and its reason. Choosing it shows the line of the log, if there is one. */
+function failureItem(path: string, problem: Problem): QuickPickItem & { readonly logLine?: string } {
+  const reason = sentenceOf(problem).text;
   return {
+    logLine: logLineOf(problem),
     iconPath: new ThemeIcon('error'),
     label: plainText(path),
     detail: plainText(withoutName(reason, path)),

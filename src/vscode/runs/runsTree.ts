@@ -14,6 +14,7 @@ import type { PieceState } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { commandName } from '../contributions';
 import { DisposableStore } from '../disposable';
+import { logLineOf } from '../words/ffmpegReasons';
 import { filesOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { progressLine } from '../words/story';
@@ -281,11 +282,13 @@ function problemItem({ record, reason }: Extract<RunNode, { kind: 'problem' }>):
 function tooltipOf(file: ManifestFile, result: FileResult | undefined): MarkdownString {
   const lines = [
     file.path,
-    ...(result?.problem ? [sentenceOf(result.problem).text] : []),
+    ...(result?.problem ? [sentenceOf(result.problem).text, logLineOf(result.problem) ?? ''] : []),
     ...(result?.node ? [l10n.t('Node: {0}', result.node)] : []),
     ...(result?.retries ? [l10n.t('Retries: {0}', result.retries)] : []),
   ];
-  return new MarkdownString().appendText(lines.join('\n')).appendCodeblock(file.commandLine, 'shellscript');
+  return new MarkdownString()
+    .appendText(lines.filter(Boolean).join('\n'))
+    .appendCodeblock(file.commandLine, 'shellscript');
 }
 
 function restItem({ record, files }: Extract<RunNode, { kind: 'rest' }>): TreeItem {

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import type { Problem } from '../../core/errors';
 import type { FailureReason } from '../../core/failureReasons';
 
 /** What a known failure means, and what to do if something can be done. */
@@ -99,4 +100,9 @@ interface Failed {
 /** The reason of a failure in the user's language, or the line of the log if its meaning is not known. */
 export function failureWords({ line, reason, subject = '?' }: Failed): string | undefined {
   return reason === undefined ? line : sentences[reason](subject);
+}
+
+/** The line of ffmpeg's log behind a reason in words; undefined if the words are that line, or if there is none. */
+export function logLineOf(problem: Problem): string | undefined {
+  return 'reason' in problem && problem.reason !== undefined ? problem.line : undefined;
 }

@@ -1,7 +1,8 @@
 import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
 import { failureWords } from './ffmpegReasons';
-import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
+import { isMediaProblem, mediaSentence } from './mediaSentences';
+import { bytes, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
   limitWords,
@@ -47,70 +48,14 @@ export function textOf(error: unknown): string {
 type Words = [text: string, ...remedies: Remedy[]];
 
 function words(problem: Problem): Words {
+  if (isMediaProblem(problem)) return [mediaSentence(problem)];
   switch (problem.kind) {
     case 'nothingChosen':
       return [l10n.t('No media files selected.')];
     case 'noMedia':
       return [l10n.t('No media files found in {0}.', problem.folder)];
-    case 'noAudioTrack':
-      return [
-        l10n.t(
-          '{0} has no audio track. This preset requires one. Choose another preset for this file.',
-          problem.file,
-        ),
-      ];
-    case 'noVideoTrack':
-      return [
-        l10n.t(
-          '{0} has no video track. This preset requires one. Choose another preset for this file.',
-          problem.file,
-        ),
-      ];
-    case 'noSubtitleTrack':
-      return [
-        l10n.t(
-          '{0} has no subtitle track. This preset requires one. Choose another preset for this file.',
-          problem.file,
-        ),
-      ];
-    case 'notMedia':
-      return [
-        withDetail(
-          l10n.t("{0} isn't a media file, or it's damaged and can't be read.", problem.file),
-          problem.detail,
-        ),
-      ];
     case 'emptyFile':
       return [l10n.t('{0} is empty.', problem.file)];
-    case 'cutOff':
-      return [
-        l10n.t(
-          '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
-          problem.file,
-        ),
-      ];
-    case 'protectedContent':
-      return [
-        l10n.t(
-          '{0} is protected against copying (DRM), so ffmpeg cannot decode it. Use an unprotected copy.',
-          problem.file,
-        ),
-      ];
-    case 'pictureSubtitles':
-      return [
-        l10n.t(
-          'The subtitles of {0} are pictures ({1}), which cannot be converted to text. Use a file with text subtitles.',
-          problem.file,
-          problem.codec,
-        ),
-      ];
-    case 'lfsPointer':
-      return [
-        l10n.t(
-          '{0} is a Git LFS pointer, not the file itself. Run “git lfs pull” to download the file.',
-          problem.file,
-        ),
-      ];
     case 'presetNotFor':
       return [
         l10n.t(
@@ -160,12 +105,6 @@ function words(problem: Problem): Words {
       return [l10n.t('The preset {0} is invalid: {1}', problem.preset, problem.detail)];
     case 'limitExceeded':
       return [limitWords(problem)];
-    case 'transcodeFailed':
-      return [
-        failureWords(problem)
-          ? l10n.t('ffmpeg failed on {0}: {1}', problem.file, failureWords(problem) ?? '')
-          : l10n.t('ffmpeg failed on {0} with exit code {1}.', problem.file, problem.exitCode ?? '?'),
-      ];
     case 'timeLimit':
       return [
         l10n.t(
@@ -199,39 +138,6 @@ function words(problem: Problem): Words {
       ];
     case 'outputMissing':
       return [l10n.t('The task for {0} succeeded, but its output is missing. Retry the file.', problem.file)];
-    case 'outputDamaged':
-      return [
-        problem.expectedSeconds === undefined || problem.actualSeconds === undefined
-          ? l10n.t("The output of {0} is damaged and can't be read. Retry the file.", problem.file)
-          : l10n.t(
-              'The output of {0} is incomplete: {1} of {2}. The source might be cut short or damaged.',
-              problem.file,
-              duration(problem.actualSeconds * 1000),
-              duration(problem.expectedSeconds * 1000),
-            ),
-      ];
-    case 'sourceDamaged':
-      return [
-        withDetail(
-          problem.share === undefined
-            ? l10n.t('Parts of {0} are damaged and could not be decoded.', problem.file)
-            : l10n.t(
-                '{0} is damaged: {1}% of it could not be decoded.',
-                problem.file,
-                Math.max(1, Math.round(problem.share * 100)),
-              ),
-          problem.line,
-        ),
-      ];
-    case 'outputBlank':
-      return [
-        problem.what === 'audio'
-          ? l10n.t(
-              'The output of {0} is silent, but its source is not. Try another preset or audio track.',
-              problem.file,
-            )
-          : l10n.t('The output of {0} is black, but its source is not. Try another preset.', problem.file),
-      ];
     case 'transferDamaged':
       return [l10n.t('{0} was corrupted in transfer. Try again.', problem.file)];
     case 'taskFailed':

@@ -1,0 +1,104 @@
+import { l10n } from 'vscode';
+import type { Problem } from '../../core/errors';
+import { failureWords } from './ffmpegReasons';
+import { duration } from './numbers';
+import { withDetail } from './problemWords';
+
+const kinds = [
+  'noAudioTrack',
+  'noVideoTrack',
+  'noSubtitleTrack',
+  'notMedia',
+  'cutOff',
+  'protectedContent',
+  'pictureSubtitles',
+  'lfsPointer',
+  'transcodeFailed',
+  'outputDamaged',
+  'sourceDamaged',
+  'outputBlank',
+] as const;
+
+/** What is wrong with the content of a file, or with the output that ffmpeg made of it. */
+export type MediaProblem = Extract<Problem, { kind: (typeof kinds)[number] }>;
+
+export function isMediaProblem(problem: Problem): problem is MediaProblem {
+  return kinds.some((kind) => kind === problem.kind);
+}
+
+export function mediaSentence(problem: MediaProblem): string {
+  switch (problem.kind) {
+    case 'noAudioTrack':
+      return l10n.t(
+        '{0} has no audio track. This preset requires one. Choose another preset for this file.',
+        problem.file,
+      );
+    case 'noVideoTrack':
+      return l10n.t(
+        '{0} has no video track. This preset requires one. Choose another preset for this file.',
+        problem.file,
+      );
+    case 'noSubtitleTrack':
+      return l10n.t(
+        '{0} has no subtitle track. This preset requires one. Choose another preset for this file.',
+        problem.file,
+      );
+    case 'notMedia':
+      return withDetail(
+        l10n.t("{0} isn't a media file, or it's damaged and can't be read.", problem.file),
+        problem.detail,
+      );
+    case 'cutOff':
+      return l10n.t(
+        '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
+        problem.file,
+      );
+    case 'protectedContent':
+      return l10n.t(
+        '{0} is protected against copying (DRM), so ffmpeg cannot decode it. Use an unprotected copy.',
+        problem.file,
+      );
+    case 'pictureSubtitles':
+      return l10n.t(
+        'The subtitles of {0} are pictures ({1}), which cannot be converted to text. Use a file with text subtitles.',
+        problem.file,
+        problem.codec,
+      );
+    case 'lfsPointer':
+      return l10n.t(
+        '{0} is a Git LFS pointer, not the file itself. Run “git lfs pull” to download the file.',
+        problem.file,
+      );
+    case 'transcodeFailed':
+      return failureWords(problem)
+        ? l10n.t('ffmpeg failed on {0}: {1}', problem.file, failureWords(problem) ?? '')
+        : l10n.t('ffmpeg failed on {0} with exit code {1}.', problem.file, problem.exitCode ?? '?');
+    case 'outputDamaged':
+      return problem.expectedSeconds === undefined || problem.actualSeconds === undefined
+        ? l10n.t("The output of {0} is damaged and can't be read. Retry the file.", problem.file)
+        : l10n.t(
+            'The output of {0} is incomplete: {1} of {2}. The source might be cut short or damaged.',
+            problem.file,
+            duration(problem.actualSeconds * 1000),
+            duration(problem.expectedSeconds * 1000),
+          );
+    case 'sourceDamaged':
+      return withDetail(
+        problem.share === undefined
+          ? l10n.t('Parts of {0} are damaged and could not be decoded.', problem.file)
+          : l10n.t(
+              '{0} is damaged: {1}% of it could not be decoded.',
+              problem.file,
+              Math.max(1, Math.round(problem.share * 100)),
+            ),
+        problem.line,
+      );
+    case 'outputBlank':
+      return problem.what === 'audio'
+        ? l10n.t(
+            'The output of {0} is silent, but its source is not. Try another preset or audio track.',
+            problem.file,
+          )
+        : l10n.t('The output of {0} is black, but its source is not. Try another preset.', problem.file);
+  }
+}
