@@ -28,6 +28,6 @@ describe('The extension bundle', () => {
 
   it('is small', () => {
     const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
-    assert.ok(bytes < 250_000, `${bytes} bytes before minifying`);
+    assert.ok(bytes < 280_000, `${bytes} bytes before minifying`);
   });
 });

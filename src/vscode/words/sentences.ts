@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
 import { failureWords } from './ffmpegReasons';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
-import { bytes, minutesOf, tasksOf, timesOf } from './numbers';
+import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
   limitWords,
