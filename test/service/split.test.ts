@@ -56,6 +56,8 @@ describe('A video that is transcoded in parts', function () {
   this.timeout(300_000);
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  /** Seconds of the cuts, by file. */
+  const cutsOf = new Map<string, number[]>();
 
   before(async () => {
     service = await TestService.start('--node-step-ms', '20', '--max-processes', '4');
@@ -96,6 +98,26 @@ describe('A video that is transcoded in parts', function () {
       differences.push(...compare(name, expected, actual));
     }
     assert.deepEqual(differences, []);
+  });
+
+  it('shows no seams: frames around each cut are as similar to the source as the others', async () => {
+    for (const name of ['film-23.976.mp4', 'surround.mp4', 'broadcast.ts']) {
+      const source = join(folder.path, 'sources', name);
+      const output = join(folder.path, 'split', name.replace(/\.\w+$/, '.mp4'));
+      const similar = await similarity(output, source);
+      const usual = [...similar].sort((one, other) => one - other)[Math.floor(similar.length / 20)] ?? 0;
+      const { times } = await describeOutput(output);
+      const cuts = cutsOf.get(name) ?? [];
+      assert.ok(cuts.length > 1, name);
+      for (const cut of cuts) {
+        const seam = times.findIndex((time) => time >= cut - 0.001);
+        for (let frame = seam - 3; frame < seam + 3; frame++)
+          assert.ok(
+            (similar[frame] ?? 0) > usual - 0.01,
+            `${name}: frame ${frame} has ${similar[frame]}, usual is ${usual}`,
+          );
+      }
+    }
   });
 
   it('names the part that failed, and a retry encodes that part only', async () => {
@@ -176,6 +198,8 @@ describe('A video that is transcoded in parts', function () {
     if (options.partSeconds) {
       const cut = manifest.files.filter(({ split }) => split !== undefined).map(({ path }) => path);
       assert.deepEqual(cut.sort(), [...files].sort(), 'files that are split');
+      for (const { path, split } of manifest.files)
+        cutsOf.set(path, split?.parts.slice(1).map(({ startSeconds }) => startSeconds) ?? []);
     }
     const { parts } = partsOf(service);
     const run = await Run.create(parts, manifest, signal);
@@ -189,6 +213,21 @@ describe('A video that is transcoded in parts', function () {
     return work;
   }
 });
+
+/** Structural similarity of each frame of an output with that of its source. */
+async function similarity(output: string, source: string): Promise<number[]> {
+  const log = await printed('ffmpeg', [
+    ...['-v', 'error', '-nostdin', '-i', output, '-i', source],
+    ...[
+      '-lavfi',
+      '[0:v]settb=1/90000,setpts=N[a];[1:v]settb=1/90000,setpts=N[b];[a][b]ssim=f=-',
+      '-f',
+      'null',
+      '/dev/null',
+    ],
+  ]);
+  return [...log.matchAll(/ All:([\d.]+)/g)].map(([, value]) => Number(value));
+}
 
 interface Output {
   readonly times: readonly number[];
@@ -239,7 +278,8 @@ function compare(name: string, expected: Output, actual: Output): string[] {
   const shift = Math.max(
     ...expected.times.map((time, index) => Math.abs(time - (actual.times[index] ?? time))),
   );
-  if (shift >= frame / 2) say(`times differ by up to ${shift}`);
+  // Less than half a frame, and audio and video in step within 10 ms.
+  if (shift >= Math.min(frame / 2, 0.01)) say(`times differ by up to ${shift}`);
   if (actual.times.some((time, index) => index > 0 && time <= (actual.times[index - 1] ?? 0)))
     say('times do not increase');
   if (actual.audio !== expected.audio) say('the audio differs');

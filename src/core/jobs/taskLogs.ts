@@ -1,7 +1,9 @@
 import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type FfmpegStatement, parseFfmpegLog } from '../media/probe/ffmpegLog';
+import { mergeStatements } from '../media/probe/mergeStatements';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
+import { piecesOf, pieceTaskId, type SplitFile } from '../plan/splitFile';
 import { logPrefix } from './taskSpec';
 
 /** A log that is longer is read in two parts of this size, its beginning and its end. */
@@ -32,8 +34,28 @@ export async function readStatement(
   file: ManifestFile,
   signal: AbortSignal,
 ): Promise<FfmpegStatement | undefined> {
+  if (file.split) return readSplitStatement(storage, manifest, { id: file.id, split: file.split }, signal);
   const log = await readTaskLog(storage, manifest, file, signal);
   return log === undefined ? undefined : parseFfmpegLog(log);
+}
+
+/** The join only copies: what the input was like, the logs of its pieces say. */
+async function readSplitStatement(
+  storage: Storage,
+  { attempts, outputContainer }: Pick<Manifest, 'attempts' | 'outputContainer'>,
+  { id, split }: { readonly id: string; readonly split: SplitFile },
+  signal: AbortSignal,
+): Promise<FfmpegStatement | undefined> {
+  const statements = await Promise.all(
+    piecesOf(split).map(async (piece) => {
+      for (const attempt of attempts.toReversed()) {
+        const log = await readLogOf(storage, outputContainer, attempt, pieceTaskId(id, piece), signal);
+        if (log !== undefined) return parseFfmpegLog(log) ?? [];
+      }
+      return [];
+    }),
+  );
+  return mergeStatements(statements.flat());
 }
 
 /** The stderr of one task, if it has uploaded its logs. */

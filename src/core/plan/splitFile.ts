@@ -1,6 +1,7 @@
 import type { VideoCuts } from '../media/cut/parts';
 import { toCommandLine } from '../presets/commandLine';
 import { encodedPart, partListOf, splitCommands } from '../presets/splitCommands';
+import { withMeasures } from './measures';
 
 /** How a video is transcoded in parts: what of it the manifest holds. */
 export interface SplitFile {
@@ -47,14 +48,21 @@ export function splitFile(
 ): { split: SplitFile; joinCommandLine: string } | undefined {
   const commands = splitCommands(argv, names, cuts);
   if (commands === undefined) return undefined;
-  const { part, audio, join, extension } = commands;
+  const { audio, join, extension } = commands;
+  const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
   const split: SplitFile = {
     partSeconds,
     parts: cuts.parts,
     headBytes: cuts.headBytes,
     partCommandLine: toCommandLine(part),
     ...(audio && {
-      audio: { commandLine: toCommandLine(audio.argv), bytes: audioBytes, output: audio.output },
+      audio: {
+        commandLine: toCommandLine(
+          withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
+        ),
+        bytes: audioBytes,
+        output: audio.output,
+      },
     }),
     partList: partListOf(cuts, extension),
     extension,

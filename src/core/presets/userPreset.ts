@@ -11,6 +11,7 @@ const known = new Set([
   'folder',
   'sameDuration',
   'severalAudioTracks',
+  'split',
 ]);
 
 /**
@@ -39,7 +40,7 @@ export function parseUserPreset(value: unknown): Preset {
   if (given.needs !== undefined && needs === undefined) refuse('needs: audio, video, subtitle or any');
   const inputs = given.inputs === undefined ? undefined : asInputs(given.inputs);
   if (given.inputs !== undefined && inputs === undefined) refuse('inputs: a list of extensions, like mp4');
-  const flag = (key: 'folder' | 'sameDuration' | 'severalAudioTracks'): boolean => {
+  const flag = (key: 'folder' | 'sameDuration' | 'severalAudioTracks' | 'split'): boolean => {
     if (given[key] !== undefined && typeof given[key] !== 'boolean') refuse(`${key}: true or false`);
     return given[key] === true;
   };
@@ -52,6 +53,7 @@ export function parseUserPreset(value: unknown): Preset {
     extension,
     folder: flag('folder'),
     severalAudioTracks: flag('severalAudioTracks'),
+    split: flag('split'),
     proof: sameDuration && (needs === 'audio' || needs === 'video') ? needs : 'none',
     inputs,
   };

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+
+const pages = ['README.md', 'README.zh-CN.md'];
+
+describe('The README', () => {
+  it('lists every setting with its default, in both languages', () => {
+    const { status, stderr } = spawnSync(process.execPath, ['scripts/readme.mjs', '--check'], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+  });
+
+  it('lists every preset and no other', () => {
+    for (const page of pages) {
+      const [, section = ''] =
+        /\n## (?:Presets|预设)\n([\s\S]*?)\n## /.exec(readFileSync(page, 'utf8')) ?? [];
+      const cells = section.split('\n').flatMap((line) => /^\| (`[^|]*) \|/.exec(line)?.[1] ?? []);
+      const listed = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, id]) => id));
+      assert.deepEqual(listed.sort(), builtInPresets.map(({ id }) => id).sort(), page);
+    }
+  });
+
+  it('has the same sections in both languages, and links to files that exist', () => {
+    const [english, chinese] = pages.map((page) => readFileSync(page, 'utf8'));
+    const sections = (text = '') => [...text.matchAll(/^## /gm)].length;
+    assert.equal(sections(chinese), sections(english));
+    for (const text of [english, chinese]) {
+      for (const [, target = ''] of (text ?? '').matchAll(/\]\(((?!http|#)[^)]+)\)/g))
+        assert.ok(existsSync(target), target);
+    }
+  });
+});
