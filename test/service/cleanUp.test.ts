@@ -52,7 +52,7 @@ describe('The clean-up', function () {
   it('of one run leaves the pool of another, and what was not fetched', async () => {
     const { folder, paths } = fixture.folder(['a.mp4', 'b.mp4']);
     // A folder has the name of one output, and another its next name.
-    const { run, parts } = await fixture.start(paths, { onConflict: 'overwrite' });
+    const { run, parts } = await fixture.start(paths, { onConflict: 'overwrite', spotNodes: 2 });
     mkdirSync(join(folder, 'b.mp3'));
     const summary = await run.advance('fetched', never);
     await run.close();
@@ -62,7 +62,7 @@ describe('The clean-up', function () {
     assert.equal(output?.unfetched, 1);
 
     const long = fixture.folder(['c.wav', 'd.wav', 'e.wav', 'f.wav'], await fixture.long());
-    const other = await fixture.start(long.paths);
+    const other = await fixture.start(long.paths, { spotNodes: 2 });
     await other.run.advance('submitted', never);
     await other.run.close();
     const { poolId } = attemptOf(run.manifest);

@@ -21,6 +21,7 @@ import type { Preset } from '../../src/core/presets/preset';
 import type { RunParts } from '../../src/core/runs/run';
 import type { RunEvent, Step } from '../../src/core/runs/runEvents';
 import { Transfers } from '../../src/core/transfers/transfers';
+import type { Clock } from '../../src/core/wait';
 import type { TestService } from './harness';
 
 export interface ManifestOptions {
@@ -96,7 +97,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
 /** The parts of a run against a service, and what it told. */
 export function partsOf(
   service: Pick<TestService, 'connection'>,
-  { patienceMs = 60_000 }: { patienceMs?: number } = {},
+  { patienceMs = 60_000, clock }: { patienceMs?: number; clock?: Clock } = {},
 ): { parts: RunParts; steps: Step[]; events: RunEvent[] } {
   const steps: Step[] = [];
   const events: RunEvent[] = [];
@@ -107,6 +108,7 @@ export function partsOf(
     storage,
     transfers: new Transfers(storage, files),
     files,
+    clock,
     outputUri: ({ uri }: ManifestFile, name) =>
       uri.slice(0, uri.lastIndexOf('/') + 1) + name.split('/').map(encodeURIComponent).join('/'),
     report(event) {
