@@ -54,6 +54,7 @@ export const explorerCommandIds = [
 ] as const;
 
 const accountCommandIds = [
+  'checkFfmpeg',
   'checkConnection',
   'chooseAccount',
   'connect',

@@ -1,5 +1,6 @@
 import { commands, l10n, ThemeIcon, Uri, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
+import { background } from '../background';
 import type { Handlers } from '../commands';
 import type { AccountCommandId } from '../contributions';
 import { localAccountId } from './accounts';
@@ -46,6 +47,11 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       if (account) await (await connectionSettings()).copyConnectionSettings(accounts, account);
     },
     resetLocalAccount: async () => (await import('./resetLocal')).resetLocalAccount(accounts, localService),
+    async checkFfmpeg() {
+      const { findFfmpeg } = await import('./ffmpeg');
+      const path = await findFfmpeg();
+      background(window.showInformationMessage(l10n.t('ffmpeg was found: {0}', path)));
+    },
     showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
   };
 }

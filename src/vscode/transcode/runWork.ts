@@ -25,9 +25,18 @@ export class RunWork {
   ) {}
 
   /** Starts a run that was planned. */
-  async start(connection: Connection, planned: PlannedRun, until: Until): Promise<void> {
+  async start(
+    connection: Connection,
+    planned: PlannedRun,
+    until: Until,
+    { showsOutput = false }: { showsOutput?: boolean } = {},
+  ): Promise<void> {
     const { runId, preset } = planned.manifest;
-    const start = () => this.runs.start(connection, planned, until);
+    const start = async () => {
+      const summary = await this.runs.start(connection, planned, until);
+      if (showsOutput && summary.succeeded > 0) await showOutputs(this.accounts, this.runs, runId);
+      return summary;
+    };
     await this.#work(connection, runId, presetName(preset), start, until);
   }
 

@@ -18,6 +18,8 @@ interface TranscodeOptions {
   readonly withOptions?: boolean;
   /** The account to use instead of the one of the workspace. */
   readonly account?: AccountRecord;
+  /** Shows the output at the end without being asked. */
+  readonly showsOutput?: boolean;
 }
 
 export interface DroppedFiles {
@@ -42,7 +44,7 @@ export class Transcode {
     until: Until,
     clicked?: Uri,
     selected?: readonly Uri[],
-    { withOptions = false, account: given }: TranscodeOptions = {},
+    { withOptions = false, account: given, showsOutput = false }: TranscodeOptions = {},
   ): Promise<void> {
     requireTrust();
     const [{ chooseFiles }, { pickPreset }, { planTranscode }] = await Promise.all([
@@ -62,7 +64,7 @@ export class Transcode {
     );
     if (preset === undefined) return;
     const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions });
-    if (planned) await this.work.start(connection, planned, until);
+    if (planned) await this.work.start(connection, planned, until, { showsOutput });
   }
 
   /** Transcodes files that were dropped on an item of the Accounts view, on its account. */

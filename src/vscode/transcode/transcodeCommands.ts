@@ -58,7 +58,7 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
       const { createSample } = await import('./sampleVideo');
       const sample = await createSample();
       const account = parts.accounts.current ?? (await parts.accounts.addLocal());
-      await transcode.transcode('fetched', sample, undefined, { account });
+      await transcode.transcode('fetched', sample, undefined, { account, showsOutput: true });
     },
   };
 }
