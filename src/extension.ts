@@ -54,7 +54,7 @@ export function activate(context: ExtensionContext): void {
     log,
   );
   const accounts = new Accounts(globalState, secrets, localService, log);
-  const documents = new Documents();
+  const documents = new Documents(workspaceState);
   const connect = { accounts, secrets, documents };
 
   const runs = new Runs(workspaceState, log, join(storage, 'claims'));
@@ -74,7 +74,7 @@ export function activate(context: ExtensionContext): void {
   const idleWatch = new IdleWatch(accounts, runs);
 
   subscriptions.push(
-    ...[log, accounts, documents, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch],
+    ...[log, accounts, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
     runsTreeView,

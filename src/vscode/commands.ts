@@ -40,12 +40,8 @@ export class Commands {
     if (isAbort(error)) return;
     if (error instanceof UserError) return this.#showProblem(error.problem, error);
     this.log.error(causesOf(error).join('\n'));
-    const showLog = l10n.t('Show Log');
-    const answer = await window.showErrorMessage(
-      l10n.t('An unexpected error occurred: {0}', error instanceof Error ? error.message : String(error)),
-      showLog,
-    );
-    if (answer === showLog) this.log.show();
+    const message = error instanceof Error ? error.message : String(error);
+    await this.#ask(l10n.t('An unexpected error occurred: {0}', message), []);
   }
 
   /** Shows a problem that was recorded earlier, with what the user can do about it. */
@@ -58,11 +54,17 @@ export class Commands {
     const requestId = problem.kind === 'service' ? problem.requestId : undefined;
     this.log.error([text, ...(requestId ? [`request id: ${requestId}`] : []), ...causesOf(error)].join('\n'));
     const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
-    const showLog = l10n.t('Show Log');
-    const answer = await window.showErrorMessage(text, ...titles.keys(), showLog);
-    if (answer === showLog) this.log.show();
+    const answer = await this.#ask(text, [...titles.keys()]);
     const remedy = answer && titles.get(answer);
     if (remedy) await this.#apply(remedy);
+  }
+
+  /** Shows an error. Resolves with the button that the user pressed, except Show Log. VS Code closes an equal message. */
+  async #ask(text: string, buttons: readonly string[]): Promise<string | undefined> {
+    const showLog = l10n.t('Show Log');
+    const answer = await window.showErrorMessage(text, ...buttons, showLog);
+    if (answer === showLog) this.log.show();
+    return answer;
   }
 
   async #apply(remedy: Remedy): Promise<void> {

@@ -1,36 +1,44 @@
-import { commands, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
-import { DisposableStore } from './disposable';
+import { commands, type Memento, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
 
 export const documentScheme = 'azure-batch-document';
 
-/** Read-only documents made of something that was fetched; forgotten when they are closed. */
-export class Documents implements TextDocumentContentProvider {
-  readonly #disposables = new DisposableStore();
-  readonly #texts = new Map<string, string>();
-  #next = 1;
+const stateKey = 'documents';
 
-  constructor() {
-    this.#disposables.add(
-      workspace.onDidCloseTextDocument(({ uri }) => {
-        if (uri.scheme === documentScheme) this.#texts.delete(uri.query);
-      }),
-    );
+/** Documents that are kept, so that their editors have something to show after a reload. */
+const maxDocuments = 20;
+
+/** A longer document is shown, but not kept over a reload. */
+const maxKeptCharacters = 100_000;
+
+interface KeptDocument {
+  readonly key: string;
+  readonly text: string;
+}
+
+/** Read-only documents with content that was fetched or computed. */
+export class Documents implements TextDocumentContentProvider {
+  readonly #texts = new Map<string, string>();
+
+  constructor(private readonly state: Memento) {
+    for (const { key, text } of state.get<KeptDocument[]>(stateKey, [])) this.#texts.set(key, text);
   }
 
   provideTextDocumentContent(uri: Uri): string {
     return this.#texts.get(uri.query) ?? '';
   }
 
-  /** Opens a text under a name whose end tells its language (`pool.json`); Markdown as it is read. */
+  /** Shows a text under a name whose extension is that of its language (`pool.json`); Markdown as a preview. */
   async show(name: string, text: string): Promise<void> {
-    const key = String(this.#next++);
+    const key = `${Date.now()}-${this.#texts.size}`;
     this.#texts.set(key, text);
+    for (const old of [...this.#texts.keys()].slice(0, -maxDocuments)) this.#texts.delete(old);
+    const kept = [...this.#texts].filter(([, one]) => one.length <= maxKeptCharacters);
+    await this.state.update(
+      stateKey,
+      kept.map(([one, content]): KeptDocument => ({ key: one, text: content })),
+    );
     const uri = Uri.from({ scheme: documentScheme, path: `/${name.replaceAll('/', '_')}`, query: key });
     if (name.endsWith('.md')) await commands.executeCommand('markdown.showPreview', uri);
     else await window.showTextDocument(await workspace.openTextDocument(uri), { preview: true });
-  }
-
-  dispose(): void {
-    this.#disposables.dispose();
   }
 }

@@ -5,8 +5,9 @@ import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import { readRun } from './readRun';
 import type { RunCosts } from './runCosts';
-import { maxRecords, type RunRecord, recordOf } from './runRecord';
+import { maxRecords, type RunRecord } from './runRecord';
 import type { EndedRun, Runs } from './runs';
 import type { RunsTree } from './runsTree';
 
@@ -97,10 +98,9 @@ export class RunHistory implements Disposable {
 
   async #read(account: AccountRecord): Promise<RunRecord[]> {
     const { accounts, runs } = this.parts;
-    const [{ runsOf }, { Storage }, { readManifest, readResults }] = await Promise.all([
+    const [{ runsOf }, { Storage }] = await Promise.all([
       import('../../core/runs/runList'),
       import('../../core/azure/storage'),
-      import('../../core/runs/runState'),
     ]);
     const signal = AbortSignal.timeout(timeoutMs);
     const storage = new Storage(await accounts.connect(account, signal));
@@ -109,22 +109,17 @@ export class RunHistory implements Disposable {
       (run) => run.workspace === (workspace.name ?? '') || remembered.has(run.runId),
     );
     const limit = pLimit(readsAtOnce);
-    const read = async ({ runId, outputContainer }: (typeof here)[number]) => {
+    const read = async (run: (typeof here)[number]) => {
+      const { runId } = run;
       const over = this.#over.get(runId);
       const local = runs.record(runId);
       if (over && (!local || JSON.stringify(local) === JSON.stringify(over))) return over;
-      try {
-        const manifest = await readManifest(storage, outputContainer, signal);
-        const results = await readResults(storage, outputContainer, signal);
-        const record = recordOf(account.id, manifest, results, 'stopped');
-        await this.parts.costs.learn(account.id, manifest, results);
-        if (record.status !== 'stopped') this.#over.set(runId, record);
-        return record;
-      } catch (error) {
-        // A run whose manifest was not written, or was deleted just now.
-        if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;
-        throw error;
-      }
+      const found = await readRun(storage, account.id, run, signal);
+      if (found === undefined) return undefined;
+      const { record, manifest, results } = found;
+      await this.parts.costs.learn(account.id, manifest, results);
+      if (record.status !== 'stopped') this.#over.set(runId, record);
+      return record;
     };
     const records = await Promise.all(here.slice(0, maxRecords).map((run) => limit(() => read(run))));
     return records.filter((record) => record !== undefined);

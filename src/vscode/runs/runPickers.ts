@@ -1,7 +1,11 @@
-import { l10n, window } from 'vscode';
+import pLimit from 'p-limit';
+import { l10n, type QuickPickItem, window } from 'vscode';
+import type { Storage } from '../../core/azure/storage';
 import type { ListedRun } from '../../core/runs/runList';
 import { background } from '../background';
 import { time } from '../words/numbers';
+import { plainText } from '../words/plainText';
+import { readRun } from './readRun';
 import type { RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
 import { runTitle, stateWords } from './runWords';
@@ -53,20 +57,51 @@ export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefin
   return answer?.live;
 }
 
-/** Asks for one of the runs in an account. */
-export async function pickListedRun(found: readonly ListedRun[]): Promise<ListedRun | undefined> {
-  const answer = await window.showQuickPick(
-    found.map((run) => ({
-      label: run.workspace || run.runId,
-      description: time(run.modified),
-      detail: run.runId,
-      run,
-    })),
-    {
-      title: l10n.t('Attach to which run?'),
-      placeHolder: l10n.t('Newest first'),
-      matchOnDetail: true,
-    },
+/** Runs that the list of an account describes; older ones have their ids only. */
+const maxDescribed = 50;
+const readsAtOnce = 8;
+
+/** Asks for one of the runs in an account: what each transcodes, its state, its time and its workspace. */
+export async function pickListedRun(
+  storage: Storage,
+  accountId: string,
+  signal: AbortSignal,
+): Promise<ListedRun | undefined> {
+  const { runsOf } = await import('../../core/runs/runList');
+  const found = await runsOf(storage, signal);
+  if (found.length === 0) background(window.showInformationMessage(l10n.t('The account has no runs.')));
+  if (found.length === 0) return undefined;
+  const limit = pLimit(readsAtOnce);
+  const items = await Promise.all(
+    found.map((run, index) =>
+      index < maxDescribed
+        ? limit(async () => runItem(run, (await readRun(storage, accountId, run, signal))?.record))
+        : runItem(run, undefined),
+    ),
   );
+  const answer = await window.showQuickPick(items, {
+    title: l10n.t('Attach to which run?'),
+    placeHolder: l10n.t('Newest first'),
+    matchOnDescription: true,
+    matchOnDetail: true,
+  });
   return answer?.run;
+}
+
+function runItem(run: ListedRun, record: RunRecord | undefined): QuickPickItem & { run: ListedRun } {
+  const when = time(record ? new Date(record.created) : run.modified);
+  const where = run.workspace || l10n.t('no workspace');
+  if (record === undefined) return { label: run.runId, description: when, detail: plainText(where), run };
+  return {
+    label: runTitle(record),
+    description: stateWords(record, false),
+    detail: plainText([when, where, ...firstNames(record)].join(' · ')),
+    run,
+  };
+}
+
+/** The names of the first files, which tell apart runs of the same preset. */
+function firstNames({ sources, files }: RunRecord): string[] {
+  const names = sources.slice(0, 2).map((uri) => decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1)));
+  return names.length === 0 ? [] : [files > names.length ? `${names.join(', ')}, …` : names.join(', ')];
 }

@@ -100,18 +100,17 @@ async function fetchOutputs(
   if (record) await work.resume(record, 'fetched');
 }
 
+/** Listing the runs of an account takes no longer. */
+const listMs = 120_000;
+
 /** Continues any run that the account holds, from whatever machine it was started. */
 async function attach(parts: TranscodeParts): Promise<void> {
   requireTrust();
   const account = await accountOfWorkspace(parts);
   if (account === undefined) return;
   const connection = await parts.work.connect(account);
-  const [{ runsOf }, { Storage }] = await Promise.all([
-    import('../../core/runs/runList'),
-    import('../../core/azure/storage'),
-  ]);
-  const found = await runsOf(new Storage(connection), AbortSignal.timeout(120_000));
-  const picked = await pickListedRun(found);
+  const { Storage } = await import('../../core/azure/storage');
+  const picked = await pickListedRun(new Storage(connection), account.id, AbortSignal.timeout(listMs));
   if (picked) await parts.work.attach(connection, picked.runId, picked.outputContainer);
 }
 
