@@ -1,22 +1,22 @@
 import { fileURLToPath } from 'node:url';
 
 /**
- * The files a run reads and writes, wherever they are: local disks (`disk.ts`) or a virtual workspace
- * (`vscode/workspaceFiles.ts`). A file is named by its URI as a string (`file:///home/me/clip.mp4`).
+ * The files that a run reads and writes, on local disks (`DiskFiles`) or in a virtual workspace (`WorkspaceFiles`). A file
+ * is named by its URI as a string (`file:///home/me/clip.mp4`).
  */
 export interface Files {
-  /** Undefined when there is nothing of that name. Follows links. */
+  /** Undefined if the file does not exist. Follows links. */
   stat(uri: string): Promise<FileStat | undefined>;
-  /** Opens a file once for all reads of one upload, so that a file replaced meanwhile is noticed, not mixed. */
+  /** Opens a file for all reads of one upload, so that a file that is replaced meanwhile is noticed and not mixed. */
   open(uri: string): Promise<OpenFile>;
   /**
-   * Starts writing `uri` under a temporary name in the same folder, or goes on with what was written of the same
-   * `version`.
+   * Starts to write `uri` under a temporary name in the same folder, or continues a part file of the same `version`.
+   * `bytes` is the size that the file will have, if it is known.
    */
-  part(uri: string, version: string): Promise<PartFile>;
-  /** Removes what was written of this `version` under its temporary name, if anything was. */
+  part(uri: string, version: string, bytes?: number): Promise<PartFile>;
+  /** Removes the part file of this `version`, if it exists. */
   dropPart(uri: string, version: string): Promise<void>;
-  /** Bytes free where `uri` is to be, or undefined where that cannot be known. Throws where nothing can be written. */
+  /** Free bytes where `uri` will be written, or undefined if unknown. Throws if the folder cannot be written to. */
   freeBytes(uri: string): Promise<number | undefined>;
 }
 
@@ -28,52 +28,52 @@ export interface FileStat {
 }
 
 export interface OpenFile {
-  /** What it was when it was opened. */
+  /** The file as it was when it was opened. */
   readonly opened: FileStat;
-  /** At most `length` bytes from `position`, fewer only at the end of the file; in the memory of `into` where that serves. */
+  /** Reads at most `length` bytes from `position`, fewer only at the end of the file. Uses the memory of `into` if it can. */
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
-  /** Of the open file and, where the two differ, of what has the name now. */
+  /** The open file as it is now; or, if another file has its name now, that one. */
   stat(): Promise<FileStat>;
   close(): Promise<void>;
 }
 
 /** A file being written that does not have its final name yet. */
 export interface PartFile {
-  /** Bytes an earlier attempt left, all of them written in order: 0 for a fresh file. */
+  /** Bytes that an earlier attempt wrote, in order; 0 for a new file. */
   readonly resumeAt: number;
   write(position: number, data: Uint8Array): Promise<void>;
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /**
-   * Gives it its final name. Without `overwrite` an existing file is left whole and `outputExists` is thrown; a
-   * read-only one is left whole in any case.
+   * Gives the file its final name. Without `overwrite` an existing file stays and `outputExists` is thrown; a read-only
+   * file always stays.
    */
   commit(options: { overwrite: boolean }): Promise<void>;
-  /** Keeps what was written for the next attempt. */
+  /** Closes the file and keeps it for the next attempt. */
   close(): Promise<void>;
-  /** Removes what was written, also after a commit that failed. */
+  /** Removes the file, also after a commit that failed. */
   discard(): Promise<void>;
 }
 
-/** Longest name that common file systems take, in bytes. */
-const longestName = 255;
+/** Limit of common file systems, in bytes. */
+const maxNameBytes = 255;
 
 /**
- * The temporary name of a file while it is written. Hidden, beside the file, so that renaming never crosses file systems;
- * never longer than a name may be.
+ * The temporary name of a file while it is written: hidden, in the same folder so that renaming never crosses file
+ * systems, and never longer than file systems allow.
  */
 export function partName(name: string, version: string): string {
   const suffix = `.${version}.transcode-part`;
   let kept = Array.from(name);
-  while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > longestName) kept = kept.slice(0, -1);
+  while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > maxNameBytes) kept = kept.slice(0, -1);
   return `.${kept.join('')}${suffix}`;
 }
 
-/** The last part of a URI, as a person reads it. */
+/** The last segment of a URI, decoded. */
 export function nameOf(uri: string): string {
   return decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1));
 }
 
-/** The folder of a URI as a person reads it: a path where it is on a disk. */
+/** The folder of a URI, as users read it: a path if it is on a disk. */
 export function folderOf(uri: string): string {
   const folder = uri.slice(0, uri.lastIndexOf('/') + 1);
   return folder.startsWith('file:') ? fileURLToPath(folder) : decodeURIComponent(folder);

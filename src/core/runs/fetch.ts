@@ -83,7 +83,7 @@ function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Fi
     open: (uri) => files.open(uri),
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
-    part: async (uri, version) => provingPart(await files.part(uri, version), prove),
+    part: async (uri, version, bytes) => provingPart(await files.part(uri, version, bytes), prove),
   };
 }
 

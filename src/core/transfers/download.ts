@@ -132,7 +132,7 @@ class Attempt {
   async #begin(version: Version, free: number | undefined, beginning?: Uint8Array): Promise<Begun> {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
-    const part = await files.part(uri, tagOf(storage, request, version));
+    const part = await files.part(uri, tagOf(storage, request, version), version.size);
     this.#hash = version.md5 === undefined ? undefined : beginHash(version.size);
     const from = await this.#resumable(part, async () => {
       const { resumeAt } = part;

@@ -1,14 +1,21 @@
 import { posix } from 'node:path';
 import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../../core/errors';
+import { FileMemory } from '../../core/files/fileMemory';
 import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../../core/files/files';
 
+/** All runs of this window share it. One file can be larger; then it is alone in memory. */
+const memory = new FileMemory(256 * 1024 * 1024);
+
+/** URIs of part files, whose memory others can wait for. */
+const writing = new Set<string>();
+
 /**
- * Files of workspaces that are not on a disk, through `workspace.fs`, which reads and writes whole files only: such a
- * file is held in memory while it travels.
+ * Files of virtual workspaces, through `workspace.fs`, which reads and writes whole files only. They are held in memory
+ * during a transfer, within the limit of `memory`.
  */
 export class WorkspaceFiles implements Files {
-  /** Files on disks go the way that needs no memory. */
+  /** `disk` reads and writes the files of disks, which need no memory. */
   constructor(private readonly disk: Files) {}
 
   async stat(uri: string): Promise<FileStat | undefined> {
@@ -22,18 +29,33 @@ export class WorkspaceFiles implements Files {
   async open(uri: string): Promise<OpenFile> {
     if (isOnDisk(uri)) return this.disk.open(uri);
     const opened = await statOf(uri);
-    const data = await orProblem(uri, workspace.fs.readFile(Uri.parse(uri)));
+    const { size, modified } = opened;
+    // Some file systems know no time of change; then a file of the same size can have changed.
+    const version = modified > 0 ? `${uri} ${size} ${modified}` : undefined;
+    const { data, release } = await memory.open(
+      version,
+      size,
+      () => orProblem(uri, workspace.fs.readFile(Uri.parse(uri))),
+      { mustNotWait: writing.has(uri) },
+    );
     return {
       opened,
       read: async (position, length) => data.subarray(position, position + length),
       stat: async () => (await this.stat(uri)) ?? { ...opened, size: -1 },
-      close: async () => undefined,
+      close: async () => release(),
     };
   }
 
-  async part(uri: string, version: string): Promise<PartFile> {
-    if (isOnDisk(uri)) return this.disk.part(uri, version);
-    const written = new Growing();
+  async part(uri: string, version: string, bytes = 0): Promise<PartFile> {
+    if (isOnDisk(uri)) return this.disk.part(uri, version, bytes);
+    const reservation = await memory.reserve(bytes);
+    const written = new Growing(bytes);
+    writing.add(uri);
+    const end = async () => {
+      writing.delete(uri);
+      written.free();
+      reservation.release();
+    };
     return {
       resumeAt: 0,
       read: async (position, length) => written.data.subarray(position, position + length),
@@ -44,13 +66,14 @@ export class WorkspaceFiles implements Files {
         try {
           await workspace.fs.writeFile(part, written.data);
           await workspace.fs.rename(part, target, { overwrite });
+          await end();
         } catch (error) {
           await Promise.resolve(workspace.fs.delete(part)).catch(() => undefined);
           throw problemOf(error, uri);
         }
       },
-      close: async () => undefined,
-      discard: async () => undefined,
+      close: end,
+      discard: end,
     };
   }
 
@@ -67,10 +90,19 @@ function isOnDisk(uri: string): boolean {
   return uri.startsWith('file:');
 }
 
-/** Bytes that come one after another. */
+/** A file in memory that is written in order. It grows if it becomes larger than expected. */
 class Growing {
-  #memory = new Uint8Array(64 * 1024);
+  #memory: Uint8Array;
   #size = 0;
+
+  constructor(expectedBytes: number) {
+    this.#memory = new Uint8Array(expectedBytes);
+  }
+
+  free(): void {
+    this.#memory = new Uint8Array(0);
+    this.#size = 0;
+  }
 
   get data(): Uint8Array {
     return this.#memory.subarray(0, this.#size);
