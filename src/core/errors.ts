@@ -1,12 +1,11 @@
 import type { FailureReason } from './failureReasons';
 
 /**
- * What went wrong and a person can act on, as data: durable in a manifest, comparable in a test. The sentences live
- * in `src/vscode/sentences.ts`, one for each case, so that a new case does not compile until it can be said in every
- * language.
+ * A problem that users can act on, as data: it can be stored in a manifest and compared in a test. Its message is in
+ * `src/vscode/words/sentences.ts`, which does not compile until each kind has one.
  */
 export type Problem =
-  // The files a person chose
+  // Selected files
   | { kind: 'nothingChosen' }
   | { kind: 'noMedia'; folder: string }
   | { kind: 'noAudioTrack'; file: string }
@@ -28,7 +27,7 @@ export type Problem =
   | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number }
   | { kind: 'presetInvalid'; preset: string; detail: string }
   | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }
-  // What happened to one file on the way
+  // One file of a run
   | {
       kind: 'transcodeFailed';
       file: string;
@@ -126,7 +125,7 @@ export type AccountField =
   | 'storageUrl'
   | 'connectionString';
 
-/** An error a person can act on. Anything else that is thrown is a bug and keeps its stack. */
+/** An error that users can act on. Any other error is a bug. */
 export class UserError extends Error {
   constructor(
     readonly problem: Problem,
@@ -137,14 +136,14 @@ export class UserError extends Error {
   }
 }
 
-/** True for what an AbortSignal makes `fetch`, `node:` and the Azure SDKs throw, whichever of the two kinds it is. */
+/** Whether an error is that of an AbortSignal, as `fetch`, Node and both Azure SDKs throw it. */
 export function isAbort(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };
   return error.name === 'AbortError' || code === 'ABORT_ERR' || code === 'REQUEST_ABORTED_ERROR';
 }
 
-/** The `code` of a Node or Azure error (`ENOENT`, `ContainerNotFound`), or undefined. */
+/** Returns the `code` of a Node or Azure error (`ENOENT`, `ContainerNotFound`), or undefined. */
 export function errorCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;

@@ -8,7 +8,7 @@ import type { Connection } from '../../src/core/azure/account';
 import { TestService } from '../service/harness';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from './tokenStorage';
 
-/** What the account of the stand-in is called, as in Azure. */
+/** Names and addresses of the stand-in's account. */
 export const azure = {
   tenant: '00000000-0000-0000-0000-000000000001',
   otherTenant: '00000000-0000-0000-0000-000000000009',
@@ -21,7 +21,7 @@ export const azure = {
   storageHost: 'linked.blob.core.windows.net',
 } as const;
 
-/** A request as the stand-in saw it. Tokens and keys are left out. */
+/** A request to the stand-in, without its token or key. */
 export interface Seen {
   readonly host: string;
   readonly method: string;
@@ -30,20 +30,21 @@ export interface Seen {
 }
 
 /**
- * Azure as seen from behind a company's proxy: names that only the proxy knows, a certificate of nobody's, an authority
- * that hands out tokens, Resource Manager, Batch and Blob Storage. The last two are the local Batch service and Azurite.
+ * Azure behind a company's proxy: names that only the proxy can resolve, a certificate that is not trusted by default, an
+ * authority that issues tokens, Resource Manager, Batch and Blob Storage. The last two are the local Batch service and
+ * Azurite.
  */
 export class AzureStandIn {
   readonly seen: Seen[] = [];
-  /** Hosts that were asked for but are not here. */
+  /** Hosts that were requested but do not exist here. */
   readonly strangers: string[] = [];
-  /** Cores of Spot nodes that Resource Manager tells. */
+  /** The quota of Spot cores that Resource Manager returns. */
   spotCores = 100;
-  /** Whether Batch refuses signatures by key, as after the keys were renewed. */
+  /** Whether Batch refuses signatures with a key, as after the keys were renewed. */
   refusesKeys = false;
-  /** Whether the authority takes secrets of applications for wrong ones. */
+  /** Whether the authority refuses the secrets of applications. */
   refusesSecrets = false;
-  /** Every token that was given out. */
+  /** All tokens that were issued. */
   readonly tokens: string[] = [];
   #session = 1;
 
@@ -111,17 +112,17 @@ export class AzureStandIn {
     };
   }
 
-  /** For a process that is to find it by its environment alone. */
+  /** The environment of a process that is to find the stand-in. */
   get env(): Record<string, string> {
     return { HTTPS_PROXY: this.proxyUrl, NODE_EXTRA_CA_CERTS: certificate };
   }
 
-  /** No token so far is believed any more. */
+  /** Revokes all tokens that were issued. */
   revokeTokens(): void {
     this.#session++;
   }
 
-  /** A token as the authority gives it for a scope such as `https://storage.azure.com/.default`. */
+  /** Issues a token for a scope such as `https://storage.azure.com/.default`. */
   token(scope: string): string {
     const now = Math.floor(Date.now() / 1000);
     const token = jwt({
@@ -198,7 +199,7 @@ export class AzureStandIn {
   }
 
   #manage(request: IncomingMessage, path: string, reply: ServerResponse): void {
-    if (!this.#isBelieved(request.headers.authorization, 'https://management.azure.com')) {
+    if (!this.#isAccepted(request.headers.authorization, 'https://management.azure.com')) {
       send(reply, 401, { error: { code: 'InvalidAuthenticationToken', message: 'The token is not valid.' } });
       return;
     }
@@ -282,7 +283,7 @@ export class AzureStandIn {
     const target = new URL(this.service.ready.batchUrl);
     const headers: http.OutgoingHttpHeaders = { ...request.headers, host: target.host };
     if (isToken) {
-      const isGood = this.#isBelieved(authorization, 'https://batch.core.windows.net/');
+      const isGood = this.#isAccepted(authorization, 'https://batch.core.windows.net/');
       headers.authorization = `Bearer ${isGood ? innerToken : 'none'}`;
     }
     const { method, url: path } = request;
@@ -294,7 +295,7 @@ export class AzureStandIn {
     request.pipe(passed);
   }
 
-  #isBelieved(authorization: string | undefined, audience: string): boolean {
+  #isAccepted(authorization: string | undefined, audience: string): boolean {
     const payload = /^Bearer [^.]+\.([^.]+)\./.exec(authorization ?? '')?.[1] ?? '';
     try {
       const { aud, exp, session } = JSON.parse(Buffer.from(payload, 'base64url').toString());

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Nobody's: for 127.0.0.1 and for the names of Azure that the stand-in answers to. */
+/** A self-signed certificate for 127.0.0.1 and for the Azure names of the stand-in. */
 export const certificate = resolve('test/certificate/cert.pem');
 export const certificateKey = resolve('test/certificate/key.pem');
 
@@ -12,7 +12,7 @@ export interface TokenStorage {
   close(): Promise<void>;
 }
 
-/** Azurite over TLS, which takes bearer tokens as well as the key. It does not look at the signature of a token. */
+/** Azurite over TLS, which accepts the key and bearer tokens. It does not verify the signatures of tokens. */
 export async function startTokenStorage(location: string, name: string, key: string): Promise<TokenStorage> {
   const place = ['--blobHost', '127.0.0.1', '--blobPort', '0', '--location', location];
   const trust = ['--oauth', 'basic', '--cert', certificate, '--key', certificateKey];

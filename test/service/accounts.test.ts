@@ -115,13 +115,13 @@ const answers: [RegExp, unknown][] = [
   ],
 ];
 
-describe('Finding accounts through Azure Resource Manager, which a stand-in plays', () => {
+describe('Azure Resource Manager, played by a stand-in', () => {
   let server: Server;
   let arm: Arm;
   const seen: string[] = [];
 
   before(async () => {
-    // Its certificate is nobody's; this process reads what it trusts only once.
+    // The certificate is self-signed, and this process reads the certificates it trusts only once.
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     server = createServer(
       { cert: readFileSync(certificate), key: readFileSync(certificateKey) },
@@ -152,7 +152,7 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     server.close();
   });
 
-  it('goes from directory to storage account, with tokens for the cloud that was chosen', async () => {
+  it('lists everything from directories to storage accounts, with tokens for the selected cloud', async () => {
     assert.deepEqual(await tenants(arm, never), [
       { id: 'tenant-1', name: 'Contoso' },
       { id: 'tenant-2', name: 'tenant-2' },
@@ -176,7 +176,7 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.ok(seen.every((header) => header === 'Bearer for https://management.chinacloudapi.cn/.default'));
   });
 
-  it('tells quotas, and that a run cannot have a single node of them', async () => {
+  it('returns quotas, which can be too small for a single node', async () => {
     const account = { resourceId: `${group}/Microsoft.Batch/batchAccounts/media` } as AccountRecord;
     const quota = await quotaOf(arm, account, never);
     assert.ok(quota);
@@ -197,7 +197,7 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.equal(refusedFor({ dedicatedNodes: 1 }), undefined);
   });
 
-  it('tells the sizes of the region, which count more than their names', async () => {
+  it('returns the sizes of the region, which take precedence over their names', async () => {
     const account = { resourceId: `${group}/Microsoft.Batch/batchAccounts/media` } as AccountRecord;
     const sizes = await supportedSizes(arm, account, never);
     assert.equal(coresOf('Standard_Odd7', sizes), 6);
@@ -206,7 +206,7 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.equal(coresOf('Standard_DS3_v2', sizes), 4);
   });
 
-  it('tells a storage account behind a firewall, which keeps nodes out', async () => {
+  it('recognizes a storage account whose firewall shuts out nodes', async () => {
     const [open, closed, unknown] = await Promise.all(
       ['linked', 'far', 'nowhere'].map((storageName) =>
         isFirewalled(arm, { subscriptionId: 'sub-1', storageName } as AccountRecord, never),
@@ -215,7 +215,7 @@ describe('Finding accounts through Azure Resource Manager, which a stand-in play
     assert.deepEqual([open, closed, unknown], [false, true, undefined]);
   });
 
-  it('passes on why it was refused', async () => {
+  it('reports why it refused a request', async () => {
     await assert.rejects(
       batchAccounts(arm, 'sub-of-others', never),
       (error) =>
@@ -285,7 +285,7 @@ describe('Check Connection', function () {
   const problemOf = (result: CheckResult | undefined) =>
     result?.status === 'failed' ? result.problem.kind : result?.status;
 
-  it('goes through every step of a connection that works, and leaves nothing behind', async () => {
+  it('completes every step of a working connection, and leaves nothing behind', async () => {
     const results = await check((connection) => connection);
     assert.deepEqual(
       [...results.values()].filter(({ status }) => status === 'failed'),
@@ -297,7 +297,7 @@ describe('Check Connection', function () {
     for await (const { name } of storage.containers('transcode-check', never)) assert.fail(name);
   });
 
-  it('tells a wrong key of Batch from one of Storage, and tries no more of what depends on it', async () => {
+  it('distinguishes a wrong Batch key from a wrong storage key, and skips the steps that depend on it', async () => {
     const other = Buffer.alloc(64, 1).toString('base64');
     const batch = await check((connection) => ({
       ...connection,
@@ -314,7 +314,7 @@ describe('Check Connection', function () {
     assert.equal(problemOf(storage.get('storageRead')), 'unauthorized');
   });
 
-  it('tells a name that is not known and a service that is not there', async () => {
+  it('distinguishes an unknown name from a service that does not run', async () => {
     const unknown = await check((connection) => ({
       ...connection,
       account: { ...connection.account, batchUrl: 'https://no-such-account.invalid' },
@@ -328,7 +328,7 @@ describe('Check Connection', function () {
     assert.equal(problemOf(closed.get('clock')), 'unreachable');
   });
 
-  it('tells that the nodes are kept out of the storage account, though this machine is not', async () => {
+  it('reports that nodes have no access to the storage account although this machine has', async () => {
     const results = await check(
       (connection) => connection,
       async () => true,
@@ -337,7 +337,7 @@ describe('Check Connection', function () {
     assert.equal(problemOf(results.get('nodeView')), 'storageFirewall');
   });
 
-  it('works by a token as by a key', async () => {
+  it('works with a token as with a key', async () => {
     const credential = {
       getToken: async () => ({ token: 'trusted', expiresOnTimestamp: Date.now() + 3_600_000 }),
     };
@@ -346,7 +346,7 @@ describe('Check Connection', function () {
   });
 });
 
-describe('A run by tokens, without any key', function () {
+describe('A run with tokens instead of keys', function () {
   this.timeout(120_000);
   const trusted = process.env.NODE_EXTRA_CA_CERTS;
   let service: TestService;
@@ -355,7 +355,7 @@ describe('A run by tokens, without any key', function () {
 
   before(async () => {
     root = await temporaryFolder('tokens');
-    // Read by processes that start from now on: the service, and the one that works on the run.
+    // For the processes that start from now on: the service, and the one that works on the run.
     process.env.NODE_EXTRA_CA_CERTS = certificate;
     service = await TestService.start('--trust-token', 'trusted');
     const key = Buffer.alloc(64, 1).toString('base64');
@@ -370,7 +370,7 @@ describe('A run by tokens, without any key', function () {
     await root?.remove();
   });
 
-  it('uses user-delegation SAS for its tasks, and ends with its outputs', async () => {
+  it('uses user delegation SAS for its tasks, and ends with its outputs', async () => {
     const folder = join(root.path, 'in');
     mkdirSync(folder);
     const path = await clip(join(folder, 'clip.mp4'));
@@ -397,7 +397,7 @@ describe('A run by tokens, without any key', function () {
     assert.match(task?.resourceFiles?.[0]?.httpUrl ?? '', /skoid=/);
   });
 
-  /** What Azurite asks of a token; it does not look at the signature. */
+  /** A token with the claims that Azurite requires. It does not verify the signature. */
   function storageToken(): string {
     const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
     const now = Math.floor(Date.now() / 1000);
@@ -417,7 +417,7 @@ describe('A run by tokens, without any key', function () {
 describe('Secrets', function () {
   this.timeout(120_000);
 
-  it('are in nothing that a run writes or tells, whatever goes wrong', async () => {
+  it('are in nothing that a run writes or reports, whatever fails', async () => {
     const service = await TestService.start();
     const root = await temporaryFolder('secrets');
     const { parts, events } = partsOf(service);
@@ -449,7 +449,7 @@ describe('Secrets', function () {
       if (!statSync(path).isFile()) continue;
       const bytes = readFileSync(path);
       assert.ok(!bytes.includes(batchKey) && !bytes.includes(storageKey), name);
-      // A task's own description carries its SAS, as Batch has it; nothing else does.
+      // Only the specification of a task, which Batch stores, contains its SAS.
       if (!path.startsWith(blobs) && !/state\.jsonl/.test(name)) assert.ok(!bytes.includes('sig='), name);
     }
     await service.close();

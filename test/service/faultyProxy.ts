@@ -21,14 +21,14 @@ export interface FaultyProxy {
   readonly url: string;
   /** Method and path of every request, in order. */
   readonly requests: string[];
-  /** Answers instead of the service where it returns true. */
+  /** Answers instead of the service if it returns true. */
   fault: Fault | undefined;
-  /** Changes an answer of the service before it goes on; an answer that becomes undefined is lost on its way. */
+  /** Changes an answer of the service. If it returns undefined, the connection is closed without an answer. */
   change: ((answer: Answer) => Answer | undefined) | undefined;
   close(): Promise<void>;
 }
 
-/** An HTTP proxy before a service, which can answer in its place: what a service under load does. */
+/** An HTTP proxy in front of a service, which can answer in its place or change its answers. */
 export async function faultyProxy(target: string): Promise<FaultyProxy> {
   const { hostname, port, pathname } = new URL(target);
   const requests: string[] = [];
@@ -71,7 +71,7 @@ export async function faultyProxy(target: string): Promise<FaultyProxy> {
   return proxy;
 }
 
-/** A fault that gives the next `count` requests this answer. */
+/** A fault that answers the next `count` requests with this status and code. */
 export function answerNext(
   count: number,
   status: number,

@@ -7,7 +7,7 @@ import { TestService } from './harness';
 import { startRunProcess } from './runProcess';
 import { manifestOf, namesIn } from './runSetup';
 
-/** Nobody listens there. */
+/** A proxy that does not exist. */
 const dead = 'http://127.0.0.1:9';
 
 describe('Behind a proxy', function () {
@@ -21,17 +21,17 @@ describe('Behind a proxy', function () {
 
   after(() => root.remove());
 
-  async function film(): Promise<{ folder: string; path: string }> {
+  async function folderWithClip(): Promise<{ folder: string; path: string }> {
     const folder = join(root.path, `folder-${++folders}`);
     mkdirSync(folder);
     return { folder, path: await clip(join(folder, 'clip.mp4')) };
   }
 
-  it('goes straight to the local account', async () => {
+  it('connects to the local account directly', async () => {
     const env = { HTTP_PROXY: dead, HTTPS_PROXY: dead, ALL_PROXY: dead };
     const names = { batchName: 'localbatch', storageName: 'localstorage' };
     const service = await TestService.startAs(names, env);
-    const { folder, path } = await film();
+    const { folder, path } = await folderWithClip();
     const orders = {
       connection: service.connection,
       manifest: await manifestOf([path]),
@@ -51,8 +51,8 @@ describe('Behind a proxy', function () {
 
     after(() => standIn?.close());
 
-    it('transcodes by tokens', async () => {
-      const { folder, path } = await film();
+    it('transcodes with tokens', async () => {
+      const { folder, path } = await folderWithClip();
       const tokens = {
         batch: standIn.token('https://batch.core.windows.net//.default'),
         storage: standIn.token('https://storage.azure.com/.default'),
@@ -65,8 +65,8 @@ describe('Behind a proxy', function () {
       assert.ok(standIn.seen.every(({ host, scheme }) => host === azure.batchHost && scheme === 'Bearer'));
     });
 
-    it('transcodes by keys', async () => {
-      const { folder, path } = await film();
+    it('transcodes with keys', async () => {
+      const { folder, path } = await folderWithClip();
       const { connection } = standIn;
       const orders = { connection, manifest: await manifestOf([path]), claimFolder: root.path };
       const said = await startRunProcess(orders, standIn.env).said;

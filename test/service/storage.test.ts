@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { RetryNotice } from '../../src/core/azure/retry';
 import { Storage } from '../../src/core/azure/storage';
 import { azurite, connectionTo, freshContainer } from './azurite';
-import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
+import { answerNext, containersLinger, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { rejectsWith } from './problems';
 import { Relay } from './relay';
 
@@ -30,13 +30,13 @@ describe('Storage', function () {
   }
 
   describe('containers', () => {
-    it('are created once and recognised after', async () => {
+    it('are created once, and reported as existing after that', async () => {
       const name = freshContainer();
       assert.equal(await storage.createContainer(name, {}, signal), 'created');
       assert.equal(await storage.createContainer(name, {}, signal), 'exists');
     });
 
-    it('keep metadata of any characters', async () => {
+    it('keep metadata with any characters', async () => {
       const name = freshContainer();
       const metadata = { workspace: 'Überträge/数据 🎬 100%\n"x"', cut: 'a\ud800b', empty: 'x' };
       await storage.createContainer(name, metadata, signal);
@@ -54,7 +54,7 @@ describe('Storage', function () {
       assert.deepEqual(names, [`${prefix}-a`, `${prefix}-b`]);
     });
 
-    it('may be gone when they are deleted or looked at', async () => {
+    it('may not exist when they are deleted or read', async () => {
       const name = await container();
       await storage.deleteContainer(name, signal);
       await storage.deleteContainer(name, signal);
@@ -64,21 +64,21 @@ describe('Storage', function () {
   });
 
   describe('texts', () => {
-    it('come back as they were written', async () => {
+    it('are read as they were written', async () => {
       const name = await container();
       const text = '{"name":"Ünïcode 🎞"}';
       const etag = await storage.writeText(name, 'a/b.json', text, { signal });
       assert.deepEqual(await storage.readText(name, 'a/b.json', signal), { text, etag });
     });
 
-    it('may be empty, or not there', async () => {
+    it('may be empty, or not exist', async () => {
       const name = await container();
       await storage.writeText(name, 'empty', '', { signal });
       assert.equal((await storage.readText(name, 'empty', signal))?.text, '');
       assert.equal(await storage.readText(name, 'none', signal), undefined);
     });
 
-    it('are not written over another version', async () => {
+    it('do not replace another version', async () => {
       const name = await container();
       const first = await storage.writeText(name, 'text', 'one', { ifNoneMatch: '*', signal });
       await rejectsWith(storage.writeText(name, 'text', 'two', { ifNoneMatch: '*', signal }), {
@@ -93,7 +93,7 @@ describe('Storage', function () {
       assert.equal((await storage.readText(name, 'text', signal))?.text, 'two');
     });
 
-    it('are read in part, also past their end', async () => {
+    it('are read in part, also beyond their end', async () => {
       const name = await container();
       await storage.writeText(name, 'text', '0123456789', { signal });
       const read = async (position: number, length: number) =>
@@ -103,7 +103,7 @@ describe('Storage', function () {
       assert.equal(await read(10, 1), '');
     });
 
-    it('may be gone when they are deleted', async () => {
+    it('may not exist when they are deleted', async () => {
       const name = await container();
       await storage.writeText(name, 'text', 'x', { signal });
       await storage.deleteBlob(name, 'text', signal);
@@ -113,7 +113,7 @@ describe('Storage', function () {
   });
 
   describe('a lease', () => {
-    it('lets nobody else in until it is released', async () => {
+    it('excludes others until it is released', async () => {
       const name = await container();
       await storage.writeText(name, 'claim', '1', { signal });
       const lease = await storage.lease(name, 'claim', 15, signal);
@@ -137,7 +137,7 @@ describe('Storage', function () {
       return `${base}/${blob.split('/').map(encodeURIComponent).join('/')}?${query}`;
     }
 
-    it('to read opens every blob of its container, and no more', async () => {
+    it('for reading opens every blob of its container, and nothing else', async () => {
       const name = await container();
       const blob = "task-1/100% #1?&+ 'q' 🎬.mp4";
       await storage.writeText(name, blob, 'content', { signal });
@@ -148,14 +148,14 @@ describe('Storage', function () {
       assert.equal((await put(urlOf(sas, 'new'))).status, 403);
     });
 
-    it('to write takes blobs, and gives none', async () => {
+    it('for writing accepts blobs, and returns none', async () => {
       const name = await container();
       const sas = await storage.sasUrl(name, 'w', inAnHour());
       assert.equal((await put(urlOf(sas, 'new'))).status, 201);
       assert.equal((await fetch(urlOf(sas, 'new'))).status, 403);
     });
 
-    it('ends when it is said to', async () => {
+    it('expires at its time', async () => {
       const name = await container();
       await storage.writeText(name, 'text', 'x', { signal });
       const sas = await storage.sasUrl(name, 'r', new Date(Date.now() - 1000));
@@ -185,7 +185,7 @@ describe('Storage', function () {
       [500, 'InternalError'],
       [503, 'ServerBusy'],
     ] as const) {
-      it(`goes on after some answers of ${status}`, async () => {
+      it(`continues after some answers with ${status}`, async () => {
         const name = await container();
         proxy.fault = answerNext(2, status, code);
         await through.writeText(name, 'text', 'x', { signal });
@@ -202,7 +202,7 @@ describe('Storage', function () {
       assert.deepEqual(names, ['a', 'b', 'c']);
     });
 
-    it('says throttled when patience is over', async () => {
+    it('reports throttling when patience is over', async () => {
       const impatient = new Storage(connectionTo(proxy.url), { patienceMs: 0 });
       proxy.fault = answerNext(1, 503, 'ServerBusy');
       await rejectsWith(impatient.check(signal), { kind: 'throttled', service: 'storage' });
@@ -219,11 +219,14 @@ describe('Storage', function () {
     });
 
     it('waits while a container of that name is being deleted', async () => {
-      proxy.fault = answerNext(1, 409, 'ContainerBeingDeleted');
-      assert.equal(await through.createContainer(freshContainer(), {}, signal), 'created');
+      const name = await container();
+      proxy.fault = containersLinger(1_000);
+      await through.deleteContainer(name, signal);
+      await through.deleteContainer(name, signal);
+      assert.equal(await through.createContainer(name, {}, signal), 'created');
     });
 
-    it('does not take its own write, whose answer was lost, for another’s', async () => {
+    it('recognizes its own write whose answer was lost', async () => {
       const name = await container();
       let lost = false;
       proxy.change = (answer) => {
@@ -236,7 +239,7 @@ describe('Storage', function () {
       assert.deepEqual(await storage.readText(name, 'text', signal), { text: 'mine', etag });
     });
 
-    it('tells a clock that is off from a wrong key', async () => {
+    it('distinguishes a wrong clock from a wrong key', async () => {
       const date = new Date(Date.now() - 20 * 60_000).toUTCString();
       proxy.fault = answerNext(1, 403, 'AuthenticationFailed', { date });
       await rejectsWith(through.check(signal), { kind: 'clockSkew', minutes: 20 });
@@ -252,20 +255,20 @@ describe('Storage', function () {
     });
   });
 
-  it('is checked by one request', async () => {
+  it('is checked with one request', async () => {
     const proxy = await faultyProxy(url);
     await new Storage(connectionTo(proxy.url)).check(signal);
     assert.equal(proxy.requests.length, 1);
     await proxy.close();
   });
 
-  it('says that a wrong key is refused, without what was signed', async () => {
+  it('reports a wrong key, without the string that was signed', async () => {
     const wrong = new Storage(connectionTo(url, Buffer.from('wrong key').toString('base64')));
     const problem = await rejectsWith(wrong.check(signal), { kind: 'unauthorized', service: 'storage' });
     assert.doesNotMatch(JSON.stringify(problem), /SharedKey|x-ms-date|signature '/i);
   });
 
-  it('says that a host cannot be reached', async () => {
+  it('reports a host that cannot be reached', async () => {
     const nobody = new Storage(connectionTo('http://127.0.0.1:1/testaccount'), { patienceMs: 0 });
     await rejectsWith(nobody.check(signal), {
       kind: 'unreachable',
@@ -274,7 +277,7 @@ describe('Storage', function () {
     });
   });
 
-  it('gives up a connection that went silent, and makes a new one', async () => {
+  it('closes a silent connection, and opens another', async () => {
     const relay = await Relay.before(url);
     relay.goSilent();
     const through = new Storage(connectionTo(relay.url), {
@@ -286,7 +289,7 @@ describe('Storage', function () {
     await relay.close();
   });
 
-  it('uses its connections again', async () => {
+  it('reuses its connections', async () => {
     const relay = await Relay.before(url);
     const through = new Storage(connectionTo(relay.url));
     for (let call = 0; call < 5; call++) await through.check(signal);

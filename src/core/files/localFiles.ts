@@ -19,15 +19,15 @@ import { type FileStat, type Files, type OpenFile, type PartFile, partName } fro
 const anyoneMayWrite = 0o222;
 
 /**
- * Written at once. The kernel takes one long write into as long pages of its cache, for which it first has to find memory:
- * many times slower than these on a virtual machine that lends its free memory out (docs/performance.md).
+ * Bytes of one write. For a longer write the kernel allocates larger pages of its cache, which is many times slower on a
+ * virtual machine that returns free memory to its host (docs/performance.md).
  */
 const writeBytes = 256 * 1024;
 
-/** Written between two flushes of a file that grows. */
+/** Bytes between two flushes of a file that is being written. */
 const flushBytes = 32 * 1024 * 1024;
 
-/** Files on this machine's disks, by their `file:` URIs. */
+/** Files on the disks of this machine, by their `file:` URIs. */
 export class DiskFiles implements Files {
   async stat(uri: string): Promise<FileStat | undefined> {
     const path = fileURLToPath(uri);
@@ -41,7 +41,7 @@ export class DiskFiles implements Files {
 
   async open(uri: string): Promise<OpenFile> {
     const path = fileURLToPath(uri);
-    // Opening a pipe would wait for somebody to write to it.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error) => {
       throw readProblem(error, path);
     });
@@ -98,7 +98,7 @@ export class DiskFiles implements Files {
       read: (position, length, into) => readFully(handle, position, length, into),
       async commit({ overwrite }) {
         try {
-          // Before the name, the content: after a power cut there is no empty file of that name.
+          // The content is flushed before the rename, so that a power failure leaves no empty file of that name.
           await flush.end();
           await handle.close();
           if (overwrite) await replace(partPath, path);
@@ -135,7 +135,7 @@ export class DiskFiles implements Files {
   }
 }
 
-/** Brings what is written to the disk while more is fetched, so that the end has little to wait for. */
+/** Flushes a file to the disk while it is being written, so that the last flush is short. */
 class RollingFlush {
   #written = 0;
   #flushing: Promise<void> | undefined;
@@ -150,7 +150,7 @@ class RollingFlush {
     this.#flushing = this.handle
       .datasync()
       .catch((error) => {
-        // A disk says only once that it could not keep what it was given.
+        // The system reports a failed flush only once.
         this.#failure ??= { error };
       })
       .finally(() => {
@@ -158,12 +158,12 @@ class RollingFlush {
       });
   }
 
-  /** Resolves when the handle may be closed. */
+  /** Resolves when the handle can be closed. */
   async idle(): Promise<void> {
     await this.#flushing;
   }
 
-  /** Resolves when all is on the disk. */
+  /** Resolves when everything is on the disk. Throws the error of an earlier flush. */
   async end(): Promise<void> {
     await this.#flushing;
     if (this.#failure) throw this.#failure.error;
@@ -171,7 +171,7 @@ class RollingFlush {
   }
 }
 
-/** With the folders it is to be in: an output of many files has its own. */
+/** Opens a part file and creates its folders: an output of several files has a folder of its own. */
 async function openPart(path: string): Promise<FileHandle> {
   const flags = constants.O_RDWR | constants.O_CREAT;
   try {
@@ -183,11 +183,11 @@ async function openPart(path: string): Promise<FileHandle> {
   }
 }
 
-/** The folder itself, or the one that it will be made in. */
+/** The folder, or the nearest parent that exists. */
 async function nearestFolder(folder: string): Promise<string> {
-  const there = await stat(folder).catch(() => undefined);
+  const existing = await stat(folder).catch(() => undefined);
   const parent = dirname(folder);
-  return there || parent === folder ? folder : nearestFolder(parent);
+  return existing || parent === folder ? folder : nearestFolder(parent);
 }
 
 async function readFully(
@@ -206,7 +206,7 @@ async function readFully(
   return buffer.subarray(0, filled);
 }
 
-/** A disk that is nearly full takes a part of what it is given, without an error. */
+/** Writes all data: on a disk that is nearly full one write can be short without an error. */
 async function writeFully(handle: FileHandle, position: number, data: Uint8Array): Promise<void> {
   let done = 0;
   while (done < data.length) {
@@ -216,14 +216,14 @@ async function writeFully(handle: FileHandle, position: number, data: Uint8Array
 }
 
 async function replace(partPath: string, path: string): Promise<void> {
-  const there = await stat(path).catch(() => undefined);
-  // A rename asks the folder alone; a read-only file of that name is somebody's wish.
-  if (there && ((there.mode & anyoneMayWrite) === 0 || !(await isWritable(path)))) throw denied(path);
+  const existing = await stat(path).catch(() => undefined);
+  // A rename needs permission for the folder only, but a user who made the file read-only wants to keep it.
+  if (existing && ((existing.mode & anyoneMayWrite) === 0 || !(await isWritable(path)))) throw denied(path);
   try {
     await rename(partPath, path);
   } catch (error) {
-    // Windows refuses for a file that somebody has open.
-    throw there ? denied(path) : error;
+    // Windows refuses to replace a file that is open.
+    throw existing ? denied(path) : error;
   }
 }
 
@@ -231,7 +231,7 @@ function denied(file: string): UserError {
   return new UserError({ kind: 'fileDenied', file });
 }
 
-/** A link fails where the name is taken, which a rename would overwrite: no moment in which another's file is lost. */
+/** Gives a name that must be free. A link fails if the name is taken, where a rename would overwrite the file. */
 async function giveFreeName(partPath: string, path: string): Promise<void> {
   try {
     await link(partPath, path);
@@ -244,7 +244,7 @@ async function giveFreeName(partPath: string, path: string): Promise<void> {
   await unlink(partPath);
 }
 
-/** On file systems without links (FAT, some network shares) an empty file holds the name until the rename. */
+/** For file systems without links (FAT, some network shares): an empty file reserves the name until the rename. */
 async function giveNameWithoutLinks(partPath: string, path: string): Promise<void> {
   const claim = await open(path, 'wx').catch((error) => {
     throw errorCode(error) === 'EEXIST' ? exists(path) : error;
