@@ -23,10 +23,10 @@ const nodeStates: Record<string, string> = {
   upgradingos: 'upgradingOS',
 };
 
-/** The version that has no certificates any more. */
+/** The version that removed certificates. */
 const certificatesEnd = '2025-06-01';
 
-/** States that came with 2024-07-01.20.0. */
+/** States that 2024-07-01.20.0 added. */
 const laterStates: Record<string, string> = { deallocating: 'deallocating', deallocated: 'deallocated' };
 
 function nodeCounts(context: Context, poolId: string, version: string): Wire {
@@ -135,7 +135,7 @@ function lifetimePoolStatistics({ state, base }: Context): Reply {
   };
 }
 
-/** When the oldest of these was made; now if there are none. */
+/** Creation time of the oldest of these resources; now if there are none. */
 function oldest(resources: readonly { readonly wire: Wire }[]): unknown {
   return resources.map(({ wire }) => String(wire.creationTime)).sort()[0] ?? timestamp();
 }

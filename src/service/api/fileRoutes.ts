@@ -16,7 +16,7 @@ import {
 import { parseFilter } from './http/odata';
 import { nodeOf } from './nodeRoutes';
 
-/** A folder whose files are served, and the URL that they have. */
+/** A folder whose files are served, and the URL of its files. */
 interface Served {
   readonly root: string;
   readonly url: string;
@@ -37,7 +37,7 @@ function ofNode(context: Context, request: Request): Served {
   return { root: context.nodes.root(pool.id, node.id), url: `${node.wire.url}/files` };
 }
 
-/** The file that a path names, which may not be outside the folder, neither by dots nor by a link. */
+/** Resolves a path to a file. Throws FileNotFound for one outside the folder, whether by dots or by a link. */
 async function resolve({ root }: Served, path: string): Promise<string> {
   const target = join(root, path);
   const outside = (from: string, to: string) => {
@@ -126,7 +126,7 @@ async function get(served: Served, request: Request): Promise<Reply> {
   };
 }
 
-/** A range is answered with 200: 206 breaks the official clients. */
+/** Parses `ocp-range`. A range is answered with 200, since 206 breaks the official clients. */
 function range(text: string | undefined, size: number): { start: number; end: number } {
   if (text === undefined) return { start: 0, end: size - 1 };
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(text) ?? [];

@@ -26,7 +26,7 @@ function addJob(context: Context, { body, version }: Request): Reply {
   return { status: 201, headers: resourceHeaders(wire, String(wire.url), true) };
 }
 
-/** A job that may be changed, its conditions met. */
+/** Finds a job that is not being deleted, and checks the conditional headers. */
 function changeable(context: Context, request: Request): JobState {
   const job = jobOf(context, request.params[0] ?? '');
   checkConditions(request, job.wire as { lastModified: unknown });
@@ -34,7 +34,7 @@ function changeable(context: Context, request: Request): JobState {
   return job;
 }
 
-/** A job that still does something. */
+/** Finds a job that is neither completed nor being terminated. */
 function living(context: Context, request: Request): JobState {
   const job = changeable(context, request);
   if (job.wire.state === 'completed') throw new BatchError('JobCompleted');
@@ -75,7 +75,7 @@ function update(context: Context, request: Request): Reply {
 }
 
 /**
- * Gives a job another pool, which needs a disabled job. Of an auto pool only `keepAlive` changes.
+ * Assigns another pool to a job, which must be disabled. Of an auto pool, only `keepAlive` can change.
  * https://learn.microsoft.com/rest/api/batchservice/job/patch, poolInfo
  */
 function changePool(job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
@@ -136,7 +136,7 @@ function deleteJob(context: Context, request: Request): Reply {
   return { status: 202 };
 }
 
-/** A job as it is returned, with the statistics that are asked for. */
+/** Returns a job with its statistics if the request expands them. */
 function jobWire(job: JobState, { query }: Request): Wire {
   const { wire } = job;
   if (!expandsStatistics(query)) return wire;
@@ -153,7 +153,7 @@ function list(context: Context, request: Request): Reply {
   );
 }
 
-/** Slots are counted from 2020-09-01.12.0 on; before, the answer is the counts themselves. */
+/** From 2020-09-01.12.0 on, slots are counted as well; earlier versions return the task counts alone. */
 function taskCounts(context: Context, { params, version }: Request): Reply {
   const { counts, slots } = jobOf(context, params[0] ?? '');
   return {

@@ -8,10 +8,10 @@ import { type Context, page, type Reply, type Request, type Route, versioned } f
 import { mustBeUp, nodeOf } from './nodeRoutes';
 import { validated } from './requests/validate';
 
-/** Names of the users of each node. They reach nothing: this machine gets no accounts for them. */
+/** Names of the users of each node. No accounts are created for them on this machine. */
 const usersOf = new WeakMap<NodeState, Set<string>>();
 
-/** The users of a node that can have users now. */
+/** Finds the users of a node. Throws the code of the node's state if it is not up. */
 function users(context: Context, request: Request): { names: Set<string>; url: string } {
   const { node } = nodeOf(context, request);
   mustBeUp(node);
@@ -43,7 +43,7 @@ function deleteUser(context: Context, request: Request): Reply {
   return { status: 200 };
 }
 
-/** The address of this machine, on which SSH is what the machine itself makes of it. */
+/** Returns the address of this machine. Whether SSH listens there is up to the machine. */
 function remoteLogin(context: Context, request: Request): Reply {
   const { node } = nodeOf(context, request);
   return {
@@ -62,8 +62,8 @@ function noRemoteDesktop(context: Context, request: Request): never {
 }
 
 /**
- * Uploads the lines that the service has logged in a time: the service is what a node agent is in Azure. As there, the
- * answer does not wait for the upload.
+ * Uploads what the service has logged within a time range, in place of the logs of a node agent. As in Azure, the reply
+ * does not wait for the upload.
  */
 async function uploadLogs(context: Context, request: Request): Promise<Reply> {
   const { pool, node } = nodeOf(context, request);

@@ -14,7 +14,7 @@ import {
 } from './http/context';
 import { type Model, validated } from './requests/validate';
 
-/** A node that is named in the path, with its pool. */
+/** Finds the node that the path names, and its pool. */
 export function nodeOf(context: Context, { params }: Request): { pool: PoolState; node: NodeState } {
   const pool = poolOf(context, params[0] ?? '');
   const node = pool.nodes.get(params[1] ?? '');
@@ -22,7 +22,7 @@ export function nodeOf(context: Context, { params }: Request): { pool: PoolState
   return { pool, node };
 }
 
-/** Certificates, of which there are none here, are told of until they went with 2025-06-01. */
+/** Adds the empty list of certificates that nodes have before 2025-06-01. */
 function nodeWire(node: NodeState | undefined, { version }: Request): Wire | undefined {
   const hasCertificates = version < '2025-06-01' && node?.wire.nodeAgentInfo !== undefined;
   return hasCertificates ? { ...node.wire, certificateReferences: [] } : node?.wire;
@@ -48,12 +48,12 @@ function since20([method, path, handler]: Route): Route {
   return [method, path, versioned({ from: '2024-07-01.20.0' }, handler)];
 }
 
-/** An option of an optional body; `requeue` where it is not given. */
+/** Reads an option of an optional body. Default: `requeue`. */
 function option(model: Model, name: string, { body, version }: Request): string {
   return String(validated(model, body ?? {}, version)[name] ?? 'requeue');
 }
 
-/** The option of a call that the installed package does not describe. */
+/** Reads the option of deallocation, which the installed package does not describe. */
 function deallocateOption({ body = {} }: Request): string {
   const { nodeDeallocateOption = 'requeue' } = body;
   const chosen = String(nodeDeallocateOption).toLowerCase();
@@ -66,7 +66,7 @@ function deallocateOption({ body = {} }: Request): string {
   );
 }
 
-/** The code of each state in which a node takes no orders. */
+/** Error codes of the states in which a node accepts no operations. */
 const busyStates: Readonly<Record<string, ErrorCode>> = {
   creating: 'NodeBeingCreated',
   starting: 'NodeBeingStarted',
@@ -77,7 +77,7 @@ const busyStates: Readonly<Record<string, ErrorCode>> = {
   deallocated: 'OperationInvalidForCurrentState',
 };
 
-/** Refuses a node that is not up, with the code of its state. */
+/** Throws the error code of a node's state if it is not up. */
 export function mustBeUp(node: NodeState): void {
   const state = node.leaving ? 'leavingpool' : String(node.wire.state);
   const code = node.leaving ? 'OperationInvalidForCurrentState' : busyStates[state];

@@ -28,10 +28,10 @@ import {
   withVersion,
 } from './resources/newPools';
 
-/** Between two calls that enable autoscale on a pool. */
+/** Minimum time between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
-/** A pool as the service tells of it, with what it counts at the moment. */
+/** Returns a pool with its current node counts. */
 export function poolWire({ wire, nodes }: PoolState): Wire {
   const count = (dedicated: boolean) =>
     [...nodes.values()].filter((node) => node.wire.isDedicated === dedicated).length;
@@ -47,7 +47,7 @@ function addPool(context: Context, { body, version }: Request): Reply {
   return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
 }
 
-/** A pool that may be changed, its conditions met. */
+/** Finds a pool that is not being deleted, and checks the conditional headers. */
 function changeable(context: Context, request: Request): PoolState {
   const pool = poolOf(context, request.params[0] ?? '');
   checkConditions(request, pool.wire as { lastModified: unknown });

@@ -25,7 +25,7 @@ function scheduleOf({ state }: Context, { params: [id = ''] }: Request): Schedul
   return schedule;
 }
 
-/** Refuses a job specification of which no job could be made. */
+/** Throws if no job could be created from a job specification. */
 function checkSpecification(context: Context, id: string, specification: Wire): void {
   const poolInfo = specification.poolInfo as PoolInfo;
   checkPoolInfo(poolInfo);
@@ -61,7 +61,7 @@ function addSchedule(context: Context, { body, version }: Request): Reply {
   return { status: 201, headers: resourceHeaders(wire, String(wire.url), true) };
 }
 
-/** A schedule that may be changed, its conditions met. */
+/** Finds a schedule that is not being deleted, and checks the conditional headers. */
 function changeable(context: Context, request: Request): ScheduleState {
   const schedule = scheduleOf(context, request);
   checkConditions(request, schedule.wire as { lastModified: unknown });
@@ -69,7 +69,7 @@ function changeable(context: Context, request: Request): ScheduleState {
   return schedule;
 }
 
-/** A schedule that still makes jobs, or will again. */
+/** Finds a schedule that is neither completed nor being terminated. */
 function living(context: Context, request: Request): ScheduleState {
   const schedule = changeable(context, request);
   if (schedule.wire.state === 'completed') throw new BatchError('JobScheduleCompleted');
@@ -77,7 +77,7 @@ function living(context: Context, request: Request): ScheduleState {
   return schedule;
 }
 
-/** Changes to a schedule and its job specification hold for the jobs that are made later. */
+/** Updates a schedule. A new job specification applies to the jobs created from then on. */
 function update(context: Context, request: Request): Reply {
   const schedule = living(context, request);
   const isPatch = request.method === 'PATCH';

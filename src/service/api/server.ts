@@ -37,7 +37,7 @@ import { taskRoutes } from './taskRoutes';
 export interface ServerOptions
   extends Omit<SchedulerOptions & NodeOptions & PoolOptions, 'accountName' | 'accountUrl'> {
   readonly account: Account;
-  /** Bearer tokens that are accepted besides signatures. */
+  /** Bearer tokens that are accepted in addition to signatures. */
   readonly tokens: readonly string[];
   /** 0 lets the system choose. */
   readonly port: number;
@@ -166,7 +166,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   async function handle(request: IncomingMessage): Promise<Reply> {
-    // A web page that had this address resolve to its own name would send that name.
+    // A web page whose name resolves to this address (DNS rebinding) sends that name as Host.
     const host = request.headers.host?.toLowerCase() ?? '';
     if (!/^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(host)) throw new BatchError('Forbidden');
     const bytes = await readBody(request);

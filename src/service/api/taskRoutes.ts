@@ -52,7 +52,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   return { id, job, wire };
 }
 
-/** A job to which tasks may be added. */
+/** Finds a job to which tasks can be added. */
 function open(context: Context, { params }: Request): JobState {
   const job = jobOf(context, params[0] ?? '');
   switch (job.wire.state) {
@@ -74,7 +74,7 @@ function addTask(context: Context, request: Request): Reply {
   return { status: 201, headers: resourceHeaders(task.wire, String(task.wire.url), true) };
 }
 
-/** Each task has a result of its own: a bad one does not fail the others. */
+/** Adds tasks one by one. An invalid task gets an error result and does not affect the others. */
 function addCollection(context: Context, request: Request): Reply {
   const job = open(context, request);
   const { value } = (request.body ?? {}) as { value?: Wire[] };
@@ -151,7 +151,7 @@ function reactivateTask(context: Context, request: Request): Reply {
   return { status: 204, headers: etagHeaders(task.wire) };
 }
 
-/** A task as it is returned, with the statistics that are asked for. */
+/** Returns a task with its statistics if the request expands them. */
 function taskWire(task: TaskState, { query }: Request): Wire {
   return expandsStatistics(query) ? { ...task.wire, stats: taskStatistics(task) } : task.wire;
 }

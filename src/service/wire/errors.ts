@@ -1,7 +1,7 @@
-/** Detail of an error, as Batch sends it: `PropertyName`, `PropertyValue`, `Reason`, `QueryParameterName`. */
+/** Details of an error: `PropertyName`, `PropertyValue`, `Reason`, `QueryParameterName`. */
 export type ErrorValues = Record<string, string>;
 
-/** Status and sentence of each code. https://learn.microsoft.com/rest/api/batchservice/batch-status-and-error-codes */
+/** Status and message of each error code. https://learn.microsoft.com/rest/api/batchservice/batch-status-and-error-codes */
 const codes = {
   InvalidPropertyValue: [400, 'The value provided for one of the properties in the request body is invalid.'],
   MissingRequiredProperty: [400, 'A required property was not specified in the request body.'],
@@ -107,7 +107,7 @@ const codes = {
 
 export type ErrorCode = keyof typeof codes;
 
-/** What a handler throws; turned into a reply in one place. */
+/** An error that is returned to the client with its code. */
 export class BatchError extends Error {
   readonly status: number;
 
@@ -121,7 +121,7 @@ export class BatchError extends Error {
   }
 }
 
-/** The JSON of an error reply. Batch ends each sentence with the request's id and time. */
+/** Returns the JSON of an error reply. As in Azure, the message ends with the id and time of the request. */
 export function errorBody(
   { code, message, values }: BatchError,
   base: string,
@@ -137,7 +137,7 @@ export function errorBody(
   };
 }
 
-/** A property of a request body that cannot be. */
+/** Returns the error for an invalid property of a request body. */
 export function invalidProperty(name: string, value: unknown, reason: string): BatchError {
   return new BatchError('InvalidPropertyValue', {
     PropertyName: name,

@@ -1,9 +1,9 @@
-/** 100-nanosecond ticks between 0001-01-01, where .NET's clock starts, and 1970-01-01. */
+/** Ticks of 100 ns from 0001-01-01, the epoch of .NET, to 1970-01-01. */
 const ticksAtEpoch = 621_355_968_000_000_000n;
 
 let last = 0n;
 
-/** Now as ISO 8601 with seven digits, never the same twice: ETags are made of it. */
+/** Returns the current time in ISO 8601 with up to seven fraction digits. No time is returned twice, since ETags derive from it. */
 export function timestamp(): string {
   let ticks = BigInt(Date.now()) * 10_000n;
   if (ticks <= last) ticks = last + 1n;
@@ -25,14 +25,13 @@ function toTicks(iso: string): bigint {
   return seconds + BigInt(fraction.padEnd(7, '0').slice(0, 7));
 }
 
-/** `0x` and the .NET ticks of the last change in hex: holds for every recorded reply of the real service. */
+/** Returns the ETag of a last-modified time: `0x` and its .NET ticks in hex, as in all recorded replies of Azure. */
 export function etagOf(lastModified: string): string {
   return `0x${(toTicks(lastModified) + ticksAtEpoch).toString(16).toUpperCase()}`;
 }
 
-const infinite = 'P10675199DT2H48M5.4775807S';
-
-export { infinite as infiniteDuration };
+/** The duration that Batch returns for an unlimited one. */
+export const infiniteDuration = 'P10675199DT2H48M5.4775807S';
 
 // The package tinyduration accepts a duration anywhere in a text, such as `xPT5M!`, so its pattern is not used.
 const duration =

@@ -1,2 +1,2 @@
-/** A resource as JSON. */
+/** A resource as the JSON object of the API. */
 export type Wire = { [name: string]: unknown };

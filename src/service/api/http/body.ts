@@ -3,7 +3,7 @@ import { BatchError } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 
 const maxBodyBytes = 1024 * 1024;
-/** Objects and arrays within each other. The deepest request of the API has about 12. */
+/** Maximum nesting of objects and arrays. The deepest request of the API has about 12 levels. */
 const maxDepth = 64;
 
 /** Reads a request body. Throws RequestBodyTooLarge. */
@@ -12,7 +12,7 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   let size = 0;
   for await (const chunk of request) {
     size += chunk.length;
-    // The rest is read and dropped, so that the reply reaches a client that is still sending.
+    // Keeps reading past the limit, so that the reply reaches a client that is still sending.
     if (size <= maxBodyBytes) chunks.push(chunk);
   }
   if (size > maxBodyBytes) throw new BatchError('RequestBodyTooLarge');
@@ -40,7 +40,7 @@ const [quote, backslash] = [0x22, 0x5c];
 const opening = new Set([0x5b, 0x7b]);
 const closing = new Set([0x5d, 0x7d]);
 
-/** Counts brackets outside of strings, before JSON.parse makes objects that the stack cannot hold later. */
+/** Counts brackets outside of strings. JSON.parse takes any depth, but JSON.stringify overflows the stack later. */
 function isTooDeep(bytes: Buffer): boolean {
   let depth = 0;
   let inString = false;
@@ -56,7 +56,7 @@ function isTooDeep(bytes: Buffer): boolean {
   return false;
 }
 
-/** The path of a URL, still encoded, and its query by lower-case names. */
+/** Splits a URL into its path, still encoded, and its query by lower-case names. */
 export function splitUrl(url: string): { path: string; query: Map<string, string> } {
   const [path = '/', search = ''] = url.split(/\?(.*)/s);
   return {
@@ -65,7 +65,7 @@ export function splitUrl(url: string): { path: string; query: Map<string, string
   };
 }
 
-/** The headers that every reply has. */
+/** Sets the headers that every reply has. */
 export function setCommonHeaders(
   request: IncomingMessage,
   response: ServerResponse,

@@ -28,7 +28,7 @@ export interface Context {
   readonly pastStates: PastStates;
   readonly supervisor: Supervisor;
   readonly accountName: string;
-  /** Whether tasks may ask for administrator rights; they run as the user of the service all the same. */
+  /** Whether tasks may ask for administrator rights. They run as the user of the service in any case. */
   readonly allowElevated: boolean;
   /** URL of the service, without a slash at the end. */
   readonly base: () => string;
@@ -36,21 +36,22 @@ export interface Context {
 
 export interface Request {
   readonly method: string;
-  /** Decoded parts of the path that the route names. */
+  /** Decoded path parameters, in the order of the route. */
   readonly params: readonly string[];
-  /** By lower-case name. */
+  /** Query parameters by lower-case name. */
   readonly query: ReadonlyMap<string, string>;
   readonly headers: IncomingHttpHeaders;
   readonly body: Wire | undefined;
-  /** As it was sent, for links to the next page. */
+  /** Path and query as they were sent, for links to the next page. */
   readonly url: string;
   readonly version: string;
 }
 
 export interface Reply {
   readonly status: number;
-  /** JSON; the type of what it holds becomes `odata.metadata`. */
+  /** JSON object. */
   readonly body?: Wire;
+  /** What `odata.metadata` names: `pools`, `pools/@Element`. */
   readonly metadata?: string;
   readonly headers?: Record<string, string>;
   readonly stream?: Readable;
@@ -58,7 +59,7 @@ export interface Reply {
 
 export type Handler = (context: Context, request: Request) => Reply | Promise<Reply>;
 
-/** A route that only some versions of the API have: from one on, or until another. */
+/** Restricts a handler to the API versions from one on, or before another. */
 export function versioned(
   { from = '', until = '~' }: { from?: string; until?: string },
   handler: Handler,
@@ -73,7 +74,7 @@ export function versioned(
 /** Method, path with `{}` for each parameter, handler. */
 export type Route = readonly [method: string, path: string, handler: Handler];
 
-/** Letters, digits, hyphens and underscores; jobs of job schedules have a colon too. Others name nothing. */
+/** Ids that exist: letters, digits, hyphens and underscores, and a colon in jobs of job schedules. */
 const idPattern = /^[A-Za-z0-9_:-]{1,80}$/;
 
 export function isId(text: string): boolean {
@@ -99,7 +100,7 @@ export function taskOf(context: Context, jobId: string, taskId: string): TaskSta
   return task;
 }
 
-/** Headers of a reply about one resource. */
+/** Returns the headers of a reply about one resource. */
 export function resourceHeaders(wire: Wire, url: string, withLocation = false): Record<string, string> {
   return { ...etagHeaders(wire), DataServiceId: url, ...(withLocation ? { Location: url } : {}) };
 }
@@ -109,7 +110,8 @@ export function etagHeaders({ eTag, lastModified }: Wire): Record<string, string
 }
 
 /**
- * If-Match and its relatives. Only one may be sent, except the two pairs in which the ETag decides.
+ * Checks If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since. Only one may be sent, except for the two
+ * pairs in which the ETag decides. Throws ConditionNotMet or NotModified.
  * https://learn.microsoft.com/rest/api/batchservice/specifying-conditional-headers
  */
 export function checkConditions(
@@ -147,24 +149,24 @@ export function checkConditions(
   throw new BatchError(isRead && negative > 0 ? 'NotModified' : 'ConditionNotMet');
 }
 
-/** `$select` and `$expand` of one resource. */
+/** Applies `$select` to one resource. */
 export function shown(wire: Wire, { query }: Request): Wire {
   return select(wire, query.get('$select'));
 }
 
 /**
- * One page of a list that is ordered by id. `items` gives those after an id, lazily, so that a page costs what it
- * holds and what its filter passes over, not what the list is long.
+ * Returns one page of a list that is ordered by id. `items` yields the items after an id lazily, so that the cost of a
+ * page depends on the items it reads, not on the length of the list.
  */
 export function page(
   context: Context,
   request: Request,
   metadata: FilteredList,
   items: (after: string | undefined) => Iterable<readonly [id: string, wire: Wire]>,
-  most = 1000,
+  maxSize = 1000,
 ): Reply {
   const { query } = request;
-  const size = pageSize(query.get('maxresults'), most);
+  const size = pageSize(query.get('maxresults'), maxSize);
   const filterText = query.get('$filter');
   const filter = filterText ? parseFilter(filterText, metadata) : undefined;
   const token = query.get('$skiptoken');
@@ -183,8 +185,8 @@ export function page(
   return { status: 200, metadata, body: { value } };
 }
 
-function pageSize(text: string | undefined, most: number): number {
-  if (!text) return most;
+function pageSize(text: string | undefined, maxSize: number): number {
+  if (!text) return maxSize;
   const size = Number(text);
   const refuse = (reason: string) =>
     new BatchError('InvalidQueryParameterValue', {
@@ -193,7 +195,7 @@ function pageSize(text: string | undefined, most: number): number {
       Reason: reason,
     });
   if (!Number.isInteger(size) || size < 1) throw refuse('MaxResults cannot be less than 1');
-  if (size > most) throw refuse(`MaxResults cannot be greater than ${most}`);
+  if (size > maxSize) throw refuse(`MaxResults cannot be greater than ${maxSize}`);
   return size;
 }
 
@@ -214,7 +216,7 @@ function readToken(token: string): string {
   return Buffer.from(encoded, 'base64url').toString();
 }
 
-/** Ids in order, after one of them. */
+/** Yields the items of an ordered list of ids that come after an id. */
 export function* afterId<T>(
   ids: readonly string[],
   after: string | undefined,

@@ -1,12 +1,12 @@
 import { BatchError } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 
-/** Returns whether an item, as it goes over the wire, satisfies a filter. */
+/** Returns whether an item, as the API shows it, satisfies a filter. */
 export type Filter = (item: Wire) => boolean;
 
 const times = ['stateTransitionTime', 'creationTime', 'lastModified'] as const;
 
-/** What each list may be filtered by. */
+/** Members by which each list can be filtered. */
 const filterable = {
   pools: [
     ...['id', 'state', 'allocationState', 'vmSize', 'enableAutoScale', 'enableInterNodeCommunication'],
@@ -40,7 +40,7 @@ const filterable = {
 
 export type FilteredList = keyof typeof filterable;
 
-/** Parentheses and negations within each other. */
+/** Maximum nesting of parentheses and negations. */
 const maxDepth = 32;
 
 type Token =
@@ -49,8 +49,9 @@ type Token =
   | { kind: 'mark'; text: string };
 
 /**
- * A filter of the part of OData that Batch knows: `and`, `or`, `not`, parentheses, `startswith`, and comparisons of
- * text, numbers, truth values and dates. Only the members that Batch documents for the list may be named.
+ * Parses a filter in the subset of OData that Batch supports: `and`, `or`, `not`, parentheses, `startswith`, and
+ * comparisons of text, numbers, Booleans and dates. Throws InvalidQueryParameterValue, also for a member by which Batch
+ * does not filter the list.
  * https://learn.microsoft.com/rest/api/batchservice/odata-filters-in-batch
  */
 export function parseFilter(text: string, list: FilteredList): Filter {
@@ -78,7 +79,7 @@ export function parseFilter(text: string, list: FilteredList): Filter {
     at++;
   };
 
-  /** Lists rather than pairs, so that a long filter is no deep one. */
+  /** Collects operands in a list, so that a long filter needs no deep recursion. */
   function or(): Filter {
     const parts = [and()];
     for (; isWord('or'); parts.push(and())) at++;
@@ -174,7 +175,7 @@ const operators: Record<string, (order: number) => boolean> = {
   le: (order) => order <= 0,
 };
 
-/** NaN, which satisfies only `ne`, for values that cannot be compared. */
+/** Compares two values. Returns NaN, which satisfies only `ne`, if they cannot be compared. */
 function compare(value: unknown, wanted: string | number | boolean): number {
   if (value === undefined) return Number.NaN;
   if (typeof wanted === 'number') return Number(value) - wanted;
@@ -219,7 +220,7 @@ function valueAt(item: Wire, path: string): unknown {
   return value;
 }
 
-/** The members named in `$select`, also of members (`executionInfo/exitCode`). */
+/** Returns the members that `$select` names, including nested ones (`executionInfo/exitCode`). */
 export function select(item: Wire, selection: string | undefined): Wire {
   if (!selection) return item;
   const chosen: Wire = {};

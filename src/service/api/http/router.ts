@@ -5,12 +5,12 @@ import type { Handler, Route } from './context';
 
 interface Found {
   readonly handler: Handler;
-  /** Decoded, in the order in which the route names them. */
+  /** Decoded path parameters, in the order of the route. */
   readonly params: readonly string[];
 }
 
 const methods: readonly HTTPMethod[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-/** Characters of an encoded part of a path, such as the name of a file. */
+/** Maximum length of an encoded path parameter, such as a file name. */
 const maxPart = 16_384;
 
 /** Finds the handler of a method and a path. */

@@ -8,7 +8,7 @@ export interface Account {
   readonly key: string;
 }
 
-/** Batch refuses requests that are older or newer. */
+/** Maximum difference between the date of a request and the clock of the service, as in Azure. */
 const skewMs = 15 * 60_000;
 
 const signedHeaders = [
@@ -26,8 +26,8 @@ const signedHeaders = [
 ];
 
 /**
- * Demands a Shared Key signature over the request as it arrived, or a bearer token that this service was told to
- * trust. https://learn.microsoft.com/rest/api/batchservice/authenticate-requests-to-the-azure-batch-service
+ * Checks the Shared Key signature of a request, or its bearer token. Throws AuthenticationFailed or
+ * InvalidAuthenticationInfo. https://learn.microsoft.com/rest/api/batchservice/authenticate-requests-to-the-azure-batch-service
  */
 export function authenticate(
   request: IncomingMessage,
@@ -73,7 +73,7 @@ const byCodePoint: Order = (one, other) => (one < other ? -1 : one > other ? 1 :
 const byLocale: Order = (one, other) => one.localeCompare(other, 'en-US');
 const orders = [byCodePoint, byLocale];
 
-/** Over the path still encoded, and the parameters' names as they were sent. */
+/** Returns the string that a client signs: it has the path still encoded, and parameter names as they were sent. */
 export function stringToSign(
   request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
   accountName: string,
