@@ -3,13 +3,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, machine, TestService } from '../service/harness';
 
-/** One answer, of the real service or of ours. */
+/** One reply, of Azure or of the local service. */
 interface Exchange {
   readonly method: string;
   readonly path: string;
   readonly status: number;
   readonly headers: readonly string[];
-  /** Names of all properties, with those they are in: `value[].executionInfo.startTime`. */
+  /** Paths of all properties: `value[].executionInfo.startTime`. */
   readonly properties: readonly string[];
 }
 
@@ -24,13 +24,13 @@ interface Recording {
 
 const file = process.env.BATCH_RECORDINGS ?? '../shared/contract/batch-exchanges.jsonl';
 
-/** Of the connection, or of the front door of the real service, rather than of the operation. */
+/** Headers of the connection or of Azure's gateway, not of the operation. */
 const transport = new Set([
   ...['date', 'server', 'connection', 'transfer-encoding', 'strict-transport-security', 'keep-alive'],
   ...['content-length', 'client-request-id', 'vary', 'content-encoding', 'pragma', 'cache-control'],
 ]);
 
-/** A node of this machine has no endpoints that anybody could log in to from outside. */
+/** Nodes of the local service have no inbound endpoints. */
 const notHere = /inboundEndpoints\[\]/;
 
 /** `/pools/x/nodes/y` → `/pools/{}/nodes/{}` */
@@ -71,17 +71,17 @@ function exchange(
 
 const key = ({ method, path, status }: Exchange) => `${method} ${path} ${status}`;
 
-describe('Answers of the local Batch service, beside recorded ones of Azure', function () {
+describe('Replies of the local Batch service, compared with recorded ones of Azure', function () {
   this.timeout(60_000);
   const recorded = new Map<string, Exchange[]>();
-  const ours: Exchange[] = [];
+  const replies: Exchange[] = [];
   let service: TestService;
 
   before(async function () {
     if (!existsSync(file)) this.skip();
     for (const line of readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
       const { method, path, query, status, resHeaders, resBody } = JSON.parse(line) as Recording;
-      // Earlier answers than those of the oldest version that is served have other members; `$select` leaves some out.
+      // Versions older than the service supports have other members; `$select` leaves some out.
       if (!/api-version=20(19|2\d)/.test(query) || /select/i.test(query)) continue;
       const one = exchange(method, path, status, Object.keys(resHeaders), resBody);
       recorded.set(key(one), [...(recorded.get(key(one)) ?? []), one]);
@@ -100,11 +100,11 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
       body,
     );
     const text = await reply.text();
-    ours.push(exchange(method, bare, reply.status, reply.headers.keys(), text));
+    replies.push(exchange(method, bare, reply.status, reply.headers.keys(), text));
     return text.startsWith('{') ? JSON.parse(text) : undefined;
   }
 
-  /** Every operation that is served, on a pool with a job that has run. */
+  /** Calls every operation, on a pool with a job that has run. */
   async function drive(): Promise<void> {
     const startTask = { commandLine: '/bin/true', waitForSuccess: true };
     await call('POST', '/pools', { id: 'pool', ...machine, targetDedicatedNodes: 2, startTask });
@@ -229,21 +229,21 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
     await call('GET', '/poolusagemetrics');
   }
 
-  it('are of operations and statuses that were recorded, but for those that nobody recorded', () => {
+  it('have recorded statuses', () => {
     const statuses = new Map<string, Set<number>>();
     for (const { method, path, status } of [...recorded.values()].flat())
       statuses.set(`${method} ${path}`, (statuses.get(`${method} ${path}`) ?? new Set()).add(status));
-    const strange = ours.filter(({ method, path, status }) => {
+    const strange = replies.filter(({ method, path, status }) => {
       const seen = statuses.get(`${method} ${path}`);
       return status < 400 && seen !== undefined && !seen.has(status);
     });
     assert.deepEqual(strange.map(key), []);
-    const compared = new Set(ours.map(key).filter((one) => recorded.has(one)));
+    const compared = new Set(replies.map(key).filter((one) => recorded.has(one)));
     assert.ok(compared.size >= 45, `only ${compared.size} operations were compared`);
   });
 
-  it('have the headers that all recorded ones have, and no others', () => {
-    const problems = ours.flatMap((one) => {
+  it('have the headers that all recorded ones have, and only recorded ones', () => {
+    const problems = replies.flatMap((one) => {
       const theirs = recorded.get(key(one)) ?? [];
       if (theirs.length === 0) return [];
       const union = new Set(theirs.flatMap(({ headers }) => headers));
@@ -257,7 +257,7 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
   });
 
   it('have the properties that all recorded ones have', () => {
-    const problems = ours.flatMap((one) => {
+    const problems = replies.flatMap((one) => {
       const theirs = (recorded.get(key(one)) ?? []).filter(({ properties }) => properties.length > 0);
       if (theirs.length === 0) return [];
       const [first, ...rest] = theirs.map(({ properties }) => new Set(properties));
@@ -269,13 +269,13 @@ describe('Answers of the local Batch service, beside recorded ones of Azure', fu
     assert.deepEqual([...new Set(problems)], []);
   });
 
-  it('have no property that no recorded one has', () => {
+  it('have only recorded properties', () => {
     const everywhere = new Set(
       [...recorded.values()]
         .flat()
         .flatMap(({ properties }) => properties.map((path) => path.split('.').at(-1))),
     );
-    const problems = ours.flatMap((one) =>
+    const problems = replies.flatMap((one) =>
       one.properties
         .filter((path) => !everywhere.has(path.split('.').at(-1)))
         .map((path) => `${key(one)} has ${path}`),

@@ -6,7 +6,7 @@ const pool: BatchServiceModels.PoolAddParameter = {
   id: `pool-${Date.now().toString(36)}`,
   ...machine,
   targetDedicatedNodes: 1,
-  // Nobody can have a node of a real account taken away.
+  // Preemption can't be ordered on a real account.
   targetLowPriorityNodes: realAccount ? 0 : 1,
 };
 const nodes = realAccount ? 1 : 2;
@@ -18,14 +18,14 @@ for (const version of ['2022-10-01.16.0', '2025-06-01']) {
 }
 
 if (!realAccount) {
-  it('The contract of a real account: skipped, since BATCH_TEST_URL and BATCH_TEST_KEY are not set', function () {
+  it('Contract of the Batch API on a real account: skipped, BATCH_TEST_URL and BATCH_TEST_KEY are not set', function () {
     this.skip();
   });
 }
 
-/** What clients are promised, whoever keeps the promise. */
+/** What clients can rely on, on the local service and on Azure alike. */
 function contract(version: string, open: () => Promise<TestAccount>): void {
-  describe(`The contract of Batch, asked by the official client for ${version}`, function () {
+  describe(`Contract of the Batch API ${version}, with the official client`, function () {
     this.timeout(realAccount ? 1_800_000 : 60_000);
     let account: TestAccount;
     let client: BatchServiceClient;
@@ -59,12 +59,12 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       );
     }
 
-    it('lists the images that nodes can have', async () => {
+    it('lists the images of nodes', async () => {
       const images = await client.account.listSupportedImages();
       assert.ok(images.some(({ nodeAgentSKUId }) => nodeAgentSKUId === 'batch.node.ubuntu 24.04'));
     });
 
-    it('fills in what a pool did not say, and brings its nodes up', async () => {
+    it('fills in the defaults of a pool and starts its nodes', async () => {
       const got = await eventually(
         () => client.pool.get(pool.id),
         ({ allocationState }) => allocationState === 'steady',
@@ -80,7 +80,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.equal(up.filter(({ isDedicated }) => isDedicated).length, 1);
     });
 
-    it('derives the ETag from the time of the last change, and minds it', async () => {
+    it('derives the ETag from the time of the last change and checks it', async () => {
       const { eTag } = await client.pool.get(pool.id);
       await assert.rejects(
         client.pool.patch(pool.id, { metadata: [] }, { poolPatchOptions: { ifMatch: '0x1' } }),
@@ -96,7 +96,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.deepEqual(changed.metadata, [{ name: 'a', value: 'b' }]);
     });
 
-    it('refuses what Batch refuses, with its code', async () => {
+    it('refuses what Azure refuses, with the same code', async () => {
       await assert.rejects(client.pool.add(pool), refused('PoolExists', 409));
       await assert.rejects(client.pool.get('none'), refused('PoolNotFound', 404));
       await assert.rejects(client.job.get('none'), refused('JobNotFound', 404));
@@ -110,7 +110,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       );
     });
 
-    it('runs tasks as processes with Batch’s environment and folders', async () => {
+    it('runs tasks as processes with the environment and folders of a node', async () => {
       await run('job-env', {
         id: 'env',
         commandLine:
@@ -133,7 +133,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.equal(Number(contentLength), 2);
     });
 
-    it('tells failures apart: exit code, no program, time limit, retries', async () => {
+    it('distinguishes failures: exit code, missing program, time limit, retries', async () => {
       await run(
         'job-fail',
         { id: 'code', commandLine: '/bin/sh -c "exit 7"', constraints: { maxTaskRetryCount: 2 } },
@@ -154,7 +154,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.deepEqual([long?.failureInfo?.category, long?.failureInfo?.code], ['ServerError', 'TaskEnded']);
     });
 
-    it('keeps dependencies, and ends a job with its tasks when told to', async () => {
+    it('respects dependencies, and terminates a job when its tasks are complete', async () => {
       await run(
         'job-order',
         { id: 'second', commandLine: '/bin/true', dependsOn: { taskIds: ['first'] } },
@@ -177,7 +177,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       );
     });
 
-    it('gives each task of a collection its own result', async () => {
+    it('returns a result for each task of a collection', async () => {
       await addJob({ id: 'job-collection', poolInfo: { poolId: 'later' } });
       const { value = [] } = await client.task.addCollection('job-collection', [
         { id: 'good', commandLine: '/bin/true' },
@@ -194,7 +194,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       );
     });
 
-    it('pages lists in order of ids, filters and selects', async () => {
+    it('pages lists by id, filters and selects', async () => {
       const tasks = Array.from({ length: 25 }, (_, index) => ({
         id: `t${String(index).padStart(2, '0')}`,
         commandLine: '/bin/true',
@@ -219,7 +219,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.equal(filtered.length, 9);
     });
 
-    it('starts a task again when its node is taken away', async () => {
+    it('requeues a task when its node is preempted', async () => {
       await addJob({ id: 'job-preempt', poolInfo: { poolId: pool.id } });
       const mark = '"$AZ_BATCH_NODE_ROOT_DIR/../once"';
       const once = `test -e ${mark} || { touch ${mark}; echo waiting; exec sleep 30; }`;
@@ -239,7 +239,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.equal(done.executionInfo?.requeueCount, 1);
     });
 
-    it('reports an autoscale formula that cannot be evaluated, with the place', async () => {
+    it('reports where an autoscale formula fails', async () => {
       await client.pool.add({
         ...pool,
         id: 'pool-auto',
@@ -261,7 +261,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       assert.match(bad.error?.values?.[0]?.value ?? '', /Line 1, Col \d+: Undefined symbol: x/);
     });
 
-    it('deletes jobs and pools until they are gone', async () => {
+    it('deletes jobs and pools', async () => {
       await client.job.deleteMethod('job-list');
       await eventually(
         () => client.job.list(),
@@ -276,7 +276,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
   });
 }
 
-describe('The door of the local Batch service', function () {
+describe('Authentication of the local Batch service', function () {
   this.timeout(60_000);
   let service: TestService;
 
@@ -288,7 +288,7 @@ describe('The door of the local Batch service', function () {
 
   const path = '/pools?api-version=2025-06-01';
 
-  it('opens to signed requests only', async () => {
+  it('accepts signed requests only', async () => {
     assert.equal((await service.request('GET', path)).status, 200);
     const bare = await fetch(service.ready.batchUrl + path);
     assert.equal(bare.status, 403);
@@ -304,7 +304,7 @@ describe('The door of the local Batch service', function () {
     }
   });
 
-  it('refuses malformed signatures without falling over', async () => {
+  it('refuses malformed signatures', async () => {
     for (const authorization of [
       '',
       'SharedKey',
@@ -321,7 +321,7 @@ describe('The door of the local Batch service', function () {
     assert.equal((await service.request('GET', path)).status, 200);
   });
 
-  it('tells an unknown version, route and verb', async () => {
+  it('refuses unknown versions, routes and verbs', async () => {
     const code = async (reply: Response) => ((await reply.json()) as { code: string }).code;
     assert.equal(await code(await service.request('GET', '/pools')), 'MissingRequiredQueryParameter');
     assert.equal(
@@ -335,7 +335,7 @@ describe('The door of the local Batch service', function () {
     assert.equal(await code(await service.request('PUT', path, {})), 'UnsupportedHttpVerb');
   });
 
-  it('serves no file outside a task’s folder, however the dots are written', async () => {
+  it('serves no file outside a task’s folder', async () => {
     const client = service.client();
     await client.pool.add(pool);
     await client.job.add({ id: 'job', poolInfo: { poolId: pool.id } });

@@ -39,7 +39,7 @@ describe('Jobs and tasks of the local Batch service', function () {
       (job) => job.state === state,
     );
 
-  it('pause by requeueing, ending or waiting for what runs, and go on', async () => {
+  it('are disabled by requeueing, terminating or waiting for running tasks, and enabled again', async () => {
     await addJob('requeue', [wait]);
     await taskIn('requeue', 'wait', 'running');
     await client.job.disable('requeue', 'requeue');
@@ -67,7 +67,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await assert.rejects(client.job.enable('patient'), refused('OperationInvalidForCurrentState', 409));
   });
 
-  it('change by PATCH and PUT, under conditions', async () => {
+  it('are updated by PATCH and PUT under conditions', async () => {
     await addJob('changed', []);
     const { eTag } = await client.job.get('changed');
     await client.job.patch('changed', { priority: 5 });
@@ -83,7 +83,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await assert.rejects(client.job.patch('changed', { priority: 1 }), refused('JobCompleted', 409));
   });
 
-  it('end as the task that failed asked, or not at all', async () => {
+  it('are terminated by the exit conditions of a failed task', async () => {
     await addJob(
       'strict',
       [
@@ -116,7 +116,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     );
   });
 
-  it('let a task be ended, updated while it waits, and tried again', async () => {
+  it('have tasks that are terminated, updated while they wait, and reactivated', async () => {
     await addJob('again', [{ id: 'bad', commandLine: '/bin/sh -c "exit 1"' }, wait]);
     const failed = await taskIn('again', 'bad', 'completed');
     assert.equal(failed.executionInfo?.failureInfo?.code, 'FailureExitCode');
@@ -137,7 +137,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await assert.rejects(client.task.get('again', 'bad'), refused('TaskNotFound', 404));
   });
 
-  it('wait in chains of tasks and ranges of ids, blocked by one that failed unless it satisfies', async () => {
+  it('respect dependencies on tasks and ranges, which a failed task blocks unless it satisfies them', async () => {
     await addJob(
       'chain',
       [
@@ -162,7 +162,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await taskIn('chain', 'stuck', 'completed');
   });
 
-  it('with a task that no node can hold do not keep others waiting', async () => {
+  it('are not held up by a task that no node has enough slots for', async () => {
     await addJob('large', [{ id: 'huge', commandLine: '/bin/true', requiredSlots: 3 }], { priority: 900 });
     await addJob('small', [{ id: 'one', commandLine: '/bin/true' }]);
     await taskIn('small', 'one', 'completed');
@@ -170,7 +170,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await client.job.deleteMethod('large');
   });
 
-  it('fill nodes by their slots, first the job that comes first', async () => {
+  it('fill the slots of nodes in order of priority', async () => {
     const busy = Array.from({ length: 2 }, (_, index) => ({
       id: `two${index}`,
       commandLine: '/bin/sleep 0.6',
@@ -187,7 +187,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.ok(start(early) <= start(late));
   });
 
-  it('keep files for their retention time, and say that they are gone', async () => {
+  it('keep files for their retention time, and then report that they were cleaned up', async () => {
     await addJob('kept', [
       { id: 'short', commandLine: '/bin/echo hello', constraints: { retentionTime: 'PT1S' } },
       { id: 'long', commandLine: '/bin/echo hello' },
@@ -211,7 +211,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     );
   });
 
-  it('serve files by ranges, only if they are newer, and delete them', async () => {
+  it('serve ranges of files, respect If-Modified-Since, and delete files', async () => {
     await addJob('files', [{ id: 'task', commandLine: '/bin/echo 0123456789' }]);
     await taskIn('files', 'task', 'completed');
     const path = '/jobs/files/tasks/task/files/stdout.txt?api-version=2025-06-01';
@@ -237,7 +237,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.equal((await service.request('GET', path)).status, 404);
   });
 
-  it('count on the node what it ran, and keep the last of it', async () => {
+  it('are counted on their nodes, which list recent tasks', async () => {
     await addJob('counted', [
       { id: 'good', commandLine: '/bin/true' },
       { id: 'bad', commandLine: '/bin/false' },
@@ -251,7 +251,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.ok(nodes.some(({ totalTasksSucceeded = 0 }) => totalTasksSucceeded > 0));
   });
 
-  it('are refused by name where this service does less than Batch', async () => {
+  it('are refused by name where this service does less than Azure', async () => {
     const task = { commandLine: '/bin/true' };
     for (const more of [{ jobManagerTask: { id: 'manager', ...task } }]) {
       const refusal = client.job.add({ id: 'more', poolInfo: { poolId }, ...more });
@@ -276,10 +276,10 @@ describe('Jobs and tasks of the local Batch service', function () {
     );
   });
 
-  it('take a collection only as large as Batch does', async () => {
+  it('accept collections of the size that Azure accepts', async () => {
     await addJob('many', []);
     const tasks = Array.from({ length: 101 }, (_, index) => ({ id: `t${index}`, commandLine: '/bin/true' }));
-    // The official client itself refuses to send so many.
+    // The official client refuses to send so many.
     const path = '/jobs/many/addtaskcollection?api-version=2025-06-01';
     assert.equal((await service.request('POST', path, { value: tasks })).status, 400);
     const long = `/bin/echo ${'x'.repeat(15_000)}`;

@@ -25,7 +25,7 @@ describe('Pools of the local Batch service', function () {
     );
   }
 
-  /** A pool whose nodes have the state. */
+  /** Waits until a pool has this number of nodes, all in this state. */
   async function nodesIn(poolId: string, state: string, count: number) {
     return eventually(
       () => client.computeNode.list(poolId),
@@ -57,7 +57,7 @@ describe('Pools of the local Batch service', function () {
     );
   });
 
-  it('keep their targets when a resize is stopped, with the reason', async () => {
+  it('keep their targets when a resize is stopped, and report it', async () => {
     await add('stopped');
     const before = await client.pool.get('stopped');
     await service.fault({ allocation: 'AccountCoreQuotaReached' });
@@ -74,7 +74,7 @@ describe('Pools of the local Batch service', function () {
     await assert.rejects(client.pool.stopResize('stopped'), refused('OperationInvalidForCurrentState', 409));
   });
 
-  it('tell why nodes did not come', async () => {
+  it('report why nodes could not be allocated', async () => {
     await service.fault({ allocation: 'AccountLowPriorityCoreQuotaReached' });
     await client.pool.add({ id: 'quota', ...machine, targetLowPriorityNodes: 1 });
     const pool = await steady('quota');
@@ -83,7 +83,7 @@ describe('Pools of the local Batch service', function () {
     assert.equal(pool.currentLowPriorityNodes, 0);
   });
 
-  it('lose the nodes that are named, and their targets with them', async () => {
+  it('remove named nodes and lower their targets', async () => {
     await add('removal', { targetDedicatedNodes: 2 });
     const [first] = await nodesIn('removal', 'idle', 2);
     await client.pool.removeNodes('removal', { nodeList: [first?.id ?? ''] });
@@ -97,7 +97,7 @@ describe('Pools of the local Batch service', function () {
     );
   });
 
-  it('change by PATCH and by replacement, at each version with the members that it has', async () => {
+  it('are updated by PATCH and updateproperties, with the members of each version', async () => {
     const old = service.client(older);
     await add('changed', { startTask: { commandLine: '/bin/true' }, metadata: [{ name: 'a', value: 'b' }] });
     await old.pool.updateProperties('changed', {
@@ -119,7 +119,7 @@ describe('Pools of the local Batch service', function () {
     assert.equal((await properties(older, whole)).status, 400);
   });
 
-  it('take no member that their version does not have, and say which', async () => {
+  it('refuse members that a version does not have, by name', async () => {
     const add = async (version: string, more: Record<string, unknown>) => {
       const body = { id: 'members', ...machine, ...more };
       const reply = await service.request('POST', `/pools?api-version=${version}`, body);
@@ -150,7 +150,7 @@ describe('Pools of the local Batch service', function () {
     assert.equal(await add(older, { certificateReferences: [] }), 'made');
   });
 
-  it('scale by a formula, which may be enabled every 30 seconds', async () => {
+  it('scale by a formula, which can be enabled every 30 seconds', async () => {
     await add('scaled');
     await client.pool.enableAutoScale('scaled', { autoScaleFormula: '$TargetDedicatedNodes = 1;' });
     await nodesIn('scaled', 'idle', 1);
@@ -171,7 +171,7 @@ describe('Pools of the local Batch service', function () {
     );
   });
 
-  it('have nodes that reboot, are made anew, go offline and come back', async () => {
+  it('have nodes that reboot, are reimaged, go offline and online', async () => {
     await add('nodes', { targetDedicatedNodes: 1 });
     const [node] = await nodesIn('nodes', 'idle', 1);
     const id = node?.id ?? '';
@@ -194,7 +194,7 @@ describe('Pools of the local Batch service', function () {
     await nodesIn('nodes', 'idle', 1);
   });
 
-  it('have nodes whose reboot ends tasks, or waits for them', async () => {
+  it('have nodes whose reboot terminates tasks or waits for them', async () => {
     await add('busy', { targetDedicatedNodes: 1 });
     const [node] = await nodesIn('busy', 'idle', 1);
     const id = node?.id ?? '';
@@ -220,7 +220,7 @@ describe('Pools of the local Batch service', function () {
     }
   });
 
-  it('give nodes back and start them again, where the version can', async () => {
+  it('deallocate and start nodes, in the versions that can', async () => {
     await add('deallocated', { targetDedicatedNodes: 1 });
     const [node] = await nodesIn('deallocated', 'idle', 1);
     const act = (name: string, version: string) =>
@@ -237,7 +237,7 @@ describe('Pools of the local Batch service', function () {
     await nodesIn('deallocated', 'idle', 1);
   });
 
-  it('that a job brings go with it, unless they are to stay', async () => {
+  it('of a job are deleted with it unless they are kept alive', async () => {
     for (const [jobId, keepAlive] of [
       ['brings', false],
       ['keeps', true],
@@ -270,7 +270,7 @@ describe('Pools of the local Batch service', function () {
     }
   });
 
-  it('are gone in the end, though a node is taken away while they are deleted', async () => {
+  it('are deleted even if a node is preempted meanwhile', async () => {
     await add('taken', { targetLowPriorityNodes: 2 });
     await nodesIn('taken', 'idle', 2);
     await service.fault({ preempt: 'taken' });
@@ -281,7 +281,7 @@ describe('Pools of the local Batch service', function () {
     );
   });
 
-  it('are filtered by what Batch can filter by, and by nothing else', async () => {
+  it('are filtered by the members that Azure filters by, and by no others', async () => {
     const status = async (path: string, filter: string) => {
       const query = `api-version=${newer}&%24filter=${encodeURIComponent(filter)}`;
       return (await service.request('GET', `${path}?${query}`)).status;

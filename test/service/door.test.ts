@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { chanceOf } from '../chance';
 import { machine, TestService } from './harness';
 
-/** What a server says to these bytes, as far as it says anything. */
+/** Sends bytes to a server and returns its answer, which may be empty. */
 function send(port: number, text: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.end(text, 'latin1'));
@@ -22,7 +22,7 @@ function send(port: number, text: string): Promise<string> {
 
 const statusOf = (reply: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(reply)?.[1] ?? 0);
 
-/** Parts of requests that mean something, among others that do not. */
+/** Parts of paths: meaningful ones and random ones. */
 const segment = fc.oneof(
   fc.constantFrom(
     'pools',
@@ -58,7 +58,7 @@ const authorization = fc.oneof(
 );
 const json = fc.oneof(fc.json(), fc.constantFrom('{', '[]', 'null', '{"id":1e999}'), fc.string());
 
-describe('The door of the local Batch service, knocked at by chance', function () {
+describe('Random requests to the local Batch service', function () {
   this.timeout(120_000);
   let service: TestService;
 
@@ -68,7 +68,7 @@ describe('The door of the local Batch service, knocked at by chance', function (
 
   after(() => service.close());
 
-  it('lets in nothing that is not signed, and says so in its own form', async () => {
+  it('are refused when they are not signed', async () => {
     const port = Number(new URL(service.ready.batchUrl).port);
     const printable = (text: string) => text.replace(/[^\x21-\x7e]/g, '_');
     await fc.assert(
@@ -94,7 +94,7 @@ describe('The door of the local Batch service, knocked at by chance', function (
     );
   });
 
-  it('survives what is no HTTP at all', async () => {
+  it('are refused when they are not HTTP', async () => {
     const port = Number(new URL(service.ready.batchUrl).port);
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 400 });
     await fc.assert(
@@ -107,7 +107,7 @@ describe('The door of the local Batch service, knocked at by chance', function (
     assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
   });
 
-  it('knows another name of this machine for a trap', async () => {
+  it('are refused when they name another host', async () => {
     const port = Number(new URL(service.ready.batchUrl).port);
     for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example:1', '']) {
       const reply = await send(port, `GET /pools HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
@@ -115,10 +115,10 @@ describe('The door of the local Batch service, knocked at by chance', function (
     }
   });
 
-  it('answers whatever is signed with a status of its own, never with an inner error', async () => {
+  it('are never answered with an internal error when they are signed', async () => {
     await fc.assert(
       fc.asyncProperty(method, path, query, fc.json(), async (verb, where, search, body) => {
-        // As fetch writes it, which is what gets signed.
+        // The URL as fetch writes it, since that is signed.
         const url = new URL(service.ready.batchUrl);
         url.pathname = where;
         url.search = search;
@@ -135,7 +135,7 @@ describe('The door of the local Batch service, knocked at by chance', function (
     assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
   });
 
-  it('answers every request that has a body, whatever the body holds, and can list everything afterwards', async () => {
+  it('with random bodies are answered, and leave everything listable', async () => {
     const client = service.client();
     await client.job.add({ id: 'job', poolInfo: { poolId: 'none' } });
     await client.pool.add({ id: 'pool', ...machine });
@@ -170,7 +170,7 @@ describe('The door of the local Batch service, knocked at by chance', function (
   });
 });
 
-/** The requests that have bodies, with the model of each. Pools of their own size and formula stay small. */
+/** The requests that have bodies, with the model of each. */
 const bodies: Record<string, string> = {
   'POST /pools': 'PoolAddParameter',
   'PATCH /pools/pool': 'PoolPatchParameter',
@@ -216,7 +216,7 @@ const texts = fc.constantFrom(
   ],
 );
 
-/** Values of a member: mostly of its type, sometimes any. */
+/** Generates values of a member: mostly of its type, sometimes of any. */
 function valueFor(mapper: Mapper, depth: number): fc.Arbitrary<unknown> {
   const { type } = mapper;
   const typed = (): fc.Arbitrary<unknown> => {
@@ -239,7 +239,7 @@ function valueFor(mapper: Mapper, depth: number): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 9, arbitrary: typed() }, { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 3 }) });
 }
 
-/** A body with the required members of a model and some of the others. */
+/** Generates bodies with the required members of a model and some of the others. */
 function bodyOf(model: string, depth: number): fc.Arbitrary<Record<string, unknown>> {
   const mappers = BatchServiceMappers as unknown as Record<string, CompositeMapper>;
   const members = Object.values(mappers[model]?.type.modelProperties ?? {});

@@ -20,7 +20,7 @@ interface AccountNames {
   readonly storageName: string;
 }
 
-/** What the contract is asked of. */
+/** An account that the contract suite is run against. */
 export interface TestAccount {
   client(apiVersion?: string): BatchServiceClient;
   close(): Promise<void>;
@@ -41,7 +41,7 @@ function accountOf(url: string | undefined, key: string | undefined): TestAccoun
   };
 }
 
-/** The official client, unchanged but for the version it asks for. */
+/** Creates the official client, unchanged except for its API version. */
 function clientOf(url: string, name: string, key: string, apiVersion?: string): BatchServiceClient {
   const client = new BatchServiceClient(new BatchSharedKeyCredentials(name, key), url, {
     noRetryPolicy: true,
@@ -132,7 +132,7 @@ export class TestService implements TestAccount {
     });
   }
 
-  /** As a crash or `kill -9` does. */
+  /** Ends it as a crash or `kill -9` does. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
   }
@@ -204,7 +204,7 @@ export class TestService implements TestAccount {
     if (!reply.ok) throw new Error(`Fault refused: ${await reply.text()}`);
   }
 
-  /** Resolves when it is gone, whoever ended it. */
+  /** Resolves when the process has ended, for whatever reason. */
   async ended(): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -217,7 +217,7 @@ export class TestService implements TestAccount {
   }
 }
 
-/** What every pool of these tests has. */
+/** Size and image of every pool of these tests. */
 export const machine = {
   vmSize: 'Standard_D2s_v5',
   virtualMachineConfiguration: {
@@ -226,13 +226,13 @@ export const machine = {
   },
 };
 
-/** The body of a refusal. */
+/** The body of an error reply. */
 export interface RefusedWith {
   readonly code?: string;
   readonly values?: { readonly key: string; readonly value: string }[];
 }
 
-/** Accepts an error of the official client with this code and status, that names this property. */
+/** Returns a check of an error of the official client: its code, its status, and the property that it names. */
 export function refused(code: string, status: number, property?: string) {
   return (error: RefusedWith & { statusCode: number; body?: RefusedWith }): true => {
     assert.deepEqual([error.code, error.statusCode], [code, status]);
@@ -243,7 +243,7 @@ export function refused(code: string, status: number, property?: string) {
   };
 }
 
-/** Asks until it is so; fails after a while with what was seen last. */
+/** Polls until a condition holds. Throws after a while, with the last value. */
 export async function eventually<T>(
   ask: () => Promise<T>,
   isSo: (seen: T) => boolean,
@@ -262,7 +262,7 @@ export function md5(data: Uint8Array): string {
   return createHash('md5').update(data).digest('hex');
 }
 
-/** All tasks of a job, page by page. */
+/** Lists all tasks of a job, page by page. */
 export async function listAll(
   client: BatchServiceClient,
   jobId: string,

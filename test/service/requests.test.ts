@@ -21,7 +21,7 @@ describe('Requests to the local Batch service', function () {
 
   after(() => service.close());
 
-  /** The status, code and detail of an answer. */
+  /** Sends a signed request. Returns the status, and the code and details of an error. */
   async function ask(method: string, path: string, body?: unknown) {
     const [bare = '', query = ''] = path.split('?');
     const reply = await service.request(
@@ -34,7 +34,7 @@ describe('Requests to the local Batch service', function () {
     return { status: reply.status, code, text, values: values?.map(({ key, value }) => `${key}=${value}`) };
   }
 
-  it('nested deeper than the stack are refused, and leave nothing behind', async () => {
+  it('that are nested too deeply are refused, and leave nothing behind', async () => {
     const levels = 60_000;
     const deep = `{"id":"deep","metadata":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`;
     const reply = await raw('POST', '/pools', deep);
@@ -59,7 +59,7 @@ describe('Requests to the local Batch service', function () {
     assert.deepEqual([...(await client.pool.list())], []);
   });
 
-  /** A signed request whose path and body are sent byte for byte. */
+  /** Sends a signed request whose path and body are kept byte for byte. */
   async function raw(method: string, path: string, body = '') {
     const { batchName, batchKey } = service.credentials;
     const date = new Date().toUTCString();
@@ -84,7 +84,7 @@ describe('Requests to the local Batch service', function () {
     return { status: reply.statusCode, code: (JSON.parse(read) as RefusedWith).code };
   }
 
-  it('with ids that are paths are refused, and reach no folder', async () => {
+  it('with ids that are paths are refused, and touch no folder', async () => {
     const autoPoolSpecification = {
       autoPoolIdPrefix: '../../../x',
       poolLifetimeOption: 'job',
@@ -101,7 +101,7 @@ describe('Requests to the local Batch service', function () {
     assert.ok(!beside.some((name) => name.startsWith('x_')));
   });
 
-  it('for a pool that cannot be are refused before there is one', async () => {
+  it('for an invalid pool are refused before it is created', async () => {
     const vm = machine.virtualMachineConfiguration;
     const scaled = { enableAutoScale: true, autoScaleFormula: '$TargetDedicatedNodes = x' };
     for (const [more, code, detail] of [
@@ -139,7 +139,7 @@ describe('Requests to the local Batch service', function () {
     assert.deepEqual([...(await client.job.list())], []);
   });
 
-  it('for a formula that cannot be are refused, and leave the pool as it is', async () => {
+  it('with an invalid formula are refused, and leave the pool unchanged', async () => {
     await client.pool.add({ id: 'kept', ...machine });
     await eventually(
       () => client.pool.get('kept'),
@@ -164,7 +164,7 @@ describe('Requests to the local Batch service', function () {
     assert.match(infinite.error?.values?.[0]?.value ?? '', /not a finite number/);
   });
 
-  it('with enumerations in another case are acted on', async () => {
+  it('with enumerations in another case have their effect', async () => {
     const job = { id: 'cased', poolInfo: { poolId: 'kept' }, onAllTasksComplete: 'terminateJob' };
     assert.equal((await ask('POST', '/jobs', job)).status, 201);
     await eventually(
@@ -187,7 +187,7 @@ describe('Requests to the local Batch service', function () {
     );
   });
 
-  it('for tasks that would run otherwise than asked are refused', async () => {
+  it('for tasks that would run other than asked are refused', async () => {
     await client.pool.add({
       id: 'users',
       ...machine,
@@ -230,7 +230,7 @@ describe('Requests to the local Batch service', function () {
     assert.equal((await ask('POST', '/pools/users/resize', {})).code, 'MissingRequiredProperty');
   });
 
-  it('are signed in the order of code points or of the locale, and select with a comma encoded twice', async () => {
+  it('may sign query names in code point or locale order, and encode the comma of $select twice', async () => {
     const { batchName, batchKey } = service.credentials;
     const names: [string, string][] = [
       ['timeOut', '30'],
@@ -257,7 +257,7 @@ describe('Requests to the local Batch service', function () {
     }
   });
 
-  it('leave a service that starts again', async () => {
+  it('leave a service that can be restarted', async () => {
     await service.kill();
     await service.start();
     client = service.client(version);
