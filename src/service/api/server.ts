@@ -13,6 +13,7 @@ import { JobSchedules } from '../scheduling/jobSchedules';
 import { Jobs } from '../scheduling/jobs';
 import { JobTasks } from '../scheduling/jobTasks';
 import { loadState } from '../scheduling/loading';
+import { TaskTokens } from '../scheduling/managers';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
 import { type PoolOptions, Pools } from '../scheduling/pools';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
@@ -92,6 +93,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const supervisor = new Supervisor(log);
   const nodes = new Nodes(state, surroundings, faults, supervisor, log);
   const pools = new Pools(state, surroundings, nodes, faults, supervisor);
+  const taskTokens = new TaskTokens();
   const jobTasks = new JobTasks(state, surroundings, nodes, supervisor);
   const jobs = new Jobs(state, nodes, pools, jobTasks, supervisor);
   const jobSchedules = new JobSchedules(
@@ -101,7 +103,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     supervisor,
     () => Date.now() + faults.clockOffsetMs,
   );
-  const execution = new Execution(state, surroundings, nodes, jobs, jobTasks, supervisor);
+  const execution = new Execution(state, surroundings, nodes, jobs, jobTasks, taskTokens, supervisor);
   const autoscaling = new Autoscaling(state, pools, supervisor);
   const scheduler = new Scheduler(
     state,
@@ -170,7 +172,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const host = request.headers.host?.toLowerCase() ?? '';
     if (!/^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(host)) throw new BatchError('Forbidden');
     const bytes = await readBody(request);
-    authenticate(request, account, tokens);
+    authenticate(request, account, tokens, (token) => taskTokens.jobOf(token));
     const { path, query } = splitUrl(request.url ?? '/');
     const route = router.find(request.method ?? 'GET', path);
     if (path !== '/_faults') {

@@ -1,6 +1,6 @@
 import { type JobState, type TaskState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
-import { infiniteDuration, timestamp } from '../wire/time';
+import { infiniteDuration } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
@@ -18,6 +18,7 @@ import {
 } from './http/context';
 import { validated } from './requests/validate';
 import { checkPackages } from './resources/newPools';
+import { makeTask } from './resources/newTasks';
 import { expandsStatistics, taskStatistics } from './resources/statistics';
 import { checkTask } from './resources/taskChecks';
 
@@ -28,28 +29,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   checkTask(context, job, given);
   checkPackages(context, given);
-  const now = timestamp();
-  const wire: Wire = {
-    id,
-    url: `${context.base()}/jobs/${job.id}/tasks/${id}`,
-    eTag: '',
-    lastModified: now,
-    creationTime: now,
-    state: 'active',
-    stateTransitionTime: now,
-    userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
-    requiredSlots: 1,
-    ...given,
-    constraints: {
-      maxWallClockTime: infiniteDuration,
-      retentionTime: 'P7D',
-      maxTaskRetryCount: (job.wire.constraints as Wire).maxTaskRetryCount,
-      ...(given.constraints as Wire | undefined),
-    },
-    executionInfo: { retryCount: 0, requeueCount: 0 },
-  };
-  touch(wire);
-  return { id, job, wire };
+  return makeTask(context, job, given);
 }
 
 /** Finds a job to which tasks can be added. */

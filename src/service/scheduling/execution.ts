@@ -5,11 +5,12 @@ import { environmentOf, type Place, type Surroundings, taskFolder, taskPath } fr
 import { attemptOf, endedFailure, failureOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import { jobAction } from './exitConditions';
 import type { Jobs } from './jobs';
 import { type JobTasks, jobPreparationFolder } from './jobTasks';
+import { endsJob, slotsOf, type TaskTokens, tokenSettings } from './managers';
 import type { Nodes } from './nodes';
 import type { NodeState, PoolState, State, StopReason, TaskState } from './state';
+import { jobAction } from './taskConditions';
 
 /** A later reason counts only if it goes further than the one before. */
 const rank: Record<StopReason, number> = { requeue: 0, terminate: 1, delete: 2 };
@@ -28,6 +29,7 @@ export class Execution {
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
     private readonly jobTasks: JobTasks,
+    private readonly tokens: TaskTokens,
     private readonly supervisor: Supervisor,
   ) {}
 
@@ -48,7 +50,7 @@ export class Execution {
       if (why === undefined || rank[reason] > rank[why]) why = reason;
       stopping.abort();
     };
-    const slots = Number(task.wire.requiredSlots ?? 1);
+    const slots = slotsOf(task, pool);
     this.#running++;
     node.running.add(task);
     node.slotsUsed += slots;
@@ -99,6 +101,7 @@ export class Execution {
     stopped: AbortSignal,
   ): Promise<Outcome | 'unprepared'> {
     const signal = AbortSignal.any([stopped, this.supervisor.signal]);
+    const token = this.tokens.issue(task);
     try {
       const isPrepared = await Promise.race([
         this.jobTasks.prepare(pool, node, task.job),
@@ -131,6 +134,7 @@ export class Execution {
         ...(await this.nodes.deployPackages(pool, node, task.wire)),
         ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
         ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
+        ...tokenSettings(token),
       ];
       const env = environmentOf(this.options, place, settings);
       return await runAttempt(
@@ -139,6 +143,8 @@ export class Execution {
       );
     } catch (error) {
       return signal.aborted ? { stopped: true } : { failureInfo: failureOf(error) };
+    } finally {
+      this.tokens.revoke(token);
     }
   }
 
@@ -193,6 +199,10 @@ export class Execution {
       if (failureInfo) info.failureInfo = failureInfo;
     });
     const { job } = task;
+    if (endsJob(task) && job.wire.state === 'active') {
+      this.jobs.terminate(job, 'JMComplete');
+      return;
+    }
     if (job.wire.onTaskFailure !== 'performexitoptionsjobaction' || job.wire.state !== 'active') return;
     const action = jobAction(task);
     if (action === 'terminate') this.jobs.terminate(job, 'TaskFailed');

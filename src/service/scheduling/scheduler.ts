@@ -2,14 +2,15 @@ import type { Supervisor } from '../guard/supervisor';
 import { killLeftovers } from '../tasks/processes';
 import type { Wire } from '../wire/wire';
 import type { Autoscaling } from './autoscaling';
-import { unmetDependency } from './dependencies';
 import type { Execution } from './execution';
 import type { Jobs } from './jobs';
 import type { JobTasks } from './jobTasks';
+import { managerFirst, managerOf, mayUse, slotsOf } from './managers';
 import type { Nodes } from './nodes';
 import type { Pools } from './pools';
 import { Retention } from './retention';
 import type { JobState, NodeState, PoolState, State, TaskState } from './state';
+import { unmetDependency } from './taskConditions';
 
 export interface SchedulerOptions {
   /** Tasks at a time over all nodes; 0 for as many as there are slots. */
@@ -127,7 +128,7 @@ export class Scheduler {
   #placeJob(pool: PoolState, job: JobState): boolean {
     const max = Number(job.wire.maxParallelTasks ?? -1);
     let passedOver = 0;
-    for (const task of job.active) {
+    for (const task of managerFirst(job)) {
       if (this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses) return false;
       if (max >= 0 && job.counts.running >= max) return true;
       const unmet = unmetDependency(task);
@@ -135,16 +136,16 @@ export class Scheduler {
         this.state.block(task, unmet);
         continue;
       }
-      const slots = Number(task.wire.requiredSlots ?? 1);
-      const node = this.#freeNode(pool, job, slots);
+      const slots = slotsOf(task, pool);
+      const node = this.#freeNode(pool, task, slots);
       if (node !== undefined) this.execution.start(pool, node, task);
-      else if (slots === 1) return false;
+      else if (slots === 1 && managerOf(task) === undefined) return false;
       else if (++passedOver >= maxPassedOver) return true;
     }
     return true;
   }
 
-  #freeNode(pool: PoolState, job: JobState, slots: number): NodeState | undefined {
+  #freeNode(pool: PoolState, task: TaskState, slots: number): NodeState | undefined {
     const per = Number(pool.wire.taskSlotsPerNode ?? 1);
     const pack = /^pack$/i.test(
       String((pool.wire.taskSchedulingPolicy as Wire | undefined)?.nodeFillType ?? ''),
@@ -154,7 +155,8 @@ export class Scheduler {
       const { state, schedulingState } = node.wire;
       if ((state !== 'idle' && state !== 'running') || schedulingState !== 'enabled' || node.leaving)
         continue;
-      if (node.slotsUsed + slots > per || !this.jobTasks.fits(job, node)) continue;
+      if (node.slotsUsed + slots > per || !this.jobTasks.fits(task.job, node)) continue;
+      if (!mayUse(task, node)) continue;
       if (best === undefined || (pack ? node.slotsUsed > best.slotsUsed : node.slotsUsed < best.slotsUsed))
         best = node;
     }

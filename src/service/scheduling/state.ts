@@ -54,7 +54,8 @@ export class State {
   #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
-    for (const [key, record] of journal.read()) {
+    const records = [...journal.read()].sort(([one], [other]) => rankOf(one) - rankOf(other));
+    for (const [key, record] of records) {
       try {
         checkRecord(key, record);
         this.#restore(key, record);
@@ -120,10 +121,12 @@ export class State {
     this.journal.remove(`node/${pool.id}/${node.id}`);
   }
 
-  /** Stores a job and then adds it. */
-  addJob(job: JobState): void {
+  /** Stores a job, and the task that it begins with, and then adds them. A kill between the two leaves neither. */
+  addJob(job: JobState, first?: TaskState): void {
+    if (first) this.saveTask(first);
     this.saveJob(job);
     this.jobs.set(job.id.toLowerCase(), job);
+    if (first) this.#keepTask(first);
   }
 
   saveJob({ id, wire, poolId, disableOption }: JobState): void {
@@ -289,4 +292,9 @@ export class State {
 /** The recent tasks of a node would be most of the journal; they are forgotten at a reboot. */
 function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
   return kept;
+}
+
+/** Pools come before their nodes, and jobs before their tasks. */
+function rankOf(key: string): number {
+  return key.startsWith('pool/') || key.startsWith('job/') ? 0 : 1;
 }

@@ -33,6 +33,7 @@ export function authenticate(
   request: IncomingMessage,
   account: Account,
   tokens: readonly string[],
+  jobOfToken: (token: string) => string | undefined,
   now = Date.now(),
 ): void {
   const { authorization } = request.headers;
@@ -41,6 +42,11 @@ export function authenticate(
   const bearer = /^Bearer (\S+)$/.exec(authorization)?.[1];
   if (bearer !== undefined) {
     if (tokens.some((token) => equal(token, bearer))) return;
+    const job = jobOfToken(bearer);
+    if (job !== undefined) {
+      checkJob(request.url ?? '/', job);
+      return;
+    }
     throw new BatchError('AuthenticationFailed', { Reason: 'The token is not trusted.' });
   }
   const [, name, signature] = /^SharedKey ([^\s:]+):([A-Za-z0-9+/]+=*)$/.exec(authorization) ?? [];
@@ -57,6 +63,17 @@ export function authenticate(
   if (name !== account.name || !isSigned) {
     throw new BatchError('AuthenticationFailed', { Reason: 'The signature does not match.' });
   }
+}
+
+/** The token of a task is for its job and what is below that. */
+function checkJob(url: string, job: string): void {
+  const [path = '/'] = splitOnce(url, '?');
+  const [, jobs, id] = path.split('/');
+  // The id as it stands in the path: job ids need no encoding, and what is encoded names another path.
+  const isOfJob =
+    jobs === 'jobs' && (id?.toLowerCase() === job.toLowerCase() || id === encodeURIComponent(job));
+  if (!isOfJob || /%2e|\/\.\.?(\/|$)/i.test(path))
+    throw new BatchError('AuthenticationFailed', { Reason: `The token is for job ${job} only.` });
 }
 
 export function sign(text: string, key: string): string {

@@ -23,7 +23,6 @@ const networks = 'The local Batch service has no virtual networks.';
 const certificates = 'The local Batch service has no certificates.';
 const mounts = 'The local Batch service mounts no file systems.';
 const galleries = 'The local Batch service has no images of your own. Use one of the supported images.';
-const managers = 'The local Batch service does not support job manager tasks.';
 
 const changeablePool: ModelTreatment = {
   done: 'virtualMachineConfiguration startTask applicationPackageReferences taskSlotsPerNode taskSchedulingPolicy',
@@ -45,9 +44,9 @@ const job: ModelTreatment = {
 };
 
 const newJob: ModelTreatment = {
-  done: `${job.done} onTaskFailure usesTaskDependencies commonEnvironmentSettings jobPreparationTask jobReleaseTask`,
+  done: `${job.done} onTaskFailure usesTaskDependencies commonEnvironmentSettings jobManagerTask jobPreparationTask jobReleaseTask`,
   stored: `${job.stored} displayName`,
-  refused: { ...job.refused, jobManagerTask: managers },
+  refused: job.refused,
 };
 
 const models: Readonly<Record<string, ModelTreatment>> = {
@@ -132,6 +131,12 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobSpecification: newJob,
   JobPatchParameter: job,
   JobUpdateParameter: { done: job.done, stored: job.stored },
+  JobManagerTask: {
+    done: 'id commandLine resourceFiles outputFiles environmentSettings constraints requiredSlots killJobOnCompletion userIdentity runExclusive applicationPackageReferences authenticationTokenSettings allowLowPriorityNode',
+    stored: 'displayName',
+    refused: { containerSettings: containers },
+  },
+  AuthenticationTokenSettings: { done: 'access' },
   JobPreparationTask: {
     done: 'id commandLine resourceFiles environmentSettings constraints waitForSuccess userIdentity rerunOnNodeRebootAfterSuccess',
     refused: { containerSettings: containers },
@@ -151,10 +156,9 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobScheduleUpdateParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
   Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
   TaskAddParameter: {
-    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences',
+    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings',
     stored: 'displayName affinityInfo',
     refused: {
-      authenticationTokenSettings: 'The local Batch service gives tasks no authentication tokens.',
       containerSettings: containers,
       multiInstanceSettings: 'The local Batch service does not support multi-instance tasks.',
     },

@@ -4,6 +4,7 @@ import { infiniteDuration, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
 import { newAutoPool, startPool } from './newPools';
+import { managerTask } from './newTasks';
 import { checkResourceFiles } from './taskChecks';
 
 /** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */
@@ -27,6 +28,23 @@ export function jobDefaults(given: Wire): Wire {
     ...given,
     constraints: { maxWallClockTime: infiniteDuration, maxTaskRetryCount: 0, ...constraints },
     ...preparationAndRelease(given),
+    ...manager(given),
+  };
+}
+
+/** The job manager task of a job, with the defaults that Azure fills in. */
+function manager({ jobManagerTask }: Wire): Wire {
+  if (jobManagerTask === undefined) return {};
+  checkResourceFiles(jobManagerTask as Wire);
+  return {
+    jobManagerTask: {
+      killJobOnCompletion: true,
+      runExclusive: true,
+      allowLowPriorityNode: true,
+      requiredSlots: 1,
+      userIdentity,
+      ...(jobManagerTask as Wire),
+    },
   };
 }
 
@@ -84,7 +102,7 @@ export function checkActiveQuota({ state }: Context): void {
 
 /** Makes a job and, where its description asks for one, its pool. Nothing is changed unless all of it is valid. */
 export function makeJob(context: Context, id: string, given: Wire, schedule?: ScheduleState): JobState {
-  const { state, jobs, faults } = context;
+  const { state, scheduler, jobs, faults } = context;
   if (state.job(id)) throw new BatchError('JobExists');
   if (schedule === undefined) checkActiveQuota(context);
   const poolInfo = given.poolInfo as PoolInfo;
@@ -109,7 +127,8 @@ export function makeJob(context: Context, id: string, given: Wire, schedule?: Sc
   });
   touch(job.wire);
   if (autoPool && !schedulingError) startPool(context, autoPool);
-  state.addJob(job);
+  state.addJob(job, managerTask(context, job));
+  scheduler.schedule();
   if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
   jobs.check(job);
   return job;
