@@ -71,7 +71,7 @@ export function activate(context: ExtensionContext): void {
   const accountsView = new AccountsView(accounts, explorerData, runs);
   const heatMaps = new HeatMapLoader(explorerData, accountsView, extensionUri);
   const autoscale = new AutoscaleDocuments(accounts, explorerData, accountsView);
-  const idleWatch = new IdleWatch(accounts, runs);
+  const idleWatch = new IdleWatch(accounts, runs, accountsView);
 
   subscriptions.push(
     ...[log, accounts, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch],

@@ -20,10 +20,10 @@ import type { Runs } from '../runs/runs';
 import type { Transcode } from '../transcode/transcode';
 import { sentenceOf } from '../words/sentences';
 
-/** Jobs that are told of: an assistant needs no more. */
-const jobsTold = 30;
+/** The newest jobs, whose tasks are counted with a request each. */
+const maxJobs = 30;
 
-/** What a person would ask an assistant for; nothing where this VS Code has no such thing. */
+/** Registers the tools that assistants can use. Does nothing in a VS Code without language model tools. */
 export function registerLanguageTools(
   accounts: Accounts,
   explorer: ExplorerData,
@@ -34,7 +34,7 @@ export function registerLanguageTools(
   if (typeof lm?.registerTool !== 'function') return store;
   store.add(lm.registerTool('batchTranscode_listJobs', new ListJobs(accounts, explorer)));
   store.add(lm.registerTool('batchTranscode_explainFailures', new ExplainFailures(accounts, runs)));
-  store.add(lm.registerTool('batchTranscode_transcode', new TranscodeFiles(transcode)));
+  store.add(lm.registerTool('batchTranscode_transcode', new TranscodeFiles(accounts, transcode)));
   return store;
 }
 
@@ -57,10 +57,10 @@ class ListJobs implements LanguageModelTool<Record<string, never>> {
     const account = this.accounts.current;
     if (account === undefined) return text(sentenceOf({ kind: 'noAccount' }).text);
     const { batch } = await this.explorer.gateways(account);
-    const { items } = await batch.jobPage({ pageSize: 200, select: 'id,state,creationTime,executionInfo' });
-    items.sort((one, other) => Number(other.creationTime) - Number(one.creationTime));
+    const { newestJobs } = await import('../../core/jobs/newestJobs');
+    const newest = await newestJobs(batch, { select: 'state,executionInfo' });
     const jobs = await Promise.all(
-      items.slice(0, jobsTold).map(async ({ id = '', state, creationTime, executionInfo }) => ({
+      newest.jobs.slice(0, maxJobs).map(async ({ id = '', state, creationTime, executionInfo }) => ({
         id,
         state,
         created: creationTime,
@@ -79,14 +79,14 @@ class ExplainFailures implements LanguageModelTool<{ run?: string }> {
   ) {}
 
   prepareInvocation(): PreparedToolInvocation {
-    return { invocationMessage: l10n.t('Looking why files failed') };
+    return { invocationMessage: l10n.t('Finding out why files failed') };
   }
 
   async invoke({
     input,
   }: LanguageModelToolInvocationOptions<{ run?: string }>): Promise<LanguageModelToolResult> {
     const outcome = await outcomeOf(this.accounts, this.runs, input.run);
-    if (outcome === undefined) return text(l10n.t('Nothing has been transcoded in this workspace yet.'));
+    if (outcome === undefined) return text(l10n.t('No files have been transcoded in this workspace yet.'));
     const { manifest, results } = outcome;
     const paths = new Map(manifest.files.map(({ id, path }) => [id, path]));
     const failures = [
@@ -105,22 +105,25 @@ interface TranscodeInput {
 }
 
 class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
-  constructor(private readonly transcode: Transcode) {}
+  constructor(
+    private readonly accounts: Accounts,
+    private readonly transcode: Transcode,
+  ) {}
 
-  /** It uploads files and may cost money: nobody but a person decides that. */
+  /** The tool uploads files and may cost money, so the user confirms it. */
   prepareInvocation({
     input,
   }: LanguageModelToolInvocationPrepareOptions<TranscodeInput>): PreparedToolInvocation {
     const names = input.files.slice(0, 10).join(', ') + (input.files.length > 10 ? ', …' : '');
+    const { preset = 'mp3' } = input;
     return {
       invocationMessage: l10n.t('Transcoding {0}', names),
       confirmationMessages: {
         title: l10n.t('Transcode on Azure Batch'),
-        message: l10n.t(
-          'Upload {0} and transcode with the preset {1}? On Azure this costs money.',
-          names,
-          input.preset ?? 'mp3',
-        ),
+        message:
+          this.accounts.current?.signIn === 'local'
+            ? l10n.t('Transcode {0} with the preset {1} on this machine?', names, preset)
+            : l10n.t('Upload {0} and transcode with the preset {1}? This may cost money.', names, preset),
       },
     };
   }
@@ -138,9 +141,9 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
   }
 }
 
-/** A path as an assistant writes it: below a folder of the workspace, or whole. */
+/** A path as an assistant writes it: absolute, or relative to the first folder of the workspace. */
 function inWorkspace(path: string): Uri {
   const [folder] = workspace.workspaceFolders ?? [];
-  const isWhole = /^([/\\]|[A-Za-z]:)/.test(path);
-  return isWhole || folder === undefined ? Uri.file(path) : Uri.joinPath(folder.uri, path);
+  const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
+  return isAbsolute || folder === undefined ? Uri.file(path) : Uri.joinPath(folder.uri, path);
 }

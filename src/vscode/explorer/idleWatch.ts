@@ -1,17 +1,21 @@
-import { l10n, StatusBarAlignment, type StatusBarItem, ThemeColor, window } from 'vscode';
+import { l10n, StatusBarAlignment, type StatusBarItem, ThemeColor, ThemeIcon, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { IdlePool } from '../../core/pools/idlePools';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { longWork } from '../longWork';
 import type { Runs } from '../runs/runs';
 import { section } from '../settings';
 import { nodesOf, time } from '../words/numbers';
+import type { AccountsView } from './accountsView';
 
+/** Milliseconds between two checks. */
 const everyMs = 10 * 60_000;
+/** Nodes that are idle for so long cause a warning. */
 const idleMinutes = 20;
 
-/** A warning in the status bar when nodes that were kept have long had nothing to do. Those of this machine cost nothing. */
+/** Shows a warning in the status bar while nodes of an Azure account cost money without work. */
 export class IdleWatch {
   readonly #disposables = new DisposableStore();
   readonly #item: StatusBarItem;
@@ -20,6 +24,7 @@ export class IdleWatch {
   constructor(
     private readonly accounts: Accounts,
     private readonly runs: Runs,
+    private readonly accountsView: AccountsView,
   ) {
     this.#item = this.#disposables.add(
       window.createStatusBarItem(`${section}.idle`, StatusBarAlignment.Left, 9),
@@ -28,14 +33,14 @@ export class IdleWatch {
     this.#item.command = `${section}.showIdlePools`;
     this.#item.backgroundColor = new ThemeColor('statusBarItem.warningBackground');
     const timer = setInterval(() => {
-      // Asked again later.
-      this.look().catch(() => undefined);
+      // A check that fails is made again the next time.
+      this.check().catch(() => undefined);
     }, everyMs);
     this.#disposables.add({ dispose: () => clearInterval(timer) });
   }
 
-  /** Asks the account of this workspace, while somebody is at the window; what fails is asked again later. */
-  async look(): Promise<void> {
+  /** Asks the account of this workspace for idle pools, while the window has the focus. */
+  async check(): Promise<void> {
     const account = this.accounts.current;
     if (account === undefined || account.signIn === 'local' || !window.state.focused) return;
     const [{ Batch }, { idlePools }] = await Promise.all([
@@ -48,14 +53,18 @@ export class IdleWatch {
     this.#show(pools);
   }
 
-  /** What to do about them: give up the nodes, or clean up. */
+  /** Offers to scale an idle pool to zero, or to clean up. */
   async ask(): Promise<void> {
-    if (this.#found === undefined || this.#found.pools.length === 0) return;
+    if (this.#found === undefined || this.#found.pools.length === 0) {
+      background(window.showInformationMessage(l10n.t('No nodes have been idle for long.')));
+      return;
+    }
     const { account, pools } = this.#found;
     const answer = await window.showQuickPick(
       [
         ...pools.map(({ id, nodes, since }) => ({
-          label: l10n.t('$(debug-pause) Give Up the Nodes of {0}', id),
+          label: l10n.t('Scale {0} to Zero', id),
+          iconPath: new ThemeIcon('debug-pause'),
           detail: l10n.t(
             '{0}, idle since {1}. The pool stays for the next run.',
             nodesOf(nodes),
@@ -64,21 +73,30 @@ export class IdleWatch {
           poolId: id,
         })),
         {
-          label: l10n.t('$(trash) Clean Up…'),
-          detail: l10n.t('Everything this extension made on {0}', account.label),
+          label: l10n.t('Clean Up…'),
+          iconPath: new ThemeIcon('trash'),
+          detail: l10n.t('All resources that this extension created in {0}', account.label),
           poolId: undefined,
         },
       ],
       { title: l10n.t('Idle nodes cost money') },
     );
     if (answer === undefined) return;
-    this.#item.hide();
-    if (answer.poolId === undefined) {
-      const { cleanUp } = await import('../runs/cleanUp');
-      await cleanUp(this.accounts, this.runs, account, {});
-      return;
+    try {
+      if (answer.poolId === undefined) await this.#cleanUp(account);
+      else await this.#scaleToZero(account, answer.poolId);
+    } finally {
+      this.accountsView.update(account);
     }
-    const { poolId } = answer;
+    await this.check();
+  }
+
+  async #cleanUp(account: AccountRecord): Promise<void> {
+    const { cleanUp } = await import('../runs/cleanUp');
+    await cleanUp(this.accounts, this.runs, account, {});
+  }
+
+  async #scaleToZero(account: AccountRecord, poolId: string): Promise<void> {
     const [{ Batch }, { scaleToZero }] = await Promise.all([
       import('../../core/azure/batch'),
       import('../../core/pools/poolSizes'),
@@ -100,11 +118,8 @@ export class IdleWatch {
       return;
     }
     this.#item.text = l10n.t('$(warning) Idle: {0}', nodesOf(nodes));
-    this.#item.tooltip = l10n.t(
-      'Kept nodes without work cost money: {0}',
-      pools.map(({ id }) => id).join(', '),
-    );
-    this.#item.accessibilityInformation = { label: l10n.t('Azure Batch: {0} without work', nodesOf(nodes)) };
+    this.#item.tooltip = l10n.t('Idle nodes cost money: {0}', pools.map(({ id }) => id).join(', '));
+    this.#item.accessibilityInformation = { label: l10n.t('Azure Batch: {0} idle', nodesOf(nodes)) };
     this.#item.show();
   }
 }

@@ -13,10 +13,10 @@ import type { Accounts } from '../accounts/accounts';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
 
-/** Files of tasks, of nodes and blobs, under a scheme of ours. */
+/** The URI scheme of files of tasks and nodes, and of blobs. */
 export const remoteScheme = 'azure-batch';
 
-/** What a URI names: the account is its authority, the rest is in its path. */
+/** What a URI refers to. Its authority is the account, its path the rest. */
 type Remote =
   | { readonly kind: 'blob'; readonly container: string; readonly path: string }
   | { readonly kind: 'file'; readonly place: FilePlace; readonly path: string };
@@ -39,7 +39,7 @@ function parse({ path }: Uri): Remote {
   return { kind: 'file', place, path: rest.join('/') };
 }
 
-/** Read-only, by ranges: VS Code asks for what it shows, and a large file is never whole in memory here. */
+/** Read-only files that are read by ranges, so that a large file is never in memory as a whole. */
 export class RemoteFiles implements FileSystemProvider {
   readonly #changed = new EventEmitter<FileChangeEvent[]>();
   readonly onDidChangeFile = this.#changed.event;

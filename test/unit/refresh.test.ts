@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import type { AccountRecord } from '../../src/core/azure/account';
+import { type ExplorerNode, nodeId } from '../../src/vscode/explorer/explorerNode';
+import { LoadedLists } from '../../src/vscode/explorer/loadedLists';
+import {
+  changingMs,
+  dueAt,
+  nextRequestsAt,
+  requestsPerMinute,
+  settledMs,
+  unfocusedMs,
+} from '../../src/vscode/explorer/refreshPace';
+
+const account: AccountRecord = {
+  id: 'account',
+  label: 'Account',
+  signIn: 'keys',
+  batchName: 'account',
+  batchUrl: 'https://account.region.batch.azure.com',
+  storageName: 'account',
+  blobUrl: 'https://account.blob.core.windows.net',
+};
+const jobs: ExplorerNode = { kind: 'jobs', account };
+const job = (id: string, state = 'completed'): ExplorerNode => ({
+  kind: 'job',
+  account,
+  job: { id, state: state as 'completed' },
+});
+
+describe('The pace of the Accounts view', () => {
+  const list = { loadedAt: 1000, isChanging: false, isStale: false, followedUntil: 0 };
+
+  it('is fast while something changes, slow otherwise, slower without the focus, and none while hidden', () => {
+    assert.equal(dueAt({ ...list, isChanging: true }, 'focused'), 1000 + changingMs);
+    assert.equal(dueAt(list, 'focused'), 1000 + settledMs);
+    assert.equal(dueAt({ ...list, isChanging: true }, 'unfocused'), 1000 + unfocusedMs);
+    assert.equal(dueAt({ ...list, isChanging: true, isStale: true }, 'hidden'), Number.POSITIVE_INFINITY);
+  });
+
+  it('is fast for a while after an action, and at once for what is stale', () => {
+    assert.equal(dueAt({ ...list, followedUntil: 2000 }, 'focused'), 1000 + changingMs);
+    assert.equal(dueAt({ ...list, isStale: true }, 'focused'), 1000);
+  });
+
+  it('never takes more requests a minute than its budget, whatever a round takes', () => {
+    for (const requests of [1, 7, 21, 200]) {
+      let time = 0;
+      let sent = 0;
+      while (time < 60_000) {
+        sent += requests;
+        time = nextRequestsAt(time, requests);
+      }
+      assert.ok(sent <= requestsPerMinute + requests, `${sent} requests`);
+    }
+  });
+});
+
+describe('The lists of the Accounts view', () => {
+  /** Lists whose service answers with what `answers` holds. */
+  function lists(answers: { [id: string]: ExplorerNode[] }) {
+    const asked: string[] = [];
+    const loaded = new LoadedLists(
+      async (node) => {
+        asked.push(nodeId(node));
+        return structuredClone(answers[nodeId(node)] ?? []);
+      },
+      () => false,
+    );
+    return { loaded, asked };
+  }
+
+  it('are asked of the service once, however often VS Code asks for them', async () => {
+    const { loaded, asked } = lists({ 'account/jobs': [job('one')] });
+    for (let time = 0; time < 5; time++) await loaded.children(jobs);
+    assert.deepEqual(asked, ['account/jobs']);
+    loaded.markStale();
+    await Promise.all([loaded.children(jobs), loaded.children(jobs)]);
+    assert.deepEqual(asked, ['account/jobs', 'account/jobs']);
+  });
+
+  it('keep one object for each row, with what the service said last', async () => {
+    const answers = { 'account/jobs': [job('one', 'active'), job('two')] };
+    const { loaded } = lists(answers);
+    const [first] = await loaded.children(jobs);
+    answers['account/jobs'] = [job('one', 'terminating'), job('two')];
+    const { changed, isReordered } = await loaded.reload(jobs);
+    assert.equal(isReordered, false);
+    assert.deepEqual(changed.map(nodeId), ['account/jobs/one']);
+    assert.equal(changed[0], first);
+    assert.equal(first?.kind === 'job' && first.job.state, 'terminating');
+  });
+
+  it('are polled only where they can be seen: not below a row that is collapsed', async () => {
+    const answers = { 'account/jobs': [job('one')], 'account/jobs/one': [] };
+    const { loaded } = lists(answers);
+    const [row] = await loaded.children(jobs);
+    await loaded.children(row as ExplorerNode);
+    const shown = () => loaded.shown().map(({ row }) => nodeId(row));
+    assert.deepEqual(shown(), ['account/jobs', 'account/jobs/one']);
+    loaded.collapse(jobs);
+    assert.deepEqual(shown(), []);
+    loaded.expand(jobs);
+    assert.deepEqual(shown(), ['account/jobs', 'account/jobs/one']);
+  });
+
+  it('are refreshed below a row that changed, and go with a row that went', async () => {
+    const answers: { [id: string]: ExplorerNode[] } = { 'account/jobs': [job('one', 'active'), job('two')] };
+    const { loaded } = lists(answers);
+    for (const row of await loaded.children(jobs)) await loaded.children(row);
+    answers['account/jobs'] = [job('one')];
+    const { isReordered } = await loaded.reload(jobs);
+    assert.equal(isReordered, true);
+    const shown = loaded.shown().map(({ row, isStale }) => [nodeId(row), isStale]);
+    assert.deepEqual(shown, [
+      ['account/jobs', false],
+      ['account/jobs/one', true],
+    ]);
+  });
+
+  it('stay, with their age, while the service cannot be reached', async () => {
+    const answers: { [id: string]: ExplorerNode[] } = { 'account/jobs': [job('one')] };
+    const { loaded } = lists(answers);
+    await loaded.children(jobs);
+    const problem = { kind: 'unreachable', host: 'host', code: 'ECONNREFUSED' } as const;
+    answers['account/jobs'] = [{ kind: 'problem', owner: 'account/jobs', problem }];
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const { children } = await loaded.reload(jobs);
+      const [first] = children;
+      assert.ok(first?.kind === 'problem' && first.asOf !== undefined);
+      assert.deepEqual(children.slice(1).map(nodeId), ['account/jobs/one']);
+    }
+  });
+
+  it('are loaded once more when something happens while they are being loaded', async () => {
+    let release = () => {};
+    let asked = 0;
+    const loaded = new LoadedLists(
+      async () => {
+        asked++;
+        if (asked === 2) await new Promise<void>((done) => (release = done));
+        return [];
+      },
+      () => false,
+    );
+    await loaded.children(jobs);
+    const running = loaded.reload(jobs);
+    loaded.follow('account');
+    release();
+    await running;
+    assert.equal(loaded.shown()[0]?.isStale, true);
+    await loaded.children(jobs);
+    assert.equal(asked, 3);
+  });
+});
