@@ -75,8 +75,10 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
         await removeNodes(batch, poolId, ids, { signal });
       });
     },
-    showStartTaskStdout: (clicked?: ExplorerNode) => openStartTaskLog(parts, clicked, 'stdout.txt'),
-    showStartTaskStderr: (clicked?: ExplorerNode) => openStartTaskLog(parts, clicked, 'stderr.txt'),
+    showStartTaskStdout: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
+      openStartTaskLog(parts, clicked, selected, 'stdout.txt'),
+    showStartTaskStderr: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
+      openStartTaskLog(parts, clicked, selected, 'stderr.txt'),
   };
 }
 
@@ -121,9 +123,10 @@ function nodesByPool(rows: readonly NodeRow[]) {
 async function openStartTaskLog(
   parts: ExplorerParts,
   clicked: ExplorerNode | undefined,
+  selected: readonly ExplorerNode[] | undefined,
   log: string,
 ): Promise<void> {
-  const row = selectedRow(parts, ['node', 'problem'], clicked);
+  const row = selectedRow(parts, ['node', 'problem'], clicked, selected);
   const place = row?.kind === 'node' ? { ...row, nodeId: resourceName(row) } : row?.startTaskOf;
   if (place === undefined) return;
   const { account, poolId, nodeId } = place;

@@ -14,12 +14,12 @@ type Pool = NodeOf<'pool'>;
 export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
   const { data, accountsView, autoscale, showHeatMap } = parts;
   return {
-    async showHeatMap(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['pool'], clicked);
+    async showHeatMap(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['pool'], clicked, selected);
       if (row) await showHeatMap(row);
     },
-    async resizePool(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['pool'], clicked);
+    async resizePool(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['pool'], clicked, selected);
       const size = row && (await askSize(row));
       if (row === undefined || size === undefined) return;
       const { batch } = await data.gateways(row.account);
@@ -33,8 +33,8 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
         accountsView.update(row.account);
       }
     },
-    async autoscalePool(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['pool'], clicked);
+    async autoscalePool(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['pool'], clicked, selected);
       if (row === undefined) return;
       const { batch } = await data.gateways(row.account);
       const id = resourceName(row);
@@ -51,8 +51,8 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
         accountsView.update(row.account);
       }
     },
-    async newJob(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['pool'], clicked);
+    async newJob(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['pool'], clicked, selected);
       if (row === undefined) return;
       const id = await window.showInputBox({
         title: l10n.t('New job on pool {0}', resourceName(row)),

@@ -59,13 +59,13 @@ export function resourceCommands(parts: ExplorerParts): Handlers<ResourceCommand
       const { default: yaml } = await import('yaml');
       await documents.show(`${found.name}.yaml`, yaml.stringify(JSON.parse(jsonOf(found.value))));
     },
-    async openInPortal(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['account', 'pool', 'job'], clicked);
+    async openInPortal(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['account', 'pool', 'job'], clicked, selected);
       if (row) await env.openExternal(Uri.parse(portalUrl(row.account)));
     },
-    async filterList(clicked?: ExplorerNode) {
+    async filterList(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const kinds = ['pools', 'jobs', 'containers', 'pool', 'job', 'taskGroup', 'container'] as const;
-      const row = selectedRow(parts, kinds, clicked);
+      const row = selectedRow(parts, kinds, clicked, selected);
       if (row === undefined) return;
       const text = await window.showInputBox({
         title: l10n.t('Filter by name'),

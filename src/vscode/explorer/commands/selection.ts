@@ -2,6 +2,7 @@ import { l10n, window } from 'vscode';
 import { background } from '../../background';
 import { count } from '../../words/numbers';
 import type { ExplorerNode, NodeOf } from '../explorerNode';
+import { rowLabel } from '../rowLabels';
 import type { ExplorerParts } from './parts';
 
 type Kind = ExplorerNode['kind'];
@@ -39,11 +40,17 @@ export function selectedRows<Kinds extends Kind>(
   return wanted;
 }
 
-/** The one row that a command acts on, or undefined: then the user has been told. */
+/** The one row that a command acts on: the clicked one. Says so where several are selected; undefined where there is none. */
 export function selectedRow<Kinds extends Kind>(
   parts: Pick<ExplorerParts, 'accountsView'>,
   kinds: readonly Kinds[],
   clicked: ExplorerNode | undefined,
+  selected?: readonly ExplorerNode[],
 ): NodeOf<Kinds> | undefined {
-  return selectedRows(parts, kinds, clicked, undefined)[0];
+  const [row] = selectedRows(parts, kinds, clicked ?? parts.accountsView.view.selection[0], undefined);
+  if (row && selected && selected.length > 1)
+    background(
+      window.showInformationMessage(l10n.t('This command applies to one row at a time: {0}.', rowLabel(row))),
+    );
+  return row;
 }

@@ -54,14 +54,16 @@ export function taskCommands(parts: ExplorerParts): Handlers<TaskCommandId> {
         (await batchOf(row)).deleteTask(row.jobId, resourceName(row), signal),
       );
     },
-    showStdout: (clicked?: ExplorerNode) => openTaskLog(parts, clicked, 'stdout.txt'),
-    showStderr: (clicked?: ExplorerNode) => openTaskLog(parts, clicked, 'stderr.txt'),
-    async showTaskError(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['task'], clicked);
+    showStdout: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
+      openTaskLog(parts, clicked, selected, 'stdout.txt'),
+    showStderr: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
+      openTaskLog(parts, clicked, selected, 'stderr.txt'),
+    async showTaskError(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['task'], clicked, selected);
       if (row) await showError(row);
     },
-    async tailLog(clicked?: ExplorerNode) {
-      const row = selectedRow(parts, ['task'], clicked);
+    async tailLog(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
+      const row = selectedRow(parts, ['task'], clicked, selected);
       const log = row && (await askLog());
       if (row === undefined || log === undefined) return;
       const { showTail } = await import('./logTerminal');
@@ -103,9 +105,10 @@ async function showError(row: TaskRow): Promise<void> {
 async function openTaskLog(
   parts: ExplorerParts,
   clicked: ExplorerNode | undefined,
+  selected: readonly ExplorerNode[] | undefined,
   log: string,
 ): Promise<void> {
-  const row = selectedRow(parts, ['task'], clicked);
+  const row = selectedRow(parts, ['task'], clicked, selected);
   if (row) await openRemote(row.account, { jobId: row.jobId, taskId: resourceName(row) }, log);
 }
 
