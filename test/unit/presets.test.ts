@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { stereoPair } from '../../src/core/media/audioTracks';
+import type { MediaInfo, Track } from '../../src/core/media/mediaInfo';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import { commandOf } from '../../src/core/presets/ffmpegCommand';
+import { rungsOf } from '../../src/core/presets/hls';
+import type { Preset } from '../../src/core/presets/preset';
+import { withCommand } from '../../src/core/presets/presetText';
+import { parseUserPreset } from '../../src/core/presets/userPreset';
+
+const video: Track = {
+  kind: 'video',
+  codec: 'h264',
+  isDefault: true,
+  seconds: 10,
+  startSeconds: 0,
+  width: 1920,
+  height: 1080,
+  pixelAspectRatio: 1,
+  framesPerSecond: 25,
+  isVariableFrameRate: false,
+  fieldOrder: 'progressive',
+  pixelFormat: 'yuv420p',
+};
+const audio: Track = {
+  kind: 'audio',
+  codec: 'aac',
+  isDefault: true,
+  seconds: 10,
+  startSeconds: 0,
+  channels: 2,
+  channelLayout: 'stereo',
+  sampleRate: 48_000,
+  sampleFormat: 'fltp',
+};
+
+function mediaOf(...tracks: Track[]): MediaInfo {
+  return {
+    format: 'mov,mp4,m4a,3gp,3g2,mj2',
+    tracks,
+    seconds: 10,
+    knows: ['audio', 'video', 'subtitle'],
+  };
+}
+
+const tidy = mediaOf(video, audio);
+
+function preset(id: string): Preset {
+  const found = builtInPresets.find((one) => one.id === id);
+  assert.ok(found, id);
+  return found;
+}
+
+/** The arguments after ffmpeg's global options, for a source that is called `in.mp4`. */
+function argumentsOf(one: Preset, media: MediaInfo | undefined): string {
+  const outputs = [{ name: 'out', audio: { kind: 'track' as const, index: 0 } }];
+  const argv = commandOf(one, { nodeInput: 'in.mp4', outputs, media });
+  return argv.slice(argv.indexOf('1') + 1).join(' ');
+}
+
+/** The filters of an option in a command. */
+function filtersOf(option: string, one: Preset, media: MediaInfo | undefined): string {
+  const text = argumentsOf(one, media);
+  return new RegExp(`${option} (\\S+)`).exec(text)?.[1] ?? '';
+}
+
+describe('The command of a preset', () => {
+  it('has no filter that a tidy source does not need', () => {
+    const fit = (limit: number) => {
+      const side = (name: string) => `'max(2,trunc(${name}*min(1,${limit}/min(iw,ih))/2+0.01)*2)'`;
+      return `scale=w=${side('iw')}:h=${side('ih')}`;
+    };
+    assert.equal(
+      argumentsOf(preset('mp3'), tidy),
+      '-i in.mp4 -map 0:a:0 -af aresample=async=1 -c:a libmp3lame -b:a 192k -id3v2_version 3 out',
+    );
+    assert.equal(
+      argumentsOf(preset('h264-720p'), tidy),
+      `-i in.mp4 -map 0:V:0 -map 0:a:0? -vf ${fit(720)} -c:v libx264 -preset medium -crf 22 -pix_fmt yuv420p ` +
+        '-af aresample=async=1 -c:a aac -b:a 192k -movflags +faststart out',
+    );
+    assert.equal(
+      argumentsOf(preset('remux'), tidy),
+      '-i in.mp4 -map 0:V? -map 0:a? -c copy -movflags +faststart out',
+    );
+    assert.equal(
+      argumentsOf(preset('thumbnail'), tidy),
+      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0 -frames:v 1 -q:v 3 -update 1 out`,
+    );
+    assert.match(
+      filtersOf('-filter_complex', preset('hls'), tidy),
+      /^\[0:V:0\]split=2\[s0\]\[s1\];\[s0\]scale/,
+    );
+  });
+
+  it('has filters that suit every source where nothing is known of it', () => {
+    const filters = filtersOf('-vf', preset('h264-1080p'), undefined);
+    assert.match(filters, /^bwdif=mode=send_frame:deint=interlaced,scale=.*iw\*sar.*,setsar=1$/);
+    assert.doesNotMatch(filters, /tonemap/);
+    assert.equal(
+      filtersOf('-af', preset('m4a'), undefined),
+      'aresample=async=1:first_pts=0,aformat=channel_layouts=5.1|stereo|mono',
+    );
+    for (const one of builtInPresets) assert.doesNotMatch(argumentsOf(one, undefined), /\$\{|\0/, one.id);
+  });
+
+  it('deinterlaces sources that are interlaced, and formats in which that may change', () => {
+    const interlaced = mediaOf({ ...video, fieldOrder: 'tt' }, audio);
+    const broadcast = { ...tidy, format: 'mpegts' };
+    for (const media of [interlaced, broadcast]) {
+      assert.match(filtersOf('-vf', preset('h264-1080p'), media), /^bwdif=/);
+      assert.match(filtersOf('-filter_complex', preset('preview'), media), /^\[0:V:0\]bwdif=/);
+    }
+    assert.match(filtersOf('-vf', preset('thumbnail'), interlaced), /estdif=mode=frame:deint=interlaced/);
+  });
+
+  it('tone-maps HDR for H.264, VP9, pictures and HLS, and keeps its ten bits for H.265 and AV1', () => {
+    const hdr = mediaOf({ ...video, colorTransfer: 'arib-std-b67', pixelFormat: 'yuv420p10le' }, audio);
+    for (const id of ['h264-1080p', 'h264-source', 'vp9', 'thumbnail', 'contact-sheet', 'preview', 'hls']) {
+      assert.match(argumentsOf(preset(id), hdr), /zscale=tin=arib-std-b67.*tonemap=tonemap=.*t=bt709/, id);
+    }
+    for (const id of ['h265', 'av1']) {
+      assert.match(argumentsOf(preset(id), hdr), /-pix_fmt yuv420p10le/, id);
+      assert.doesNotMatch(argumentsOf(preset(id), hdr), /tonemap/, id);
+    }
+  });
+
+  it('takes every second picture of 120 a second', () => {
+    const fast = mediaOf({ ...video, framesPerSecond: 119.88 }, audio);
+    assert.match(filtersOf('-vf', preset('h264-1080p'), fast), /^framestep=2,/);
+    assert.doesNotMatch(
+      argumentsOf(preset('h264-1080p'), mediaOf({ ...video, framesPerSecond: 59.94 })),
+      /framestep/,
+    );
+  });
+
+  it('brings audio to a layout and a rate that players know', () => {
+    const layout = (id: string, track: Partial<Track>) =>
+      filtersOf('-af', preset(id), mediaOf(video, { ...audio, ...track })).replace(
+        /^aresample=async=1,?/,
+        '',
+      );
+    assert.equal(layout('m4a', { channels: 6, channelLayout: '5.1(side)' }), 'aformat=channel_layouts=5.1');
+    assert.equal(layout('m4a', { channels: 8, channelLayout: '7.1' }), 'aformat=channel_layouts=5.1');
+    assert.equal(layout('opus', { channels: 7, channelLayout: '6.1' }), 'aformat=channel_layouts=7.1');
+    assert.equal(layout('mp3', { channels: 6, channelLayout: '5.1' }), 'aformat=channel_layouts=stereo');
+    assert.equal(layout('m4a', { channels: 6, channelLayout: '5.1' }), '');
+    assert.equal(layout('m4a', { channels: 1, channelLayout: '1 channels (FL)' }), 'pan=mono|c0=c0');
+    assert.equal(
+      layout('m4a', { channels: 10, channelLayout: undefined }),
+      'pan=stereo|c0<c0+c2+c4+c6+c8|c1<c1+c3+c5+c7+c9',
+    );
+    assert.equal(layout('m4a', { sampleRate: 96_000 }), 'aresample=48000');
+    assert.equal(layout('m4a', { sampleRate: 88_200 }), 'aresample=44100');
+  });
+
+  it('fills silence before sound that begins late', () => {
+    const late = mediaOf(video, { ...audio, startSeconds: 3 });
+    for (const id of ['mp3', 'wav', 'h264-720p']) {
+      assert.match(filtersOf('-af', preset(id), late), /^aresample=async=1:first_pts=0/, id);
+    }
+  });
+
+  it('re-encodes for MP4 only what does not fit, and takes text subtitles along', () => {
+    const subtitle = (codec: string): Track => ({ kind: 'subtitle', codec, isDefault: false });
+    const media = mediaOf(
+      { ...video, codec: 'hevc' },
+      { ...audio, codec: 'ac3', channels: 6, channelLayout: '5.1(side)' },
+      { ...audio, codec: 'truehd', channels: 8, channelLayout: '7.1' },
+      ...[subtitle('hdmv_pgs_subtitle'), subtitle('subrip'), subtitle('ass')],
+    );
+    assert.equal(
+      argumentsOf(preset('remux'), media),
+      '-i in.mp4 -map 0:V? -map 0:a? -map 0:s:1 -map 0:s:2 -c copy -tag:v:0 hvc1 ' +
+        '-filter:a:1 aresample=async=1:first_pts=0,aformat=channel_layouts=5.1 -c:a:1 aac -b:a:1 192k -c:s mov_text ' +
+        '-movflags +faststart out',
+    );
+  });
+
+  it('keeps the depth of lossless sound in WAV', () => {
+    const encoder = (track: Partial<Track>) =>
+      /-c:a (\S+)/.exec(argumentsOf(preset('wav'), mediaOf({ ...audio, ...track })))?.[1];
+    assert.equal(encoder({ codec: 'pcm_s24be', bitsPerSample: 24 }), 'pcm_s24le');
+    assert.equal(encoder({ codec: 'flac', sampleFormat: 's32', bitsPerSample: 24 }), 'pcm_s24le');
+    assert.equal(encoder({ codec: 'flac', sampleFormat: 's16', bitsPerSample: 16 }), 'pcm_s16le');
+    assert.equal(encoder({ codec: 'pcm_s32le', bitsPerSample: 32 }), 'pcm_s32le');
+    assert.equal(encoder({ codec: 'pcm_f32le', bitsPerSample: 32 }), 'pcm_f32le');
+    assert.equal(encoder({ codec: 'pcm_u8', bitsPerSample: 8 }), 'pcm_s16le');
+    assert.equal(encoder({ codec: 'aac', sampleFormat: 'fltp' }), 'pcm_s16le');
+  });
+
+  it('has no rung of HLS above the source, and none that is nearly the same', () => {
+    assert.deepEqual(rungsOf(1080), [720, 360]);
+    assert.deepEqual(rungsOf(540), [540, 360]);
+    assert.deepEqual(rungsOf(400), [400]);
+    assert.deepEqual(rungsOf(180), [180]);
+    assert.deepEqual(rungsOf(undefined), [720, 360]);
+  });
+});
+
+describe('Two mono tracks', () => {
+  const mono: Track = { ...audio, codec: 'pcm_s16le', channels: 1, channelLayout: undefined };
+
+  it('are a stereo pair if nothing tells them apart', () => {
+    assert.deepEqual(stereoPair([mono, { ...mono, isDefault: false }]), [0, 1]);
+    assert.deepEqual(stereoPair([mono, mono, mono, mono]), [0, 1]);
+  });
+
+  it('are no pair with another language, length, name, channel count, or a default track that is not the first', () => {
+    for (const other of [
+      { language: 'deu' },
+      { seconds: 4 },
+      { title: 'Commentary' },
+      { channels: 2 },
+      { sampleRate: 44_100 },
+    ]) {
+      assert.equal(stereoPair([mono, { ...mono, ...other }]), undefined, JSON.stringify(other));
+    }
+    assert.equal(stereoPair([{ ...mono, isDefault: false }, mono]), undefined);
+    assert.equal(stereoPair([mono]), undefined);
+  });
+});
+
+describe('An own preset', () => {
+  const own = (args: string[]) => parseUserPreset({ name: 'Own', extension: 'mp4', arguments: args });
+
+  it('has the filters that a source needs, and loses an option that needs none', () => {
+    const one = own([
+      '-i',
+      '${input}',
+      '-vf',
+      '${deinterlace},${tonemap}',
+      '-af',
+      '${audioLayout}',
+      '${output}',
+    ]);
+    assert.equal(argumentsOf(one, tidy), '-i in.mp4 out');
+    const hard = mediaOf({ ...video, fieldOrder: 'tt' }, { ...audio, channels: 6, channelLayout: '5.1' });
+    assert.equal(
+      argumentsOf(one, hard),
+      '-i in.mp4 -vf bwdif=mode=send_frame:deint=interlaced -af aformat=channel_layouts=stereo out',
+    );
+  });
+
+  it('keeps a graph whole where a source needs no filter', () => {
+    const one = own(['-i', '${input}', '-filter_complex', '[0:v]${tonemap}[v]', '-map', '[v]', '${output}']);
+    assert.equal(argumentsOf(one, tidy), '-i in.mp4 -filter_complex [0:v]null[v] -map [v] out');
+  });
+
+  it('is refused with a placeholder that does not exist or has no number where it needs one', () => {
+    for (const bad of ['${tonemapp}', '${fit}', '${fit:x}', '${tonemap:3}', '-vf ${cover}', '${home}']) {
+      assert.throws(() => own(['-i', '${input}', bad, '${output}']), /presetInvalid|unknown/i, bad);
+      assert.throws(() => withCommand(preset('mp3'), `ffmpeg -i \${input} '${bad}' \${output}`));
+    }
+    own(['-i', '${input}', '-vf', '${deinterlace},${fit:720}', '${cover}', '${output}']);
+  });
+});
