@@ -154,6 +154,14 @@ export class Matrix {
     return { mean: value('mean'), max: value('max') };
   }
 
+  /** Checksum of the samples of a file's audio. */
+  async hash(path: string, encoder: string): Promise<string> {
+    const { stdout } = await run('ffmpeg', [
+      ...['-nostdin', '-v', 'error', '-i', path, '-map', '0:a:0', '-c:a', encoder, '-f', 'md5', '-'],
+    ]);
+    return stdout.trim();
+  }
+
   /** Integrated loudness (LUFS) and true peak (dBFS) of the audio of a file. */
   async loudness(path: string): Promise<{ integrated: number; peak: number }> {
     const { stderr } = await run('ffmpeg', [

@@ -93,7 +93,7 @@ function picture(id: string, label: string, extension: string, making: string): 
  */
 const evenSpeech =
   '${audioSync},${mono},loudnorm=I=-16:TP=-2:LRA=7,aresample=48000,' +
-  'acompressor=threshold=0.2:ratio=4:attack=1:release=60,loudnorm=I=-15.7:TP=-2:LRA=7';
+  'acompressor=threshold=0.2:ratio=4:attack=1:release=60,loudnorm=I=-15.6:TP=-2.5:LRA=7';
 
 /** The presets everyone has; the first is the default. */
 export const builtInPresets: readonly Preset[] = [
