@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { stereoPair } from '../../src/core/media/audioTracks';
 import type { MediaInfo, Track } from '../../src/core/media/mediaInfo';
+import { plan } from '../../src/core/plan/plan';
+import { adaptationsOf } from '../../src/core/presets/adaptations';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { commandOf } from '../../src/core/presets/ffmpegCommand';
 import { rungsOf } from '../../src/core/presets/hls';
 import type { Preset } from '../../src/core/presets/preset';
 import { withCommand } from '../../src/core/presets/presetText';
+import { subtitleFiles } from '../../src/core/presets/subtitles';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
 
 const video: Track = {
@@ -253,5 +256,82 @@ describe('An own preset', () => {
       assert.throws(() => withCommand(preset('mp3'), `ffmpeg -i \${input} '${bad}' \${output}`));
     }
     own(['-i', '${input}', '-vf', '${deinterlace},${fit:720}', '${cover}', '${output}']);
+  });
+});
+
+describe('Subtitles of a source', () => {
+  const subtitle = (more: Partial<Track>): Track => ({
+    kind: 'subtitle',
+    codec: 'subrip',
+    isDefault: false,
+    ...more,
+  });
+  const media = mediaOf(
+    subtitle({ codec: 'hdmv_pgs_subtitle', language: 'eng' }),
+    subtitle({ language: 'eng' }),
+    subtitle({ language: 'eng', isForced: true }),
+    subtitle({ language: 'eng', title: 'English (SDH)' }),
+    subtitle({ language: 'deu', codec: 'ass' }),
+    subtitle({ language: '$(x)', codec: 'mov_text' }),
+    subtitle({ language: 'eng' }),
+  );
+
+  it('are named by language, forced and SDH ones apart, and pictures are none', () => {
+    assert.deepEqual(subtitleFiles(media), [
+      { index: 1, name: 'eng' },
+      { index: 2, name: 'eng.forced' },
+      { index: 3, name: 'eng.sdh' },
+      { index: 4, name: 'deu' },
+      { index: 5, name: '6' },
+      { index: 6, name: 'eng.2' },
+    ]);
+  });
+
+  it('are those of a language if there are any, else all', () => {
+    assert.deepEqual(subtitleFiles(media, 'de'), [{ index: 4, name: 'deu' }]);
+    assert.equal(subtitleFiles(media, 'fra').length, 6);
+  });
+
+  it('become files beside the source, one track a file of the usual name', () => {
+    const source = { uri: 'file:///a/clip.mkv', path: 'clip.mkv', size: 1, modified: 1 };
+    const subtitles = preset('subtitles');
+    const [several] = plan({ sources: [{ ...source, media }], preset: subtitles }).files;
+    assert.deepEqual([several?.output.name, several?.output.isBeside], ['clip', true]);
+    assert.match(
+      several?.commandLine ?? '',
+      /-map 0:s:1 -c:s srt output\/eng\.srt -map 0:s:2 .*output\/eng\.2\.srt$/,
+    );
+    const pictureFirst = mediaOf(...media.tracks.slice(0, 2));
+    const [one] = plan({ sources: [{ ...source, media: pictureFirst }], preset: subtitles }).files;
+    assert.deepEqual([one?.output.name, one?.output.isFolder], ['clip.srt', false]);
+    assert.match(one?.commandLine ?? '', /-map 0:s:1 -c:s srt output\.srt$/);
+  });
+});
+
+describe('What a preset changes of a source', () => {
+  const of = (id: string, media: MediaInfo) => adaptationsOf(preset(id), media, { kind: 'track', index: 0 });
+
+  it('is nothing for a tidy source', () => {
+    for (const { id } of builtInPresets) assert.deepEqual(of(id, tidy), [], id);
+  });
+
+  it('is said of HDR, of many channels, of chapters, and of tracks that do not fit', () => {
+    const hdr = mediaOf({ ...video, colorTransfer: 'smpte2084' }, audio);
+    assert.deepEqual(of('h264-720p', hdr), [{ kind: 'toneMapped' }]);
+    assert.deepEqual(of('h265', hdr), []);
+    assert.deepEqual(of('m4a', mediaOf({ ...audio, channels: 16 })), [{ kind: 'downmixed', channels: 16 }]);
+    assert.deepEqual(of('flac', { ...tidy, chapters: 3 }), [{ kind: 'chaptersLost', chapters: 3 }]);
+    const camera = {
+      ...mediaOf(
+        video,
+        { ...audio, codec: 'pcm_s16le' },
+        { ...audio, kind: 'subtitle', codec: 'dvd_subtitle' },
+      ),
+      otherTracks: ['tmcd', 'gpmd'],
+    };
+    assert.deepEqual(of('remux', camera), [
+      { kind: 'reencoded', codecs: ['pcm_s16le'] },
+      { kind: 'leftOut', tracks: ['dvd_subtitle', 'gpmd'] },
+    ]);
   });
 });

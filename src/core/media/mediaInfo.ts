@@ -13,6 +13,8 @@ export interface MediaInfo {
   /** The track kinds that are listed completely; there may be more tracks of other kinds. */
   readonly knows: readonly Track['kind'][];
   readonly chapters?: number;
+  /** Four characters or codec names of tracks that are no audio, video or subtitles: `gpmd`, `tmcd`, `ttf`. */
+  readonly otherTracks?: readonly string[];
   /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
   readonly isProtected?: boolean;
   /** What the file is, if it is not media that can be played. */

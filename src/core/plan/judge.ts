@@ -1,9 +1,7 @@
 import type { Problem } from '../errors';
 import type { MediaInfo } from '../media/mediaInfo';
 import type { Preset } from '../presets/preset';
-
-/** Subtitles that are pictures, which no text can be made of. ffmpeg's names. */
-const pictureSubtitles = new Set(['hdmv_pgs_subtitle', 'dvd_subtitle', 'dvb_subtitle', 'xsub']);
+import { isTextSubtitle } from '../presets/subtitles';
 
 /** Why a preset cannot work on a file, before anything is uploaded; undefined if it may. */
 export function judge(
@@ -36,7 +34,7 @@ function missingTrack({ needs }: Preset, { tracks, knows }: MediaInfo, file: str
   // A cover is no video.
   const found = tracks.filter(({ kind, isAttachedPicture }) => kind === needs && !isAttachedPicture);
   if (needs === 'subtitle' && found.length > 0) {
-    const isText = found.some(({ codec = '' }) => !pictureSubtitles.has(codec));
+    const isText = found.some(isTextSubtitle);
     return isText ? undefined : { kind: 'pictureSubtitles', file, codec: found[0]?.codec ?? '' };
   }
   if (found.length > 0) return undefined;

@@ -122,6 +122,8 @@ export interface ManifestOutput {
   /** In the output container: `0001/clip.mp3`; for a folder the prefix that its blobs share (`0001/clip`). */
   readonly blob: string;
   readonly isFolder: boolean;
+  /** The files of the folder go beside the source, each with the output's name in front: `clip.eng.srt`. */
+  readonly isBeside?: boolean;
   /** Beside the source: `clip.mp3`, or the folder `clip`. Valid on every file system. */
   readonly name: string;
   /** `audio` or `video`: the track whose length proves the output complete. `none`: an output that exists is enough. */

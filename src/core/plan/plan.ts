@@ -9,6 +9,7 @@ import {
 import type { WholeReason } from '../media/cut/parts';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { type ProofTrack, proofOf } from '../media/probe/proof';
+import { type Adaptation, adaptationsOf } from '../presets/adaptations';
 import { toCommandLine } from '../presets/commandLine';
 import {
   type CommandOutput,
@@ -18,6 +19,7 @@ import {
   usesVideo,
 } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
+import { type SubtitleFile, subtitleFiles } from '../presets/subtitles';
 import { judge } from './judge';
 import type { ManifestFile } from './manifest';
 import { type MeasuredTracks, withMeasures } from './measures';
@@ -44,6 +46,9 @@ export type PlanNote =
   | { readonly kind: 'trackChosen'; readonly file: string; readonly track: number; readonly tracks: number }
   /** The first two mono tracks are used as the left and right channel of one stereo track. */
   | { readonly kind: 'tracksPaired'; readonly file: string; readonly tracks: number }
+  /** Each of several text subtitles becomes a file of its own. */
+  | { readonly kind: 'subtitlesSplit'; readonly file: string; readonly tracks: number }
+  | { readonly kind: 'adapted'; readonly file: string; readonly adaptation: Adaptation }
   | { readonly kind: 'tracksMixed'; readonly file: string; readonly tracks: number }
   /** Each of several audio tracks gets a file of its own, in a folder. */
   | { readonly kind: 'tracksSplit'; readonly file: string; readonly folder: string; readonly tracks: number }
@@ -101,7 +106,9 @@ function planFile(
   const sourceName = splitUri(uri).name;
   const tracks = audioTracks(media);
   const audio = planAudio(path, preset, tracks, choice, tell);
-  const isFolder = preset.folder === true || audio.isSplit;
+  const subtitles = planSubtitles(path, preset, media, choice, tell);
+  const isBeside = subtitles.length > 1;
+  const isFolder = preset.folder === true || audio.isSplit || isBeside;
   const label = preset.id.replace(/^user:/, '').replace(/[^\w-]+/g, '-');
   const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`);
   if (!isExpected) tell({ kind: 'renamed', file: path, name });
@@ -109,12 +116,21 @@ function planFile(
   const nodeInput = `input${extensionOnNode(sourceName)}`;
   const nodePath = isFolder ? 'output' : `output.${preset.extension}`;
   const proof = audio.isSplit ? 'none' : proofOf(preset, media);
-  const outputs: readonly CommandOutput[] = audio.isSplit
-    ? tracks.map((track, index) => ({
-        name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
-        audio: { kind: 'track', index },
+  const outputs: readonly CommandOutput[] = isBeside
+    ? subtitles.map(({ index, name }) => ({
+        name: `${nodePath}/${name}.${preset.extension}`,
+        audio: audio.selection,
+        subtitle: index,
       }))
-    : [{ name: nodePath, audio: audio.selection }];
+    : audio.isSplit
+      ? tracks.map((track, index) => ({
+          name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
+          audio: { kind: 'track', index },
+        }))
+      : [{ name: nodePath, audio: audio.selection, subtitle: subtitles[0]?.index }];
+  for (const adaptation of adaptationsOf(preset, media, audio.selection)) {
+    tell({ kind: 'adapted', file: path, adaptation });
+  }
   const command = commandOf(preset, { nodeInput, outputs, media });
   const argv = proof === 'none' ? command : withMeasures(command, nodePath, measuredTracks(preset, media));
   const planned = split
@@ -131,7 +147,14 @@ function planFile(
     nodeInput,
     commandLine: planned?.joinCommandLine ?? toCommandLine(argv),
     ...(planned && { split: planned.split }),
-    output: { nodePath, blob: `${id}/${blobPart(name)}`, isFolder, name, proof },
+    output: {
+      nodePath,
+      blob: `${id}/${blobPart(name)}`,
+      isFolder,
+      ...(isBeside && { isBeside }),
+      name,
+      proof,
+    },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
   };
 }
@@ -159,6 +182,26 @@ function planSplit(
   const planned = splitFile(argv, names, cut);
   if (planned) tell({ kind: 'split', file, parts: cut.cuts.parts.length });
   return planned;
+}
+
+/**
+ * The text subtitles that an output is made of, each with its place among the subtitle tracks and its name; none if the
+ * preset makes no subtitles or the tracks are not known.
+ */
+function planSubtitles(
+  file: string,
+  preset: Preset,
+  media: MediaInfo | undefined,
+  choice: AudioChoice,
+  tell: (note: PlanNote) => void,
+): readonly SubtitleFile[] {
+  if (!preset.arguments.includes('${subtitle}') || !media?.knows.includes('subtitle')) return [];
+  const found = subtitleFiles(media, typeof choice === 'object' ? choice.language : undefined);
+  if (found.length > 1 && canRepeatOutput(preset, 'subtitle') && !preset.folder) {
+    tell({ kind: 'subtitlesSplit', file, tracks: found.length });
+    return found;
+  }
+  return found.slice(0, 1);
 }
 
 interface PlannedAudio {

@@ -1,21 +1,16 @@
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { aacLayout } from './audioFilters';
 import { chain } from './filterChain';
+import { isTextSubtitle } from './subtitles';
 import { isHdr } from './videoFilters';
 
 /** What an MP4 holds and players know. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
 const videoCodecs = new Set(['h264', 'hevc', 'av1', 'vp9', 'mpeg4', 'mpeg2video', 'mpeg1video', 'mjpeg']);
-const subtitleCodecs = new Set(['subrip', 'srt', 'ass', 'ssa', 'webvtt', 'mov_text', 'text', 'tx3g']);
 
 /** Tracks whose codec is not known are copied: the muxer knows more codecs than any list. */
 function fits(track: Track, codecs: ReadonlySet<string>): boolean {
   return track.codec === undefined || codecs.has(track.codec);
-}
-
-/** Text subtitles, which every text format can be made of; pictures are none. */
-export function isTextSubtitle(track: Track): boolean {
-  return track.kind === 'subtitle' && fits(track, subtitleCodecs);
 }
 
 /** What becomes of the tracks of a source in an MP4 without re-encoding. */

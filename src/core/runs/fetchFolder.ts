@@ -40,7 +40,9 @@ export async function fetchFolder(
   );
   for (let copy = 1; ; copy++) {
     const name = copy === 1 ? output.name : `${output.name} (${copy})`;
-    const uriOf = (blob: string) => state.parts.outputUri(file, `${name}/${blob.slice(prefix.length)}`);
+    const between = output.isBeside ? '.' : '/';
+    const uriOf = (blob: string) =>
+      state.parts.outputUri(file, `${name}${between}${blob.slice(prefix.length)}`);
     if (state.manifest.onConflict === 'rename' && (await holdsAnother(state, blobs, uriOf))) {
       if (copy === 1000) throw new UserError({ kind: 'outputExists', file: output.name });
       continue;
@@ -50,7 +52,9 @@ export async function fetchFolder(
       const target = { blob: blob.name, uri: uriOf(blob.name), files: state.parts.files };
       bytes += await downloadOutput(state, file, target, signal);
     }
-    return { outputUri: state.parts.outputUri(file, name), outputBytes: bytes, outputSeconds: seconds };
+    const [first] = blobs;
+    const outputUri = output.isBeside && first ? uriOf(first.name) : state.parts.outputUri(file, name);
+    return { outputUri, outputBytes: bytes, outputSeconds: seconds };
   }
 }
 

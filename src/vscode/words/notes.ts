@@ -1,6 +1,7 @@
-import { l10n } from 'vscode';
+import { env, l10n } from 'vscode';
 import type { WholeReason } from '../../core/media/cut/parts';
 import type { PlanNote } from '../../core/plan/plan';
+import type { Adaptation } from '../../core/presets/adaptations';
 import { count } from './numbers';
 
 /** Describes a decision of the plan that the user may want to know about. */
@@ -27,6 +28,10 @@ export function noteSentence(note: PlanNote): string {
         note.tracks,
         note.folder,
       );
+    case 'subtitlesSplit':
+      return l10n.t('{0} has {1} text subtitle tracks. Each becomes a file.', note.file, note.tracks);
+    case 'adapted':
+      return adaptationSentence(note.file, note.adaptation);
     case 'split':
       return l10n.t('{0} is transcoded in {1} parts on several nodes.', note.file, count(note.parts));
     case 'notSplit':
@@ -34,6 +39,30 @@ export function noteSentence(note: PlanNote): string {
     case 'languageMissing':
       return l10n.t('{0} has no audio track in {1}. The default track is used.', note.file, note.language);
   }
+}
+
+function adaptationSentence(file: string, adaptation: Adaptation): string {
+  switch (adaptation.kind) {
+    case 'toneMapped':
+      return l10n.t('{0} is HDR. The output is SDR (BT.709).', file);
+    case 'downmixed':
+      return l10n.t('{0} has {1} audio channels. The output is stereo.', file, adaptation.channels);
+    case 'reencoded':
+      return l10n.t(
+        "{0} has tracks that don't fit into an MP4 ({1}). They are re-encoded.",
+        file,
+        listOf(adaptation.codecs),
+      );
+    case 'leftOut':
+      return l10n.t("{0} has tracks that the output can't contain: {1}.", file, listOf(adaptation.tracks));
+    case 'chaptersLost':
+      return l10n.t("{0} has chapters. The output format can't contain them.", file);
+  }
+}
+
+/** Names of codecs and tracks, in the way of the user's language. */
+function listOf(names: readonly string[]): string {
+  return new Intl.ListFormat(env.language, { type: 'conjunction' }).format(names);
 }
 
 /** Why a video isn't split. */

@@ -84,6 +84,9 @@ function mediaOf({ streams = [], format = {}, chapters = [] }: Output): MediaInf
     seconds,
     knows: ['audio', 'video', 'subtitle'],
     chapters: chapters.length,
+    otherTracks: streams.flatMap(({ codec_type: type, codec_tag_string: tag = '', codec_name: codec }) =>
+      type === 'data' || type === 'attachment' ? [/^\w{4}$/.test(tag) ? tag : (codec ?? type)] : [],
+    ),
     isProtected: streams.some(({ codec_tag_string: tag = '' }) => /^(enc[vats]|drm[ist])$/.test(tag)),
   };
 }

@@ -1,0 +1,63 @@
+import type { AudioSelection } from '../media/audioTracks';
+import type { MediaInfo } from '../media/mediaInfo';
+import type { Preset } from './preset';
+import { remuxPlan } from './remux';
+import { sourceFacts } from './sourceFacts';
+import { isTextSubtitle } from './subtitles';
+import { isHdr } from './videoFilters';
+
+/** Something that a preset changes or leaves out because its format, or players of it, cannot have it. */
+export type Adaptation =
+  | { readonly kind: 'toneMapped' }
+  /** More than eight channels become two. */
+  | { readonly kind: 'downmixed'; readonly channels: number }
+  /** Tracks of these codecs do not fit into the format without re-encoding. */
+  | { readonly kind: 'reencoded'; readonly codecs: readonly string[] }
+  /** Codecs of subtitles, or names of data tracks, that the output does not have. */
+  | { readonly kind: 'leftOut'; readonly tracks: readonly string[] }
+  | { readonly kind: 'chaptersLost'; readonly chapters: number };
+
+/** Formats that have no chapters. */
+const withoutChapters = new Set(['flac', 'wav']);
+
+/** What a preset changes of a source beyond what its name says. */
+export function adaptationsOf(
+  preset: Preset,
+  media: MediaInfo | undefined,
+  selection: AudioSelection,
+): Adaptation[] {
+  if (media === undefined) return [];
+  const { video, audio } = sourceFacts(preset, media, selection);
+  const text = preset.arguments.join(' ');
+  const found: Adaptation[] = [];
+  if (isHdr(video) && /\$\{(tonemap|ladder)\}/.test(text)) found.push({ kind: 'toneMapped' });
+  const channels = Math.max(0, ...audio.map((track) => track.channels ?? 0));
+  if (channels > 8 && /\$\{(audioLayout|mono|ladder)\}/.test(text))
+    found.push({ kind: 'downmixed', channels });
+  if (text.includes('${streams}')) found.push(...remuxAdaptations(media));
+  if (text.includes('${subtitle}')) {
+    const left = pictureSubtitles(media);
+    if (left.length > 0) found.push({ kind: 'leftOut', tracks: left });
+  }
+  const { chapters = 0 } = media;
+  if (chapters > 0 && withoutChapters.has(preset.extension)) found.push({ kind: 'chaptersLost', chapters });
+  return found;
+}
+
+function remuxAdaptations(media: MediaInfo): Adaptation[] {
+  const { video, audio } = remuxPlan(media);
+  const codecs = [...video, ...audio].flatMap(({ track, copy }) => (copy ? [] : (track.codec ?? [])));
+  // ffmpeg writes a track of timecodes anew.
+  const others = (media.otherTracks ?? []).filter((name) => name !== 'tmcd');
+  const left = [...pictureSubtitles(media), ...others];
+  return [
+    ...(codecs.length > 0 ? [{ kind: 'reencoded' as const, codecs: [...new Set(codecs)] }] : []),
+    ...(left.length > 0 ? [{ kind: 'leftOut' as const, tracks: [...new Set(left)] }] : []),
+  ];
+}
+
+function pictureSubtitles({ tracks }: MediaInfo): string[] {
+  return tracks.flatMap((track) =>
+    track.kind === 'subtitle' && !isTextSubtitle(track) ? (track.codec ?? []) : [],
+  );
+}
