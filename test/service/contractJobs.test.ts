@@ -90,13 +90,15 @@ describe('Jobs and tasks of the local Batch service', function () {
         {
           id: 'fine',
           commandLine: '/bin/sh -c "exit 3"',
-          exitConditions: { exitCodes: [{ code: 3, exitOptions: { jobAction: 'none' } }] },
+          exitConditions: {
+            exitCodes: [{ code: 3, exitOptions: { jobAction: 'none', dependencyAction: 'satisfy' } }],
+          },
         },
         {
           id: 'grave',
           commandLine: '/bin/sh -c "exit 4"',
           exitConditions: { exitCodeRanges: [{ start: 4, end: 5, exitOptions: { jobAction: 'terminate' } }] },
-          dependsOn: { taskIds: ['after'] },
+          dependsOn: { taskIds: ['after', 'fine'] },
         },
         { id: 'after', commandLine: '/bin/true' },
       ],
