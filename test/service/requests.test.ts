@@ -5,7 +5,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import type { BatchServiceClient } from '@azure/batch';
-import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+import { eventually, listAll, machine, type RefusedWith, refused, TestService } from './harness';
 
 const version = '2025-06-01';
 
@@ -255,6 +255,17 @@ describe('Requests to the local Batch service', function () {
       const { value } = (await reply.json()) as { value: object[] };
       assert.deepEqual(Object.keys(value[0] ?? {}), ['id', 'state']);
     }
+  });
+
+  it('for lists of large items get shorter pages', async () => {
+    await client.job.add({ id: 'large', poolInfo: { poolId: 'none' } });
+    const environmentSettings = [{ name: 'LARGE', value: 'x'.repeat(900_000) }];
+    for (let index = 0; index < 12; index++)
+      await client.task.add('large', { id: `t${index}`, commandLine: '/bin/true', environmentSettings });
+    const first = await client.task.list('large');
+    assert.ok(first.length >= 8 && first.length < 12, String(first.length));
+    assert.equal((await listAll(client, 'large')).length, 12);
+    await client.job.deleteMethod('large');
   });
 
   it('leave a service that can be restarted', async () => {

@@ -211,8 +211,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   /** Serialises a reply before any of it is sent, so that a failure is answered as an error. */
   function render({ body, metadata, ...rest }: Reply): Rendered {
     if (body === undefined) return rest;
-    const text = JSON.stringify({ 'odata.metadata': `${url}/$metadata#${metadata}`, ...body });
-    return { ...rest, text };
+    const members = typeof body === 'string' ? body : JSON.stringify(body).slice(1, -1);
+    const named = `"odata.metadata":${JSON.stringify(`${url}/$metadata#${metadata}`)}`;
+    return { ...rest, text: `{${named}${members === '' ? '' : `,${members}`}}` };
   }
 
   async function send(request: IncomingMessage, response: ServerResponse, reply: Rendered): Promise<void> {
