@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { type IncomingMessage, type ServerResponse, request as sendTo } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,6 +16,7 @@ import { ensureJob } from '../../src/core/jobs/jobLife';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
+import { clip, probe } from '../media';
 import { eventually } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
@@ -474,4 +483,67 @@ describe('A run', function () {
     await run.close();
     await parts.batch.terminateJob(attemptOf(run.manifest).jobId);
   });
+
+  describe('whose output is a folder', () => {
+    it('gives it one name, beside an earlier one', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const first = await fixture.start(paths, { preset: 'hls' });
+      assert.equal((await first.run.advance('fetched', never)).succeeded, 1);
+      await first.run.close();
+      const before = contentOf(join(folder, 'clip'));
+      const longer = await clip(join(fixture.root.path, 'longer.mp4'), 9);
+      copyFileSync(longer, join(folder, 'clip.mp4'));
+      const second = await fixture.start(paths, { preset: 'hls' });
+      assert.equal((await second.run.advance('fetched', never)).succeeded, 1);
+      await second.run.close();
+      assert.deepEqual(namesIn(folder), ['clip', 'clip (2)', 'clip.mp4']);
+      assert.deepEqual(contentOf(join(folder, 'clip')), before);
+      const playlists = [...contentOf(join(folder, 'clip (2)')).keys()].filter((name) =>
+        /index\.m3u8$/.test(name),
+      );
+      assert.ok(playlists.length > 0);
+      for (const name of playlists) {
+        const { seconds } = await probe(join(folder, 'clip (2)', name));
+        assert.ok(Math.abs(seconds - 9) < 0.5, `${name}: ${seconds} s`);
+      }
+      // What was downloaded is known again, as a whole.
+      const again = await Run.open(second.parts, second.run.manifest.outputContainer, never);
+      again.state.forget(['0001']);
+      assert.equal((await again.advance('fetched', never)).succeeded, 1);
+      await again.close();
+      assert.deepEqual(namesIn(folder), ['clip', 'clip (2)', 'clip.mp4']);
+    });
+
+    it('downloads nothing of one that lacks a segment', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
+      await run.advance('submitted', never);
+      const { jobId } = attemptOf(run.manifest);
+      await eventually(
+        () => parts.batch.task(jobId, '0001'),
+        (task) => task?.state === 'completed',
+      );
+      const { outputContainer } = run.manifest;
+      for await (const { name } of parts.storage.blobs(outputContainer, { signal: never })) {
+        if (!/\.(m3u8|json)$/.test(name) && !name.endsWith('/.folder')) {
+          await parts.storage.deleteBlob(outputContainer, name, never);
+          break;
+        }
+      }
+      const summary = await run.advance('fetched', never);
+      await run.close();
+      assert.equal(summary.failed, 1);
+      assert.equal(run.results.get('0001')?.problem?.kind, 'outputDamaged');
+      assert.deepEqual(namesIn(folder), ['clip.mp4']);
+    });
+  });
 });
+
+/** The files below a folder, by their relative paths. */
+function contentOf(folder: string): Map<string, string> {
+  const names = readdirSync(folder, { recursive: true }).map(String).sort();
+  const isFile = (name: string) => statSync(join(folder, name)).isFile();
+  return new Map(
+    names.filter(isFile).map((name) => [name, readFileSync(join(folder, name)).toString('latin1')]),
+  );
+}
