@@ -2,6 +2,7 @@ import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import type { FileResult, Manifest } from '../plan/manifest';
 import { isFetched } from '../runs/fetch';
+import { fileIdOf } from '../runs/outputs';
 import { readManifest, readResults } from '../runs/runState';
 import type { OwnedResource } from './ownedResources';
 
@@ -81,8 +82,8 @@ async function fetchedBlobs(
 ): Promise<string[]> {
   const names: string[] = [];
   for await (const { name } of storage.blobs(container, { signal })) {
-    const [id = ''] = name.split('/');
-    if (name.includes('/') && fetched.has(id)) names.push(name);
+    const id = fileIdOf(name);
+    if (id !== undefined && fetched.has(id)) names.push(name);
   }
   return names;
 }

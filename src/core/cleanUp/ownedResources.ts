@@ -6,6 +6,7 @@ import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
 import { isFetched } from '../runs/fetch';
+import { fileIdOf } from '../runs/outputs';
 import { manifestBlob, readResults } from '../runs/runState';
 
 /** A resource in an account that this extension created, at any time and from any machine. */
@@ -136,8 +137,8 @@ async function contentOf(
   let bytes = 0;
   let isLeased = false;
   for await (const blob of storage.blobs(container, { signal })) {
-    const [id = ''] = blob.name.split('/');
-    if (id !== 'logs' && blob.name.includes('/')) outputs.add(id);
+    const id = fileIdOf(blob.name);
+    if (id !== undefined) outputs.add(id);
     if (blob.name === manifestBlob) isLeased = blob.isLeased;
     bytes += blob.size;
   }

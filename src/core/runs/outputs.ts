@@ -5,6 +5,12 @@ import type { RunState } from './runState';
 /** Folders of the output container that hold no outputs: logs of failed tasks, and encoded parts. */
 const notOutputs = new Set(['logs', 'parts']);
 
+/** Id of the file whose output a blob of the output container belongs to; undefined for the manifest, logs and parts. */
+export function fileIdOf(blob: string): string | undefined {
+  const [id = ''] = blob.split('/');
+  return blob.includes('/') && !notOutputs.has(id) ? id : undefined;
+}
+
 /** Ids of the files with an output in the output container. */
 export async function outputIds(
   { parts: { storage }, manifest }: Pick<RunState, 'parts' | 'manifest'>,
@@ -12,8 +18,8 @@ export async function outputIds(
 ): Promise<Set<string>> {
   const ids = new Set<string>();
   for await (const { name } of storage.blobs(manifest.outputContainer, { signal })) {
-    const [id = ''] = name.split('/');
-    if (name.includes('/') && !notOutputs.has(id)) ids.add(id);
+    const id = fileIdOf(name);
+    if (id !== undefined) ids.add(id);
   }
   return ids;
 }

@@ -1,7 +1,7 @@
 import { madeBy } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
 
-/** A run as its output container tells of it. */
+/** A run, as the metadata of its output container describes it. */
 export interface ListedRun {
   readonly runId: string;
   readonly outputContainer: string;
@@ -10,7 +10,7 @@ export interface ListedRun {
   readonly modified: Date;
 }
 
-/** The runs that an account holds, whoever started them, the newest first. */
+/** Lists the runs that an account holds, from all users and machines, the newest first. */
 export async function runsOf(storage: Storage, signal: AbortSignal): Promise<ListedRun[]> {
   const runs: ListedRun[] = [];
   for await (const { name, metadata, modified } of storage.containers('transcode-', signal)) {

@@ -3,14 +3,14 @@ import { sharedBuffer } from '../files/hashing';
 import { anyOf } from '../wait';
 
 /**
- * Bytes of a block or range: large enough that requests do not count, small enough that a few dozen fit in memory. More
- * than 4 MiB: up to that Azurite makes a hash of each range that is read.
+ * Bytes of a block or range: large enough that the cost of a request is small, small enough that a few dozen fit in
+ * memory. More than 4 MiB, since Azurite computes a hash of each range up to that size.
  */
 export const blockBytes = 6 * 1024 * 1024;
 
 /**
- * How many requests are under way at once, over all files, and the memory they use: one buffer for each, made when it
- * is first needed and used again and again.
+ * Limits how many requests are sent at once, over all files, and the memory that they use: one buffer for each, created
+ * when it is first needed and then reused.
  */
 export class Slots {
   readonly #limit;
@@ -25,7 +25,7 @@ export class Slots {
     return this.#limit(job);
   }
 
-  /** Waits for a slot, in turn, and lends the job its buffer of `blockBytes`, or of more where it has to be. */
+  /** Waits for a slot, in turn, and lends the job its buffer of `blockBytes`, or a larger one if `bytes` is more. */
   runWithBuffer<T>(job: (buffer: Buffer) => Promise<T>, bytes = blockBytes): Promise<T> {
     return this.#limit(async () => {
       if (bytes > blockBytes) return job(sharedBuffer(bytes));
@@ -42,7 +42,7 @@ export class Slots {
 export interface Blocks {
   readonly from: number;
   readonly size: number;
-  /** Length of each block but the last. */
+  /** Length of each block except the last. */
   readonly bytes: number;
   readonly signal: AbortSignal;
 }
@@ -51,16 +51,16 @@ export interface Block {
   readonly index: number;
   readonly position: number;
   readonly length: number;
-  /** As long as the block, or longer. */
+  /** At least as long as the block. */
   readonly buffer: Buffer;
   /** Aborts with the transfer's own signal, and when another block has failed. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Runs one job for each block in the slots, in order of their start. A file has no more blocks in the queue than can
- * run at once, so that a small file does not wait for all of a large one. The first failure ends the rest; resolves
- * when none is running any more.
+ * Runs one job for each block in the slots, in the order of the blocks. A file queues no more blocks than can run at once,
+ * so that a small file does not wait for all of a large one. The first failure aborts the others. Resolves when no job
+ * runs any more.
  */
 export async function eachBlock(
   slots: Slots,

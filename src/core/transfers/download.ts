@@ -9,7 +9,7 @@ import { beginHash, hashBeginning, hashFile, hashOf, type RunningHash } from '..
 import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
 import type { DownloadRequest } from './requests';
 
-/** The longest range of which Storage tells the hash. */
+/** The longest range for which Storage returns a hash. */
 const checkedRangeBytes = 4 * 1024 * 1024;
 
 /** One version of a blob. */
@@ -20,7 +20,7 @@ interface Version {
   readonly md5?: string;
 }
 
-/** A part file that is open, and how far it has come. */
+/** An open part file, and the position from which it is continued. */
 interface Begun {
   readonly version: Version;
   readonly part: PartFile;
@@ -41,9 +41,9 @@ const passing = new Set<Problem['kind']>([
 ]);
 
 /**
- * Downloads a blob into a part file beside the target, in ranges of one version, checks the whole and only then gives
- * it its name. What a cut left of the same version is gone on with. A blob that is replaced meanwhile, or arrives
- * damaged, is fetched once more.
+ * Downloads a blob into a part file beside the target, in ranges of one version, and gives it its name only after the whole
+ * was checked. A part file of the same version is continued. A blob that is replaced meanwhile, or arrives damaged, is
+ * downloaded once more.
  */
 export async function download(
   storage: Storage,
@@ -66,9 +66,9 @@ export async function download(
   }
 }
 
-/** One try at one version. */
+/** One attempt to download one version. */
 class Attempt {
-  /** Of a version that has a hash to compare with. */
+  /** Undefined for a version without a hash to compare with. */
   #hash: RunningHash | undefined;
   /** Bytes in the part file. */
   #written = 0;
@@ -128,7 +128,7 @@ class Attempt {
     return { bytes: version.size, skipped };
   }
 
-  /** Opens the part file and brings hash and file to the same place. */
+  /** Opens the part file, and computes the hash of what it holds. */
   async #begin(version: Version, free: number | undefined, beginning?: Uint8Array): Promise<Begun> {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
@@ -149,7 +149,7 @@ class Attempt {
     return { version, part, from };
   }
 
-  /** Ranges are fetched in parallel and written in order, so that a part file is always a beginning. */
+  /** Downloads ranges in parallel and writes them in order, so that a part file never has a gap. */
   async #fetchRest({ size, etag, md5 }: Version, part: PartFile, from: number): Promise<void> {
     const { storage, slots, request } = this;
     const isChecked = md5 === undefined;
@@ -167,14 +167,14 @@ class Attempt {
     });
   }
 
-  /** Nothing is written after a gap: the part file would look longer than what it holds. */
+  /** Writes a range after the one before it. */
   async #write(
     part: PartFile,
     { position, length }: Block,
     fetching: Promise<Fetched>,
     before: Promise<unknown>,
   ): Promise<void> {
-    // Both are waited for in any case: the buffer is not to be lent to another while this one is filled.
+    // Waits for both in any case: the buffer must not be lent again while it is being filled.
     const [fetched, previous] = await Promise.allSettled([fetching, before]);
     if (fetched.status === 'rejected') throw fetched.reason;
     if (previous.status === 'rejected') throw previous.reason;
@@ -204,7 +204,7 @@ class Attempt {
   }
 }
 
-/** The version of a blob, and its beginning: all of a small one. */
+/** Reads the version of a blob and its first range, which is all of a small blob. */
 async function firstRange(
   storage: Storage,
   request: DownloadRequest,
@@ -229,9 +229,9 @@ interface Range {
   readonly position: number;
   readonly length: number;
   readonly buffer: Buffer;
-  /** The only version to take it from. */
+  /** The version to read. Undefined for any. */
   readonly etag?: string;
-  /** Whether Storage is to tell the hash of the range, of at most `checkedRangeBytes`. */
+  /** Whether to compare the range, of at most `checkedRangeBytes`, with a hash from Storage. */
   readonly isChecked: boolean;
 }
 
@@ -241,7 +241,7 @@ interface Fetched {
   readonly data: Buffer;
 }
 
-/** All bytes of a range, or fewer where the blob ends; a cut connection is gone on with where it was cut. */
+/** Reads a range, shorter if the blob ends. After a lost connection it continues at the byte that is missing. */
 async function fetchRange(
   storage: Storage,
   { container, blob, signal }: DownloadRequest,
@@ -270,7 +270,7 @@ async function fetchRange(
         throw connectionCut(new Error('what arrived is not what was sent'));
       }
     } catch (error) {
-      // Without its end, the hash of a range proves nothing.
+      // The hash of a range covers all of it: an incomplete one is read again.
       if (isChecked) filled = start;
       throw error;
     }
@@ -310,7 +310,7 @@ async function hashOfFile(files: Files, uri: string, size: number): Promise<stri
   }
 }
 
-/** Names one version of one blob in the name of a part file. */
+/** Identifies a version of a blob in the name of its part file. */
 function tagOf(storage: Storage, { container, blob }: DownloadRequest, { etag, size }: Version): string {
   const version = JSON.stringify([storage.host, container, blob, etag, size]);
   return createHash('sha256').update(version).digest('hex').slice(0, 12);

@@ -6,15 +6,15 @@ export interface UploadRequest {
   readonly uri: string;
   readonly container: string;
   readonly blob: string;
-  /** As it was when the run was planned; another size or time (in milliseconds) is a changed file. */
+  /** Size in bytes and time in milliseconds when the run was planned. If they differ, the file has changed. */
   readonly expected: { readonly size: number; readonly modified: number };
-  /** Nobody looks at its pictures: they may stay behind. */
+  /** Upload only the audio, where the format allows it. */
   readonly audioOnly?: boolean;
-  /** Upload this part of the source instead of all of it. The name tells it from other parts. */
+  /** Upload this part of the source instead of all of it. The name identifies it. */
   readonly part?: { readonly name: string; readonly layout: PartLayout };
-  /** The blob that is there already, if any: with the same content it is not uploaded again. */
+  /** The blob of that name, if one exists: with the same content it is not uploaded again. */
   readonly there?: BlobInfo;
-  /** Told how many bytes more have arrived. */
+  /** Receives the number of bytes that were uploaded since the last call. */
   readonly onBytes: (count: number) => void;
   readonly signal: AbortSignal;
 }
@@ -24,9 +24,9 @@ export interface DownloadRequest {
   readonly blob: string;
   readonly uri: string;
   readonly overwrite: boolean;
-  /** Other files than those of the transfers: ones that prove what they get before they name it. */
+  /** Default: the files of the transfers. Others can check the content before the file gets its name. */
   readonly files?: Files;
-  /** Told how many bytes more have arrived; a negative count when some have to be fetched again. */
+  /** Receives the number of bytes since the last call; negative when some are downloaded again. */
   readonly onBytes: (count: number) => void;
   readonly signal: AbortSignal;
 }

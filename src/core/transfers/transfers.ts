@@ -7,12 +7,12 @@ import type { DownloadRequest, UploadRequest } from './requests';
 import { upload } from './upload';
 
 /**
- * Uploads and downloads in slots that the blocks of all files share, so that memory is bounded whatever the size and
- * number of files: one buffer for each of the `parallel` slots.
+ * Uploads and downloads files in blocks. The blocks of all files share `parallel` slots with one buffer each, which bounds
+ * the memory for files of any size and number.
  */
 export class Transfers {
   readonly #slots: Slots;
-  /** Files open at once: more than slots, so that looking at files and finishing them does not keep slots empty. */
+  /** Files open at once: more than slots, so that slots stay busy while files are opened and checked. */
   readonly #open: LimitFunction;
 
   constructor(
@@ -24,12 +24,12 @@ export class Transfers {
     this.#open = pLimit(2 * parallel);
   }
 
-  /** The blob has all of the file, as it was `expected`, or the promise rejects and the blob is not there. */
+  /** Uploads a file as it was `expected`. If it rejects, no blob was written. */
   upload(request: UploadRequest): Promise<{ skipped: boolean }> {
     return this.#open(() => upload(this.storage, this.files, this.#slots, request));
   }
 
-  /** The file is there, complete and checked, or the promise rejects and nothing has its name. */
+  /** Downloads a blob. If it rejects, no file was written or replaced. */
   download(request: DownloadRequest): Promise<{ bytes: number; skipped: boolean }> {
     const files = request.files ?? this.files;
     return this.#open(() => download(this.storage, files, this.#slots, request));

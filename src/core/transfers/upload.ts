@@ -10,12 +10,12 @@ import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
 import type { UploadRequest } from './requests';
 
 /** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
-const mostBlocks = 50_000;
+const maxBlocks = 50_000;
 
 /**
- * Uploads a file that may change, shrink or vanish meanwhile: it is opened once, read in order, and looked at again
- * before the blob gets its content, so that a blob is never a mixture. (The SDK's own `uploadFile` hangs on a file cut
- * short and mixes one that is rewritten.)
+ * Uploads a file that may change or disappear meanwhile. The file is opened once, read in order, and checked again before
+ * the blob gets its content, so that a blob never mixes two versions. (The SDK's `uploadFile` hangs on a file that is
+ * truncated and mixes versions of one that is rewritten.)
  */
 export async function upload(
   storage: Storage,
@@ -38,7 +38,7 @@ export async function upload(
   }
 }
 
-/** An open file, and what of it is uploaded. */
+/** An open file, and the part of it to upload. */
 interface Source {
   readonly file: OpenFile;
   readonly content: Content;
@@ -53,10 +53,10 @@ async function contentOf(
   return (audioOnly && (await audioOnlyContent(whole, { uri, ...expected }, { signal }))) || whole;
 }
 
-/** What `pictures` says where they were left out. */
+/** Value of the metadata `pictures` of a blob without the video of its source. */
 const leftOut = 'none';
 
-/** Source facts that travel with a blob, so that it is known again. */
+/** Metadata that identifies the source of a blob. */
 function sourceMetadata(
   { expected: { size, modified }, part }: UploadRequest,
   content: Content,
@@ -99,7 +99,7 @@ function changed(uri: string): UserError {
   return new UserError({ kind: 'fileChanged', file: nameOf(uri) });
 }
 
-/** The bytes in the buffer, which hashing needs. */
+/** Reads a block into its buffer, where hashing needs it. Throws `fileChanged` if the file is shorter. */
 async function readBlock(
   content: Content,
   uri: string,
@@ -130,7 +130,7 @@ async function putWhole(
       abortSignal,
     }),
   );
-  // The service answers with the hash of what it received.
+  // The service returns the hash of the bytes that it received.
   if (answer.contentMD5 && base64(answer.contentMD5) !== base64(md5)) {
     await storage.deleteBlob(container, blob, signal);
     throw new UserError({ kind: 'transferDamaged', file: nameOf(uri) });
@@ -139,8 +139,8 @@ async function putWhole(
 }
 
 /**
- * A block's id holds the hash of its content, so that a block of an earlier attempt is used again only when it is the
- * same.
+ * Uploads a file in blocks. The id of a block contains the hash of its content, so that a block of an earlier attempt is
+ * reused only if its content is the same.
  */
 async function putBlocks(
   storage: Storage,
@@ -152,7 +152,7 @@ async function putBlocks(
   const { size } = content;
   const client = storage.blob(container, blob);
   const there = await slots.run(() => uncommittedBlocks(storage, request));
-  const bytes = Math.max(blockBytes, Math.ceil(size / mostBlocks));
+  const bytes = Math.max(blockBytes, Math.ceil(size / maxBlocks));
   const whole = beginHash(size);
   const ids: string[] = [];
   let reading: Promise<unknown> = Promise.resolve();
@@ -192,7 +192,7 @@ async function putBlocks(
   );
 }
 
-/** The service wants all ids of a blob to be of one length. */
+/** All block ids of a blob must have the same length. */
 function blockId(index: number, md5: Uint8Array): string {
   const id = `${String(index).padStart(6, '0')}${Buffer.from(md5).toString('hex')}`;
   return Buffer.from(id).toString('base64');
