@@ -170,6 +170,16 @@ describe('The proof of an output', function () {
     );
   });
 
+  it('refuses an output of a source in which there is nothing to decode', async () => {
+    const whole = readFileSync(await source('clip.flac'));
+    const path = at('empty.flac');
+    writeFileSync(path, whole.subarray(0, whole.indexOf('\xff\xf8', 0, 'latin1')));
+    for (const preset of ['mp3', 'flac']) {
+      const [outcome] = await transcode([path], preset);
+      assert.equal(outcome?.problem?.kind, 'outputDamaged', `${preset}: ${JSON.stringify(outcome)}`);
+    }
+  });
+
   it('refuses an output that is silent or black while its source is not', async () => {
     const silent = parseUserPreset({
       name: 'Silent',

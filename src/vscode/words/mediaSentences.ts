@@ -84,12 +84,12 @@ export function mediaSentence(problem: MediaProblem): string {
           );
     case 'sourceDamaged':
       return withDetail(
-        problem.share === undefined
+        problem.share === undefined || problem.share < 0.005
           ? l10n.t('Parts of {0} are damaged and could not be decoded.', problem.file)
           : l10n.t(
               '{0} is damaged: {1}% of it could not be decoded.',
               problem.file,
-              Math.max(1, Math.round(problem.share * 100)),
+              Math.round(problem.share * 100),
             ),
         problem.line,
       );

@@ -4,7 +4,9 @@ export interface FfmpegStatement {
   readonly format?: string;
   /** Length that the input's header states; undefined if ffmpeg estimated it, or found none. */
   readonly statedSeconds?: number;
-  /** The streams that were read. */
+  /** ffmpeg came to its end and printed statistics. */
+  readonly isFinished: boolean;
+  /** The streams of which something was read. */
   readonly streams: readonly InputStream[];
   /** Every audio and video stream of the input was read. */
   readonly isReadWhole: boolean;
@@ -64,6 +66,7 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
   return {
     format: input.format,
     statedSeconds: input.statedSeconds,
+    isFinished: lines.some((line) => line.includes('Input file #0 (')),
     streams,
     isReadWhole: streams.length >= input.rates.size,
     ...damage,

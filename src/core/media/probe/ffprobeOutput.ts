@@ -17,13 +17,11 @@ const statedLengths = new Set([
   'flac',
 ]);
 
-/** What ffprobe wrote as JSON; undefined if that is no media. */
+/** What ffprobe wrote as JSON; undefined if its output was cut off. */
 export function parseFfprobe(json: string): MediaInfo | undefined {
   try {
-    const media = mediaOf(JSON.parse(json) as Output);
-    return media.tracks.length > 0 ? media : undefined;
+    return mediaOf(JSON.parse(json) as Output);
   } catch (error) {
-    // Output that was cut off.
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }

@@ -10,6 +10,7 @@ export function mergeStatements(parts: readonly FfmpegStatement[]): FfmpegStatem
   const sum = (of: (part: FfmpegStatement) => number) => parts.reduce((total, part) => total + of(part), 0);
   return {
     format: first.format,
+    isFinished: parts.every(({ isFinished }) => isFinished),
     streams: (['video', 'audio'] as const).flatMap((kind) => mergeStreams(kind, parts) ?? []),
     isReadWhole: false,
     damage: sum(({ damage }) => damage),

@@ -68,7 +68,9 @@ export async function proveOutput(
   const isPlaylist = media.format === 'hls';
   if (isPlaylist && media.seconds === undefined) return {};
   const seconds = isPlaylist ? media.seconds : media.tracks.find(({ kind }) => kind === proof)?.seconds;
-  if (seconds === undefined) return { problem: damaged };
+  // An output of a source in which nothing could be decoded has a header and nothing else.
+  const isEmpty = statement?.isFinished === true && statement.streams.length === 0;
+  if (seconds === undefined || seconds <= 0 || isEmpty) return { problem: damaged };
   const expectedSeconds = secondsToCover(expected, statement);
   if (expectedSeconds !== undefined && seconds < expectedSeconds - tolerance(expectedSeconds)) {
     return { problem: { ...damaged, expectedSeconds, actualSeconds: seconds }, seconds };
