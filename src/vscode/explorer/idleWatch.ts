@@ -92,7 +92,7 @@ export class IdleWatch {
   }
 
   async #cleanUp(account: AccountRecord): Promise<void> {
-    const { cleanUp } = await import('../runs/cleanUp');
+    const { cleanUp } = await import('../cleanUp/cleanUp');
     await cleanUp(this.accounts, this.runs, account, {});
   }
 

@@ -6,8 +6,8 @@ import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import type { CleanUpRequest } from '../cleanUp/cleanUp';
 import type { Commands } from '../commands';
-import type { CleanUpRequest } from '../runs/cleanUp';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
@@ -67,7 +67,7 @@ export class RunWork {
 
   /** Lists what can be cleaned up in an account, or deletes at once what was confirmed. */
   async cleanUp(account: AccountRecord, request: CleanUpRequest): Promise<void> {
-    const { cleanUp } = await import('../runs/cleanUp');
+    const { cleanUp } = await import('../cleanUp/cleanUp');
     await cleanUp(this.accounts, this.runs, account, request);
   }
 

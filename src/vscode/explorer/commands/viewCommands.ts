@@ -25,7 +25,7 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
     async cleanUp(target?: ExplorerNode | RunNode) {
       const account = target ? accountOf(accounts, target) : await accountOfWorkspace(parts);
       if (account === undefined) return;
-      const { cleanUp } = await import('../../runs/cleanUp');
+      const { cleanUp } = await import('../../cleanUp/cleanUp');
       const runId = target && 'record' in target ? target.record.runId : undefined;
       await cleanUp(accounts, runs, account, { runId });
       accountsView.update(account);

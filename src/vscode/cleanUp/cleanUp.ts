@@ -8,10 +8,10 @@ import { outputContainerOf } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
+import type { Runs } from '../runs/runs';
 import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { confirmCleanUp, pickResources } from './cleanUpPicker';
-import type { Runs } from './runs';
 
 /** What to clean up: everything in an account, or one run. */
 export interface CleanUpRequest {

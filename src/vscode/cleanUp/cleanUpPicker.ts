@@ -2,8 +2,8 @@ import { l10n, type QuickPickItem, QuickPickItemKind, ThemeIcon, window } from '
 import type { AccountRecord } from '../../core/azure/account';
 import type { OwnedResource } from '../../core/cleanUp/ownedResources';
 import { background } from '../background';
+import type { RunRecord } from '../runs/runRecord';
 import { age, bytes, count, filesOf, nodesOf } from '../words/numbers';
-import type { RunRecord } from './runRecord';
 
 interface ResourceItem extends QuickPickItem {
   readonly resource?: OwnedResource;
