@@ -141,7 +141,18 @@ def tasks(client, saw):
     saw["disabled"] = client.get_job("modern").state
     client.begin_enable_job("modern", polling_interval=POLL).result()
     client.update_job("modern", models.BatchJobUpdateOptions(priority=5))
+    # What was got is put back, changed.
+    job = client.get_job("modern")
+    job.priority += 1
+    client.replace_job("modern", job)
     saw["priority"] = client.get_job("modern").priority
+    client.create_task("modern", models.BatchTaskCreateOptions(id="changed", command_line="/bin/sleep 60"))
+    task = client.get_task("modern", "changed")
+    task.constraints.max_task_retry_count = 3
+    client.replace_task("modern", "changed", task)
+    saw["retries"] = client.get_task("modern", "changed").constraints.max_task_retry_count
+    client.terminate_task("modern", "changed")
+    saw["ended"] = client.get_task("modern", "changed").state
 
 
 def pools(client, saw):
@@ -155,6 +166,13 @@ def pools(client, saw):
     ).result()
     wait(lambda: [node.state for node in client.list_nodes("modern")] == ["idle"])
     node = next(iter(client.list_nodes("modern")))
+    client.create_node_user("modern", node.id, models.BatchNodeUserCreateOptions(name="someone", password="secret"))
+    client.replace_node_user("modern", node.id, "someone", models.BatchNodeUserReplaceOptions(password="other"))
+    saw["login"] = client.get_node_remote_login_settings("modern", node.id).remote_login_ip_address
+    client.delete_node_user("modern", node.id, "someone")
+    saw["extensions"] = list(client.list_node_extensions("modern", node.id))
+    saw["applications"] = list(client.list_applications())
+    saw["usage"] = list(client.list_pool_usage_metrics())
     client.begin_reboot_node("modern", node.id, {"nodeRebootOption": "requeue"}, polling_interval=POLL).result()
     wait(lambda: client.get_node("modern", node.id).state == "idle")
     client.begin_deallocate_node(
@@ -196,6 +214,9 @@ def schedules(client, saw):
         )
     )
     wait(lambda: [job.id for job in client.list_jobs_from_schedule("nightly")] == ["nightly:job-1"])
+    schedule = client.get_job_schedule("nightly")
+    schedule.schedule.recurrence_interval = datetime.timedelta(hours=2)
+    client.replace_job_schedule("nightly", schedule)
     client.disable_job_schedule("nightly")
     client.enable_job_schedule("nightly")
     saw["schedule"] = client.get_job_schedule("nightly").execution_info.recent_job.id

@@ -35,6 +35,13 @@ const images: readonly Image[] = [
   },
   {
     publisher: 'canonical',
+    offer: '0001-com-ubuntu-server-jammy',
+    sku: '22_04-lts-gen2',
+    nodeAgentSKUId: 'batch.node.ubuntu 22.04',
+    batchSupportEndOfLife: jammyEnd,
+  },
+  {
+    publisher: 'canonical',
     offer: 'ubuntu-24_04-lts',
     sku: 'server',
     nodeAgentSKUId: 'batch.node.ubuntu 24.04',
@@ -62,7 +69,9 @@ const images: readonly Image[] = [
     batchSupportEndOfLife: jammyEnd,
     capabilities: ['DockerCompatible'],
   },
-  ...['2016-datacenter', '2019-datacenter', '2022-datacenter', '2025-datacenter'].map(windows),
+  ...['2016', '2019', '2022', '2025'].flatMap((year) =>
+    ['datacenter', 'datacenter-smalldisk'].map((edition) => windows(`${year}-${edition}`)),
+  ),
 ];
 
 /** The items of `GET /supportedimages`. */
