@@ -1,6 +1,15 @@
-import { authentication, EventEmitter, type LogOutputChannel, l10n, type Memento, window } from 'vscode';
+import {
+  authentication,
+  EventEmitter,
+  type LogOutputChannel,
+  l10n,
+  type Memento,
+  window,
+  workspace,
+} from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
+import { section } from '../contributions';
 import { DisposableStore } from '../disposable';
 import type { Secrets } from '../secrets';
 import { settings } from '../settings';
@@ -39,6 +48,11 @@ export class Accounts {
     this.#disposables.add(this.#changed);
     // Signing out elsewhere signs out here.
     this.#disposables.add(authentication.onDidChangeSessions(() => this.#changed.fire()));
+    this.#disposables.add(
+      workspace.onDidChangeConfiguration((change) => {
+        if (change.affectsConfiguration(`${section}.account`)) this.#changed.fire();
+      }),
+    );
     this.#disposables.add(window.onDidChangeWindowState(({ focused }) => focused && this.#noticeChanges()));
   }
 

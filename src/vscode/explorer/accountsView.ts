@@ -96,8 +96,13 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
 
   /** The lists as they were loaded last. What VS Code asks for again is not asked of the service again. */
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
-    if (node === undefined)
-      return this.#lists.roots(this.accounts.all.map((account) => ({ kind: 'account', account })));
+    if (node === undefined) {
+      const { all, current } = this.accounts;
+      const isInUse = ({ id }: AccountRecord) => all.length > 1 && id === current?.id;
+      return this.#lists.roots(
+        all.map((account) => ({ kind: 'account', account, isInUse: isInUse(account) })),
+      );
+    }
     const children = await this.#lists.children(node);
     this.#schedule();
     return children;

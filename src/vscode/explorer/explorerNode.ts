@@ -8,7 +8,8 @@ import type { Problem } from '../../core/errors';
  * Nothing is readonly: VS Code knows a row by its object, so a refresh replaces the contents of the object.
  */
 export type ExplorerNode =
-  | { kind: 'account'; account: AccountRecord }
+  /** `isInUse`: the account of this workspace, where there are several. */
+  | { kind: 'account'; account: AccountRecord; isInUse?: boolean }
   | { kind: 'pools'; account: AccountRecord }
   | { kind: 'jobs'; account: AccountRecord }
   | { kind: 'containers'; account: AccountRecord; showsAll: boolean }

@@ -50,7 +50,7 @@ function rowOf(node: ExplorerNode): Row {
       return {
         icon: new ThemeIcon(signIn === 'local' ? 'vm' : 'azure'),
         collapsible: Expanded,
-        facts: [signIn !== 'local' && new URL(batchUrl).host],
+        facts: [node.isInUse && l10n.t('in use'), signIn !== 'local' && new URL(batchUrl).host],
         contextValue: `account.${signIn}`,
       };
     }
