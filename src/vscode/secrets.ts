@@ -7,8 +7,8 @@ export interface AccountSecrets {
 }
 
 /**
- * Keys in VS Code's SecretStorage and nowhere else. Where there is no keyring, they are kept for this session only,
- * once the person has agreed.
+ * Keys in VS Code's SecretStorage and nowhere else. Without a keyring they are kept in memory for this session, if the
+ * user agrees.
  */
 export class Secrets {
   readonly #session = new Map<string, AccountSecrets>();
@@ -22,7 +22,7 @@ export class Secrets {
     return text === undefined ? undefined : (JSON.parse(text) as AccountSecrets);
   }
 
-  /** Throws when there is no place to keep secrets. */
+  /** Throws if VS Code has no keyring to store secrets in. */
   async set(accountId: string, secrets: AccountSecrets): Promise<void> {
     await this.storage.store(name(accountId), JSON.stringify(secrets));
     this.#session.delete(accountId);

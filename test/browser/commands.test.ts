@@ -88,12 +88,16 @@ describe('Every command of the palette, with nothing selected', function () {
   const isShown = (list: readonly string[], id: string) =>
     list.some((title) => title.startsWith(titleOf(`batchTranscode.${id}`)));
 
-  /** Closes whatever a command has opened. */
+  /** Closes whatever a command has opened, also what opens a moment later. */
   async function closeAll(): Promise<void> {
-    const { keyboard } = workbench.page;
-    for (let press = 0; press < 3; press++) await keyboard.press('Escape');
-    const dialog = workbench.page.locator('.monaco-dialog-box');
-    if (await dialog.isVisible()) await keyboard.press('Escape');
+    const open = workbench.page.locator('.quick-input-widget:visible, .monaco-dialog-box');
+    for (let quiet = 0; quiet < 3; ) {
+      if (await open.first().isVisible()) {
+        quiet = 0;
+        await workbench.page.keyboard.press('Escape');
+      } else quiet++;
+      await workbench.page.waitForTimeout(200);
+    }
   }
 
   async function runAll(ids: readonly string[]): Promise<void> {

@@ -9,10 +9,10 @@ import { clip, probe } from '../media';
 
 const pictures = 'out/test-artifacts';
 
-describe('Connecting to Azure, behind a proxy that alone knows it', function () {
+describe('Connecting to Azure through a proxy', function () {
   this.timeout(180_000);
   const root = mkdtempSync(join(tmpdir(), 'transcode-connect-'));
-  const folder = join(root, 'films');
+  const folder = join(root, 'videos');
   const dataDir = join(root, 'vscode');
   let standIn: AzureStandIn;
   let workbench: Workbench;
@@ -59,7 +59,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     return text;
   }
 
-  it('signs in with Microsoft and finds the accounts, whatever one directory refuses', async () => {
+  it('signs in with Microsoft and finds the accounts, although one directory refuses', async () => {
     await workbench.run('Azure Batch: Connect an Azure Batch Account…');
     await workbench.pick('Sign in with Microsoft');
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
@@ -76,7 +76,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     assert.deepEqual(standIn.strangers, []);
   });
 
-  it('transcodes on the account, once what it costs at most has been seen', async () => {
+  it('shows the time and the price, then transcodes on the account', async () => {
     await workbench.rightClick('one.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
@@ -100,7 +100,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
 
   const pool = () => workbench.treeItem(/transco…/);
 
-  it('asks to sign in again when the session is not believed any more, and goes on', async () => {
+  it('asks to sign in again when the session is no longer valid, and continues', async () => {
     await openPools();
     await pool().waitFor();
     standIn.revokeTokens();
@@ -118,19 +118,19 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await pool().waitFor();
   });
 
-  it('takes another name for the account, which it keeps when it is connected again', async () => {
+  it('renames the account, which keeps its name when it is connected again', async () => {
     await workbench.openMenu(workbench.treeItem(azure.batchHost));
     await workbench.choose('Rename Account…');
-    await workbench.retype('Films');
-    await workbench.treeItem('Films').waitFor();
+    await workbench.retype('Videos');
+    await workbench.treeItem('Videos').waitFor();
   });
 
-  it('connects by what the environment holds, and says why when that is wrong', async () => {
+  it('connects by the variables of the environment, and says why if they are wrong', async () => {
     await workbench.run('Azure Batch: Connect an Azure Batch Account…');
     await workbench.pick('Azure CLI, environment or managed identity');
     await workbench.pick('portal.azure.com');
     await workbench.pick(azure.storage);
-    await isChecked('Films');
+    await isChecked('Videos');
     standIn.refusesSecrets = true;
     await workbench.reload();
     await openPools();
@@ -140,7 +140,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await pool().waitFor();
   });
 
-  it('connects by keys, checks each as it is given, and keeps them secret', async () => {
+  it('connects by keys, and checks each one as it is entered', async () => {
     const { batchKey, storageKey } = standIn.service.credentials;
     await workbench.run('Azure Batch: Connect an Azure Batch Account…');
     await workbench.pick('Account keys');
@@ -174,7 +174,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
       'Access key of the storage account',
       `AccountName=${azure.storage};AccountKey=${storageKey}`,
     );
-    await isChecked('Films');
+    await isChecked('Videos');
     await workbench.rightClick('two.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
@@ -200,9 +200,9 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await pool().waitFor();
   });
 
-  it('is the account of a workspace by a setting without secrets', async () => {
+  it('stores the account of a workspace in a setting without secrets', async () => {
     await workbench.run('Azure Batch: Choose the Account for This Workspace…');
-    await workbench.pick('Films');
+    await workbench.pick('Videos');
     const settings = join(folder, '.vscode/settings.json');
     await until(() => existsSync(settings) && readFileSync(settings, 'utf8').includes('account'));
     assert.deepEqual(JSON.parse(readFileSync(settings, 'utf8')), {
@@ -210,7 +210,7 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     });
   });
 
-  it('cleans up what was made, and forgets the account with its keys', async () => {
+  it('cleans up, and forgets the account with its keys', async () => {
     await workbench.run('Azure Batch: Clean Up…');
     await workbench.quickPick('transcode-').first().waitFor();
     await workbench.screenshot(pictures, 'clean-up');
@@ -221,12 +221,12 @@ describe('Connecting to Azure, behind a proxy that alone knows it', function () 
     await dialog.getByRole('button', { name: /^Delete \d+ Resources$/ }).click();
     await workbench.toast(/Deleted \d+ resources/).waitFor();
     await workbench.run('Azure Batch: Remove Account…');
-    await workbench.pick('Films');
+    await workbench.pick('Videos');
     await workbench.page.getByRole('button', { name: 'Remove' }).click();
     await workbench.page.getByText('Connect an Azure Batch account').first().waitFor();
   });
 
-  it('has written no secret anywhere', async () => {
+  it('wrote no secret to a file', async () => {
     const { batchKey, storageKey } = standIn.service.credentials;
     for (const name of readdirSync(root, { recursive: true }).map(String)) {
       const path = join(root, name);

@@ -6,7 +6,7 @@ import { Workbench } from '../../scripts/workbench.mjs';
 
 const pictures = 'out/test-artifacts';
 
-describe('Somebody new, in Chinese', function () {
+describe('A new user, in Chinese', function () {
   this.timeout(180_000);
   const folder = mkdtempSync(join(tmpdir(), 'transcode-guidance-'));
   let workbench: Workbench;
@@ -26,14 +26,14 @@ describe('Somebody new, in Chinese', function () {
       await workbench.screenshot(pictures, `guidance-${this.currentTest.title.replace(/\W+/g, '-')}`);
   });
 
-  it('is welcomed by views that say what to do', async () => {
+  it('sees views that say what to do', async () => {
     await workbench.openView('Azure Batch');
     await workbench.page.getByText('使用本地 Batch 帐户').first().waitFor();
     await workbench.screenshot(pictures, 'welcome-zh');
     await workbench.openView('Explorer');
   });
 
-  it('is led by a walkthrough whose first step makes a film and transcodes it', async () => {
+  it('follows a walkthrough whose first step creates a video and transcodes it', async () => {
     await workbench.run('Welcome: Open Walkthrough...');
     await workbench.pick('Azure Batch 转码入门');
     const start = workbench.page.getByRole('button', { name: '使用示例视频试用' });

@@ -7,7 +7,7 @@ import { clip, probe } from '../media';
 
 const pictures = 'out/test-artifacts';
 
-describe('The workbench, driven as a person', function () {
+describe('The workbench, driven by clicks and keys', function () {
   this.timeout(180_000);
   let folder = '';
   let workbench: Workbench;
@@ -174,7 +174,7 @@ describe('The workbench, driven as a person', function () {
     await workbench.openView('Explorer');
   });
 
-  it('checks a connection step by step, and tells each step in a document', async () => {
+  it('checks a connection step by step, and shows each step in a document', async () => {
     await workbench.run('Azure Batch: Check Connection');
     await workbench.toast('Connected to Local Batch account').waitFor();
     const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
@@ -184,7 +184,7 @@ describe('The workbench, driven as a person', function () {
     await dismiss('Connected to Local Batch account');
   });
 
-  it('asks what to do when a run is cancelled, and leaves nothing half-written', async () => {
+  it('asks what to do when a run is canceled, and leaves no partial file', async () => {
     await workbench.rightClick('long.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('H.265 video');
@@ -220,7 +220,7 @@ describe('The workbench, driven as a person', function () {
     await dismiss('The run was canceled');
   });
 
-  it('goes on with a run after the window was reloaded', async () => {
+  it('continues a run after the window was reloaded', async () => {
     await workbench.rightClick('long.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('VP9 video');
@@ -247,7 +247,7 @@ describe('A machine without ffmpeg', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('is told how to get it, before anything is uploaded', async () => {
+  it('shows how to get it, before anything is uploaded', async () => {
     await clip(join(folder, 'clip.mp4'));
     // A path on a machine is set on that machine or in the workspace, not in the settings that a browser brings.
     mkdirSync(join(folder, '.vscode'));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { commands, extensions, lm, workspace } from 'vscode';
 
@@ -29,13 +29,19 @@ describe('The extension in its host', () => {
     );
   });
 
-  it('tells an assistant of jobs, in words that hold no secret', async () => {
+  it('lists jobs for an assistant, without the keys of the account', async () => {
+    await commands.executeCommand('batchTranscode.useLocalAccount');
     const result = await lm.invokeTool('batchTranscode_listJobs', {
       input: {},
       toolInvocationToken: undefined,
     });
     const [part] = result.content as { value?: string }[];
-    assert.match(part?.value ?? '', /account/i);
+    const listed = JSON.parse(part?.value ?? '{}') as { account?: string; jobs?: unknown[] };
+    assert.equal(listed.account, 'Local Batch account');
+    assert.ok(Array.isArray(listed.jobs));
+    const keys = await keysOfLocalAccount();
+    assert.equal(keys.length, 2);
+    for (const key of keys) assert.ok(!part?.value?.includes(key), 'the answer holds a key');
   });
 
   it('finds the samples of its workspace', () => {
@@ -43,3 +49,13 @@ describe('The extension in its host', () => {
     assert.ok(existsSync(join(folder, 'sample-1.mp4')));
   });
 });
+
+/** The keys that the local account uses, from the file beside its service. */
+async function keysOfLocalAccount(): Promise<string[]> {
+  const base = process.env.VSCODE_LOGS?.split('/logs/')[0] ?? '';
+  const files = readdirSync(base, { recursive: true }).map(String);
+  const path = files.find((file) => file.endsWith('local/credentials.json'));
+  assert.ok(path, `no credentials below ${base}`);
+  const { batchKey, storageKey } = JSON.parse(readFileSync(join(base, path), 'utf8'));
+  return [batchKey, storageKey];
+}

@@ -94,7 +94,7 @@ describe('Files of a workspace that is on no disk', () => {
     await part.commit({ overwrite });
   }
 
-  it('are read from anywhere, and tell what they are', async () => {
+  it('are read at any position, with their size and time', async () => {
     const file = await files.open(uri('clip.mp4'));
     assert.deepEqual(file.opened, { isFolder: false, size: 10, modified: 7 });
     assert.equal(text(await file.read(3, 4)), '3456');
@@ -103,27 +103,27 @@ describe('Files of a workspace that is on no disk', () => {
     assert.equal((await file.stat()).size, 5);
   });
 
-  it('that are gone or may not be read are told apart', async () => {
+  it('that are missing, and those that must not be read, have errors of their own', async () => {
     assert.equal(await files.stat(uri('none.mp4')), undefined);
     assert.equal(await failure(files.open(uri('none.mp4'))), 'fileMissing');
     memory.locked.add('/clip.mp4');
     assert.equal(await failure(files.open(uri('clip.mp4'))), 'fileDenied');
   });
 
-  it('come to their name when they are whole, and leave nothing else', async () => {
+  it('get their name when they are complete, and leave no other file', async () => {
     await write('clip.mp3', false);
     assert.equal(text(memory.content.get('/clip.mp3')), 'one two');
     assert.deepEqual([...memory.content.keys()], ['/clip.mp4', '/clip.mp3']);
   });
 
-  it('keep what has their name unless told otherwise', async () => {
+  it('do not replace a file of the same name unless that is asked for', async () => {
     memory.content.set('/clip.mp3', Buffer.from('precious'));
-    memory.content.set('/clip.mp3.part', Buffer.from('somebody else'));
+    memory.content.set('/clip.mp3.part', Buffer.from('another file'));
     assert.equal(await failure(write('clip.mp3', false)), 'outputExists');
     assert.equal(text(memory.content.get('/clip.mp3')), 'precious');
     await write('clip.mp3', true);
     assert.equal(text(memory.content.get('/clip.mp3')), 'one two');
-    assert.equal(text(memory.content.get('/clip.mp3.part')), 'somebody else');
+    assert.equal(text(memory.content.get('/clip.mp3.part')), 'another file');
     assert.deepEqual([...memory.content.keys()].sort(), ['/clip.mp3', '/clip.mp3.part', '/clip.mp4']);
   });
 

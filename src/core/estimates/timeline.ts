@@ -116,7 +116,7 @@ const rowHeight = 22;
 const barHeight = 14;
 const axisHeight = 24;
 
-/** A drawing with more bars helps nobody. */
+/** Lanes that are drawn. The table has them all. */
 const maxLanes = 60;
 
 /** Uploads, tasks and fetches differ in colour; failed ones are striped, so that they show in high contrast, too. */

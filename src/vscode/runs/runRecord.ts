@@ -27,11 +27,11 @@ export interface RunRecord {
 
 /**
  * `running`: this window worked on it when the record was written. `uploaded` and `submitted`: it is that far, as asked.
- * `stopped`: nobody asked for its outputs yet, or watching ended. `canceled` and `finished`: nothing runs any more.
+ * `stopped`: not finished, and this window does not work on it. `canceled` and `finished`: no task runs any more.
  */
 export type RunStatus = 'running' | 'uploaded' | 'submitted' | 'stopped' | 'canceled' | 'finished';
 
-/** More runs than anybody looks for. */
+/** Runs that the list keeps. */
 export const maxRecords = 50;
 
 /** URIs that a record keeps. */

@@ -6,7 +6,7 @@ import { settings } from '../settings';
 import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
 import { isTransportStreamFile } from './transportStreams';
 
-/** Folders that never hold anybody's videos, whatever `files.exclude` says. */
+/** Folders that are left out whatever `files.exclude` says. */
 const ignoredFolders = new Set(['.git', 'node_modules']);
 
 export interface ScanOptions {
