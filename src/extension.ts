@@ -3,7 +3,7 @@ import { type ExtensionContext, window, workspace } from 'vscode';
 import type { Problem } from './core/errors';
 import { accountCommands } from './vscode/accounts/accountCommands';
 import { AccountContext } from './vscode/accounts/accountContext';
-import { Accounts } from './vscode/accounts/accounts';
+import { Accounts, localAccountId } from './vscode/accounts/accounts';
 import { LocalService } from './vscode/accounts/localService';
 import { background, reportFailuresTo } from './vscode/background';
 import { registerLanguageTools } from './vscode/chat/languageTools';
@@ -87,7 +87,7 @@ export function activate(context: ExtensionContext): void {
     workspace.registerTextDocumentContentProvider(documentScheme, documents),
     registerLanguageTools(accounts, explorerData, runs, transcode),
     commands.register({
-      ...accountCommands({ ...connect, localService }),
+      ...accountCommands({ ...connect, localService, onLocalReset: () => runs.merge(localAccountId, []) }),
       ...explorerCommands({
         data: explorerData,
         accountsView,

@@ -32,7 +32,7 @@ const inPalette: string[] = contributes.commands
   .filter((command: string) => !hidden.has(command));
 
 describe('Every command of the palette, with nothing selected', function () {
-  this.timeout(300_000);
+  this.timeout(400_000);
   let folder = '';
   let workbench: Workbench;
 
@@ -74,7 +74,7 @@ describe('Every command of the palette, with nothing selected', function () {
     await rows().first().waitFor();
     const found = new Set<string>();
     // A long list is drawn as far as it can be seen.
-    for (let page = 0; page < 6; page++) {
+    for (let page = 0; page < 9; page++) {
       for (const text of await rows().allTextContents()) {
         const [, title] = /Azure Batch: (.*)/.exec(text) ?? [];
         if (title) found.add(title);

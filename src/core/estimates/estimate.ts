@@ -122,6 +122,18 @@ function nodeSeconds({ lifetime }: RunPool, seconds: number, uploadSeconds: numb
   return lifetime === 'scaleToZero' ? Math.max(seconds, uploadSeconds + kept) : seconds;
 }
 
+/**
+ * Hours that the nodes of a run still exist after its end (milliseconds since 1970), until their pool scales to zero.
+ * The estimate before a run has them, too.
+ */
+export function idleNodeHours({ files, pool, attempts }: Manifest, end: number): number {
+  const submitted = attempts.flatMap((attempt) => attempt.submitted?.at ?? []).map(Date.parse);
+  if (pool.lifetime !== 'scaleToZero' || submitted.length === 0) return 0;
+  const { dedicated, spot } = nodeTargets(pool, files.length);
+  const until = Math.max(...submitted) + (keptMinutes + evaluationMinutes) * 60_000;
+  return ((dedicated + spot) * Math.max(until - end, 0)) / 3_600_000;
+}
+
 /** Seconds of media per second of a task: of earlier runs, and of the built-in rate while there is little of them. */
 export function rateOf(preset: Preset, pool: Pick<RunPool, 'vmSize'>, speed: Speed | undefined): number {
   const builtIn = builtInRate(preset, pool.vmSize);

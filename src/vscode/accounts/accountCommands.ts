@@ -9,6 +9,8 @@ import type { LocalService } from './localService';
 
 interface AccountParts extends ConnectParts {
   readonly localService: LocalService;
+  /** Called when the local account has been emptied. */
+  readonly onLocalReset: () => Promise<void>;
 }
 
 /** An item of the Accounts view, as far as these commands use it. */
@@ -16,7 +18,7 @@ type AccountNode = { readonly kind: string; readonly account?: AccountRecord } |
 
 /** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
 export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
-  const { accounts, secrets, documents, localService } = parts;
+  const { accounts, secrets, documents, localService, onLocalReset } = parts;
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
     signIn: async (node?: AccountNode) =>

@@ -5,8 +5,11 @@ import { bytes } from '../words/numbers';
 import type { Accounts } from './accounts';
 import type { LocalService } from './localService';
 
-/** Deletes everything that the local Batch account holds, after a confirmation that says how much that is. */
-export async function resetLocalAccount(accounts: Accounts, service: LocalService): Promise<void> {
+/**
+ * Deletes everything that the local Batch account holds, after a confirmation that says how much that is. Returns whether
+ * it did.
+ */
+export async function resetLocalAccount(accounts: Accounts, service: LocalService): Promise<boolean> {
   const used = await service.diskUse();
   const reset = l10n.t('Delete Everything');
   const answer = await window.showWarningMessage(
@@ -22,10 +25,11 @@ export async function resetLocalAccount(accounts: Accounts, service: LocalServic
     },
     reset,
   );
-  if (answer !== reset) return;
+  if (answer !== reset) return false;
   const freed = await longWork(l10n.t('Resetting the local Batch account'), () => service.reset());
   accounts.credentialsChanged();
   background(
     window.showInformationMessage(l10n.t('The local Batch account is empty. {0} freed.', bytes(freed))),
   );
+  return true;
 }

@@ -49,9 +49,10 @@ export class Reports implements TextDocumentContentProvider {
   async #report(runId: string): Promise<FullReport | undefined> {
     const outcome = await outcomeOf(this.accounts, this.runs, runId);
     if (outcome === undefined) return undefined;
-    const [{ reportOf }, { timelineOf }, { nodeTargets }] = await Promise.all([
+    const [{ reportOf }, { timelineOf }, { idleNodeHours }, { nodeTargets }] = await Promise.all([
       import('../../core/runs/report'),
       import('../../core/estimates/timeline'),
+      import('../../core/estimates/estimate'),
       import('../../core/pools/nodeTargets'),
     ]);
     const { manifest, results } = outcome;
@@ -62,6 +63,8 @@ export class Reports implements TextDocumentContentProvider {
       preset: presetName(manifest.preset),
       account: account?.label ?? '',
       timeline: timelineOf(manifest, results),
+      isLocal: account?.signIn === 'local',
+      idleHours: manifest.finished ? idleNodeHours(manifest, Date.parse(manifest.finished)) : 0,
       prices: account && (await this.costs.pricesOf(account, manifest.pool.vmSize)),
       spotShare: spot / Math.max(dedicated + spot, 1),
     };

@@ -3,7 +3,7 @@ import { costOf, type VmPrices } from '../../core/accounts/prices';
 import { type Bar, type Lane, type Timeline, timelineSvg } from '../../core/estimates/timeline';
 import { type ReportRow, type RunReport, reportCsv } from '../../core/runs/report';
 import { costWords, roughly } from '../words/costWords';
-import { bytes, count, decimal, duration, nodeHoursOf, percent, time } from '../words/numbers';
+import { bytes, count, decimal, duration, percent, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 
 /** All that a report shows of a run. */
@@ -11,6 +11,9 @@ export interface FullReport extends RunReport {
   readonly timeline?: Timeline;
   /** Undefined where prices are unknown or the nodes cost nothing. */
   readonly prices?: VmPrices;
+  readonly isLocal: boolean;
+  /** Hours that the nodes exist after the run, until their pool scales to zero. */
+  readonly idleHours: number;
   /** The share of the nodes that are Spot nodes, from 0 to 1. */
   readonly spotShare: number;
   readonly account: string;
@@ -60,7 +63,7 @@ function factsOf(report: FullReport): [name: string, value: string][] {
     ...(minutes === undefined ? [] : [fact(l10n.t('Duration'), duration(minutes * 60_000))]),
     [l10n.t('Time of all tasks'), duration(totals.taskSeconds * 1000)],
     [l10n.t('Nodes'), count(report.nodes)],
-    ...(nodeHours === undefined ? [] : [fact(l10n.t('Node-hours, about'), decimal(nodeHours))]),
+    ...(nodeHours === undefined ? [] : [fact(l10n.t('Node-hours, about'), usedWords(report, nodeHours))]),
     ...(cost === undefined ? [] : [fact(l10n.t('Cost, about'), costWords({ cost, currency }, 0))]),
   ];
 }
@@ -68,21 +71,40 @@ function factsOf(report: FullReport): [name: string, value: string][] {
 const fact = (name: string, value: string): [string, string] => [name, value];
 
 /** At the retail prices of now; undefined where they are unknown. */
-function costOfReport({ nodeHours, prices, spotShare }: FullReport): number | undefined {
-  if (nodeHours === undefined) return undefined;
-  return costOf({ spot: nodeHours * spotShare, dedicated: nodeHours * (1 - spotShare) }, prices);
+function costOfReport(report: FullReport): number | undefined {
+  const { prices, spotShare } = report;
+  const hours = allHours(report);
+  if (hours === undefined) return undefined;
+  return costOf({ spot: hours * spotShare, dedicated: hours * (1 - spotShare) }, prices);
+}
+
+/** With the hours after the run, as in the estimate before it. */
+function allHours({ nodeHours, idleHours }: FullReport): number | undefined {
+  return nodeHours === undefined ? undefined : nodeHours + idleHours;
+}
+
+function usedWords({ isLocal, idleHours }: FullReport, nodeHours: number): string {
+  return isLocal || idleHours === 0
+    ? hoursOf(nodeHours)
+    : l10n.t('{0}, and {1} until the pool scales to zero', hoursOf(nodeHours), hoursOf(idleHours));
+}
+
+/** Few hours have more digits, so that they are not nothing. */
+function hoursOf(hours: number): string {
+  return hours >= 0.01 || hours === 0 ? decimal(hours) : l10n.t('less than {0}', decimal(0.01));
 }
 
 function expectedSection(report: FullReport): string[] {
-  const { expected, minutes, nodeHours } = report;
+  const { expected, minutes } = report;
+  const hours = allHours(report);
   if (expected === undefined || minutes === undefined) return [];
   const cost = costOfReport(report);
   const isPriced = expected.cost !== undefined && cost !== undefined && report.prices;
   const rows = [
     [l10n.t('Duration'), roughly(expected.minutes), duration(minutes * 60_000)],
-    ...(nodeHours === undefined
+    ...(hours === undefined || report.isLocal
       ? []
-      : [[l10n.t('Node-hours'), nodeHoursOf(expected.nodeHours), nodeHoursOf(nodeHours)]]),
+      : [[l10n.t('Node-hours'), hoursOf(expected.nodeHours), hoursOf(hours)]]),
     ...(isPriced
       ? [[l10n.t('Cost'), costWords(expected, 0), costWords({ cost, currency: report.prices?.currency }, 0)]]
       : []),
