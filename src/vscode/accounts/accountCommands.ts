@@ -48,7 +48,10 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const account = accountIn(node) ?? (await accountOfWorkspace(parts));
       if (account) await (await connectionSettings()).copyConnectionSettings(accounts, account);
     },
-    resetLocalAccount: async () => (await import('./resetLocal')).resetLocalAccount(accounts, localService),
+    async resetLocalAccount() {
+      const { resetLocalAccount } = await import('./resetLocal');
+      if (await resetLocalAccount(accounts, localService)) await onLocalReset();
+    },
     async checkFfmpeg() {
       const { findFfmpeg } = await import('./ffmpeg');
       const path = await findFfmpeg();
