@@ -155,9 +155,9 @@ describe('A video that is transcoded in parts', function () {
     const claimFolder = join(folder.path, 'claims');
     let said: Record<string, unknown> = {};
     for (let kills = 0; said.succeeded === undefined; kills++) {
-      assert.ok(kills < 40, `not done: ${JSON.stringify(said)}`);
+      assert.ok(kills < 60, `not done: ${JSON.stringify(said)}`);
       const child = startRunProcess({ connection: service.connection, manifest, claimFolder });
-      const timer = kills < 8 ? setTimeout(() => child.kill('SIGKILL'), 300 + random() * 1_500) : undefined;
+      const timer = kills < 20 ? setTimeout(() => child.kill('SIGKILL'), 250 + random() * 900) : undefined;
       said = await child.said;
       clearTimeout(timer);
     }
