@@ -1,5 +1,5 @@
 import type { FileResult, Manifest, ManifestFile, RunPool } from '../plan/manifest';
-import { tasksOf, toUpload } from '../plan/manifest';
+import { taskSecondsOf, tasksOf, toUpload } from '../plan/manifest';
 import { maxNodeHours } from '../pools/nodeHours';
 import { nodeTargets } from '../pools/nodeTargets';
 import type { Preset } from '../presets/preset';
@@ -168,10 +168,11 @@ function mediaSecondsOf({ seconds, size }: ManifestFile, preset: Preset): number
 /** The speed of the tasks of a run, from its results; undefined if no file of known length succeeded. */
 export function speedOf({ files }: Manifest, results: readonly FileResult[]): Speed | undefined {
   const lengths = new Map(files.map(({ id, seconds }) => [id, seconds]));
-  const done = results.flatMap(({ id, problem, startTime, endTime, outputSeconds }) => {
-    const mediaSeconds = lengths.get(id) ?? outputSeconds;
-    if (problem || !startTime || !endTime || mediaSeconds === undefined) return [];
-    return { mediaSeconds, taskSeconds: (Date.parse(endTime) - Date.parse(startTime)) / 1000 };
+  const done = results.flatMap((result) => {
+    const mediaSeconds = lengths.get(result.id) ?? result.outputSeconds;
+    const taskSeconds = taskSecondsOf(result);
+    if (result.problem || taskSeconds === undefined || mediaSeconds === undefined) return [];
+    return { mediaSeconds, taskSeconds };
   });
   const sum = (of: (one: (typeof done)[number]) => number) => done.reduce((total, one) => total + of(one), 0);
   const taskSeconds = sum((one) => one.taskSeconds);

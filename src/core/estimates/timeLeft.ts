@@ -1,5 +1,5 @@
 import type { FileProgress } from '../jobs/taskProgress';
-import type { FileResult } from '../plan/manifest';
+import { type FileResult, taskSecondsOf } from '../plan/manifest';
 import type { RunProgress } from '../runs/runEvents';
 
 /** A file of the run, as far as an estimate needs it. */
@@ -153,10 +153,11 @@ export class TimeLeft {
   #speed(results: ReadonlyMap<string, FileResult>): number | undefined {
     let work = 0;
     let seconds = 0;
-    for (const { id, startTime, endTime, problem } of results.values()) {
-      if (problem || !startTime || !endTime) continue;
-      work += this.#work.get(id) ?? 0;
-      seconds += (Date.parse(endTime) - Date.parse(startTime)) / 1000;
+    for (const result of results.values()) {
+      const taken = taskSecondsOf(result);
+      if (result.problem || taken === undefined) continue;
+      work += this.#work.get(result.id) ?? 0;
+      seconds += taken;
     }
     if (work > 0 && seconds > 0) return work / seconds;
     const speeds = [...this.#seen.values()].flatMap(({ progress }) => progress.speed || []);

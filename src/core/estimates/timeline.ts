@@ -1,4 +1,4 @@
-import type { FileResult, Manifest, TimeSpan } from '../plan/manifest';
+import { type FileResult, type Manifest, type TimeSpan, taskRunsOf } from '../plan/manifest';
 
 /** What one file did, on its lane. */
 export interface Bar {
@@ -34,13 +34,18 @@ export interface Timeline {
 export function timelineOf({ files }: Manifest, results: readonly FileResult[]): Timeline | undefined {
   const paths = new Map(files.map(({ id, path }) => [id, path]));
   const spans = results.flatMap((result) => {
-    const { id, startTime, endTime, uploaded, fetched, node = '' } = result;
+    const { id, uploaded, fetched } = result;
     const file = paths.get(id) ?? id;
     const isFailed = result.problem !== undefined;
-    const task = startTime && endTime ? { start: startTime, end: endTime } : undefined;
     return [
       ...spanOf('upload', uploaded, { file, isFailed: result.failedAt === 'upload' }),
-      ...spanOf('slot', task, { file, isFailed: isFailed && result.failedAt !== 'download', node }),
+      ...taskRunsOf(result).flatMap(({ startTime, endTime, node = '' }) =>
+        spanOf('slot', startTime && endTime ? { start: startTime, end: endTime } : undefined, {
+          file,
+          isFailed: isFailed && result.failedAt !== 'download',
+          node,
+        }),
+      ),
       ...spanOf('fetch', fetched, { file, isFailed: result.failedAt === 'download' }),
     ];
   });

@@ -130,8 +130,30 @@ export interface ManifestOutput {
   readonly proof: 'audio' | 'video' | 'none';
 }
 
+/** When and where a task ran. */
+export interface TaskRun {
+  readonly node?: string;
+  readonly retries?: number;
+  /** By the clock of the service. ISO 8601. */
+  readonly startTime?: string;
+  readonly endTime?: string;
+}
+
+/** All tasks of a file: one, or for a split file one for each piece and the join. */
+export function taskRunsOf({ node, retries, startTime, endTime, pieces = [] }: FileResult): TaskRun[] {
+  return [...pieces, { node, retries, startTime, endTime }];
+}
+
+/** How long the tasks of a file took together, in seconds; undefined if that isn't known. */
+export function taskSecondsOf(result: FileResult): number | undefined {
+  const known = taskRunsOf(result).flatMap(({ startTime, endTime }) =>
+    startTime && endTime ? (Date.parse(endTime) - Date.parse(startTime)) / 1000 : [],
+  );
+  return known.length > 0 ? known.reduce((sum, seconds) => sum + seconds, 0) : undefined;
+}
+
 /** The result of one file, as the run reports it and as `results.json` of its output container holds it. */
-export interface FileResult {
+export interface FileResult extends TaskRun {
   readonly id: string;
   readonly problem?: Problem;
   /** What failed, if something did. A failed download can be repeated without another transcode. */
@@ -140,11 +162,8 @@ export interface FileResult {
   readonly outputUri?: string;
   readonly outputBytes?: number;
   readonly outputSeconds?: number;
-  readonly node?: string;
-  readonly retries?: number;
-  /** Of the task, by the clock of the service. ISO 8601. */
-  readonly startTime?: string;
-  readonly endTime?: string;
+  /** Of a split file: the tasks of its pieces, which ran before the file's own task joined them. */
+  readonly pieces?: readonly TaskRun[];
   /** By the clock of this machine; undefined where another process did it. */
   readonly uploaded?: TimeSpan;
   readonly fetched?: TimeSpan;

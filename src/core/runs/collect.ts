@@ -8,7 +8,7 @@ import { readLogOf } from '../jobs/taskLogs';
 import { TaskProgress } from '../jobs/taskProgress';
 import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
-import { type Attempt, type FileResult, type ManifestFile, timeSpan } from '../plan/manifest';
+import { type Attempt, type FileResult, type ManifestFile, type TaskRun, timeSpan } from '../plan/manifest';
 import { pieceOfTask } from '../plan/splitFile';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
@@ -161,15 +161,10 @@ export class Collector {
 
   async #settleTask(file: ManifestFile, task: Task, signal: AbortSignal): Promise<void> {
     const { state } = this;
-    const info = task.executionInfo;
-    const facts = {
-      node: task.nodeInfo?.nodeId,
-      retries: (info?.retryCount ?? 0) + (info?.requeueCount ?? 0),
-      startTime: info?.startTime?.toISOString(),
-      endTime: info?.endTime?.toISOString(),
-    };
+    const pieces = isSplit(file) ? await this.#pieceTasks(file, signal) : [];
+    const facts = { ...taskRun(task), ...(pieces.length > 0 && { pieces: pieces.map(taskRun) }) };
     const own = await this.#problemOf(task, file, signal);
-    const problem = own && isSplit(file) ? ((await this.#pieceProblem(file, signal)) ?? own) : own;
+    const problem = own && isSplit(file) ? ((await this.#pieceProblem(file, pieces, signal)) ?? own) : own;
     if (problem) state.settle(file, { problem, failedAt: 'task', ...facts });
     else await this.#fetch(file, facts, signal);
   }
@@ -194,22 +189,32 @@ export class Collector {
     });
   }
 
-  /** A join that fails for want of a piece says nothing of the reason: the task of the piece does. */
-  async #pieceProblem(file: FileInParts, signal: AbortSignal): Promise<Problem | undefined> {
+  async #pieceTasks(file: FileInParts, signal: AbortSignal): Promise<Task[]> {
     const { batch } = this.state.parts;
     const options = {
       filter: `state eq 'completed' and startswith(id,'${file.id}-')`,
       select: 'id,executionInfo,nodeInfo',
       signal,
     };
+    const tasks: Task[] = [];
     for await (const task of everyItem((next) => batch.taskPage(this.attempt.jobId, options, next))) {
-      const found = pieceOfTask(task.id ?? '');
-      const problem = found?.fileId === file.id ? await this.#problemOf(task, file, signal) : undefined;
-      if (problem === undefined || found?.piece.kind !== 'part') {
-        if (problem) return problem;
-        continue;
-      }
-      const { startSeconds = 0, endSeconds = 0 } = file.split.parts[found.piece.index] ?? {};
+      if (pieceOfTask(task.id ?? '')?.fileId === file.id) tasks.push(task);
+    }
+    return tasks;
+  }
+
+  /** A join that fails for want of a piece says nothing of the reason: the task of the piece does. */
+  async #pieceProblem(
+    file: FileInParts,
+    pieces: readonly Task[],
+    signal: AbortSignal,
+  ): Promise<Problem | undefined> {
+    for (const task of pieces) {
+      const problem = await this.#problemOf(task, file, signal);
+      const piece = pieceOfTask(task.id ?? '')?.piece;
+      if (problem === undefined) continue;
+      if (piece?.kind !== 'part') return problem;
+      const { startSeconds = 0, endSeconds = 0 } = file.split.parts[piece.index] ?? {};
       return { kind: 'partFailed', file: file.path, startSeconds, endSeconds, problem };
     }
     return undefined;
@@ -234,4 +239,13 @@ export class Collector {
     const task = await this.state.parts.batch.task(this.attempt.jobId, id, signal);
     return (task && sasExpiryOf(task)) ?? new Date(this.attempt.sasExpiry);
   }
+}
+
+function taskRun({ executionInfo: info, nodeInfo }: Task): TaskRun {
+  return {
+    node: nodeInfo?.nodeId,
+    retries: (info?.retryCount ?? 0) + (info?.requeueCount ?? 0),
+    startTime: info?.startTime?.toISOString(),
+    endTime: info?.endTime?.toISOString(),
+  };
 }

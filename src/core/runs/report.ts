@@ -1,5 +1,11 @@
 import type { Problem } from '../errors';
-import type { ExpectedUse, FileResult, Manifest } from '../plan/manifest';
+import {
+  type ExpectedUse,
+  type FileResult,
+  type Manifest,
+  taskRunsOf,
+  taskSecondsOf,
+} from '../plan/manifest';
 
 /** One file in the report of a run. */
 export interface ReportRow {
@@ -66,7 +72,7 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
     nodeHours: nodeHoursOf(manifest, results),
     minutes: minutesOf(manifest, results),
     expected: manifest.expected,
-    nodes: new Set(rows.flatMap(({ node }) => node ?? [])).size,
+    nodes: new Set(results.flatMap(taskRunsOf).flatMap(({ node }) => node ?? [])).size,
     totals: {
       files: rows.length,
       done: rows.filter(({ status }) => status === 'done').length,
@@ -87,7 +93,7 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
  */
 function nodeHoursOf({ nodeHours = 0 }: Manifest, results: readonly FileResult[]): number | undefined {
   const spans = new Map<string, { start: number; end: number }>();
-  for (const { node, startTime, endTime } of results) {
+  for (const { node, startTime, endTime } of results.flatMap(taskRunsOf)) {
     if (!node || !startTime || !endTime) continue;
     const { start, end } = spans.get(node) ?? { start: Number.POSITIVE_INFINITY, end: 0 };
     spans.set(node, {
@@ -97,6 +103,11 @@ function nodeHoursOf({ nodeHours = 0 }: Manifest, results: readonly FileResult[]
   }
   const used = [...spans.values()].reduce((sum, { start, end }) => sum + (end - start) / 3_600_000, 0);
   return Math.max(nodeHours, used) || undefined;
+}
+
+function retriesOf(result: FileResult): number | undefined {
+  const known = taskRunsOf(result).flatMap(({ retries }) => retries ?? []);
+  return known.length > 0 ? known.reduce((sum, retries) => sum + retries, 0) : undefined;
 }
 
 function minutesOf({ created, finished }: Manifest, results: readonly FileResult[]): number | undefined {
@@ -111,8 +122,9 @@ function rowOf(
   seconds: number | undefined,
   result: FileResult | undefined,
 ): ReportRow {
-  const { outputUri, outputBytes, outputSeconds, startTime, endTime, node, retries, problem } = result ?? {};
-  const taskSeconds = startTime && endTime ? (Date.parse(endTime) - Date.parse(startTime)) / 1000 : undefined;
+  const { outputUri, outputBytes, outputSeconds, node, problem } = result ?? {};
+  const taskSeconds = result && taskSecondsOf(result);
+  const retries = result && retriesOf(result);
   const length = seconds ?? outputSeconds;
   return {
     file,
