@@ -230,7 +230,7 @@ describe('Requests to the local Batch service', function () {
     assert.equal((await ask('POST', '/pools/users/resize', {})).code, 'MissingRequiredProperty');
   });
 
-  it('may sign query names in code point or locale order, and encode the comma of $select twice', async () => {
+  it('may sign query names as each official client does, and encode the comma of $select twice', async () => {
     const { batchName, batchKey } = service.credentials;
     const names: [string, string][] = [
       ['timeOut', '30'],
@@ -241,13 +241,18 @@ describe('Requests to the local Batch service', function () {
     ];
     const byCode = [...names].sort(([one], [other]) => (one < other ? -1 : 1));
     const byLocale = [...names].sort(([one], [other]) => one.localeCompare(other, 'en-US'));
+    const inLowerCase = names
+      .filter(([name]) => name !== 'timeout')
+      .map(([name, value]): [string, string] => [name.toLowerCase(), value])
+      .sort(([one], [other]) => (one < other ? -1 : 1));
     assert.notDeepEqual(byCode, byLocale);
-    for (const sorted of [byCode, byLocale]) {
+    for (const sorted of [byCode, byLocale, inLowerCase]) {
       const date = new Date().toUTCString();
       const resource = sorted.map(([name, value]) => `\n${name}:${value}`).join('');
       const text = `GET${'\n'.repeat(12)}ocp-date:${date}\n/${batchName}/pools${resource}`;
       const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
-      const query = names.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+      const sent = sorted === inLowerCase ? names.filter(([name]) => name !== 'timeout') : names;
+      const query = sent.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
       const reply = await fetch(`${service.ready.batchUrl}/pools?${query}`, {
         headers: { 'ocp-date': date, authorization: `SharedKey ${batchName}:${signature}` },
       });

@@ -57,8 +57,8 @@ export function authenticate(
       Reason: 'The date is too far from the time of this machine.',
     });
   }
-  const isSigned = orders.some((order) =>
-    equal(sign(stringToSign(request, account.name, order), account.key), signature),
+  const isSigned = queryForms.some((form) =>
+    equal(sign(stringToSign(request, account.name, form), account.key), signature),
   );
   if (name !== account.name || !isSigned) {
     throw new BatchError('AuthenticationFailed', { Reason: 'The signature does not match.' });
@@ -80,21 +80,31 @@ export function sign(text: string, key: string): string {
   return createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
 }
 
-type Order = (one: string, other: string) => number;
+/** How a client writes the names of query parameters into the string that it signs. */
+interface QueryForm {
+  readonly nameOf: (name: string) => string;
+  readonly compare: (one: string, other: string) => number;
+}
+
+const asSent = (name: string) => name;
+const byCodePoint = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
 
 /**
- * Orders of query names that official clients sign: the documented one, and that of `@azure/batch` 13, which compares
- * as the locale en-US does. They differ where names differ in case or one begins with a sign.
+ * Forms that official clients sign. They differ where a name has a capital letter or begins with `$`: the Python clients and
+ * `@azure/batch` 10 sort names as they are sent, Java's client writes them in lower case, as the documentation says, and
+ * `@azure/batch` 13 sorts them as the locale en-US does.
  */
-const byCodePoint: Order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
-const byLocale: Order = (one, other) => one.localeCompare(other, 'en-US');
-const orders = [byCodePoint, byLocale];
+const queryForms: readonly QueryForm[] = [
+  { nameOf: asSent, compare: byCodePoint },
+  { nameOf: (name) => name.toLowerCase(), compare: byCodePoint },
+  { nameOf: asSent, compare: (one, other) => one.localeCompare(other, 'en-US') },
+];
 
-/** Returns the string that a client signs: it has the path still encoded, and parameter names as they were sent. */
+/** Returns the string that a client signs: the path in it is still encoded. */
 export function stringToSign(
   request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
   accountName: string,
-  order: Order = byCodePoint,
+  form: QueryForm = { nameOf: asSent, compare: byCodePoint },
 ): string {
   const lines = signedHeaders.map((name) =>
     name === 'date' && request.headers['ocp-date'] ? '' : header(request, name),
@@ -103,18 +113,18 @@ export function stringToSign(
     .filter((name) => name.startsWith('ocp-'))
     .sort()
     .map((name) => `${name}:${header(request, name)}\n`);
-  const resource = resourceOf(request.url ?? '/', accountName, order);
+  const resource = resourceOf(request.url ?? '/', accountName, form);
   return `${[request.method, ...lines].join('\n')}\n${ocp.join('')}${resource}`;
 }
 
-function resourceOf(url: string, accountName: string, order: Order): string {
+function resourceOf(url: string, accountName: string, form: QueryForm): string {
   const [path = '/', query = ''] = splitOnce(url, '?');
   const parameters = query
     .split('&')
     .filter(Boolean)
     .map((pair) => splitOnce(pair, '='))
-    .map(([name = '', value = '']) => [decode(name), decode(value)] as const)
-    .sort(([one], [other]) => order(one, other));
+    .map(([name = '', value = '']) => [form.nameOf(decode(name)), decode(value)] as const)
+    .sort(([one], [other]) => form.compare(one, other));
   return `/${accountName}${path}${parameters.map(([name, value]) => `\n${name}:${value}`).join('')}`;
 }
 
