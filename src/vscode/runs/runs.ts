@@ -2,7 +2,7 @@ import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } fro
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import type { RetryNotice } from '../../core/azure/retry';
 import { type Problem, UserError } from '../../core/errors';
-import { TimeLeft } from '../../core/estimates/timeLeft';
+import type { TimeLeft } from '../../core/estimates/timeLeft';
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Run, RunParts, Until } from '../../core/runs/run';
@@ -199,10 +199,11 @@ export class Runs {
       throw new UserError({ kind: 'runTaken', run: runId });
     const { account } = connection;
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
+    const { TimeLeft } = await import('../../core/estimates/timeLeft');
     const run = await this.#open(connection, runId, opening, open);
     const remember = (status: Parameters<typeof recordOf>[3]) =>
       this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
-    this.#live.set(runId, liveRun(account, run, opening.abort));
+    this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
     await remember('running');
     let status: Parameters<typeof recordOf>[3] = 'stopped';
     try {
@@ -300,9 +301,8 @@ export class Runs {
   }
 }
 
-function liveRun(account: AccountRecord, run: Run, abort: AbortController): LiveRun {
+function liveRun(account: AccountRecord, run: Run, estimator: TimeLeft, abort: AbortController): LiveRun {
   const { progress } = run;
-  const estimator = new TimeLeft(run.manifest.files);
   let estimate: { at: number; ms: number | undefined } | undefined;
   return {
     account,
