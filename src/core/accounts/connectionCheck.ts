@@ -59,6 +59,7 @@ export interface Checked {
 
 /** A clock that is off by this many minutes is reported. Azure refuses signatures from 15 minutes on. */
 const clockMinutes = 5;
+/** How long a connection to a service may take, in milliseconds. */
 const tlsMs = 15_000;
 
 /** The step that must succeed before a step is tried. */
@@ -135,6 +136,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     const request = createPipelineRequest({
       url,
       method: 'HEAD',
+      timeout: tlsMs,
       abortSignal: signal,
       allowInsecureConnection: true,
     });

@@ -6,6 +6,9 @@ import { isAbort, UserError } from '../errors';
 import type { AccountRecord } from './account';
 import type { Cloud } from './clouds';
 
+/** How long a call may take as a whole, in milliseconds, with its retries and all pages of a list. */
+const callMs = 60_000;
+
 /** Endpoint and credential of Azure Resource Manager. */
 export interface Arm {
   readonly cloud: Cloud;
@@ -72,7 +75,9 @@ export type VmSizes = ReadonlyMap<string, VmSize>;
 /** Lists the directories that the signed-in user belongs to. */
 export async function tenants(arm: Arm, signal: AbortSignal): Promise<Tenant[]> {
   return all(
-    new SubscriptionClient(arm.credential, options(arm)).tenants.list({ abortSignal: signal }),
+    arm,
+    signal,
+    (abortSignal) => new SubscriptionClient(arm.credential, options(arm)).tenants.list({ abortSignal }),
     ({ tenantId = '', displayName, defaultDomain }) => ({
       id: tenantId,
       name: displayName ?? defaultDomain ?? tenantId,
@@ -82,7 +87,9 @@ export async function tenants(arm: Arm, signal: AbortSignal): Promise<Tenant[]> 
 
 export async function subscriptions(arm: Arm, signal: AbortSignal): Promise<Subscription[]> {
   const found = await all(
-    new SubscriptionClient(arm.credential, options(arm)).subscriptions.list({ abortSignal: signal }),
+    arm,
+    signal,
+    (abortSignal) => new SubscriptionClient(arm.credential, options(arm)).subscriptions.list({ abortSignal }),
     ({ subscriptionId = '', displayName = '', tenantId, state }) => ({
       id: subscriptionId,
       name: displayName,
@@ -100,7 +107,9 @@ export async function batchAccounts(
 ): Promise<FoundBatch[]> {
   const client = new BatchManagementClient(arm.credential, subscription, options(arm));
   return all(
-    client.batchAccountOperations.list({ abortSignal: signal }),
+    arm,
+    signal,
+    (abortSignal) => client.batchAccountOperations.list({ abortSignal }),
     ({
       id = '',
       name = '',
@@ -128,7 +137,9 @@ export async function storageAccounts(
 ): Promise<FoundStorage[]> {
   const client = new StorageManagementClient(arm.credential, subscription, options(arm));
   const found = await all(
-    client.storageAccounts.list({ abortSignal: signal }),
+    arm,
+    signal,
+    (abortSignal) => client.storageAccounts.list({ abortSignal }),
     ({
       id = '',
       name = '',
@@ -203,7 +214,9 @@ export async function supportedSizes(
   if (found === undefined) return undefined;
   const client = new BatchManagementClient(arm.credential, found.subscription, options(arm));
   const sizes = await all(
-    client.location.listSupportedVirtualMachineSkus(found.location ?? '', { abortSignal: signal }),
+    arm,
+    signal,
+    (abortSignal) => client.location.listSupportedVirtualMachineSkus(found.location ?? '', { abortSignal }),
     ({ name = '', familyName: family, capabilities = [] }) => {
       const value = (wanted: string) => capabilities.find(({ name }) => name === wanted)?.value;
       const cores = Number(value('vCPUs'));
@@ -221,7 +234,9 @@ async function batchAccount(arm: Arm, { resourceId = '' }: AccountRecord, signal
     /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/.*\/batchAccounts\/([^/]+)$/i.exec(resourceId) ?? [];
   if (!subscription || !group || !name) return undefined;
   const client = new BatchManagementClient(arm.credential, subscription, options(arm));
-  const found = await called(client.batchAccountOperations.get(group, name, { abortSignal: signal }));
+  const found = await called(arm, signal, (abortSignal) =>
+    client.batchAccountOperations.get(group, name, { abortSignal }),
+  );
   return { ...found, subscription };
 }
 
@@ -233,20 +248,31 @@ function options({ cloud, endpoint = cloud.arm }: Arm) {
   };
 }
 
-async function all<T, R>(items: AsyncIterable<T>, map: (item: T) => R): Promise<R[]> {
-  const collect = async () => {
+function all<T, R>(
+  arm: Arm,
+  signal: AbortSignal,
+  list: (signal: AbortSignal) => AsyncIterable<T>,
+  map: (item: T) => R,
+): Promise<R[]> {
+  return called(arm, signal, async (abortSignal) => {
     const found: R[] = [];
-    for await (const item of items) found.push(map(item));
+    for await (const item of list(abortSignal)) found.push(map(item));
     return found;
-  };
-  return called(collect());
+  });
 }
 
-/** Turns an error of Resource Manager or of the authority into a UserError. */
-async function called<T>(call: Promise<T>): Promise<T> {
+/** Makes a call within `callMs`. Turns an error of Resource Manager or of the authority into a UserError. */
+async function called<T>(
+  { cloud, endpoint = cloud.arm }: Arm,
+  signal: AbortSignal,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = AbortSignal.timeout(callMs);
   try {
-    return await call;
+    return await call(AbortSignal.any([signal, limit]));
   } catch (error) {
+    if (isAbort(error) && limit.aborted && !signal.aborted)
+      throw new UserError({ kind: 'unreachable', host: new URL(endpoint).host, code: 'ETIMEDOUT' });
     if (isAbort(error) || error instanceof UserError) throw error;
     const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
     if (statusCode === undefined && code === undefined) throw error;
