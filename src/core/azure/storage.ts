@@ -3,7 +3,7 @@ import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } f
 import type { Connection } from './account';
 import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
 import { agentFor, closeIdle } from './http';
-import { connectionCut, defaultPolicy, type RetryPolicy } from './retry';
+import { connectionCut, defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
 import { callStorage, isStorageCode, type StorageCall } from './storageCall';
 
@@ -57,6 +57,7 @@ export class Storage {
   readonly #service: BlobServiceClient;
   readonly #http: BlobHttp;
   readonly #policy: RetryPolicy;
+  readonly #retryObservers: ((notice: RetryNotice) => void)[] = [];
   readonly #sign: SignContainer;
 
   /** `options` replace members of the default policy: retries for 20 s, 60 s for each attempt. */
@@ -65,8 +66,17 @@ export class Storage {
     const { log = connection.log } = policy;
     this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), log };
     this.#service = blobService(connection, this.#http);
-    this.#policy = { ...defaultPolicy, ...policy, log };
+    const onRetry = (notice: RetryNotice) => {
+      policy.onRetry?.(notice);
+      for (const observer of this.#retryObservers) observer(notice);
+    };
+    this.#policy = { ...defaultPolicy, ...policy, log, onRetry };
     this.#sign = signerOf(this.#service, connection.storage);
+  }
+
+  /** Tells the observer, beside that of the policy, about each retry of a call. */
+  onRetry(observer: (notice: RetryNotice) => void): void {
+    this.#retryObservers.push(observer);
   }
 
   /** Closes connections that no request uses. */

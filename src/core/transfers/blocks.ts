@@ -1,32 +1,48 @@
 import pLimit from 'p-limit';
 import { sharedBuffer } from '../files/hashing';
 import { anyOf } from '../wait';
+import { Parallelism } from './parallelism';
 
 /**
- * Bytes of a block or range: large enough that the cost of a request is small, small enough that a few dozen fit in
- * memory. More than 4 MiB, since Azurite computes a hash of each range up to that size.
+ * Bytes of a block or range: large enough that the cost of requests does not matter, small enough that a few dozen fit in
+ * memory. More than 4 MiB, because Azurite hashes each range up to that size.
  */
 export const blockBytes = 6 * 1024 * 1024;
 
 /**
- * Limits how many requests are sent at once, over all files, and the memory that they use: one buffer for each, created
- * when it is first needed and then reused.
+ * Limits the requests in flight, over all files, and the memory that they use: one buffer for each, which is made when it
+ * is first needed and reused. Within the maximum the number of requests follows the throughput.
  */
 export class Slots {
   readonly #limit;
   readonly #free: Buffer[] = [];
+  readonly #parallelism: Parallelism;
 
-  constructor(readonly count: number) {
-    this.#limit = pLimit(count);
+  constructor(readonly max: number) {
+    this.#parallelism = new Parallelism(max);
+    this.#limit = pLimit(this.#parallelism.count);
   }
 
-  /** Waits for a slot, in turn, for a job that needs no memory. */
+  /** Takes note of bytes that a request has moved. */
+  moved(bytes: number): void {
+    this.#parallelism.moved(bytes, this.#limit.pendingCount > 0);
+    this.#limit.concurrency = this.#parallelism.count;
+  }
+
+  /** Takes note of a request that the service has refused because there are too many. */
+  throttled(): void {
+    this.#parallelism.throttled();
+    this.#limit.concurrency = this.#parallelism.count;
+  }
+
+  /** Waits for its turn with a request that needs no memory. */
   run<T>(job: () => Promise<T>): Promise<T> {
     return this.#limit(job);
   }
 
-  /** Waits for a slot, in turn, and lends the job its buffer of `blockBytes`, or a larger one if `bytes` is more. */
+  /** Waits for its turn, and lends the job a buffer of `blockBytes`, or of `bytes` if that is more. */
   runWithBuffer<T>(job: (buffer: Buffer) => Promise<T>, bytes = blockBytes): Promise<T> {
+    if (this.#limit.activeCount === 0) this.#parallelism.restart();
     return this.#limit(async () => {
       if (bytes > blockBytes) return job(sharedBuffer(bytes));
       const buffer = this.#free.pop() ?? sharedBuffer(blockBytes);
@@ -86,7 +102,7 @@ export async function eachBlock(
   const lane = async () => {
     while (!failure && from + index * bytes < size) await slots.runWithBuffer(next, bytes);
   };
-  const lanes = Math.min(slots.count, Math.ceil((size - from) / bytes));
+  const lanes = Math.min(slots.max, Math.ceil((size - from) / bytes));
   await Promise.all(Array.from({ length: lanes }, lane));
   if (failure) throw failure.error;
 }
