@@ -83,6 +83,9 @@ const router = new Router([
   ...faultRoutes,
 ]);
 
+/** On a full disk, jobs and tasks are acknowledged without waiting longer for Blob Storage. */
+const maxSaveMs = 5_000;
+
 /** Starts the Batch service of one data folder on loopback. */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { account, tokens, log } = options;
@@ -194,8 +197,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       version: query.get('api-version') ?? '',
     };
     const reply = await route.handler(context, handled);
+    if (addsWork(handled.method, path)) await saveStorage();
     const past = pastStates.stateFor(handled.method, path, route.params);
     return past ? route.handler({ ...context, state: past }, handled) : reply;
+  }
+
+  /** A job or task that is acknowledged must find its blobs again after a crash. */
+  async function saveStorage(): Promise<void> {
+    await options.storage?.save(AbortSignal.timeout(maxSaveMs)).catch((error) => {
+      log(`Blob Storage was not saved before a job or task was added: ${error}`);
+    });
   }
 
   /** Refuses changes while they cannot be stored. Deletions make room. */
@@ -273,6 +284,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       journal.close();
     },
   };
+}
+
+function addsWork(method: string, path: string): boolean {
+  return method === 'POST' && /^\/jobs($|\/[^/]+\/(tasks|addtaskcollection)$)/.test(path);
 }
 
 /** Announces the whole of a body and sends half of it. */

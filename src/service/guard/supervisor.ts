@@ -22,6 +22,7 @@ export class Supervisor {
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #running = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
+  readonly #controllers = new Set<() => void>();
 
   constructor(private readonly log: Log) {}
 
@@ -29,9 +30,18 @@ export class Supervisor {
     return this.#stopping.signal.aborted;
   }
 
-  /** Aborts when the service ends. */
+  /** Aborts when the service ends. For work that lasts as long as the service; `stopping` is for shorter work. */
   get signal(): AbortSignal {
     return this.#stopping.signal;
+  }
+
+  /** A controller that aborts when the service ends, until it is released. */
+  stopping(): { readonly controller: AbortController; release(): void } {
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    this.#controllers.add(abort);
+    if (this.isClosed) abort();
+    return { controller, release: () => this.#controllers.delete(abort) };
   }
 
   /** Runs work once, after some milliseconds. */
@@ -61,12 +71,15 @@ export class Supervisor {
 
   /** Resolves after some milliseconds, or when the service ends. */
   async pause(ms: number): Promise<void> {
-    await delay(ms, undefined, { signal: this.signal }).catch(() => undefined);
+    const { controller, release } = this.stopping();
+    await delay(ms, undefined, { signal: controller.signal }).catch(() => undefined);
+    release();
   }
 
   /** Starts nothing more. */
   stop(): void {
     this.#stopping.abort();
+    for (const abort of this.#controllers) abort();
     for (const timer of this.#timers) clearTimeout(timer);
   }
 

@@ -40,7 +40,7 @@ export class Execution {
 
   /** Starts an active task on a node that has room for it. */
   start(pool: PoolState, node: NodeState, task: TaskState): void {
-    const stopping = new AbortController();
+    const { controller, release } = this.supervisor.stopping();
     let why: StopReason | undefined;
     let end: () => void = () => undefined;
     task.ended = new Promise((resolve) => {
@@ -48,7 +48,7 @@ export class Execution {
     });
     task.stop = (reason) => {
       if (why === undefined || rank[reason] > rank[why]) why = reason;
-      stopping.abort();
+      controller.abort();
     };
     const slots = slotsOf(task, pool);
     this.#running++;
@@ -57,7 +57,8 @@ export class Execution {
     this.#assign(pool, node, task);
     this.nodes.count(node);
     this.supervisor.run(this.#about(task), async () => {
-      const outcome = await this.#attempt(pool, node, task, stopping.signal);
+      const outcome = await this.#attempt(pool, node, task, controller.signal);
+      release();
       await this.state.whenWritable();
       this.#running--;
       node.running.delete(task);
@@ -98,9 +99,8 @@ export class Execution {
     pool: PoolState,
     node: NodeState,
     task: TaskState,
-    stopped: AbortSignal,
+    signal: AbortSignal,
   ): Promise<Outcome | 'unprepared'> {
-    const signal = AbortSignal.any([stopped, this.supervisor.signal]);
     const token = this.tokens.issue(task);
     try {
       const isPrepared = await Promise.race([

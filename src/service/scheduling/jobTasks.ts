@@ -153,7 +153,7 @@ export class JobTasks {
     );
     const { maxWallClockTime } = description;
     const constraints = isPreparation ? (description.constraints as Wire) : { maxWallClockTime };
-    return runOwn(node, this.supervisor.signal, (signal) =>
+    return runOwn(node, this.supervisor, (signal) =>
       runOwnTask(
         this.options,
         {

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { appendText } from '../guard/dataFolder';
+import type { Supervisor } from '../guard/supervisor';
 import type { Surroundings } from '../tasks/environment';
 import { attemptOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
@@ -11,22 +12,23 @@ export interface OwnTaskOptions extends Surroundings {
   readonly allowElevated: boolean;
 }
 
-/** Runs work of a node that its restart or removal ends, or the end of the service (`closing`). */
+/** Runs work of a node that its restart or removal ends, or the end of the service. */
 export async function runOwn<T>(
   node: NodeState,
-  closing: AbortSignal,
+  supervisor: Supervisor,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const stopping = new AbortController();
-  const running = work(AbortSignal.any([stopping.signal, closing]));
+  const { controller, release } = supervisor.stopping();
+  const running = work(controller.signal);
   const own: OwnTask = {
-    stop: () => stopping.abort(),
+    stop: () => controller.abort(),
     ended: running.catch(() => undefined),
   };
   node.own.add(own);
   try {
     return await running;
   } finally {
+    release();
     node.own.delete(own);
   }
 }

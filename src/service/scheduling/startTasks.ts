@@ -34,7 +34,7 @@ export class StartTasks {
       { poolId: pool.id, nodeId: node.id, isDedicated: Boolean(node.wire.isDedicated), root, taskDir },
       [...packages, ...((startTask.environmentSettings as Wire[] | undefined) ?? [])],
     );
-    const outcome = await runOwn(node, this.supervisor.signal, (signal) =>
+    const outcome = await runOwn(node, this.supervisor, (signal) =>
       this.#outcome(
         {
           pool,
