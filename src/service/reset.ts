@@ -5,6 +5,7 @@ import { diskUse } from './diskUse';
 import { removeTree } from './guard/dataFolder';
 import { StartError } from './guard/startError';
 import { Lock } from './lock';
+import { azuriteEnded } from './storage/azurite';
 
 /** What a reset deletes. `credentials.json` and `ports.json` stay, so that clients keep working. */
 const contents = [
@@ -37,6 +38,7 @@ export async function reset(dataDir: string): Promise<number> {
   const lock = new Lock(join(dataDir, 'service.lock'));
   await takeFromHolder(lock, dataDir);
   try {
+    await azuriteEnded(join(dataDir, 'blobs'));
     const before = diskUse(dataDir).totalBytes;
     for (const name of contents) await removeTree(join(dataDir, name));
     return Math.max(0, before - diskUse(dataDir).totalBytes);

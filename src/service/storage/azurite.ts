@@ -18,12 +18,12 @@ export interface Azurite {
   readonly ended: Promise<void>;
   /** Resolves once everything that Azurite has acknowledged is on the disk. Rejects if it cannot be written. */
   save(): Promise<void>;
-  /** Ends the process, with everything saved. */
+  /** Has the process save everything and end. Resolves then, or after 1.5 seconds: it continues to the end by itself. */
   close(): Promise<void>;
 }
 
 const startMs = 60_000;
-const closeMs = 5_000;
+const closeMs = 1_500;
 const pidFile = 'azurite.pid';
 
 /** An Azurite that saves what it has in memory as it ends must not be overtaken by the next. */
@@ -47,7 +47,7 @@ export async function startAzurite(
   onTrouble: (message: string) => void = () => undefined,
 ): Promise<Azurite> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await untilEnded(join(folder, pidFile));
+  await azuriteEnded(folder);
   const child = spawn(process.execPath, [youngBytes, script], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
@@ -72,9 +72,12 @@ export async function startAzurite(
       save: () => saves.save(),
       async close() {
         child.kill('SIGTERM');
-        const timer = setTimeout(() => child.kill('SIGKILL'), closeMs);
-        await ended;
-        clearTimeout(timer);
+        const waiting = new AbortController();
+        await Promise.race([
+          ended,
+          delay(closeMs, undefined, { signal: waiting.signal }).catch(() => undefined),
+        ]);
+        waiting.abort();
       },
     };
   } catch (error) {
@@ -120,9 +123,10 @@ class Saves {
       if (reply.kind === 'trouble') onTrouble(reply.message);
       if (reply.kind === 'saved') this.#settle(reply.id, reply.error);
     });
-    void ended.then(() => {
+    const settleAll = () => {
       for (const id of [...this.#waiting.keys()]) this.#settle(id, 'Azurite ended.');
-    });
+    };
+    ended.then(settleAll, settleAll);
   }
 
   save(): Promise<void> {
@@ -142,7 +146,9 @@ class Saves {
   }
 }
 
-async function untilEnded(path: string): Promise<void> {
+/** Waits until the Azurite of a folder has ended, at most 15 seconds. */
+export async function azuriteEnded(folder: string): Promise<void> {
+  const path = join(folder, pidFile);
   const pid = Number(await readFile(path, 'utf8').catch(() => ''));
   if (!(pid > 0)) return;
   for (let waited = 0; waited < endMs && isRunning(pid); waited += 50) await delay(50);

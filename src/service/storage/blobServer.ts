@@ -13,6 +13,7 @@ const extentCollection = '$EXTENTS_COLLECTION$';
 
 let server: BlobServer | undefined;
 let saving: Promise<void> = Promise.resolve();
+let ending = false;
 /** Tables whose last save failed: their own marks of what changed are gone. */
 const unsaved = new Set<Loki>();
 
@@ -52,12 +53,15 @@ async function start({ folder, port, account }: StorageOrder & { kind: 'start' }
   for (const { db } of [metadataStore, extentMetadataStore]) {
     db.autosaveDisable();
     db.persistenceAdapter = {
-      loadDatabase: (path, done) =>
-        void readFile(path, 'utf8').then(
+      loadDatabase(path, done) {
+        readFile(path, 'utf8').then(
           (text) => done(text),
           (error) => done(error.code === 'ENOENT' ? null : error),
-        ),
-      saveDatabase: (path, text, done) => void writeTable(path, text).then(() => done(), done),
+        );
+      },
+      saveDatabase(path, text, done) {
+        writeTable(path, text).then(() => done(), done);
+      },
     };
   }
   // Azurite leaves the time out of an extent that it writes once, and then takes it for an old one.
@@ -68,7 +72,9 @@ async function start({ folder, port, account }: StorageOrder & { kind: 'start' }
   for (const { db } of [metadataStore, extentMetadataStore]) db.autosaveDisable();
   await adoptExtents(created, join(folder, extentFolder));
   server = created;
-  setInterval(() => void save().catch((error) => send({ kind: 'trouble', message: String(error) })), saveMs);
+  setInterval(() => {
+    save().catch((error) => send({ kind: 'trouble', message: String(error) }));
+  }, saveMs);
   send({ kind: 'listening', url: created.getHttpServerAddress() });
 }
 
@@ -132,7 +138,14 @@ async function writeTable(path: string, text: string): Promise<void> {
   await rename(draft, path);
 }
 
-async function end(): Promise<void> {
+/** Ends once, whatever asks for it: the service, its death, or both. */
+function end(): void {
+  if (ending) return;
+  ending = true;
+  saveAndExit().catch((error) => fail(error));
+}
+
+async function saveAndExit(): Promise<void> {
   try {
     await server?.close();
     await save();

@@ -63,11 +63,16 @@ export class Storage {
   }
 
   #watch(azurite: Azurite): void {
-    void azurite.ended.then(() => {
-      if (this.#closing) return;
-      this.log('Azurite ended; starting it again.');
-      this.#current = this.#startAgain();
-    });
+    azurite.ended.then(
+      () => {
+        if (this.#closing) return;
+        this.log('Azurite ended; starting it again.');
+        this.#current = this.#startAgain();
+        // Whoever waits for it learns why; only the end of the service makes it fail.
+        this.#current.catch(() => undefined);
+      },
+      (error) => this.log(`Unexpected error about Azurite: ${error}`),
+    );
   }
 
   async #startAgain(): Promise<Azurite> {
