@@ -256,6 +256,28 @@ describe('Media', function () {
     });
   });
 
+  it('puts each text subtitle beside its source, named by its language', async () => {
+    const folder = at('subtitled');
+    mkdirSync(folder);
+    writeFileSync(at('worte.srt'), '1\n00:00:00,000 --> 00:00:01,500\nGuten Tag\n');
+    await ffmpeg(
+      ...[...picture(), '-i', at('words.srt'), '-i', at('worte.srt'), '-map', '0', '-map', '1', '-map', '2'],
+      ...[...x264, '-c:s', 'srt', '-metadata:s:s:0', 'language=eng', '-metadata:s:s:1', 'language=ger'],
+      join(folder, 'two.mkv'),
+    );
+    const [{ output, problem } = { output: '', problem: undefined }] = await transcode(
+      [join(folder, 'two.mkv')],
+      {
+        preset: 'subtitles',
+      },
+    );
+    assert.equal(problem, undefined);
+    assert.deepEqual(readdirSync(folder).sort(), ['two.eng.srt', 'two.ger.srt', 'two.mkv']);
+    assert.match(readFileSync(join(folder, 'two.eng.srt'), 'utf8'), /Hello there/);
+    assert.match(readFileSync(join(folder, 'two.ger.srt'), 'utf8'), /Guten Tag/);
+    assert.ok(existsSync(output), output);
+  });
+
   it('makes the folder that a preset of one’s own writes many files to', async () => {
     const { parts } = partsOf(service);
     const own = parseUserPreset({
