@@ -11,8 +11,10 @@ import {
 import { type IncomingMessage, type ServerResponse, request as sendTo } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { parse } from 'tinyduration';
 import { UserError } from '../../src/core/errors';
 import { ensureJob } from '../../src/core/jobs/jobLife';
+import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
@@ -467,6 +469,43 @@ describe('A run', function () {
     await again.advance('fetched', never);
     assert.equal(again.manifest.goal, 'fetched');
     await again.close();
+  });
+
+  it('renews the SAS of tasks that still wait while other files are uploaded', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const clock = new FastClock(600);
+    // Without nodes, so that the first task waits. Its SAS would outlive the job by half an hour.
+    const { run, parts, steps } = await fixture.start(paths, { clock, lifetime: 'keep', spotNodes: 0 });
+    let release: (() => void) | undefined;
+    fixture.blobs.fault = async (request) => {
+      if (isPut('b.mp4')(request)) {
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      }
+      return false;
+    };
+    const advancing = run.advance('submitted', never);
+    const { jobId } = attemptOf(run.manifest);
+    const expiry = async () => {
+      const task = await parts.batch.task(jobId, '0001');
+      return task && sasExpiryOf(task)?.getTime();
+    };
+    const first = await eventually(expiry, (seen) => seen !== undefined);
+    await eventually(
+      async () => steps.some(({ kind }) => kind === 'tasksRenewed'),
+      (isTold) => isTold,
+    );
+    release?.();
+    fixture.blobs.fault = undefined;
+    await advancing;
+    assert.ok(((await expiry()) ?? 0) > (first ?? 0));
+    const job = await parts.batch.job(jobId);
+    // From the end of the upload, not from the creation of the job.
+    const { hours = 0, minutes = 0 } = parse(job?.constraints?.maxWallClockTime ?? 'PT0S');
+    assert.ok(hours * 60 + minutes > run.manifest.limits.jobMinutes + 30, job?.constraints?.maxWallClockTime);
+    await run.cancel(never);
+    await run.close();
   });
 
   it('fails as itself when it was deleted', async () => {
