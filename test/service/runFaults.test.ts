@@ -15,11 +15,12 @@ import { parse } from 'tinyduration';
 import { UserError } from '../../src/core/errors';
 import { ensureJob } from '../../src/core/jobs/jobLife';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
+import { watchJob } from '../../src/core/jobs/watch';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { clip, probe } from '../media';
-import { eventually } from './harness';
+import { eventually, machine } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
 import { namesIn } from './runSetup';
@@ -278,6 +279,43 @@ describe('A run', function () {
     assert.equal(run.results.get(task?.id ?? '')?.problem?.kind, 'taskDeleted');
     const { inputContainer } = attemptOf(run.manifest);
     assert.equal(await parts.storage.containerMetadata(inputContainer, never), undefined);
+  });
+
+  it('does not wait for a task whose dependency was deleted', async () => {
+    const { parts } = fixture.parts();
+    const { batch } = parts;
+    await batch.addPool({ id: 'no-nodes', ...machine, targetDedicatedNodes: 0 });
+    await batch.addJob({ id: 'parts', poolInfo: { poolId: 'no-nodes' }, usesTaskDependencies: true });
+    const commandLine = '/bin/true';
+    await batch.addTasks('parts', [
+      { id: 'part', commandLine },
+      { id: 'join', commandLine, dependsOn: { taskIds: ['part'] } },
+    ]);
+    await batch.deleteTask('parts', 'part');
+    const deleted: string[] = [];
+    const waiting = new Set(['join']);
+    const outcome = await watchJob(
+      batch,
+      {
+        jobId: 'parts',
+        poolId: 'no-nodes',
+        waitingFor: () => waiting,
+        hasDependencies: true,
+        limitMinutes: 1,
+        signal: never,
+      },
+      {
+        counts: () => undefined,
+        nodes: () => undefined,
+        completed: () => undefined,
+        deleted: (ids) => deleted.push(...ids),
+        trouble: () => undefined,
+        resizeRetried: () => undefined,
+      },
+    );
+    assert.deepEqual([outcome, deleted], ['completed', ['join']]);
+    await batch.deleteJob('parts');
+    await batch.deletePool('no-nodes');
   });
 
   it('waits for a disabled job, says so, and makes no second one', async () => {

@@ -13,6 +13,8 @@ export interface Watched {
   readonly poolId?: string;
   /** Ids of the tasks to wait for; undefined while tasks are still being added. */
   readonly waitingFor: () => ReadonlySet<string> | undefined;
+  /** Whether tasks wait for other tasks, as the task that joins the parts of a split file does. */
+  readonly hasDependencies?: boolean;
   /** How long to watch after all tasks were added. */
   readonly limitMinutes: number;
   readonly signal: AbortSignal;
@@ -49,6 +51,9 @@ const minPauseMs = 200;
 
 /** Between two complete reads of the tasks of a job, which cost a request for each page. */
 const finalReadEveryMs = 3_000;
+
+/** Between two searches for tasks that wait for a deleted task. */
+const blockedEveryMs = 30_000;
 
 /** Single tasks that one complete read asks for, and how many at a time. */
 const maxTasksAsked = 100;
@@ -90,6 +95,7 @@ class Watch {
   #workSince: number | undefined;
   #completedAt = 0;
   #finalReadAt = Number.NEGATIVE_INFINITY;
+  #blockedReadAt = Number.NEGATIVE_INFINITY;
   #isDisabled = false;
 
   constructor(
@@ -151,6 +157,7 @@ class Watch {
     const job = await this.batch.job(jobId, { select: 'id,state,executionInfo', signal });
     if (job === undefined) return this.#jobGone();
     this.#tellDisabled(job);
+    if (job.state === 'active' && this.watched.hasDependencies) await this.#endBlocked();
     if (job.state !== 'completed') return undefined;
     const problem = schedulingProblem(job);
     if (problem) throw new UserError(problem);
@@ -164,6 +171,27 @@ class Watch {
     const { jobId, waitingFor } = this.watched;
     if (waitingFor() === undefined) throw new UserError({ kind: 'jobEnded', job: jobId });
     return 'jobEnded';
+  }
+
+  /** Ends tasks that wait for a task that was deleted, which Batch never starts. */
+  async #endBlocked(): Promise<void> {
+    if (this.clock.now() - this.#blockedReadAt < blockedEveryMs) return;
+    this.#blockedReadAt = this.clock.now();
+    const { jobId, signal } = this.watched;
+    const options = { select: 'id,state,dependsOn', signal };
+    const tasks: Task[] = [];
+    for await (const task of everyItem((next) => this.batch.taskPage(jobId, options, next))) tasks.push(task);
+    const listed = new Set(tasks.map(({ id }) => id));
+    for (const { id = '', state, dependsOn } of tasks) {
+      if (state !== 'active') continue;
+      for (const other of dependsOn?.taskIds?.filter((each) => !listed.has(each)) ?? []) {
+        if ((await this.batch.task(jobId, other, signal)) !== undefined) continue;
+        await this.batch.terminateTask(jobId, id, signal);
+        this.#seen.add(id);
+        this.observer.deleted([id]);
+        break;
+      }
+    }
   }
 
   #tellDisabled({ state }: Job): void {

@@ -105,7 +105,15 @@ export class Collector {
     const { jobId, poolId } = attempt;
     return watchJob(
       state.parts.batch,
-      { jobId, poolId, waitingFor, limitMinutes, signal, clock: state.clock },
+      {
+        jobId,
+        poolId,
+        waitingFor,
+        hasDependencies: state.manifest.files.some(isSplit),
+        limitMinutes,
+        signal,
+        clock: state.clock,
+      },
       {
         counts: (counts) => {
           state.totals.countTasks(jobId, counts);
