@@ -195,11 +195,11 @@ export class Runs {
     { runId, isNew }: { runId: string; isNew: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
+    const { TimeLeft } = await import('../../core/estimates/timeLeft');
     if (this.#live.has(runId) || this.#opening.has(runId))
       throw new UserError({ kind: 'runTaken', run: runId });
     const { account } = connection;
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
-    const { TimeLeft } = await import('../../core/estimates/timeLeft');
     const run = await this.#open(connection, runId, opening, open);
     const remember = (status: Parameters<typeof recordOf>[3]) =>
       this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
