@@ -79,6 +79,17 @@ export class DataFolder {
     return join(this.path, 'packages');
   }
 
+  /** Folders of nodes that nothing knows any more. */
+  async unknownNodes(isKnown: (poolId: string, nodeId: string) => boolean | undefined): Promise<string[]> {
+    const found: string[] = [];
+    const root = join(this.path, 'nodes');
+    for (const pool of await readdir(root).catch(() => [])) {
+      for (const node of await readdir(join(root, pool)).catch(() => []))
+        if (!isKnown(pool, node)) found.push(join(root, pool, node));
+    }
+    return found;
+  }
+
   /** What waits for its removal. */
   get trash(): string {
     return join(this.path, 'trash');

@@ -57,9 +57,14 @@ export class Nodes {
     else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
   }
 
-  /** Removes what earlier runs of the service had taken away but not yet removed. */
-  emptyTrash(): void {
-    this.supervisor.run({ about: 'files that wait for their removal' }, () => removeTree(this.folder.trash));
+  /** Removes what earlier runs of the service had taken away but not yet removed, and folders of nodes that are gone. */
+  removeLeftovers(): void {
+    this.supervisor.run({ about: 'files of earlier runs' }, async () => {
+      const known = (poolId: string, nodeId: string) => this.state.pool(poolId)?.nodes.has(nodeId);
+      for (const path of await this.folder.unknownNodes(known))
+        this.discard(path, 'the folder of a node that is gone');
+      await removeTree(this.folder.trash);
+    });
   }
 
   /** Where processes are recorded while they run. */
@@ -71,6 +76,7 @@ export class Nodes {
   remove(pool: PoolState, node: NodeState, option: string): void {
     if (node.leaving) return;
     node.leaving = true;
+    node.boots++;
     stopOwn(node);
     this.#endTasks(node, option);
     this.leaveWhenFree(pool, node);
@@ -252,8 +258,19 @@ export class Nodes {
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#startUp(pool, node, boot));
   }
 
+  /** Brings a node up. What fails because the node restarts or leaves meanwhile is no error. */
   async #startUp(pool: PoolState, node: NodeState, boot: number): Promise<void> {
     const isOver = () => !pool.nodes.has(node.id) || node.boots !== boot || this.supervisor.isClosed;
+    try {
+      await this.#comeUp(pool, node, isOver);
+    } catch (error) {
+      if (!isOver()) throw error;
+    } finally {
+      if (node.leaving && pool.nodes.has(node.id)) this.leaveWhenFree(pool, node);
+    }
+  }
+
+  async #comeUp(pool: PoolState, node: NodeState, isOver: () => boolean): Promise<void> {
     // What the node ran before this boot is still ending.
     await Promise.all([...node.own].map(({ ended }) => ended));
     if (!(await this.#makeFolders(pool, node, isOver))) return;
@@ -279,7 +296,6 @@ export class Nodes {
       if (mustWait) this.#setNode(node, 'waitingforstarttask');
       else this.#ready(node);
       const ok = await this.#startTasks.run(pool, node, startTask, packages);
-      if (node.leaving) this.leaveWhenFree(pool, node);
       if (isOver()) return;
       if (this.faults.takeInterruption()) {
         this.restart(pool, node, 'rebooting');

@@ -62,7 +62,7 @@ export class Scheduler {
   }
 
   #resume(): void {
-    this.nodes.emptyTrash();
+    this.nodes.removeLeftovers();
     this.pools.start();
     for (const job of this.state.jobs.values()) {
       this.supervisor.run(this.jobs.about(job), () => {
