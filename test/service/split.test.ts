@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { taskCount } from '../../src/core/plan/splitFile';
+import { taskCount } from '../../src/core/plan/pieces';
 import { Run } from '../../src/core/runs/run';
 import { ffmpeg, printed, temporaryFolder } from '../media';
 import { randomOf } from '../random';

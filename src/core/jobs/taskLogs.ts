@@ -3,7 +3,7 @@ import { isStorageCode } from '../azure/storageCall';
 import { type FfmpegStatement, parseFfmpegLog } from '../media/probe/ffmpegLog';
 import { mergeStatements } from '../media/probe/mergeStatements';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
-import { piecesOf, pieceTaskId, type SplitFile } from '../plan/splitFile';
+import { piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
 import { logPrefix } from './taskSpec';
 
 /** A log that is longer is read in two parts of this size, its beginning and its end. */

@@ -1,6 +1,6 @@
 import type { Problem } from '../errors';
 import type { Preset } from '../presets/preset';
-import { type SplitFile, splitBytes, taskCount } from './splitFile';
+import { type SplitFile, splitBytes, taskCount } from './pieces';
 
 /** How far a run goes: one for each of the commands Upload, Submit and Transcode. */
 export type Until = 'uploaded' | 'submitted' | 'fetched';

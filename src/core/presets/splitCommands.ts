@@ -1,4 +1,5 @@
 import type { VideoCuts } from '../media/cut/parts';
+import { encodedPart, headFile, partInput, partList, rawName } from './splitNames';
 
 /** Commands of one split video, and the names of their files on the nodes. */
 export interface SplitCommands {
@@ -10,15 +11,6 @@ export interface SplitCommands {
   readonly join: readonly string[];
   /** Of encoded parts, audio and output. */
   readonly extension: string;
-}
-
-export const headFile = 'head.bin';
-export const partInput = 'part.bin';
-export const partList = 'parts.ffconcat';
-
-/** Name of an encoded part on the node that joins them, and in the output container. */
-export function encodedPart(index: number, extension: string): string {
-  return `part-${String(index + 1).padStart(4, '0')}.${extension}`;
 }
 
 /** Options that concern the audio, subtitles or the file as a whole, besides those whose name ends with `:a` or `:s`. */
@@ -91,11 +83,6 @@ export function splitCommands(
       audioOutput: hasAudio ? audioOutput : undefined,
     }),
   };
-}
-
-/** Name of an uploaded part on a node that needs all of them. */
-export function rawName(index: number): string {
-  return `part-${String(index + 1).padStart(4, '0')}.bin`;
 }
 
 function joinCommand(

@@ -9,7 +9,7 @@ import { TaskProgress } from '../jobs/taskProgress';
 import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
 import { type Attempt, type FileResult, type ManifestFile, type TaskRun, timeSpan } from '../plan/manifest';
-import { pieceOfTask } from '../plan/splitFile';
+import { pieceOfTask } from '../plan/pieces';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
 import { outputIds } from './outputs';

@@ -3,8 +3,8 @@ import type { Problem, Service } from '../errors';
 import type { NodeNumbers } from '../jobs/poolWatch';
 import type { FileProgress } from '../jobs/taskProgress';
 import type { FileResult } from '../plan/manifest';
+import type { Piece } from '../plan/pieces';
 import type { PlanNote } from '../plan/plan';
-import type { Piece } from '../plan/splitFile';
 
 /** Events of a run while it goes on: log lines, numbers, and the results of files. */
 export type RunEvent =

@@ -1,7 +1,7 @@
 import type { Task } from '../azure/batch';
 import type { FileProgress } from '../jobs/taskProgress';
 import type { ManifestFile } from '../plan/manifest';
-import { pieceOfTask, piecesOf } from '../plan/splitFile';
+import { pieceOfTask, piecesOf } from '../plan/pieces';
 import type { PieceState, RunProgress } from './runEvents';
 
 /** The pieces of all split files, before any has run. */

@@ -6,7 +6,7 @@ import { nameOf } from '../files/files';
 import { type FileInParts, splitBlobs } from '../jobs/splitTasks';
 import type { PartLayout } from '../media/cut/parts';
 import { type CutLayouts, cutLayouts } from '../media/parser/cutContent';
-import { encodedBlob, type Piece, piecesOf, pieceTaskId } from '../plan/splitFile';
+import { encodedBlob, type Piece, piecesOf, pieceTaskId } from '../plan/pieces';
 import { anyOf } from '../wait';
 import type { RunParts } from './runState';
 

@@ -6,7 +6,7 @@ import { isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
-import { encodedBlob, type Piece, pieceOfTask, taskCount } from '../plan/splitFile';
+import { encodedBlob, type Piece, pieceOfTask, taskCount } from '../plan/pieces';
 import { ensurePool } from '../pools/ensurePool';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
 import { giveNodes } from '../pools/poolSizes';

@@ -3,7 +3,7 @@ import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
 import { type FileInParts, isSplit } from '../jobs/splitTasks';
 import { type Attempt, type ManifestFile, timeSpan, toUpload } from '../plan/manifest';
-import type { Piece } from '../plan/splitFile';
+import type { Piece } from '../plan/pieces';
 import { anyOf } from '../wait';
 import { concernsRun } from './fileTrouble';
 import type { RunState } from './runState';
