@@ -8,7 +8,8 @@ import {
 import type { Image } from '../../src/core/azure/batch';
 import { clockSkewMinutes } from '../../src/core/azure/retry';
 import { UserError } from '../../src/core/errors';
-import { maskSas, tellingLine } from '../../src/core/jobs/taskFailure';
+import { maskSas } from '../../src/core/jobs/poolFailure';
+import { tellingLine } from '../../src/core/jobs/taskFailure';
 import { parseProgress } from '../../src/core/jobs/taskProgress';
 import { newAttempt, newRunId } from '../../src/core/plan/manifest';
 import { scaleToZeroFormula } from '../../src/core/pools/autoscaleFormula';

@@ -3,7 +3,8 @@ import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
 import { retryAllocation } from '../pools/poolSizes';
 import type { Clock } from '../wait';
-import { resizeProblem, schedulingProblem, startTaskProblem } from './taskFailure';
+import { resizeProblem, schedulingProblem } from './poolFailure';
+import { startTaskProblem } from './taskFailure';
 
 /** Nodes of a pool by what they do. */
 export interface NodeNumbers {

@@ -4,8 +4,8 @@ import { isBatchCode } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { UserError } from '../errors';
 import { type Clock, systemClock } from '../wait';
+import { schedulingProblem } from './poolFailure';
 import { type PoolObserver, PoolWatch } from './poolWatch';
-import { schedulingProblem } from './taskFailure';
 
 export interface Watched {
   readonly jobId: string;

@@ -1,7 +1,7 @@
 import { everyItem } from '../azure/pages';
 import { type Problem, rootProblem, UserError } from '../errors';
 import { hasEnded, outOfTime } from '../jobs/jobLife';
-import { schedulingProblem } from '../jobs/taskFailure';
+import { schedulingProblem } from '../jobs/poolFailure';
 import { openAttempts, retryAttempt } from '../plan/attempts';
 import type { Attempt } from '../plan/manifest';
 import type { RunState } from './runState';

@@ -2,7 +2,7 @@ import type { AccountRecord } from '../../core/azure/account';
 import { everyItem, type Page, quoted } from '../../core/azure/pages';
 import { UserError } from '../../core/errors';
 import { newestJobs } from '../../core/jobs/newestJobs';
-import { resizeProblem } from '../../core/jobs/taskFailure';
+import { resizeProblem } from '../../core/jobs/poolFailure';
 import type { Accounts } from '../accounts/accounts';
 import { Connections, type Gateways } from './connections';
 import {

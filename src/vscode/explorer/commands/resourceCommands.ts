@@ -2,7 +2,7 @@ import { commands, env, l10n, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
 import { cloudOf } from '../../../core/azure/clouds';
 import { ownPrefix } from '../../../core/azure/ownership';
-import { maskSas } from '../../../core/jobs/taskFailure';
+import { maskSas } from '../../../core/jobs/poolFailure';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
