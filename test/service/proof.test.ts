@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Problem } from '../../src/core/errors';
 import type { Preset } from '../../src/core/presets/preset';
@@ -62,10 +62,13 @@ describe('The proof of an output', function () {
     await root.remove();
   });
 
-  async function source(name: string): Promise<string> {
-    const path = at(name);
-    if (!existsSync(path)) await ffmpeg(...(sources[name] ?? []), path);
-    return path;
+  const made = new Map<string, Promise<string>>();
+
+  /** The path of a source, which is made when it is first needed. */
+  function source(name: string): Promise<string> {
+    const making = made.get(name) ?? ffmpeg(...(sources[name] ?? []), at(name));
+    made.set(name, making);
+    return making;
   }
 
   /** The first part of a file, under another name. */
