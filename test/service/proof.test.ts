@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Problem } from '../../src/core/errors';
 import type { Preset } from '../../src/core/presets/preset';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
@@ -44,6 +46,15 @@ interface Outcome {
   readonly output: string;
   readonly problem?: Problem;
   readonly warnings: readonly Problem[];
+}
+
+/** Seconds at which a file stops to be silent. */
+async function firstSound(path: string): Promise<number> {
+  const { stderr } = await promisify(execFile)('ffmpeg', [
+    ...['-hide_banner', '-nostdin', '-i', path, '-map', '0:a', '-af', 'silencedetect=noise=-30dB:d=0.1'],
+    ...['-f', 'null', '-'],
+  ]);
+  return Number(/silence_end: ([\d.]+)/.exec(stderr)?.[1]);
 }
 
 describe('The proof of an output', function () {
@@ -165,12 +176,33 @@ describe('The proof of an output', function () {
         assert.ok(isReported, `${preset} ${names[index]}: ${JSON.stringify(problem)}`);
       }
     }
-    const [small] = await transcode([await withHole('clip.mp4', 0.002)]);
+    const [small] = await transcode([await withHole('clip.mp4', 0.003)], 'h264-480p');
     assert.equal(small?.problem, undefined, JSON.stringify(small?.problem));
     assert.deepEqual(
       small?.warnings.map(({ kind }) => kind),
       ['sourceDamaged'],
     );
+  });
+
+  it('keeps audio in step with the video after a gap of 60 ms', async () => {
+    // A fragmented recording whose second audio frame comes late, and a picture and a tone burst at the same time.
+    const path = at('gap.mkv');
+    await ffmpeg(
+      ...[
+        '-f',
+        'lavfi',
+        '-i',
+        'color=black:size=160x90:rate=50:duration=4,drawbox=c=white:t=fill:enable=gte(t\\,2)',
+      ],
+      ...['-f', 'lavfi', '-i', "aevalsrc='if(gte(t,2),0.5*sin(2*PI*440*t),0)':s=48000:d=4"],
+      ...['-af', 'asetpts=if(lt(T\\,0.02)\\,PTS\\,PTS+0.06/TB)', ...x264, '-c:a', 'aac', path],
+    );
+    for (const preset of ['mp3', 'h264-480p']) {
+      const [{ output, problem } = { output: '', problem: undefined }] = await transcode([path], preset);
+      assert.equal(problem, undefined, JSON.stringify(problem));
+      const sound = await firstSound(output);
+      assert.ok(Math.abs(sound - 2.06) < 0.03, `${preset}: ${sound} s`);
+    }
   });
 
   it('refuses an output of a source in which there is nothing to decode', async () => {

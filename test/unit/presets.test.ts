@@ -75,12 +75,12 @@ describe('The command of a preset', () => {
     };
     assert.equal(
       argumentsOf(preset('mp3'), tidy),
-      '-i in.mp4 -map 0:a:0 -af aresample=async=1 -c:a libmp3lame -b:a 192k -id3v2_version 3 out',
+      '-i in.mp4 -map 0:a:0 -af aresample=async=1:min_hard_comp=0.03 -c:a libmp3lame -b:a 192k -id3v2_version 3 out',
     );
     assert.equal(
       argumentsOf(preset('h264-720p'), tidy),
       `-i in.mp4 -map 0:V:0 -map 0:a:0? -vf ${fit(720)} -c:v libx264 -preset medium -crf 22 -pix_fmt yuv420p ` +
-        '-af aresample=async=1 -c:a aac -b:a 192k -movflags +faststart out',
+        '-af aresample=async=1:min_hard_comp=0.03 -c:a aac -b:a 192k -movflags +faststart out',
     );
     assert.equal(
       argumentsOf(preset('remux'), tidy),
@@ -102,7 +102,7 @@ describe('The command of a preset', () => {
     assert.doesNotMatch(filters, /tonemap/);
     assert.equal(
       filtersOf('-af', preset('m4a'), undefined),
-      'aresample=async=1:first_pts=0,aformat=channel_layouts=5.1|stereo|mono',
+      'aresample=async=1:min_hard_comp=0.03:first_pts=0,aformat=channel_layouts=5.1|stereo|mono',
     );
     for (const one of builtInPresets) assert.doesNotMatch(argumentsOf(one, undefined), /\$\{|\0/, one.id);
   });
@@ -140,7 +140,7 @@ describe('The command of a preset', () => {
   it('brings audio to a layout and a rate that players know', () => {
     const layout = (id: string, track: Partial<Track>) =>
       filtersOf('-af', preset(id), mediaOf(video, { ...audio, ...track })).replace(
-        /^aresample=async=1,?/,
+        /^aresample=async=1:min_hard_comp=0.03,?/,
         '',
       );
     assert.equal(layout('m4a', { channels: 6, channelLayout: '5.1(side)' }), 'aformat=channel_layouts=5.1');
@@ -160,7 +160,11 @@ describe('The command of a preset', () => {
   it('fills silence before sound that begins late', () => {
     const late = mediaOf(video, { ...audio, startSeconds: 3 });
     for (const id of ['mp3', 'wav', 'h264-720p']) {
-      assert.match(filtersOf('-af', preset(id), late), /^aresample=async=1:first_pts=0/, id);
+      assert.match(
+        filtersOf('-af', preset(id), late),
+        /^aresample=async=1:min_hard_comp=0.03:first_pts=0/,
+        id,
+      );
     }
   });
 
@@ -175,7 +179,7 @@ describe('The command of a preset', () => {
     assert.equal(
       argumentsOf(preset('remux'), media),
       '-i in.mp4 -map 0:V? -map 0:a? -map 0:s:1 -map 0:s:2 -c copy -tag:v:0 hvc1 ' +
-        '-filter:a:1 aresample=async=1:first_pts=0,aformat=channel_layouts=5.1 -c:a:1 aac -b:a:1 192k -c:s mov_text ' +
+        '-filter:a:1 aresample=async=1:min_hard_comp=0.03:first_pts=0,aformat=channel_layouts=5.1 -c:a:1 aac -b:a:1 192k -c:s mov_text ' +
         '-movflags +faststart out',
     );
   });

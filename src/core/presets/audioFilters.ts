@@ -19,6 +19,12 @@ const aacTarget: AudioTarget = { layouts: ['5.1', 'stereo', 'mono'], maxSampleRa
 /** Seconds of a start that are not worth silence. */
 const startTolerance = 0.005;
 
+/** Silence for gaps from 30 ms on: shorter ones are jitter of time stamps, and ffmpeg's own 100 ms are out of step. */
+const fillGaps = 'aresample=async=1:min_hard_comp=0.03';
+
+/** The same, and silence before audio that begins late. */
+export const fillGapsFromStart = `${fillGaps}:first_pts=0`;
+
 /**
  * Silence where a source has a gap, and before it begins, so that the output is as long as its source and in step with
  * its video.
@@ -26,7 +32,7 @@ const startTolerance = 0.005;
 export function audioSync(tracks: readonly Track[]): string {
   const beginsAtOnce =
     tracks.length > 0 && tracks.every(({ startSeconds = 1 }) => Math.abs(startSeconds) <= startTolerance);
-  return beginsAtOnce ? 'aresample=async=1' : 'aresample=async=1:first_pts=0';
+  return beginsAtOnce ? fillGaps : fillGapsFromStart;
 }
 
 /** The filter that brings a track to a layout and sample rate that common players know; empty if it has them. */
@@ -138,8 +144,7 @@ export function mergeTracks(selection: Extract<AudioSelection, { kind: 'pair' | 
   }
   const labels = Array.from({ length: selection.count }, (_, index) => `[m${index}]`);
   const aligned = labels.map(
-    (label, index) =>
-      `[0:a:${index}]aresample=async=1:first_pts=0:osr=48000,aformat=channel_layouts=stereo${label}`,
+    (label, index) => `[0:a:${index}]${fillGapsFromStart}:osr=48000,aformat=channel_layouts=stereo${label}`,
   );
   // As loud as each was, and never beyond full scale.
   const mix = `${labels.join('')}amix=inputs=${selection.count}:normalize=0,alimiter=level=false:limit=0.95`;

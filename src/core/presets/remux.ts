@@ -1,5 +1,5 @@
 import type { MediaInfo, Track } from '../media/mediaInfo';
-import { aacLayout } from './audioFilters';
+import { aacLayout, fillGapsFromStart } from './audioFilters';
 import { chain } from './filterChain';
 import { isTextSubtitle } from './subtitles';
 import { isHdr } from './videoFilters';
@@ -51,7 +51,7 @@ export function remuxStreams(media: MediaInfo | undefined): string[] {
       copy
         ? []
         : [
-            ...[`-filter:a:${index}`, chain('aresample=async=1:first_pts=0', aacLayout(track))],
+            ...[`-filter:a:${index}`, chain(fillGapsFromStart, aacLayout(track))],
             ...[`-c:a:${index}`, 'aac', `-b:a:${index}`, '192k'],
           ],
     ),
