@@ -53,7 +53,7 @@ describe('A new user, in Chinese', function () {
     await workbench.openView('Azure Batch');
     await workbench.treeItem('全部完成').or(workbench.treeItem('MP3 音频')).first().waitFor();
     await workbench.treeItem('作业').click();
-    await workbench.treeItem(/MP3 audio × 1/).click();
+    await workbench.treeItem(/MP3 音频 × 1/).click();
     await workbench.treeItem('成功').click();
     await workbench.treeItem('sample.mp4').waitFor();
     await workbench.screenshot(pictures, 'tree-zh');
