@@ -44,11 +44,11 @@ describe('Every command of the palette, with nothing selected', function () {
     writeFileSync(join(folder, 'code.ts'), 'export const answer = 42;\n');
     await ffmpeg('-i', join(folder, 'one.mp4'), '-c', 'copy', '-f', 'mpegts', join(folder, 'stream.ts'));
     mkdirSync(join(folder, 'mixed/node_modules'), { recursive: true });
-    await clip(join(folder, 'mixed/film.mp4'));
-    await clip(join(folder, 'mixed/node_modules/film.mp4'));
-    writeFileSync(join(folder, 'mixed/._film.mp4'), 'attributes');
+    await clip(join(folder, 'mixed/trip.mp4'));
+    await clip(join(folder, 'mixed/node_modules/trip.mp4'));
+    writeFileSync(join(folder, 'mixed/._trip.mp4'), 'attributes');
     writeFileSync(join(folder, 'mixed/code.ts'), 'export const answer = 42;\n');
-    symlinkSync(join(folder, 'mixed/film.mp4'), join(folder, 'mixed/link.mp4'));
+    symlinkSync(join(folder, 'mixed/trip.mp4'), join(folder, 'mixed/link.mp4'));
     symlinkSync(join(folder, 'mixed'), join(folder, 'mixed/loop'));
     symlinkSync(tmpdir(), join(folder, 'mixed/outside'));
     workbench = await Workbench.open(folder);
@@ -148,7 +148,7 @@ describe('Every command of the palette, with nothing selected', function () {
     await workbench.toast('1 of 1 transcoded').waitFor();
     assert.deepEqual(
       readdirSync(join(folder, 'mixed')).filter((name) => name.endsWith('.mp3')),
-      ['film.mp3'],
+      ['trip.mp3'],
     );
     await workbench.run('Notifications: Clear All Notifications');
     await workbench.openMenu(workbench.file('mixed'));

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import type { FileResult, Manifest } from '../../src/core/plan/manifest';
+import { plan } from '../../src/core/plan/plan';
+import { planRepaired } from '../../src/core/plan/repairedFiles';
+import { withoutFiles } from '../../src/core/plan/withoutFiles';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import { knownOutputs } from '../../src/vscode/runs/knownOutputs';
+import { mergeRecords, type RunRecord, recordOf } from '../../src/vscode/runs/runRecord';
+
+const [mp3] = builtInPresets;
+
+function manifestOf(names: readonly string[], others: Partial<Manifest> = {}): Manifest {
+  assert.ok(mp3);
+  const sources = names.map((name) => ({ uri: `file:///v/${name}`, path: name, size: 10, modified: 1 }));
+  const { files } = plan({ sources, preset: mp3 });
+  return {
+    version: 1,
+    runId: 'run',
+    created: '2026-11-26T12:00:00.000Z',
+    workspace: 'v',
+    preset: mp3,
+    pool: { lifetime: 'run', vmSize: 'Standard_D2s_v5', dedicatedNodes: 0, spotNodes: 1, slotsPerNode: 1 },
+    limits: { monitorMinutes: 1, taskMinutes: 1, jobMinutes: 1, retries: 0 },
+    outputContainer: 'transcode-run-output',
+    onConflict: 'rename',
+    files,
+    refused: [],
+    attempts: [
+      {
+        ...{ jobId: 'j', inputContainer: 'i', created: '', sasExpiry: '' },
+        fileIds: files.map(({ id }) => id),
+      },
+    ],
+    ...others,
+  };
+}
+
+function record(runId: string, others: Partial<RunRecord> = {}): RunRecord {
+  return {
+    ...{ runId, accountId: 'a', outputContainer: '', created: runId, preset: 'MP3', files: 1, sources: [] },
+    status: 'finished',
+    ...others,
+  };
+}
+
+describe('The list of runs', () => {
+  it('gets the runs of other windows, and loses those that the account has no more', () => {
+    const before = [record('4'), record('3'), record('2', { accountId: 'b' }), record('1')];
+    const merged = mergeRecords(
+      before,
+      'a',
+      [record('5'), record('3', { succeeded: 7 })],
+      ({ runId }) => runId === '4',
+    );
+    assert.deepEqual(
+      merged.map(({ runId, succeeded }) => [runId, succeeded]),
+      [
+        ['5', undefined],
+        ['4', undefined],
+        ['3', 7],
+        ['2', undefined],
+      ],
+    );
+  });
+
+  it('keeps what this window was asked for, until the account says that the run is over', () => {
+    const before = [record('1', { status: 'running' }), record('2', { status: 'uploaded' })];
+    const stopped = [record('1', { status: 'stopped' }), record('2', { status: 'stopped' })];
+    assert.deepEqual(
+      mergeRecords(before, 'a', stopped, () => false).map(({ status }) => status),
+      ['uploaded', 'running'],
+    );
+    const over = mergeRecords(before, 'a', [record('1', { status: 'canceled' }), record('2')], () => false);
+    assert.deepEqual(
+      over.map(({ status }) => status),
+      ['finished', 'canceled'],
+    );
+  });
+
+  it('counts a canceled run as canceled, and what its cancellation ended as no failure', () => {
+    const manifest = manifestOf(['a.mp4', 'b.mp4', 'c.mp4'], { canceled: '2026-11-26T12:01:00Z' });
+    const results: FileResult[] = [
+      { id: '0001' },
+      { id: '0002', problem: { kind: 'ended', file: 'b.mp4' } },
+      { id: '0003', problem: { kind: 'emptyFile', file: 'c.mp4' } },
+    ];
+    const { status, succeeded, failed, files } = recordOf('a', manifest, results, 'stopped');
+    assert.deepEqual(
+      { status, succeeded, failed, files },
+      { status: 'canceled', succeeded: 1, failed: 1, files: 3 },
+    );
+    assert.equal(recordOf('a', manifest, results, 'running').status, 'running');
+  });
+});
+
+describe('Outputs of earlier runs', () => {
+  const sources = ['file:///v/clip.mp4', 'file:///v/my%20trip.mp4'];
+
+  it('are known by their URIs', () => {
+    const isOutput = knownOutputs([{ sources, outputs: ['file:///v/other.mp3'], outputExtension: 'mp3' }]);
+    assert.ok(isOutput('file:///v/other.mp3'));
+    assert.ok(!isOutput('file:///v/clip.mp3'));
+  });
+
+  it('are known by their names where their URIs are not known', () => {
+    const isOutput = knownOutputs([{ sources, outputExtension: 'mp3' }]);
+    for (const name of ['clip.mp3', 'clip%20%282%29.mp3', 'clip (3).mp3', 'my%20trip.mp3'])
+      assert.ok(isOutput(`file:///v/${name}`), name);
+    for (const name of ['clip.mp4', 'clip.wav', 'clips.mp3', 'sub/clip.mp3'])
+      assert.ok(!isOutput(`file:///v/${name}`), name);
+    assert.ok(knownOutputs([{ sources, outputExtension: '' }])('file:///v/clip'));
+  });
+});
+
+describe('A run', () => {
+  it('takes up refused files that were repaired, with new ids and names that no other file has', () => {
+    const manifest = manifestOf(['a.mp4', 'b.mp4']);
+    const probed = {
+      sources: [{ uri: 'file:///v/a.mov', path: 'a.mov', size: 5, modified: 2 }],
+      refused: [
+        { uri: 'file:///v/c.mp4', path: 'c.mp4', problem: { kind: 'emptyFile' as const, file: 'c.mp4' } },
+      ],
+    };
+    const { files, refused } = planRepaired(manifest, probed, 'default');
+    assert.deepEqual(
+      files.map(({ id, path }) => [id, path]),
+      [['0003', 'a.mov']],
+    );
+    const [file] = files;
+    assert.ok(file?.inputBlob.startsWith('0003/') && file.output.blob.startsWith('0003/'));
+    assert.ok(!manifest.files.some(({ output }) => output.name === file?.output.name), file?.output.name);
+    assert.deepEqual(
+      refused.map(({ path }) => path),
+      ['c.mp4'],
+    );
+  });
+
+  it('is planned without the files that are skipped', () => {
+    const { files, attempts } = withoutFiles(manifestOf(['a.mp4', 'b.mp4', 'c.mp4']), new Set(['0002']));
+    assert.deepEqual(
+      files.map(({ path }) => path),
+      ['a.mp4', 'c.mp4'],
+    );
+    assert.deepEqual(attempts[0]?.fileIds, ['0001', '0003']);
+  });
+});
