@@ -185,7 +185,7 @@ describe('The Accounts view', function () {
     await workbench.screenshot(pictures, 'explorer-formula-wrong');
     await workbench.page.keyboard.press('ControlOrMeta+Shift+k');
     await workbench.page.keyboard.press('ControlOrMeta+End');
-    await workbench.page.keyboard.type('$TargetDedicatedNodes = 2; // two\n');
+    await workbench.page.keyboard.type('\n$TargetDedicatedNodes = 2; // two\n');
     await workbench.page.keyboard.press('ControlOrMeta+s');
     const dialog = workbench.page.locator('.monaco-dialog-box');
     await dialog.getByText('$TargetDedicatedNodes=2').waitFor();
@@ -231,6 +231,38 @@ describe('The Accounts view', function () {
     await workbench.treeItem(/^pool-one/).waitFor();
   });
 
+  it('does what the palette offers with nothing selected', async () => {
+    const { workbench } = connected;
+    await workbench.run('Azure Batch: Toggle Task Grouping');
+    await workbench.run('Azure Batch: Toggle Task Grouping');
+    await workbench.run('Azure Batch: Refresh');
+    await workbench.run('Azure Batch: Clean Up…');
+    await workbench.toast('has no resources that this extension created').waitFor();
+    await workbench.run('Notifications: Clear All Notifications');
+    await workbench.treeItem(/^pool-one/).waitFor();
+  });
+
+  it('shows a node of the heat map in its list, however long that is', async () => {
+    const { workbench, batch } = connected;
+    await addPool(batch, 'pool-many', 130, 0, { taskSlotsPerNode: 4 });
+    const pool = workbench.treeItem(/^pool-manysteady · 130 nodes/);
+    await pool.waitFor();
+    await pool.hover();
+    await pool.getByRole('button', { name: 'Show Heat Map' }).click();
+    const frame = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const last = frame.locator('#map .cell').nth(129);
+    await last.waitFor();
+    await workbench.screenshot(pictures, 'heatMap-workbench');
+    const [id = ''] = ((await last.getAttribute('aria-label')) ?? '').split(',');
+    await last.click();
+    const row = workbench.page.locator(`.sidebar [role=treeitem][aria-label^="node ${id}"]`);
+    await row.waitFor();
+    assert.equal(await row.getAttribute('aria-selected'), 'true');
+    await workbench.run('View: Close All Editors');
+    await batch.pool.deleteMethod('pool-many');
+    await workbench.treeItem(/^pool-many/).waitFor({ state: 'detached' });
+  });
+
   it('runs every command of every menu without an unexpected error', async () => {
     const { workbench, batch } = connected;
     const { page } = workbench;
@@ -274,7 +306,8 @@ describe('The Accounts view', function () {
           0,
           `${row} ${name}`,
         );
-        if (name === 'Open as YAML') await page.getByText(/^id: /).first().waitFor();
+        if (name === 'Open as YAML') await isDocument(/^id:\s/);
+        if (name === 'Open as JSON') await isDocument(/^\s*"(id|name)":\s/);
       }
       await workbench.run('View: Close All Editors');
       await workbench.run('Notifications: Clear All Notifications');
@@ -300,6 +333,13 @@ describe('The Accounts view', function () {
       [],
     );
   });
+
+  /** The first lines of the document that is open hold nothing but the resource. */
+  async function isDocument(line: RegExp): Promise<void> {
+    const lines = connected.workbench.page.locator('.editor-instance .view-line');
+    await lines.filter({ hasText: line }).first().waitFor();
+    assert.equal(await lines.filter({ hasText: /requestId|eTagHeader|content-type/ }).count(), 0);
+  }
 
   async function menuNames(): Promise<string[]> {
     const items = connected.workbench.page.getByRole('menuitem');

@@ -120,16 +120,17 @@ export async function resizePool(
   });
 }
 
-/** Turns autoscale on with this formula, or replaces the formula, once the pool takes changes. */
+/**
+ * Turns autoscale on with this formula, or replaces the formula, once the pool takes changes. The formula is evaluated every
+ * `intervalMinutes`, at least 5.
+ */
 export async function enableAutoscale(
   batch: Batch,
   poolId: string,
   formula: string,
-  { signal }: SizeOptions,
+  { signal, intervalMinutes = evaluationMinutes }: SizeOptions & { readonly intervalMinutes?: number },
 ): Promise<void> {
-  await change(batch, poolId, signal, () =>
-    batch.enableAutoScale(poolId, formula, evaluationMinutes, signal),
-  );
+  await change(batch, poolId, signal, () => batch.enableAutoScale(poolId, formula, intervalMinutes, signal));
 }
 
 /** Turns autoscale off; the pool keeps the nodes that it has. */

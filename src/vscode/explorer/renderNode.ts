@@ -289,9 +289,11 @@ function problemRow(node: NodeOf<'problem'>): Row {
     collapsible: None,
     facts: [shown],
   };
-  return node.startTaskOf
+  return node.startTaskOf && node.problem.kind === 'startTaskFailed'
     ? {
         ...base,
+        label: l10n.t('Start task failed'),
+        facts: [node.problem.exitCode !== undefined && l10n.t('exit code {0}', node.problem.exitCode)],
         tooltip: [text, l10n.t('Select to open the stderr.txt of the start task')],
         contextValue: 'problem.startTask',
         command: 'showStartTaskStderr',

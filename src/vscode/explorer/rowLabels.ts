@@ -6,9 +6,11 @@ import { presetName } from '../words/presetLabels';
 import { type ExplorerNode, resourceName, type TaskGroup } from './explorerNode';
 
 /** Characters of an id that fit beside its state in a sidebar of 300 pixels. */
-const idLength = 13;
+const idLength = 14;
 /** Characters of a node's id: all ids of a pool begin alike. */
 const nodeIdLength = 12;
+/** Characters of a container's name: its end says whether it holds inputs or outputs. */
+const containerLength = 20;
 /** Characters of a file name, which have no state to make room for. */
 const nameLength = 28;
 
@@ -24,7 +26,7 @@ export function rowLabel(node: ExplorerNode): string {
     case 'containers':
       return l10n.t('Storage');
     case 'job':
-      return ownJobLabel(node.job) ?? shorten(node.job.displayName ?? node.job.id ?? '', nameLength);
+      return ownJobLabel(node.job) ?? shorten(node.job.displayName ?? node.job.id ?? '', idLength);
     case 'taskGroup':
       return groupLabel(node.group);
     case 'task':
@@ -34,7 +36,7 @@ export function rowLabel(node: ExplorerNode): string {
     case 'blob':
       return node.blob.name;
     case 'container':
-      return shorten(node.container.name, nameLength);
+      return shorten(node.container.name, containerLength);
     case 'node':
       return shorten(node.node.id ?? '', nodeIdLength, 3);
     default:

@@ -1,9 +1,11 @@
+import { parse } from 'tinyduration';
 import {
   Diagnostic,
   DiagnosticSeverity,
   Disposable,
   EventEmitter,
   type FileChangeEvent,
+  FileChangeType,
   type FileStat,
   FileSystemError,
   type FileSystemProvider,
@@ -17,7 +19,7 @@ import {
   workspace,
 } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
-import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
+import type { AutoScaleRun, Batch, Pool } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
@@ -41,6 +43,8 @@ const firstFormula = [
 interface Formula {
   readonly text: string;
   readonly changed: number;
+  /** The text was saved in the editor and is not applied to the pool. */
+  readonly isDraft: boolean;
 }
 
 /**
@@ -52,7 +56,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
   readonly onDidChangeFile = this.#changed.event;
   readonly #disposables = new DisposableStore();
   readonly #problems = this.#disposables.add(languages.createDiagnosticCollection(autoscaleScheme));
-  /** By URI: what is edited, kept until the document is closed. */
+  /** By URI: what is edited, until the document is closed; a draft is kept for as long as the window is open. */
   readonly #formulas = new Map<string, Formula>();
 
   constructor(
@@ -69,7 +73,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
     this.#disposables.add(
       workspace.onDidCloseTextDocument(({ uri }) => {
         if (uri.scheme !== autoscaleScheme) return;
-        this.#formulas.delete(uri.toString());
+        if (!this.#formulas.get(uri.toString())?.isDraft) this.#formulas.delete(uri.toString());
         this.#problems.delete(uri);
       }),
     );
@@ -83,6 +87,18 @@ export class AutoscaleDocuments implements FileSystemProvider {
       path: `/${poolId}.autoscale`,
     });
     await window.showTextDocument(await workspace.openTextDocument(uri), { preview: false });
+    if (this.#formulas.get(uri.toString())?.isDraft) background(this.#offerDiscard(uri, poolId));
+  }
+
+  async #offerDiscard(uri: Uri, poolId: string): Promise<void> {
+    const discard = l10n.t('Discard Changes');
+    const answer = await window.showInformationMessage(
+      l10n.t('The editor has changes that are not applied to pool {0}.', poolId),
+      discard,
+    );
+    if (answer !== discard) return;
+    this.#formulas.delete(uri.toString());
+    this.#changed.fire([{ type: FileChangeType.Changed, uri }]);
   }
 
   async stat(uri: Uri): Promise<FileStat> {
@@ -96,7 +112,8 @@ export class AutoscaleDocuments implements FileSystemProvider {
 
   /** Keeps the text: it is applied only once the user has seen what it gives. */
   writeFile(uri: Uri, content: Uint8Array): void {
-    this.#formulas.set(uri.toString(), { text: Buffer.from(content).toString('utf8'), changed: Date.now() });
+    const text = Buffer.from(content).toString('utf8');
+    this.#formulas.set(uri.toString(), { text, changed: Date.now(), isDraft: true });
   }
 
   watch(): Disposable {
@@ -129,7 +146,8 @@ export class AutoscaleDocuments implements FileSystemProvider {
     const { batch, poolId } = await this.#poolOf(uri);
     const pool = await batch.pool(poolId, { select: 'autoScaleFormula' });
     if (pool === undefined) throw FileSystemError.FileNotFound(uri);
-    const formula = { text: pool.autoScaleFormula ?? firstFormula, changed: Date.now() };
+    const text = pool.autoScaleFormula ?? firstFormula;
+    const formula = { text, changed: Date.now(), isDraft: false };
     this.#formulas.set(uri.toString(), formula);
     return formula;
   }
@@ -145,7 +163,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
     const { uri } = document;
     const formula = document.getText();
     const { account, batch, poolId } = await this.#poolOf(uri);
-    const pool = await batch.pool(poolId, { select: 'enableAutoScale' });
+    const pool = await batch.pool(poolId, { select: 'enableAutoScale,autoScaleEvaluationInterval' });
     if (pool === undefined) throw FileSystemError.FileNotFound(uri);
     this.#problems.delete(uri);
     let detail = l10n.t('Autoscale is turned on with this formula, which is evaluated at once.');
@@ -167,8 +185,11 @@ export class AutoscaleDocuments implements FileSystemProvider {
     const { enableAutoscale } = await import('../../../core/pools/poolSizes');
     try {
       await longWork(l10n.t('Applying the formula to pool {0}', poolId), (_, signal) =>
-        enableAutoscale(batch, poolId, formula, { signal }),
+        enableAutoscale(batch, poolId, formula, { signal, intervalMinutes: intervalOf(pool) }),
       );
+      const key = uri.toString();
+      const saved = this.#formulas.get(key);
+      if (saved?.text === formula) this.#formulas.set(key, { ...saved, isDraft: false });
       background(window.showInformationMessage(l10n.t('The formula is applied to pool {0}.', poolId)));
     } catch (error) {
       const problem = refusalOf(error);
@@ -186,6 +207,13 @@ export class AutoscaleDocuments implements FileSystemProvider {
     this.#problems.set(document.uri, [new Diagnostic(range, problem, DiagnosticSeverity.Error)]);
     background(window.showErrorMessage(l10n.t('The formula cannot be evaluated: {0}', problem)));
   }
+}
+
+/** How often the pool evaluates its formula now, in minutes; undefined for Batch's default. */
+function intervalOf({ autoScaleEvaluationInterval: interval }: Pool): number | undefined {
+  if (!interval) return undefined;
+  const { hours = 0, minutes = 0, days = 0 } = parse(interval);
+  return (days * 24 + hours) * 60 + minutes || undefined;
 }
 
 /** The place that the message names, as in `line 3` or `Line: 3`. */

@@ -118,18 +118,27 @@ async function resourceOf(data: ExplorerData, row: Resource): Promise<unknown> {
   const { batch } = await data.gateways(row.account);
   switch (row.kind) {
     case 'pool':
-      return (await batch.pool(resourceName(row))) ?? row.pool;
+      return bodyOf(await batch.pool(resourceName(row))) ?? row.pool;
     case 'node':
-      return (await batch.node(row.poolId, resourceName(row))) ?? row.node;
+      return bodyOf(await batch.node(row.poolId, resourceName(row))) ?? row.node;
     case 'job':
-      return (await batch.job(resourceName(row))) ?? row.job;
+      return bodyOf(await batch.job(resourceName(row))) ?? row.job;
     case 'task':
-      return (await batch.task(row.jobId, resourceName(row))) ?? row.task;
+      return bodyOf(await batch.task(row.jobId, resourceName(row))) ?? row.task;
     case 'container':
       return row.container;
     case 'blob':
       return row.blob;
   }
+}
+
+/** The resource without the headers of the response, which the client adds to it. */
+function bodyOf(resource: object | undefined): unknown {
+  const { _response: response } = (resource ?? {}) as { _response?: { parsedBody?: object } };
+  if (response?.parsedBody === undefined) return resource;
+  return Object.fromEntries(
+    Object.entries(response.parsedBody).filter(([name]) => !name.startsWith('odata.')),
+  );
 }
 
 /** A SAS in a task's files is a secret: it is not shown, copied or saved. */
