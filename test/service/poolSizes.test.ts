@@ -214,10 +214,25 @@ describe('The sizes of pools', () => {
       it(`wait when the service answers ${code}`, async () => {
         const id = await scalingPool({ dedicated: 0, spot: 1 }, 8);
         refuseOnce(path, status, code);
+        const before = proxy.requests.length;
         await giveNodes(through, id, { dedicated: 0, spot: 2 }, scaling);
         assert.equal((await formulaTargets(id))?.spot, 2);
+        const asked = proxy.requests.slice(before).filter((request) => request.includes(path));
+        assert.equal(asked.length, 2);
       });
     }
+
+    it('follow the time of the service when this machine’s clock is ahead', async () => {
+      const aheadMs = 12 * minute;
+      proxy.change = (answer) => ({
+        ...answer,
+        headers: { ...answer.headers, date: new Date(Date.now() - aheadMs).toUTCString() },
+      });
+      const { id } = await ensurePool(through, runPool('scaleToZero'), nodes, signal);
+      const { freshUntil } = readScaleToZero((await batch.pool(id))?.autoScaleFormula) ?? {};
+      const freshMs = Number(freshUntil) - (Date.now() - aheadMs);
+      assert.ok(freshMs > 14 * minute && freshMs < 16 * minute, `${freshMs}`);
+    });
 
     it('are merged when two runs size a pool at once', async () => {
       const id = await scalingPool({ dedicated: 0, spot: 1 }, 8);

@@ -27,6 +27,8 @@ export const defaultPolicy: RetryPolicy = { patienceMs: 20_000, attemptMs: 60_00
 export interface ServiceFailure {
   readonly statusCode?: number;
   readonly code?: string;
+  /** The parsed body of an error of Batch. */
+  readonly body?: { readonly code?: string };
   readonly response?: { readonly headers?: { get(name: string): string | undefined } };
 }
 
@@ -179,9 +181,13 @@ export function safeCause(error: unknown, message: string | undefined): Error {
   return cause;
 }
 
+/** Refusals with status 503 that last half a minute and have their own callers that wait for them (`pools/poolSizes`). */
+const waitedForByCallers = new Set(['TooManyEnableAutoScaleRequests', 'AutoScaleTooManyRequestsToEnable']);
+
 function isTransient(error: unknown): boolean {
-  const { statusCode } = error as ServiceFailure;
+  const { statusCode, body } = error as ServiceFailure;
   const code = errorCode(error) ?? '';
+  if (waitedForByCallers.has(body?.code ?? code)) return false;
   if (code === parseError) return true;
   return statusCode === undefined ? isNetworkCode(code) : transientStatus.has(statusCode);
 }
