@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { blockBytes, Slots } from '../../src/core/transfers/blocks';
 import { Parallelism } from '../../src/core/transfers/parallelism';
 
 const block = 6 * 1024 * 1024;
@@ -76,5 +78,36 @@ describe('The number of parallel transfers', () => {
       parallel.moved(block, false);
     }
     assert.equal(parallel.count, 8);
+  });
+
+  it('decides how many requests are in flight', async () => {
+    const slots = new Slots(12, () => now);
+    let inFlight = 0;
+    const answers: (() => void)[] = [];
+    const all = Array.from({ length: 120 }, () =>
+      slots.runWithBuffer(async () => {
+        inFlight++;
+        await new Promise<void>((resolve) => answers.push(resolve));
+        inFlight--;
+        slots.moved(blockBytes);
+      }),
+    );
+    const seen: number[] = [];
+    for (let round = 0; round < 12; round++) {
+      await turn();
+      seen.push(inFlight);
+      if (round === 7) slots.throttled();
+      // As on a long connection, an answer takes the same time however many requests there are.
+      now += 500;
+      for (const answer of answers.splice(0)) answer();
+    }
+    while (inFlight > 0 || answers.length > 0) {
+      for (const answer of answers.splice(0)) answer();
+      await turn();
+    }
+    await Promise.all(all);
+    assert.equal(seen[0], 8);
+    assert.equal(seen[7], 12);
+    assert.equal(seen.at(-1), 6);
   });
 });

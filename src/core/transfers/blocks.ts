@@ -18,8 +18,12 @@ export class Slots {
   readonly #free: Buffer[] = [];
   readonly #parallelism: Parallelism;
 
-  constructor(readonly max: number) {
-    this.#parallelism = new Parallelism(max);
+  /** `now` returns milliseconds, by which throughput is measured. */
+  constructor(
+    readonly max: number,
+    now?: () => number,
+  ) {
+    this.#parallelism = new Parallelism(max, now);
     this.#limit = pLimit(this.#parallelism.count);
   }
 
