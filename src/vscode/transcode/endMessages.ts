@@ -51,6 +51,18 @@ export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | 
   return askNext('information', text, 'fetch', 'cleanUp');
 }
 
+/** Shows what was fetched of a canceled run: the files that the cancellation ended are no failures. */
+export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | undefined> {
+  const text = l10n.t(
+    '{0} of {1} outputs of the canceled run are complete.',
+    record.succeeded ?? 0,
+    record.files,
+  );
+  return (record.succeeded ?? 0) > 0
+    ? askNext('information', text, 'showOutputs', 'cleanUp')
+    : askNext('information', text, 'cleanUp');
+}
+
 /** Shows that the run goes on without this window. Has no buttons, so that VS Code hides it soon. */
 export function tellStopped(record: RunRecord | undefined, isLocal: boolean): void {
   const done = record?.succeeded ?? 0;

@@ -13,7 +13,14 @@ import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
 import { settings } from '../settings';
 import { presetName } from '../words/presetLabels';
-import { type NextStep, tellCanceled, tellEnd, tellPart, tellStopped } from './endMessages';
+import {
+  type NextStep,
+  tellCanceled,
+  tellEnd,
+  tellFetchedOfCanceled,
+  tellPart,
+  tellStopped,
+} from './endMessages';
 import { type CancelChoice, follow } from './runNotification';
 
 /** Works on runs: shows the progress, asks what to do when the user cancels, and tells how a run ended. */
@@ -119,6 +126,8 @@ export class RunWork {
       const job = `transcode-${runId}`;
       return this.commands.showProblem({ kind: 'monitoringTimeout', minutes, job, unfinished });
     }
+    const record = this.runs.record(runId);
+    if (record?.status === 'canceled') return this.#next(account, runId, await tellFetchedOfCanceled(record));
     const setting = settings().cleanUp;
     if (setting === 'delete') await this.cleanUp(account, { runId, confirmed: true });
     await this.#next(account, runId, await tellEnd(summary, { offersCleanUp: setting === 'ask' }));
