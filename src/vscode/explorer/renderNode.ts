@@ -149,8 +149,8 @@ function poolRow(pool: Pool): Row {
     tooltip: [
       id,
       vmSize,
-      l10n.t('Dedicated: {0} of {1}', pool.currentDedicatedNodes ?? 0, pool.targetDedicatedNodes ?? 0),
       l10n.t('Spot: {0} of {1}', pool.currentLowPriorityNodes ?? 0, pool.targetLowPriorityNodes ?? 0),
+      l10n.t('Dedicated: {0} of {1}', pool.currentDedicatedNodes ?? 0, pool.targetDedicatedNodes ?? 0),
       l10n.t('Task slots per node: {0}', pool.taskSlotsPerNode ?? 1),
       timeLine((when) => l10n.t('Created: {0}', when), pool.creationTime),
     ],

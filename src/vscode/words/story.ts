@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { RunProgress, Step } from '../../core/runs/runEvents';
+import { nodesByKind } from './costWords';
 import { noteSentence } from './notes';
 import { bytes, count, duration, filesOf, minutesOf, nodeHoursOf, nodesOf, tasksOf, time } from './numbers';
 import { serviceName } from './problemWords';
@@ -36,19 +37,9 @@ export function storyLine(step: Step): string {
     case 'alreadyUploaded':
       return l10n.t('File {0} is already in container [{1}].', step.file, step.container);
     case 'poolCreated':
-      return l10n.t(
-        'Creating pool [{0}] with {1} dedicated and {2} Spot nodes...',
-        step.pool,
-        step.dedicated,
-        step.spot,
-      );
+      return l10n.t('Creating pool [{0}] with {1}...', step.pool, nodesByKind(step));
     case 'poolReused':
-      return l10n.t(
-        'Reusing pool [{0}] with {1} dedicated and {2} Spot nodes...',
-        step.pool,
-        step.dedicated,
-        step.spot,
-      );
+      return l10n.t('Reusing pool [{0}] with {1}...', step.pool, nodesByKind(step));
     case 'jobCreated':
       return step.autoPool
         ? l10n.t('Creating job [{0}] with its own pool...', step.job)
