@@ -270,6 +270,18 @@ describe('The sizes of pools', () => {
       assert.deepEqual(await ensurePool(through, wanted, nodes, signal), { id: made.id, reused: true });
     });
 
+    it('are those of a new pool when the pool is deleted while it is sized', async () => {
+      const wanted = runPool('scaleToZero');
+      const { id } = await ensurePool(batch, wanted, nodes, signal);
+      let left = 1;
+      proxy.fault = async ({ url = '' }) => {
+        if (url.includes('enableautoscale') && left-- > 0) await batch.deletePool(id);
+        return false;
+      };
+      const more = await ensurePool(through, wanted, { dedicated: 0, spot: 2 }, signal);
+      assert.deepEqual(more, { id, reused: false });
+    });
+
     for (const lifetime of ['keep', 'scaleToZero'] as const) {
       it(`leave nothing of a pool (${lifetime}) that was canceled while it was made`, async () => {
         const abort = new AbortController();

@@ -7,7 +7,7 @@ import type { RunPool } from '../plan/manifest';
 import { waitFor } from '../wait';
 import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
 import type { NodeTargets } from './nodeTargets';
-import { giveNodes } from './poolSizes';
+import { giveNodes, isDeletedPool } from './poolSizes';
 import { poolSpec, specHash } from './poolSpec';
 
 /** How long a request that makes a pool may take after it was aborted: a request cut off can take effect later. */
@@ -44,12 +44,28 @@ export async function ensurePool(
       batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
       if (isAdded) return { id, reused: false };
     } else if (isSame(existing, hash)) {
-      await giveNodes(batch, id, nodes, { lifetime: pool.lifetime, signal });
-      return { id, reused: true };
+      if (await couldGiveNodes(batch, id, nodes, pool, signal)) return { id, reused: true };
     } else {
       batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
       number++;
     }
+  }
+}
+
+/** Returns false if the pool is deleted meanwhile: then another one is made. */
+async function couldGiveNodes(
+  batch: Batch,
+  id: string,
+  nodes: NodeTargets,
+  { lifetime }: RunPool,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await giveNodes(batch, id, nodes, { lifetime, signal });
+    return true;
+  } catch (error) {
+    if (isDeletedPool(error)) return false;
+    throw error;
   }
 }
 

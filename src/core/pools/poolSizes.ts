@@ -267,10 +267,11 @@ async function change<T>(
   let refusal: string | undefined;
   const attempt = async (): Promise<{ value: T | undefined; done: boolean }> => {
     const pool = await batch.pool(poolId, { signal });
-    if (pool === undefined) throw new UserError({ kind: 'poolUnusable', pool: poolId, detail: 'deleted' });
+    if (pool === undefined || pool.state === 'deleting') throw deleted(poolId);
     try {
       return { value: await work(pool), done: true };
     } catch (error) {
+      if (isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) throw deleted(poolId);
       if (!isBatchCode(error, ...conflicts) && !(await isAutoscaleConflict(error))) throw error;
       refusal = codeOf(error);
       return { value: undefined, done: false };
@@ -284,6 +285,17 @@ async function change<T>(
     (await batch.pool(poolId, { select: 'enableAutoScale', signal }))?.enableAutoScale === true;
   const stuck = () => new UserError({ kind: 'poolUnusable', pool: poolId, detail: refusal });
   return (await waitFor(attempt, { signal, minutes: conflictMinutes, stuck })) as T;
+}
+
+function deleted(pool: string): UserError {
+  return new UserError({ kind: 'poolUnusable', pool, detail: 'deleted' });
+}
+
+/** Whether a change failed because the pool is deleted. */
+export function isDeletedPool(error: unknown): boolean {
+  return (
+    error instanceof UserError && error.problem.kind === 'poolUnusable' && error.problem.detail === 'deleted'
+  );
 }
 
 function codeOf(error: unknown): string | undefined {
