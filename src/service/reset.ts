@@ -22,7 +22,7 @@ const contents = [
   'service.log',
   'service.log.old',
 ];
-/** Files that show that a folder is one of ours. */
+/** Files that show that a folder is the data folder of a service. */
 const marks = ['state.jsonl', 'ports.json', 'credentials.json', 'service.lock'];
 const endMs = 15_000;
 

@@ -57,12 +57,12 @@ export class Nodes {
     else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
   }
 
-  /** Removes what earlier runs of the service had taken away but not yet removed, and folders of nodes that are gone. */
+  /** Removes what earlier runs of the service had taken away but not yet removed, and folders of nodes that no longer exist. */
   removeLeftovers(): void {
     this.supervisor.run({ about: 'files of earlier runs' }, async () => {
       const known = (poolId: string, nodeId: string) => this.state.pool(poolId)?.nodes.has(nodeId);
       for (const path of await this.folder.unknownNodes(known))
-        this.discard(path, 'the folder of a node that is gone');
+        this.discard(path, 'the folder of a node that no longer exists');
       await removeTree(this.folder.trash);
     });
   }

@@ -14,7 +14,7 @@ const extentCollection = '$EXTENTS_COLLECTION$';
 let server: BlobServer | undefined;
 let saving: Promise<void> = Promise.resolve();
 let ending = false;
-/** Tables whose last save failed: their own marks of what changed are gone. */
+/** Tables whose last save failed: LokiJS no longer knows that they have changed. */
 const unsaved = new Set<Loki>();
 
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);

@@ -7,14 +7,14 @@ import { getProxyForUrl } from 'proxy-from-env';
 const direct = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) };
 const known = new Map<string, http.Agent>();
 
-/** What is for this machine never goes to a proxy, also in the packages that read the environment by themselves. */
+/** Keeps requests to this machine from proxies, also those of packages that read the environment themselves. */
 export function keepLoopbackDirect(env: NodeJS.ProcessEnv): void {
   const hosts = [env.NO_PROXY || env.no_proxy, '127.0.0.1', 'localhost'].filter(Boolean).join(',');
   env.NO_PROXY = hosts;
   env.no_proxy = hosts;
 }
 
-/** Keeps connections to where a URL leads: to its host, or to the proxy that the environment names for it. */
+/** The agent for a URL, which keeps connections to its host, or to the proxy that the environment names for it. */
 export function agentFor(url: string): http.Agent {
   const isEncrypted = url.startsWith('https:');
   const proxy = getProxyForUrl(url);

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import {
+  DataFolder,
+  makePrivate,
+  OutsideError,
+  pathInside,
+  removeTree,
+} from '../../src/service/guard/dataFolder';
+
+describe('The data folder of the local service', () => {
+  let root: string;
+
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'data-folder-'));
+  });
+
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  it('gives out no path that is not inside it, whatever the parts are', () => {
+    const part = fc.oneof(
+      fc.constantFrom(
+        '..',
+        '.',
+        '',
+        '/',
+        'a',
+        '../..',
+        'a/../..',
+        'a/..',
+        '/etc',
+        '\0',
+        'a\0',
+        '..\\x',
+        'x/./y',
+      ),
+      fc.string({ maxLength: 8 }),
+    );
+    fc.assert(
+      fc.property(fc.array(part, { minLength: 1, maxLength: 4 }), (parts) => {
+        try {
+          assert.ok(pathInside(root, ...parts).startsWith(`${root}/`));
+        } catch (error) {
+          assert.ok(error instanceof OutsideError);
+        }
+      }),
+    );
+    for (const id of ['..', '.', '', 'a/b', '../x', 'a\\b', '\0'])
+      assert.throws(() => new DataFolder(root).pool(id), OutsideError, id);
+    assert.throws(() => new DataFolder(root).takeAway(root), OutsideError);
+    assert.throws(() => new DataFolder(root).takeAway(join(root, 'nodes')), OutsideError);
+  });
+
+  it('removes what a task has protected, and follows no link out of it', async () => {
+    const outside = join(root, 'outside');
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'kept'), '');
+    const tree = join(root, 'tree');
+    mkdirSync(join(tree, 'a/b'), { recursive: true });
+    writeFileSync(join(tree, 'a/b/c'), '');
+    symlinkSync(outside, join(tree, 'a/link'));
+    for (const folder of ['a/b', 'a', '.']) chmodSync(join(tree, folder), 0o555);
+    await removeTree(tree);
+    assert.ok(!existsSync(tree));
+    assert.ok(existsSync(join(outside, 'kept')));
+    await removeTree(tree);
+  });
+
+  it('takes a folder away at once, so that another can be made in its place', async () => {
+    const folder = new DataFolder(root);
+    const node = folder.node('pool', 'node');
+    mkdirSync(node, { recursive: true });
+    writeFileSync(join(node, 'old'), 'old');
+    const trash = folder.takeAway(node) ?? '';
+    assert.ok(!existsSync(node));
+    mkdirSync(node);
+    assert.equal(readFileSync(join(trash, 'old'), 'utf8'), 'old');
+    assert.equal(folder.takeAway(folder.node('pool', 'other')), undefined);
+    await removeTree(trash);
+    assert.ok(existsSync(node));
+  });
+
+  it('is closed to others, and is no folder that others need', async () => {
+    const open = join(root, 'open');
+    mkdirSync(open, { mode: 0o755 });
+    await makePrivate(open);
+    assert.equal(statSync(open).mode & 0o777, 0o700);
+    for (const shared of ['/', tmpdir(), homedir()]) {
+      const { mode } = statSync(shared);
+      await assert.rejects(makePrivate(shared), /is not only for the service/);
+      assert.equal(statSync(shared).mode, mode);
+    }
+  });
+});
