@@ -96,6 +96,12 @@ describe('Preparation and release tasks of the local Batch service', function ()
     });
     await addTasks('patient', 2, '/bin/true');
     await completed('patient', 2);
+    await client.job.terminate('patient');
+    await jobCompleted('patient');
+    for (const one of await client.job.listPreparationAndReleaseTaskStatus('patient')) {
+      const { jobPreparationTaskExecutionInfo: prepared, jobReleaseTaskExecutionInfo: released } = one;
+      assert.deepEqual([prepared?.failureInfo?.code, released?.result], ['TaskEnded', 'success']);
+    }
   });
 
   it('run again after a reboot only if the job wants that', async () => {

@@ -1,6 +1,6 @@
 import type { Supervisor } from '../guard/supervisor';
 import { environmentOf, taskFolder, taskPath } from '../tasks/environment';
-import type { Outcome } from '../tasks/taskRunner';
+import { endedFailure, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
@@ -21,7 +21,7 @@ type Kind = 'jobPreparationTask' | 'jobReleaseTask';
 export class JobTasks {
   /** Called when a job that ends may have become able to. */
   onEnded: (job: JobState) => void = () => undefined;
-  readonly #preparing = new Map<JobNode, Promise<boolean>>();
+  readonly #preparing = new Map<JobNode, { readonly done: Promise<boolean>; stop(): void }>();
   readonly #releasing = new Set<JobNode>();
 
   constructor(
@@ -55,23 +55,34 @@ export class JobTasks {
     if (isPrepared(entry)) return true;
     let preparing = this.#preparing.get(entry);
     if (preparing === undefined) {
-      preparing = this.#prepare(pool, node, job, entry);
+      const stopping = new AbortController();
+      const done = this.#prepare(pool, node, job, entry, stopping.signal);
+      preparing = { done, stop: () => stopping.abort() };
       this.#preparing.set(entry, preparing);
       this.supervisor.run({ about: `the preparation of node ${node.id} for job ${job.id}` }, async () => {
-        await preparing;
+        await done;
       });
     }
-    return isBlocking(job) ? preparing : true;
+    return isBlocking(job) ? preparing.done : true;
   }
 
-  async #prepare(pool: PoolState, node: NodeState, job: JobState, entry: JobNode): Promise<boolean> {
+  async #prepare(
+    pool: PoolState,
+    node: NodeState,
+    job: JobState,
+    entry: JobNode,
+    stopped: AbortSignal,
+  ): Promise<boolean> {
     try {
       entry.isStale = undefined;
-      const outcome = await this.#run(pool, node, job, entry, 'jobPreparationTask');
+      const outcome = await this.#run(pool, node, job, entry, 'jobPreparationTask', stopped);
       await this.state.whenWritable();
       const info = entry.jobPreparationTaskExecutionInfo as Wire;
-      const succeeded = !outcome.stopped && complete(info, outcome);
-      if (outcome.stopped) entry.isStale = true;
+      const ending = stopped.aborted
+        ? { failureInfo: endedFailure('UserError', 'by user request') }
+        : outcome;
+      const succeeded = !ending.stopped && complete(info, ending);
+      if (ending.stopped) entry.isStale = true;
       this.#save(job, entry);
       return succeeded;
     } finally {
@@ -82,14 +93,15 @@ export class JobTasks {
   }
 
   /**
-   * Runs the release task of a job that ends, on the nodes where it has not run. Returns whether the job has to wait for
-   * that. Nodes that are lost are not waited for.
+   * Runs the release task of a job that ends, on the nodes where it has not run, once preparations that still run have been
+   * ended. Returns whether the job has to wait for that. Nodes that are lost are not waited for.
    */
   release(job: JobState): boolean {
     let mustWait = false;
     for (const entry of job.nodes.values()) {
       const pool = this.state.pool(entry.poolId);
       const node = pool?.nodes.get(entry.nodeId);
+      this.#preparing.get(entry)?.stop();
       if (this.#preparing.has(entry) || this.#releasing.has(entry)) mustWait = true;
       else if (pool && node && !node.leaving && isReleaseDue(job, entry)) {
         const state = String(node.wire.state);
@@ -118,7 +130,14 @@ export class JobTasks {
   }
 
   /** Runs one of the two on a node, with its execution information stored before. */
-  #run(pool: PoolState, node: NodeState, job: JobState, entry: JobNode, kind: Kind): Promise<Outcome> {
+  #run(
+    pool: PoolState,
+    node: NodeState,
+    job: JobState,
+    entry: JobNode,
+    kind: Kind,
+    stopped?: AbortSignal,
+  ): Promise<Outcome> {
     const description = job.wire[kind] as Wire;
     const id = String(description.id);
     const path = taskPath(job.id, id);
@@ -165,7 +184,7 @@ export class JobTasks {
           retries: Number(constraints?.maxTaskRetryCount ?? 0),
           recordFolder: this.nodes.recordFolder,
         },
-        signal,
+        stopped ? AbortSignal.any([signal, stopped]) : signal,
       ),
     );
   }

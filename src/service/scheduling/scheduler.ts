@@ -83,16 +83,18 @@ export class Scheduler {
     await this.supervisor.settle();
   }
 
-  /** Whether tasks run, or wait in a pool that exists: the service is not idle then. */
+  /** Whether tasks run, or wait in a pool that exists, or a job is ending: the service is not idle then. */
   get isBusy(): boolean {
     return (
       this.execution.running > 0 ||
       [...this.state.jobs.values()].some(
         ({ wire, counts, poolId }) =>
-          wire.state === 'active' &&
-          counts.active > 0 &&
-          poolId !== undefined &&
-          this.state.pool(poolId) !== undefined,
+          wire.state === 'terminating' ||
+          wire.state === 'deleting' ||
+          (wire.state === 'active' &&
+            counts.active > 0 &&
+            poolId !== undefined &&
+            this.state.pool(poolId) !== undefined),
       )
     );
   }

@@ -182,7 +182,8 @@ async function fetchContainer(
   workingDir: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const root = file.filePath ? inside(workingDir, file.filePath) : workingDir;
+  const { filePath = '' } = file;
+  const root = /^\.?\/*$/.test(filePath) ? workingDir : inside(workingDir, filePath);
   try {
     for await (const blob of container.listBlobsFlat({ prefix: file.blobPrefix, abortSignal: signal })) {
       const target = inside(root, blob.name);

@@ -129,6 +129,8 @@ export class LocalService {
     const isOther = running.version !== version;
     const hasOther = ffmpeg !== undefined && running.pathPrepend?.[0] !== dirname(ffmpeg);
     if ((!isOther && !hasOther) || !workspace.isTrusted || ffmpeg === undefined) return false;
+    // It was asked before, and is still at work.
+    if (this.#reported === running.pid) return false;
     await writeFile(join(this.dataFolder, 'end-when-idle'), '', { mode: 0o600 });
     for (const end = Date.now() + maxIdleEndMs; Date.now() < end; ) {
       await new Promise((resolve) => setTimeout(resolve, 100));
