@@ -281,6 +281,20 @@ describe('Pools of the local Batch service', function () {
     );
   });
 
+  it('can be created again under the same id at once', async () => {
+    for (let count = 0; count < 6; count++) {
+      await add('again');
+      await client.pool.deleteMethod('again');
+      await eventually(
+        () => client.pool.exists('again'),
+        ({ body }) => !body,
+      );
+    }
+    await add('again', { targetDedicatedNodes: 1 });
+    await nodesIn('again', 'idle', 1);
+    assert.equal((await client.pool.get('again')).state, 'active');
+  });
+
   it('are filtered by the members that Azure filters by, and by no others', async () => {
     const status = async (path: string, filter: string) => {
       const query = `api-version=${newer}&%24filter=${encodeURIComponent(filter)}`;

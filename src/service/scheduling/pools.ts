@@ -110,7 +110,7 @@ export class Pools {
   }
 
   #settle(pool: PoolState): void {
-    if (!this.state.pools.has(pool.id.toLowerCase())) return;
+    if (this.state.pool(pool.id) !== pool) return;
     const leaving = [...pool.nodes.values()].some((node) => node.leaving);
     if (pool.wire.state === 'deleting') {
       if (pool.nodes.size === 0) this.#poolGone(pool);
