@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import type { Preset } from '../../src/core/presets/preset';
+import { parseUserPreset } from '../../src/core/presets/userPreset';
+import { ffmpeg, temporaryFolder } from '../media';
+import { Matrix, rungsOf } from './matrix';
+import { films, original, type Source } from './sources';
+
+const exec = promisify(execFile);
+
+const preset = (id: string): Preset => {
+  const found = builtInPresets.find((one) => one.id === id);
+  assert.ok(found, id);
+  return found;
+};
+const film = (name: string): Source => {
+  const found = films.find((one) => one.name === name);
+  assert.ok(found, name);
+  return found;
+};
+
+describe('Video', function () {
+  this.timeout(120_000);
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+  let matrix: Matrix;
+
+  before(async () => {
+    root = await temporaryFolder('video');
+    matrix = new Matrix(root.path);
+  });
+
+  after(() => root.remove());
+
+  it('of which nothing is known becomes right all the same', async () => {
+    for (const name of ['tidy.mp4', 'anamorphic.mp4', 'interlaced.ts', 'surround.mp4', 'late sound.mkv']) {
+      const source = film(name);
+      const path = await matrix.source(source);
+      const [width, height] = source.size ?? [];
+      const output = await matrix.make(preset('h264-480p'), path, undefined, undefined, `unknown ${name}`);
+      const [video, audio] = (await matrix.output(output)).streams;
+      assert.deepEqual(
+        [video?.width, video?.height, video?.field_order],
+        [width, height, 'progressive'],
+        name,
+      );
+      assert.match(audio?.channel_layout ?? '', /^(mono|5\.1)$/, name);
+      const likeness = await matrix.likeness(output, original(`${width}x${height}`));
+      assert.ok(likeness > 0.75, `${name}: SSIM ${likeness}`);
+      for (const id of ['thumbnail', 'contact-sheet', 'preview']) {
+        await matrix.make(preset(id), path, undefined, undefined, `unknown ${name}`);
+      }
+    }
+  });
+
+  it('without a key frame that is flagged has a thumbnail', async () => {
+    const whole = await ffmpeg(
+      ...['-f', 'lavfi', '-i', original('160x90', 25, 6), '-c:v', 'libx264', '-preset', 'ultrafast'],
+      ...[
+        '-pix_fmt',
+        'yuv420p',
+        '-x264-params',
+        'intra-refresh=1:keyint=50:scenecut=0',
+        matrix.path('whole.ts'),
+      ],
+    );
+    const bytes = await readFile(whole);
+    const path = matrix.path('no key.ts');
+    await writeFile(path, bytes.subarray(Math.floor(bytes.length / 2 / 188) * 188));
+    for (const id of ['thumbnail', 'contact-sheet', 'preview', 'h264-480p']) {
+      const output = await matrix.make(preset(id), path, await matrix.media(path), undefined, 'no key');
+      assert.equal((await matrix.output(output)).streams[0]?.codec_type, 'video', id);
+    }
+  });
+
+  it('in HDR keeps what says how bright it is in H.265 and AV1', async () => {
+    const bright =
+      'master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400';
+    const source = film('hdr10.mov');
+    const path = await matrix.source({
+      ...source,
+      name: 'mastered.mov',
+      make: source.make.map((arg) => (arg.startsWith('log-level') ? `${arg}:hdr10=1:${bright}` : arg)),
+    });
+    for (const id of ['h265', 'av1']) {
+      const output = await matrix.make(preset(id), path, await matrix.media(path), undefined, 'mastered');
+      const [video] = (await matrix.output(output)).streams;
+      assert.deepEqual(
+        [video?.pix_fmt, video?.color_transfer, video?.color_primaries, video?.color_space],
+        ['yuv420p10le', 'smpte2084', 'bt2020', 'bt2020nc'],
+        id,
+      );
+    }
+  });
+
+  it('of two sizes within the stream keeps the shape of each', async () => {
+    for (const part of [
+      ['square 1.ts', '160x90', '0'],
+      ['square 2.ts', '90x90', '1'],
+    ] as const) {
+      await ffmpeg(
+        ...[
+          '-f',
+          'lavfi',
+          '-i',
+          `color=red:size=${part[1]}:rate=25:duration=1`,
+          '-c:v',
+          'libx264',
+          '-preset',
+        ],
+        ...['ultrafast', '-pix_fmt', 'yuv420p', '-output_ts_offset', part[2], matrix.path(part[0])],
+      );
+    }
+    const path = await ffmpeg(
+      ...['-i', `concat:${matrix.path('square 1.ts')}|${matrix.path('square 2.ts')}`, '-c', 'copy'],
+      matrix.path('square.ts'),
+    );
+    const output = await matrix.make(
+      preset('h264-720p'),
+      path,
+      await matrix.media(path),
+      undefined,
+      'square',
+    );
+    const { stdout } = await exec(
+      'ffmpeg',
+      [
+        ...['-v', 'error', '-nostdin', '-sseof', '-0.2', '-i', output, '-frames:v', '1', '-f', 'rawvideo'],
+        ...['-pix_fmt', 'gray', '-'],
+      ],
+      { encoding: 'buffer' },
+    );
+    assert.equal(stdout.length, 160 * 90);
+    const row = [...stdout.subarray(45 * 160, 46 * 160)].map((value) => value > 40);
+    assert.deepEqual([row[5], row[80], row[154]], [false, true, false], 'bars on both sides');
+    assert.ok(Math.abs(row.filter(Boolean).length - 90) <= 4, 'a square');
+  });
+
+  it('as HLS has rungs of falling size, whose segments begin at the same pictures', async () => {
+    const path = await ffmpeg(
+      ...[
+        '-f',
+        'lavfi',
+        '-i',
+        'testsrc2=size=960x540:rate=30:duration=7',
+        '-f',
+        'lavfi',
+        '-i',
+        'sine=duration=7',
+      ],
+      ...[
+        '-c:v',
+        'libx264',
+        '-preset',
+        'ultrafast',
+        '-pix_fmt',
+        'yuv420p',
+        '-c:a',
+        'aac',
+        matrix.path('large.mp4'),
+      ],
+    );
+    const folder = await matrix.make(preset('hls'), path, await matrix.media(path), undefined, 'large');
+    const rungs = await rungsOf(folder);
+    assert.deepEqual(
+      rungs.map(({ info }) => /RESOLUTION=(\d+x\d+)/.exec(info)?.[1]),
+      ['960x540', '640x360'],
+    );
+    const keyTimes = await Promise.all(
+      rungs.map(async (rung) => {
+        const { stdout } = await exec('ffprobe', [
+          ...[
+            '-v',
+            'error',
+            '-select_streams',
+            'v',
+            '-show_entries',
+            'packet=pts_time,flags',
+            '-of',
+            'csv=p=0',
+          ],
+          rung.path,
+        ]);
+        return stdout.split('\n').flatMap((line) => (line.includes(',K') ? line.split(',')[0] : []));
+      }),
+    );
+    assert.deepEqual(keyTimes[0], keyTimes[1]);
+    assert.equal(keyTimes[0]?.length, 4, 'every two seconds');
+    const lengths = await Promise.all(
+      rungs.map(async ({ path }) =>
+        [...(await readFile(path, 'utf8')).matchAll(/#EXTINF:([\d.]+)/g)].map(String),
+      ),
+    );
+    assert.deepEqual(lengths[0], lengths[1]);
+    const bandwidths = rungs.map(({ info }) => Number(/BANDWIDTH=(\d+)/.exec(info)?.[1]));
+    assert.ok((bandwidths[0] ?? 0) > (bandwidths[1] ?? 0), `${bandwidths}`);
+  });
+
+  it('with subtitles becomes an MP4 that has them as text, every audio track and the chapters', async () => {
+    await writeFile(matrix.path('words.srt'), '1\n00:00:00,000 --> 00:00:00,900\nHello there\n');
+    const chapter = '[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n';
+    await writeFile(matrix.path('chapters.txt'), `;FFMETADATA1\n${chapter}`);
+    const path = await ffmpeg(
+      ...['-f', 'lavfi', '-i', original('160x90'), '-f', 'lavfi', '-i', 'sine=duration=1'],
+      ...['-i', matrix.path('words.srt'), '-i', matrix.path('chapters.txt'), '-map_metadata', '3'],
+      ...[
+        '-map',
+        '0',
+        '-map',
+        '1',
+        '-map',
+        '1',
+        '-map',
+        '2',
+        '-map',
+        '2',
+        '-c:v',
+        'libx264',
+        '-preset',
+        'ultrafast',
+      ],
+      ...['-pix_fmt', 'yuv420p', '-c:a:0', 'aac', '-c:a:1', 'flac', '-c:s:0', 'srt', '-c:s:1', 'ass'],
+      ...['-metadata:s:s:1', 'language=deu', matrix.path('rich.mkv')],
+    );
+    const output = await matrix.make(preset('remux'), path, await matrix.media(path), undefined, 'rich');
+    const { streams, chapters } = await matrix.output(output);
+    assert.deepEqual(
+      streams.filter(({ codec_type }) => codec_type !== 'data').map(({ codec_name }) => codec_name),
+      ['h264', 'aac', 'flac', 'mov_text', 'mov_text'],
+    );
+    assert.equal(chapters.length, 1);
+    assert.equal(streams[4]?.tags?.language, 'deu');
+  });
+
+  it('by an own preset has the filters of the built-in ones', async () => {
+    const own = parseUserPreset({
+      name: 'Own',
+      extension: 'mkv',
+      needs: 'video',
+      arguments: [
+        ...[
+          '-i',
+          '${input}',
+          '-map',
+          '0:V:0',
+          '-map',
+          '${audio}?',
+          '-vf',
+          '${deinterlace},${fit:48},${tonemap}',
+        ],
+        ...[
+          '-c:v',
+          'libx264',
+          '-preset',
+          'medium',
+          '-pix_fmt',
+          'yuv420p',
+          '-af',
+          '${audioSync},${audioLayout}',
+        ],
+        ...['-c:a', 'aac', '${output}'],
+      ],
+    });
+    for (const name of ['hdr10.mov', 'interlaced.mp4', 'surround.mp4', 'anamorphic.mp4']) {
+      const path = await matrix.source(film(name));
+      const output = await matrix.make(own, path, await matrix.media(path), undefined, `own ${name}`);
+      const [video, audio] = (await matrix.output(output)).streams;
+      assert.equal(video?.height, 48, name);
+      assert.match(video?.field_order ?? 'progressive', /^progressive$/, name);
+      assert.notEqual(video?.color_transfer, 'smpte2084', name);
+      assert.match(audio?.channel_layout ?? '', /^(mono|5\.1)$/, name);
+    }
+  });
+});
