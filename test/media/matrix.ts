@@ -78,7 +78,7 @@ export class Matrix {
   }
 
   /** What the product's probe knows of a file. */
-  async media(path: string): Promise<MediaInfo> {
+  async media(path: string, withFfprobe = true): Promise<MediaInfo> {
     const program = await findFfprobe('');
     if (program === undefined) throw new Error('ffprobe is not on the PATH.');
     const content = await readFile(path);
@@ -88,7 +88,7 @@ export class Matrix {
     };
     const probed = await probeMedia(file, {
       signal: never,
-      ffprobe: { program, path },
+      ...(withFfprobe && { ffprobe: { program, path } }),
       wantsDetails: true,
     });
     if (probed.media === undefined) throw new Error(`${path} cannot be probed: ${probed.invalid}`);

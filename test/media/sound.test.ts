@@ -236,6 +236,29 @@ describe('Sound', function () {
     }
   });
 
+  it('keeps its cover, also without ffprobe', async () => {
+    const cover = await made('cover.png', '-f', 'lavfi', '-i', 'color=red:size=32x32', '-frames:v', '1');
+    for (const [name, codec] of [
+      ['song.mp3', 'libmp3lame'],
+      ['song.flac', 'flac'],
+      ['song.m4a', 'aac'],
+    ] as const) {
+      const path = await made(
+        name,
+        ...['-f', 'lavfi', '-i', 'sine=duration=0.5', '-i', cover, '-map', '0', '-map', '1', '-c:a', codec],
+        ...['-c:v', 'copy', '-disposition:v', 'attached_pic'],
+      );
+      const media = await matrix.media(path, false);
+      for (const id of ['mp3', 'm4a', 'flac']) {
+        const output = await matrix.make(preset(id), path, media, undefined, name);
+        const { streams } = await matrix.output(output);
+        assert.deepEqual([streams.length, streams[1]?.disposition.attached_pic], [2, 1], `${name} to ${id}`);
+      }
+      const { streams } = await matrix.output(await matrix.make(preset('wav'), path, media, undefined, name));
+      assert.equal(streams.length, 1);
+    }
+  });
+
   it('keeps chapters where the format has them', async () => {
     const chapters = [
       '[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n',

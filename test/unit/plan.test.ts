@@ -110,6 +110,20 @@ describe('The plan of a run', () => {
     );
   });
 
+  it('names outputs sensibly where sources have their usual names', () => {
+    const sources = ['song.flac', 'song.mp3', 'Clip.MP3', 'other.wav'].map((path) => ({
+      uri: `file:///a/${path}`,
+      path,
+      size: 1,
+      modified: 1,
+    }));
+    const mp3 = builtInPresets[0] as (typeof builtInPresets)[0];
+    assert.deepEqual(
+      plan({ sources, preset: mp3 }).files.map(({ output }) => output.name),
+      ['song.flac.mp3', 'song.transcoded.mp3', 'Clip.transcoded.mp3', 'other.mp3'],
+    );
+  });
+
   it('has names of ours alone on the node, and blob names that Storage takes', () => {
     fc.assert(
       fc.property(sources, preset, (given, chosen) => {

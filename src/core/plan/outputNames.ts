@@ -49,6 +49,17 @@ function wellFormed(text: string): string {
   return text.replace(/\p{Cs}/gu, '_');
 }
 
+/**
+ * The name of an output whose usual name a source has: `clip.h264-720p.mp4`. Where the label says no more than the extension,
+ * `song.flac` becomes `song.flac.mp3`, and `song.mp3` itself `song.transcoded.mp3`.
+ */
+function markedName(whole: string, base: string, label: string, end: string): string {
+  if (`.${label}` !== end) return `${base}.${label}${end}`;
+  return `${base}${end}`.toLowerCase() === whole.toLowerCase()
+    ? `${base}.transcoded${end}`
+    : `${whole}${end}`;
+}
+
 /** Which names are taken in each folder, as its file system tells them apart. */
 export class OutputNames {
   readonly #folders = new Map<string, Folder>();
@@ -65,8 +76,8 @@ export class OutputNames {
   }
 
   /**
-   * The name of a source's output: its own with another end. Where that is a source's name, `label` goes before the
-   * end; where it is another output's, the source's whole name does. `end` is empty for a folder.
+   * The name of a source's output: the source's own with another extension. If a source has that name, the output is
+   * marked by `label`; if another output has it, the source's extension stays. `end` is empty for a folder.
    */
   take(uri: string, label: string, end: string): { name: string; isExpected: boolean } {
     const { folder, name: whole } = splitUri(uri);
@@ -74,7 +85,7 @@ export class OutputNames {
     this.#folders.set(folder, there);
     const { base } = splitExtension(whole);
     const expected = `${base}${end}`;
-    const own = there.isSource(expected) ? `${base}.${label}${end}` : expected;
+    const own = there.isSource(expected) ? markedName(whole, base, label, end) : expected;
     for (let copy = 0; ; copy++) {
       const wanted = copy === 0 ? own : copy === 1 ? `${whole}${end}` : `${whole} (${copy})${end}`;
       const name = shortened(end === '' ? asFolder(wanted) : wanted, end);

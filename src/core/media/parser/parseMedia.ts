@@ -91,7 +91,9 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   const instead = await insteadOfMedia(file, size);
   if (instead !== undefined) return { media: { tracks: [], knows: [], instead } };
   const media = await withHeader(await parseMedia(file, size), file);
-  if (!media?.tracks.some(({ kind }) => kind === 'video')) return { media };
+  if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
+    return { media };
+  }
   const audioOnly = await audioOnlyLayout(file, size);
   const audioOnlyBytes = audioOnly?.size;
   return { media: { ...media, audioOnlyBytes }, audioOnly };
@@ -171,10 +173,24 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   const knowsText = boxes ? !boxes.hasText : matroska?.subtitles !== undefined;
   return {
     format: formatNames.get(format),
-    tracks: [...tracks, ...(matroska?.subtitles ?? [])],
+    tracks: [...tracks, ...(matroska?.subtitles ?? []), ...(await readCovers(input, format))],
     seconds: ends.length > 0 ? Math.max(...ends) : undefined,
     knows: partlyRead.has(format) ? [] : ['audio', 'video', ...(knowsText ? (['subtitle'] as const) : [])],
   };
+}
+
+/** Formats whose tags may hold covers, which ffmpeg lists as video tracks. */
+const covered = new Set<InputFormat>([MP3, FLAC, MP4, QTFF]);
+
+async function readCovers(input: Input, format: InputFormat): Promise<Track[]> {
+  if (!covered.has(format)) return [];
+  const { images = [] } = await input.getMetadataTags();
+  return images.map(({ mimeType }) => ({
+    kind: 'video',
+    codec: mimeType === 'image/jpeg' ? 'mjpeg' : mimeType.replace(/^image\//, ''),
+    isDefault: false,
+    isAttachedPicture: true,
+  }));
 }
 
 interface Length {
