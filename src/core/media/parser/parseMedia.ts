@@ -90,6 +90,9 @@ Logging.level = LogLevel.Silent;
 export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   const instead = await insteadOfMedia(file, size);
   if (instead !== undefined) return { media: { tracks: [], knows: [], instead } };
+  const boxes = await readBoxes(file, size);
+  if (boxes?.hasIndex === false) return { media: { tracks: [], knows: [], instead: 'cutOff' } };
+  if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
   const media = await withHeader(await parseMedia(file, size), file);
   if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
     return { media };
@@ -160,7 +163,6 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   const found = await input.getTracks();
   const boxes = tabled.has(format) ? await readBoxes(file, size) : undefined;
   const matroska = format === MATROSKA || format === WEBM ? await readMatroska(file, size) : undefined;
-  if (boxes?.isProtected) return { tracks: [], knows: [], isProtected: true };
   // A container whose tables are missing says nothing of what is in it.
   if (found.length === 0) return undefined;
   const lengths: Length[] = [];
@@ -339,14 +341,14 @@ function readPlaylist(playlist: string): MediaInfo | undefined {
   return { ...media, seconds: lengths.reduce((sum, length) => sum + length, 0) };
 }
 
+/** What a file is that is no media; a file that ends too soon shows by its boxes. */
 async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['instead']> {
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
   if (isText(head)) {
     return head.toString('latin1').startsWith('version https://git-lfs.github.com/') ? 'lfsPointer' : 'text';
   }
-  const boxes = await readBoxes(file, size);
-  return boxes && !boxes.hasIndex ? 'cutOff' : undefined;
+  return undefined;
 }
 
 /** Text from its first byte on; playlists, which are text and media, begin with words of their own. */

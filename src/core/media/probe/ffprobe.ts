@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import pLimit from 'p-limit';
 import type { MediaInfo } from '../mediaInfo';
 import { parseFfprobe } from './ffprobeOutput';
@@ -40,7 +40,10 @@ export async function findFfprobe(ffmpegPath: string): Promise<string | undefine
   const name = process.platform === 'win32' ? 'ffprobe.exe' : 'ffprobe';
   const candidates = ffmpegPath
     ? [join(dirname(ffmpegPath), name), join(ffmpegPath, name)]
-    : (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name));
+    : (process.env.PATH ?? '')
+        .split(delimiter)
+        .filter((folder) => isAbsolute(folder))
+        .map((folder) => join(folder, name));
   for (const path of candidates) {
     if (
       await stat(path).then(
