@@ -26,6 +26,7 @@ export class Collector {
   readonly #stop = new AbortController();
   readonly #limit = pLimit(fetchesAtOnce);
   readonly #files: ReadonlyMap<string, ManifestFile>;
+  readonly #isOpen: ReadonlySet<string>;
   readonly #settling = new Map<string, Promise<void>>();
 
   /** `open`: ids of the files to wait for, those of the attempt that have no result and no later attempt. */
@@ -35,6 +36,7 @@ export class Collector {
     private readonly open: readonly string[],
   ) {
     this.#files = new Map(state.manifest.files.map((file) => [file.id, file]));
+    this.#isOpen = new Set(open);
   }
 
   /**
@@ -145,7 +147,7 @@ export class Collector {
   /** Begins to settle a file, once. */
   #settle(id: string | undefined, work: (file: ManifestFile) => Promise<void>): void {
     const file = this.#files.get(id ?? '');
-    if (file === undefined || !this.open.includes(file.id) || this.#settling.has(file.id)) return;
+    if (file === undefined || !this.#isOpen.has(file.id) || this.#settling.has(file.id)) return;
     this.state.progress.running.delete(file.id);
     if (this.state.results.has(file.id)) return;
     const settling = this.#limit(() => work(file));

@@ -108,8 +108,8 @@ export class Runs {
   async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
     const manifest: Manifest = { ...planned.manifest, goal: until };
     const { runId } = manifest;
-    await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
     return this.#work(connection, until, { runId, isNew: true }, async (parts, signal) => {
+      await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
       const { Run } = await import('../../core/runs/run');
       const run = await Run.create(parts, manifest, signal);
       for (const note of planned.notes) run.tell({ kind: 'noted', note });
@@ -199,11 +199,14 @@ export class Runs {
     if (this.#live.has(runId) || this.#opening.has(runId))
       throw new UserError({ kind: 'runTaken', run: runId });
     const { account } = connection;
+    // From here on the run can be canceled: it is in one of the two maps until it has ended.
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
-    const run = await this.#open(connection, runId, opening, open);
+    this.#opening.set(runId, opening);
+    const run = await this.#open(connection, runId, opening, open).finally(() => this.#opening.delete(runId));
     const remember = (status: Parameters<typeof recordOf>[3]) =>
       this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
     this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
+    if (opening.isCanceled) await this.cancel(runId);
     await remember('running');
     let status: Parameters<typeof recordOf>[3] = 'stopped';
     try {
@@ -225,7 +228,6 @@ export class Runs {
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<Run> {
     const { abort, isNew } = opening;
-    this.#opening.set(runId, opening);
     try {
       const parts = await this.#parts(connection, (event) => this.#heard(runId, event));
       const run = await open(parts, abort.signal);
@@ -243,8 +245,6 @@ export class Runs {
       if (isNew) await this.#save(this.records.filter((record) => record.runId !== runId));
       else if (!isTaken) await this.#markStopped(runId);
       throw error;
-    } finally {
-      this.#opening.delete(runId);
     }
   }
 
