@@ -105,7 +105,7 @@ function itemsOf(
             act: 'audio' as const,
             iconPath: new ThemeIcon('unmute'),
             label: l10n.t('Audio Tracks: {0}', audioLabel(choices)),
-            detail: l10n.t('Some files have several.'),
+            detail: l10n.t('Some files have several tracks.'),
           },
         ]
       : []),

@@ -60,52 +60,55 @@ export async function askNodes({
   const pattern = /^\s*(\d{1,4})\s*[,+ ]\s*(\d{1,4})\s*$/;
   const answer = await window.showInputBox({
     title: l10n.t('Nodes for this run'),
-    prompt: l10n.t('Spot nodes and dedicated nodes: two numbers with a comma between them'),
+    prompt: l10n.t('Spot nodes and dedicated nodes: two numbers, separated by a comma'),
     value: `${pool.spotNodes}, ${pool.dedicatedNodes}`,
     ignoreFocusOut: true,
     validateInput: (text) => {
       const [, spot, dedicated] = pattern.exec(text) ?? [];
       const nodes = Number(spot) + Number(dedicated);
-      return nodes > 0 ? undefined : l10n.t('Two numbers, at least one of them not 0, like 5, 0');
+      return nodes > 0 ? undefined : l10n.t('Enter two numbers, at least one of them above 0, such as 5, 0');
     },
   });
   const [, spot, dedicated] = pattern.exec(answer ?? '') ?? [];
   return spot === undefined ? undefined : { spotNodes: Number(spot), dedicatedNodes: Number(dedicated) };
 }
 
+/** How many audio tracks a file has, as far as is known. */
 export function audioTracksOf(media: ProbedFiles['sources'][number]['media']): number {
   return media?.tracks.filter(({ kind }) => kind === 'audio').length ?? 0;
 }
 
+/** The choice of audio tracks in words. */
 export function audioLabel({ audio }: Choices): string {
   if (audio === 'default') return l10n.t('the default one');
   if (audio === 'mix') return l10n.t('all, mixed into one');
   return audio === 'all' ? l10n.t('all of them') : audio.language;
 }
 
-export async function askAudio(look: ProbedFiles, { audio }: Choices): Promise<Choices['audio']> {
+/** Asks which audio tracks the outputs get. */
+export async function askAudio(probed: ProbedFiles, { audio }: Choices): Promise<Choices['audio']> {
   const languages = new Set(
-    look.sources.flatMap(({ media }) => media?.tracks ?? []).flatMap(({ language }) => language ?? []),
+    probed.sources.flatMap(({ media }) => media?.tracks ?? []).flatMap(({ language }) => language ?? []),
   );
   const items = [
     {
       label: l10n.t('The Default Track'),
-      detail: l10n.t('The one that is flagged default, else the first.'),
+      detail: l10n.t('The track that is marked as default, or else the first.'),
       choice: 'default',
     },
     {
       label: l10n.t('All Tracks'),
-      detail: l10n.t('In one file where the format can, else in a folder with one file each.'),
+      detail: l10n.t('In one file if the format can hold them, or else in a folder with one file for each.'),
       choice: 'all',
     },
     {
       label: l10n.t('All Tracks Mixed'),
-      detail: l10n.t('In one audio track, each as loud as it is.'),
+      detail: l10n.t('In one audio track, each at its own volume.'),
       choice: 'mix',
     },
     ...[...languages].map((language) => ({
       label: language,
-      detail: l10n.t('The first track in this language, else the default one.'),
+      detail: l10n.t('The first track in this language, or else the default track.'),
       choice: language,
     })),
   ];
@@ -120,8 +123,8 @@ export async function askAudio(look: ProbedFiles, { audio }: Choices): Promise<C
 export async function askCommand({ manifest }: PlannedRun, { preset }: Choices): Promise<Choices['preset']> {
   const [first] = manifest.files;
   const answer = await window.showInputBox({
-    title: l10n.t('The command of this run'),
-    prompt: l10n.t('For {0} it is: {1}', first?.path ?? '', first?.commandLine ?? ''),
+    title: l10n.t('Command of this run'),
+    prompt: l10n.t('For {0}: {1}', first?.path ?? '', first?.commandLine ?? ''),
     value: presetCommand(preset),
     ignoreFocusOut: true,
     validateInput: (text) => {
