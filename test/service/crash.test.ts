@@ -169,6 +169,22 @@ describe('The local Batch service after a crash', function () {
     assert.deepEqual(service.ready.notices, []);
   });
 
+  it('deletes an auto pool whose job was not stored before the service was killed', async () => {
+    const autoPoolSpecification = {
+      poolLifetimeOption: 'job' as const,
+      pool: { ...machine, targetDedicatedNodes: 1 },
+    };
+    await service.client().job.add({ id: 'auto', poolInfo: { autoPoolSpecification } });
+    await service.kill();
+    const lines = readFileSync(path('state.jsonl'), 'utf8').split('\n');
+    writeFileSync(path('state.jsonl'), lines.filter((line) => !line.startsWith('["job/auto"')).join('\n'));
+    await service.start();
+    await eventually(
+      async () => [...(await service.client().pool.list())].length,
+      (count) => count === 0,
+    );
+  });
+
   it('starts empty from an empty state', async () => {
     await addJob(service.client());
     await service.kill();

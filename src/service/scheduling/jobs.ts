@@ -106,7 +106,22 @@ export class Jobs {
   /** Continues what the service was doing to a job when it ended. */
   resume(job: JobState): void {
     if (job.wire.state === 'enabling') this.enable(job);
+    else if (job.wire.state === 'completed') this.#releaseAutoPool(job);
     else this.check(job);
+  }
+
+  /** Deletes auto pools whose job was never stored: the service was killed between the two. */
+  deleteOrphans(): void {
+    for (const pool of this.state.pools.values()) {
+      const { deleteWithJob, autoPoolOf } = pool;
+      if (
+        deleteWithJob &&
+        autoPoolOf !== undefined &&
+        !this.state.job(autoPoolOf) &&
+        pool.wire.state === 'active'
+      )
+        this.pools.deletePool(pool);
+    }
   }
 
   /** Brings a job to its next state if what it waits for has happened. */

@@ -64,6 +64,7 @@ export class Scheduler {
   #resume(): void {
     this.nodes.removeLeftovers();
     this.pools.start();
+    this.jobs.deleteOrphans();
     for (const job of this.state.jobs.values()) {
       this.supervisor.run(this.jobs.about(job), () => {
         for (const task of job.tasks.values()) {
