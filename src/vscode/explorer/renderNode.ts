@@ -211,7 +211,7 @@ function jobRow(node: NodeOf<'job'>): Row {
   return {
     icon: jobIcon(job, counts),
     facts: [stateWord(state), ...(counts ? countFacts(counts) : []), creationTime && shortTime(creationTime)],
-    contextValue: `job.${state}${isOwn ? '.ours' : ''}`,
+    contextValue: `job.${state}${isOwn ? '.transcode' : ''}`,
     tooltip: [
       label ?? displayName ?? id,
       l10n.t('Job: {0}', id),
