@@ -89,6 +89,7 @@ export function activate(context: ExtensionContext): void {
     commands.register({
       ...accountCommands({ ...connect, localService, onLocalReset: () => runs.merge(localAccountId, []) }),
       ...explorerCommands({
+        accounts,
         data: explorerData,
         accountsView,
         documents,

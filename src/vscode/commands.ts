@@ -56,7 +56,7 @@ export class Commands {
     const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
     const answer = await this.#ask(text, [...titles.keys()]);
     const remedy = answer && titles.get(answer);
-    if (remedy) await this.#apply(remedy);
+    if (remedy) await this.#apply(remedy, problem);
   }
 
   /** Shows an error. Resolves with the button that the user pressed, except Show Log. VS Code closes an equal message. */
@@ -67,7 +67,7 @@ export class Commands {
     return answer;
   }
 
-  async #apply(remedy: Remedy): Promise<void> {
+  async #apply(remedy: Remedy, problem: Problem): Promise<void> {
     switch (remedy) {
       case 'openPoolSettings':
         return openSettings('pool');
@@ -79,6 +79,9 @@ export class Commands {
         return openPage('https://ffmpeg.org/download.html');
       case 'askQuota':
         return openPage('https://learn.microsoft.com/azure/batch/batch-quota-limit');
+      case 'showStartTaskStderr':
+        // The problem says which node it is about.
+        return commands.executeCommand(`${section}.${remedy}`, problem);
       default: {
         const handler: (() => unknown) | undefined = this.#handlers?.[remedy];
         await Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));
@@ -125,6 +128,8 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Check Connection');
     case 'showServiceLog':
       return l10n.t('Show Service Log');
+    case 'showStartTaskStderr':
+      return l10n.t('Show Start Task stderr');
   }
 }
 

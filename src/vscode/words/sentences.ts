@@ -26,7 +26,8 @@ export type Remedy =
   | 'getFfmpeg'
   | 'askQuota'
   | 'attach'
-  | 'showServiceLog';
+  | 'showServiceLog'
+  | 'showStartTaskStderr';
 
 export interface Sentence {
   readonly text: string;
@@ -174,6 +175,7 @@ function words(problem: Problem): Words {
           ),
           failureWords(problem),
         ),
+        'showStartTaskStderr',
         'cleanUp',
       ];
     case 'resizeFailed':

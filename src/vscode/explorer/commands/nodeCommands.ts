@@ -1,5 +1,7 @@
-import { l10n } from 'vscode';
+import { l10n, window } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
+import type { Problem } from '../../../core/errors';
+import { background } from '../../background';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { count } from '../../words/numbers';
@@ -12,6 +14,9 @@ import { runningOn } from './runningWork';
 import { selectedRow, selectedRows } from './selection';
 
 type NodeRow = NodeOf<'node'>;
+
+/** What a run reports of a node. It does not know which account of this window the node is in. */
+type StartTaskProblem = Extract<Problem, { kind: 'startTaskFailed' }>;
 
 /** The commands on compute nodes. Those that stop tasks ask first when something runs. */
 export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
@@ -77,8 +82,10 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
     },
     showStartTaskStdout: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
       openStartTaskLog(parts, clicked, selected, 'stdout.txt'),
-    showStartTaskStderr: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
-      openStartTaskLog(parts, clicked, selected, 'stderr.txt'),
+    showStartTaskStderr: (clicked?: ExplorerNode | StartTaskProblem, selected?: ExplorerNode[]) =>
+      clicked?.kind === 'startTaskFailed'
+        ? openStderrOf(parts, clicked)
+        : openStartTaskLog(parts, clicked, selected, 'stderr.txt'),
   };
 }
 
@@ -118,6 +125,23 @@ function nodesByPool(rows: readonly NodeRow[]) {
     pools.set(key, there);
   }
   return [...pools.values()];
+}
+
+/** Opens the stderr of a start task in the account that has the node, the one of this workspace first. */
+async function openStderrOf(
+  { accounts, data }: ExplorerParts,
+  { pool, node }: StartTaskProblem,
+): Promise<void> {
+  const { current, all } = accounts;
+  const ordered = [...(current ? [current] : []), ...all.filter(({ id }) => id !== current?.id)];
+  for (const account of ordered) {
+    const { batch } = await data.gateways(account);
+    if (await batch.node(pool, node))
+      return openRemote(account, { poolId: pool, nodeId: node }, 'startup/stderr.txt');
+  }
+  background(
+    window.showInformationMessage(l10n.t('Node {0} no longer exists, and its files are gone.', node)),
+  );
 }
 
 async function openStartTaskLog(

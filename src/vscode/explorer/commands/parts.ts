@@ -1,3 +1,4 @@
+import type { Accounts } from '../../accounts/accounts';
 import type { Documents } from '../../documents';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
@@ -6,6 +7,7 @@ import type { AutoscaleDocuments } from './autoscaleDocument';
 
 /** What the commands of the Accounts view use. */
 export interface ExplorerParts {
+  readonly accounts: Accounts;
   readonly data: ExplorerData;
   readonly accountsView: AccountsView;
   readonly documents: Documents;
