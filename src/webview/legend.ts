@@ -24,8 +24,8 @@ export function drawLegend(
     ...(failed.length > 0
       ? [item(sample('cell plain start-failed', '✕'), `${strings.startTaskFailed}: ${failed.length}`)]
       : []),
-    item(sample('cell dedicated bare', ''), `${strings.dedicated}: ${dedicated}`),
     item(sample('cell spot bare', ''), `${strings.spot}: ${cells.length - dedicated}`),
+    item(sample('cell dedicated bare', ''), `${strings.dedicated}: ${dedicated}`),
     ...(slotsPerNode > 1 ? [item(slotSample(), strings.slotLegend)] : []),
     item(hourSample(), strings.hourLegend),
     ...minutesIn(cells).map((minute) => item(minuteSample(minute), strings.minutes[minute])),

@@ -118,13 +118,13 @@ async function askSize({ pool }: Pool) {
   const text = await window.showInputBox({
     title: l10n.t('Resize pool {0}', pool.id ?? ''),
     prompt: pool.enableAutoScale
-      ? l10n.t('Dedicated and Spot nodes, like “0 5”. Autoscale is turned off.')
-      : l10n.t('Dedicated and Spot nodes, like “0 5”.'),
-    value: `${pool.targetDedicatedNodes ?? 0} ${pool.targetLowPriorityNodes ?? 0}`,
+      ? l10n.t('Spot and dedicated nodes, like “5 0”. Autoscale is turned off.')
+      : l10n.t('Spot and dedicated nodes, like “5 0”.'),
+    value: `${pool.targetLowPriorityNodes ?? 0} ${pool.targetDedicatedNodes ?? 0}`,
     validateInput: (given) =>
       /^\s*\d{1,4}\s+\d{1,4}\s*$/.test(given) ? undefined : l10n.t('Enter two numbers.'),
   });
   if (text === undefined) return undefined;
-  const [dedicated = 0, spot = 0] = text.trim().split(/\s+/).map(Number);
+  const [spot = 0, dedicated = 0] = text.trim().split(/\s+/).map(Number);
   return { dedicated, spot };
 }
