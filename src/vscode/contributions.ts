@@ -65,6 +65,7 @@ const accountCommandIds = [
   'resetLocalAccount',
   'showServiceLog',
   'signIn',
+  'startLocalService',
   'useInWorkspace',
   'useLocalAccount',
 ] as const;

@@ -19,6 +19,7 @@ type AccountNode = { readonly kind: string; readonly account?: AccountRecord } |
 /** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
 export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
   const { accounts, secrets, documents, localService, onLocalReset } = parts;
+  const showServiceLog = () => commands.executeCommand('vscode.open', Uri.file(localService.logFile));
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
     signIn: async (node?: AccountNode) =>
@@ -48,6 +49,7 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const account = accountIn(node) ?? (await accountOfWorkspace(parts));
       if (account) await (await connectionSettings()).copyConnectionSettings(accounts, account);
     },
+    startLocalService: async () => (await connectionSettings()).startLocalService(accounts, showServiceLog),
     async resetLocalAccount() {
       const { resetLocalAccount } = await import('./resetLocal');
       if (await resetLocalAccount(accounts, localService)) await onLocalReset();
@@ -57,7 +59,7 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const path = await findFfmpeg();
       background(window.showInformationMessage(l10n.t('ffmpeg was found: {0}', path)));
     },
-    showServiceLog: () => commands.executeCommand('vscode.open', Uri.file(localService.logFile)),
+    showServiceLog,
   };
 }
 

@@ -54,3 +54,26 @@ async function confirm(
   ].join('\n');
   return (await window.showWarningMessage(question, { modal: true, detail }, button)) === button;
 }
+
+/** Starts the local Batch service for programs of the user's own, and offers what connects them. */
+export async function startLocalService(
+  accounts: Accounts,
+  showServiceLog: () => Thenable<unknown>,
+): Promise<void> {
+  const account = await accounts.addLocal();
+  const { account: running } = await accounts.connect(account);
+  const [terminal, copy, log] = [
+    l10n.t('Open Terminal'),
+    l10n.t('Copy Connection Settings'),
+    l10n.t('Show Log'),
+  ];
+  const answer = await window.showInformationMessage(
+    l10n.t('The local Batch service is running at {0}', running.batchUrl),
+    terminal,
+    copy,
+    log,
+  );
+  if (answer === terminal) await openTerminalOn(accounts, account);
+  if (answer === copy) await copyConnectionSettings(accounts, account);
+  if (answer === log) await showServiceLog();
+}
