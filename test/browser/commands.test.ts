@@ -122,7 +122,8 @@ describe('Every command of the palette, with nothing selected', function () {
     for (const id of ['removeAccount', 'renameAccount', 'signIn', 'cleanUp', 'copyConnectionSettings'])
       assert.ok(!isShown(list, id), `${id} is shown: ${list.join(', ')}`);
     const runnable = inPalette.filter(
-      (command) => isShown(list, command.replace('batchTranscode.', '')) && !/Sample|useLocal|startLocal/.test(command),
+      (command) =>
+        isShown(list, command.replace('batchTranscode.', '')) && !/Sample|useLocal|startLocal/.test(command),
     );
     assert.ok(runnable.length >= 8, runnable.join(', '));
     await runAll(runnable);
@@ -186,7 +187,8 @@ describe('Every command of the palette, with nothing selected', function () {
     for (const id of ['showReport', 'exportReport', 'showOutputs', 'forgetRun', 'copyConnectionSettings'])
       assert.ok(isShown(list, id), `${id} is not shown: ${list.join(', ')}`);
     const runnable = inPalette.filter(
-      (command) => isShown(list, command.replace('batchTranscode.', '')) && !/Sample|useLocal|startLocal/.test(command),
+      (command) =>
+        isShown(list, command.replace('batchTranscode.', '')) && !/Sample|useLocal|startLocal/.test(command),
     );
     await runAll(runnable);
     await workbench.openView('Azure Batch');
