@@ -210,6 +210,18 @@ describe('Requests to the local Batch service', function () {
       });
       assert.match(text, new RegExp(`"clienterror".*"${property}"`, 'i'));
     }
+    const admin = { ...task, userIdentity: { autoUser: { elevationLevel: 'Admin' } } };
+    for (const more of [
+      { jobManagerTask: { id: 'manager', ...admin } },
+      { jobPreparationTask: admin },
+      { jobPreparationTask: task, jobReleaseTask: admin },
+    ]) {
+      const jobSpecification = { poolInfo: { poolId: 'users' }, ...more };
+      const job = await ask('POST', '/jobs', { id: 'elevated', ...jobSpecification });
+      assert.equal(job.values?.[0], 'PropertyName=elevationLevel');
+      const schedule = await ask('POST', '/jobschedules', { id: 'elevated', schedule: {}, jobSpecification });
+      assert.equal(schedule.values?.[0], 'PropertyName=elevationLevel');
+    }
     await client.task.add('users', { id: 'named', ...task, userIdentity: { userName: 'someone' } });
   });
 

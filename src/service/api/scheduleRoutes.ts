@@ -16,7 +16,13 @@ import {
   shown,
 } from './http/context';
 import { validated } from './requests/validate';
-import { checkActiveQuota, checkPoolInfo, jobDefaults, type PoolInfo } from './resources/newJobs';
+import {
+  checkActiveQuota,
+  checkJobTasks,
+  checkPoolInfo,
+  jobDefaults,
+  type PoolInfo,
+} from './resources/newJobs';
 import { newAutoPool } from './resources/newPools';
 
 function scheduleOf({ state }: Context, { params: [id = ''] }: Request): ScheduleState {
@@ -29,7 +35,11 @@ function scheduleOf({ state }: Context, { params: [id = ''] }: Request): Schedul
 function checkSpecification(context: Context, id: string, specification: Wire): void {
   const poolInfo = specification.poolInfo as PoolInfo;
   checkPoolInfo(poolInfo);
-  if (poolInfo.autoPoolSpecification) newAutoPool(context, { id }, poolInfo.autoPoolSpecification);
+  const { poolId, autoPoolSpecification } = poolInfo;
+  const pool = autoPoolSpecification
+    ? newAutoPool(context, { id }, autoPoolSpecification)
+    : context.state.pool(poolId ?? '');
+  checkJobTasks(context, specification, pool);
 }
 
 function addSchedule(context: Context, { body, version }: Request): Reply {

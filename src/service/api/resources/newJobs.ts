@@ -3,9 +3,9 @@ import { BatchError, invalidProperty } from '../../wire/errors';
 import { infiniteDuration, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
-import { newAutoPool, startPool } from './newPools';
+import { checkPackages, newAutoPool, startPool } from './newPools';
 import { managerTask } from './newTasks';
-import { checkResourceFiles } from './taskChecks';
+import { checkOutputFiles, checkResourceFiles, checkUserIdentity } from './taskChecks';
 
 /** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */
 const activeQuota = 300;
@@ -93,6 +93,18 @@ export function checkPoolInfo({ poolId, autoPoolSpecification }: PoolInfo): void
   }
 }
 
+/** Refuses manager, preparation and release tasks for the same reasons as the other tasks of a job. */
+export function checkJobTasks(context: Context, given: Wire, pool: PoolState | undefined): void {
+  for (const name of ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask']) {
+    const task = given[name] as Wire | undefined;
+    if (task === undefined) continue;
+    checkResourceFiles(task);
+    checkOutputFiles(task);
+    checkPackages(context, task);
+    checkUserIdentity(task, pool?.wire, context.allowElevated);
+  }
+}
+
 export function checkActiveQuota({ state }: Context): void {
   const isActive = ({ wire }: { wire: Wire }) => wire.state === 'active' || wire.state === 'disabled';
   const jobs = [...state.jobs.values()].filter(isActive).length;
@@ -109,6 +121,7 @@ export function makeJob(context: Context, id: string, given: Wire, schedule?: Sc
   checkPoolInfo(poolInfo);
   const { schedulingError } = faults;
   const { poolId, autoPool } = poolOfJob(context, id, poolInfo, schedule);
+  checkJobTasks(context, given, autoPool ?? (poolId === undefined ? undefined : state.pool(poolId)));
   const usedPoolId = autoPool && schedulingError ? undefined : (autoPool?.id ?? poolId);
   const now = timestamp();
   const job: JobState = Object.assign(newJob(id), {
@@ -126,8 +139,9 @@ export function makeJob(context: Context, id: string, given: Wire, schedule?: Sc
     } as Wire,
   });
   touch(job.wire);
+  const firstTask = managerTask(context, job);
   if (autoPool && !schedulingError) startPool(context, autoPool);
-  state.addJob(job, managerTask(context, job));
+  state.addJob(job, firstTask);
   scheduler.schedule();
   if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
   jobs.check(job);

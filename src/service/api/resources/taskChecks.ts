@@ -17,8 +17,7 @@ interface Range {
 export function checkTask(context: Context, job: JobState, given: Wire): void {
   checkDependencies(job, given);
   checkResourceFiles(given);
-  for (const { destination } of (given.outputFiles as Wire[] | undefined) ?? [])
-    checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
+  checkOutputFiles(given);
   checkExitConditions(job, given);
   const pool = job.poolId === undefined ? undefined : context.state.pool(job.poolId);
   checkUserIdentity(given, pool?.wire, context.allowElevated);
@@ -45,6 +44,12 @@ export function checkResourceFiles({ resourceFiles = [] }: Wire): void {
     checkUrl('httpUrl', httpUrl);
     checkUrl('storageContainerUrl', storageContainerUrl);
   }
+}
+
+/** Each output file goes to a container of Blob Storage. */
+export function checkOutputFiles({ outputFiles = [] }: Wire): void {
+  for (const { destination } of outputFiles as Wire[])
+    checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
 }
 
 function checkUrl(name: string, value: unknown): void {
