@@ -29,7 +29,7 @@ async function audioOnlyOf(file: Bytes, size: number): Promise<Content | undefin
 }
 const exec = promisify(execFile);
 
-/** Films of two seconds, by what is special about them; with the arguments after their inputs that make them so. */
+/** Videos of two seconds by what is special about them, and the arguments that make them. */
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25:duration=2'];
 const tone = (frequency = 440, seconds = 2) => [
   ...['-f', 'lavfi', '-i', `sine=frequency=${frequency}:duration=${seconds}:sample_rate=48000`],
@@ -40,7 +40,7 @@ const both = [...picture, ...tone(), ...x264];
 const plain: Record<string, string[]> = {
   'tables last.mp4': [...both, '-c:a', 'aac'],
   'tables first.mp4': [...both, '-c:a', 'aac', '-movflags', '+faststart'],
-  'titled.mp4': [...both, '-c:a', 'aac', '-metadata', 'title=A film', '-metadata', 'artist=Someone'],
+  'titled.mp4': [...both, '-c:a', 'aac', '-metadata', 'title=A title', '-metadata', 'artist=Someone'],
   'no B-frames.mp4': [...both, '-bf', '0', '-c:a', 'aac'],
   'two chunks a second.mov': [...both, '-c:a', 'aac', '-max_interleave_delta', '0', '-g', '12'],
   'AC-3.mp4': [...both, '-c:a', 'ac3'],
@@ -53,7 +53,7 @@ const plain: Record<string, string[]> = {
   'law.mov': [...both, '-c:a', 'pcm_mulaw', '-ar', '8000'],
   'short sound.mp4': [...picture, ...tone(440, 1), ...x264, '-c:a', 'aac'],
   'long sound.mp4': [...picture, ...tone(440, 3), ...x264, '-c:a', 'aac'],
-  'late pictures.mp4': ['-itsoffset', '0.7', ...picture, ...tone(), ...x264, '-c:a', 'aac'],
+  'late video.mp4': ['-itsoffset', '0.7', ...picture, ...tone(), ...x264, '-c:a', 'aac'],
   'two languages.mp4': [
     ...[...picture, ...tone(440), ...tone(880), '-map', '0:v', '-map', '1:a', '-map', '2:a', ...x264],
     ...['-c:a', 'aac', '-metadata:s:a:0', 'language=eng', '-metadata:s:a:1', 'language=zho'],
@@ -64,22 +64,22 @@ const plain: Record<string, string[]> = {
 const notPlain: Record<string, string[]> = {
   'late sound.mp4': [...picture, '-itsoffset', '0.7', ...tone(), ...x264, '-c:a', 'aac'],
   'fragments.mp4': [...both, '-c:a', 'aac', '-movflags', '+frag_keyframe+empty_moov'],
-  'early pictures.mp4': [
+  'early video.mp4': [
     ...[...both, '-bf', '2', '-c:a', 'aac'],
     ...['-use_editlist', '0', '-movflags', '+negative_cts_offsets'],
   ],
   'silent.mp4': [...picture, ...x264],
   'sound.m4a': [...tone(), '-c:a', 'aac'],
-  'film.mkv': [...both, '-c:a', 'aac'],
+  'clip.mkv': [...both, '-c:a', 'aac'],
 };
 
-describe('Films without their pictures', function () {
+describe('The audio-only upload', function () {
   this.timeout(120_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   const at = (name: string) => join(root.path, name);
 
   before(async () => {
-    root = await temporaryFolder('without-pictures');
+    root = await temporaryFolder('audio-only');
     writeFileSync(at('words.srt'), '1\n00:00:00,200 --> 00:00:01,500\nHello there\n');
     writeFileSync(
       at('chapters.txt'),
@@ -92,8 +92,8 @@ describe('Films without their pictures', function () {
 
   after(() => root.remove());
 
-  /** The path of one of the films, which is made when it is first asked for. */
-  async function film(name: string): Promise<string> {
+  /** The path of one of the videos, which is made when it is first needed. */
+  async function videoPath(name: string): Promise<string> {
     const path = at(name);
     if (!existsSync(path)) await ffmpeg(...({ ...plain, ...notPlain }[name] ?? []), path);
     return path;
@@ -111,7 +111,7 @@ describe('Films without their pictures', function () {
     return whole;
   }
 
-  /** What a preset makes of a file; by default without the numbers that Ogg draws for each of its files. */
+  /** The output of a preset; by default without the random numbers of Ogg files. */
   async function madeOf(
     preset: Preset,
     input: string,
@@ -127,7 +127,7 @@ describe('Films without their pictures', function () {
 
   const soundPresets = builtInPresets.filter(({ needs }) => needs === 'audio');
 
-  /** Whether every preset makes the same of what is left, to the bit. */
+  /** Asserts that every preset makes the same output of the audio-only file, to the bit. */
   async function mustBeAsGood(source: string, presets = soundPresets, track = 0) {
     const whole = readFileSync(source);
     const left = await leftOf(whole);
@@ -143,13 +143,13 @@ describe('Films without their pictures', function () {
   }
 
   for (const name of Object.keys(plain)) {
-    it(`gives the same sound: ${name}`, async () => {
-      await mustBeAsGood(await film(name));
+    it(`gives the same audio: ${name}`, async () => {
+      await mustBeAsGood(await videoPath(name));
     });
   }
 
-  it('keeps every language at its place', async () => {
-    await mustBeAsGood(await film('two languages.mp4'), soundPresets.slice(0, 1), 1);
+  it('keeps the order of the audio tracks', async () => {
+    await mustBeAsGood(await videoPath('two languages.mp4'), soundPresets.slice(0, 1), 1);
   });
 
   it('keeps subtitles, chapters and the cover', async () => {
@@ -161,7 +161,18 @@ describe('Films without their pictures', function () {
     await mustBeAsGood(at('chapters.mp4'), subtitles);
     await ffmpeg('-f', 'lavfi', '-i', 'color=red:size=300x300', '-frames:v', '1', at('cover.jpg'));
     await ffmpeg(
-      ...['-i', await film('tables last.mp4'), '-i', at('cover.jpg'), '-map', '0', '-map', '1', '-c', 'copy'],
+      ...[
+        '-i',
+        await videoPath('tables last.mp4'),
+        '-i',
+        at('cover.jpg'),
+        '-map',
+        '0',
+        '-map',
+        '1',
+        '-c',
+        'copy',
+      ],
       ...['-disposition:v:1', 'attached_pic', at('covered.mp4')],
     );
     await mustBeAsGood(at('covered.mp4'), soundPresets.slice(0, 2));
@@ -170,23 +181,23 @@ describe('Films without their pictures', function () {
   });
 
   for (const name of Object.keys(notPlain)) {
-    it(`leaves alone: ${name}`, async () => {
-      assert.equal(await leftOf(readFileSync(await film(name))), undefined);
+    it(`uploads the whole file: ${name}`, async () => {
+      assert.equal(await leftOf(readFileSync(await videoPath(name))), undefined);
     });
   }
 
-  it('leaves alone what was cut off, and what names another file', async () => {
-    copyFileSync(await film('tables first.mp4'), at('cut.mp4'));
+  it('uploads the whole file if it was cut off, or refers to another file', async () => {
+    copyFileSync(await videoPath('tables first.mp4'), at('cut.mp4'));
     truncateSync(at('cut.mp4'), readFileSync(at('cut.mp4')).length - 5_000);
     assert.equal(await leftOf(readFileSync(at('cut.mp4'))), undefined);
-    const elsewhere = readFileSync(await film('tables last.mp4'));
+    const elsewhere = readFileSync(await videoPath('tables last.mp4'));
     const flag = elsewhere.indexOf('url \0\0\0\x01', 0, 'latin1') + 7;
     elsewhere[flag] = 0;
     assert.equal(await leftOf(elsewhere), undefined);
   });
 
-  it('gives the same in pieces of any size as in one', async () => {
-    const whole = readFileSync(await film('16 bits.mov'));
+  it('gives the same bytes in reads of any size as in one', async () => {
+    const whole = readFileSync(await videoPath('16 bits.mov'));
     const content = await audioOnlyOf(bytesOf(whole), whole.length);
     assert.ok(content);
     const expected = Buffer.from(await content.read(0, content.size));
@@ -207,7 +218,7 @@ describe('Films without their pictures', function () {
   });
 
   it('survives tables that are damaged in any way', async () => {
-    const whole = readFileSync(await film('tables first.mp4'));
+    const whole = readFileSync(await videoPath('tables first.mp4'));
     const tables = whole.indexOf('mdat', 0, 'latin1');
     await fc.assert(
       fc.asyncProperty(
@@ -223,8 +234,8 @@ describe('Films without their pictures', function () {
     );
   });
 
-  it('says of a file that becomes shorter how much was there', async () => {
-    const whole = readFileSync(await film('16 bits.mov'));
+  it('returns fewer bytes of a file that becomes shorter', async () => {
+    const whole = readFileSync(await videoPath('16 bits.mov'));
     let length = whole.length;
     const shrinking = {
       read: async (position: number, count: number) =>
@@ -236,7 +247,7 @@ describe('Films without their pictures', function () {
     assert.ok((await content.read(0, content.size)).length < content.size);
   });
 
-  it('is for commands that look at no pictures', () => {
+  it('is for commands that use no video', () => {
     const blind = builtInPresets.filter((preset) => !usesVideo(preset)).map(({ id }) => id);
     assert.deepEqual(blind, [
       'mp3',
@@ -278,11 +289,11 @@ describe('Films without their pictures', function () {
     });
     after(() => service.close());
 
-    it('uploads the sound only, and all of the file when it is retried', async () => {
+    it('uploads the audio only, and the whole file when it is retried', async () => {
       const folder = at('run');
       await mkdir(folder);
       const source = join(folder, 'clip.mp4');
-      copyFileSync(await film('tables last.mp4'), source);
+      copyFileSync(await videoPath('tables last.mp4'), source);
       const size = readFileSync(source).length;
       const { parts, steps } = partsOf(service);
       const manifest = await manifestOf([source]);
@@ -311,8 +322,8 @@ describe('Films without their pictures', function () {
       await run.close();
     });
 
-    it('uploads the whole file for a preset that shows its pictures', async () => {
-      const source = await film('tables last.mp4');
+    it('uploads the whole file for a preset that uses video', async () => {
+      const source = await videoPath('tables last.mp4');
       const { parts } = partsOf(service);
       const manifest = await manifestOf([source], { preset: 'thumbnail' });
       assert.equal(manifest.files[0]?.audioOnlyBytes, undefined);
@@ -322,7 +333,7 @@ describe('Films without their pictures', function () {
       await run.close();
     });
 
-    it('fits in blocks as well: a file whose sound alone is large', async () => {
+    it('uploads audio that is larger than a block', async () => {
       const folder = at('large');
       await mkdir(folder);
       const source = join(folder, 'clip.mov');
@@ -343,8 +354,8 @@ describe('Films without their pictures', function () {
     });
   });
 
-  it('tells a look what there is to upload', async () => {
-    const whole = Buffer.concat([readFileSync(await film('tables last.mp4'))]);
+  it('has the size that the probe reports', async () => {
+    const whole = Buffer.concat([readFileSync(await videoPath('tables last.mp4'))]);
     const file = { ...bytesOf(whole), size: whole.length };
     assert.equal(
       (await probeMedia(file, { signal: never })).media?.audioOnlyBytes,

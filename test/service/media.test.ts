@@ -97,7 +97,7 @@ describe('Media', function () {
     };
 
     for (const { id } of builtInPresets) {
-      it(`${id} gives the streams, the size and the length that it should`, async () => {
+      it(`${id} gives the expected streams, size and length`, async () => {
         const wanted = expected[id];
         assert.ok(wanted, 'is expected');
         const [{ output, problem } = { output: '' }] = await transcode([at('full.mkv')], { preset: id });
@@ -183,7 +183,7 @@ describe('Media', function () {
       writeFileSync(at('text.mp4'), 'this is not a video\n');
     });
 
-    it('gives MP3 or the reason in one word, and the others of the run finish', async () => {
+    it('becomes an MP3 or fails with its reason, and the others of the run finish', async () => {
       const names = [
         ...['plain.mp4', 'silent.mp4', 'clip.webm', 'wrong-extension.mp4', 'audio.m4a', 'cover.m4a'],
         ...['surround.mp4', 'variable.mp4', 'truncated.mp4', 'zero.mp4', 'text.mp4'],
@@ -210,7 +210,7 @@ describe('Media', function () {
       assert.ok(kinds(cover).includes('audio:mp3'));
     });
 
-    it('gives playable video of even size, upright, as long as its source', async () => {
+    it('becomes a playable video of even size, upright and as long as its source', async () => {
       const names = [
         'odd.mp4',
         'rotated.mp4',
@@ -278,7 +278,7 @@ describe('Media', function () {
     assert.ok(existsSync(output), output);
   });
 
-  it('makes the folder that a preset of one’s own writes many files to', async () => {
+  it('makes the folder that an own preset writes many files to', async () => {
     const { parts } = partsOf(service);
     const own = parseUserPreset({
       name: 'Pictures',
@@ -328,7 +328,7 @@ describe('Media', function () {
       ...['$HOME/${input}.mp4', '\u202egpj.mp4'],
     ];
 
-    it('gives one correct output each, beside its source and named after it, and no command of a name is run', async () => {
+    it('gives one output each, beside its source and named after it, and no command in a name is run', async () => {
       const folder = at('names');
       const source = await ffmpeg(
         ...picture('64x48', 1),

@@ -33,7 +33,8 @@ const formats: Record<string, string[]> = {
 };
 
 describe('The parser of media files', function () {
-  this.timeout(180_000);
+  // Every file that the parser fails on costs a process.
+  this.timeout(400_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   const made = new Map<string, Buffer>();
   const file = (format: string) => Buffer.from(made.get(format) as Buffer);

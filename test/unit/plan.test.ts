@@ -35,9 +35,9 @@ const name = fc
   .filter((text) => !text.includes('/') && !text.includes('\0') && text !== '.' && text !== '..');
 
 const folder = fc.constantFrom(
-  'file:///films/a/',
-  'file:///films/b/',
-  'file:///films/a/b/',
+  'file:///videos/a/',
+  'file:///videos/b/',
+  'file:///videos/a/b/',
   'vscode-vfs://git/x/',
 );
 
@@ -62,7 +62,7 @@ const preset = fc.constantFrom(...builtInPresets.filter(({ needs }) => needs !==
 const folded = (text: string) => text.normalize('NFC').toLowerCase().toUpperCase();
 
 describe('The plan of a run', () => {
-  it('gives no two sources one task, one blob or one output, and leaves every source its name', () => {
+  it('gives every source its own task, blobs and output, and never the name of a source', () => {
     fc.assert(
       fc.property(sources, preset, (given, chosen) => {
         const { files, refused } = plan({ sources: given, preset: chosen });
@@ -95,7 +95,7 @@ describe('The plan of a run', () => {
     );
   });
 
-  it('keeps outputs apart where a disk tells neither case nor composition, unless the sources themselves differ in no more', () => {
+  it('keeps outputs apart on disks that ignore case and composition, unless sources differ only in these', () => {
     fc.assert(
       fc.property(sources, (given) => {
         const inFolders = given.map(({ uri }) => folded(decodeURIComponent(uri)));
@@ -124,7 +124,7 @@ describe('The plan of a run', () => {
     );
   });
 
-  it('has names of ours alone on the node, and blob names that Storage takes', () => {
+  it('uses only its own names on the node, and blob names that Storage accepts', () => {
     fc.assert(
       fc.property(sources, preset, (given, chosen) => {
         for (const { nodeInput, commandLine, inputBlob, output, id } of plan({
@@ -173,7 +173,7 @@ describe('A command line', () => {
 
   after(() => rmSync(place, { recursive: true, force: true }));
 
-  it('is split by a node into the arguments that it was made of', () => {
+  it('is split by a node into the original arguments', () => {
     fc.assert(
       fc.property(argv, (args) => {
         const line = toCommandLine(['ffmpeg', ...args]);
@@ -201,7 +201,7 @@ describe('A command line', () => {
     },
   );
 
-  it('of a preset is the same after it was shown and edited', () => {
+  it('of a preset is the same after it is shown and parsed again', () => {
     for (const one of builtInPresets)
       assert.deepEqual(withCommand(one, presetCommand(one)).arguments, one.arguments, one.id);
   });

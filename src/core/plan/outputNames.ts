@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 
-/** Bytes that common file systems allow a name. */
-const longestName = 255;
+/** Bytes of a name that common file systems allow. */
+const maxNameBytes = 255;
 
-/** Blob names are for people to recognise; the task id before them makes them unique. */
+/** Blob names show what a file was called; the task id before them makes them unique. */
 const longestBlobPart = 200;
 
 /** The URI of a folder with its slash, and what follows: a name, encoded, and a query where the scheme has one. */
@@ -27,7 +27,7 @@ export function splitExtension(name: string): { base: string; extension: string 
   return dot > 0 ? { base: name.slice(0, dot), extension: name.slice(dot) } : { base: name, extension: '' };
 }
 
-/** ffmpeg looks at content first, but some formats are told by their extension alone. */
+/** ffmpeg probes the content first, but recognizes some formats by their extension alone. */
 export function extensionOnNode(name: string): string {
   return /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0].toLowerCase() ?? '';
 }
@@ -128,21 +128,21 @@ class Folder {
   }
 }
 
-/** By way of capitals, in which more letters are the same: `ß` is `SS` there. */
+/** Through upper case, in which more letters are equal: `ß` becomes `SS`. */
 function withoutCase(name: string): string {
   return name.toUpperCase().toLowerCase();
 }
 
-/** Windows drops dots and blanks at the end of a folder's name; `.` and `..` are other folders altogether. */
+/** Windows removes dots and blanks from the end of a folder's name; `.` and `..` are other folders. */
 function asFolder(name: string): string {
   return name.replace(/[. ]+$/, (tail) => '_'.repeat(tail.length));
 }
 
-/** Not longer than a file system allows, and still not the same as another that begins alike. */
+/** Shortens a name to what file systems allow. A hash keeps names that begin alike apart. */
 function shortened(name: string, end: string): string {
-  if (Buffer.byteLength(name) <= longestName) return name;
+  if (Buffer.byteLength(name) <= maxNameBytes) return name;
   const mark = `~${createHash('sha256').update(name).digest('hex').slice(0, 8)}${end}`;
   let base = Array.from(name.slice(0, name.length - end.length));
-  while (Buffer.byteLength(base.join('') + mark) > longestName) base = base.slice(0, -1);
+  while (Buffer.byteLength(base.join('') + mark) > maxNameBytes) base = base.slice(0, -1);
   return base.join('') + mark;
 }

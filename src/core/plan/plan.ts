@@ -26,10 +26,10 @@ import { type MeasuredTracks, withMeasures } from './measures';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
 import { type CutSource, splitFile } from './splitFile';
 
-/** A file that is to be transcoded, and what a look at it told. */
+/** A file to transcode, and what its probe found. */
 export interface PlanSource {
   readonly uri: string;
-  /** As people see it: the path in its workspace folder, with slashes. */
+  /** For display: the path in its workspace folder, with slashes. */
   readonly path: string;
   readonly size: number;
   /** Milliseconds since 1970. */
@@ -39,7 +39,7 @@ export interface PlanSource {
   readonly cut?: CutSource | WholeReason;
 }
 
-/** What a person would like to know of the plan besides the plan. */
+/** What the user should know about a plan before the run starts. */
 export type PlanNote =
   | { readonly kind: 'renamed'; readonly file: string; readonly name: string }
   /** One of several audio tracks is used, counted from 1. */
@@ -75,8 +75,8 @@ export interface Plan {
 
 /**
  * Gives every source its names: task, blobs, names on the node, output. No two sources share one, whatever they are
- * called, on any file system; and none of people's names gets into a command line. Sources that the preset cannot
- * work on are refused.
+ * called, on any file system, and no source's name gets into a command line. Sources that the preset cannot work on are
+ * refused.
  */
 export function plan({ sources, preset, audio = 'default', split = false }: PlanRequest): Plan {
   const refused: Plan['refused'] = [];

@@ -143,7 +143,7 @@ async function parseMedia(file: Bytes, size: number): Promise<MediaInfo | undefi
   const source = new CustomSource({
     getSize: () => size,
     prefetchProfile: 'fileSystem',
-    // A prefetch that nobody waited for; what somebody waits for fails there as well.
+    // Of a prefetch that is not needed. A read that is needed fails by itself.
     handleUnhandledError: () => undefined,
     read: async (start, end) => {
       budget -= Math.max(end - start, minBytes);

@@ -113,5 +113,5 @@ process.on('message', (message: ToParser) => {
   else if (message.job === current?.job) current.file.answer(message.read, message.data);
 });
 process.on('disconnect', () => process.exit(0));
-// A promise that nobody waits for belongs to a file that was given up.
+// A rejected promise that is not awaited belongs to a file whose parse has ended.
 process.on('unhandledRejection', () => undefined);
