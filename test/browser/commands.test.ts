@@ -74,12 +74,12 @@ describe('Every command of the palette, with nothing selected', function () {
     await rows().first().waitFor();
     const found = new Set<string>();
     // A long list is drawn as far as it can be seen.
-    for (let page = 0; page < 9; page++) {
+    for (let page = 0; page < 5; page++) {
       for (const text of await rows().allTextContents()) {
         const [, title] = /Azure Batch: (.*)/.exec(text) ?? [];
         if (title) found.add(title);
       }
-      for (let key = 0; key < 10; key++) await workbench.page.keyboard.press('ArrowDown');
+      await workbench.page.keyboard.press('PageDown');
     }
     await workbench.page.keyboard.press('Escape');
     return [...found].map((title) => title.replace(/(recently|other) (used|commands).*$/, '').trim());
@@ -134,7 +134,7 @@ describe('Every command of the palette, with nothing selected', function () {
     await workbench.see('Transcode on Azure Batch');
     await workbench.page.keyboard.press('Escape');
     await workbench.rightClick('code.ts');
-    await workbench.see('Copy Path');
+    await workbench.page.getByRole('menuitem').first().waitFor();
     const entry = workbench.page.getByRole('menuitem', { name: 'Transcode on Azure Batch', exact: true });
     assert.equal(await entry.count(), 0);
     await workbench.page.keyboard.press('Escape');
