@@ -1,10 +1,10 @@
 import type { AudioSelection } from '../media/audioTracks';
 import type { MediaInfo } from '../media/mediaInfo';
+import { isHdr } from './filters/videoFilters';
 import type { Preset } from './preset';
 import { remuxPlan } from './remux';
 import { sourceFacts } from './sourceFacts';
 import { isTextSubtitle } from './subtitles';
-import { isHdr } from './videoFilters';
 
 /** Something that a preset changes or leaves out because its format, or players of it, cannot have it. */
 export type Adaptation =

@@ -1,13 +1,13 @@
 import type { AudioSelection } from '../media/audioTracks';
 import type { MediaInfo } from '../media/mediaInfo';
-import { mergeTracks, pcmEncoder } from './audioFilters';
-import { fillFilters } from './filterChain';
+import { mergeTracks, pcmEncoder } from './filters/audioFilters';
+import { fillFilters } from './filters/filterChain';
+import { isHdr } from './filters/videoFilters';
 import { fillOption } from './options';
 import { isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
 import { fillFilter } from './sourceFilters';
-import { isHdr } from './videoFilters';
 
 /** What is known of a source when its command line is made. People's file names are not among it. */
 export interface CommandFacts {

@@ -1,5 +1,5 @@
+import { displaySize, isHdr } from './filters/videoFilters';
 import { isSilent, type SourceFacts } from './sourceFacts';
-import { displaySize, isHdr } from './videoFilters';
 
 /** The shorter sides of the rungs. */
 const rungs = [720, 360];

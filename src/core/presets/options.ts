@@ -1,12 +1,11 @@
+import { readsKeyFrames } from './filters/videoFilters';
 import { ladder } from './hls';
-import { coverOptions, tagOptions } from './metadata';
 import type { OptionName } from './placeholders';
 import { remuxStreams } from './remux';
 import type { SourceFacts } from './sourceFacts';
 
-/** Formats and codecs whose key frames can be relied on to be flagged. */
-const keyFrameFormats = /(^|,)(mov|mp4|matroska|webm)\b/;
-const keyFrameCodecs = new Set(['h264', 'hevc', 'av1', 'vp8', 'vp9', 'mpeg4']);
+/** Codecs of covers that ID3, MP4 and FLAC hold as they are. */
+const coverCodecs = new Set(['mjpeg', 'png']);
 
 /** Seconds of a start that no picture has to be repeated for. */
 const startTolerance = 0.01;
@@ -16,7 +15,7 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
   const { media } = facts;
   switch (name) {
     case 'keyFrames':
-      return readsKeyFrames(facts) ? ['-skip_frame', 'nokey'] : [];
+      return readsKeyFrames(facts.media, facts.video) ? ['-skip_frame', 'nokey'] : [];
     case 'genpts':
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
       return /(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '') ? ['-fflags', '+genpts'] : [];
@@ -34,11 +33,21 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
   }
 }
 
-/** Whether decoding key frames alone gives pictures, which is faster. */
-export function readsKeyFrames({ media, video }: SourceFacts): boolean {
-  return keyFrameFormats.test(media?.format ?? '') && keyFrameCodecs.has(video?.codec ?? '');
-}
-
 function isConstantRate({ video }: SourceFacts): boolean {
   return video?.isVariableFrameRate === false && (video.startSeconds ?? 1) <= startTolerance;
+}
+
+/** The source's covers: what is video to ffmpeg (`v`) without the real video tracks (`V`). */
+function coverOptions({ media }: SourceFacts): string[] {
+  const covers = media?.tracks.filter(({ isAttachedPicture }) => isAttachedPicture) ?? [];
+  if (covers.length === 0) return [];
+  const codec = covers.every((cover) => coverCodecs.has(cover.codec ?? '')) ? 'copy' : 'mjpeg';
+  return ['-map', '0:v?', '-map', '-0:V', '-c:v', codec, '-disposition:v', 'attached_pic'];
+}
+
+/** Ogg keeps title and artist with the track, where other formats do not look for them. */
+function tagOptions({ media, selection }: SourceFacts): string[] {
+  if (!/(^|,)ogg\b/.test(media?.format ?? '')) return [];
+  const index = selection.kind === 'track' ? selection.index : 0;
+  return ['-map_metadata', '0', '-map_metadata', `0:s:a:${index}`];
 }

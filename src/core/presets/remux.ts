@@ -1,8 +1,8 @@
 import type { MediaInfo, Track } from '../media/mediaInfo';
-import { aacLayout, fillGapsFromStart } from './audioFilters';
-import { chain } from './filterChain';
+import { aacLayout, fillGapsFromStart } from './filters/audioFilters';
+import { chain } from './filters/filterChain';
+import { isHdr } from './filters/videoFilters';
 import { isTextSubtitle } from './subtitles';
-import { isHdr } from './videoFilters';
 
 /** What an MP4 holds and players know. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);

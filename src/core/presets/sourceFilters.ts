@@ -1,9 +1,8 @@
-import { audioLayout, audioSync, toMono } from './audioFilters';
-import { chain } from './filterChain';
-import { readsKeyFrames } from './options';
+import { audioLayout, audioSync, toMono } from './filters/audioFilters';
+import { chain } from './filters/filterChain';
+import { deinterlace, fit, fitWidth, limitFrameRate, readsKeyFrames, tonemap } from './filters/videoFilters';
 import type { FilterName } from './placeholders';
 import type { SourceFacts } from './sourceFacts';
-import { deinterlace, fit, fitWidth, limitFrameRate, tonemap } from './videoFilters';
 
 /** Pictures of clips that are shorter than this get a picture at least, whatever the rate. */
 const shortSeconds = 1;
@@ -32,7 +31,7 @@ export function fillFilter(name: FilterName, argument: string | undefined, facts
     case 'spread':
       return spread(number, seconds(facts));
     case 'sample':
-      return readsKeyFrames(facts) ? '' : "select='isnan(prev_selected_t)+gte(t-prev_selected_t,1)'";
+      return readsKeyFrames(media, video) ? '' : "select='isnan(prev_selected_t)+gte(t-prev_selected_t,1)'";
     case 'tonemap':
       return tonemap(video);
   }

@@ -1,7 +1,12 @@
-import type { AudioSelection } from '../media/audioTracks';
-import type { Track } from '../media/mediaInfo';
+import type { AudioSelection } from '../../media/audioTracks';
+import type { Track } from '../../media/mediaInfo';
 import { chain } from './filterChain';
-import type { Preset } from './preset';
+
+/** What tells the encoder of a preset. */
+interface Encoding {
+  readonly arguments: readonly string[];
+  readonly extension: string;
+}
 
 /** Channel layouts that the players of a format know, by channel count. */
 interface AudioTarget {
@@ -36,8 +41,8 @@ export function audioSync(tracks: readonly Track[]): string {
 }
 
 /** The filter that brings a track to a layout and sample rate that common players know; empty if it has them. */
-export function audioLayout(preset: Preset, tracks: readonly Track[]): string {
-  const target = targetOf(preset);
+export function audioLayout(encoding: Encoding, tracks: readonly Track[]): string {
+  const target = targetOf(encoding);
   if (target === undefined) return '';
   const filters = new Set((tracks.length > 0 ? tracks : [undefined]).map((track) => toTarget(target, track)));
   const [filter = ''] = filters;
@@ -51,7 +56,7 @@ export function aacLayout(track: Track): string {
 }
 
 /** The audio of a preset by its encoder; undefined for one that keeps any (PCM, copies). */
-function targetOf({ arguments: args, extension }: Preset): AudioTarget | undefined {
+function targetOf({ arguments: args, extension }: Encoding): AudioTarget | undefined {
   const at = args.findLastIndex((arg) => /^-(c:a|codec:a|acodec)(:\d+)?$/.test(arg));
   const encoder = at < 0 ? '' : (args[at + 1] ?? '');
   if (encoder === 'copy' || encoder.startsWith('pcm_') || encoder === '${pcm}') return undefined;

@@ -1,4 +1,4 @@
-import type { MediaInfo, Track } from '../media/mediaInfo';
+import type { MediaInfo, Track } from '../../media/mediaInfo';
 import { chain } from './filterChain';
 
 /** Codecs whose frames are never interlaced. */
@@ -17,6 +17,10 @@ const fixedSizeFormats = /(^|,)(mov|mp4)\b/;
 
 /** Frames a second beyond which hardware decoders of phones and televisions give up. */
 const maxFrameRate = 60;
+
+/** Formats and codecs whose key frames can be relied on to be flagged. */
+const keyFrameFormats = /(^|,)(mov|mp4|matroska|webm)\b/;
+const keyFrameCodecs = new Set(['h264', 'hevc', 'av1', 'vp8', 'vp9', 'mpeg4']);
 
 export function isHdr(video: Track | undefined): boolean {
   return video?.colorTransfer === 'smpte2084' || video?.colorTransfer === 'arib-std-b67';
@@ -124,4 +128,9 @@ function rgbToBt709(video: Track | undefined): string {
     'format=yuv420p',
     'setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709',
   );
+}
+
+/** Whether decoding key frames alone gives pictures, which is faster. */
+export function readsKeyFrames(media: MediaInfo | undefined, video: Track | undefined): boolean {
+  return keyFrameFormats.test(media?.format ?? '') && keyFrameCodecs.has(video?.codec ?? '');
 }
