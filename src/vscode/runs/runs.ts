@@ -195,14 +195,16 @@ export class Runs {
     { runId, isNew }: { runId: string; isNew: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
-    const { TimeLeft } = await import('../../core/estimates/timeLeft');
     if (this.#live.has(runId) || this.#opening.has(runId))
       throw new UserError({ kind: 'runTaken', run: runId });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
     this.#opening.set(runId, opening);
-    const run = await this.#open(connection, runId, opening, open).finally(() => this.#opening.delete(runId));
+    const [{ TimeLeft }, run] = await Promise.all([
+      import('../../core/estimates/timeLeft'),
+      this.#open(connection, runId, opening, open),
+    ]).finally(() => this.#opening.delete(runId));
     const remember = (status: Parameters<typeof recordOf>[3]) =>
       this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
     this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
