@@ -139,9 +139,16 @@ export async function updateCredentials(
   secrets: Secrets,
   account: AccountRecord | undefined,
 ): Promise<void> {
+  const [only, ...others] = accounts.all.filter(canUpdateCredentials);
   const chosen =
     account ??
-    (await pickAccount(accounts, l10n.t('Update the credentials of which account?'), canUpdateCredentials));
+    (only && others.length === 0
+      ? only
+      : await pickAccount(
+          accounts,
+          l10n.t('Update the credentials of which account?'),
+          canUpdateCredentials,
+        ));
   if (chosen === undefined || !canUpdateCredentials(chosen)) return;
   if (chosen.signIn === 'microsoft') {
     const { signInAgain } = await import('./signIn');
