@@ -123,9 +123,10 @@ async function startStorage(
   const script = join(dirname(fileURLToPath(import.meta.url)), 'azurite.cjs');
   const folder = join(dataDir, 'blobs');
   try {
-    for (const said of await repairTables(folder, new DataFolder(dataDir).damaged, new Date())) notice(said);
+    const { damaged } = new DataFolder(dataDir);
+    for (const said of await repairTables(folder, damaged, new Date())) notice(said);
     return await ports.take('blob', blobPort, (port) =>
-      Storage.start(script, folder, port, { name: storageName, key: storageKey }, log),
+      Storage.start(script, folder, damaged, port, { name: storageName, key: storageKey }, log),
     );
   } catch (error) {
     if (error instanceof Error && 'code' in error) throw unusable(folder, error);

@@ -123,6 +123,24 @@ describe('The local Batch service after a crash', function () {
     assert.equal(readdirSync(path('damaged')).length, 2);
   });
 
+  it('starts Azurite again when it is killed, also with a torn table', async () => {
+    const container = storageOf(service).getContainerClient('kept');
+    await container.create();
+    process.kill(Number(readFileSync(path('blobs/azurite.pid'), 'utf8')), 'SIGKILL');
+    truncateSync(path(blobTable), 10);
+    const again = storageOf(service).getContainerClient('again');
+    await eventually(
+      () =>
+        again.create().then(
+          () => true,
+          ({ code }) => code === 'ContainerAlreadyExists',
+        ),
+      Boolean,
+    );
+    assert.match(readFileSync(path('service.log'), 'utf8'), /The table of Blob Storage was damaged\./);
+    await service.client().pool.list();
+  });
+
   it('starts with empty Blob Storage if no copy of its table is complete', async () => {
     await storageOf(service).getContainerClient('kept').create();
     await service.kill();

@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../guard/log';
 import { type Azurite, type StorageAccount, startAzurite } from './azurite';
+import { repairTables } from './tables';
 
 const restartPauseMs = 2_000;
 const watchMs = 1_000;
@@ -29,6 +30,8 @@ export class Storage {
   static async start(
     script: string,
     folder: string,
+    /** Where damaged tables are moved that Azurite left when it crashed. */
+    damaged: string,
     port: number,
     account: StorageAccount,
     log: Log,
@@ -37,7 +40,10 @@ export class Storage {
       log(`Blob Storage cannot save its tables, and tries again: ${message}`);
     const first = await startAzurite(script, folder, port, account, trouble);
     const chosen = Number(new URL(first.blobUrl).port);
-    const restart = () => startAzurite(script, folder, chosen, account, trouble);
+    const restart = async () => {
+      for (const said of await repairTables(folder, damaged, new Date())) log(said);
+      return startAzurite(script, folder, chosen, account, trouble);
+    };
     return new Storage(first, first.blobUrl, restart, folder, log);
   }
 
