@@ -289,7 +289,7 @@ describe('The audio-only upload', function () {
     });
     after(() => service.close());
 
-    it('uploads the audio only, and the whole file when it is retried', async () => {
+    it('uploads the audio only, and the whole file after a failed task', async () => {
       const folder = at('run');
       await mkdir(folder);
       const source = join(folder, 'clip.mp4');
@@ -314,6 +314,10 @@ describe('The audio-only upload', function () {
       );
       await run.advance('uploaded', never);
       assert.ok(steps.some(({ kind }) => kind === 'alreadyUploaded'));
+      // Of a task that failed on its input.
+      const [file] = run.manifest.files;
+      assert.ok(file);
+      run.state.settle(file, { problem: { kind: 'transcodeFailed', file: file.path }, failedAt: 'task' });
       await run.retry(['0001'], never);
       await run.advance('uploaded', never);
       assert.equal((await uploaded())?.size, size);
