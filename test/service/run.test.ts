@@ -12,10 +12,10 @@ import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
 
-/** As fast and exact as nothing is but this machine. */
+/** Counts are exact, nodes arrive at once, and no request is refused. */
 const obedient: Conditions = { title: 'A transcoding run', rate: 1, faults: {} };
 
-/** As Azure can be, at a clock that makes 3 minutes 3 seconds. The share of refused requests is chosen by the seed. */
+/** As Azure can be, on a clock on which 3 minutes pass in 3 seconds. The seed decides which requests are refused. */
 const rate = 60;
 const seed = Number(process.env.TEST_SEED ?? 20261126);
 const disobedient: Conditions = {
@@ -128,7 +128,7 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.ok(second.steps.some(({ kind }) => kind === 'poolReused'));
   });
 
-  it('finishes the others when files are no media, and gives each its own reason', async () => {
+  it('transcodes the other files when some are not media, and gives each a reason', async () => {
     const { folder, paths } = folderWith('a.mp4', 'b.mp4');
     const bad = join(folder, 'bad.mp4');
     writeFileSync(bad, Buffer.alloc(5000, 7));
@@ -176,7 +176,7 @@ function runSuite({ rate, faults }: Conditions): void {
     await (await Run.open(parts, run.manifest.outputContainer, never)).close();
   });
 
-  it('never writes over a file that is there, and tells its own earlier output from it', async () => {
+  it('never replaces an existing file, and recognizes its own earlier output', async () => {
     const { folder, paths } = folderWith('clip.mp4');
     writeFileSync(join(folder, 'clip.mp3'), 'mine');
     const { run, parts } = await start(paths);
@@ -191,7 +191,7 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
   });
 
-  it('when cancelled leaves nothing half-written and no task running, and can be taken up again', async () => {
+  it('that is canceled leaves no incomplete file and no running task, and can be retried', async () => {
     const { folder, paths } = folderWith('a.wav', 'b.wav', 'c.wav', 'd.wav');
     const long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=120', join(root.path, 'long.wav'));
     for (const path of paths) copyFileSync(long, path);
@@ -228,7 +228,7 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.equal(summary.succeeded, 4);
   });
 
-  it('survives the service being killed in the middle', async () => {
+  it('continues after the service was killed', async () => {
     const { folder, paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4');
     const { run } = await start(paths);
     await run.advance('uploaded', never);
@@ -252,7 +252,7 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4', 'b.mp3', 'b.mp4', 'c.mp3', 'c.mp4']);
   });
 
-  it('backs off while the service throttles', async () => {
+  it('ends with every output while the service throttles', async () => {
     const { paths } = folderWith('a.mp4', 'b.mp4');
     await service.fault({ refuseShare: 0.3 });
     const { run } = await start(paths);
@@ -261,7 +261,7 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.equal(summary.succeeded, 2);
   });
 
-  it('says at once why start tasks fail, with the line that tells', async () => {
+  it('reports at once why start tasks fail, with the line that says so', async () => {
     await service.fault({
       startTask: { exitCode: 100, stderr: 'Reading package lists...\nE: Unable to locate package ffmpeg' },
     });
@@ -277,7 +277,7 @@ function runSuite({ rate, faults }: Conditions): void {
     await run.close();
   });
 
-  it('says that a quota is used up rather than waiting', async () => {
+  it('reports a used-up quota instead of waiting', async () => {
     await service.fault({ allocation: 'AccountLowPriorityCoreQuotaReached' });
     const { paths } = folderWith('a.mp4');
     const { run } = await start(paths, { lifetime: 'run' });
@@ -302,7 +302,7 @@ function runSuite({ rate, faults }: Conditions): void {
     );
   });
 
-  it('notices a source that changed since it was chosen', async () => {
+  it('reports a source that changed after it was chosen', async () => {
     const { folder, paths } = folderWith('a.mp4', 'b.mp4');
     const { run } = await start(paths);
     writeFileSync(join(folder, 'a.mp4'), 'changed');
@@ -316,7 +316,7 @@ function runSuite({ rate, faults }: Conditions): void {
     ]);
   });
 
-  it('is forgotten by the account after a clean-up', async () => {
+  it('leaves nothing in the account after a clean-up', async () => {
     const { parts } = partsOf(service, { clock });
     const things = await ownedResources(parts.batch, parts.storage, never);
     assert.ok(things.some(({ kind }) => kind === 'pool') && things.some(({ kind }) => kind === 'container'));

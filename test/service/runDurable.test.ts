@@ -20,7 +20,7 @@ const never = new AbortController().signal;
 const kills = 50;
 const filesEach = 20;
 
-describe('A run that is left alone', function () {
+describe('A run that is interrupted', function () {
   this.timeout(400_000);
   let service: TestService;
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -117,7 +117,7 @@ describe('A run that is left alone', function () {
     assert.equal(namesIn(folder).length, 6);
   });
 
-  it('leaves no pool of its own when nobody comes back', async () => {
+  it('leaves no pool of its own when no window continues it', async () => {
     const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav']);
     const manifest = await manifestOf(paths, { lifetime: 'run' });
     const { batch, storage } = partsOf(service).parts;
@@ -141,7 +141,7 @@ describe('A run that is left alone', function () {
     );
   });
 
-  it('goes on with files that were uploaded so long ago that their SAS would be over', async () => {
+  it('continues with files that were uploaded longer ago than a SAS lives', async () => {
     const { folder, paths } = folderOf(sample, ['a.mp4', 'b.mp4']);
     const { run, parts } = await start(paths);
     await run.advance('uploaded', never);
@@ -155,7 +155,7 @@ describe('A run that is left alone', function () {
     assert.equal(namesIn(folder).length, 4);
   });
 
-  it('tries what found its SAS expired once more, by itself', async () => {
+  it('retries tasks whose SAS had expired', async () => {
     const { paths } = folderOf(sample, ['a.mp4', 'b.mp4']);
     const { run, parts } = await start(paths);
     await run.advance('uploaded', never);
@@ -168,7 +168,7 @@ describe('A run that is left alone', function () {
     await again.close();
   });
 
-  it('makes another job when the first one ended before all its tasks were in', async () => {
+  it('makes another job when the first one ended before all its tasks were added', async () => {
     const { folder, paths } = folderOf(sample, ['a.mp4', 'b.mp4', 'c.mp4']);
     const { run, parts, steps } = await start(paths, { lifetime: 'run' });
     await run.advance('uploaded', never);
@@ -186,7 +186,7 @@ describe('A run that is left alone', function () {
     assert.equal(namesIn(folder).length, 6);
   });
 
-  it('is over when its job was ended by somebody else, with a reason for every file', async () => {
+  it('ends with a reason for every file when its job was terminated', async () => {
     const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav', 'd.wav', 'e.wav']);
     const { run, parts } = await start(paths, { spotNodes: 1 });
     const advancing = run.advance('fetched', never);
@@ -203,7 +203,7 @@ describe('A run that is left alone', function () {
     for (const { problem } of run.results.values()) assert.ok(!problem || problem.kind === 'ended');
   });
 
-  it('loses every Spot node in turn and finishes, and goes on with dedicated ones when asked', async () => {
+  it('ends with every output while Spot nodes are preempted, and continues with dedicated ones when asked', async () => {
     const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav', 'd.wav']);
     // Slow enough to be seen, as they are in Azure.
     const slow = await TestService.start('--node-step-ms', '700');
@@ -231,7 +231,7 @@ describe('A run that is left alone', function () {
     await slow.close();
   });
 
-  it('has its kept nodes noticed when they have had nothing to do for long', async () => {
+  it('has its kept nodes reported when they have been idle for long', async () => {
     const { paths } = folderOf(sample, ['a.mp4']);
     const { run, parts } = await start(paths, { lifetime: 'keep', spotNodes: 1 });
     await run.advance('fetched', never);
@@ -271,7 +271,7 @@ describe('A run that is left alone', function () {
       if (disk) spawn('umount', [disk], { stdio: 'ignore' });
     });
 
-    it('says that the disk is full, keeps what it can, and fetches the rest once there is room', async () => {
+    it('reports a full disk, and downloads the rest once there is space', async () => {
       const path = join(disk, 'a.wav');
       await ffmpeg('-f', 'lavfi', '-i', 'anoisesrc=duration=20:sample_rate=44100', path);
       const filler = join(disk, 'filler');
@@ -291,7 +291,7 @@ describe('A run that is left alone', function () {
       execFileSync('rm', [path, join(disk, 'a.mp3')]);
     });
 
-    it('says that the folder cannot be written to', async () => {
+    it('reports a folder that cannot be written to', async () => {
       const path = join(disk, 'b.mp4');
       copyFileSync(sample, path);
       execFileSync('mount', ['-o', 'remount,ro', disk]);

@@ -31,7 +31,7 @@ describe('Following a log', function () {
     return { kinds, text };
   }
 
-  it('brings every byte once while it is written, and ends with the task', async () => {
+  it('yields every byte once while it is written, and ends with the task', async () => {
     const script = 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.4; done; exit 3';
     await batch.addTasks('job', [{ id: 'slow', commandLine: `/bin/sh -c "${script}"` }]);
     const pieces: string[] = [];
@@ -41,7 +41,7 @@ describe('Following a log', function () {
     assert.equal(kinds.at(-1), 'ended');
   });
 
-  it('says when a task begins anew on another life of its node, and reads that one from its beginning', async () => {
+  it('reports when a task starts again, and reads the new log from its beginning', async () => {
     const mark = '"$AZ_BATCH_NODE_ROOT_DIR/../twice"';
     const script = `test -e ${mark} && { echo second; exit 0; }; touch ${mark}; echo first; exec sleep 30`;
     await batch.addTasks('job', [{ id: 'lost', commandLine: `/bin/bash -c '${script}'` }]);
@@ -57,7 +57,7 @@ describe('Following a log', function () {
     assert.ok(kinds.includes('restarted'), kinds.join());
   });
 
-  it('waits for a task that has no node, and says when there is no such task', async () => {
+  it('waits for a task without a node, and reports a task that does not exist', async () => {
     await batch.addJob({ id: 'other', poolInfo: { poolId: 'none' } });
     await batch.addTasks('other', [{ id: 'waits', commandLine: '/bin/true' }]);
     const stop = new AbortController();

@@ -21,7 +21,7 @@ describe('Download', function () {
 
   for (const hash of [true, false]) {
     for (const size of [1, 4 * MiB, 4 * MiB + 1, 30 * MiB]) {
-      it(`brings ${size} bytes of a blob ${hash ? 'with' : 'without'} a hash, and nothing else`, async () => {
+      it(`downloads ${size} bytes of a blob ${hash ? 'with' : 'without'} a hash, and nothing else`, async () => {
         const content = await setup.blob('clip.mp3', size, { hash });
         let told = 0;
         const onBytes = (count: number) => {
@@ -35,19 +35,19 @@ describe('Download', function () {
     }
   }
 
-  it('brings an empty blob', async () => {
+  it('downloads an empty blob', async () => {
     await setup.storage.writeText(setup.container, 'clip.mp3', '', { signal: new AbortController().signal });
     assert.deepEqual(await setup.download('clip.mp3'), { bytes: 0, skipped: false });
     assert.deepEqual(await setup.names(), ['clip.mp3']);
     assert.equal((await setup.content('clip.mp3')).length, 0);
   });
 
-  it('says that there is no such blob, and leaves nothing', async () => {
+  it('reports a blob that does not exist, and leaves nothing', async () => {
     await rejectsWith(setup.download('none.mp3'), { kind: 'service', status: 404, code: 'BlobNotFound' });
     assert.deepEqual(await setup.names(), []);
   });
 
-  it('makes the folders that an output of many files needs', async () => {
+  it('creates the folders of an output of several files', async () => {
     const content = await setup.blob('clip/720p/1.ts', 10);
     await setup.download('clip/720p/1.ts');
     assert.ok((await setup.content('clip/720p/1.ts')).equals(content));
@@ -68,7 +68,7 @@ describe('Download', function () {
     assert.deepEqual(await setup.names(), [name]);
   });
 
-  describe('where a file of that name is', () => {
+  describe('to the name of an existing file', () => {
     let proxy: FaultyProxy;
 
     beforeEach(async () => {
@@ -77,7 +77,7 @@ describe('Download', function () {
 
     afterEach(() => proxy.close());
 
-    it('leaves it whole, and fetches nothing for it', async () => {
+    it('keeps the file, and downloads nothing', async () => {
       await setup.blob('clip.mp3', 20 * MiB);
       await writeFile(setup.path('clip.mp3'), 'precious');
       await rejectsWith(setup.download('clip.mp3', {}, setup.transfers(proxy.url)), { kind: 'outputExists' });
@@ -86,7 +86,7 @@ describe('Download', function () {
       assert.deepEqual(methods(proxy), ['HEAD']);
     });
 
-    it('leaves it whole when it came during the download', async () => {
+    it('keeps a file that was created during the download', async () => {
       await setup.blob('clip.mp3', 20 * MiB);
       let writing: Promise<void> | undefined;
       const onBytes = () => {
@@ -99,14 +99,14 @@ describe('Download', function () {
       assert.deepEqual(await setup.names(), ['clip.mp3']);
     });
 
-    it('replaces it when told to', async () => {
+    it('replaces the file if asked to', async () => {
       const content = await setup.blob('clip.mp3', 1000);
       await writeFile(setup.path('clip.mp3'), 'old');
       await setup.download('clip.mp3', { overwrite: true });
       assert.ok((await setup.content('clip.mp3')).equals(content));
     });
 
-    it('leaves it whole when it is read-only, even when told to replace it', async () => {
+    it('keeps a read-only file, even if asked to replace it', async () => {
       await setup.blob('clip.mp3', 1000);
       await writeFile(setup.path('clip.mp3'), 'precious', { mode: 0o444 });
       await rejectsWith(setup.download('clip.mp3', { overwrite: true }), { kind: 'fileDenied' });
@@ -114,7 +114,7 @@ describe('Download', function () {
       assert.deepEqual(await setup.names(), ['clip.mp3']);
     });
 
-    it('leaves the old one whole when the new one cannot be fetched', async () => {
+    it('keeps the old file when the download fails', async () => {
       await setup.blob('clip.mp3', 20 * MiB);
       await writeFile(setup.path('clip.mp3'), 'precious');
       proxy.fault = ({ headers }, response) => {
@@ -127,7 +127,7 @@ describe('Download', function () {
       assert.equal((await setup.content('clip.mp3')).toString(), 'precious');
     });
 
-    it('downloads nothing when it has the content of the blob by its hash', async () => {
+    it('downloads nothing when the file has the hash of the blob', async () => {
       await setup.blob('clip.mp3', 9 * MiB);
       await setup.download('clip.mp3');
       const result = await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
@@ -135,14 +135,14 @@ describe('Download', function () {
       assert.deepEqual(methods(proxy), ['HEAD']);
     });
 
-    it('recognizes it by its content when the blob has no hash, and leaves one file', async () => {
+    it('recognizes the file by its content when the blob has no hash', async () => {
       await setup.blob('clip.mp3', 9 * MiB, { hash: false });
       await setup.download('clip.mp3');
       assert.deepEqual(await setup.download('clip.mp3'), { bytes: 9 * MiB, skipped: true });
       assert.deepEqual(await setup.names(), ['clip.mp3']);
     });
 
-    it('is not mistaken for the output by its size and time when the blob has no hash', async () => {
+    it('does not take a foreign file of the same size for the output of a blob without a hash', async () => {
       const content = await setup.blob('clip.mp3', 9 * MiB, { hash: false });
       const foreign = await setup.file('clip.mp3', 9 * MiB);
       await rejectsWith(setup.download('clip.mp3'), { kind: 'outputExists' });
@@ -163,7 +163,7 @@ describe('Download', function () {
 
     afterEach(() => relay.close());
 
-    it('goes on after two cuts', async () => {
+    it('continues after two lost connections', async () => {
       const content = await setup.blob('clip.mp3', 40 * MiB);
       relay.cutAfter('down', 6 * MiB);
       let retries = 0;
@@ -175,7 +175,7 @@ describe('Download', function () {
       assert.ok((await setup.content('clip.mp3')).equals(content));
     });
 
-    it('goes on within a range, where it was cut', async () => {
+    it('continues within a range, at the byte that is missing', async () => {
       const content = await setup.blob('clip.mp3', 12 * MiB);
       relay.cutAfter('down', 9 * MiB);
       await setup.download('clip.mp3', {}, setup.transfers(relay.url));
@@ -184,7 +184,7 @@ describe('Download', function () {
       assert.ok(relay.bytes.down < 18 * MiB, `${relay.bytes.down} bytes came`);
     });
 
-    it('goes on after a silence', async () => {
+    it('continues after a connection that was silent', async () => {
       const content = await setup.blob('clip.mp3', 20 * MiB);
       let told = 0;
       const onBytes = () => {
@@ -222,7 +222,7 @@ describe('Download', function () {
       });
     }
 
-    it('does not go on with what was written of another version', async () => {
+    it('does not continue the part of another version', async () => {
       await setup.blob('clip.mp3', 20 * MiB, { hash: false });
       const onBytes = () => relay.refuse(true);
       const impatient = setup.transfers(relay.url, { parallel: 1, patienceMs: 0 });
@@ -266,7 +266,7 @@ describe('Download', function () {
     });
   });
 
-  describe('of what arrives damaged', () => {
+  describe('of data that arrives damaged', () => {
     let proxy: FaultyProxy;
 
     beforeEach(async () => {
@@ -300,7 +300,7 @@ describe('Download', function () {
       });
     }
 
-    it('gives up in the end, and leaves nothing', async () => {
+    it('fails in the end, and leaves nothing', async () => {
       await setup.blob('clip.mp3', 12 * MiB);
       proxy.change = ({ request, ...answer }) => {
         return isOfTheRest(request.headers)
@@ -313,7 +313,7 @@ describe('Download', function () {
       assert.deepEqual(await setup.names(), []);
     });
 
-    it('fetches the other version when the blob is replaced meanwhile', async () => {
+    it('downloads the new version when the blob is replaced meanwhile', async () => {
       await setup.blob('clip.mp3', 30 * MiB);
       let replaced: Buffer | undefined;
       let ofTheRest = 0;
@@ -327,8 +327,8 @@ describe('Download', function () {
     });
   });
 
-  describe('to a disk that does not take it', () => {
-    it('says that the folder is read-only before it fetches anything', async () => {
+  describe('to a disk that cannot be written to', () => {
+    it('reports a read-only folder before it downloads anything', async () => {
       const proxy = await faultyProxy(setup.url);
       await setup.blob('clip.mp3', 1000);
       const locked = readOnlyFolder(setup.path('locked'));
@@ -345,7 +345,7 @@ describe('Download', function () {
       }
     });
 
-    it('says that there is too little room before it fetches all', async () => {
+    it('reports too little space before it downloads anything more', async () => {
       const proxy = await faultyProxy(setup.url);
       await setup.blob('clip.mp3', 5 * MiB);
       const exabyte = 2 ** 50;
@@ -380,7 +380,7 @@ describe('Download', function () {
 
       afterEach(() => unmount());
 
-      it('says so, and leaves room for others', async () => {
+      it('reports it, and removes its part', async () => {
         // Either fits alone, both do not.
         const names = ['one.mp3', 'two.mp3'];
         for (const name of names) await setup.blob(name, 16 * MiB);

@@ -11,7 +11,7 @@ import { MiB, TransferSetup } from './transferSetup';
 
 const run = promisify(execFile);
 
-describe('Transfers of much', function () {
+describe('Transfers of large and many files', function () {
   this.timeout(180_000);
   let setup: TransferSetup;
 
@@ -41,7 +41,7 @@ describe('Transfers of much', function () {
     return JSON.parse(stdout);
   }
 
-  it('hold little of a file that is larger than their memory', async () => {
+  it('use little memory for a file that is larger than it', async () => {
     const size = 640 * MiB + 1;
     const file = await open(setup.path('source/large.mp4'), 'w');
     await file.truncate(size);
@@ -56,7 +56,7 @@ describe('Transfers of much', function () {
     assert.equal(await md5Of(setup.path('target/large.mp4')), await md5Of(setup.path('source/large.mp4')));
   });
 
-  it('bring thousands of small files, each under its own name', async () => {
+  it('transfer thousands of small files, each under its own name', async () => {
     const count = 1500;
     for (let index = 0; index < count; index++) {
       await writeFile(setup.path(`source/clip ${index} é#%.mp4`), `content of ${index}`);
@@ -74,7 +74,7 @@ describe('Transfers of much', function () {
     }
   });
 
-  it('keep names that are hard for shells, URLs and disks', async () => {
+  it('keep names that are special to shells, URLs and disks', async () => {
     const names = [
       "it's.mp4",
       'say "hi".mp4',

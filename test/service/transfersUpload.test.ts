@@ -25,7 +25,7 @@ describe('Upload', function () {
   }
 
   for (const size of [0, 1, 8 * MiB, 8 * MiB + 1, 30 * MiB]) {
-    it(`brings ${size} bytes, with their hash and where they are from`, async () => {
+    it(`uploads ${size} bytes, with their hash and source`, async () => {
       const content = await setup.file('clip.mp4', size);
       let told = 0;
       const onBytes = (count: number) => {
@@ -42,8 +42,8 @@ describe('Upload', function () {
     });
   }
 
-  describe('of what is there already', () => {
-    it('is skipped for the same file', async () => {
+  describe('to the name of an existing blob', () => {
+    it('skips the same file', async () => {
       await setup.file('clip.mp4', 100);
       await setup.upload('clip.mp4');
       const there = await blobInfo('clip.mp4');
@@ -55,7 +55,7 @@ describe('Upload', function () {
       await proxy.close();
     });
 
-    it('is skipped for a file that has another time and the same content', async () => {
+    it('skips a file with another time and the same content', async () => {
       await setup.file('clip.mp4', 9 * MiB);
       await setup.upload('clip.mp4');
       await utimes(setup.path('clip.mp4'), 1, 1);
@@ -63,7 +63,7 @@ describe('Upload', function () {
       assert.deepEqual(await setup.upload('clip.mp4', { there }), { skipped: true });
     });
 
-    it('is done for a file of that size with other content', async () => {
+    it('uploads a file of that size with other content', async () => {
       await setup.file('clip.mp4', 100);
       await setup.upload('clip.mp4');
       const there = await blobInfo('clip.mp4');
@@ -74,7 +74,7 @@ describe('Upload', function () {
     });
   });
 
-  describe('of a file that does not stay as it was', () => {
+  describe('of a file that changes meanwhile', () => {
     const size = 30 * MiB;
 
     /** Uploads, and does something to the file once the first block has arrived. */
@@ -100,7 +100,7 @@ describe('Upload', function () {
         { kind: 'fileChanged', file: 'clip.mp4' },
       ));
 
-    it('fails when it is cut short', () =>
+    it('fails when it is truncated', () =>
       rejectsWith(
         meddle((path) => truncate(path, 9 * MiB)),
         { kind: 'fileChanged' },
@@ -112,7 +112,7 @@ describe('Upload', function () {
         { kind: 'fileChanged' },
       ));
 
-    it('fails when another takes its place', () =>
+    it('fails when it is replaced', () =>
       rejectsWith(
         meddle(async (path) => {
           await writeFile(`${path}.new`, Buffer.alloc(size));
@@ -121,16 +121,16 @@ describe('Upload', function () {
         { kind: 'fileChanged' },
       ));
 
-    it('fails when it vanishes', () => rejectsWith(meddle(rm), { kind: 'fileMissing' }));
+    it('fails when it is deleted', () => rejectsWith(meddle(rm), { kind: 'fileMissing' }));
 
-    it('fails when it is not what was planned with', async () => {
+    it('fails when it changed after planning', async () => {
       await setup.file('clip.mp4', 10);
       const expected = { size: 10, modified: 1 };
       await rejectsWith(setup.upload('clip.mp4', { expected }), { kind: 'fileChanged' });
     });
   });
 
-  it('names a file that is gone', async () => {
+  it('reports a file that no longer exists', async () => {
     const upload = setup.transfers().upload({
       uri: setup.uri('gone.mp4'),
       container: setup.container,
@@ -147,7 +147,7 @@ describe('Upload', function () {
     await rejectsWith(setup.upload('folder.mp4'), { kind: 'fileFailed', detail: 'EISDIR' });
   });
 
-  it('names a file that may not be read', async () => {
+  it('reports a file that it may not read', async () => {
     await setup.file('mine.mp4', 10);
     await chmod(setup.folder, 0o755);
     await chmod(setup.path('mine.mp4'), 0);
@@ -163,7 +163,7 @@ describe('Upload', function () {
 
     afterEach(() => relay.close());
 
-    it('goes on after a cut', async () => {
+    it('continues after a lost connection', async () => {
       const content = await setup.file('clip.mp4', 30 * MiB);
       relay.cutAfter('up', 12 * MiB);
       await setup.upload('clip.mp4', {}, setup.transfers(relay.url));
@@ -171,7 +171,7 @@ describe('Upload', function () {
       assert.ok((await setup.blobContent('clip.mp4')).equals(content));
     });
 
-    it('goes on after a silence', async () => {
+    it('continues after a connection that was silent', async () => {
       const content = await setup.file('clip.mp4', 20 * MiB);
       let silences = 0;
       const onBytes = () => {
@@ -186,7 +186,7 @@ describe('Upload', function () {
       assert.ok((await setup.blobContent('clip.mp4')).equals(content));
     });
 
-    it('ends with what is wrong when the network stays away, and later sends only what is missing', async () => {
+    it('fails when the network stays away, and later sends only what is missing', async () => {
       const content = await setup.file('clip.mp4', 40 * MiB);
       let sent = 0;
       const onBytes = (count: number) => {
@@ -204,7 +204,7 @@ describe('Upload', function () {
       assert.ok(relay.bytes.up - before < 17 * MiB, `${relay.bytes.up - before} bytes were sent again`);
     });
 
-    it('does not use blocks of a file that has changed since', async () => {
+    it('does not reuse blocks of a file that has changed', async () => {
       await setup.file('clip.mp4', 20 * MiB);
       let blocks = 0;
       const onBytes = () => {
@@ -234,7 +234,7 @@ describe('Upload', function () {
     });
   });
 
-  it('goes on when the service throttles', async () => {
+  it('continues when the service throttles', async () => {
     const content = await setup.file('clip.mp4', 20 * MiB);
     const proxy = await faultyProxy(setup.url);
     proxy.fault = answerNext(3, 503, 'ServerBusy');
@@ -246,7 +246,7 @@ describe('Upload', function () {
     await proxy.close();
   });
 
-  it('keeps to its limit over the blocks of all files, and lets small files pass large ones', async () => {
+  it('keeps its limit over the blocks of all files, and does not hold small files behind large ones', async () => {
     const proxy = await faultyProxy(setup.url);
     let running = 0;
     let most = 0;
@@ -270,7 +270,7 @@ describe('Upload', function () {
     await proxy.close();
   });
 
-  it('removes a blob that did not arrive as it was sent', async () => {
+  it('removes a blob that was damaged on its way', async () => {
     await setup.file('clip.mp4', 100);
     const proxy = await faultyProxy(setup.url);
     proxy.change = (answer) => {
