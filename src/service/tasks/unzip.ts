@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -123,18 +124,26 @@ function readStream(zip: ZipFile, entry: Entry): Promise<NodeJS.ReadableStream> 
 }
 
 async function* entriesOf(zip: ZipFile): AsyncGenerator<Entry> {
+  // An error may also come after the last entry was asked for, when nobody waits: it must not end the process.
+  zip.on('error', () => undefined);
   for (;;) {
-    const entry = await new Promise<Entry | undefined>((resolve, reject) => {
-      const settle = (result: () => void) => {
-        zip.removeAllListeners('entry').removeAllListeners('end').removeAllListeners('error');
-        result();
-      };
-      zip.once('entry', (next: Entry) => settle(() => resolve(next)));
-      zip.once('end', () => settle(() => resolve(undefined)));
-      zip.once('error', (error) => settle(() => reject(error)));
-      zip.readEntry();
-    });
+    const entry = await nextEntry(zip);
     if (entry === undefined) return;
     yield entry;
+  }
+}
+
+/** Undefined after the last entry. */
+async function nextEntry(zip: ZipFile): Promise<Entry | undefined> {
+  const found = new AbortController();
+  const { signal } = found;
+  const events = [once(zip, 'entry', { signal }), once(zip, 'end', { signal })];
+  try {
+    zip.readEntry();
+    const [entry] = (await Promise.race(events)) as [Entry?];
+    return entry;
+  } finally {
+    found.abort();
+    await Promise.allSettled(events);
   }
 }
