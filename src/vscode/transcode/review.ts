@@ -94,8 +94,8 @@ function itemsOf(
     {
       act: 'start',
       iconPath: new ThemeIcon('play'),
-      label: l10n.t('Transcode'),
-      description: sizeWords(planned),
+      // Not as a description: its hover would cover the cost.
+      label: l10n.t('Transcode {0}', sizeWords(planned)),
       detail: expectedWords(planned, account, expected),
     },
     ...(account.signIn === 'local' ? [] : poolItems(planned, choices)),
