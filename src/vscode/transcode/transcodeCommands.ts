@@ -135,8 +135,12 @@ async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
   await live.cancel();
 }
 
-/** Offers dedicated nodes for a run whose Spot nodes Azure takes away again and again. */
-export async function offerDedicatedNodes(runs: Runs, runId: string, problem: Problem): Promise<void> {
+/**
+ * Tells the user of a problem with which a run waits for somebody: a job that was disabled, or Spot nodes that Azure preempts
+ * again and again, for which it offers dedicated ones. Other problems are in the log.
+ */
+export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
+  if (problem.kind === 'jobDisabled') background(window.showWarningMessage(sentenceOf(problem).text));
   if (problem.kind !== 'preempted') return;
   const use = l10n.t('Use Dedicated Nodes');
   const keep = l10n.t('Keep Spot Nodes');
