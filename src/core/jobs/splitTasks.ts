@@ -1,7 +1,7 @@
 import type { TaskAdd } from '../azure/batch';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { encodedBlob, type Piece, piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
-import { encodedPart, headFile, partInput, partList, rawName } from '../presets/splitNames';
+import { encodedPart, headFile, partInput, partList, rawName } from '../plan/splitNames';
 import { blobUrl, type ContainerUrls, taskConstraints, taskLogs } from './taskSpec';
 
 /** Names of the blobs of a split file in the input container. */

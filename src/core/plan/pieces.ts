@@ -1,4 +1,4 @@
-import { encodedPart } from '../presets/splitNames';
+import { encodedPart } from './splitNames';
 
 /** How a video is transcoded in parts: what of it the manifest holds. */
 export interface SplitFile {

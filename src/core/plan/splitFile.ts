@@ -1,8 +1,8 @@
 import type { VideoCuts } from '../media/cut/parts';
 import { toCommandLine } from '../presets/commandLine';
-import { partListOf, splitCommands } from '../presets/splitCommands';
 import { withMeasures } from './measures';
 import type { SplitFile } from './pieces';
+import { partListOf, splitCommands } from './splitCommands';
 
 /** A source that can be cut, as its probe found it. */
 export interface CutSource {
