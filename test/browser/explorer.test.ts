@@ -285,7 +285,7 @@ describe('The Accounts view', function () {
       /^localbatch/,
     ];
     for (const row of rows) {
-      if (row.source.includes('task-menu')) await workbench.expand('Failed');
+      if (row.source.includes('task-menu')) await workbench.expand(/^Failed/);
       await away();
       await workbench.openMenu(workbench.treeItem(row));
       const names = await menuNames();
