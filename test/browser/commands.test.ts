@@ -108,7 +108,7 @@ describe('Every command of the palette, with nothing selected', function () {
       await workbench.run(`Azure Batch: ${titleOf(id)}`);
       await workbench.page.waitForTimeout(400);
       const unexpected = workbench.toast('An unexpected error occurred');
-      assert.ok(!(await unexpected.isVisible()), `${id}: ${await unexpected.textContent().catch(() => '')}`);
+      assert.ok(!(await unexpected.isVisible()), id);
       await closeAll();
     }
     await workbench.run('Notifications: Clear All Notifications');
