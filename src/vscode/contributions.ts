@@ -74,6 +74,7 @@ const runCommandIds = [
   'exportReport',
   'forgetRun',
   'revealOutput',
+  'savePartialOutput',
   'showFailures',
   'showOutputs',
   'showReport',

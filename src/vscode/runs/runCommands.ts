@@ -53,6 +53,11 @@ export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Ha
       suits: ({ runId }) => !runs.live(runId),
       act: (id) => forgetRun(runs, id),
     }),
+    async savePartialOutput(node?: RunNode) {
+      if (node?.kind !== 'file') return;
+      const { savePartialOutput } = await import('./partialOutput');
+      await savePartialOutput(accounts, node.record, node.file);
+    },
     async revealOutput(node?: RunNode) {
       const uri = node && runsTree.outputOf(node);
       if (uri) await showOutput(uri);

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import type { Problem } from '../../core/errors';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, count, duration, filesOf, percent } from '../words/numbers';
@@ -109,4 +110,12 @@ export function pieceWords({ state, progress, startSeconds, endSeconds, node }: 
     case 'failed':
       return node ? l10n.t('failed, {0}', node) : l10n.t('failed');
   }
+}
+
+/** Problems of an output that is in the account all the same. */
+const partial = new Set<Problem['kind']>(['outputDamaged', 'sourceDamaged', 'outputBlank']);
+
+/** Whether the account has an output of a file that failed. */
+export function hasPartialOutput(file: ManifestFile, problem: Problem | undefined): boolean {
+  return problem !== undefined && partial.has(problem.kind) && !file.output.isFolder;
 }

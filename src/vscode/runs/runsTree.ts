@@ -21,7 +21,16 @@ import { progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
-import { fileWords, liveWords, pieceTitle, pieceWords, runTitle, stateWords, withoutName } from './runWords';
+import {
+  fileWords,
+  hasPartialOutput,
+  liveWords,
+  pieceTitle,
+  pieceWords,
+  runTitle,
+  stateWords,
+  withoutName,
+} from './runWords';
 
 /** Data only: `getTreeItem` decides how it looks. */
 export type RunNode =
@@ -232,7 +241,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       isLiveSplit ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None,
     );
     item.id = `${record.runId}/${file.id}`;
-    item.contextValue = `runFile.${result ? (result.problem ? 'failed' : 'done') : 'waiting'}`;
+    item.contextValue = contextOfFile(file, result);
     item.iconPath = progress ? new ThemeIcon('play-circle') : fileIcon(result);
     item.description = fileWords(file, result, progress, Boolean(live));
     item.tooltip = tooltipOf(file, result);
@@ -243,6 +252,13 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
     return item;
   }
+}
+
+/** `runFile.failed.partial`: the `when` clauses of the menus match it. */
+function contextOfFile(file: ManifestFile, result: FileResult | undefined): string {
+  if (result === undefined) return 'runFile.waiting';
+  if (result.problem === undefined) return 'runFile.done';
+  return hasPartialOutput(file, result.problem) ? 'runFile.failed.partial' : 'runFile.failed';
 }
 
 /** `run.live`, `run.finished.failed`: the `when` clauses of the menus match it. */
