@@ -88,7 +88,9 @@ export class RunHistory implements Disposable {
     const used = new Set([accounts.current?.id, ...runs.records.map(({ accountId }) => accountId)]);
     for (const account of accounts.all.filter(({ id }) => used.has(id))) {
       try {
-        if (await accounts.isReachable(account)) await runs.merge(account.id, await this.#read(account));
+        if (!(await accounts.isReachable(account))) continue;
+        const since = Date.now();
+        await runs.merge(account.id, await this.#read(account), since);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         log.debug(`The runs of ${account.label} could not be listed: ${error.message}`);

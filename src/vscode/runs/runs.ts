@@ -76,6 +76,8 @@ export class Runs {
   readonly onEnded = this.#ended.event;
   readonly #live = new Map<string, LiveRun>();
   readonly #opening = new Map<string, Opening>();
+  /** When this window last worked on a run: milliseconds since 1970. */
+  readonly #changedAt = new Map<string, number>();
   #isDisposed = false;
   readonly #disposables = new DisposableStore();
 
@@ -162,16 +164,18 @@ export class Runs {
 
   /**
    * Merges what an account holds into the list: records of other windows, sessions and machines are added, and runs of
-   * the account that no longer exist are dropped. What this window works on stays as it is.
+   * the account that no longer exist are dropped. What this window has worked on since `since` (milliseconds since 1970),
+   * when the account began to be read, stays as it is.
    */
-  async merge(accountId: string, found: readonly RunRecord[]): Promise<void> {
-    const isKept = ({ runId }: RunRecord) => this.#live.has(runId);
+  async merge(accountId: string, found: readonly RunRecord[], since = Date.now()): Promise<void> {
+    const isNewer = (runId: string) => this.#live.has(runId) || (this.#changedAt.get(runId) ?? 0) >= since;
+    const isKept = ({ runId }: RunRecord) => isNewer(runId);
     const forgotten = new Set(this.#forgotten);
     const before = this.records;
     const merged = mergeRecords(
       before,
       accountId,
-      found.filter(({ runId }) => !forgotten.has(runId)),
+      found.filter(({ runId }) => !forgotten.has(runId) && !isNewer(runId)),
       isKept,
     );
     if (JSON.stringify(merged) !== JSON.stringify(before)) await this.#save(merged);
@@ -294,6 +298,7 @@ export class Runs {
   }
 
   async #remember(record: RunRecord): Promise<void> {
+    this.#changedAt.set(record.runId, Date.now());
     await this.#save(mergeRecords(this.records, record.accountId, [record], () => true));
   }
 
