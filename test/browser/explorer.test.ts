@@ -264,49 +264,35 @@ describe('The Accounts view', function () {
   });
 
   it('runs every command of every menu without an unexpected error', async () => {
-    const { workbench, batch } = connected;
+    const { workbench, batch, blobs } = connected;
     const { page } = workbench;
-    await batch.job.add({ id: 'job-menu', poolInfo: { poolId: 'pool-two' } });
+    await addPool(batch, 'pool-menu', 1);
+    await batch.job.add({ id: 'job-menu', poolInfo: { poolId: 'pool-menu' } });
     await batch.task.add('job-menu', { id: 'task-menu', commandLine: '/bin/bash -c "exit 7"' });
+    await blobs.createContainer('transcode-menu');
+    await workbench.run('Azure Batch: Refresh');
+    for (const row of [/^Pools/, /^pool-menu/, /^Jobs/, /^Storage/]) {
+      await away();
+      await workbench.expand(row);
+    }
     await workbench.treeItem(/^job-menuactive · 1 failed/).waitFor();
     await away();
     await workbench.expand('job-menu');
     const seen = new Set<string>();
-    const rows = [
-      /^Pools/,
-      /^pool-two/,
-      /^tvm…/,
-      /^Jobs/,
-      /^Failed/,
-      /^task-menu/,
-      /^job-menu/,
-      /^Storage/,
-      /^transcode-own/,
-      /^localbatch/,
-    ];
-    for (const row of rows) {
+    const rows = [/^Pools/, /^pool-menu/, /^tvm…/, /^Jobs/, /^Failed/, /^task-menu/];
+    for (const row of [...rows, /^job-menu/, /^Storage/, /^transcode-menu/, /^localbatch/]) {
       if (row.source.includes('task-menu')) await workbench.expand(/^Failed/);
-      await away();
-      await workbench.openMenu(workbench.treeItem(row));
-      const names = await menuNames();
-      await page.keyboard.press('Escape');
-      for (const name of names.filter(
-        (name) => !['Open in Azure Portal', 'Update Credentials…'].includes(name),
-      )) {
-        await workbench.treeItem(row).waitFor();
+      for (const name of await menuOf(row)) {
+        // What a command before has changed may leave this one nothing to do.
+        if (!(await menuOf(row)).includes(name)) continue;
         await workbench.openMenu(workbench.treeItem(row));
         await workbench.choose(name);
         await settle();
         seen.add(name);
         await page.keyboard.press('Escape');
         await page.keyboard.press('Escape');
-        await away();
-        assert.equal(
-          await workbench.toast(/unexpected|is not a function|undefined/i).count(),
-          0,
-          `${row} ${name}`,
-        );
-        if (name === 'Open as YAML') await isDocument(/^id:\s/);
+        assert.equal(await workbench.toast(/unexpected|is not a function/i).count(), 0, `${row} ${name}`);
+        if (name === 'Open as YAML') await isDocument(/^(id|name):\s/);
         if (name === 'Open as JSON') await isDocument(/^\s*"(id|name)":\s/);
       }
       await workbench.run('View: Close All Editors');
@@ -341,10 +327,21 @@ describe('The Accounts view', function () {
     assert.equal(await lines.filter({ hasText: /requestId|eTagHeader|content-type/ }).count(), 0);
   }
 
-  async function menuNames(): Promise<string[]> {
-    const items = connected.workbench.page.getByRole('menuitem');
+  /** The commands in the menu of a row that stay in this window; those that change its state most come last. */
+  async function menuOf(row: RegExp): Promise<string[]> {
+    const { workbench } = connected;
+    await away();
+    if ((await workbench.treeItem(row).count()) === 0) return [];
+    await workbench.openMenu(workbench.treeItem(row));
+    const items = workbench.page.getByRole('menuitem');
     await items.first().waitFor();
-    return (await items.allTextContents()).map((text: string) => text.trim()).filter(Boolean);
+    const names: string[] = (await items.allTextContents()).map((text: string) => text.trim());
+    await workbench.page.keyboard.press('Escape');
+    const last = ['Retry Failed Tasks', 'Reactivate Task', 'Disable Job', 'Terminate Job'];
+    const left = ['', 'Open in Azure Portal', 'Update Credentials…'];
+    return names
+      .filter((name) => !left.includes(name))
+      .sort((one, other) => last.indexOf(one) - last.indexOf(other));
   }
 
   /** Waits until what a command opens is there, or is likely not to come. */
