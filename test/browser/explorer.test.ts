@@ -301,6 +301,7 @@ describe('The Accounts view', function () {
     }
     const titles = titlesOfMenus();
     const elsewhere = [
+      'Clean Up…',
       'Open',
       'Save As…',
       'Fetch Outputs',
