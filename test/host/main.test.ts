@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { commands, extensions, lm, workspace } from 'vscode';
 
 const id = 'azure-batch-transcode.azure-batch-transcode';
@@ -52,7 +52,9 @@ describe('The extension in its host', () => {
 
 /** The keys that the local account uses, from the file beside its service. */
 async function keysOfLocalAccount(): Promise<string[]> {
-  const base = process.env.VSCODE_LOGS?.split('/logs/')[0] ?? '';
+  const { VSCODE_AGENT_FOLDER: agent, VSCODE_LOGS: logs = '' } = process.env;
+  // VS Code's server names its folder in the first, the desktop its logs in the second.
+  const base = agent ? dirname(agent) : (logs.split('/logs/')[0] ?? '');
   const files = readdirSync(base, { recursive: true }).map(String);
   const path = files.find((file) => file.endsWith('local/credentials.json'));
   assert.ok(path, `no credentials below ${base}`);
