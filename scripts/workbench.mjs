@@ -124,15 +124,26 @@ export class Workbench {
     return item;
   }
 
-  /** Runs a command from the palette by its title. A focused terminal may take the key, so it's pressed again. */
+  /**
+   * Runs a command from the palette by its title. A focused terminal may take the key, and what an earlier command opens a
+   * moment later may close the palette: then it's tried again.
+   */
   async run(title) {
-    const input = this.page.locator('.quick-input-widget:visible input[type=text]');
-    for (let attempt = 1; attempt <= 5; attempt++) {
-      await this.page.keyboard.press('F1');
-      if (await becomes(input, 'visible')) break;
+    const input = this.page.locator('.quick-input-widget:visible input[type=text]').first();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.page.keyboard.press('F1');
+        await input.waitFor({ timeout: 4_000 });
+        await input.fill(`>${title}`);
+        await this.quickPick(title)
+          .first()
+          .click({ timeout: attempt < 4 ? 6_000 : patienceMs });
+        return;
+      } catch (error) {
+        if (attempt === 5) throw error;
+        await this.page.keyboard.press('Escape');
+      }
     }
-    await input.fill(`>${title}`);
-    await this.pick(title);
   }
 
   /** Selects an item of the open quick pick. */
