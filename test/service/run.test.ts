@@ -193,7 +193,7 @@ function runSuite({ rate, faults }: Conditions): void {
 
   it('that is canceled leaves no incomplete file and no running task, and can be retried', async () => {
     const { folder, paths } = folderWith('a.wav', 'b.wav', 'c.wav', 'd.wav');
-    const long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=120', join(root.path, 'long.wav'));
+    const long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=300', join(root.path, 'long.wav'));
     for (const path of paths) copyFileSync(long, path);
     const { run, parts, events } = await start(paths, { spotNodes: 1 });
     const abort = new AbortController();
@@ -211,7 +211,7 @@ function runSuite({ rate, faults }: Conditions): void {
       [],
     );
     for (const name of namesIn(folder).filter((name) => name.endsWith('.mp3'))) {
-      assert.ok(Math.abs((await probe(join(folder, name))).seconds - 120) < 0.1, name);
+      assert.ok(Math.abs((await probe(join(folder, name))).seconds - 300) < 0.1, name);
     }
     const jobId = run.manifest.attempts[0]?.jobId ?? '';
     await eventually(

@@ -74,7 +74,7 @@ describe('A run', function () {
   });
 
   it('says that its time limit is over, and leaves its tasks running', async () => {
-    const { paths } = fixture.folder(['a.wav'], await fixture.long());
+    const { paths } = fixture.folder(['a.wav'], await fixture.endless());
     const { run, steps, parts } = await fixture.start(paths, { monitorMinutes: 0.02, spotNodes: 1 });
     const summary = await run.advance('fetched', never);
     await run.close();

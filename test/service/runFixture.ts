@@ -16,6 +16,7 @@ export const never = new AbortController().signal;
 export class RunFixture {
   #folders = 0;
   #long: string | undefined;
+  #endless: string | undefined;
 
   private constructor(
     readonly service: TestService,
@@ -58,8 +59,15 @@ export class RunFixture {
 
   /** An audio file whose transcode takes a few seconds. */
   async long(): Promise<string> {
-    this.#long ??= await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=240', join(this.root.path, 'long.wav'));
+    this.#long ??= await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=480', join(this.root.path, 'long.wav'));
     return this.#long;
+  }
+
+  /** Audio whose task takes far longer than any test waits for it. */
+  async endless(): Promise<string> {
+    const source = 'sine=duration=7200:sample_rate=8000';
+    this.#endless ??= await ffmpeg('-f', 'lavfi', '-i', source, join(this.root.path, 'endless.wav'));
+    return this.#endless;
   }
 
   /** A new folder with copies of a source under these names. */
