@@ -169,7 +169,7 @@ function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): Measur
 
 /** Undefined for a file that is transcoded as a whole. */
 function planSplit(
-  { path: file, cut }: PlanSource,
+  { path: file, cut, media }: PlanSource,
   argv: readonly string[],
   names: { readonly input: string; readonly output: string },
   tell: (note: PlanNote) => void,
@@ -179,7 +179,8 @@ function planSplit(
     tell({ kind: 'notSplit', file, reason: cut });
     return undefined;
   }
-  const planned = splitFile(argv, names, cut);
+  const video = media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
+  const planned = splitFile(argv, names, cut, video?.framesPerSecond);
   if (planned) tell({ kind: 'split', file, parts: cut.cuts.parts.length });
   return planned;
 }

@@ -12,6 +12,11 @@ export interface CutSource {
   readonly audioBytes: number;
 }
 
+/** ffmpeg shows the first frame of a whole video at a multiple of its frame duration. */
+function onFrame(seconds: number, framesPerSecond: number | undefined): number {
+  return framesPerSecond ? Math.round(seconds * framesPerSecond) / framesPerSecond : seconds;
+}
+
 /**
  * The split of a file, and the command line that joins its parts; undefined if the command isn't one that can be split.
  * `argv` transcodes the whole file from `input` to `output`.
@@ -20,8 +25,12 @@ export function splitFile(
   argv: readonly string[],
   names: { readonly input: string; readonly output: string },
   { partSeconds, cuts, audioBytes }: CutSource,
+  framesPerSecond?: number,
 ): { split: SplitFile; joinCommandLine: string } | undefined {
-  const commands = splitCommands(argv, names, cuts);
+  const commands = splitCommands(argv, names, {
+    ...cuts,
+    videoStartSeconds: onFrame(cuts.videoStartSeconds, framesPerSecond),
+  });
   if (commands === undefined) return undefined;
   const { audio, join, extension } = commands;
   const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
