@@ -20,7 +20,7 @@ export class Transfers {
   constructor(
     private readonly storage: Storage,
     private readonly files: Files,
-    { parallel = 16 }: { parallel?: number } = {},
+    { parallel = 12 }: { parallel?: number } = {},
   ) {
     this.#slots = new Slots(parallel);
     this.#open = pLimit(openPerRequest * parallel);
