@@ -56,7 +56,6 @@ async function demonstrate() {
   await frame(1.5);
   await workbench.pick('Use the local Batch account');
   await workbench.quickPick('MP3 audio').first().waitFor();
-  await picture('presets');
   await frame(1.5);
   await workbench.pick('MP3 audio');
   await workbench.openView('Azure Batch');
@@ -81,13 +80,16 @@ async function demonstrate() {
 
 /** A picture for each feature that README describes. */
 async function showFeatures() {
+  await workbench.run('Notifications: Clear All Notifications');
   await workbench.openView('Azure Batch');
   await workbench.expand('Pools');
   await workbench.expand('Jobs');
   await workbench.page.waitForTimeout(1_500);
   await picture('accounts');
   await workbench.run('Azure Batch: Show Report');
-  await workbench.page.waitForTimeout(3_000);
+  const preview = workbench.page.frameLocator('iframe.webview').frameLocator('iframe#active-frame');
+  await preview.getByRole('heading', { name: 'Timeline' }).waitFor();
+  await workbench.page.waitForTimeout(1_000);
   await picture('report');
 }
 
