@@ -466,7 +466,7 @@ describe('A run', function () {
 
   it('retries what failed, and leaves what runs running', async () => {
     const { paths } = fixture.folder(['a.wav', 'b.wav', 'c.wav'], await fixture.long());
-    const { run, parts } = await fixture.start(paths, { spotNodes: 1, monitorMinutes: 0.05 });
+    const { run, parts } = await fixture.start(paths, { spotNodes: 1, monitorMinutes: 0.04 });
     const [first] = run.manifest.attempts;
     const ending = eventually(
       async () => attemptOf(run.manifest).submitted,
@@ -513,7 +513,9 @@ describe('A run', function () {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const clock = new FastClock(600);
     // Without nodes, so that the first task waits. Its SAS would outlive the job by half an hour.
-    const { run, parts, steps } = await fixture.start(paths, { clock, lifetime: 'keep', spotNodes: 0 });
+    const { run, parts, steps } = await fixture.start(paths, {
+      ...{ clock, lifetime: 'keep', spotNodes: 0, vmSize: 'Standard_D8s_v5' },
+    });
     let release: (() => void) | undefined;
     fixture.blobs.fault = async (request) => {
       if (isPut('b.mp4')(request)) {

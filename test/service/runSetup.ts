@@ -29,6 +29,8 @@ export interface ManifestOptions {
   readonly preset?: string | Preset;
   readonly lifetime?: PoolLifetime;
   readonly spotNodes?: number;
+  /** Another size is another pool, which no other run shares. */
+  readonly vmSize?: string;
   readonly slotsPerNode?: number;
   readonly monitorMinutes?: number;
   readonly taskMinutes?: number;
@@ -76,7 +78,8 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
     preset,
     pool: {
       lifetime: options.lifetime ?? 'scaleToZero',
-      vmSize: 'Standard_D2s_v5',
+      // Runs with one node have a pool of their own: another run's nodes would work for them too.
+      vmSize: options.vmSize ?? (options.spotNodes === 1 ? 'Standard_D4s_v5' : 'Standard_D2s_v5'),
       dedicatedNodes: 0,
       spotNodes: options.spotNodes ?? 3,
       slotsPerNode: options.slotsPerNode ?? 1,
