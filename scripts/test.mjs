@@ -76,6 +76,7 @@ async function runSuite(suite) {
   passed += counts?.passed ?? 0;
   failed += counts?.failed ?? 0;
   durations.push(...(counts?.durations ?? []).map((test) => ({ suite, ...test })));
+  for (const retried of counts?.retried ?? []) console.log(`  second try: ${retried}`);
   for (const skipped of counts?.skipped ?? []) console.log(`  skipped: ${skipped}`);
   const isSilent = counts === undefined || (counts.passed + counts.failed === 0 && !flags.grep);
   if (isSilent || (code !== 0 && counts.failed === 0)) {
@@ -87,7 +88,8 @@ async function runSuite(suite) {
 function mochaArgs(files) {
   return [
     'mocha',
-    ...['--reporter', 'scripts/reporter.mjs', '--timeout', '60000', '--exit'],
+    // A second try tells a machine that is busy from a fault; each is listed, since a flaky test is a fault as well.
+    ...['--reporter', 'scripts/reporter.mjs', '--timeout', '60000', '--retries', '1', '--exit'],
     ...(flags.grep ? ['--grep', flags.grep] : []),
     ...files,
   ];
