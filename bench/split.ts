@@ -10,7 +10,7 @@ import { Transfers } from '../src/core/transfers/transfers';
 import { ffmpeg, temporaryFolder } from '../test/media';
 import { TestService } from '../test/service/harness';
 import { manifestOf, partsOf } from '../test/service/runSetup';
-import { type BenchResult, median, type Row } from './table';
+import { type BenchResult, median, type Row, report } from './table';
 
 const { signal } = new AbortController();
 
@@ -82,7 +82,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
       join: middle('in parts, 1 slot', 'join'),
       audio: middle('in parts, 1 slot', 'audio'),
     };
-    return {
+    const result: BenchResult = {
       name: 'split',
       tables: [
         {
@@ -111,6 +111,8 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
         },
       ],
     };
+    report(result);
+    return result;
   } finally {
     await root.remove();
   }
