@@ -59,6 +59,12 @@ function sound(name: string, filters: string, options: string, more: Partial<Sou
   return { name, make: [...tone(filters), ...words(options)], seconds: 1, channels: 1, ...more };
 }
 
+/** A sound with a red cover. */
+function covered(name: string, options: string): Source {
+  const cover = words('-f lavfi -i color=red:size=64x64:duration=0.04 -map 0 -map 1 -frames:v 1');
+  return { ...sound(name, '', ''), make: [...tone(), ...cover, ...words(options)], hasCover: true };
+}
+
 const hevc10 = words('-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 -c:a aac');
 
 function hdr(name: string, transfer: string): Source {
@@ -244,44 +250,6 @@ export const sounds: readonly Source[] = [
   sound('apple.m4a', ',aformat=channel_layouts=stereo', '-c:a alac', { channels: 2 }),
   sound('windows.wma', '', '-c:a wmav2', { tolerance: 0.15 }),
   sound('pack.wv', ',aformat=sample_fmts=fltp', '-c:a wavpack'),
-  {
-    ...sound('covered.mp3', '', ''),
-    make: [
-      ...[
-        ...tone(),
-        '-f',
-        'lavfi',
-        '-i',
-        'color=red:size=64x64:duration=0.04',
-        '-map',
-        '0',
-        '-map',
-        '1',
-        '-frames:v',
-        '1',
-      ],
-      ...words('-c:a libmp3lame -c:v mjpeg -disposition:v attached_pic -id3v2_version 3'),
-    ],
-    hasCover: true,
-  },
-  {
-    ...sound('covered.flac', '', ''),
-    make: [
-      ...[
-        ...tone(),
-        '-f',
-        'lavfi',
-        '-i',
-        'color=red:size=64x64:duration=0.04',
-        '-map',
-        '0',
-        '-map',
-        '1',
-        '-frames:v',
-        '1',
-      ],
-      ...words('-c:a flac -c:v png -disposition:v attached_pic'),
-    ],
-    hasCover: true,
-  },
+  covered('covered.mp3', '-c:a libmp3lame -c:v mjpeg -disposition:v attached_pic -id3v2_version 3'),
+  covered('covered.flac', '-c:a flac -c:v png -disposition:v attached_pic'),
 ];
