@@ -5,6 +5,7 @@ import type { MediaInfo } from '../../src/core/media/mediaInfo';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
 import { temporaryFolder } from '../media';
+import { preset } from '../presets';
 import { Matrix, type Output, type OutputStream, rungsOf } from './matrix';
 import { films, original, parts, type Source, sounds } from './sources';
 
@@ -16,11 +17,6 @@ const pictureIds = new Set(['thumbnail', 'contact-sheet', 'preview']);
 const videoPresets = builtInPresets.filter(
   ({ id, needs }) => needs === 'video' && id !== 'hls' && !pictureIds.has(id),
 );
-const preset = (id: string): Preset => {
-  const found = builtInPresets.find((one) => one.id === id);
-  assert.ok(found, id);
-  return found;
-};
 
 describe('Presets', function () {
   this.timeout(120_000);

@@ -3,17 +3,12 @@ import { open, writeFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { AudioSelection } from '../../src/core/media/audioTracks';
 import { builtInPresets } from '../../src/core/presets/builtIn';
-import type { Preset } from '../../src/core/presets/preset';
 import { ffmpeg, temporaryFolder } from '../media';
+import { preset } from '../presets';
 import { Matrix } from './matrix';
 
 const limit = pLimit(2);
 
-const preset = (id: string): Preset => {
-  const found = builtInPresets.find((one) => one.id === id);
-  assert.ok(found, id);
-  return found;
-};
 const audioPresets = builtInPresets.filter(({ needs }) => needs === 'audio');
 
 describe('Sound', function () {

@@ -2,20 +2,14 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { builtInPresets } from '../../src/core/presets/builtIn';
-import type { Preset } from '../../src/core/presets/preset';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
 import { ffmpeg, temporaryFolder } from '../media';
+import { preset } from '../presets';
 import { Matrix, rungsOf } from './matrix';
 import { films, original, type Source } from './sources';
 
 const exec = promisify(execFile);
 
-const preset = (id: string): Preset => {
-  const found = builtInPresets.find((one) => one.id === id);
-  assert.ok(found, id);
-  return found;
-};
 const film = (name: string): Source => {
   const found = films.find((one) => one.name === name);
   assert.ok(found, name);

@@ -10,6 +10,7 @@ import type { Preset } from '../../src/core/presets/preset';
 import { withCommand } from '../../src/core/presets/presetText';
 import { subtitleFiles } from '../../src/core/presets/subtitles';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
+import { preset } from '../presets';
 
 const video: Track = {
   kind: 'video',
@@ -47,12 +48,6 @@ function mediaOf(...tracks: Track[]): MediaInfo {
 }
 
 const tidy = mediaOf(video, audio);
-
-function preset(id: string): Preset {
-  const found = builtInPresets.find((one) => one.id === id);
-  assert.ok(found, id);
-  return found;
-}
 
 /** The arguments after ffmpeg's global options, for a source that is called `in.mp4`. */
 function argumentsOf(one: Preset, media: MediaInfo | undefined): string {
