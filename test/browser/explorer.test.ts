@@ -314,6 +314,7 @@ describe('The Accounts view', function () {
       'Open in Azure Portal',
       'Update Credentials…',
       'Use in This Workspace',
+      'Reset the Local Batch Account…',
     ];
     assert.deepEqual(
       [...titles].filter((title) => !seen.has(title) && !elsewhere.includes(title)),
