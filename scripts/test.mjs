@@ -4,7 +4,7 @@
 //   npm test                            everything
 //   npm test -- unit service -g cancel  some suites, some tests
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootstrap, root, say } from './bootstrap.mjs';
@@ -36,7 +36,12 @@ if (!flags['no-check'] && positionals.length === 0) {
 rmSync(join(root, 'out'), { recursive: true, force: true });
 await step('build', process.execPath, ['scripts/build.mjs', '--tests']);
 mkdirSync(results, { recursive: true });
-for (const suite of suites) await runSuite(suite);
+// The tests of `service` and `browser` wait most of the time: the two run beside each other.
+const pair = ['service', 'browser'].filter((suite) => suites.includes(suite));
+for (const suite of suites.filter((suite) => !pair.includes(suite))) await runSuite(suite);
+let running;
+for (const suite of pair) running = runSuite(suite, running);
+await running;
 listSlowest();
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
@@ -62,16 +67,20 @@ function listSlowest() {
     console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${suite}: ${title}`);
 }
 
-async function runSuite(suite) {
+/** Runs the tests of a suite and counts them. Its output is held back until the suite that runs beside it has ended. */
+async function runSuite(suite, beside) {
   const files = tests(suite);
   if (files.length === 0) return;
-  console.log(`\n── ${suite}`);
   const report = join(results, `${suite}.json`);
+  const output = beside && join(results, `${suite}.log`);
+  if (!beside) console.log(`\n── ${suite}`);
   const env = { TEST_REPORT: report, TEST_GREP: flags.grep ?? '' };
   const code =
     suite === 'host'
-      ? await run(process.execPath, ['scripts/hostTests.mjs'], minutes.host, env)
-      : await run('npx', mochaArgs(files), minutes[suite], env);
+      ? await run(process.execPath, ['scripts/hostTests.mjs'], minutes.host, { env, output })
+      : await run('npx', mochaArgs(files), minutes[suite], { env, output });
+  await beside;
+  if (output !== undefined) console.log(`\n── ${suite}\n${readFileSync(output, 'utf8')}`);
   const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
   passed += counts?.passed ?? 0;
   failed += counts?.failed ?? 0;
@@ -104,12 +113,16 @@ function tests(suite) {
     .sort();
 }
 
-/** Resolves with a program's exit code, or 124 if it ran longer than `limit` minutes and was killed with its children. */
-function run(program, args, limit, env = {}) {
+/**
+ * Resolves with a program's exit code, or 124 if it ran longer than `limit` minutes and was killed with its children. Its
+ * output goes to the file `output`, or else to the terminal.
+ */
+function run(program, args, limit, { env = {}, output } = {}) {
   return new Promise((resolve) => {
+    const stream = output === undefined ? 'inherit' : openSync(output, 'w');
     const child = spawn(program, args, {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', stream, stream],
       env: { ...process.env, ...env },
       detached: process.platform !== 'win32',
       shell: process.platform === 'win32',
@@ -125,6 +138,7 @@ function run(program, args, limit, env = {}) {
     }, limit * 60_000);
     child.once('exit', (code) => {
       clearTimeout(timer);
+      if (output !== undefined) closeSync(stream);
       resolve(code ?? 1);
     });
   });
