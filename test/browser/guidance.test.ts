@@ -42,11 +42,12 @@ describe('A new user, in Chinese', function () {
     await start.first().click();
     await workbench.pick('MP3 音频');
     await workbench.toast('转码').filter({ hasText: '1' }).waitFor();
-    await workbench.page.waitForFunction('true');
     const end = Date.now() + 30_000;
     while (!readdirSync(folder).includes('sample.mp3') && Date.now() < end)
       await new Promise((resolve) => setTimeout(resolve, 200));
     assert.deepEqual(readdirSync(folder).sort(), ['sample.mp3', 'sample.mp4']);
+    // The run ends by showing its output in the Explorer.
+    await workbench.page.locator('[role=treeitem][aria-selected=true]', { hasText: 'sample.mp3' }).waitFor();
   });
 
   it('reads every state of the views in Chinese', async () => {
