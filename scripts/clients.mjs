@@ -1,6 +1,6 @@
 // Installs the official clients that the service suite lets use the local Batch service: the Azure CLI and Microsoft's
 // older Python package from the system's packages, its current Python package from PyPI, and the first JavaScript client
-// from npm. A client whose registry can't be reached is skipped, with a line that says so.
+// from npm. Also Podman with a program to put into an image, for tasks that run in containers. A client whose registry can't be reached is skipped, with a line that says so.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,8 +39,9 @@ function ensureSystemClients() {
     stdio: 'ignore',
   });
   if (python.status !== 0) missing.push('python3-azure');
+  if (!findProgram('podman')) missing.push('podman', 'runc', 'busybox-static');
   if (missing.length === 0) return;
-  say(`Installing ${missing.join(' and ')} with apt-get; this takes a minute`);
+  say(`Installing ${missing.join(', ')} with apt-get; this takes a minute`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
   run('apt-get', [...apt, 'update'], { env });

@@ -3,6 +3,7 @@ import { StartError } from './guard/startError';
 import { help, type Options, optionsOf, UsageError } from './options';
 import { reset } from './reset';
 import { serve } from './serve';
+import { ContainerEngine, type EngineChoice } from './tasks/containers/engine';
 import { keepLoopbackDirect } from './tasks/proxy';
 
 /** Exit codes of sysexits.h. */
@@ -21,6 +22,7 @@ async function run(options: Options): Promise<void> {
   switch (options.command) {
     case 'help':
       console.log(help);
+      console.log(await engineLine(options.containerEngine));
       return;
     case 'diskUse':
       console.log(JSON.stringify(diskUse(options.dataDir)));
@@ -32,4 +34,11 @@ async function run(options: Options): Promise<void> {
       keepLoopbackDirect(process.env);
       await serve(options);
   }
+}
+
+async function engineLine(choice: EngineChoice): Promise<string> {
+  const engine = await ContainerEngine.find(choice);
+  return engine
+    ? `Container engine on this machine: ${engine}.`
+    : 'Container engine on this machine: none answers, so pools and tasks with containers are refused.';
 }

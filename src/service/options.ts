@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { type EngineChoice, isEngineChoice } from './tasks/containers/engine';
 
 export const help = `The local Batch service: Azure Batch's REST API on this machine, with Azurite as its storage.
 
@@ -18,6 +19,8 @@ Usage: node service.js --data-dir DIR [options]
   --node-step-ms N        Milliseconds that a node takes from one state to the next (default 150).
   --path-prepend DIR      Put DIR in front of the PATH of tasks. May be repeated.
   --packages DIR          Folder of application packages, APPLICATION/VERSION.zip (default: packages in the data folder).
+  --container-engine WHO  Engine of tasks with containerSettings: docker, podman, none, or auto (default), the first
+                          of docker and podman that answers.
   --allow-elevated        Run start tasks that ask for administrator rights, as the user that runs the service.
   --faults                Allow the signed route POST /_faults, which injects faults for tests.
   --quiet                 Write the log to DIR/service.log only, not to stderr as well.
@@ -41,6 +44,7 @@ export interface Options {
   readonly nodeStepMs: number;
   readonly pathPrepend: readonly string[];
   readonly packagesDir?: string;
+  readonly containerEngine: EngineChoice;
   readonly allowElevated: boolean;
   readonly faults: boolean;
   readonly quiet: boolean;
@@ -55,9 +59,12 @@ export function optionsOf(args: readonly string[]): Options {
   const { values } = parsed(args);
   const dataDir = values['data-dir'] ?? '';
   if (dataDir === '' && !values.help) throw new UsageError('Specify a data folder with --data-dir DIR.');
-  const { credentials } = values;
+  const { credentials, 'container-engine': containerEngine } = values;
   if (credentials !== 'file' && credentials !== 'stdin') {
     throw new UsageError(`--credentials is file or stdin, not ${credentials}.`);
+  }
+  if (!isEngineChoice(containerEngine)) {
+    throw new UsageError(`--container-engine is auto, docker, podman or none, not ${containerEngine}.`);
   }
   return {
     dataDir,
@@ -71,6 +78,7 @@ export function optionsOf(args: readonly string[]): Options {
     nodeStepMs: number('--node-step-ms', values['node-step-ms']),
     pathPrepend: values['path-prepend'],
     packagesDir: values.packages,
+    containerEngine,
     allowElevated: values['allow-elevated'],
     faults: values.faults,
     quiet: values.quiet,
@@ -94,6 +102,7 @@ function parsed(args: readonly string[]) {
         'node-step-ms': { type: 'string', default: '150' },
         'path-prepend': { type: 'string', multiple: true, default: [] },
         packages: { type: 'string' },
+        'container-engine': { type: 'string', default: 'auto' },
         'allow-elevated': { type: 'boolean', default: false },
         faults: { type: 'boolean', default: false },
         quiet: { type: 'boolean', default: false },

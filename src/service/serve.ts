@@ -15,6 +15,7 @@ import type { Options } from './options';
 import { Ports } from './ports';
 import { Storage } from './storage/storage';
 import { repairTables } from './storage/tables';
+import { Containers } from './tasks/containers/containers';
 
 /** What a client needs to know of a service that runs; printed, and kept in `service.json`. Holds no keys. */
 interface Ready {
@@ -25,6 +26,8 @@ interface Ready {
   readonly storageName: string;
   readonly pid: number;
   readonly version: string;
+  /** `podman 4.3.1`; null where no container engine answers, so that tasks in containers are refused. */
+  readonly containerEngine: string | null;
   /** Folders in front of the PATH of tasks: what a client started the service with. */
   readonly pathPrepend: readonly string[];
   /** What the user should know about this start: damage that was found, and what is lost. */
@@ -67,10 +70,12 @@ async function run(options: Options, credentials: Credentials, lock: Lock, ready
     log(sentence);
   };
   const ports = new Ports(join(dataDir, 'ports.json'), notice);
+  const finding = Containers.find(options.containerEngine, dataDir);
   const storage = await startStorage(options, credentials, ports, log, notice);
+  const containers = await finding;
   let server: Server;
   try {
-    server = await startBatch(options, credentials, ports, storage, log, notice);
+    server = await startBatch(options, credentials, ports, { storage, containers }, log, notice);
   } catch (error) {
     await storage.close();
     throw error;
@@ -84,6 +89,7 @@ async function run(options: Options, credentials: Credentials, lock: Lock, ready
     storageName: credentials.storageName,
     pid: process.pid,
     version,
+    containerEngine: containers === undefined ? null : String(containers.engine),
     pathPrepend: options.pathPrepend,
     notices,
   };
@@ -91,7 +97,9 @@ async function run(options: Options, credentials: Credentials, lock: Lock, ready
   const line = JSON.stringify(ready);
   writeFileSync(`${readyFile}.next`, line, { mode: 0o600 });
   renameSync(`${readyFile}.next`, readyFile);
-  log(`Ready: Batch at ${server.url}, Blob Storage at ${storage.blobUrl}`);
+  log(
+    `Ready: Batch at ${server.url}, Blob Storage at ${storage.blobUrl}, container engine: ${ready.containerEngine ?? 'none'}`,
+  );
   console.log(line);
 }
 
@@ -142,7 +150,7 @@ async function startBatch(
   options: Options,
   { batchName, batchKey, storageName, storageKey }: Credentials,
   ports: Ports,
-  storage: Storage,
+  { storage, containers }: { storage: Storage; containers: Containers | undefined },
   log: Log,
   notice: (sentence: string) => void,
 ): Promise<Server> {
@@ -158,6 +166,7 @@ async function startBatch(
       nodeStepMs: options.nodeStepMs,
       pathPrepend: options.pathPrepend,
       packagesDir: options.packagesDir,
+      containers,
       allowElevated: options.allowElevated,
       storage: {
         blobUrl: storage.blobUrl,

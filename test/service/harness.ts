@@ -113,6 +113,8 @@ export class TestService implements TestAccount {
 
   async start(): Promise<void> {
     const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
+    // What is refused must not depend on the machine.
+    flags.push('--container-engine', 'none');
     const service = [process.execPath, 'dist/service.js', ...flags, ...this.args];
     const [program = '', ...rest] = this.wrapper.length
       ? [...this.wrapper, this.dataDir, ...service]

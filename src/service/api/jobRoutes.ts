@@ -19,7 +19,7 @@ import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './resources/
 import { expandsStatistics, jobStatistics } from './resources/statistics';
 
 function addJob(context: Context, { body, version }: Request): Reply {
-  const given = validated('JobAddParameter', body, version);
+  const given = validated('JobAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.schedules.has(id.toLowerCase())) throw new BatchError('JobScheduleWithSameIdExists');
   const { wire } = makeJob(context, id, given);

@@ -39,7 +39,7 @@ export function poolWire({ wire, nodes }: PoolState): Wire {
 }
 
 function addPool(context: Context, { body, version }: Request): Reply {
-  const given = validated('PoolAddParameter', body, version);
+  const given = validated('PoolAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.pool(id)) throw new BatchError('PoolExists');
   const pool = newPool(context, id, given);
@@ -187,7 +187,7 @@ function removeNodes(context: Context, request: Request): Reply {
 
 function patchPool(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
-  const given = validated('PoolPatchParameter', request.body, request.version);
+  const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
   checkPackages(context, given);
   const { startTask, virtualMachineConfiguration, ...rest } = given;
   checkImage(virtualMachineConfiguration as Wire | undefined);
@@ -202,7 +202,7 @@ function patchPool(context: Context, request: Request): Reply {
 function updateProperties(context: Context, request: Request): Reply {
   const pool = changeable(context, request);
   const { body, version } = request;
-  const given = validated('PoolUpdatePropertiesParameter', body, version);
+  const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
   checkPackages(context, given);
   const { startTask, ...rest } = given;
   if (given.certificateReferences === undefined && version < '2025-06-01') {

@@ -44,7 +44,7 @@ function checkSpecification(context: Context, id: string, specification: Wire): 
 
 function addSchedule(context: Context, { body, version }: Request): Reply {
   const { state, jobSchedules } = context;
-  const given = validated('JobScheduleAddParameter', body, version);
+  const given = validated('JobScheduleAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (state.schedules.has(id.toLowerCase())) throw new BatchError('JobScheduleExists');
   if (state.job(id)) throw new BatchError('JobWithSameIdExists');
@@ -92,7 +92,7 @@ function update(context: Context, request: Request): Reply {
   const schedule = living(context, request);
   const isPatch = request.method === 'PATCH';
   const model = isPatch ? 'JobSchedulePatchParameter' : 'JobScheduleUpdateParameter';
-  const { jobSpecification, ...given } = validated(model, request.body, request.version);
+  const { jobSpecification, ...given } = validated(model, request.body, request.version, context.containers);
   if (jobSpecification) checkSpecification(context, schedule.id, jobSpecification as Wire);
   const { wire } = schedule;
   if (!isPatch) delete wire.metadata;

@@ -133,6 +133,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     disturbances,
     pastStates,
     supervisor,
+    containers: options.containers,
     accountName: account.name,
     allowElevated: options.allowElevated,
     base: () => url,
@@ -272,6 +273,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     server.listen(options.port, '127.0.0.1', () => resolve());
   });
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await options.containers?.removeLeftovers();
   await scheduler.start();
   jobSchedules.start();
   return {
@@ -281,6 +283,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       server.close();
       server.closeAllConnections();
       await scheduler.close();
+      await options.containers?.close();
       journal.close();
     },
   };

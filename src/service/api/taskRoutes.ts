@@ -24,7 +24,7 @@ import { checkTask } from './resources/taskChecks';
 
 const collectionSize = 100;
 function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
-  const given = validated('TaskAddParameter', body, version);
+  const given = validated('TaskAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   checkTask(context, job, given);

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
-import { environmentOf, type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
+import { type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
 import { attemptOf, endedFailure, failureOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -9,7 +9,14 @@ import type { Jobs } from './jobs';
 import { type JobTasks, jobPreparationFolder } from './jobTasks';
 import { endsJob, slotsOf, type TaskTokens, tokenSettings } from './managers';
 import type { Nodes } from './nodes';
-import type { NodeState, PoolState, State, StopReason, TaskState } from './state';
+import {
+  containersOf,
+  type NodeState,
+  type PoolState,
+  type State,
+  type StopReason,
+  type TaskState,
+} from './state';
 import { jobAction } from './taskConditions';
 
 /** A later reason counts only if it goes further than the one before. */
@@ -129,6 +136,7 @@ export class Execution {
         jobId: task.job.id,
         taskId: task.id,
         jobPrepDir: jobPreparationFolder(task.job, root),
+        containers: containersOf(pool),
       };
       const settings = [
         ...(await this.nodes.deployPackages(pool, node, task.wire)),
@@ -136,9 +144,8 @@ export class Execution {
         ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
         ...tokenSettings(token),
       ];
-      const env = environmentOf(this.options, place, settings);
       return await runAttempt(
-        attemptOf(task.wire, taskDir, env, this.nodes.recordFolder, this.options),
+        attemptOf(task.wire, place, settings, this.nodes.recordFolder, this.options),
         signal,
       );
     } catch (error) {
@@ -190,12 +197,13 @@ export class Execution {
     });
   }
 
-  #complete(task: TaskState, { exitCode, failureInfo }: Outcome): void {
+  #complete(task: TaskState, { exitCode, containerInfo, failureInfo }: Outcome): void {
     const result = failureInfo ? 'failure' : 'success';
     this.state.moveTask(task, 'completed', () => {
       const info = task.wire.executionInfo as Wire;
       Object.assign(info, { endTime: timestamp(), result });
       if (exitCode !== undefined) info.exitCode = exitCode;
+      if (containerInfo) info.containerInfo = containerInfo;
       if (failureInfo) info.failureInfo = failureInfo;
     });
     const { job } = task;

@@ -1,11 +1,18 @@
 import type { Supervisor } from '../guard/supervisor';
-import { environmentOf, taskFolder, taskPath } from '../tasks/environment';
+import { type Place, taskFolder, taskPath } from '../tasks/environment';
 import { endedFailure, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
 import { complete, type OwnTaskOptions, runOwn, runOwnTask } from './ownTasks';
-import type { JobNode, JobState, NodeState, PoolState, State } from './state';
+import {
+  containersOf,
+  type JobNode,
+  type JobState,
+  type NodeState,
+  type PoolState,
+  type State,
+} from './state';
 
 /** States of a node that is on its way to take tasks: a release task waits for it. */
 const comingStates = ['creating', 'starting', 'rebooting', 'reimaging', 'waitingforstarttask'];
@@ -152,24 +159,17 @@ export class JobTasks {
     };
     entry[`${kind}ExecutionInfo`] = info;
     this.#save(job, entry);
-    const taskDir = taskFolder(root, job.id, id);
-    const env = environmentOf(
-      this.options,
-      {
-        poolId: pool.id,
-        nodeId: node.id,
-        isDedicated: Boolean(node.wire.isDedicated),
-        root,
-        taskDir,
-        jobId: job.id,
-        taskId: id,
-        jobPrepDir: jobPreparationFolder(job, root),
-      },
-      [
-        ...((job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
-        ...((description.environmentSettings as Wire[] | undefined) ?? []),
-      ],
-    );
+    const place: Place = {
+      poolId: pool.id,
+      nodeId: node.id,
+      isDedicated: Boolean(node.wire.isDedicated),
+      root,
+      taskDir: taskFolder(root, job.id, id),
+      jobId: job.id,
+      taskId: id,
+      jobPrepDir: jobPreparationFolder(job, root),
+      containers: containersOf(pool),
+    };
     const { maxWallClockTime } = description;
     const constraints = isPreparation ? (description.constraints as Wire) : { maxWallClockTime };
     return runOwn(node, this.supervisor, (signal) =>
@@ -178,8 +178,11 @@ export class JobTasks {
         {
           pool,
           description: { ...description, constraints },
-          taskDir,
-          env,
+          place,
+          settings: [
+            ...((job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
+            ...((description.environmentSettings as Wire[] | undefined) ?? []),
+          ],
           info,
           retries: Number(constraints?.maxTaskRetryCount ?? 0),
           recordFolder: this.nodes.recordFolder,

@@ -288,6 +288,7 @@ export class Nodes {
     }
     delete node.wire.errors;
     const packages = await this.deployPackages(pool, node);
+    await this.#startTasks.prefetchImages(pool);
     if (isOver()) return;
     const startTask = pool.wire.startTask as Wire | undefined;
     if (startTask) {

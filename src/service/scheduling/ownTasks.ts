@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { appendText } from '../guard/dataFolder';
 import type { Supervisor } from '../guard/supervisor';
-import type { Surroundings } from '../tasks/environment';
+import type { Place, Surroundings } from '../tasks/environment';
 import { attemptOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -37,8 +37,9 @@ export async function runOwn<T>(
 export interface OwnRun {
   readonly pool: PoolState;
   readonly description: Wire;
-  readonly taskDir: string;
-  readonly env: NodeJS.ProcessEnv;
+  readonly place: Place;
+  /** Environment settings of all that it belongs to. */
+  readonly settings: readonly Wire[];
   /** Its execution information, in which retries are counted. */
   readonly info: Wire;
   /** Retries after an exit code other than 0; negative for no limit. */
@@ -52,7 +53,8 @@ export async function runOwnTask(
   run: OwnRun,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { pool, description, taskDir, env, info, retries, recordFolder } = run;
+  const { pool, description, place, settings, info, retries, recordFolder } = run;
+  const { taskDir } = place;
   await mkdir(taskDir, { recursive: true });
   if (isElevated(pool, description) && !options.allowElevated) {
     await appendText(
@@ -62,7 +64,7 @@ export async function runOwnTask(
     return { exitCode: 0 };
   }
   for (let attempt = 0; ; attempt++) {
-    const outcome = await runAttempt(attemptOf(description, taskDir, env, recordFolder, options), signal);
+    const outcome = await runAttempt(attemptOf(description, place, settings, recordFolder, options), signal);
     const exhausted = retries >= 0 && attempt >= retries;
     if (outcome.failureInfo?.code !== 'FailureExitCode' || exhausted || signal.aborted) return outcome;
     info.retryCount = attempt + 1;
@@ -71,11 +73,12 @@ export async function runOwnTask(
 }
 
 /** Enters how such a task has ended into its execution information. Returns whether it succeeded. */
-export function complete(info: Wire, { exitCode, failureInfo }: Outcome): boolean {
+export function complete(info: Wire, { exitCode, containerInfo, failureInfo }: Outcome): boolean {
   Object.assign(info, {
     state: 'completed',
     endTime: timestamp(),
     ...(exitCode === undefined ? {} : { exitCode }),
+    ...(containerInfo ? { containerInfo } : {}),
     result: failureInfo ? 'failure' : 'success',
     ...(failureInfo ? { failureInfo } : {}),
   });

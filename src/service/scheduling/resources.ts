@@ -1,3 +1,4 @@
+import type { ContainerConfiguration } from '../tasks/containers/settings';
 import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 
@@ -113,6 +114,12 @@ export function newJob(id: string): JobState {
     counts: zero(),
     slots: zero(),
   };
+}
+
+/** How a pool runs containers; undefined for one that runs none. */
+export function containersOf({ wire }: PoolState): ContainerConfiguration | undefined {
+  const machine = wire.virtualMachineConfiguration as Wire | undefined;
+  return machine?.containerConfiguration as ContainerConfiguration | undefined;
 }
 
 /** Marks a change by a user, which gives a resource a new ETag. Changes of its state do not. */

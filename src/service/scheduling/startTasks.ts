@@ -1,15 +1,16 @@
 import { join } from 'node:path';
 import { appendText } from '../guard/dataFolder';
 import type { Supervisor } from '../guard/supervisor';
-import { environmentOf, nodeRoot } from '../tasks/environment';
+import { engineFailure } from '../tasks/containers/settings';
+import { nodeRoot, type Place } from '../tasks/environment';
 import { endedFailure, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
 import { complete, type OwnRun, type OwnTaskOptions, runOwn, runOwnTask } from './ownTasks';
-import type { NodeState, PoolState, State } from './state';
+import { containersOf, type NodeState, type PoolState, type State } from './state';
 
-/** Runs the start tasks of nodes, with their retries. */
+/** Prepares nodes for tasks: pulls container images, and runs the start tasks, with their retries. */
 export class StartTasks {
   constructor(
     private readonly state: State,
@@ -19,28 +20,38 @@ export class StartTasks {
     private readonly recordFolder: string,
   ) {}
 
+  /** Pulls the container images of a pool that this machine does not have. Throws a TaskFailure. */
+  async prefetchImages(pool: PoolState): Promise<void> {
+    const configuration = containersOf(pool);
+    if (configuration === undefined) return;
+    if (this.options.containers === undefined) throw engineFailure();
+    await this.options.containers.prefetch(configuration);
+  }
+
   /**
    * Runs the start task of a node until it ends or the node restarts or leaves. Resolves to whether it succeeded; the
    * node's `startTaskInfo` says how it ended.
    */
   async run(pool: PoolState, node: NodeState, startTask: Wire, packages: readonly Wire[]): Promise<boolean> {
     const root = nodeRoot(this.options, pool.id, node.id);
-    const taskDir = join(root, 'startup');
     const info: Wire = { state: 'running', startTime: timestamp(), retryCount: 0 };
     node.wire.startTaskInfo = info;
     this.state.saveNode(node);
-    const env = environmentOf(
-      this.options,
-      { poolId: pool.id, nodeId: node.id, isDedicated: Boolean(node.wire.isDedicated), root, taskDir },
-      [...packages, ...((startTask.environmentSettings as Wire[] | undefined) ?? [])],
-    );
+    const place: Place = {
+      poolId: pool.id,
+      nodeId: node.id,
+      isDedicated: Boolean(node.wire.isDedicated),
+      root,
+      taskDir: join(root, 'startup'),
+      containers: containersOf(pool),
+    };
     const outcome = await runOwn(node, this.supervisor, (signal) =>
       this.#outcome(
         {
           pool,
           description: startTask,
-          taskDir,
-          env,
+          place,
+          settings: [...packages, ...((startTask.environmentSettings as Wire[] | undefined) ?? [])],
           info,
           retries: Number(startTask.maxTaskRetryCount ?? 0),
           recordFolder: this.recordFolder,
@@ -60,7 +71,7 @@ export class StartTasks {
     const fault = this.faults.startTask;
     if (fault?.delayMs) await this.supervisor.pause(fault.delayMs);
     if (fault?.exitCode) {
-      await appendText(join(run.taskDir, 'stderr.txt'), `${fault.stderr ?? ''}\n`);
+      await appendText(join(run.place.taskDir, 'stderr.txt'), `${fault.stderr ?? ''}\n`);
       return {
         exitCode: fault.exitCode,
         failureInfo: endedFailure('UserError', 'by a fault made for a test'),

@@ -2,6 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { DataFolder, pathInside } from '../guard/dataFolder';
 import type { Wire } from '../wire/wire';
+import type { Containers } from './containers/containers';
+import type { ContainerConfiguration } from './containers/settings';
 
 /** What all tasks of a service have in common. */
 export interface Surroundings {
@@ -11,6 +13,8 @@ export interface Surroundings {
   /** Folders in front of the PATH of tasks. */
   readonly pathPrepend: readonly string[];
   readonly storage?: OwnStorage;
+  /** Undefined where no container engine answers. */
+  readonly containers?: Containers;
 }
 
 /** The storage account of the local Batch account. */
@@ -41,6 +45,8 @@ export interface Place {
   readonly taskId?: string;
   /** Folder of the job preparation task on this node. */
   readonly jobPrepDir?: string;
+  /** How the pool runs containers; undefined for a pool that runs none. */
+  readonly containers?: ContainerConfiguration;
 }
 
 /** Variables of this machine that programs need to run; nothing else of its environment reaches a task. */
@@ -79,18 +85,16 @@ export function taskFolder(root: string, jobId: string, taskId: string): string 
 }
 
 /**
- * The environment of a task: Batch's variables, then those of the job and the task. HOME is the working directory, and
- * PATH ends with the shared folder of the node and the working directory.
- * https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
+ * The environment of a task that runs as a process: Batch's variables, and what programs of this machine need. HOME is
+ * the working directory, and PATH ends with the shared folder of the node and the working directory.
  */
 export function environmentOf(
   surroundings: Surroundings,
   place: Place,
   settings: readonly Wire[],
 ): NodeJS.ProcessEnv {
-  const { root, taskDir, jobId, taskId, jobPrepDir } = place;
-  const workingDir = join(taskDir, 'wd');
-  const shared = join(root, 'shared');
+  const workingDir = join(place.taskDir, 'wd');
+  const shared = join(place.root, 'shared');
   const path = [...surroundings.pathPrepend, process.env.PATH ?? '', shared, workingDir].filter(Boolean);
   return {
     ...Object.fromEntries(
@@ -98,18 +102,33 @@ export function environmentOf(
     ),
     HOME: workingDir,
     PATH: path.join(delimiter),
+    ...batchVariables(surroundings, place, settings),
+  };
+}
+
+/**
+ * Batch's variables for a task, then those of the job and the task.
+ * https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
+ */
+export function batchVariables(
+  surroundings: Surroundings,
+  place: Place,
+  settings: readonly Wire[],
+): Record<string, string> {
+  const { root, taskDir, jobId, taskId, jobPrepDir } = place;
+  return {
     AZ_BATCH_ACCOUNT_NAME: surroundings.accountName,
     AZ_BATCH_ACCOUNT_URL: surroundings.accountUrl(),
     AZ_BATCH_POOL_ID: place.poolId,
     AZ_BATCH_NODE_ID: place.nodeId,
     AZ_BATCH_NODE_IS_DEDICATED: String(place.isDedicated),
     AZ_BATCH_NODE_ROOT_DIR: root,
-    AZ_BATCH_NODE_SHARED_DIR: shared,
+    AZ_BATCH_NODE_SHARED_DIR: join(root, 'shared'),
     AZ_BATCH_NODE_STARTUP_DIR: join(root, 'startup'),
     AZ_BATCH_NODE_STARTUP_WORKING_DIR: join(root, 'startup', 'wd'),
     AZ_BATCH_NODE_MOUNTS_DIR: join(root, 'fsmounts'),
     AZ_BATCH_TASK_DIR: taskDir,
-    AZ_BATCH_TASK_WORKING_DIR: workingDir,
+    AZ_BATCH_TASK_WORKING_DIR: join(taskDir, 'wd'),
     AZ_BATCH_CERTIFICATES_DIR: join(taskDir, 'certs'),
     ...(jobId === undefined ? {} : { AZ_BATCH_JOB_ID: jobId }),
     ...(taskId === undefined ? {} : { AZ_BATCH_TASK_ID: taskId }),

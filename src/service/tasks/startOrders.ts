@@ -8,6 +8,8 @@ export interface StartOrder {
   readonly stderrPath: string;
   /** Folder where the process is recorded while it runs, so that the next life of the service finds it. */
   readonly recordFolder: string;
+  /** A command that ends what the program's end leaves running; run if the service dies first. */
+  readonly ifLost?: readonly string[];
 }
 
 /** `ended` comes after `started`; `refused` instead of both. */

@@ -7,8 +7,8 @@ import type { StartOrder, StartReply } from './startOrders';
 // Starts programs for the service in a small process: to start a program, a process copies the tables of its memory and
 // stops everything else meanwhile, which takes longer the more memory it has.
 
-/** Process groups that were started and have not ended. */
-const running = new Set<number>();
+/** Process groups that were started and have not ended, with the orders that started them. */
+const running = new Map<number, StartOrder>();
 
 process.on('message', (order: StartOrder) => {
   start(order).catch((error) => refuse(order.id, error));
@@ -16,7 +16,10 @@ process.on('message', (order: StartOrder) => {
 
 // The service has died: what it started ends, and its next start runs it again.
 process.on('disconnect', () => {
-  for (const pid of running) endTree(pid, 'SIGKILL');
+  for (const [pid, order] of running) {
+    endTree(pid, 'SIGKILL');
+    runIfLost(order);
+  }
   process.exit(0);
 });
 
@@ -32,7 +35,7 @@ async function start(order: StartOrder): Promise<void> {
     });
     const { pid } = child;
     if (pid === undefined) return;
-    running.add(pid);
+    running.set(pid, order);
     record(recordFolder, pid, await startTime(pid));
     say({ id, kind: 'started', pid });
     const [code, signal] = await exited;
@@ -64,6 +67,15 @@ async function launch({ id, argv, cwd, env, stdoutPath, stderrPath }: StartOrder
   } finally {
     for (const file of files) file.close().catch(() => undefined);
   }
+}
+
+/** Its command goes on when this process has ended. */
+function runIfLost({ ifLost, env }: StartOrder): void {
+  const [program, ...args] = ifLost ?? [];
+  if (program === undefined) return;
+  spawn(program, args, { env, stdio: 'ignore', detached: true })
+    .once('error', () => undefined)
+    .unref();
 }
 
 /** On a full disk the process runs all the same: this process ends it if the service dies. */

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { splitCommandLine } from './commandLine';
-import { isOwn, type Surroundings } from './environment';
+import type { ContainerInfo, RunningContainer } from './containers/containers';
+import { type ContainerSettings, type ContainerTask, engineFailure } from './containers/settings';
+import { batchVariables, environmentOf, isOwn, type Place, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
 import { type RunningProcess, startProcess } from './processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
@@ -13,6 +15,8 @@ export interface Attempt {
   readonly commandLine: string;
   readonly taskDir: string;
   readonly env: NodeJS.ProcessEnv;
+  /** For a task that runs in a container, which has an environment of its own. */
+  readonly container?: ContainerTask;
   readonly resourceFiles: readonly ResourceFile[];
   readonly outputFiles: readonly OutputFile[];
   /** Milliseconds for downloads, the program and uploads together; undefined or Infinity for no limit. */
@@ -26,6 +30,7 @@ export interface Attempt {
 export interface Outcome {
   readonly exitCode?: number;
   readonly failureInfo?: FailureInfo;
+  readonly containerInfo?: ContainerInfo;
   /** Ended by the service (termination, reboot, shutdown), not by itself. */
   readonly stopped?: boolean;
 }
@@ -97,15 +102,16 @@ async function run(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): P
   for (const folder of [workingDir, join(attempt.taskDir, 'certs')]) await mkdir(folder, { recursive: true });
   await fetchResourceFiles(attempt.resourceFiles, workingDir, either, attempt.surroundings.storage);
   either.throwIfAborted();
-  const exitCode = await runProgram(attempt, workingDir, either);
-  if (signal.aborted) return { exitCode, stopped: true };
+  const { exitCode, ...container } = await runProgram(attempt, workingDir, either);
+  const ended = { exitCode, ...container };
+  if (signal.aborted) return { ...ended, stopped: true };
   const isLate = limit.aborted;
   const uploading = isLate ? AbortSignal.any([signal, AbortSignal.timeout(lateUploadMs)]) : either;
   const uploadFailure = await upload(attempt, workingDir, exitCode, uploading);
-  if (signal.aborted) return { exitCode, stopped: true };
-  if (limit.aborted) return { exitCode, failureInfo: timeFailure };
-  if (uploadFailure) return { exitCode, failureInfo: uploadFailure };
-  return exitCode === 0 ? { exitCode } : { exitCode, failureInfo: exitFailure };
+  if (signal.aborted) return { ...ended, stopped: true };
+  if (limit.aborted) return { ...ended, failureInfo: timeFailure };
+  if (uploadFailure) return { ...ended, failureInfo: uploadFailure };
+  return exitCode === 0 ? ended : { ...ended, failureInfo: exitFailure };
 }
 
 /** Resolves to why the upload failed. What is in the service's own Blob Storage is on the disk then. */
@@ -125,30 +131,50 @@ async function upload(
   }
 }
 
-async function runProgram(attempt: Attempt, workingDir: string, signal: AbortSignal): Promise<number> {
-  const running = await startProgram(attempt, workingDir);
+/** How a program has ended. */
+interface ProgramEnd {
+  readonly exitCode: number;
+  readonly containerInfo?: ContainerInfo;
+}
+
+async function runProgram(attempt: Attempt, workingDir: string, signal: AbortSignal): Promise<ProgramEnd> {
+  const running = await startProgram(attempt, workingDir, signal);
   const stop = () => running.kill();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   try {
-    return (await running.done).exitCode;
+    const { exitCode } = await running.done;
+    return 'info' in running ? { exitCode, containerInfo: running.info } : { exitCode };
   } finally {
     signal.removeEventListener('abort', stop);
   }
 }
 
-async function startProgram(attempt: Attempt, workingDir: string): Promise<RunningProcess> {
+async function startProgram(
+  attempt: Attempt,
+  workingDir: string,
+  signal: AbortSignal,
+): Promise<RunningProcess | RunningContainer> {
+  const { commandLine, taskDir, recordFolder, container, surroundings } = attempt;
+  const output = {
+    stdoutPath: join(taskDir, 'stdout.txt'),
+    stderrPath: join(taskDir, 'stderr.txt'),
+    recordFolder,
+  };
   try {
-    return await startProcess({
-      argv: splitCommandLine(attempt.commandLine),
-      cwd: workingDir,
-      env: attempt.env,
-      stdoutPath: join(attempt.taskDir, 'stdout.txt'),
-      stderrPath: join(attempt.taskDir, 'stderr.txt'),
-      recordFolder: attempt.recordFolder,
-    });
+    if (container === undefined) {
+      return await startProcess({
+        argv: splitCommandLine(commandLine),
+        cwd: workingDir,
+        env: attempt.env,
+        ...output,
+      });
+    }
+    if (surroundings.containers === undefined) throw engineFailure();
+    return await surroundings.containers.start(container, { ...output, commandLine, workingDir }, signal);
   } catch (error) {
-    throw new TaskFailure(programFailure(error));
+    signal.throwIfAborted();
+    throw error instanceof TaskFailure ? error : new TaskFailure(programFailure(error));
   }
 }
 
@@ -170,19 +196,28 @@ function programFailure(error: unknown): FailureInfo {
   };
 }
 
-/** The attempt that a task's own description asks for. */
+/** The attempt that a task's own description asks for, with the environment settings of all that it belongs to. */
 export function attemptOf(
   wire: Wire,
-  taskDir: string,
-  env: NodeJS.ProcessEnv,
+  place: Place,
+  settings: readonly Wire[],
   recordFolder: string,
   surroundings: Surroundings,
 ): Attempt {
   const constraints = wire.constraints as Wire | undefined;
+  const container = wire.containerSettings as ContainerSettings | undefined;
   return {
     commandLine: String(wire.commandLine ?? ''),
-    taskDir,
-    env,
+    taskDir: place.taskDir,
+    env: environmentOf(surroundings, place, settings),
+    ...(container && {
+      container: {
+        settings: container,
+        configuration: place.containers,
+        place,
+        variables: batchVariables(surroundings, place, settings),
+      },
+    }),
     resourceFiles: (wire.resourceFiles as ResourceFile[] | undefined) ?? [],
     outputFiles: (wire.outputFiles as OutputFile[] | undefined) ?? [],
     limitMs: durationMs(constraints?.maxWallClockTime as string | undefined),

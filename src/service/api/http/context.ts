@@ -11,6 +11,7 @@ import type { Nodes } from '../../scheduling/nodes';
 import type { Pools } from '../../scheduling/pools';
 import type { Scheduler } from '../../scheduling/scheduler';
 import type { JobState, PoolState, State, TaskState } from '../../scheduling/state';
+import type { Containers } from '../../tasks/containers/containers';
 import { BatchError } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 import { type FilteredList, parseFilter, select } from './odata';
@@ -27,6 +28,8 @@ export interface Context {
   readonly disturbances: Disturbances;
   readonly pastStates: PastStates;
   readonly supervisor: Supervisor;
+  /** Undefined where no container engine answers. */
+  readonly containers: Containers | undefined;
   readonly accountName: string;
   /** Whether tasks may ask for administrator rights. They run as the user of the service in any case. */
   readonly allowElevated: boolean;

@@ -1,8 +1,10 @@
+import { isFolderName } from '../../tasks/containers/settings';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs } from '../../wire/time';
+import type { Wire } from '../../wire/wire';
 
-/** What is wrong with a value of the right type; undefined when nothing is. */
-type Limit = (value: unknown) => string | undefined;
+/** What is wrong with a value of the right type, as a member of its owner; undefined when nothing is. */
+type Limit = (value: unknown, owner?: Wire) => string | undefined;
 
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -10,7 +12,8 @@ const id: Limit = (value) =>
   idPattern.test(String(value))
     ? undefined
     : 'The value must be 1 to 64 letters, digits, hyphens and underscores.';
-const ids: Limit = (value) => (value as unknown[]).map(id).find((problem) => problem !== undefined);
+const ids: Limit = (value) =>
+  (value as unknown[]).map((one) => id(one)).find((problem) => problem !== undefined);
 /** https://learn.microsoft.com/rest/api/batchservice/job/add, autoPoolIdPrefix */
 const idPrefix: Limit = (value) =>
   /^[A-Za-z0-9_-]{0,20}$/.test(String(value))
@@ -48,6 +51,14 @@ const parallelTasks: Limit = (value) =>
 const retries = between(-1);
 const fileMode: Limit = (value) =>
   /^(0o?)?[0-7]{3,4}$/.test(String(value)) ? undefined : 'The value must be a file mode in octal format.';
+const containerType: Limit = (value) =>
+  /^(docker|cri)compatible$/i.test(String(value))
+    ? undefined
+    : 'The value must be one of: dockerCompatible, criCompatible.';
+const hostFolder: Limit = (value) =>
+  isFolderName(String(value))
+    ? undefined
+    : 'The value must be one of: Shared, Startup, VfsMounts, Task, JobPrep, Applications.';
 const displayName = length(0, 1024);
 const atMost =
   (count: number): Limit =>
@@ -73,7 +84,9 @@ const job: Record<string, Limit> = {
   priority: between(-1000, 1000),
   maxParallelTasks: parallelTasks,
 };
-const command: Record<string, Limit> = { commandLine: filled, maxTaskRetryCount: retries };
+/** An empty command line has a container run what its image names. */
+const commandLine: Limit = (value, owner) => (owner?.containerSettings ? undefined : filled(value));
+const command: Record<string, Limit> = { commandLine, maxTaskRetryCount: retries };
 
 /** The limits that Azure documents, by model and member. https://learn.microsoft.com/rest/api/batchservice/ */
 const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
@@ -88,6 +101,9 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   JobPreparationTask: { ...command, id },
   JobReleaseTask: { ...command, id, maxWallClockTime: positive, retentionTime: durationBetween(0) },
   ResourceFile: { fileMode, filePath: filled },
+  ContainerConfiguration: { type: containerType },
+  TaskContainerSettings: { imageName: filled },
+  ContainerHostBatchBindMountEntry: { source: hostFolder },
   EnvironmentSetting: { name: filled },
   ApplicationPackageReference: { applicationId: id, version: packageVersion },
   UserAccount: { name: length(1, 20) },

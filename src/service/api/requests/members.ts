@@ -48,7 +48,7 @@ const added: Added = {
     },
     JobPatchParameter: { networkConfiguration: one('JobNetworkConfiguration') },
     JobNetworkConfiguration: { skipWithdrawFromVNet: flag },
-    TaskContainerSettings: { containerHostBatchBindMounts: many(anything) },
+    TaskContainerSettings: { containerHostBatchBindMounts: many(one('ContainerHostBatchBindMountEntry')) },
   },
   '2025-06-01': {
     TaskSchedulingPolicy: { jobDefaultOrder: oneOf('none', 'creationtime') },
@@ -72,11 +72,26 @@ const removed: Record<string, Record<string, readonly string[]>> = {
   },
 };
 
+/** Models that later versions added. */
+const later: Mappers = {
+  ContainerHostBatchBindMountEntry: {
+    serializedName: 'ContainerHostBatchBindMountEntry',
+    type: {
+      name: 'Composite',
+      className: 'ContainerHostBatchBindMountEntry',
+      modelProperties: {
+        source: { ...text, serializedName: 'source' },
+        isReadOnly: { ...flag, serializedName: 'isReadOnly' },
+      },
+    },
+  },
+};
+
 /** The official package's mappers, with what later versions added. */
 export const mappers: Readonly<Mappers> = extended();
 
 function extended(): Mappers {
-  const copy = structuredClone(BatchServiceMappers) as unknown as Mappers;
+  const copy = structuredClone({ ...BatchServiceMappers, ...later }) as unknown as Mappers;
   for (const models of Object.values(added)) {
     for (const [model, members] of Object.entries(models)) {
       const known = copy[model]?.type.modelProperties;

@@ -1,23 +1,24 @@
 /**
  * What this service does with each member of each request:
  * - `done`: it has the effect that it has in Azure,
+ * - `engine`: so it does where a container engine answers; elsewhere it is refused by name,
  * - `stored`: it is checked, kept and returned, and has no effect on this machine,
  * - `discarded`: a secret that nothing here uses; it is checked, and neither kept nor returned,
  * - `refused`: a request that sets it is refused by name, rather than carried out without it.
  *
  * `docs/local-service.md` is generated from this table, and a test fails for a member that is missing here.
  */
-export type Treatment = 'done' | 'stored' | 'discarded' | 'refused';
+export type Treatment = 'done' | 'engine' | 'stored' | 'discarded' | 'refused';
 
 /** Members of a model by treatment, separated by blanks; a refused member has its reason. */
 interface ModelTreatment {
   readonly done?: string;
+  readonly engine?: string;
   readonly stored?: string;
   readonly discarded?: string;
   readonly refused?: Readonly<Record<string, string>>;
 }
 
-const containers = 'The local Batch service runs tasks as processes and has no containers.';
 const identities = 'The local Batch service has no managed identities. Use a SAS instead.';
 const networks = 'The local Batch service has no virtual networks.';
 const certificates = 'The local Batch service has no certificates.';
@@ -77,13 +78,22 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   CloudServiceConfiguration: { stored: 'osFamily osVersion' },
   VirtualMachineConfiguration: {
     done: 'imageReference nodeAgentSKUId',
+    engine: 'containerConfiguration',
     stored:
       'windowsConfiguration dataDisks licenseType diskEncryptionConfiguration nodePlacementConfiguration osDisk securityProfile serviceArtifactReference',
     refused: {
-      containerConfiguration: containers,
       extensions: 'The local Batch service installs no extensions of virtual machines.',
     },
   },
+  ContainerConfiguration: { engine: 'type containerImageNames containerRegistries' },
+  ContainerRegistry: {
+    engine: 'username password registryServer',
+    refused: { identityReference: identities },
+  },
+  TaskContainerSettings: {
+    engine: 'containerRunOptions imageName registry workingDirectory containerHostBatchBindMounts',
+  },
+  ContainerHostBatchBindMountEntry: { engine: 'source isReadOnly' },
   ImageReference: {
     done: 'publisher offer sku',
     stored: 'version',
@@ -109,7 +119,7 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   PublicIPAddressConfiguration: { stored: 'provision ipAddressIds ipFamilies ipTags' },
   StartTask: {
     done: 'commandLine resourceFiles environmentSettings userIdentity maxTaskRetryCount waitForSuccess',
-    refused: { containerSettings: containers },
+    engine: 'containerSettings',
   },
   ResourceFile: {
     done: 'autoStorageContainerName storageContainerUrl httpUrl blobPrefix filePath fileMode',
@@ -133,18 +143,18 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobUpdateParameter: { done: job.done, stored: job.stored },
   JobManagerTask: {
     done: 'id commandLine resourceFiles outputFiles environmentSettings constraints requiredSlots killJobOnCompletion userIdentity runExclusive applicationPackageReferences authenticationTokenSettings allowLowPriorityNode',
+    engine: 'containerSettings',
     stored: 'displayName',
-    refused: { containerSettings: containers },
   },
   AuthenticationTokenSettings: { done: 'access' },
   JobPreparationTask: {
     done: 'id commandLine resourceFiles environmentSettings constraints waitForSuccess userIdentity rerunOnNodeRebootAfterSuccess',
-    refused: { containerSettings: containers },
+    engine: 'containerSettings',
   },
   JobReleaseTask: {
     done: 'id commandLine resourceFiles environmentSettings maxWallClockTime userIdentity',
+    engine: 'containerSettings',
     stored: 'retentionTime',
-    refused: { containerSettings: containers },
   },
   JobConstraints: { done: 'maxWallClockTime maxTaskRetryCount' },
   PoolInformation: { done: 'poolId autoPoolSpecification' },
@@ -157,9 +167,9 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
   TaskAddParameter: {
     done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings',
+    engine: 'containerSettings',
     stored: 'displayName affinityInfo',
     refused: {
-      containerSettings: containers,
       multiInstanceSettings: 'The local Batch service does not support multi-instance tasks.',
     },
   },
@@ -210,13 +220,13 @@ export const treatedModels: readonly string[] = Object.keys(models);
 /** The table as Markdown, for `docs/local-service.md`. */
 export function treatmentTable(): string {
   const cell = (names: Iterable<string>) => [...names].map((name) => `\`${name}\``).join(', ');
-  const rows = Object.entries(models).map(([model, { done, stored, discarded, refused = {} }]) => {
-    const cells = [done, stored, discarded].map((names) => cell(names?.split(' ') ?? []));
+  const rows = Object.entries(models).map(([model, { done, engine, stored, discarded, refused = {} }]) => {
+    const cells = [done, engine, stored, discarded].map((names) => cell(names?.split(' ') ?? []));
     return `| ${model} | ${[...cells, cell(Object.keys(refused))].join(' | ')} |`;
   });
   return [
-    '| request or part | done | stored only | discarded | refused |',
-    '| --- | --- | --- | --- | --- |',
+    '| request or part | done | done with a container engine, else refused | stored only | discarded | refused |',
+    '| --- | --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n');
 }

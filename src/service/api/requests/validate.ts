@@ -1,5 +1,7 @@
 import type { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure/ms-rest-js';
+import type { Registries } from '../../tasks/containers/registries';
+import { noEngine } from '../../tasks/containers/settings';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
@@ -9,15 +11,23 @@ import { treatmentOf } from './treatment';
 
 export type Model = keyof typeof BatchServiceMappers;
 
+/** Keeps the passwords of container registries out of what is returned. Undefined where no container engine answers. */
+type Containers = { readonly registries: Pick<Registries, 'keep'> } | undefined;
+
 /**
  * A request body, checked against the official package's own description of it (members, types, enumerations, what is
  * required) and against the limits that Azure documents. The copy that is returned has enumerations in their canonical
  * case and no secrets. A member that the model does not have at this version of the API, or that this service does not
  * carry out, is refused by name.
  */
-export function validated(model: Model, body: Wire | undefined, version: string): Wire {
+export function validated(
+  model: Model,
+  body: Wire | undefined,
+  version: string,
+  containers?: Containers,
+): Wire {
   if (body === undefined) throw new BatchError('InvalidRequestBody', { Reason: 'The request has no body.' });
-  return composite(model, body, { path: '', name: '', version }) as Wire;
+  return composite(model, body, { path: '', name: '', version, containers }) as Wire;
 }
 
 /** Where in a body the validation is. */
@@ -27,6 +37,7 @@ interface Place {
   /** The last member name of the path, which Azure's errors give as PropertyName. */
   readonly name: string;
   readonly version: string;
+  readonly containers: Containers;
 }
 
 /** Its reason names the whole path where the member is not of the body itself. */
@@ -50,11 +61,13 @@ function composite(model: string, value: unknown, place: Place): Wire {
     const at = { ...place, path: place.path === '' ? name : `${place.path}.${name}`, name };
     const { treatment, reason = '' } = treatmentOf(model, name) ?? {};
     if (treatment === 'refused' && !isEmpty(inner)) throw refuse(at, undefined, reason);
+    if (treatment === 'engine' && !place.containers && !isEmpty(inner)) throw refuse(at, undefined, noEngine);
     const checked = checkedValue(mapper, inner, at);
-    const problem = limitOf(model, name)?.(checked);
+    const problem = limitOf(model, name)?.(checked, value as Wire);
     if (problem !== undefined) throw refuse(at, describable(checked), problem);
     if (treatment !== 'discarded') result[name] = checked;
   }
+  if (model === 'ContainerRegistry') keepPassword(result, place);
   for (const [name, { required }] of membersOf(model)) {
     if (required && (value as Wire)[name] == null && memberOf(model, name, place.version)) {
       const path = place.path === '' ? name : `${place.path}.${name}`;
@@ -65,6 +78,12 @@ function composite(model: string, value: unknown, place: Place): Wire {
     }
   }
   return result;
+}
+
+/** No resource holds the password of a registry. */
+function keepPassword(registry: Wire, { containers }: Place): void {
+  if (typeof registry.password === 'string') containers?.registries.keep(registry, registry.password);
+  delete registry.password;
 }
 
 /** A refused member that is set to nothing asks for nothing. */
