@@ -17,6 +17,8 @@ const contents = [
   'state.jsonl',
   'state.jsonl.next',
   'state.reserve',
+  'containers',
+  'registries.json',
   'end-when-idle',
   'service.json',
   'service.log',

@@ -1,19 +1,8 @@
-import { type JobNode, type JobState, touch } from '../scheduling/state';
+import { type JobNode, type JobState, type State, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
 import type { Wire } from '../wire/wire';
-import {
-  afterId,
-  type Context,
-  checkConditions,
-  etagHeaders,
-  jobOf,
-  page,
-  type Reply,
-  type Request,
-  type Route,
-  resourceHeaders,
-  shown,
-} from './http/context';
+import { afterId, type Context, jobOf, page, type Reply, type Request, type Route } from './http/context';
+import { acknowledged, changeable, changed, created, reading } from './http/resource';
 import { validated } from './requests/validate';
 import { checkPoolInfo, jobDefaults, makeJob, type PoolInfo } from './resources/newJobs';
 import { expandsStatistics, jobStatistics } from './resources/statistics';
@@ -22,31 +11,21 @@ function addJob(context: Context, { body, version }: Request): Reply {
   const given = validated('JobAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.schedules.has(id.toLowerCase())) throw new BatchError('JobScheduleWithSameIdExists');
-  const { wire } = makeJob(context, id, given);
-  return { status: 201, headers: resourceHeaders(wire, String(wire.url), true) };
+  return created(makeJob(context, id, given));
 }
 
-/** Finds a job that is not being deleted, and checks the conditional headers. */
-function changeable(context: Context, request: Request): JobState {
-  const job = jobOf(context, request.params[0] ?? '');
-  checkConditions(request, job.wire as { lastModified: unknown });
-  if (job.wire.state === 'deleting') throw new BatchError('JobBeingDeleted');
-  return job;
-}
+const find = (context: Context, { params }: Request): JobState => jobOf(context, params[0] ?? '');
+const isDeleting = { deleting: 'JobBeingDeleted' } as const;
+/** Finds a job that is not being deleted. */
+const existing = changeable(find, isDeleting);
+/** Finds a job that is neither completed nor being terminated or deleted. */
+const living = changeable(find, {
+  ...isDeleting,
+  completed: 'JobCompleted',
+  terminating: 'JobBeingTerminated',
+});
 
-/** Finds a job that is neither completed nor being terminated. */
-function living(context: Context, request: Request): JobState {
-  const job = changeable(context, request);
-  if (job.wire.state === 'completed') throw new BatchError('JobCompleted');
-  if (job.wire.state === 'terminating') throw new BatchError('JobBeingTerminated');
-  return job;
-}
-
-function changed({ state, base }: Context, job: JobState, status: number, action = ''): Reply {
-  touch(job.wire);
-  state.saveJob(job);
-  return { status, headers: resourceHeaders(job.wire, `${base()}/jobs/${job.id}${action}`) };
-}
+const saveJob = (state: State, job: JobState): void => state.saveJob(job);
 
 function update(context: Context, request: Request): Reply {
   const job = living(context, request);
@@ -69,7 +48,7 @@ function update(context: Context, request: Request): Reply {
     Object.assign(job.wire, { priority, maxParallelTasks, allowTaskPreemption, ...rest });
   }
   if (constraints || !isPatch) job.wire.constraints = jobDefaults({ constraints }).constraints;
-  const reply = changed(context, job, 200);
+  const reply = changed(context, saveJob, job, 200);
   context.jobs.check(job);
   return reply;
 }
@@ -106,7 +85,7 @@ function disable(context: Context, request: Request): Reply {
   if (job.wire.state !== 'active') throw new BatchError('JobNotActive');
   touch(job.wire);
   context.jobs.disable(job, String(disableTasks));
-  return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/disable`) };
+  return acknowledged(job, 202, 'disable');
 }
 
 function enable(context: Context, request: Request): Reply {
@@ -116,7 +95,7 @@ function enable(context: Context, request: Request): Reply {
   }
   touch(job.wire);
   context.jobs.enable(job);
-  return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/enable`) };
+  return acknowledged(job, 202, 'enable');
 }
 
 function terminate(context: Context, request: Request): Reply {
@@ -128,11 +107,11 @@ function terminate(context: Context, request: Request): Reply {
   ) as { terminateReason?: string };
   touch(job.wire);
   context.jobs.terminate(job, terminateReason);
-  return { status: 202, headers: resourceHeaders(job.wire, `${context.base()}/jobs/${job.id}/terminate`) };
+  return acknowledged(job, 202, 'terminate');
 }
 
 function deleteJob(context: Context, request: Request): Reply {
-  context.jobs.delete(changeable(context, request));
+  context.jobs.delete(existing(context, request));
   return { status: 202 };
 }
 
@@ -169,21 +148,7 @@ function taskCounts(context: Context, { params, version }: Request): Reply {
 export const jobRoutes: Route[] = [
   ['POST', '/jobs', addJob],
   ['GET', '/jobs', list],
-  [
-    'GET',
-    '/jobs/{}',
-    (context, request) => {
-      const job = jobOf(context, request.params[0] ?? '');
-      const { wire } = job;
-      checkConditions(request, wire as { lastModified: unknown });
-      return {
-        status: 200,
-        metadata: 'jobs/@Element',
-        headers: etagHeaders(wire),
-        body: shown(jobWire(job, request), request),
-      };
-    },
-  ],
+  ['GET', '/jobs/{}', reading('jobs/@Element', find, jobWire)],
   ['PATCH', '/jobs/{}', update],
   ['PUT', '/jobs/{}', update],
   ['DELETE', '/jobs/{}', deleteJob],

@@ -1,20 +1,9 @@
-import { type PoolState, touch } from '../scheduling/state';
+import type { PoolState, State } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import {
-  afterId,
-  type Context,
-  checkConditions,
-  etagHeaders,
-  page,
-  poolOf,
-  type Reply,
-  type Request,
-  type Route,
-  resourceHeaders,
-  shown,
-} from './http/context';
+import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './http/context';
+import { acknowledged, changeable, changed, created, reading } from './http/resource';
 import { validated } from './requests/validate';
 import { checkImage } from './resources/images';
 import {
@@ -44,40 +33,23 @@ function addPool(context: Context, { body, version }: Request): Reply {
   if (context.state.pool(id)) throw new BatchError('PoolExists');
   const pool = newPool(context, id, given);
   startPool(context, pool);
-  return { status: 201, headers: resourceHeaders(pool.wire, String(pool.wire.url), true) };
+  return created(pool);
 }
 
-/** Finds a pool that is not being deleted, and checks the conditional headers. */
-function changeable(context: Context, request: Request): PoolState {
-  const pool = poolOf(context, request.params[0] ?? '');
-  checkConditions(request, pool.wire as { lastModified: unknown });
-  if (pool.wire.state === 'deleting') throw new BatchError('PoolBeingDeleted');
-  return pool;
-}
+const find = (context: Context, { params }: Request): PoolState => poolOf(context, params[0] ?? '');
+/** Finds a pool that is not being deleted. */
+const existing = changeable(find, { deleting: 'PoolBeingDeleted' });
 
-function changed({ state, base }: Context, pool: PoolState, status: number, action = ''): Reply {
-  touch(pool.wire);
-  state.savePool(pool);
-  return { status, headers: resourceHeaders(pool.wire, `${base()}/pools/${pool.id}${action}`) };
-}
+const savePool = (state: State, pool: PoolState): void => state.savePool(pool);
 
 function mustBeSteady({ wire }: PoolState): void {
   if (wire.allocationState !== 'steady') throw new BatchError('PoolBeingResized');
 }
 
-function getPool(context: Context, request: Request): Reply {
-  const pool = poolOf(context, request.params[0] ?? '');
-  checkConditions(request, pool.wire as { lastModified: unknown });
-  return {
-    status: 200,
-    metadata: 'pools/@Element',
-    headers: etagHeaders(pool.wire),
-    ...(request.method === 'HEAD' ? {} : { body: shown(poolWire(pool), request) }),
-  };
-}
+const getPool = reading('pools/@Element', find, poolWire);
 
 function resize(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const given = validated('PoolResizeParameter', request.body, request.version);
   if (given.targetDedicatedNodes === undefined && given.targetLowPriorityNodes === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'targetDedicatedNodes' });
@@ -100,24 +72,21 @@ function resize(context: Context, request: Request): Reply {
   delete pool.wire.resizeErrors;
   pool.deallocation = String(nodeDeallocationOption);
   context.pools.reconcile(pool);
-  return changed(context, pool, 202, '/resize');
+  return changed(context, savePool, pool, 202, 'resize');
 }
 
 function stopResize(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   if (pool.wire.allocationState !== 'resizing') {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The pool is not being resized.' });
   }
   Object.assign(pool.wire, { allocationState: 'stopping', allocationStateTransitionTime: timestamp() });
   context.pools.reconcile(pool);
-  return {
-    status: 202,
-    headers: resourceHeaders(pool.wire, `${context.base()}/pools/${pool.id}/stopresize`),
-  };
+  return acknowledged(pool, 202, 'stopresize');
 }
 
 function enableAutoScale(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const given = validated('PoolEnableAutoScaleParameter', request.body, request.version);
   const formula = given.autoScaleFormula ?? pool.wire.autoScaleFormula;
   if (formula === undefined)
@@ -140,19 +109,19 @@ function enableAutoScale(context: Context, request: Request): Reply {
       given.autoScaleEvaluationInterval ?? pool.wire.autoScaleEvaluationInterval ?? 'PT15M',
   });
   context.autoscaling.evaluate(pool);
-  return changed(context, pool, 200, '/enableautoscale');
+  return changed(context, savePool, pool, 200, 'enableautoscale');
 }
 
 function disableAutoScale(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   pool.wire.enableAutoScale = false;
   for (const name of ['autoScaleFormula', 'autoScaleEvaluationInterval', 'autoScaleRun'])
     delete pool.wire[name];
-  return changed(context, pool, 200, '/disableautoscale');
+  return changed(context, savePool, pool, 200, 'disableautoscale');
 }
 
 function evaluateAutoScale(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const { autoScaleFormula } = validated('PoolEvaluateAutoScaleParameter', request.body, request.version);
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
@@ -167,7 +136,7 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
 }
 
 function removeNodes(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const given = validated('NodeRemoveParameter', request.body, request.version);
   mustBeSteady(pool);
   const nodes = [...new Set(given.nodeList as string[])].map((id) => {
@@ -182,11 +151,11 @@ function removeNodes(context: Context, request: Request): Reply {
   Object.assign(pool.wire, { allocationState: 'resizing', allocationStateTransitionTime: timestamp() });
   for (const node of nodes)
     context.nodes.remove(pool, node, String(given.nodeDeallocationOption ?? 'requeue'));
-  return changed(context, pool, 202, '/removenodes');
+  return changed(context, savePool, pool, 202, 'removenodes');
 }
 
 function patchPool(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
   checkPackages(context, given);
   const { startTask, virtualMachineConfiguration, ...rest } = given;
@@ -196,11 +165,11 @@ function patchPool(context: Context, request: Request): Reply {
   if (virtualMachineConfiguration)
     rest.virtualMachineConfiguration = withVersion(virtualMachineConfiguration as Wire);
   Object.assign(pool.wire, rest, startTask ? { startTask: startTaskWire(startTask as Wire) } : {});
-  return changed(context, pool, 200);
+  return changed(context, savePool, pool, 200);
 }
 
 function updateProperties(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
   checkPackages(context, given);
@@ -212,11 +181,11 @@ function updateProperties(context: Context, request: Request): Reply {
   Object.assign(pool.wire, rest);
   if (startTask) pool.wire.startTask = startTaskWire(startTask as Wire);
   else delete pool.wire.startTask;
-  return changed(context, pool, 204, '/updateproperties');
+  return changed(context, savePool, pool, 204, 'updateproperties');
 }
 
 function deletePool(context: Context, request: Request): Reply {
-  const pool = changeable(context, request);
+  const pool = existing(context, request);
   context.pools.deletePool(pool);
   return { status: 202 };
 }

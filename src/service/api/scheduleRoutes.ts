@@ -2,19 +2,8 @@ import { type ScheduleState, touch } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import {
-  afterId,
-  type Context,
-  checkConditions,
-  etagHeaders,
-  isId,
-  page,
-  type Reply,
-  type Request,
-  type Route,
-  resourceHeaders,
-  shown,
-} from './http/context';
+import { afterId, type Context, isId, page, type Reply, type Request, type Route } from './http/context';
+import { acknowledged, changeable, created, reading } from './http/resource';
 import { validated } from './requests/validate';
 import {
   checkActiveQuota,
@@ -68,24 +57,18 @@ function addSchedule(context: Context, { body, version }: Request): Reply {
   state.addSchedule(schedule);
   jobSchedules.reschedule(schedule);
   jobSchedules.check(schedule);
-  return { status: 201, headers: resourceHeaders(wire, String(wire.url), true) };
+  return created(schedule);
 }
 
-/** Finds a schedule that is not being deleted, and checks the conditional headers. */
-function changeable(context: Context, request: Request): ScheduleState {
-  const schedule = scheduleOf(context, request);
-  checkConditions(request, schedule.wire as { lastModified: unknown });
-  if (schedule.wire.state === 'deleting') throw new BatchError('JobScheduleBeingDeleted');
-  return schedule;
-}
-
-/** Finds a schedule that is neither completed nor being terminated. */
-function living(context: Context, request: Request): ScheduleState {
-  const schedule = changeable(context, request);
-  if (schedule.wire.state === 'completed') throw new BatchError('JobScheduleCompleted');
-  if (schedule.wire.state === 'terminating') throw new BatchError('JobScheduleBeingTerminated');
-  return schedule;
-}
+const isDeleting = { deleting: 'JobScheduleBeingDeleted' } as const;
+/** Finds a schedule that is not being deleted. */
+const existing = changeable(scheduleOf, isDeleting);
+/** Finds a schedule that is neither completed nor being terminated or deleted. */
+const living = changeable(scheduleOf, {
+  ...isDeleting,
+  completed: 'JobScheduleCompleted',
+  terminating: 'JobScheduleBeingTerminated',
+});
 
 /** Updates a schedule. A new job specification applies to the jobs created from then on. */
 function update(context: Context, request: Request): Reply {
@@ -102,7 +85,7 @@ function update(context: Context, request: Request): Reply {
   if (given.schedule) context.jobSchedules.reschedule(schedule);
   else context.state.saveSchedule(schedule);
   if (wire.state === 'active') context.jobSchedules.check(schedule);
-  return { status: 200, headers: resourceHeaders(wire, String(wire.url)) };
+  return acknowledged(schedule, 200);
 }
 
 function action(
@@ -117,21 +100,12 @@ function action(
       const schedule = living(context, request);
       touch(schedule.wire);
       work(context, schedule);
-      return { status, headers: resourceHeaders(schedule.wire, `${schedule.wire.url}/${name}`) };
+      return acknowledged(schedule, status, name);
     },
   ];
 }
 
-function getSchedule(context: Context, request: Request): Reply {
-  const { wire } = scheduleOf(context, request);
-  checkConditions(request, wire as { lastModified: unknown });
-  return {
-    status: 200,
-    metadata: 'jobschedules/@Element',
-    headers: etagHeaders(wire),
-    ...(request.method === 'HEAD' ? {} : { body: shown(wire, request) }),
-  };
-}
+const getSchedule = reading('jobschedules/@Element', scheduleOf);
 
 export const scheduleRoutes: Route[] = [
   ['POST', '/jobschedules', addSchedule],
@@ -154,7 +128,7 @@ export const scheduleRoutes: Route[] = [
     'DELETE',
     '/jobschedules/{}',
     (context, request) => {
-      context.jobSchedules.delete(changeable(context, request));
+      context.jobSchedules.delete(existing(context, request));
       return { status: 202 };
     },
   ],

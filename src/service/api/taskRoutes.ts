@@ -1,21 +1,19 @@
-import { type JobState, type TaskState, touch } from '../scheduling/state';
+import { type JobState, type State, type TaskState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
 import { infiniteDuration } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import {
   afterId,
   type Context,
-  checkConditions,
   etagHeaders,
   jobOf,
   page,
   type Reply,
   type Request,
   type Route,
-  resourceHeaders,
-  shown,
   taskOf,
 } from './http/context';
+import { acknowledged, changeable, changed, created, reading } from './http/resource';
 import { validated } from './requests/validate';
 import { checkPackages } from './resources/newPools';
 import { makeTask } from './resources/newTasks';
@@ -23,6 +21,7 @@ import { expandsStatistics, taskStatistics } from './resources/statistics';
 import { checkTask } from './resources/taskChecks';
 
 const collectionSize = 100;
+
 function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
   const given = validated('TaskAddParameter', body, version, context.containers);
   const id = String(given.id);
@@ -32,7 +31,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   return makeTask(context, job, given);
 }
 
-/** Finds a job to which tasks can be added. */
+/** Finds a job to which tasks can be added. The conditional headers are those of the task. */
 function open(context: Context, { params }: Request): JobState {
   const job = jobOf(context, params[0] ?? '');
   switch (job.wire.state) {
@@ -51,7 +50,7 @@ function addTask(context: Context, request: Request): Reply {
   const task = newTask(context, open(context, request), request.body, request.version);
   context.state.addTask(task);
   context.scheduler.schedule();
-  return { status: 201, headers: resourceHeaders(task.wire, String(task.wire.url), true) };
+  return created(task);
 }
 
 /** Adds tasks one by one. An invalid task gets an error result and does not affect the others. */
@@ -86,38 +85,34 @@ function addCollection(context: Context, request: Request): Reply {
   return { status: 200, metadata: 'taskaddresult', body: { value: results } };
 }
 
-function changeable(context: Context, request: Request): TaskState {
-  const [jobId = '', taskId = ''] = request.params;
-  const task = taskOf(context, jobId, taskId);
-  checkConditions(request, task.wire as { lastModified: unknown });
-  return task;
-}
+const find = (context: Context, { params: [jobId = '', taskId = ''] }: Request): TaskState =>
+  taskOf(context, jobId, taskId);
+const existing = changeable(find);
+const uncompleted = changeable(find, { completed: 'TaskCompleted' });
+
+const saveTask = (state: State, task: TaskState): void => state.saveTask(task);
 
 function updateTask(context: Context, request: Request): Reply {
-  const task = changeable(context, request);
+  const task = uncompleted(context, request);
   const { constraints } = validated('TaskUpdateParameter', request.body, request.version);
-  if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
   task.wire.constraints = {
     maxWallClockTime: infiniteDuration,
     retentionTime: 'P7D',
     maxTaskRetryCount: 0,
     ...(constraints as Wire | undefined),
   };
-  touch(task.wire);
-  context.state.saveTask(task);
-  return { status: 200, headers: resourceHeaders(task.wire, String(task.wire.url)) };
+  return changed(context, saveTask, task, 200);
 }
 
 async function terminateTask(context: Context, request: Request): Promise<Reply> {
-  const task = changeable(context, request);
-  if (task.wire.state === 'completed') throw new BatchError('TaskCompleted');
+  const task = uncompleted(context, request);
   touch(task.wire);
   await context.scheduler.terminateTask(task);
-  return { status: 204, headers: resourceHeaders(task.wire, `${task.wire.url}/terminate`) };
+  return acknowledged(task, 204, 'terminate');
 }
 
 function reactivateTask(context: Context, request: Request): Reply {
-  const task = changeable(context, request);
+  const task = existing(context, request);
   const { state, executionInfo } = task.wire;
   if (state !== 'completed') throw new BatchError('TaskNotCompleted');
   if ((executionInfo as Wire).result === 'success') throw new BatchError('TaskSucceeded');
@@ -154,25 +149,13 @@ export const taskRoutes: Route[] = [
   ['POST', '/jobs/{}/tasks', addTask],
   ['POST', '/jobs/{}/addtaskcollection', addCollection],
   ['GET', '/jobs/{}/tasks', list],
-  [
-    'GET',
-    '/jobs/{}/tasks/{}',
-    (context, request) => {
-      const task = changeable(context, request);
-      return {
-        status: 200,
-        metadata: 'tasks/@Element',
-        headers: etagHeaders(task.wire),
-        body: shown(taskWire(task, request), request),
-      };
-    },
-  ],
+  ['GET', '/jobs/{}/tasks/{}', reading('tasks/@Element', find, taskWire)],
   ['PUT', '/jobs/{}/tasks/{}', updateTask],
   [
     'DELETE',
     '/jobs/{}/tasks/{}',
     async (context, request) => {
-      await context.scheduler.deleteTask(changeable(context, request));
+      await context.scheduler.deleteTask(existing(context, request));
       return { status: 200 };
     },
   ],
@@ -182,7 +165,7 @@ export const taskRoutes: Route[] = [
     'GET',
     '/jobs/{}/tasks/{}/subtasksinfo',
     (context, request) => {
-      changeable(context, request);
+      existing(context, request);
       return { status: 200, metadata: 'subtaskinfo', body: { value: [] } };
     },
   ],
