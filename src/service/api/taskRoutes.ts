@@ -165,8 +165,9 @@ export const taskRoutes: Route[] = [
     'GET',
     '/jobs/{}/tasks/{}/subtasksinfo',
     (context, request) => {
-      existing(context, request);
-      return { status: 200, metadata: 'subtaskinfo', body: { value: [] } };
+      const { subtasks = [] } = existing(context, request);
+      const value = subtasks.map((subtask) => shown(subtask, request));
+      return { status: 200, metadata: 'subtaskinfo', body: { value } };
     },
   ],
 ];

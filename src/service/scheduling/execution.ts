@@ -2,7 +2,24 @@ import { mkdir } from 'node:fs/promises';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
-import { attemptOf, endedFailure, failureOf, type Outcome, runAttempt } from '../tasks/taskRunner';
+import {
+  coordinationOf,
+  coresOf,
+  endedWithTask,
+  instanceSettings,
+  makeRemoteShell,
+  runMultiInstance,
+  settingsOf,
+} from '../tasks/multiInstance';
+import { endedSubtask, isEnded, newSubtasks, startedSubtask } from '../tasks/subtasks';
+import {
+  type Attempt,
+  attemptOf,
+  endedFailure,
+  failureOf,
+  type Outcome,
+  runAttempt,
+} from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Jobs } from './jobs';
@@ -45,8 +62,8 @@ export class Execution {
     return this.#running;
   }
 
-  /** Starts an active task on a node that has room for it. */
-  start(pool: PoolState, node: NodeState, task: TaskState): void {
+  /** Starts an active task on a node that has room for it; a multi-instance task on as many others as it needs. */
+  start(pool: PoolState, node: NodeState, task: TaskState, others: readonly NodeState[] = []): void {
     const { controller, release } = this.supervisor.stopping();
     let why: StopReason | undefined;
     let end: () => void = () => undefined;
@@ -58,18 +75,23 @@ export class Execution {
       controller.abort();
     };
     const slots = slotsOf(task, pool);
+    const nodes = [node, ...others];
     this.#running++;
-    node.running.add(task);
-    node.slotsUsed += slots;
-    this.#assign(pool, node, task);
-    this.nodes.count(node);
+    for (const one of nodes) {
+      one.running.add(task);
+      one.slotsUsed += slots;
+    }
+    this.#assign(pool, nodes, task);
+    for (const one of nodes) this.nodes.count(one);
     this.supervisor.run(this.#about(task), async () => {
-      const outcome = await this.#attempt(pool, node, task, controller.signal);
+      const outcome = await this.#attempt(pool, nodes, task, controller.signal);
       release();
       await this.state.whenWritable();
       this.#running--;
-      node.running.delete(task);
-      node.slotsUsed -= slots;
+      for (const one of nodes) {
+        one.running.delete(task);
+        one.slotsUsed -= slots;
+      }
       task.stop = undefined;
       task.ended = undefined;
       try {
@@ -77,75 +99,67 @@ export class Execution {
         if (!this.supervisor.isClosed) this.#ended(task, outcome, why);
       } finally {
         end();
-        this.nodes.countEnded(node, task);
-        if (node.leaving) this.nodes.leaveWhenFree(pool, node);
+        for (const [instance, one] of nodes.entries()) {
+          this.nodes.countEnded(one, task, instance > 0 ? instance : undefined);
+          if (one.leaving) this.nodes.leaveWhenFree(pool, one);
+        }
         this.onFree();
       }
     });
   }
 
-  /** A task that waits for the preparation of its node is `preparing` until then. */
-  #assign(pool: PoolState, node: NodeState, task: TaskState): void {
+  /** A task that waits for the preparation of its nodes is `preparing` until then. */
+  #assign(pool: PoolState, nodes: readonly NodeState[], task: TaskState): void {
     const path = taskPath(task.job.id, task.id);
-    const mustWait = this.jobTasks.mustWait(task.job, node);
-    this.state.moveTask(task, mustWait ? 'preparing' : 'running', () => {
+    const mustWait = nodes.some((node) => this.jobTasks.mustWait(task.job, node));
+    const state = mustWait ? 'preparing' : 'running';
+    const [primary, ...others] = nodes.map((node) => ({
+      affinityId: `TVM:${node.id}`,
+      nodeUrl: node.wire.url,
+      poolId: pool.id,
+      nodeId: node.id,
+      taskRootDirectory: path,
+      taskRootDirectoryUrl: `${node.wire.url}/files/${path}`,
+    }));
+    if (settingsOf(task.wire)) this.state.setSubtasks(task, newSubtasks(others, state));
+    this.state.moveTask(task, state, () => {
       if (!mustWait) (task.wire.executionInfo as Wire).startTime = timestamp();
-      task.wire.nodeInfo = {
-        affinityId: `TVM:${node.id}`,
-        nodeUrl: node.wire.url,
-        poolId: pool.id,
-        nodeId: node.id,
-        taskRootDirectory: path,
-        taskRootDirectoryUrl: `${node.wire.url}/files/${path}`,
-      };
+      task.wire.nodeInfo = primary;
     });
   }
 
   /** Never rejects: an error of the service becomes the failure of the task. */
   async #attempt(
     pool: PoolState,
-    node: NodeState,
+    nodes: readonly NodeState[],
     task: TaskState,
     signal: AbortSignal,
   ): Promise<Outcome | 'unprepared'> {
     const token = this.tokens.issue(task);
     try {
+      const preparing = Promise.all(nodes.map((node) => this.jobTasks.prepare(pool, node, task.job)));
       const isPrepared = await Promise.race([
-        this.jobTasks.prepare(pool, node, task.job),
+        preparing.then((prepared) => !prepared.includes(false)),
         aborted(signal).then(() => false),
       ]);
       if (signal.aborted) return { stopped: true };
       if (!isPrepared) return 'unprepared';
       if (task.wire.state === 'preparing') {
         await this.state.whenWritable();
-        this.state.moveTask(task, 'running', () => {
-          (task.wire.executionInfo as Wire).startTime = timestamp();
-        });
+        this.#startPrepared(task);
       }
-      const root = this.nodes.root(pool.id, node.id);
-      const taskDir = taskFolder(root, task.job.id, task.id);
-      const trash = this.nodes.folder.takeAway(taskDir);
-      if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
-      await mkdir(taskDir, { recursive: true });
-      const place: Place = {
-        poolId: pool.id,
-        nodeId: node.id,
-        isDedicated: Boolean(node.wire.isDedicated),
-        root,
-        taskDir,
-        jobId: task.job.id,
-        taskId: task.id,
-        jobPrepDir: jobPreparationFolder(task.job, root),
-        containers: containersOf(pool),
-      };
-      const settings = [
-        ...(await this.nodes.deployPackages(pool, node, task.wire)),
-        ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
-        ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
-        ...tokenSettings(token),
-      ];
-      return await runAttempt(
-        attemptOf(task.wire, place, settings, this.nodes.recordFolder, this.options),
+      const attempts = await Promise.all(
+        nodes.map((_, instance) => this.#attemptOn(pool, nodes, instance, task, token)),
+      );
+      const [attempt] = attempts as [Attempt];
+      const settings = settingsOf(task.wire);
+      if (settings === undefined) return await runAttempt(attempt, signal);
+      return await runMultiInstance(
+        {
+          application: attempt,
+          coordinations: attempts.map((one) => coordinationOf(one, settings)),
+          onSubtaskEnd: (id, outcome) => this.#subtaskEnded(task, id, outcome),
+        },
         signal,
       );
     } catch (error) {
@@ -153,6 +167,72 @@ export class Execution {
     } finally {
       this.tokens.revoke(token);
     }
+  }
+
+  #startPrepared(task: TaskState): void {
+    if (task.subtasks) this.state.setSubtasks(task, task.subtasks.map(startedSubtask));
+    this.state.moveTask(task, 'running', () => {
+      (task.wire.executionInfo as Wire).startTime = timestamp();
+    });
+  }
+
+  /** What a task runs on one of its nodes, in a new folder with its packages. */
+  async #attemptOn(
+    pool: PoolState,
+    nodes: readonly NodeState[],
+    instance: number,
+    task: TaskState,
+    token: string | undefined,
+  ): Promise<Attempt> {
+    const node = nodes[instance] as NodeState;
+    const root = this.nodes.root(pool.id, node.id);
+    const taskDir = taskFolder(root, task.job.id, task.id);
+    const trash = this.nodes.folder.takeAway(taskDir);
+    if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
+    await mkdir(taskDir, { recursive: true });
+    const place: Place = {
+      poolId: pool.id,
+      nodeId: node.id,
+      isDedicated: Boolean(node.wire.isDedicated),
+      root,
+      taskDir,
+      jobId: task.job.id,
+      taskId: task.id,
+      jobPrepDir: jobPreparationFolder(task.job, root),
+      containers: containersOf(pool),
+    };
+    const settings = [
+      ...(await this.nodes.deployPackages(pool, node, task.wire)),
+      ...(settingsOf(task.wire) ? await this.#instance(pool, nodes, instance, place) : []),
+      ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
+      ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
+      ...tokenSettings(token),
+    ];
+    return attemptOf(task.wire, place, settings, this.nodes.recordFolder, this.options);
+  }
+
+  async #instance(
+    pool: PoolState,
+    nodes: readonly NodeState[],
+    instance: number,
+    { root, taskDir }: Place,
+  ): Promise<Wire[]> {
+    const hosts = nodes.map(({ wire }) => String(wire.ipAddress));
+    return instanceSettings(hosts, instance, taskDir, coresOf(pool.wire), await makeRemoteShell(root));
+  }
+
+  /** What the end of the service has stopped starts again with its task. */
+  #subtaskEnded(task: TaskState, id: number, outcome: Outcome): void {
+    if (this.supervisor.isClosed || task.subtasks === undefined) return;
+    const subtasks = task.subtasks.map((one) => (one.id === id ? endedSubtask(one, outcome) : one));
+    this.state.setSubtasks(task, subtasks);
+  }
+
+  /** Subtasks end with their primary. */
+  #endSubtasks(task: TaskState): void {
+    if (task.subtasks === undefined || task.subtasks.every(isEnded)) return;
+    const end = (one: Wire) => (isEnded(one) ? one : endedSubtask(one, { failureInfo: endedWithTask }));
+    this.state.setSubtasks(task, task.subtasks.map(end));
   }
 
   #ended(task: TaskState, result: Outcome | 'unprepared', why: StopReason | undefined): void {
@@ -166,10 +246,12 @@ export class Execution {
       this.#complete(task, { ...outcome, failureInfo: byUser });
     } else if (result === 'unprepared') {
       // Another node may take it.
+      if (task.subtasks) this.state.setSubtasks(task, []);
       this.state.moveTask(task, 'active', () => {
         delete task.wire.nodeInfo;
       });
     } else if (outcome.failureInfo?.code === 'FailureExitCode' && this.#mayRetry(task)) {
+      this.#endSubtasks(task);
       this.state.moveTask(task, 'active', () => {
         const info = task.wire.executionInfo as Wire;
         info.retryCount = Number(info.retryCount ?? 0) + 1;
@@ -188,6 +270,7 @@ export class Execution {
 
   /** Has a task that ran start again, as after the loss of its node. */
   requeue(task: TaskState): void {
+    if (task.subtasks) this.state.setSubtasks(task, []);
     this.state.moveTask(task, 'active', () => {
       const info = task.wire.executionInfo as Wire;
       info.requeueCount = Number(info.requeueCount ?? 0) + 1;
@@ -199,6 +282,7 @@ export class Execution {
 
   #complete(task: TaskState, { exitCode, containerInfo, failureInfo }: Outcome): void {
     const result = failureInfo ? 'failure' : 'success';
+    this.#endSubtasks(task);
     this.state.moveTask(task, 'completed', () => {
       const info = task.wire.executionInfo as Wire;
       Object.assign(info, { endTime: timestamp(), result });

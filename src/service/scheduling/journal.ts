@@ -292,14 +292,18 @@ const nodeIdPattern = /^[\w-]{1,100}$/;
 export function checkRecord(key: string, record: unknown): void {
   const [kind = '', owner = '', id = ''] = key.split('/');
   const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'jobnode', 'task', 'schedule'].includes(kind))
+  if (!['pool', 'node', 'job', 'jobnode', 'task', 'subtasks', 'schedule'].includes(kind))
     throw new Error('Its kind is unknown.');
-  if (!(['job', 'jobnode', 'task'].includes(kind) ? jobIdPattern : idPattern).test(owner))
+  if (!(['job', 'jobnode', 'task', 'subtasks'].includes(kind) ? jobIdPattern : idPattern).test(owner))
     throw new Error('Its id is invalid.');
-  if ((kind.endsWith('node') && !nodeIdPattern.test(id)) || (kind === 'task' && !idPattern.test(id)))
+  const isOfTask = kind === 'task' || kind === 'subtasks';
+  if ((kind.endsWith('node') && !nodeIdPattern.test(id)) || (isOfTask && !idPattern.test(id)))
     throw new Error('Its id is invalid.');
   if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
   const { state } = wire as { state?: unknown };
-  if (kind !== 'jobnode' && typeof state !== 'string') throw new Error('It has no state.');
+  const hasState = kind !== 'jobnode' && kind !== 'subtasks';
+  if (hasState && typeof state !== 'string') throw new Error('It has no state.');
+  if (kind === 'subtasks' && !Array.isArray((wire as { subtasks?: unknown }).subtasks))
+    throw new Error('It is no list.');
   JSON.stringify(record);
 }

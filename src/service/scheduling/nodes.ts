@@ -11,7 +11,17 @@ import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
 import type { OwnTaskOptions } from './ownTasks';
 import { StartTasks } from './startTasks';
-import type { JobState, NodeState, PoolState, State, TaskState } from './state';
+import {
+  type JobState,
+  loopback,
+  type NodeState,
+  newAddress,
+  newNode,
+  type PoolState,
+  placesOf,
+  type State,
+  type TaskState,
+} from './state';
 
 export interface NodeOptions extends OwnTaskOptions {
   /** Milliseconds that a node takes from one state to the next. */
@@ -53,6 +63,7 @@ export class Nodes {
 
   /** Continues with a node after the service was started again, as after a reboot. */
   resume(pool: PoolState, node: NodeState): void {
+    if (node.wire.ipAddress === loopback) node.wire.ipAddress = newAddress(this.state.pools.values());
     if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
     else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
   }
@@ -130,23 +141,23 @@ export class Nodes {
 
   /** Folder of a task on the node that it ran on; undefined before that. */
   taskDir(task: TaskState): string | undefined {
-    const { poolId, nodeId } = (task.wire.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
-    if (poolId === undefined || nodeId === undefined) return undefined;
+    if (task.wire.nodeInfo === undefined) return undefined;
+    const { poolId, nodeId } = task.wire.nodeInfo as { poolId: string; nodeId: string };
     return taskFolder(this.root(poolId, nodeId), task.job.id, task.id);
   }
 
-  /** Removes the files of a task from its node. */
+  /** Removes the files of a task from its node, and those of its subtasks from theirs. */
   removeTaskFiles(task: TaskState): void {
-    const folder = this.taskDir(task);
-    if (folder) this.discard(folder, `files of task ${task.id} of job ${task.job.id}`);
+    const { id, job } = task;
+    for (const { poolId, nodeId } of placesOf(task))
+      this.discard(taskFolder(this.root(poolId, nodeId), job.id, id), `files of task ${id} of job ${job.id}`);
   }
 
   /** Removes the files of all tasks of a job from the nodes on which they ran. */
   removeJobFiles({ id, tasks }: JobState): void {
     const folders = new Set<string>();
     for (const task of tasks.values()) {
-      const { poolId, nodeId } = (task.wire.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
-      if (poolId !== undefined && nodeId !== undefined) folders.add(jobFolder(this.root(poolId, nodeId), id));
+      for (const { poolId, nodeId } of placesOf(task)) folders.add(jobFolder(this.root(poolId, nodeId), id));
     }
     for (const folder of folders) this.discard(folder, `files of job ${id}`);
   }
@@ -174,11 +185,12 @@ export class Nodes {
     }
   }
 
-  /** Counts a task that has ended on a node, and keeps it among the node's recent ones. */
-  countEnded(node: NodeState, { wire, job, id }: TaskState): void {
+  /** Counts a task or subtask that has ended on a node, and keeps it among the node's recent ones. */
+  countEnded(node: NodeState, { wire, job, id }: TaskState, subtaskId?: number): void {
     const { state, executionInfo } = wire;
     const succeeded = (executionInfo as Wire | undefined)?.result === 'success';
-    const recent = { taskUrl: wire.url, jobId: job.id, taskId: id, taskState: state, executionInfo };
+    const ids = { jobId: job.id, taskId: id, ...(subtaskId === undefined ? {} : { subtaskId }) };
+    const recent = { taskUrl: wire.url, ...ids, taskState: state, executionInfo };
     Object.assign(node.wire, {
       totalTasksRun: Number(node.wire.totalTasksRun) + 1,
       totalTasksSucceeded: Number(node.wire.totalTasksSucceeded) + Number(succeeded),
@@ -215,33 +227,8 @@ export class Nodes {
   /** Adds a node to a pool. */
   add(pool: PoolState, isDedicated: boolean): void {
     const id = `tvmps_${randomBytes(32).toString('hex')}_${isDedicated ? 'd' : 'p'}`;
-    const now = timestamp();
-    const wire: Wire = {
-      id,
-      url: `${this.options.accountUrl()}/pools/${pool.id}/nodes/${id}`,
-      state: 'creating',
-      schedulingState: 'enabled',
-      stateTransitionTime: now,
-      allocationTime: now,
-      ipAddress: '127.0.0.1',
-      affinityId: `TVM:${id}`,
-      vmSize: pool.wire.vmSize,
-      totalTasksRun: 0,
-      totalTasksSucceeded: 0,
-      runningTasksCount: 0,
-      runningTaskSlotsCount: 0,
-      isDedicated,
-      endpointConfiguration: { inboundEndpoints: [] },
-    };
-    const node: NodeState = {
-      id,
-      poolId: pool.id,
-      wire,
-      running: new Set(),
-      slotsUsed: 0,
-      boots: 0,
-      own: new Set(),
-    };
+    const ipAddress = newAddress(this.state.pools.values());
+    const node = newNode(pool, id, this.options.accountUrl(), { ipAddress, isDedicated });
     pool.nodes.set(id, node);
     this.state.saveNode(node);
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () =>

@@ -94,10 +94,63 @@ export interface TaskState {
   stop?: (reason: StopReason) => void;
   /** Resolves once what it is doing now has ended, and its state says so. */
   ended?: Promise<void>;
+  /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
+  subtasks?: readonly Wire[];
 }
 
 /** Why a running task is ended, which decides what becomes of it. */
 export type StopReason = 'terminate' | 'requeue' | 'delete';
+
+/** Where the files of a task are: on its node, and on those of its subtasks. */
+export function placesOf({ wire, subtasks = [] }: TaskState): { poolId: string; nodeId: string }[] {
+  return [wire, ...subtasks].flatMap(({ nodeInfo }) => {
+    const { poolId, nodeId } = (nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
+    return poolId === undefined || nodeId === undefined ? [] : [{ poolId, nodeId }];
+  });
+}
+
+/** The next address for a node: each has one of its own, where the system lets programs listen on all of 127.0.0.0/8. */
+export function newAddress(pools: Iterable<PoolState>): string {
+  if (process.platform === 'darwin') return loopback;
+  const taken = new Set<unknown>();
+  for (const { nodes } of pools) for (const { wire } of nodes.values()) taken.add(wire.ipAddress);
+  for (let number = 256; number < 65_535; number++) {
+    const address = `127.0.${number >> 8}.${number & 255}`;
+    const isHost = (number & 255) > 0 && (number & 255) < 255;
+    if (isHost && !taken.has(address)) return address;
+  }
+  return loopback;
+}
+
+/** The address that nodes of earlier versions share. */
+export const loopback = '127.0.0.1';
+
+/** A node that begins its life, as the API shows it. */
+export function newNode(pool: PoolState, id: string, accountUrl: string, details: Wire): NodeState {
+  const now = timestamp();
+  const wire: Wire = {
+    id,
+    url: `${accountUrl}/pools/${pool.id}/nodes/${id}`,
+    state: 'creating',
+    schedulingState: 'enabled',
+    stateTransitionTime: now,
+    allocationTime: now,
+    affinityId: `TVM:${id}`,
+    vmSize: pool.wire.vmSize,
+    totalTasksRun: 0,
+    totalTasksSucceeded: 0,
+    runningTasksCount: 0,
+    runningTaskSlotsCount: 0,
+    endpointConfiguration: { inboundEndpoints: [] },
+    ...details,
+  };
+  return nodeOf(pool, id, wire);
+}
+
+/** A node on which nothing runs. */
+export function nodeOf({ id: poolId }: PoolState, id: string, wire: Wire): NodeState {
+  return { id, poolId, wire, running: new Set(), slotsUsed: 0, boots: 0, own: new Set() };
+}
 
 export function newJob(id: string): JobState {
   const zero = () => ({ active: 0, running: 0, completed: 0, succeeded: 0, failed: 0 });

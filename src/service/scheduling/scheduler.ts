@@ -1,4 +1,5 @@
 import type { Supervisor } from '../guard/supervisor';
+import { instancesOf, settingsOf } from '../tasks/multiInstance';
 import { killLeftovers } from '../tasks/processes';
 import type { Wire } from '../wire/wire';
 import type { Autoscaling } from './autoscaling';
@@ -22,6 +23,10 @@ const sweepMs = 1_000;
 const journalMs = 500;
 /** Tasks that need more slots than are free and are passed over when a job's tasks are placed. */
 const maxPassedOver = 100;
+
+function priorityOf({ wire }: JobState): number {
+  return Number(wire.priority ?? 0);
+}
 
 /** Puts active tasks onto nodes, and does what is due at intervals. */
 export class Scheduler {
@@ -122,30 +127,70 @@ export class Scheduler {
     for (const [poolId, jobs] of byPool) {
       const pool = this.state.pools.get(poolId);
       if (pool === undefined || pool.wire.state !== 'active') continue;
-      jobs.sort((one, other) => Number(other.wire.priority ?? 0) - Number(one.wire.priority ?? 0));
-      for (const job of jobs) if (!this.#placeJob(pool, job)) break;
+      jobs.sort((one, other) => priorityOf(other) - priorityOf(one));
+      let held = Number.NEGATIVE_INFINITY;
+      for (const job of jobs) {
+        if (priorityOf(job) < held) break;
+        const placed = this.#placeJob(pool, job);
+        if (placed === 'full') break;
+        if (placed === 'held') held = priorityOf(job);
+      }
     }
   }
 
-  /** Returns false if the machine or the pool is full. A task that needs more slots than are free keeps no other waiting. */
-  #placeJob(pool: PoolState, job: JobState): boolean {
+  /**
+   * Returns `full` if the machine or the pool is full, and `held` if a multi-instance task waits for nodes, which jobs of
+   * a lower priority may not take from it. A task that needs more slots than are free keeps no other of its job waiting.
+   */
+  #placeJob(pool: PoolState, job: JobState): 'full' | 'held' | 'done' {
     const max = Number(job.wire.maxParallelTasks ?? -1);
     let passedOver = 0;
+    let placed: 'held' | 'done' = 'done';
     for (const task of managerFirst(job)) {
-      if (this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses) return false;
-      if (max >= 0 && job.counts.running >= max) return true;
+      if (this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses) return 'full';
+      if (max >= 0 && job.counts.running >= max) return placed;
       const unmet = unmetDependency(task);
       if (unmet !== undefined) {
         this.state.block(task, unmet);
         continue;
       }
       const slots = slotsOf(task, pool);
-      const node = this.#freeNode(pool, task, slots);
-      if (node !== undefined) this.execution.start(pool, node, task);
-      else if (slots === 1 && managerOf(task) === undefined) return false;
-      else if (++passedOver >= maxPassedOver) return true;
+      if (settingsOf(task.wire)) {
+        const result = this.#placeInstances(pool, task);
+        if (result === 'started') continue;
+        if (result === 'waits') placed = 'held';
+      } else {
+        const node = this.#freeNode(pool, task, slots);
+        if (node !== undefined) {
+          this.execution.start(pool, node, task);
+          continue;
+        }
+        if (slots === 1 && managerOf(task) === undefined) return 'full';
+      }
+      if (++passedOver >= maxPassedOver) return placed;
     }
-    return true;
+    return placed;
+  }
+
+  /**
+   * Starts a multi-instance task if all the nodes that it needs are free, so that two of them never wait for each other.
+   * Returns `waits` if the pool has enough nodes, but not now, and `unfit` if it has not. In a pool whose nodes do not
+   * communicate, or that run several tasks each, it stays active.
+   * https://learn.microsoft.com/azure/batch/batch-mpi (Requirements)
+   */
+  #placeInstances(pool: PoolState, task: TaskState): 'started' | 'waits' | 'unfit' {
+    const { enableInterNodeCommunication, taskSlotsPerNode = 1 } = pool.wire;
+    if (enableInterNodeCommunication !== true || Number(taskSlotsPerNode) !== 1) return 'unfit';
+    const needed = instancesOf(task.wire);
+    const usable = [...pool.nodes.values()].filter((node) => this.#isUsable(task, node));
+    const [node, ...others] = usable.filter(({ slotsUsed }) => slotsUsed === 0).slice(0, needed);
+    if (node !== undefined && others.length === needed - 1) {
+      this.execution.start(pool, node, task, others);
+      return 'started';
+    }
+    // A manager may be waiting for other tasks.
+    const passing = usable.filter(({ running }) => ![...running].some((one) => managerOf(one)));
+    return passing.length >= needed ? 'waits' : 'unfit';
   }
 
   #freeNode(pool: PoolState, task: TaskState, slots: number): NodeState | undefined {
@@ -155,15 +200,18 @@ export class Scheduler {
     );
     let best: NodeState | undefined;
     for (const node of pool.nodes.values()) {
-      const { state, schedulingState } = node.wire;
-      if ((state !== 'idle' && state !== 'running') || schedulingState !== 'enabled' || node.leaving)
-        continue;
-      if (node.slotsUsed + slots > per || !this.jobTasks.fits(task.job, node)) continue;
-      if (!mayUse(task, node)) continue;
+      if (node.slotsUsed + slots > per || !this.#isUsable(task, node)) continue;
       if (best === undefined || (pack ? node.slotsUsed > best.slotsUsed : node.slotsUsed < best.slotsUsed))
         best = node;
     }
     return best;
+  }
+
+  /** Whether a task may run on a node once there is room for it. */
+  #isUsable(task: TaskState, node: NodeState): boolean {
+    const { state, schedulingState } = node.wire;
+    const isUp = (state === 'idle' || state === 'running') && schedulingState === 'enabled' && !node.leaving;
+    return isUp && this.jobTasks.fits(task.job, node) && mayUse(task, node);
   }
 
   /** Terminates a task. Resolves once it has completed. */

@@ -6,6 +6,7 @@ import {
   type JobState,
   type NodeState,
   newJob,
+  nodeOf,
   numberKey,
   numberOf,
   type PoolState,
@@ -135,7 +136,7 @@ export class State {
 
   removeJob(job: JobState): void {
     this.jobs.delete(job.id.toLowerCase());
-    for (const task of job.tasks.values()) this.journal.remove(`task/${job.id}/${task.id}`);
+    for (const task of job.tasks.values()) this.#removeRecords(task);
     for (const { nodeId } of job.nodes.values()) this.journal.remove(`jobnode/${job.id}/${nodeId}`);
     this.journal.remove(`job/${job.id}`);
   }
@@ -180,7 +181,18 @@ export class State {
     const number = numberOf(task.id);
     if (number !== undefined) job.byNumber.get(number)?.delete(task);
     job.ids = job.ids.filter((id) => id !== task.id);
-    this.journal.remove(`task/${job.id}/${task.id}`);
+    this.#removeRecords(task);
+  }
+
+  #removeRecords({ id, job, subtasks }: TaskState): void {
+    this.journal.remove(`task/${job.id}/${id}`);
+    if (subtasks) this.journal.remove(`subtasks/${job.id}/${id}`);
+  }
+
+  /** Sets and stores the subtasks of a multi-instance task. */
+  setSubtasks(task: TaskState, subtasks: readonly Wire[]): void {
+    task.subtasks = subtasks;
+    this.journal.put(`subtasks/${task.job.id}/${task.id}`, { subtasks });
   }
 
   /** Changes a task's state, with its counts; running tasks are not in the queue of active ones. */
@@ -227,7 +239,10 @@ export class State {
     for (const { id, wire, poolId, disableOption, tasks, nodes } of this.jobs.values()) {
       yield [`job/${id}`, { wire, poolId, disableOption }];
       for (const node of nodes.values()) yield [`jobnode/${id}/${node.nodeId}`, node];
-      for (const task of tasks.values()) yield [`task/${id}/${task.id}`, task.wire];
+      for (const task of tasks.values()) {
+        yield [`task/${id}/${task.id}`, task.wire];
+        if (task.subtasks) yield [`subtasks/${id}/${task.id}`, { subtasks: task.subtasks }];
+      }
     }
     for (const { id, ...record } of this.schedules.values()) yield [`schedule/${id}`, record];
   }
@@ -239,15 +254,7 @@ export class State {
     } else if (kind === 'node') {
       const pool = this.pool(owner);
       // A node without a pool was written while its pool was deleted.
-      pool?.nodes.set(id, {
-        id,
-        poolId: pool.id,
-        wire: record as Wire,
-        running: new Set(),
-        slotsUsed: 0,
-        boots: 0,
-        own: new Set(),
-      });
+      pool?.nodes.set(id, nodeOf(pool, id, record as Wire));
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'schedule') {
@@ -257,6 +264,10 @@ export class State {
     } else if (kind === 'task') {
       const job = this.job(owner);
       if (job) this.#keepTask({ id, job, wire: record as Wire });
+    } else if (kind === 'subtasks') {
+      const job = this.job(owner);
+      const task = job && this.task(job, id);
+      if (task) task.subtasks = (record as { subtasks: readonly Wire[] }).subtasks;
     }
   }
 
@@ -294,7 +305,8 @@ function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
   return kept;
 }
 
-/** Pools come before their nodes, and jobs before their tasks. */
+/** Pools come before their nodes, jobs before their tasks, and these before their subtasks. */
 function rankOf(key: string): number {
+  if (key.startsWith('subtasks/')) return 2;
   return key.startsWith('pool/') || key.startsWith('job/') ? 0 : 1;
 }

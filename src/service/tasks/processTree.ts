@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 
 /** Ends a process with everything it started. */
 export function endTree(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
@@ -14,9 +14,49 @@ export function endTree(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   }
 }
 
-/** Where a process is recorded while it runs; the file holds its start time. */
+/** Where a process is recorded while it runs. */
 export function recordPath(folder: string, pid: number): string {
   return join(folder, String(pid));
+}
+
+const groupMark = ' group';
+
+/** The text of a record: the start time of the process, and whether its group stays when it ends. */
+export function recordOf(start: string | undefined, keepsGroup: boolean): string {
+  return `${start ?? ''}${keepsGroup ? groupMark : ''}`;
+}
+
+/**
+ * Ends the process group of a record that an earlier life of the service has left. Its id may belong to others by now:
+ * the start time of its process tells, or, where only the group is left, the data folder in the environment of a member.
+ */
+export async function endRecorded(pid: number, record: string, dataDir: string): Promise<void> {
+  const recorded = record.replace(groupMark, '');
+  const present = await startTime(pid);
+  const isSame = recorded !== '' && recorded === present;
+  const isGroupLeft =
+    present === undefined && record.endsWith(groupMark) && (await hasMemberOf(pid, dataDir));
+  if (isSame || isGroupLeft) endTree(pid, 'SIGKILL');
+}
+
+async function hasMemberOf(group: number, dataDir: string): Promise<boolean> {
+  for (const pid of await groupMembers(group)) {
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+    if (environment.includes(`AZ_BATCH_NODE_ROOT_DIR=${dataDir}${sep}`)) return true;
+  }
+  return false;
+}
+
+/** The processes of a group that run, zombies left out; none where the system does not say. */
+export async function groupMembers(group: number): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of await readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+    const [state = 'Z', , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(pgrp) === group && !/[ZXx]/.test(state)) found.push(Number(name));
+  }
+  return found;
 }
 
 /** What tells a process from a later one with the same pid; undefined where the system does not say. */

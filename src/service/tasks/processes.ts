@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { endTree, recordPath, startTime } from './processTree';
-import type { StartOrder, StartReply } from './startOrders';
+import { endRecorded, endTree, groupMembers, recordPath } from './processTree';
+import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
 export type ProcessRequest = Omit<StartOrder, 'id'>;
 
@@ -18,10 +19,17 @@ export interface RunningProcess {
   kill(): void;
 }
 
+export interface RunningGroup extends RunningProcess {
+  /** Ends what a process with `keepsGroup` has left running, and itself. Resolves once that has ended. */
+  endGroup(): Promise<void>;
+}
+
 /** Between SIGTERM and SIGKILL. */
 const graceMs = 2_000;
 /** After SIGKILL, a process that the system does not end (it waits for a device) counts as ended. */
 const unendingMs = 3_000;
+/** Between two checks of a process group that is ending. */
+const groupPollMs = 10;
 
 const signalNumbers: Record<string, number> = {
   SIGHUP: 1,
@@ -52,6 +60,8 @@ interface Waiting {
 /** The small process that starts programs for this one; `starter.ts` says why. */
 class Starter {
   readonly #waiting = new Map<number, Waiting>();
+  /** Process groups that stay when the process that began them has ended. */
+  readonly #groups = new Set<number>();
   #child: ChildProcess | undefined;
   #orders = 0;
 
@@ -67,7 +77,16 @@ class Starter {
       this.#waiting.set(id, { started, refused, ended });
       child.send({ ...order, id }, (error) => error && this.#refuse(id, error));
     });
+    if (order.keepsGroup) this.#groups.add(pid);
     return { pid, ended: end };
+  }
+
+  endGroup(pid: number): void {
+    this.#groups.delete(pid);
+    endTree(pid, 'SIGKILL');
+    const order: EndOrder = { endGroup: pid };
+    // A starter that has ended has taken its groups with it.
+    this.#child?.send(order, () => undefined);
   }
 
   #open(): ChildProcess {
@@ -108,6 +127,8 @@ class Starter {
   #lose(child: ChildProcess, error: Error): void {
     if (this.#child !== child) return;
     this.#child = undefined;
+    for (const group of this.#groups) endTree(group, 'SIGKILL');
+    this.#groups.clear();
     for (const { pid, refused, ended } of this.#waiting.values()) {
       if (pid !== undefined) endTree(pid, 'SIGKILL');
       refused(error);
@@ -120,8 +141,10 @@ class Starter {
 const starter = new Starter();
 
 /** Starts a program in a process group of its own. Rejects if it cannot be started (`ENOENT`, `EACCES`). */
-export async function startProcess({ recordFolder, ...order }: ProcessRequest): Promise<RunningProcess> {
-  const { pid, ended } = await starter.start({ ...order, recordFolder });
+export async function startProcess(order: ProcessRequest): Promise<RunningGroup> {
+  const { recordFolder, keepsGroup = false } = order;
+  const { pid, ended } = await starter.start(order);
+  const forget = () => rm(recordPath(recordFolder, pid), { force: true }).catch(() => undefined);
   let isOver = false;
   let giveUp: (end: Ended) => void = () => undefined;
   const givenUp = new Promise<Ended>((resolve) => {
@@ -138,21 +161,26 @@ export async function startProcess({ recordFolder, ...order }: ProcessRequest): 
   };
   const done = Promise.race([ended, givenUp]).then(async ({ code, signal }) => {
     isOver = true;
-    await rm(recordPath(recordFolder, pid), { force: true }).catch(() => undefined);
+    if (!keepsGroup) await forget();
     return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15) };
   });
-  return { done, kill };
+  const endGroup = async () => {
+    starter.endGroup(pid);
+    const end = Date.now() + unendingMs;
+    while (Date.now() < end && (await groupMembers(pid)).length > 0) await delay(groupPollMs);
+    await forget();
+  };
+  return { done, kill, endGroup };
 }
 
 /** Ends the process groups that an earlier life of the service, killed in the middle, left running. */
 export async function killLeftovers(recordFolder: string): Promise<void> {
+  const dataDir = dirname(resolve(recordFolder));
   const names = await readdir(recordFolder).catch(() => []);
   for (const name of names) {
     const pid = Number(name);
     const recorded = await readFile(join(recordFolder, name), 'utf8').catch(() => '');
-    // The id may belong to another process by now; the start time tells.
-    if (Number.isInteger(pid) && recorded !== '' && recorded === (await startTime(pid)))
-      endTree(pid, 'SIGKILL');
+    if (Number.isInteger(pid)) await endRecorded(pid, recorded, dataDir);
     await rm(join(recordFolder, name), { force: true });
   }
 }

@@ -10,6 +10,13 @@ export interface StartOrder {
   readonly recordFolder: string;
   /** A command that ends what the program's end leaves running; run if the service dies first. */
   readonly ifLost?: readonly string[];
+  /** What the program leaves running in its process group stays after its end, until an `EndOrder`. */
+  readonly keepsGroup?: boolean;
+}
+
+/** Ends what a program with `keepsGroup` has left running. */
+export interface EndOrder {
+  readonly endGroup: number;
 }
 
 /** `ended` comes after `started`; `refused` instead of both. */

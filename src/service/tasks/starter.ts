@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, mkdirSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { endTree, recordPath, startTime } from './processTree';
-import type { StartOrder, StartReply } from './startOrders';
+import { endTree, recordOf, recordPath, startTime } from './processTree';
+import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
 // Starts programs for the service in a small process: to start a program, a process copies the tables of its memory and
 // stops everything else meanwhile, which takes longer the more memory it has.
@@ -10,7 +10,12 @@ import type { StartOrder, StartReply } from './startOrders';
 /** Process groups that were started and have not ended, with the orders that started them. */
 const running = new Map<number, StartOrder>();
 
-process.on('message', (order: StartOrder) => {
+process.on('message', (order: StartOrder | EndOrder) => {
+  if ('endGroup' in order) {
+    running.delete(order.endGroup);
+    endTree(order.endGroup, 'SIGKILL');
+    return;
+  }
   start(order).catch((error) => refuse(order.id, error));
 });
 
@@ -27,7 +32,7 @@ process.on('disconnect', () => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 async function start(order: StartOrder): Promise<void> {
-  const { id, recordFolder } = order;
+  const { id, recordFolder, keepsGroup = false } = order;
   try {
     const child = await launch(order);
     const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
@@ -36,12 +41,14 @@ async function start(order: StartOrder): Promise<void> {
     const { pid } = child;
     if (pid === undefined) return;
     running.set(pid, order);
-    record(recordFolder, pid, await startTime(pid));
+    record(recordFolder, pid, await startTime(pid), keepsGroup);
     say({ id, kind: 'started', pid });
     const [code, signal] = await exited;
-    running.delete(pid);
-    // What the program left running in its group ends with it, as on a node.
-    endTree(pid, 'SIGKILL');
+    if (!keepsGroup) {
+      running.delete(pid);
+      // What the program left running in its group ends with it, as on a node.
+      endTree(pid, 'SIGKILL');
+    }
     say({ id, kind: 'ended', code, signal });
   } catch (error) {
     refuse(id, error);
@@ -79,10 +86,10 @@ function runIfLost({ ifLost, env }: StartOrder): void {
 }
 
 /** On a full disk the process runs all the same: this process ends it if the service dies. */
-function record(folder: string, pid: number, start: string | undefined): void {
+function record(folder: string, pid: number, start: string | undefined, keepsGroup: boolean): void {
   try {
     mkdirSync(folder, { recursive: true });
-    writeFileSync(recordPath(folder, pid), start ?? '');
+    writeFileSync(recordPath(folder, pid), recordOf(start, keepsGroup));
   } catch {
     // Without a record, only a crash of the whole machine could leave it running, and that ends it as well.
   }

@@ -7,7 +7,7 @@ import type { ContainerInfo, RunningContainer } from './containers/containers';
 import { type ContainerSettings, type ContainerTask, engineFailure } from './containers/settings';
 import { batchVariables, environmentOf, isOwn, type Place, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
-import { type RunningProcess, startProcess } from './processes';
+import { type RunningGroup, type RunningProcess, startProcess } from './processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
 import { type FailureInfo, TaskFailure } from './taskFailure';
 
@@ -79,14 +79,22 @@ export function failureOf(error: unknown): FailureInfo {
  * Runs one attempt: resource files, the program, output files. Aborting ends it with all it started. Never rejects: an
  * error of the service becomes the failure of the task.
  */
-export async function runAttempt(attempt: Attempt, signal: AbortSignal): Promise<Outcome> {
+export function runAttempt(attempt: Attempt, signal: AbortSignal): Promise<Outcome> {
+  return withinLimit(attempt, signal, (limit) => runWithin(attempt, signal, limit));
+}
+
+/** Does the work of an attempt within its time limit, at which `limit` aborts. Never rejects. */
+export async function withinLimit(
+  { limitMs = Number.POSITIVE_INFINITY }: Attempt,
+  signal: AbortSignal,
+  work: (limit: AbortSignal) => Promise<Outcome>,
+): Promise<Outcome> {
   const limit = new AbortController();
-  const { limitMs = Number.POSITIVE_INFINITY } = attempt;
   const timer = Number.isFinite(limitMs)
     ? setTimeout(() => limit.abort(), Math.min(limitMs, maxTimerMs))
     : undefined;
   try {
-    return await run(attempt, signal, limit.signal);
+    return await work(limit.signal);
   } catch (error) {
     if (signal.aborted) return { stopped: true };
     if (limit.signal.aborted) return { failureInfo: timeFailure };
@@ -96,31 +104,43 @@ export async function runAttempt(attempt: Attempt, signal: AbortSignal): Promise
   }
 }
 
-async function run(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): Promise<Outcome> {
-  const workingDir = join(attempt.taskDir, 'wd');
+/** Runs one attempt until it ends, or one of the signals aborts. Rejects with a TaskFailure or an error of the service. */
+export async function runWithin(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): Promise<Outcome> {
+  const workingDir = await makeTaskFolders(attempt);
   const either = AbortSignal.any([signal, limit]);
-  for (const folder of [workingDir, join(attempt.taskDir, 'certs')]) await mkdir(folder, { recursive: true });
   await fetchResourceFiles(attempt.resourceFiles, workingDir, either, attempt.surroundings.storage);
   either.throwIfAborted();
-  const { exitCode, ...container } = await runProgram(attempt, workingDir, either);
+  const { exitCode, ...container } = await endOf(await startProgram(attempt, either), either);
   const ended = { exitCode, ...container };
   if (signal.aborted) return { ...ended, stopped: true };
   const isLate = limit.aborted;
   const uploading = isLate ? AbortSignal.any([signal, AbortSignal.timeout(lateUploadMs)]) : either;
-  const uploadFailure = await upload(attempt, workingDir, exitCode, uploading);
+  const uploadFailure = await upload(attempt, exitCode, uploading);
   if (signal.aborted) return { ...ended, stopped: true };
   if (limit.aborted) return { ...ended, failureInfo: timeFailure };
   if (uploadFailure) return { ...ended, failureInfo: uploadFailure };
-  return exitCode === 0 ? ended : { ...ended, failureInfo: exitFailure };
+  return { ...ended, ...exitOutcome(exitCode) };
+}
+
+/** Makes the folders of a task on its node. Resolves to its working directory. */
+export async function makeTaskFolders({ taskDir }: Attempt): Promise<string> {
+  const workingDir = join(taskDir, 'wd');
+  for (const folder of [workingDir, join(taskDir, 'certs')]) await mkdir(folder, { recursive: true });
+  return workingDir;
+}
+
+/** The outcome of a program that ended by itself. */
+export function exitOutcome(exitCode: number): Outcome {
+  return exitCode === 0 ? { exitCode } : { exitCode, failureInfo: exitFailure };
 }
 
 /** Resolves to why the upload failed. What is in the service's own Blob Storage is on the disk then. */
-async function upload(
+export async function upload(
   { outputFiles, taskDir, env, surroundings }: Attempt,
-  workingDir: string,
   exitCode: number,
   signal: AbortSignal,
 ): Promise<FailureInfo | undefined> {
+  const workingDir = join(taskDir, 'wd');
   try {
     const written = await uploadOutputFiles(outputFiles, { taskDir, workingDir, env }, exitCode, signal);
     const { storage } = surroundings;
@@ -137,8 +157,11 @@ interface ProgramEnd {
   readonly containerInfo?: ContainerInfo;
 }
 
-async function runProgram(attempt: Attempt, workingDir: string, signal: AbortSignal): Promise<ProgramEnd> {
-  const running = await startProgram(attempt, workingDir, signal);
+/** Resolves to how a program ends, which is ended when the signal aborts. */
+export async function endOf(
+  running: RunningProcess | RunningContainer,
+  signal: AbortSignal,
+): Promise<ProgramEnd> {
   const stop = () => running.kill();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -150,32 +173,47 @@ async function runProgram(attempt: Attempt, workingDir: string, signal: AbortSig
   }
 }
 
+/** Starts the program of an attempt. Throws a TaskFailure if it cannot be started. */
 async function startProgram(
   attempt: Attempt,
-  workingDir: string,
   signal: AbortSignal,
 ): Promise<RunningProcess | RunningContainer> {
-  const { commandLine, taskDir, recordFolder, container, surroundings } = attempt;
-  const output = {
-    stdoutPath: join(taskDir, 'stdout.txt'),
-    stderrPath: join(taskDir, 'stderr.txt'),
-    recordFolder,
-  };
+  const { commandLine, container, surroundings, taskDir } = attempt;
+  if (container === undefined) return startPlain(attempt);
   try {
-    if (container === undefined) {
-      return await startProcess({
-        argv: splitCommandLine(commandLine),
-        cwd: workingDir,
-        env: attempt.env,
-        ...output,
-      });
-    }
     if (surroundings.containers === undefined) throw engineFailure();
-    return await surroundings.containers.start(container, { ...output, commandLine, workingDir }, signal);
+    const order = { ...outputOf(attempt), commandLine, workingDir: join(taskDir, 'wd') };
+    return await surroundings.containers.start(container, order, signal);
   } catch (error) {
     signal.throwIfAborted();
     throw error instanceof TaskFailure ? error : new TaskFailure(programFailure(error));
   }
+}
+
+/**
+ * Starts the program of an attempt as a process. With `keepsGroup`, what it leaves running stays until the group is
+ * ended. Throws a TaskFailure if it cannot be started.
+ */
+export async function startPlain(attempt: Attempt, keepsGroup = false): Promise<RunningGroup> {
+  try {
+    return await startProcess({
+      ...outputOf(attempt),
+      argv: splitCommandLine(attempt.commandLine),
+      cwd: join(attempt.taskDir, 'wd'),
+      env: attempt.env,
+      keepsGroup,
+    });
+  } catch (error) {
+    throw new TaskFailure(programFailure(error));
+  }
+}
+
+function outputOf({ taskDir, recordFolder }: Attempt) {
+  return {
+    stdoutPath: join(taskDir, 'stdout.txt'),
+    stderrPath: join(taskDir, 'stderr.txt'),
+    recordFolder,
+  };
 }
 
 function programFailure(error: unknown): FailureInfo {

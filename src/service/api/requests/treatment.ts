@@ -26,9 +26,9 @@ const mounts = 'The local Batch service mounts no file systems.';
 const galleries = 'The local Batch service has no images of your own. Use one of the supported images.';
 
 const changeablePool: ModelTreatment = {
-  done: 'virtualMachineConfiguration startTask applicationPackageReferences taskSlotsPerNode taskSchedulingPolicy',
+  done: 'virtualMachineConfiguration startTask applicationPackageReferences enableInterNodeCommunication taskSlotsPerNode taskSchedulingPolicy',
   stored:
-    'displayName vmSize enableInterNodeCommunication networkConfiguration userAccounts metadata targetNodeCommunicationMode resourceTags upgradePolicy',
+    'displayName vmSize networkConfiguration userAccounts metadata targetNodeCommunicationMode resourceTags upgradePolicy',
   refused: { certificateReferences: certificates, mountConfiguration: mounts },
 };
 
@@ -166,13 +166,11 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobScheduleUpdateParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
   Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
   TaskAddParameter: {
-    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings',
+    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings multiInstanceSettings',
     engine: 'containerSettings',
     stored: 'displayName affinityInfo',
-    refused: {
-      multiInstanceSettings: 'The local Batch service does not support multi-instance tasks.',
-    },
   },
+  MultiInstanceSettings: { done: 'numberOfInstances coordinationCommandLine commonResourceFiles' },
   TaskAddCollectionParameter: { done: 'value' },
   TaskUpdateParameter: { done: 'constraints' },
   TaskConstraints: { done: 'maxWallClockTime retentionTime maxTaskRetryCount' },

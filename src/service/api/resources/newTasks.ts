@@ -18,6 +18,7 @@ export function makeTask(context: Context, job: JobState, given: Wire): TaskStat
     userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
     requiredSlots: 1,
     ...given,
+    ...(given.multiInstanceSettings ? { multiInstanceSettings: withInstances(given) } : {}),
     constraints: {
       maxWallClockTime: infiniteDuration,
       retentionTime: 'P7D',
@@ -28,6 +29,10 @@ export function makeTask(context: Context, job: JobState, given: Wire): TaskStat
   };
   touch(wire);
   return { id, job, wire };
+}
+
+function withInstances({ multiInstanceSettings }: Wire): Wire {
+  return { numberOfInstances: 1, ...(multiInstanceSettings as Wire) };
 }
 
 /** Members of a job manager task that its task has as well. */

@@ -1,4 +1,5 @@
 import type { JobState, PoolState, TaskState } from '../../scheduling/state';
+import { coresOf } from '../../tasks/multiInstance';
 import { timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
@@ -73,7 +74,7 @@ export function jobStatistics(url: string, since: unknown, jobs: Iterable<JobSta
 export function poolStatistics(url: string, since: unknown, pools: Iterable<PoolState>): Wire {
   let coreTime = 0;
   for (const pool of pools) {
-    const cores = Number(/\d+/.exec(String(pool.wire.vmSize))?.[0] ?? 1);
+    const cores = coresOf(pool.wire);
     for (const { wire } of pool.nodes.values()) {
       if (wire.isDedicated) coreTime += (Date.now() - Date.parse(String(wire.allocationTime))) * cores;
     }

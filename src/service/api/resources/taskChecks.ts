@@ -19,12 +19,29 @@ export function checkTask(context: Context, job: JobState, given: Wire): void {
   checkResourceFiles(given);
   checkOutputFiles(given);
   checkExitConditions(job, given);
+  checkMultiInstance(given);
   const pool = job.poolId === undefined ? undefined : context.state.pool(job.poolId);
   checkUserIdentity(given, pool?.wire, context.allowElevated);
 }
 
+/** A multi-instance task takes whole nodes. */
+function checkMultiInstance({ multiInstanceSettings, containerSettings, requiredSlots = 1 }: Wire): void {
+  if (multiInstanceSettings === undefined) return;
+  if (containerSettings !== undefined) {
+    throw invalidProperty(
+      'containerSettings',
+      undefined,
+      'The local Batch service runs no multi-instance tasks in containers.',
+    );
+  }
+  const { commonResourceFiles } = multiInstanceSettings as Wire;
+  checkResourceFiles({ resourceFiles: commonResourceFiles }, 'commonResourceFiles');
+  if (requiredSlots !== 1)
+    throw invalidProperty('requiredSlots', requiredSlots, 'A multi-instance task must require 1 slot.');
+}
+
 /** Each resource file has one source; a blob also a path. Applies to all kinds of tasks. */
-export function checkResourceFiles({ resourceFiles = [] }: Wire): void {
+export function checkResourceFiles({ resourceFiles = [] }: Wire, name = 'resourceFiles'): void {
   for (const file of resourceFiles as Wire[]) {
     const { httpUrl, storageContainerUrl, autoStorageContainerName, filePath, blobPrefix } = file;
     const sources = [httpUrl, storageContainerUrl, autoStorageContainerName].filter(
@@ -32,7 +49,7 @@ export function checkResourceFiles({ resourceFiles = [] }: Wire): void {
     );
     if (sources.length !== 1) {
       throw invalidProperty(
-        'resourceFiles',
+        name,
         undefined,
         'Exactly one of httpUrl, storageContainerUrl and autoStorageContainerName must be given.',
       );
