@@ -11,6 +11,7 @@ import {
   type Reply,
   type Request,
   type Route,
+  shown,
   taskOf,
 } from './http/context';
 import { acknowledged, changeable, changed, created, reading } from './http/resource';
