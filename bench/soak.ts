@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { deleteResources } from '../src/core/cleanUp/deleteResources';
 import { ownedResources } from '../src/core/cleanUp/ownedResources';
 import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/plan/manifest';
-import { readResults } from '../src/core/runs/runState';
+import { readResults } from '../src/core/records/resultJournal';
 import { clip, probe, temporaryFolder } from '../test/media';
 import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';

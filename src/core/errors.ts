@@ -82,6 +82,8 @@ export type Problem =
   | { kind: 'taskGone'; task: string; job: string }
   | { kind: 'nodeFailed'; node: string; code: string; detail?: string }
   | { kind: 'runNotFound'; run: string }
+  /** A later version of the extension wrote it. */
+  | { kind: 'runNewer'; run: string }
   | { kind: 'runTaken'; run: string }
   | { kind: 'monitoringTimeout'; minutes: number; job: string; unfinished: number }
   // Accounts, services and the network

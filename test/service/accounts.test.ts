@@ -435,7 +435,7 @@ describe('Secrets', function () {
       ].map((call) => call.then(String, (error) => `${error} ${error.stack} ${JSON.stringify(error)}`)),
     );
     const manifest = await parts.storage.readText(run.manifest.outputContainer, 'manifest.json', never);
-    const results = await parts.storage.readText(run.manifest.outputContainer, 'results.json', never);
+    const results = await parts.storage.readText(run.manifest.outputContainer, 'results.jsonl', never);
     const log = readFileSync(join(service.dataDir, 'service.log'), 'utf8');
     const told = [JSON.stringify(events), ...failures, manifest?.text ?? '', results?.text ?? '', log];
     const { batchKey, storageKey } = service.credentials;

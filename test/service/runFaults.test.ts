@@ -125,7 +125,7 @@ describe('A run', function () {
     assert.ok(existsSync(join(folder, 'a.mp3')));
   });
 
-  for (const blob of ['results.json', 'manifest.json']) {
+  for (const blob of ['results.jsonl', 'manifest.json']) {
     it(`tells its end only after ${blob} is saved, however slow or unwilling Storage is`, async () => {
       const { paths } = fixture.folder(['a.mp4']);
       const { run, parts, steps } = await fixture.start(paths);
@@ -182,7 +182,7 @@ describe('A run', function () {
     const { paths } = fixture.folder(['a.mp4']);
     const { run, parts } = await fixture.start(paths, { patienceMs: 0 });
     await run.close();
-    fixture.blobs.fault = refuse(400, 'InvalidUri', isGet('results.json'));
+    fixture.blobs.fault = refuse(400, 'InvalidUri', isGet('results.jsonl'));
     await assert.rejects(Run.open(parts, run.manifest.outputContainer, never));
     fixture.blobs.fault = undefined;
     await (await Run.open(parts, run.manifest.outputContainer, never)).close();

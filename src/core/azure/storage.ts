@@ -245,6 +245,27 @@ export class Storage {
     }
   }
 
+  /**
+   * Appends a text of at most 4 MiB to an append blob, which is created if it does not exist. The text is appended as a whole
+   * or not at all; twice if the answer to a first attempt was lost.
+   */
+  async appendText(container: string, blob: string, text: string, signal: AbortSignal): Promise<void> {
+    const client = this.#service.getContainerClient(container).getAppendBlobClient(blob);
+    const data = Buffer.from(text);
+    const call = { operation: 'append to blob', resource: blob, bytes: data.length, signal };
+    const append = () =>
+      this.call(call, (abortSignal) => client.appendBlock(data, data.length, { abortSignal }));
+    try {
+      await append();
+    } catch (error) {
+      if (!isStorageCode(error, 'BlobNotFound')) throw error;
+      await this.call({ operation: 'create blob', resource: blob, signal }, (abortSignal) =>
+        client.createIfNotExists({ abortSignal }),
+      );
+      await append();
+    }
+  }
+
   /** Reads at most `length` bytes from `position`; none if the blob ends before it. */
   async readRange(
     container: string,

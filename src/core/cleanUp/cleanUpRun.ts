@@ -1,9 +1,11 @@
+import pLimit from 'p-limit';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
-import type { FileResult, Manifest } from '../plan/manifest';
+import type { Manifest } from '../plan/manifest';
+import { readManifest } from '../records/manifestStore';
+import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
 import { fileIdOf } from '../runs/outputs';
-import { readManifest, readResults } from '../runs/runState';
 import type { OwnedResource } from './ownedResources';
 
 /** What a clean-up of one run deletes, and what it keeps. */
@@ -43,13 +45,16 @@ export async function planRunCleanUp(
   return { resources, blobs: { container: outputContainer, names }, keepsContainer };
 }
 
+const requestsAtOnce = 8;
+
 /** Deletes the fetched outputs from an output container that stays. */
 export async function deleteFetched(
   storage: Storage,
   { container, names }: RunCleanUp['blobs'],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const name of names) await storage.deleteBlob(container, name, signal);
+  const limit = pLimit(requestsAtOnce);
+  await Promise.all(names.map((name) => limit(() => storage.deleteBlob(container, name, signal))));
 }
 
 function isFree({ usedBy = [], isLive }: OwnedResource, runId: string): boolean {
@@ -66,7 +71,7 @@ async function recordOf(
 ): Promise<{ manifest: Manifest; fetched: Set<string> } | undefined> {
   try {
     const manifest = await readManifest(storage, outputContainer, signal);
-    const results: FileResult[] = await readResults(storage, outputContainer, signal);
+    const results = await readResults(storage, outputContainer, signal);
     return { manifest, fetched: new Set(results.filter(isFetched).map(({ id }) => id)) };
   } catch (error) {
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;

@@ -5,9 +5,10 @@ import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
+import { manifestBlob } from '../records/manifestStore';
+import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
 import { fileIdOf } from '../runs/outputs';
-import { manifestBlob, readResults } from '../runs/runState';
 
 /** A resource in an account that this extension created, at any time and from any machine. */
 export interface OwnedResource {

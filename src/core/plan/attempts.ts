@@ -10,9 +10,14 @@ export interface OpenAttempt {
   readonly open: readonly string[];
 }
 
-/** The attempts whose files have no result yet. A file belongs to the last attempt that names it. */
+/** A file belongs to the last attempt that names it. */
+function attemptsByFile(attempts: readonly Attempt[]): ReadonlyMap<string, Attempt> {
+  return new Map(attempts.flatMap((attempt) => attempt.fileIds.map((id) => [id, attempt] as const)));
+}
+
+/** The attempts whose files have no result yet. */
 export function openAttempts({ attempts }: Pick<Manifest, 'attempts'>, results: Results): OpenAttempt[] {
-  const owner = new Map(attempts.flatMap((attempt) => attempt.fileIds.map((id) => [id, attempt] as const)));
+  const owner = attemptsByFile(attempts);
   return attempts.flatMap((attempt) => {
     const open = attempt.fileIds.filter((id) => owner.get(id) === attempt && !results.has(id));
     return open.length > 0 ? [{ attempt, open }] : [];
@@ -44,9 +49,8 @@ export function retryAttempt(manifest: Manifest, fileIds: readonly string[], res
     const problem = results.get(id)?.problem;
     return problem === undefined || inputIsGood.has(rootProblem(problem).kind);
   };
-  const earlier = new Set(
-    fileIds.map((id) => attempts.findLast((other) => other.fileIds.includes(id))?.inputContainer),
-  );
+  const owner = attemptsByFile(attempts);
+  const earlier = new Set(fileIds.map((id) => owner.get(id)?.inputContainer));
   const [container] = earlier;
   const reusable = manifest.finished === undefined && earlier.size === 1 && fileIds.every(isGood);
   return reusable && container !== undefined ? { ...attempt, inputContainer: container } : attempt;

@@ -22,8 +22,8 @@ export function planRepaired(
   const existing = manifest.files.map(({ uri, path, size, modified }) => ({ uri, path, size, modified }));
   const planned = plan({ sources: [...existing, ...probed.sources], preset: manifest.preset, audio });
   const repaired = new Set(probed.sources.map(({ uri }) => uri));
-  const lastId = Math.max(0, ...manifest.files.map(({ id }) => Number(id)));
-  const width = Math.max(4, ...manifest.files.map(({ id }) => id.length));
+  const lastId = manifest.files.reduce((max, { id }) => Math.max(max, Number(id)), 0);
+  const width = manifest.files.reduce((max, { id }) => Math.max(max, id.length), 4);
   const files = planned.files
     .filter(({ uri }) => repaired.has(uri))
     .map((file, index) => withId(file, String(lastId + index + 1).padStart(width, '0')));

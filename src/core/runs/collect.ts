@@ -128,13 +128,13 @@ export class Collector {
         completed: (tasks) => {
           for (const task of tasks) {
             if (notePieceEnd(state.progress, task)) continue;
-            this.#settle(task.id, (file) => this.#settleTask(file, task, signal));
+            this.#settle(task.id, signal, (file) => this.#settleTask(file, task, signal));
           }
           state.tellProgress();
         },
         deleted: (ids) => {
           for (const id of ids)
-            this.#settle(id, async (file) =>
+            this.#settle(id, signal, async (file) =>
               state.settle(file, { failedAt: 'task', problem: { kind: 'taskDeleted', file: file.path } }),
             );
         },
@@ -144,13 +144,16 @@ export class Collector {
     );
   }
 
-  /** Begins to settle a file, once. */
-  #settle(id: string | undefined, work: (file: ManifestFile) => Promise<void>): void {
+  /** Begins to settle a file, once, and saves the results from time to time. */
+  #settle(id: string | undefined, signal: AbortSignal, work: (file: ManifestFile) => Promise<void>): void {
     const file = this.#files.get(id ?? '');
     if (file === undefined || !this.#isOpen.has(file.id) || this.#settling.has(file.id)) return;
     this.state.progress.running.delete(file.id);
     if (this.state.results.has(file.id)) return;
-    const settling = this.#limit(() => work(file));
+    const settling = this.#limit(async () => {
+      await work(file);
+      await this.state.saveResultsInTime(signal);
+    });
     settling.catch((error) => this.#stop.abort(error));
     this.#settling.set(file.id, settling);
   }
@@ -162,7 +165,7 @@ export class Collector {
     if (left.length === 0) return;
     const outputs = await outputIds(state, signal);
     for (const id of left) {
-      this.#settle(id, async (file) => {
+      this.#settle(id, signal, async (file) => {
         if (outputs.has(id)) await this.#fetch(file, {}, signal);
         else state.settle(file, { failedAt: 'task', problem: { kind: 'ended', file: file.path } });
       });

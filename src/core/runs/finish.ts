@@ -40,8 +40,9 @@ export function summaryOf(state: RunState, startedMs: number): RunSummary {
 
 /** When the last task ended, which may have been before this process took up the run. */
 function lastEnd({ results }: RunState): number {
-  const ends = [...results.values()].flatMap(({ endTime }) => (endTime ? Date.parse(endTime) : []));
-  return Math.max(0, ...ends);
+  let last = 0;
+  for (const { endTime } of results.values()) if (endTime) last = Math.max(last, Date.parse(endTime));
+  return last;
 }
 
 /** Problems with which no task of the run can start. */

@@ -71,7 +71,10 @@ const retryPauses = [0, 1, 5];
 /** Makes a new attempt for tasks that failed to read or write the storage account. False if there are none to try again. */
 export async function retryTransfers(state: RunState, signal: AbortSignal): Promise<boolean> {
   const { manifest, results } = state;
-  const tries = (id: string) => manifest.attempts.filter(({ fileIds }) => fileIds.includes(id)).length;
+  const attemptsOf = new Map<string, number>();
+  for (const id of manifest.attempts.flatMap(({ fileIds }) => fileIds))
+    attemptsOf.set(id, (attemptsOf.get(id) ?? 0) + 1);
+  const tries = (id: string) => attemptsOf.get(id) ?? 0;
   const failed = manifest.files
     .map(({ id }) => id)
     .filter((id) => transferProblems.has(kindOf(results.get(id)?.problem)))
@@ -79,7 +82,7 @@ export async function retryTransfers(state: RunState, signal: AbortSignal): Prom
   if (failed.length === 0 || manifest.canceled) return false;
   const attempt = retryAttempt(manifest, failed, results);
   state.tell({ kind: 'transfersRetried', count: failed.length, job: attempt.jobId });
-  const pauseMinutes = retryPauses[Math.max(...failed.map(tries)) - 1] ?? 0;
+  const pauseMinutes = retryPauses[failed.reduce((max, id) => Math.max(max, tries(id)), 0) - 1] ?? 0;
   if (pauseMinutes > 0) await state.clock.pause(pauseMinutes * 60_000, signal);
   manifest.attempts.push(attempt);
   state.forget(failed);

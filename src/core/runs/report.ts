@@ -112,7 +112,10 @@ function retriesOf(result: FileResult): number | undefined {
 
 function minutesOf({ created, finished }: Manifest, results: readonly FileResult[]): number | undefined {
   const ends = [finished, ...results.flatMap(({ endTime, fetched }) => [endTime, fetched?.end])];
-  const last = Math.max(...ends.flatMap((end) => (end ? Date.parse(end) : [])));
+  const last = ends.reduce(
+    (max, end) => (end ? Math.max(max, Date.parse(end)) : max),
+    Number.NEGATIVE_INFINITY,
+  );
   return Number.isFinite(last) ? Math.max(last - Date.parse(created), 0) / 60_000 : undefined;
 }
 

@@ -4,6 +4,8 @@ import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
 import { attemptOf, type FileResult, type Manifest, type Until } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import { useDedicatedNodes } from '../pools/poolSizes';
+import { ManifestStore, manifestBlob } from '../records/manifestStore';
+import { readStoredResults } from '../records/resultJournal';
 import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
@@ -11,14 +13,7 @@ import { canFetchAgain } from './fetch';
 import { endIfFatal, finish, summaryOf } from './finish';
 import { ranOutOfTime, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
-import {
-  containerMetadata,
-  manifestBlob,
-  type RunParts,
-  RunState,
-  readManifest,
-  readResults,
-} from './runState';
+import { containerMetadata, type RunParts, RunState } from './runState';
 import { Submitter } from './submit';
 
 export type { Until } from '../plan/manifest';
@@ -45,13 +40,11 @@ export class Run {
   static async create(parts: RunParts, manifest: Manifest, signal: AbortSignal): Promise<Run> {
     const { storage } = parts;
     const container = manifest.outputContainer;
+    const store = new ManifestStore(storage, container);
     let claim: Claim;
     try {
       await storage.createContainer(container, containerMetadata(manifest, 'output'), signal);
-      await storage.writeText(container, manifestBlob, JSON.stringify(manifest), {
-        ifNoneMatch: '*',
-        signal,
-      });
+      await store.write(manifest, { ifNoneMatch: '*', signal });
       claim = await Claim.take(storage, container, manifestBlob, manifest.runId, {
         folder: parts.claimFolder,
         signal,
@@ -62,7 +55,7 @@ export class Run {
         await storage.deleteContainer(container, AbortSignal.timeout(tidyMs)).catch(() => undefined);
       throw error;
     }
-    const state = new RunState(parts, manifest, claim);
+    const state = new RunState(parts, manifest, claim, store);
     state.tell({
       kind: 'started',
       run: manifest.runId,
@@ -86,14 +79,14 @@ export class Run {
     { waitMs = 0 }: { waitMs?: number } = {},
   ): Promise<Run> {
     const { storage } = parts;
-    const { runId } = await readManifest(storage, outputContainer, signal);
+    const store = new ManifestStore(storage, outputContainer);
+    const { runId } = await store.read(signal);
     const claim = await takeClaim(parts, outputContainer, runId, waitMs, signal);
     try {
       // Read again: until a moment ago another window may have changed it.
-      const manifest = await readManifest(storage, outputContainer, signal);
-      const state = new RunState(parts, manifest, claim);
-      for (const result of await readResults(storage, outputContainer, signal))
-        state.results.set(result.id, result);
+      const manifest = await store.read(signal);
+      const state = new RunState(parts, manifest, claim, store);
+      state.restore(await readStoredResults(storage, outputContainer, signal));
       state.tell({ kind: 'resumed', run: runId, at: new Date(state.clock.now()) });
       return new Run(state, claim);
     } catch (error) {

@@ -5,6 +5,8 @@ import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import type { Files } from '../files/files';
 import type { FileResult, Manifest, ManifestFile, TimeSpan } from '../plan/manifest';
+import type { ManifestStore } from '../records/manifestStore';
+import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
@@ -28,8 +30,8 @@ export interface RunParts {
   readonly clock?: Clock;
 }
 
-export const manifestBlob = 'manifest.json';
-const resultsBlob = 'results.json';
+/** Results are saved at most this often while files settle. */
+const saveEveryMs = 5_000;
 
 /** What is known of a run in this process: its manifest, the results of its files, and its progress. */
 export class RunState {
@@ -44,7 +46,8 @@ export class RunState {
   /** When this process uploaded files, by their ids. */
   readonly uploaded = new Map<string, TimeSpan>();
   #saving: Promise<unknown> = Promise.resolve();
-  #unsavedResults = false;
+  readonly #journal: ResultJournal;
+  #savedAt: number;
   /** Node-hours of earlier windows, in the manifest already. */
   readonly #hoursBefore: number;
 
@@ -52,11 +55,22 @@ export class RunState {
     readonly parts: RunParts,
     readonly manifest: Manifest,
     private readonly claim: Claim,
+    private readonly store: ManifestStore,
   ) {
     this.progress = emptyProgress(manifest);
     this.#hoursBefore = manifest.nodeHours ?? 0;
     this.clock = parts.clock ?? systemClock;
+    this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results);
+    this.#savedAt = this.clock.now();
     this.totals = new ProgressTotals(this.progress, this.clock);
+  }
+
+  /** Takes results that an earlier process has saved. Those of an earlier version get into the journal with the next save. */
+  restore({ results, isJournal }: StoredResults): void {
+    for (const result of results) {
+      this.results.set(result.id, result);
+      if (!isJournal) this.#journal.note(result.id);
+    }
   }
 
   tell(step: Step): void {
@@ -71,26 +85,21 @@ export class RunState {
   settle(file: ManifestFile, result: Omit<FileResult, 'id'>): void {
     const whole = { id: file.id, uploaded: this.uploaded.get(file.id), ...result };
     this.results.set(file.id, whole);
-    this.#unsavedResults = true;
+    this.#journal.note(file.id);
     this.parts.report({ kind: 'file', result: whole });
     if (result.problem) this.tell({ kind: 'fileFailed', file: file.path, problem: result.problem });
   }
 
   /** Removes the results of files that are about to be tried again. */
   forget(fileIds: Iterable<string>): void {
-    for (const id of fileIds) this.#unsavedResults = this.results.delete(id) || this.#unsavedResults;
+    for (const id of fileIds) if (this.results.delete(id)) this.#journal.note(id);
   }
 
   /** Writes the manifest to the account, after earlier writes have ended. Throws `runTaken` if another window holds the run. */
   save(signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
-      const { outputContainer } = this.manifest;
       this.manifest.nodeHours = this.#hoursBefore + this.totals.nodeHours;
-      const write = () =>
-        this.parts.storage.writeText(outputContainer, manifestBlob, JSON.stringify(this.manifest), {
-          leaseId: this.claim.leaseId,
-          signal,
-        });
+      const write = () => this.store.write(this.manifest, { leaseId: this.claim.leaseId, signal });
       try {
         await write();
       } catch (error) {
@@ -113,19 +122,21 @@ export class RunState {
     return undefined;
   }
 
-  /** Writes the results to the account, where a later process and the report find them. Does nothing if none changed. */
+  /** Writes results that have changed to the account, where a later process and the report find them. */
   saveResults(signal: AbortSignal): Promise<void> {
+    this.#savedAt = this.clock.now();
     return this.#inTurn(async () => {
-      if (!this.#unsavedResults) return;
-      this.#unsavedResults = false;
-      const results = JSON.stringify([...this.results.values()]);
       try {
-        await this.parts.storage.writeText(this.manifest.outputContainer, resultsBlob, results, { signal });
+        await this.#journal.save(signal);
       } catch (error) {
-        this.#unsavedResults = true;
         throw this.#lossOf(error) ?? error;
       }
     });
+  }
+
+  /** Saves the results if that was long ago: a process that is killed does not lose them. */
+  async saveResultsInTime(signal: AbortSignal): Promise<void> {
+    if (this.clock.now() - this.#savedAt >= saveEveryMs) await this.saveResults(signal);
   }
 
   /** One write at a time, so that the last one called is the last one in the account. */
@@ -134,27 +145,6 @@ export class RunState {
     this.#saving = written.catch(() => undefined);
     return written;
   }
-}
-
-/** Reads the manifest of a run. Throws `runNotFound`. */
-export async function readManifest(
-  storage: Storage,
-  outputContainer: string,
-  signal: AbortSignal,
-): Promise<Manifest> {
-  const blob = await storage.readText(outputContainer, manifestBlob, signal);
-  if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: outputContainer });
-  return JSON.parse(blob.text) as Manifest;
-}
-
-/** Reads the results of a run's files as they were last saved. Empty if none were. */
-export async function readResults(
-  storage: Storage,
-  outputContainer: string,
-  signal: AbortSignal,
-): Promise<FileResult[]> {
-  const blob = await storage.readText(outputContainer, resultsBlob, signal);
-  return blob === undefined ? [] : (JSON.parse(blob.text) as FileResult[]);
 }
 
 /** Metadata that identifies a container as ours, and its run. */

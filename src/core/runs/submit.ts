@@ -68,8 +68,9 @@ export class Submitter {
 
   async #run(until: Exclude<Until, 'fetched'>, signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
+    const ids = new Set(attempt.fileIds);
     const files = state.manifest.files.filter(
-      ({ id }) => attempt.fileIds.includes(id) && state.results.get(id)?.problem === undefined,
+      ({ id }) => ids.has(id) && state.results.get(id)?.problem === undefined,
     );
     if (files.length === 0) {
       attempt.submitted = { at: this.#now(), tasks: 0 };

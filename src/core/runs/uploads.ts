@@ -36,7 +36,7 @@ export class Uploads {
   readonly #changes = new EventEmitter();
   /** Bytes to send by file, or by part of a split file, of what has not been uploaded, in the order of the upload. */
   readonly #left: Map<string, number>;
-  readonly #open = new Set<string>();
+  readonly #open = new Set<ManifestFile>();
   #uploaded: Uploaded[] = [];
   #ended = false;
   #arrivals = 0;
@@ -133,8 +133,7 @@ export class Uploads {
   #isBusy(): boolean {
     if (this.#open.size >= filesAtOnce) return true;
     let bytes = 0;
-    for (const file of this.files) {
-      if (!this.#open.has(file.id)) continue;
+    for (const file of this.#open) {
       for (const unit of this.#units(file).keys()) bytes += this.#left.get(unit) ?? 0;
     }
     return bytes > enoughBytes;
@@ -165,7 +164,7 @@ export class Uploads {
       upload.bytes += bytes;
       state.tellProgress();
     };
-    this.#open.add(file.id);
+    this.#open.add(file);
     const started = state.clock.now();
     try {
       state.tell({ kind: 'uploading', file: file.path, container });
@@ -186,7 +185,7 @@ export class Uploads {
       state.settle(file, { problem: error.problem, failedAt: 'upload' });
     } finally {
       for (const unit of this.#units(file).keys()) this.#left.delete(unit);
-      this.#open.delete(file.id);
+      this.#open.delete(file);
       this.#changes.emit('change');
     }
     state.tellProgress();

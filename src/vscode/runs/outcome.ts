@@ -33,9 +33,10 @@ export async function outcomeOf(
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
   const account = accounts.byId(record.accountId);
   if (account === undefined) throw new UserError({ kind: 'noAccount' });
-  const [{ Storage }, { readManifest, readResults }] = await Promise.all([
+  const [{ Storage }, { readManifest }, { readResults }] = await Promise.all([
     import('../../core/azure/storage'),
-    import('../../core/runs/runState'),
+    import('../../core/records/manifestStore'),
+    import('../../core/records/resultJournal'),
   ]);
   const storage = new Storage(await accounts.connect(account));
   const signal = AbortSignal.timeout(timeoutMs);

@@ -15,7 +15,10 @@ export async function readRun(
   { outputContainer }: ListedRun,
   signal: AbortSignal,
 ): Promise<ReadRun | undefined> {
-  const { readManifest, readResults } = await import('../../core/runs/runState');
+  const [{ readManifest }, { readResults }] = await Promise.all([
+    import('../../core/records/manifestStore'),
+    import('../../core/records/resultJournal'),
+  ]);
   try {
     const manifest = await readManifest(storage, outputContainer, signal);
     const results = await readResults(storage, outputContainer, signal);

@@ -238,6 +238,13 @@ function words(problem: Problem): Words {
       ];
     case 'runNotFound':
       return [l10n.t('No run found in container {0}. It might have been deleted.', problem.run), 'attach'];
+    case 'runNewer':
+      return [
+        l10n.t(
+          'The run in container {0} was written by a later version of this extension. Update the extension.',
+          problem.run,
+        ),
+      ];
     case 'runTaken':
       return [l10n.t('Run {0} is in use by another window.', problem.run)];
     case 'monitoringTimeout':

@@ -1,6 +1,7 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import { ByteView } from './byteView';
+import type { ByteView } from './byteView';
+import { headAfterMark } from './fileHead';
 
 /* FLV headers: Adobe Flash Video File Format Specification 10.1, annex E. */
 
@@ -25,8 +26,8 @@ const audioCodecs: Readonly<Record<number, string>> = {
 
 /** Undefined for a file of another format. */
 export async function readFlv(file: Bytes): Promise<MediaInfo | undefined> {
-  const view = new ByteView(await file.read(0, headBytes));
-  if (view.length < 13 || view.text(0, 3) !== 'FLV') return undefined;
+  const view = await headAfterMark(file, ['FLV'], headBytes);
+  if (view === undefined || view.length < 13) return undefined;
   const flags = view.u8(4);
   let seconds: number | undefined;
   let audio: string | undefined;

@@ -93,7 +93,8 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   const boxes = await readBoxes(file, size);
   if (boxes?.hasIndex === false) return { media: { tracks: [], knows: [], instead: 'cutOff' } };
   if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
-  const media = await withHeader(await parseMedia(file, size), file);
+  const parsed = await parseMedia(file, size, { hasTables: boxes !== undefined });
+  const media = boxes ? parsed : await withHeader(parsed, file);
   if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
     return { media };
   }
@@ -135,14 +136,19 @@ export async function readOutput(file: Bytes, size: number): Promise<MediaInfo |
     return readPlaylist(Buffer.from(await file.read(0, Math.min(size, maxPlaylistBytes))).toString('utf8'));
   }
   const boxes = await readBoxes(file, size);
-  return boxes && !boxes.hasIndex ? undefined : parseMedia(file, size);
+  return boxes && !boxes.hasIndex ? undefined : parseMedia(file, size, { hasTables: boxes !== undefined });
 }
 
-async function parseMedia(file: Bytes, size: number): Promise<MediaInfo | undefined> {
+async function parseMedia(
+  file: Bytes,
+  size: number,
+  { hasTables }: { hasTables: boolean },
+): Promise<MediaInfo | undefined> {
   let budget = maxBytes;
   const source = new CustomSource({
     getSize: () => size,
-    prefetchProfile: 'fileSystem',
+    // The tables of an MP4 file are read one after the other: what follows them is samples, which no probe needs.
+    prefetchProfile: hasTables ? 'none' : 'fileSystem',
     // Of a prefetch that is not needed. A read that is needed fails by itself.
     handleUnhandledError: () => undefined,
     read: async (start, end) => {

@@ -1,6 +1,7 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import { ByteView } from './byteView';
+import type { ByteView } from './byteView';
+import { headAfterMark } from './fileHead';
 
 /*
  * AVI and WAV headers. ffprobe estimates the length of such a file from its size, so that half a file looks like a whole
@@ -64,8 +65,8 @@ function waveTrack(view: ByteView, at: number): Track {
 
 /** Undefined for what is no AVI file. Throws a RangeError for a header that is cut off. */
 export async function readAvi(file: Bytes): Promise<MediaInfo | undefined> {
-  const view = new ByteView(await file.read(0, headBytes));
-  if (view.length < 12 || view.text(0, 4) !== 'RIFF' || view.text(8, 4) !== 'AVI ') return undefined;
+  const view = await headAfterMark(file, ['RIFF'], headBytes);
+  if (view === undefined || view.length < 12 || view.text(8, 4) !== 'AVI ') return undefined;
   const header = [...chunks(view, 12)].find(
     ({ id, start }) => id === 'LIST' && view.text(start, 4) === 'hdrl',
   );
@@ -123,9 +124,8 @@ function aviTrack(view: ByteView, from: number, to: number): Track | 'other' | u
 
 /** Undefined for what is no WAV file, or one of a length that its header does not hold. */
 export async function readWave(file: Bytes): Promise<MediaInfo | undefined> {
-  const view = new ByteView(await file.read(0, headBytes));
-  if (view.length < 12 || !/^(RIFF|RF64|BW64)$/.test(view.text(0, 4)) || view.text(8, 4) !== 'WAVE')
-    return undefined;
+  const view = await headAfterMark(file, ['RIFF', 'RF64', 'BW64'], headBytes);
+  if (view === undefined || view.length < 12 || view.text(8, 4) !== 'WAVE') return undefined;
   let longSize: number | undefined;
   let track: Track | undefined;
   let bytesPerSecond = 0;
@@ -140,12 +140,12 @@ export async function readWave(file: Bytes): Promise<MediaInfo | undefined> {
   return undefined;
 }
 
-const w64Riff = Buffer.from('726966662e91cf11a5d628db04c10000', 'hex');
+const w64Riff = Buffer.from('726966662e91cf11a5d628db04c10000', 'hex').toString('latin1');
 
 /** Sony Wave64. Undefined for another file. */
 export async function readWave64(file: Bytes): Promise<MediaInfo | undefined> {
-  const view = new ByteView(await file.read(0, headBytes));
-  if (view.find(w64Riff) !== 0) return undefined;
+  const view = await headAfterMark(file, [w64Riff], headBytes);
+  if (view === undefined) return undefined;
   let track: Track | undefined;
   let bytesPerSecond = 0;
   for (let at = 40; at + 24 <= view.length; ) {

@@ -1,0 +1,102 @@
+import pLimit from 'p-limit';
+import type { Storage, WriteOptions } from '../azure/storage';
+import { UserError } from '../errors';
+import type { Attempt, Manifest } from '../plan/manifest';
+import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';
+
+export const manifestBlob = 'manifest.json';
+
+/** The files of a small run are in its manifest: that takes one request less. */
+const maxFilesInside = 200;
+
+const requestsAtOnce = 4;
+
+/**
+ * The manifest of a large run: its files, which hardly ever change, are in blobs of their own, so that its size does not
+ * grow with them.
+ */
+interface ChunkedManifest extends Omit<Manifest, 'version' | 'files' | 'refused' | 'attempts'> {
+  readonly version: 2;
+  /** Names of the blobs with the files, in their order. */
+  readonly chunks: readonly string[];
+  readonly attempts: readonly (Omit<Attempt, 'fileIds'> & { readonly fileIds: readonly string[] })[];
+}
+
+/** Reads and writes the manifest of one run in its output container. One write at a time. */
+export class ManifestStore {
+  #chunks: readonly string[] = [];
+  /** The files that the chunks hold. */
+  #written: RunFiles | undefined;
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly container: string,
+  ) {}
+
+  /** Throws `runNotFound`, and `runNewer` for a manifest of a version that is not known yet. */
+  async read(signal: AbortSignal): Promise<Manifest> {
+    const blob = await this.storage.readText(this.container, manifestBlob, signal);
+    if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    const manifest = JSON.parse(blob.text) as Manifest | ChunkedManifest;
+    if (manifest.version === 1) return manifest;
+    if (manifest.version !== 2) throw new UserError({ kind: 'runNewer', run: this.container });
+    const { chunks, ...head } = manifest;
+    const limit = pLimit(requestsAtOnce);
+    const files = filesIn(
+      await Promise.all(chunks.map((name) => limit(() => this.#readChunk(name, signal)))),
+    );
+    this.#chunks = chunks;
+    this.#written = files;
+    const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: idsIn(attempt.fileIds) }));
+    return { ...head, version: 1, ...files, attempts };
+  }
+
+  /**
+   * Writes the manifest. Files that have changed are written first, under new names: a manifest always names complete
+   * chunks, whenever the process ends.
+   */
+  async write(manifest: Manifest, options: WriteOptions): Promise<void> {
+    const { files, refused } = manifest;
+    if (files.length + refused.length <= maxFilesInside) return this.#writeText(manifest, options);
+    if (this.#written?.files !== files || this.#written.refused !== refused) {
+      this.#chunks = await this.#writeChunks({ files, refused }, options.signal);
+      this.#written = { files, refused };
+    }
+    const { files: _files, refused: _refused, ...head } = manifest;
+    const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: rangesOf(attempt.fileIds) }));
+    await this.#writeText({ ...head, version: 2, chunks: this.#chunks, attempts }, options);
+  }
+
+  async #writeText(manifest: Manifest | ChunkedManifest, options: WriteOptions): Promise<void> {
+    await this.storage.writeText(this.container, manifestBlob, JSON.stringify(manifest), options);
+  }
+
+  async #writeChunks(files: RunFiles, signal: AbortSignal): Promise<string[]> {
+    const before = Math.max(0, ...this.#chunks.map((name) => Number(/^files-(\d+)-/.exec(name)?.[1] ?? 0)));
+    const limit = pLimit(requestsAtOnce);
+    return Promise.all(
+      chunksOf(files).map((text, index) =>
+        limit(async () => {
+          const name = `files-${before + 1}-${index + 1}.jsonl`;
+          await this.storage.writeText(this.container, name, text, { signal });
+          return name;
+        }),
+      ),
+    );
+  }
+
+  async #readChunk(name: string, signal: AbortSignal): Promise<string> {
+    const blob = await this.storage.readText(this.container, name, signal);
+    if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    return blob.text;
+  }
+}
+
+/** Reads the manifest of a run. Throws `runNotFound` and `runNewer`. */
+export function readManifest(
+  storage: Storage,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  return new ManifestStore(storage, outputContainer).read(signal);
+}

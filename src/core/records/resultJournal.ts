@@ -1,0 +1,113 @@
+import type { Storage } from '../azure/storage';
+import type { FileResult } from '../plan/manifest';
+
+/** The results of a run, a JSON line for each change. A blob that only grows. */
+export const journalBlob = 'results.jsonl';
+
+/** All results in one text, as earlier versions wrote them. */
+const resultsBlob = 'results.json';
+
+/** Characters that one request appends at most. Storage allows 4 MiB. */
+const maxAppended = 1024 * 1024;
+
+/** The result of a file, or the id of a file that is tried again and has none. */
+type Line = FileResult | { readonly id: string; readonly forgotten: true };
+
+/**
+ * The results in a journal: the last line of a file counts. A line that is not whole, which a process left that ended while
+ * it wrote, is ignored.
+ */
+export function resultsIn(journal: string): FileResult[] {
+  const results = new Map<string, FileResult>();
+  for (const text of journal.split('\n')) {
+    const line = parsed(text);
+    if (line === undefined) continue;
+    // A file that is tried again takes its new place in the order.
+    results.delete(line.id);
+    if (!('forgotten' in line)) results.set(line.id, line);
+  }
+  return [...results.values()];
+}
+
+function parsed(text: string): Line | undefined {
+  if (text === '') return undefined;
+  try {
+    const line = JSON.parse(text) as Partial<Line> | null;
+    return typeof line === 'object' && typeof line?.id === 'string' ? (line as Line) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Results of files as texts to append. Each begins with a line break, which ends a line that was not whole. */
+export function journalTexts(results: ReadonlyMap<string, FileResult>, changed: Iterable<string>): string[] {
+  const texts: string[] = [];
+  let text = '\n';
+  for (const id of changed) {
+    const line: Line = results.get(id) ?? { id, forgotten: true };
+    const json = `${JSON.stringify(line)}\n`;
+    if (text.length > 1 && text.length + json.length > maxAppended) {
+      texts.push(text);
+      text = '\n';
+    }
+    text += json;
+  }
+  return text.length > 1 ? [...texts, text] : texts;
+}
+
+/** Writes which results have changed since the last call, and nothing else. One write at a time. */
+export class ResultJournal {
+  readonly #changed = new Set<string>();
+
+  constructor(
+    private readonly storage: Storage,
+    private readonly container: string,
+    private readonly results: ReadonlyMap<string, FileResult>,
+  ) {}
+
+  /** Notes that the result of a file has changed. */
+  note(id: string): void {
+    this.#changed.add(id);
+  }
+
+  /** Appends what has changed. What could not be written is written by the next call. */
+  async save(signal: AbortSignal): Promise<void> {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    try {
+      for (const text of journalTexts(this.results, changed))
+        await this.storage.appendText(this.container, journalBlob, text, signal);
+    } catch (error) {
+      for (const id of changed) this.#changed.add(id);
+      throw error;
+    }
+  }
+}
+
+/** Results of a run in the account, and whether its journal holds them. */
+export interface StoredResults {
+  readonly results: readonly FileResult[];
+  /** False for results that an earlier version wrote. */
+  readonly isJournal: boolean;
+}
+
+/** Reads the results of a run's files as they were last saved. Empty if none were. */
+export async function readStoredResults(
+  storage: Storage,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<StoredResults> {
+  const journal = await storage.readText(outputContainer, journalBlob, signal);
+  if (journal !== undefined) return { results: resultsIn(journal.text), isJournal: true };
+  const blob = await storage.readText(outputContainer, resultsBlob, signal);
+  return { results: blob === undefined ? [] : (JSON.parse(blob.text) as FileResult[]), isJournal: false };
+}
+
+/** Reads the results of a run's files as they were last saved. Empty if none were. */
+export async function readResults(
+  storage: Storage,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<readonly FileResult[]> {
+  return (await readStoredResults(storage, outputContainer, signal)).results;
+}

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { type Manifest, newAttempt } from '../../src/core/plan/manifest';
+import { ManifestStore, readManifest } from '../../src/core/records/manifestStore';
+import { readResults } from '../../src/core/records/resultJournal';
+import { Run } from '../../src/core/runs/run';
+import { clip, temporaryFolder } from '../media';
+import { TestService } from './harness';
+import { manifestOf, partsOf } from './runSetup';
+
+const { signal: never } = new AbortController();
+const count = 1_200;
+
+describe('The record of a run in the account', () => {
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+  let service: TestService;
+  let sample: Manifest;
+
+  before(async () => {
+    root = await temporaryFolder('records');
+    service = await TestService.start();
+    sample = await manifestOf([await clip(`${root.path}/a.mp4`)]);
+  });
+
+  after(async () => {
+    await service.close();
+    await root.remove();
+  });
+
+  /** A run of as many files, under a name of its own. */
+  function manifestWith(name: string, files: number): Manifest {
+    const runId = `20261126-000000-${name}`;
+    const [file] = sample.files;
+    assert.ok(file);
+    const all = Array.from({ length: files }, (_, index) => ({
+      ...file,
+      id: String(index + 1).padStart(4, '0'),
+    }));
+    const base = { runId, attempts: [], limits: sample.limits };
+    const attempt = newAttempt(
+      base,
+      all.map(({ id }) => id),
+    );
+    return {
+      ...sample,
+      ...base,
+      files: all,
+      outputContainer: `transcode-${runId}-output`,
+      attempts: [attempt],
+    };
+  }
+
+  const blobsOf = async (container: string) => {
+    const blobs = new Map<string, { size: number; etag: string }>();
+    const { storage } = partsOf(service).parts;
+    for await (const { name, size, etag } of storage.blobs(container, { signal: never }))
+      blobs.set(name, { size, etag });
+    return blobs;
+  };
+
+  it('is written in parts for a large run: a save writes neither the files nor all results again', async () => {
+    const manifest = manifestWith('large1', count);
+    const { parts } = partsOf(service);
+    const run = await Run.create(parts, manifest, never);
+    const [first] = manifest.files;
+    assert.ok(first);
+    run.state.settle(first, { outputUri: 'file:///a.mp3' });
+    await run.state.saveResults(never);
+    const before = await blobsOf(manifest.outputContainer);
+    for (const file of manifest.files.slice(1, 11)) run.state.settle(file, { outputUri: 'file:///b.mp3' });
+    await run.state.saveResults(never);
+    await run.state.save(never);
+    const after = await blobsOf(manifest.outputContainer);
+    const size = (name: string, blobs = after) => blobs.get(name)?.size ?? Number.NaN;
+    assert.ok(size('manifest.json') < 5_000, `manifest.json: ${size('manifest.json')} bytes`);
+    assert.ok(size('results.jsonl') - size('results.jsonl', before) < 1_000);
+    const chunks = [...after.keys()].filter((name) => name.startsWith('files-'));
+    assert.equal(chunks.length, 2);
+    for (const name of chunks) assert.deepEqual(after.get(name), before.get(name));
+    await run.close();
+    const opened = await Run.open(parts, manifest.outputContainer, never);
+    assert.deepEqual(opened.manifest.files, manifest.files);
+    assert.deepEqual(opened.manifest.attempts, manifest.attempts);
+    assert.equal(opened.results.size, 11);
+    await opened.close();
+  });
+
+  it('names complete files at every moment, also when some of them change', async () => {
+    const manifest = manifestWith('large2', count);
+    const { storage } = partsOf(service).parts;
+    await storage.createContainer(manifest.outputContainer, {}, never);
+    const store = new ManifestStore(storage, manifest.outputContainer);
+    await store.write(manifest, { signal: never });
+    const before = await blobsOf(manifest.outputContainer);
+    const fewer = manifest.files.slice(0, 1_000);
+    await store.write({ ...manifest, files: fewer }, { signal: never });
+    const after = await blobsOf(manifest.outputContainer);
+    // A reader that has just read the old manifest finds the old files.
+    for (const [name, blob] of before) if (name !== 'manifest.json') assert.deepEqual(after.get(name), blob);
+    const read = await readManifest(storage, manifest.outputContainer, never);
+    assert.deepEqual(read.files, fewer);
+  });
+
+  it('is read and continued as earlier versions wrote it', async () => {
+    const manifest = manifestWith('early1', 300);
+    const { parts } = partsOf(service);
+    const { storage } = parts;
+    const container = manifest.outputContainer;
+    await storage.createContainer(container, {}, never);
+    await storage.writeText(container, 'manifest.json', JSON.stringify(manifest), { signal: never });
+    const early = [{ id: '0001', outputUri: 'file:///a.mp3' }];
+    await storage.writeText(container, 'results.json', JSON.stringify(early), { signal: never });
+    const run = await Run.open(parts, container, never);
+    assert.deepEqual(run.manifest, manifest);
+    const second = manifest.files[1];
+    assert.ok(second);
+    run.state.settle(second, { outputUri: 'file:///b.mp3' });
+    await run.state.saveResults(never);
+    await run.state.save(never);
+    await run.close();
+    assert.deepEqual(
+      (await readResults(storage, container, never)).map(({ id }) => id),
+      ['0001', '0002'],
+    );
+    assert.deepEqual((await readManifest(storage, container, never)).files, manifest.files);
+  });
+
+  it('of a later version is not touched', async () => {
+    const manifest = manifestWith('later1', 1);
+    const { parts } = partsOf(service);
+    const container = manifest.outputContainer;
+    await parts.storage.createContainer(container, {}, never);
+    const text = JSON.stringify({ ...manifest, version: 3 });
+    await parts.storage.writeText(container, 'manifest.json', text, { signal: never });
+    await assert.rejects(Run.open(parts, container, never), {
+      problem: { kind: 'runNewer', run: container },
+    });
+    assert.equal((await parts.storage.readText(container, 'manifest.json', never))?.text, text);
+  });
+});

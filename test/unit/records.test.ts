@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import type { FileResult, ManifestFile } from '../../src/core/plan/manifest';
+import { chunksOf, filesIn, idsIn, rangesOf } from '../../src/core/records/fileChunks';
+import { journalTexts, resultsIn } from '../../src/core/records/resultJournal';
+
+const resultOf = (id: string, outputUri = `file:///clips/ä ${id}.mp3`): FileResult => ({ id, outputUri });
+const fileOf = (index: number) =>
+  ({ id: String(index).padStart(4, '0'), path: `a\nb ${index}.mp4` }) as ManifestFile;
+
+describe('The journal of results', () => {
+  const results = new Map(['0001', '0002', '0003'].map((id) => [id, resultOf(id)]));
+  const text = journalTexts(results, results.keys()).join('');
+
+  it('is read up to the last whole line, whatever byte it was cut at', () => {
+    const bytes = Buffer.from(text);
+    for (let length = 0; length <= bytes.length; length++) {
+      const cut = bytes.subarray(0, length).toString('utf8');
+      // A line is whole with its last brace: the line break after it carries nothing.
+      const whole = [...results.values()].filter((result) => cut.includes(JSON.stringify(result)));
+      assert.deepEqual(resultsIn(cut), whole, `cut at ${length}`);
+    }
+  });
+
+  it('goes on after a line that was cut', () => {
+    const bytes = Buffer.from(text);
+    const more = journalTexts(new Map([['0004', resultOf('0004')]]), ['0004']).join('');
+    for (let length = 0; length <= bytes.length; length++) {
+      const read = resultsIn(bytes.subarray(0, length).toString('utf8') + more);
+      assert.deepEqual(read.at(-1), resultOf('0004'), `cut at ${length}`);
+    }
+  });
+
+  it('holds the last result of a file, and none of a file that is tried again', () => {
+    const again = journalTexts(new Map([['0001', resultOf('0001', 'file:///new.mp3')]]), ['0001', '0002']);
+    const read = resultsIn([text, ...again].join(''));
+    assert.deepEqual(read, [resultOf('0003'), resultOf('0001', 'file:///new.mp3')]);
+  });
+
+  it('is appended in texts that one request can carry', () => {
+    const many = new Map(
+      Array.from({ length: 20_000 }, (_, index) => [String(index), resultOf(String(index), 'x'.repeat(200))]),
+    );
+    const texts = journalTexts(many, many.keys());
+    assert.ok(texts.length > 3);
+    assert.ok(texts.every((each) => each.length <= 1024 * 1024));
+    assert.equal(resultsIn(texts.join('')).length, many.size);
+    assert.deepEqual(journalTexts(many, []), []);
+  });
+});
+
+describe('The files of a large run', () => {
+  it('are the same when they are read from their chunks', () => {
+    const files = Array.from({ length: 2_500 }, (_, index) => fileOf(index));
+    const refused = [{ path: 'x', uri: 'file:///x', problem: { kind: 'nothingChosen' as const } }];
+    const chunks = chunksOf({ files, refused });
+    assert.equal(chunks.length, 3);
+    assert.deepEqual(filesIn(chunks), { files, refused });
+    assert.deepEqual(filesIn([]), { files: [], refused: [] });
+  });
+
+  it('are named by ranges of ids', () => {
+    const ids = ['0001', '0002', '0003', '0007', '0005', '9999', '10000', '10001'];
+    assert.deepEqual(rangesOf(ids), ['0001-0003', '0007', '0005', '9999-10001']);
+    assert.deepEqual(idsIn(rangesOf(ids)), ids);
+    assert.deepEqual(idsIn(rangesOf([])), []);
+    const many = Array.from({ length: 20_000 }, (_, index) => String(index + 1).padStart(5, '0'));
+    assert.deepEqual(rangesOf(many), ['00001-20000']);
+    assert.deepEqual(idsIn(['00001-20000']), many);
+  });
+});
