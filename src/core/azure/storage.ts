@@ -89,6 +89,11 @@ export class Storage {
     return this.#service.getContainerClient(container).getBlockBlobClient(blob);
   }
 
+  /** The SDK's client of an append blob. Its calls go through `call`. */
+  appendBlob(container: string, blob: string) {
+    return this.#service.getContainerClient(container).getAppendBlobClient(blob);
+  }
+
   /** Calls Storage with the retries of this account. The signal that `attempt` gets ends with each attempt. */
   call<T>(call: StorageCall, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return callStorage(this.host, call, this.#policy, attempt);
@@ -177,21 +182,14 @@ export class Storage {
     try {
       for await (const { segment } of pages) {
         for (const { name, properties, metadata } of segment.blobItems) {
-          const {
-            contentLength: size = 0,
-            contentMD5,
-            lastModified: modified,
-            etag,
-            leaseState,
-          } = properties;
           yield {
             name,
-            size,
-            modified,
-            etag,
-            md5: base64(contentMD5),
+            size: properties.contentLength ?? 0,
+            modified: properties.lastModified,
+            etag: properties.etag,
+            md5: base64(properties.contentMD5),
             metadata: decodeMetadata(metadata),
-            isLeased: leaseState === 'leased',
+            isLeased: properties.leaseState === 'leased',
           };
         }
       }
@@ -242,27 +240,6 @@ export class Storage {
       const there = await this.readText(container, blob, signal);
       if (there?.text === text) return there.etag;
       throw error;
-    }
-  }
-
-  /**
-   * Appends a text of at most 4 MiB to an append blob, which is created if it does not exist. The text is appended as a whole
-   * or not at all; twice if the answer to a first attempt was lost.
-   */
-  async appendText(container: string, blob: string, text: string, signal: AbortSignal): Promise<void> {
-    const client = this.#service.getContainerClient(container).getAppendBlobClient(blob);
-    const data = Buffer.from(text);
-    const call = { operation: 'append to blob', resource: blob, bytes: data.length, signal };
-    const append = () =>
-      this.call(call, (abortSignal) => client.appendBlock(data, data.length, { abortSignal }));
-    try {
-      await append();
-    } catch (error) {
-      if (!isStorageCode(error, 'BlobNotFound')) throw error;
-      await this.call({ operation: 'create blob', resource: blob, signal }, (abortSignal) =>
-        client.createIfNotExists({ abortSignal }),
-      );
-      await append();
     }
   }
 

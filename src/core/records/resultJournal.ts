@@ -1,4 +1,5 @@
 import type { Storage } from '../azure/storage';
+import { isStorageCode } from '../azure/storageCall';
 import type { FileResult } from '../plan/manifest';
 
 /** The results of a run, a JSON line for each change. A blob that only grows. */
@@ -76,11 +77,31 @@ export class ResultJournal {
     this.#changed.clear();
     try {
       for (const text of journalTexts(this.results, changed))
-        await this.storage.appendText(this.container, journalBlob, text, signal);
+        await append(this.storage, this.container, text, signal);
     } catch (error) {
       for (const id of changed) this.#changed.add(id);
       throw error;
     }
+  }
+}
+
+/** Appends a text as a whole or not at all; twice if the answer to a first attempt was lost, which changes nothing. */
+async function append(storage: Storage, container: string, text: string, signal: AbortSignal): Promise<void> {
+  const blob = storage.appendBlob(container, journalBlob);
+  const data = Buffer.from(text);
+  const once = () =>
+    storage.call(
+      { operation: 'append to blob', resource: journalBlob, bytes: data.length, signal },
+      (abortSignal) => blob.appendBlock(data, data.length, { abortSignal }),
+    );
+  try {
+    await once();
+  } catch (error) {
+    if (!isStorageCode(error, 'BlobNotFound')) throw error;
+    await storage.call({ operation: 'create blob', resource: journalBlob, signal }, (abortSignal) =>
+      blob.createIfNotExists({ abortSignal }),
+    );
+    await once();
   }
 }
 

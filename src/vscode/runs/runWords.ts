@@ -45,8 +45,7 @@ export function stateWords(
   { status, succeeded = 0, failed = 0, files }: RunRecord,
   isElsewhere: boolean,
 ): string {
-  const done = l10n.t('{0} of {1} done', count(succeeded), count(files));
-  const numbers = failed > 0 ? l10n.t('{0}, {1} failed', done, count(failed)) : done;
+  const numbers = doneWords({ done: succeeded, failed, files });
   if (isElsewhere) return l10n.t('running in another window');
   switch (status) {
     case 'running':
@@ -62,6 +61,20 @@ export function stateWords(
     case 'finished':
       return failed > 0 || succeeded < files ? numbers : l10n.t('all done');
   }
+}
+
+/** `95 of 100 done, 2 failed` */
+export function doneWords({
+  done,
+  failed,
+  files,
+}: {
+  readonly done: number;
+  readonly failed: number;
+  readonly files: number;
+}): string {
+  const words = l10n.t('{0} of {1} done', count(done), count(files));
+  return failed > 0 ? l10n.t('{0}, {1} failed', words, count(failed)) : words;
 }
 
 /** The state of one file. The reason of a failure does not repeat the name of the file, which its row begins with. */

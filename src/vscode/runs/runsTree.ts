@@ -12,16 +12,16 @@ import {
 import type { FileResult, Manifest, ManifestFile, RefusedFile } from '../../core/plan/manifest';
 import type { PieceState } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
-import { commandName } from '../contributions';
 import { DisposableStore } from '../disposable';
 import { logLineOf } from '../words/ffmpegReasons';
-import { filesOf, time } from '../words/numbers';
+import { count, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
 import {
+  doneWords,
   fileWords,
   hasPartialOutput,
   liveWords,
@@ -44,13 +44,13 @@ export type RunNode =
       readonly index: number;
     }
   | { readonly kind: 'refused'; readonly record: RunRecord; readonly file: RefusedFile }
-  /** Stands for the files beyond `maxFiles`; the report has them all. */
-  | { readonly kind: 'rest'; readonly record: RunRecord; readonly files: number }
+  /** Some of the files of a large run, which are listed only when it is expanded. */
+  | { readonly kind: 'page'; readonly record: RunRecord; readonly index: number }
   /** The reason why the files of a run cannot be listed. */
   | { readonly kind: 'problem'; readonly record: RunRecord; readonly reason: string };
 
-/** Files that a run lists. */
-const maxFiles = 500;
+/** Files that are listed at once: a run with more lists pages of so many files. */
+const pageSize = 100;
 
 /** The view changes at most this often. */
 const refreshMs = 500;
@@ -62,7 +62,10 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   readonly #disposables = new DisposableStore();
   readonly #nodes = new Map<string, RunNode>();
   /** Of runs that this window does not work on, as the account holds them. */
-  readonly #outcomes = new Map<string, { record: string; outcome: Outcome }>();
+  readonly #outcomes = new Map<
+    string,
+    { record: string; outcome: Outcome; results: ReadonlyMap<string, FileResult> }
+  >();
   #elsewhere: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #dirty = new Set<string | undefined>();
@@ -88,10 +91,19 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   async getChildren(node?: RunNode): Promise<RunNode[]> {
     if (node === undefined) return this.runs.records.map((record) => this.#run(record));
     if (node.kind === 'file') return this.#piecesOf(node);
-    if (node.kind !== 'run') return [];
+    if (node.kind !== 'run' && node.kind !== 'page') return [];
     const { record } = node;
     try {
-      return this.#filesOf(record, await this.#manifestOf(record));
+      const manifest = await this.#manifestOf(record);
+      if (manifest === undefined) return [];
+      if (node.kind === 'page') return pageOf(record, manifest, node.index);
+      const files = manifest.files.length + manifest.refused.length;
+      if (files <= pageSize) return pageOf(record, manifest, 0);
+      return Array.from({ length: Math.ceil(files / pageSize) }, (_, index) => ({
+        kind: 'page',
+        record,
+        index,
+      }));
     } catch (error) {
       const { textOf } = await import('../words/sentences');
       return [{ kind: 'problem', record, reason: textOf(error) }];
@@ -108,8 +120,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
         return this.#pieceItem(node);
       case 'refused':
         return refusedItem(node);
-      case 'rest':
-        return restItem(node);
+      case 'page':
+        return this.#pageItem(node);
       case 'problem':
         return problemItem(node);
     }
@@ -117,6 +129,12 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   getParent(node: RunNode): RunNode | undefined {
     return node.kind === 'run' ? undefined : this.#run(node.record);
+  }
+
+  /** The text of a tooltip is made when it is shown. */
+  resolveTreeItem(item: TreeItem, node: RunNode): TreeItem {
+    if (node.kind === 'file') item.tooltip = tooltipOf(node.file, this.#resultOf(node.record, node.file));
+    return item;
   }
 
   dispose(): void {
@@ -128,16 +146,6 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   outputOf(node: RunNode): Uri | undefined {
     const uri = node.kind === 'file' ? this.#resultOf(node.record, node.file)?.outputUri : undefined;
     return uri ? Uri.parse(uri) : undefined;
-  }
-
-  #filesOf(record: RunRecord, manifest: Manifest | undefined): RunNode[] {
-    if (manifest === undefined) return [];
-    const all: RunNode[] = [
-      ...manifest.refused.map((file): RunNode => ({ kind: 'refused', record, file })),
-      ...manifest.files.map((file): RunNode => ({ kind: 'file', record, file })),
-    ];
-    if (all.length <= maxFiles) return all;
-    return [...all.slice(0, maxFiles), { kind: 'rest', record, files: all.length - maxFiles }];
   }
 
   /** Of a split file, while this window works on its run. */
@@ -161,7 +169,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   #resultOf({ runId }: RunRecord, { id }: ManifestFile): FileResult | undefined {
     const live = this.runs.live(runId);
     if (live) return live.results.get(id);
-    return this.#outcomes.get(runId)?.outcome.results.find((result) => result.id === id);
+    return this.#outcomes.get(runId)?.results.get(id);
   }
 
   async #manifestOf(record: RunRecord): Promise<Manifest | undefined> {
@@ -175,7 +183,10 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const known = this.#outcomes.get(runId);
     if (known?.record === key) return known.outcome.manifest;
     const outcome = await outcomeOf(this.accounts, this.runs, runId);
-    if (outcome) this.#outcomes.set(runId, { record: key, outcome });
+    if (outcome) {
+      const results = new Map(outcome.results.map((result) => [result.id, result]));
+      this.#outcomes.set(runId, { record: key, outcome, results });
+    }
     return outcome?.manifest;
   }
 
@@ -231,6 +242,31 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     return new MarkdownString().appendText(lines.join('\n'));
   }
 
+  #pageItem({ record, index }: Extract<RunNode, { kind: 'page' }>): TreeItem {
+    const manifest =
+      this.runs.live(record.runId)?.manifest ?? this.#outcomes.get(record.runId)?.outcome.manifest;
+    const nodes = manifest ? pageOf(record, manifest, index) : [];
+    const first = index * pageSize + 1;
+    const item = new TreeItem(
+      l10n.t('Files {0}–{1}', count(first), count(first + nodes.length - 1)),
+      TreeItemCollapsibleState.Collapsed,
+    );
+    item.id = `${record.runId}/page/${index}`;
+    item.contextValue = 'runPage';
+    let done = 0;
+    let failed = 0;
+    for (const node of nodes) {
+      const result = node.kind === 'file' ? this.#resultOf(record, node.file) : undefined;
+      if (node.kind === 'refused' || result?.problem) failed++;
+      else if (result) done++;
+    }
+    item.description = doneWords({ done, failed, files: nodes.length });
+    if (failed > 0)
+      item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
+    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    return item;
+  }
+
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
     const live = this.runs.live(record.runId);
     const result = this.#resultOf(record, file);
@@ -244,7 +280,6 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.contextValue = contextOfFile(file, result);
     item.iconPath = progress ? new ThemeIcon('play-circle') : fileIcon(result);
     item.description = fileWords(file, result, progress, Boolean(live));
-    item.tooltip = tooltipOf(file, result);
     if (result?.outputUri && !file.output.isFolder) {
       const uri = Uri.parse(result.outputUri);
       item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
@@ -252,6 +287,22 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
     return item;
   }
+}
+
+/** The files of a run from one place in its list to before another. Files that were refused come first. */
+function filesAt(record: RunRecord, { refused, files }: Manifest, from: number, to: number): RunNode[] {
+  const before = refused.length;
+  return [
+    ...refused.slice(from, to).map((file): RunNode => ({ kind: 'refused', record, file })),
+    ...files
+      .slice(Math.max(from - before, 0), Math.max(to - before, 0))
+      .map((file): RunNode => ({ kind: 'file', record, file })),
+  ];
+}
+
+/** The files of one page. */
+function pageOf(record: RunRecord, manifest: Manifest, index: number): RunNode[] {
+  return filesAt(record, manifest, index * pageSize, (index + 1) * pageSize);
 }
 
 /** `runFile.failed.partial`: the `when` clauses of the menus match it. */
@@ -305,18 +356,6 @@ function tooltipOf(file: ManifestFile, result: FileResult | undefined): Markdown
   return new MarkdownString()
     .appendText(lines.filter(Boolean).join('\n'))
     .appendCodeblock(file.commandLine, 'shellscript');
-}
-
-function restItem({ record, files }: Extract<RunNode, { kind: 'rest' }>): TreeItem {
-  const item = new TreeItem(l10n.t('{0} more: show the report', filesOf(files)));
-  item.id = `${record.runId}/rest`;
-  item.iconPath = new ThemeIcon('graph');
-  item.command = {
-    command: commandName('showReport'),
-    title: l10n.t('Show Report'),
-    arguments: [record.runId],
-  };
-  return item;
 }
 
 function pieceIcon({ state }: PieceState): ThemeIcon {

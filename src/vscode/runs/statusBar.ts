@@ -5,20 +5,33 @@ import { presetName } from '../words/presetLabels';
 import { progressLine } from '../words/story';
 import type { Runs } from './runs';
 
+/** The item changes at most this often, in milliseconds. */
+const refreshMs = 250;
+
 /** Shows how far the active runs are. A click opens the Transcodes view. */
 export class StatusBar {
   readonly #disposables = new DisposableStore();
   readonly #item: StatusBarItem;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly runs: Runs) {
     this.#item = this.#disposables.add(window.createStatusBarItem(runsView, StatusBarAlignment.Left, 10));
     this.#item.name = l10n.t('Azure Batch Transcodes');
     this.#item.command = `${runsView}.focus`;
-    this.#disposables.add(runs.onChanged(() => this.#show()));
+    this.#disposables.add(runs.onChanged(() => this.#mark()));
   }
 
   dispose(): void {
+    clearTimeout(this.#timer);
     this.#disposables.dispose();
+  }
+
+  /** A run changes with each block that is sent. */
+  #mark(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#show();
+    }, refreshMs);
   }
 
   #show(): void {

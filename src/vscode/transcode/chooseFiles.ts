@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import pLimit from 'p-limit';
 import { FileType, l10n, ThemeIcon, type Uri, window, workspace } from 'vscode';
 import { UserError } from '../../core/errors';
 import { longWork } from '../longWork';
@@ -14,6 +15,14 @@ export interface ChosenFile {
   readonly path: string;
 }
 
+const byPath = new Intl.Collator();
+
+/** The number of files that were found is shown at most this often, in milliseconds. */
+const showEveryMs = 100;
+
+/** Files that are looked up at once. */
+const statsAtOnce = 32;
+
 /**
  * The files that a command is about: those it was called with, and the media files in folders, each once. Shows a file
  * dialog if it was called with none. Undefined if the user canceled. `isOutput` tells the outputs of earlier runs, which
@@ -28,8 +37,9 @@ export async function chooseFiles(
   if (uris === undefined) return undefined;
   const folders: Uri[] = [];
   const found = new Map<string, Uri>();
-  for (const uri of uris) {
-    if ((await typeOf(uri)) & FileType.Directory) folders.push(uri);
+  const types = await longWork(l10n.t('Looking for media files'), (_, signal) => typesOf(uris, signal));
+  for (const [index, uri] of uris.entries()) {
+    if ((types[index] ?? FileType.Unknown) & FileType.Directory) folders.push(uri);
     else found.set(uri.toString(), uri);
   }
   const [folder] = folders;
@@ -37,7 +47,7 @@ export async function chooseFiles(
   for (const file of scans.flatMap(({ files }) => files)) found.set(file.toString(), file);
   const files = [...found.values()]
     .map((uri) => ({ uri, path: workspace.asRelativePath(uri) }))
-    .sort((one, other) => one.path.localeCompare(other.path));
+    .sort((one, other) => byPath.compare(one.path, other.path));
   if (files.length === 0) {
     throw new UserError(
       folder ? { kind: 'noMedia', folder: workspace.asRelativePath(folder) } : { kind: 'nothingChosen' },
@@ -45,6 +55,15 @@ export async function chooseFiles(
   }
   if (folder && !(await confirmCount(folders, files.length, scans))) return undefined;
   return files;
+}
+
+function typesOf(uris: readonly Uri[], signal: AbortSignal): Promise<FileType[]> {
+  const limit = pLimit(statsAtOnce);
+  const typeUnlessCanceled = async (uri: Uri) => {
+    signal.throwIfAborted();
+    return typeOf(uri);
+  };
+  return Promise.all(uris.map((uri) => limit(() => typeUnlessCanceled(uri))));
 }
 
 async function typeOf(uri: Uri): Promise<FileType> {
@@ -72,9 +91,14 @@ async function scanAll(folders: readonly Uri[], isOutput: (uri: string) => boole
   const { scanFolder } = await import('./folderScan');
   return longWork(l10n.t('Looking for media files'), async (progress, signal) => {
     const scans: FolderScan[] = [];
+    let shownAt = 0;
     for (const folder of folders) {
       const before = scans.reduce((sum, { files }) => sum + files.length, 0);
-      const onFound = (files: number) => progress.report({ message: filesOf(before + files) });
+      const onFound = (files: number) => {
+        if (Date.now() - shownAt < showEveryMs) return;
+        shownAt = Date.now();
+        progress.report({ message: filesOf(before + files) });
+      };
       scans.push(await scanFolder(folder, { isOutput: (uri) => isOutput(uri.toString()), onFound, signal }));
     }
     return scans;

@@ -1,9 +1,14 @@
+import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
-import type { Manifest } from '../../core/plan/manifest';
+import type { Manifest, ManifestFile } from '../../core/plan/manifest';
 import { withoutFiles } from '../../core/plan/withoutFiles';
 import { background } from '../background';
+import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
+
+/** Files that are looked up at once. */
+const statsAtOnce = 32;
 
 /**
  * Decides what happens to outputs that exist already, and returns the manifest with the decision. Asks before anything
@@ -11,7 +16,9 @@ import { filesOf } from '../words/numbers';
  * files are skipped.
  */
 export async function resolveConflicts(manifest: Manifest): Promise<Manifest | undefined> {
-  const existing = await existingOutputs(manifest.files);
+  const existing = await longWork(l10n.t('Looking for existing outputs'), (_, signal) =>
+    existingOutputs(manifest.files, signal),
+  );
   if (existing.size === 0) return manifest;
   const choice = await askConflict([...existing.values()]);
   if (choice !== 'skip') return choice && { ...manifest, onConflict: choice };
@@ -22,19 +29,19 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
 }
 
 /** Paths of outputs that exist, by the id of their file. */
-async function existingOutputs(files: Manifest['files']): Promise<Map<string, string>> {
-  const existing = new Map<string, string>();
-  await Promise.all(
-    files.map(async ({ id, uri, output }) => {
-      const target = Uri.joinPath(Uri.parse(uri), '..', output.name);
-      const exists = await workspace.fs.stat(target).then(
-        () => true,
-        () => false,
-      );
-      if (exists) existing.set(id, workspace.asRelativePath(target));
-    }),
-  );
-  return existing;
+async function existingOutputs(files: Manifest['files'], signal: AbortSignal): Promise<Map<string, string>> {
+  const limit = pLimit(statsAtOnce);
+  const outputOf = async ({ id, uri, output }: ManifestFile): Promise<[string, string][]> => {
+    signal.throwIfAborted();
+    const target = Uri.joinPath(Uri.parse(uri), '..', output.name);
+    const exists = await workspace.fs.stat(target).then(
+      () => true,
+      () => false,
+    );
+    return exists ? [[id, workspace.asRelativePath(target)]] : [];
+  };
+  const found = await Promise.all(files.map((file) => limit(() => outputOf(file))));
+  return new Map(found.flat());
 }
 
 async function askConflict(taken: readonly string[]): Promise<Manifest['onConflict'] | 'skip' | undefined> {

@@ -15,6 +15,14 @@ export async function probeChosen(
   signal: AbortSignal,
 ): Promise<ProbedFiles> {
   const { ffmpegPath, split, partSeconds } = settings();
+  let probed = 0;
+  let shownPercent = 0;
+  // Each report is a message to the window: one for each percent, not for each file.
+  const onProbed = () => {
+    const percent = Math.floor((++probed * 100) / chosen.length);
+    if (percent > shownPercent) progress.report({ increment: percent - shownPercent });
+    shownPercent = percent;
+  };
   return probeFiles(
     new WorkspaceFiles(new DiskFiles()),
     chosen.map(({ uri, path }) => ({ uri: uri.toString(), path })),
@@ -23,7 +31,7 @@ export async function probeChosen(
     {
       ffprobe: await findFfprobe(ffmpegPath),
       partSeconds: split ? partSeconds : undefined,
-      onProbed: () => progress.report({ increment: 100 / chosen.length }),
+      onProbed,
     },
   );
 }
