@@ -1,17 +1,9 @@
-import {
-  Disposable,
-  EventEmitter,
-  type FileChangeEvent,
-  type FileStat,
-  FileSystemError,
-  type FileSystemProvider,
-  FileType,
-  Uri,
-} from 'vscode';
+import { type FileStat, FileSystemError, FileType, Uri } from 'vscode';
 import type { FilePlace } from '../../core/azure/batch';
 import type { Accounts } from '../accounts/accounts';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
+import { FlatFileSystem } from './flatFileSystem';
 
 /** The URI scheme of files of tasks and nodes, and of blobs. */
 export const remoteScheme = 'azure-batch';
@@ -40,16 +32,16 @@ function parse({ path }: Uri): Remote {
 }
 
 /** Read-only files that are read by ranges, so that a large file is never in memory as a whole. */
-export class RemoteFiles implements FileSystemProvider {
-  readonly #changed = new EventEmitter<FileChangeEvent[]>();
-  readonly onDidChangeFile = this.#changed.event;
+export class RemoteFiles extends FlatFileSystem {
   readonly #open = new Map<number, Uri>();
   #next = 1;
 
   constructor(
     private readonly accounts: Accounts,
     private readonly explorer: ExplorerData,
-  ) {}
+  ) {
+    super();
+  }
 
   async stat(uri: Uri): Promise<FileStat> {
     const remote = parse(uri);
@@ -95,30 +87,6 @@ export class RemoteFiles implements FileSystemProvider {
   async readFile(uri: Uri): Promise<Uint8Array> {
     const { size } = await this.stat(uri);
     return this.#range(uri, 0, size);
-  }
-
-  watch(): Disposable {
-    return new Disposable(() => undefined);
-  }
-
-  readDirectory(): [string, FileType][] {
-    return [];
-  }
-
-  createDirectory(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  writeFile(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  delete(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  rename(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
   }
 
   async #range(uri: Uri, position: number, length: number): Promise<Uint8Array> {

@@ -2,13 +2,9 @@ import { parse } from 'tinyduration';
 import {
   Diagnostic,
   DiagnosticSeverity,
-  Disposable,
-  EventEmitter,
-  type FileChangeEvent,
   FileChangeType,
   type FileStat,
   FileSystemError,
-  type FileSystemProvider,
   FileType,
   l10n,
   languages,
@@ -27,6 +23,7 @@ import { DisposableStore } from '../../disposable';
 import { longWork } from '../../longWork';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
+import { FlatFileSystem } from '../flatFileSystem';
 
 export const autoscaleScheme = 'azure-batch-autoscale';
 
@@ -51,9 +48,7 @@ interface Formula {
  * Autoscale formulas of pools as documents that are edited like files. Saving one evaluates it on the pool and offers to
  * apply it. The text, its line breaks and its comments stay as they are written.
  */
-export class AutoscaleDocuments implements FileSystemProvider {
-  readonly #changed = new EventEmitter<FileChangeEvent[]>();
-  readonly onDidChangeFile = this.#changed.event;
+export class AutoscaleDocuments extends FlatFileSystem {
   readonly #disposables = new DisposableStore();
   readonly #problems = this.#disposables.add(languages.createDiagnosticCollection(autoscaleScheme));
   /** By URI: what is edited, until the document is closed; a draft is kept for as long as the window is open. */
@@ -64,7 +59,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
     private readonly data: ExplorerData,
     private readonly accountsView: AccountsView,
   ) {
-    this.#disposables.add(this.#changed);
+    super();
     this.#disposables.add(
       workspace.onDidSaveTextDocument((document) => {
         if (document.uri.scheme === autoscaleScheme) background(this.#saved(document));
@@ -98,7 +93,7 @@ export class AutoscaleDocuments implements FileSystemProvider {
     );
     if (answer !== discard) return;
     this.#formulas.delete(uri.toString());
-    this.#changed.fire([{ type: FileChangeType.Changed, uri }]);
+    this.changed.fire([{ type: FileChangeType.Changed, uri }]);
   }
 
   async stat(uri: Uri): Promise<FileStat> {
@@ -111,32 +106,13 @@ export class AutoscaleDocuments implements FileSystemProvider {
   }
 
   /** Keeps the text: it is applied only once the user has seen what it gives. */
-  writeFile(uri: Uri, content: Uint8Array): void {
+  override writeFile(uri: Uri, content: Uint8Array): void {
     const text = Buffer.from(content).toString('utf8');
     this.#formulas.set(uri.toString(), { text, changed: Date.now(), isDraft: true });
   }
 
-  watch(): Disposable {
-    return new Disposable(() => undefined);
-  }
-
-  readDirectory(): [string, FileType][] {
-    return [];
-  }
-
-  createDirectory(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  delete(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  rename(uri: Uri): never {
-    throw FileSystemError.NoPermissions(uri);
-  }
-
-  dispose(): void {
+  override dispose(): void {
+    super.dispose();
     this.#disposables.dispose();
   }
 
