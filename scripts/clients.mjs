@@ -1,6 +1,6 @@
 // Installs the official clients that the service suite lets use the local Batch service: the Azure CLI and Microsoft's
-// older Python package from the system's packages, its current Python package from PyPI, and the first JavaScript client
-// from npm. Also Podman with a program to put into an image, for tasks that run in containers. A client whose registry can't be reached is skipped, with a line that says so.
+// older Python package from the system's packages, its current Python package from PyPI, the first JavaScript client
+// from npm, and the Java client from Maven Central. Also Podman with a program to put into an image, for tasks that run in containers. A client whose registry can't be reached is skipped, with a line that says so.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,10 +15,14 @@ const oldClient = 'azure-batch@9.0.0';
 const pythonPackages = ['azure-batch==15.1.0', 'azure-storage-blob==12.31.1', 'aiohttp==3.14.5'];
 const pythonHome = join(clientsHome, 'python-15.1.0');
 
+/** Microsoft's package for Java, with what it needs, in a folder of its own. */
+const javaHome = join(clientsHome, 'java-11.2.0');
+
 /** Installs what is missing. Where a registry can't be reached, the suite says which client it skips. */
 export function ensureClients() {
   ensureSystemClients();
   ensurePython();
+  ensureJava();
   const stamp = join(clientsHome, 'node_modules/azure-batch/package.json');
   if (existsSync(stamp)) return;
   say(`Installing ${oldClient}`);
@@ -74,3 +78,43 @@ function ensurePython() {
   else rmSync(half, { recursive: true, force: true });
   if (!isInstalled) say("Skipping azure-batch 15.1: PyPI can't be reached");
 }
+
+/** Leaves nothing where there is no Maven, or Maven Central can't be reached. */
+function ensureJava() {
+  if (existsSync(javaHome)) return;
+  if (!findProgram('java') || !findProgram('mvn')) return say('Skipping Java: there is no Java or no Maven');
+  say('Installing com.microsoft.azure:azure-batch 11.2.0');
+  const half = `${javaHome}.${process.pid}`;
+  mkdirSync(half, { recursive: true });
+  writeFileSync(join(half, 'pom.xml'), pom);
+  const { status } = spawnSync(
+    'mvn',
+    ['-q', '-B', '-f', join(half, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${half}`],
+    { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 },
+  );
+  if (status === 0 && !existsSync(javaHome)) renameSync(half, javaHome);
+  else rmSync(half, { recursive: true, force: true });
+  if (status !== 0) say("Skipping Java: Maven Central can't be reached");
+}
+
+/** The package names a snapshot of another for its own tests, which no registry has. */
+const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>test</groupId>
+  <artifactId>clients</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>com.microsoft.azure</groupId>
+      <artifactId>azure-batch</artifactId>
+      <version>11.2.0</version>
+      <exclusions>
+        <exclusion>
+          <groupId>com.microsoft.azure</groupId>
+          <artifactId>azure-mgmt-resources</artifactId>
+        </exclusion>
+      </exclusions>
+    </dependency>
+  </dependencies>
+</project>
+`;

@@ -193,6 +193,37 @@ describe('Official clients, unchanged, with the local Batch service', function (
     assert.deepEqual(await readFile(join(outputs, 'one two.mp3')), await readFile(expected));
   });
 
+  it('Java’s azure-batch 11 runs tasks, preparation tasks and a job schedule', async function () {
+    const home = resolve('.vscode-test/clients/java-11.2.0');
+    // The package validates by reflection, which later versions of Java allow where they are told so.
+    const opens = ['java.util', 'java.lang'].flatMap((name) => [
+      '--add-opens',
+      `java.base/${name}=ALL-UNNAMED`,
+    ]);
+    if (!existsSync(home))
+      skip(this, 'Java: its client is not installed, since Maven Central was not reached');
+    const seen = await runWithInput(
+      'java',
+      [...opens, '-cp', join(home, '*'), 'test/service/clients/Client.java'],
+      {
+        ...service.credentials,
+        batchUrl: service.ready.batchUrl,
+      },
+    );
+    assert.deepEqual(seen, {
+      nodes: 1,
+      added: 12,
+      codes: [0, 1, 2],
+      stdout: 'from Java\n',
+      missing: 'TaskNotFound',
+      reader: 0,
+      prepared: 0,
+      released: 0,
+      schedule: 'hourly:job-1',
+      gone: true,
+    });
+  });
+
   it('npm’s azure-batch 9 works in its own version', async function () {
     const home = resolve('.vscode-test/clients/node_modules');
     if (!existsSync(join(home, 'azure-batch'))) skip(this, 'azure-batch 9: it is not installed');
