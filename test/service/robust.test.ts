@@ -222,7 +222,7 @@ describe('The local Batch service, whatever its tasks do', function () {
     assert.equal((await client.task.get('job', 'blocked')).state, 'active');
   });
 
-  it('reads containers of its own storage without a SAS, also by name', async () => {
+  it('reads and writes its own storage without a SAS, and finds containers by name', async () => {
     const input = storage.getContainerClient('input');
     await input.create();
     await input.uploadBlockBlob('folder/ä b.txt', 'hello', 5);
@@ -233,6 +233,29 @@ describe('The local Batch service, whatever its tasks do', function () {
     const script = 'cat "named/folder/ä b.txt" "folder/ä b.txt"; stat -c %a "named/folder/ä b.txt"';
     assert.deepEqual(await run('own', sh(script), { resourceFiles }), ok);
     assert.equal(await textOf('own'), 'hellohello640\n');
+    const output = storage.getContainerClient('own-output');
+    await output.create();
+    const upload = (url: string) => ({
+      filePattern: 'o*',
+      destination: { container: { containerUrl: url } },
+      uploadOptions: { uploadCondition: 'taskcompletion' as const },
+    });
+    const blob = input.getBlobClient('folder/ä b.txt').url;
+    const one = { httpUrl: blob, filePath: 'one' };
+    assert.deepEqual(
+      await run('own-output', sh('cat one > out'), {
+        resourceFiles: [one],
+        outputFiles: [upload(output.url)],
+      }),
+      ok,
+    );
+    assert.equal((await output.getBlobClient('out').downloadToBuffer()).toString(), 'hello');
+    // The key is for the account's own storage alone, and missing things are named as elsewhere.
+    const none = { resourceFiles: [{ httpUrl: `${blob}2`, filePath: 'one' }] };
+    assert.equal((await run('own-none', '/bin/true', none)).failure, 'BlobNotFound');
+    const nowhere = { outputFiles: [upload(storage.getContainerClient('nowhere').url)] };
+    const failed = await run('own-nowhere', sh('echo > out'), nowhere);
+    assert.equal(failed.failure, 'FileUploadContainerNotFound');
   });
 
   it('ends a start task when its node restarts or leaves, and runs it once at a time', async () => {

@@ -3,10 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerClient } from '@azure/storage-blob';
 import { loopback, type NodeState } from '../scheduling/state';
+import { credentialFor } from '../tasks/ownStorage';
 import { BatchError } from '../wire/errors';
 import { type Context, page, type Reply, type Request, type Route, versioned } from './http/context';
 import { mustBeUp, nodeOf } from './nodeRoutes';
 import { validated } from './requests/validate';
+import { checkUrl } from './resources/taskChecks';
 
 /** Names of the users of each node. No accounts are created for them on this machine. */
 const usersOf = new WeakMap<NodeState, Set<string>>();
@@ -72,6 +74,8 @@ async function uploadLogs(context: Context, request: Request): Promise<Reply> {
     request.body,
     request.version,
   ) as Record<string, string | undefined>;
+  const url = String(containerUrl);
+  checkUrl('containerUrl', url);
   const from = Date.parse(String(startTime));
   const to = endTime === undefined ? Number.POSITIVE_INFINITY : Date.parse(endTime);
   const log = await readFile(join(context.nodes.folder.path, 'service.log'), 'utf8').catch(() => '');
@@ -83,7 +87,7 @@ async function uploadLogs(context: Context, request: Request): Promise<Reply> {
   const text = lines.map((line) => `${line}\n`).join('');
   const about = `the upload of the logs of node ${node.id}`;
   context.supervisor.run({ about }, async () => {
-    const blob = new ContainerClient(String(containerUrl)).getBlockBlobClient(
+    const blob = new ContainerClient(url, credentialFor(context.storage, url)).getBlockBlobClient(
       `${virtualDirectoryName}/service.log`,
     );
     await blob.upload(text, Buffer.byteLength(text), { abortSignal: context.supervisor.signal });

@@ -134,6 +134,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     pastStates,
     supervisor,
     containers: options.containers,
+    storage: options.storage,
     accountName: account.name,
     allowElevated: options.allowElevated,
     base: () => url,

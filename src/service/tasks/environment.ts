@@ -4,6 +4,7 @@ import { DataFolder, pathInside } from '../guard/dataFolder';
 import type { Wire } from '../wire/wire';
 import type { Containers } from './containers/containers';
 import type { ContainerConfiguration } from './containers/settings';
+import type { OwnStorage } from './ownStorage';
 
 /** What all tasks of a service have in common. */
 export interface Surroundings {
@@ -15,22 +16,6 @@ export interface Surroundings {
   readonly storage?: OwnStorage;
   /** Undefined where no container engine answers. */
   readonly containers?: Containers;
-}
-
-/** The storage account of the local Batch account. */
-export interface OwnStorage {
-  /** `http://127.0.0.1:PORT/ACCOUNT` */
-  readonly blobUrl: string;
-  readonly accountName: string;
-  /** Base64. */
-  readonly accountKey: string;
-  /** Resolves once everything that was stored is on the disk, so that it survives a crash. */
-  save(signal: AbortSignal): Promise<void>;
-}
-
-/** Whether a URL leads to the storage account of the local Batch account. */
-export function isOwn(storage: OwnStorage | undefined, url: string): storage is OwnStorage {
-  return storage !== undefined && (url === storage.blobUrl || url.startsWith(`${storage.blobUrl}/`));
 }
 
 /** Where a task runs: its node, its folder there, and what it belongs to. */

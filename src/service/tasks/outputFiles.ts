@@ -5,6 +5,7 @@ import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
 import { FilePattern } from './filePattern';
+import { credentialFor, type OwnStorage } from './ownStorage';
 import { failure, TaskFailure } from './taskFailure';
 
 export interface OutputFile {
@@ -29,6 +30,8 @@ export interface TaskPlace {
   readonly workingDir: string;
   /** The task's environment: a pattern may contain its variables. */
   readonly env: NodeJS.ProcessEnv;
+  /** Needs no SAS. */
+  readonly storage?: OwnStorage;
 }
 
 const blockBytes = 8 * 1024 * 1024;
@@ -55,7 +58,7 @@ export async function uploadOutputFiles(
     for (const { path, blob } of await matches(pattern, container.path, place, signal)) {
       await log(place, 'fileuploadout.txt', `Uploading ${path}`);
       written.add(container.containerUrl);
-      await upload(path, blob, container, signal).catch(async (error) => {
+      await upload(path, blob, container, place.storage, signal).catch(async (error) => {
         signal.throwIfAborted();
         const problem = uploadFailure(error, path);
         const message = problem.info.details?.find(({ name }) => name === 'Message')?.value;
@@ -143,11 +146,12 @@ async function upload(
   path: string,
   blob: string,
   { containerUrl, uploadHeaders = [] }: NonNullable<OutputFile['destination']['container']>,
+  storage: OwnStorage | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const url = new URL(containerUrl);
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/${blob.split('/').map(encodeURIComponent).join('/')}`;
-  const client = new BlockBlobClient(url.href);
+  const client = new BlockBlobClient(url.href, credentialFor(storage, containerUrl));
   const options = { ...headersOf(uploadHeaders), abortSignal: signal };
   const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);

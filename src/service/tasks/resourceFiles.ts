@@ -4,10 +4,10 @@ import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { ContainerClient, RestError, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { ContainerClient, RestError } from '@azure/storage-blob';
 import pRetry from 'p-retry';
 import { OutsideError, pathInside } from '../guard/dataFolder';
-import { isOwn, type OwnStorage } from './environment';
+import { credentialFor, type OwnStorage, readableUrl } from './ownStorage';
 import { agentFor } from './proxy';
 import { failure, TaskFailure } from './taskFailure';
 
@@ -40,8 +40,8 @@ const cutCodes = new Set(['ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ERR_STREAM_PREMAT
 const writeBytes = 256 * 1024;
 
 /**
- * Brings the resource files of a task into its working directory. Containers of the local account's own storage need no
- * SAS. Throws a TaskFailure with Batch's codes.
+ * Brings the resource files of a task into its working directory. Blobs and containers of the account's own storage need
+ * no SAS. Throws a TaskFailure with Batch's codes.
  */
 export async function fetchResourceFiles(
   files: readonly ResourceFile[],
@@ -51,7 +51,7 @@ export async function fetchResourceFiles(
 ): Promise<void> {
   for (const file of files) {
     if (file.httpUrl !== undefined) {
-      await fetchUrl(file.httpUrl, file, workingDir, signal);
+      await fetchUrl(await readableUrl(storage, file.httpUrl), file, workingDir, signal);
     } else if (file.storageContainerUrl !== undefined) {
       await fetchContainer(clientOf(file.storageContainerUrl, storage), file, workingDir, signal);
     } else if (storage !== undefined) {
@@ -63,10 +63,8 @@ export async function fetchResourceFiles(
   }
 }
 
-/** A container by its URL; one of the account's own storage without a SAS is read with the account's key. */
 function clientOf(url: string, storage: OwnStorage | undefined): ContainerClient {
-  if (!isOwn(storage, url) || new URL(url).searchParams.has('sig')) return new ContainerClient(url);
-  return new ContainerClient(url, new StorageSharedKeyCredential(storage.accountName, storage.accountKey));
+  return new ContainerClient(url, credentialFor(storage, url));
 }
 
 async function fetchUrl(

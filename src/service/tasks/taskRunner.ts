@@ -5,8 +5,9 @@ import type { Wire } from '../wire/wire';
 import { splitCommandLine } from './commandLine';
 import type { ContainerInfo, RunningContainer } from './containers/containers';
 import { type ContainerSettings, type ContainerTask, engineFailure } from './containers/settings';
-import { batchVariables, environmentOf, isOwn, type Place, type Surroundings } from './environment';
+import { batchVariables, environmentOf, type Place, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
+import { isOwn } from './ownStorage';
 import { type RunningGroup, type RunningProcess, startProcess } from './processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
 import { type FailureInfo, TaskFailure } from './taskFailure';
@@ -142,8 +143,9 @@ export async function upload(
 ): Promise<FailureInfo | undefined> {
   const workingDir = join(taskDir, 'wd');
   try {
-    const written = await uploadOutputFiles(outputFiles, { taskDir, workingDir, env }, exitCode, signal);
     const { storage } = surroundings;
+    const place = { taskDir, workingDir, env, storage };
+    const written = await uploadOutputFiles(outputFiles, place, exitCode, signal);
     if ([...written].some((url) => isOwn(storage, url))) await storage?.save(signal);
     return undefined;
   } catch (error) {

@@ -12,6 +12,7 @@ import type { Pools } from '../../scheduling/pools';
 import type { Scheduler } from '../../scheduling/scheduler';
 import type { JobState, PoolState, State, TaskState } from '../../scheduling/state';
 import type { Containers } from '../../tasks/containers/containers';
+import type { OwnStorage } from '../../tasks/ownStorage';
 import { BatchError } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 import { type FilteredList, parseFilter, select } from './odata';
@@ -30,6 +31,8 @@ export interface Context {
   readonly supervisor: Supervisor;
   /** Undefined where no container engine answers. */
   readonly containers: Containers | undefined;
+  /** The storage account of the Batch account, if there is one. */
+  readonly storage: OwnStorage | undefined;
   readonly accountName: string;
   /** Whether tasks may ask for administrator rights. They run as the user of the service in any case. */
   readonly allowElevated: boolean;

@@ -69,7 +69,8 @@ export function checkOutputFiles({ outputFiles = [] }: Wire): void {
     checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
 }
 
-function checkUrl(name: string, value: unknown): void {
+/** Refuses what is no HTTP or HTTPS URL. Undefined is none. */
+export function checkUrl(name: string, value: unknown): void {
   if (value === undefined) return;
   if (!/^https?:$/.test(URL.canParse(String(value)) ? new URL(String(value)).protocol : ''))
     throw invalidProperty(name, undefined, 'The value must be an HTTP or HTTPS URL.');
