@@ -17,6 +17,7 @@ import { TaskTokens } from '../scheduling/managers';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
 import { type PoolOptions, Pools } from '../scheduling/pools';
 import { Scheduler, type SchedulerOptions } from '../scheduling/scheduler';
+import type { Containers } from '../tasks/containers/containers';
 import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -38,6 +39,8 @@ import { taskRoutes } from './taskRoutes';
 export interface ServerOptions
   extends Omit<SchedulerOptions & NodeOptions & PoolOptions, 'accountName' | 'accountUrl'> {
   readonly account: Account;
+  /** Undefined where no container engine answers. */
+  readonly containers?: Containers;
   /** Bearer tokens that are accepted in addition to signatures. */
   readonly tokens: readonly string[];
   /** 0 lets the system choose. */

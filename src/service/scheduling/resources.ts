@@ -1,4 +1,4 @@
-import type { ContainerConfiguration } from '../tasks/containers/settings';
+import type { ContainerConfiguration } from '../tasks/containerTask';
 import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 

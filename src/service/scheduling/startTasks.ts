@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { appendText } from '../guard/dataFolder';
 import type { Supervisor } from '../guard/supervisor';
-import { engineFailure } from '../tasks/containers/settings';
+import { engineFailure } from '../tasks/containerTask';
 import { nodeRoot, type Place } from '../tasks/environment';
 import { endedFailure, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';

@@ -2,8 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { DataFolder, pathInside } from '../guard/dataFolder';
 import type { Wire } from '../wire/wire';
-import type { Containers } from './containers/containers';
-import type { ContainerConfiguration } from './containers/settings';
+import type { ContainerConfiguration, ContainerRunner } from './containerTask';
 import type { OwnStorage } from './ownStorage';
 
 /** What all tasks of a service have in common. */
@@ -15,7 +14,7 @@ export interface Surroundings {
   readonly pathPrepend: readonly string[];
   readonly storage?: OwnStorage;
   /** Undefined where no container engine answers. */
-  readonly containers?: Containers;
+  readonly containers?: ContainerRunner;
 }
 
 /** Where a task runs: its node, its folder there, and what it belongs to. */

@@ -3,8 +3,13 @@ import { join } from 'node:path';
 import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { splitCommandLine } from './commandLine';
-import type { ContainerInfo, RunningContainer } from './containers/containers';
-import { type ContainerSettings, type ContainerTask, engineFailure } from './containers/settings';
+import {
+  type ContainerInfo,
+  type ContainerSettings,
+  type ContainerTask,
+  engineFailure,
+  type RunningContainer,
+} from './containerTask';
 import { batchVariables, environmentOf, type Place, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
 import { isOwn } from './ownStorage';

@@ -1,7 +1,7 @@
 import type { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure/ms-rest-js';
 import type { Registries } from '../../tasks/containers/registries';
-import { noEngine } from '../../tasks/containers/settings';
+import { noEngine } from '../../tasks/containerTask';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';

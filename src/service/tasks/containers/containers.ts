@@ -3,41 +3,20 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { splitCommandLine } from '../commandLine';
+import type {
+  ContainerConfiguration,
+  ContainerInfo,
+  ContainerOutput,
+  ContainerRunner,
+  ContainerTask,
+  Registry,
+  RunningContainer,
+} from '../containerTask';
 import { type RunningProcess, startProcess } from '../processes';
 import { failure } from '../taskFailure';
 import { ContainerEngine, type EngineChoice } from './engine';
-import { Registries, type Registry } from './registries';
-import {
-  type ContainerConfiguration,
-  type ContainerTask,
-  hasFlag,
-  imageFailure,
-  mounts,
-  poolFailure,
-  runOptions,
-  settingsFailure,
-} from './settings';
-
-/** What the program of a task has for its output and its records. */
-interface Output {
-  readonly commandLine: string;
-  readonly workingDir: string;
-  readonly stdoutPath: string;
-  readonly stderrPath: string;
-  readonly recordFolder: string;
-}
-
-/** A container that runs; `info` is what the API shows of it once it has ended. */
-export interface RunningContainer extends RunningProcess {
-  readonly info: ContainerInfo;
-}
-
-/** `containerInfo` of an execution. */
-export interface ContainerInfo {
-  readonly containerId: string;
-  state?: string;
-  error?: string;
-}
+import { Registries } from './registries';
+import { hasFlag, imageFailure, mounts, poolFailure, runOptions, settingsFailure } from './settings';
 
 const label = 'local-batch-service';
 /** Between SIGTERM and SIGKILL. */
@@ -50,7 +29,7 @@ const engineVariables =
   /^(PATH|HOME|TMPDIR|XDG_.*|DOCKER_.*|CONTAINERS?_.*|STORAGE_.*|REGISTRY_.*|BUILDAH_.*|LD_.*|GO[A-Z]+|SSL_.*|.*_proxy)$/i;
 
 /** Runs tasks in containers. */
-export class Containers {
+export class Containers implements ContainerRunner {
   readonly registries: Registries;
   readonly #folder: string;
   readonly #label: string;
@@ -136,7 +115,7 @@ export class Containers {
    * Starts the program of a task in a container of its own, which is removed when the program has ended. Throws a
    * TaskFailure.
    */
-  async start(task: ContainerTask, output: Output, signal: AbortSignal): Promise<RunningContainer> {
+  async start(task: ContainerTask, output: ContainerOutput, signal: AbortSignal): Promise<RunningContainer> {
     const { settings, configuration } = task;
     if (configuration === undefined) throw poolFailure();
     const registries = [settings.registry ?? [], configuration.containerRegistries ?? []].flat();

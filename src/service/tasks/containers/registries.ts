@@ -1,13 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-
-/** A registry as requests name it, without its password. */
-export interface Registry {
-  readonly username?: string;
-  /** Default: `docker.io`. */
-  readonly registryServer?: string;
-}
+import type { Registry } from '../containerTask';
 
 export const defaultServer = 'docker.io';
 

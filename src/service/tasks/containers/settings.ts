@@ -1,39 +1,7 @@
 import { join } from 'node:path';
 import { splitCommandLine } from '../commandLine';
-import type { Place } from '../environment';
+import type { ContainerPlace, ContainerSettings, ContainerTask } from '../containerTask';
 import { failure } from '../taskFailure';
-import type { Registry } from './registries';
-
-/** `containerSettings` of a task. https://learn.microsoft.com/rest/api/batchservice/tasks/create-task */
-export interface ContainerSettings {
-  readonly imageName: string;
-  readonly containerRunOptions?: string;
-  readonly workingDirectory?: 'taskWorkingDirectory' | 'containerImageDefault';
-  readonly registry?: Registry;
-  readonly containerHostBatchBindMounts?: readonly BindMount[];
-}
-
-interface BindMount {
-  readonly source?: string;
-  readonly isReadOnly?: boolean;
-}
-
-/** `containerConfiguration` of a pool. */
-export interface ContainerConfiguration {
-  readonly type?: string;
-  readonly containerImageNames?: readonly string[];
-  readonly containerRegistries?: readonly Registry[];
-}
-
-/** A task that runs in a container: what its description asks for, and where it runs. */
-export interface ContainerTask {
-  readonly settings: ContainerSettings;
-  /** Undefined for a pool that runs no containers. */
-  readonly configuration: ContainerConfiguration | undefined;
-  readonly place: Place;
-  /** The environment in the container, beside that of its image. */
-  readonly variables: Readonly<Record<string, string>>;
-}
 
 /**
  * The options that a task's description adds. Those that decide how its end is noticed are left out: a container is
@@ -53,7 +21,7 @@ export function hasFlag(options: readonly string[], ...flags: readonly string[])
 }
 
 /** Folders of a node by the names of `ContainerHostDataPath`. */
-function foldersOf({ root, taskDir, jobPrepDir }: Place): Record<string, string | undefined> {
+function foldersOf({ root, taskDir, jobPrepDir }: ContainerPlace): Record<string, string | undefined> {
   return {
     shared: join(root, 'shared'),
     startup: join(root, 'startup'),
@@ -111,16 +79,5 @@ export function imageFailure(image: string, reason: string) {
 export function poolFailure() {
   return failure('UserError', 'ContainerPoolNotSupported', 'The pool does not support container tasks', {
     Message: 'The virtualMachineConfiguration of the pool has no containerConfiguration.',
-  });
-}
-
-/** The sentence for a task or pool of containers on a machine that cannot run them. */
-export const noEngine =
-  'No container engine answers on this machine. Install Podman or start Docker, then restart the local Batch service.';
-
-/** A task that was accepted while an engine answered. */
-export function engineFailure() {
-  return failure('UserError', 'ContainerPoolNotSupported', 'The pool does not support container tasks', {
-    Message: noEngine,
   });
 }
