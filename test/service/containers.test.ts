@@ -258,41 +258,6 @@ describe('Tasks in containers of the local Batch service', function () {
     assert.equal(await textOf('manager', 'stdout.txt', 'kinds'), 'manage\n');
   });
 
-  it('leave no container when the service is killed or ends, and run again after its next start', async () => {
-    await client.task.add('job', {
-      id: 'killed',
-      containerSettings,
-      commandLine: `/bin/sh -c 'sleep 600; true'`,
-    });
-    await running();
-    await service.kill();
-    await eventually(remaining, (ids) => ids === '');
-    await service.start();
-    client = service.client('2025-06-01');
-    await running();
-    const { executionInfo } = await client.task.get('job', 'killed');
-    assert.equal(executionInfo?.requeueCount, 1);
-    // Killed together with the process that starts programs, nothing ends the container until the next start.
-    const { pid } = service.ready;
-    process.kill(pid, 'SIGSTOP');
-    for (const child of (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')) {
-      if ((await readFile(`/proc/${child}/cmdline`, 'utf8')).includes('starter.js'))
-        process.kill(Number(child), 'SIGKILL');
-    }
-    const before = await remaining();
-    await service.kill();
-    assert.equal(await remaining(), before);
-    await service.start();
-    client = service.client('2025-06-01');
-    await eventually(remaining, (ids) => ids !== '' && ids !== before);
-    process.kill(service.ready.pid, 'SIGTERM');
-    await service.ended();
-    assert.equal(await remaining(), '');
-    await service.start();
-    client = service.client('2025-06-01');
-    await client.task.deleteMethod('job', 'killed');
-  });
-
   it('pull images with a password that nothing shows', async () => {
     const password = 'Very$ecret "word"';
     const asked: (string | undefined)[] = [];
@@ -349,6 +314,38 @@ describe('Tasks in containers of the local Batch service', function () {
       await other.close();
       registry.close();
     }
+  });
+
+  it('leave no container when the service is killed or ends, and run again after its next start', async () => {
+    await client.task.add('job', {
+      id: 'killed',
+      containerSettings,
+      commandLine: `/bin/sh -c 'sleep 600; true'`,
+    });
+    await running();
+    await service.kill();
+    await eventually(remaining, (ids) => ids === '');
+    await service.start();
+    client = service.client('2025-06-01');
+    await running();
+    const { executionInfo } = await client.task.get('job', 'killed');
+    assert.equal(executionInfo?.requeueCount, 1);
+    // Killed together with the process that starts programs, nothing ends the container until the next start.
+    const { pid } = service.ready;
+    process.kill(pid, 'SIGSTOP');
+    for (const child of (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')) {
+      if ((await readFile(`/proc/${child}/cmdline`, 'utf8')).includes('starter.js'))
+        process.kill(Number(child), 'SIGKILL');
+    }
+    const before = await remaining();
+    await service.kill();
+    assert.equal(await remaining(), before);
+    await service.start();
+    client = service.client('2025-06-01');
+    await eventually(remaining, (ids) => ids !== '' && ids !== before);
+    process.kill(service.ready.pid, 'SIGTERM');
+    await service.ended();
+    assert.equal(await remaining(), '');
   });
 });
 

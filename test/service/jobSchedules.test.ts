@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { eventually, machine, refused, TestService } from './harness';
 
@@ -169,6 +171,63 @@ describe('Job schedules of the local Batch service', function () {
       ({ body }) => !body,
     );
     assert.ok((await client.job.list()).every(({ id }) => !id?.startsWith('pooled:')));
+  });
+
+  it('share a pool that is kept alive, which their end leaves', async () => {
+    await add(
+      'alive',
+      { recurrenceInterval: 'PT1H' },
+      {
+        autoPoolSpecification: {
+          autoPoolIdPrefix: 'alive',
+          poolLifetimeOption: 'jobschedule',
+          keepAlive: true,
+          pool: machine,
+        },
+      },
+    );
+    await jobsAre('alive', 1);
+    await client.job.terminate('alive:job-1');
+    await advance(61 * minute);
+    await jobsAre('alive', 1, 2);
+    const pools = async () =>
+      [...(await client.pool.list())].map(({ id = '' }) => id).filter((id) => id.startsWith('alive_'));
+    assert.equal((await pools()).length, 1);
+    const options = { jobScheduleGetOptions: { expand: 'stats' } };
+    const { stats } = await client.jobSchedule.get('alive', options);
+    assert.deepEqual([stats?.numSucceededTasks, stats?.numTaskRetries], [0, 0]);
+    await client.jobSchedule.terminate('alive');
+    await stateIs('alive', 'completed');
+    assert.equal((await client.pool.get((await pools())[0] ?? '')).state, 'active');
+  });
+
+  it('lose an occurrence whose job cannot be made, and no other', async () => {
+    const archive = join(service.dataDir, 'packages/app/1.zip');
+    await mkdir(dirname(archive), { recursive: true });
+    await writeFile(archive, '');
+    await advance(0);
+    const manager = {
+      id: 'manager',
+      commandLine: '/bin/true',
+      applicationPackageReferences: [{ applicationId: 'app', version: '1' }],
+    };
+    await client.jobSchedule.add({
+      id: 'packaged',
+      schedule: { recurrenceInterval: 'PT1H' },
+      jobSpecification: { poolInfo: { poolId: 'none' }, jobManagerTask: manager },
+    });
+    await jobsAre('packaged', 1);
+    await client.job.terminate('packaged:job-1');
+    await rm(archive);
+    await advance(61 * minute);
+    const { executionInfo } = await eventually(
+      () => client.jobSchedule.get('packaged'),
+      (schedule) => Number(schedule.executionInfo?.nextRunTime) - Date.now() > 100 * minute,
+    );
+    assert.equal(executionInfo?.recentJob?.id, 'packaged:job-1');
+    await writeFile(archive, '');
+    await advance(121 * minute);
+    await jobsAre('packaged', 1, 2);
   });
 
   it('survive a crash, and are refused what Azure refuses', async () => {

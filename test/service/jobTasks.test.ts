@@ -190,6 +190,26 @@ describe('Preparation and release tasks of the local Batch service', function ()
       addJob('odd', { jobReleaseTask: { commandLine: '/bin/true' } }),
       refused('InvalidPropertyValue', 400, 'jobReleaseTask'),
     );
+    const jobPreparationTask = { id: 'before', commandLine: '/bin/true' };
+    const jobReleaseTask = { commandLine: '/bin/true' };
+    await assert.rejects(
+      addJob('same', { jobPreparationTask, jobReleaseTask: { ...jobReleaseTask, id: 'BEFORE' } }),
+      refused('TaskIdSameAsJobPreparationTask', 409),
+    );
+    await assert.rejects(
+      addJob('same', {
+        jobPreparationTask,
+        jobReleaseTask,
+        jobManagerTask: { id: 'jobrelease', commandLine: '/bin/true' },
+      }),
+      refused('TaskIdSameAsJobReleaseTask', 409),
+    );
+    await addJob('same', { jobPreparationTask, jobReleaseTask });
+    for (const [id, code] of [
+      ['before', 'TaskIdSameAsJobPreparationTask'],
+      ['JobRelease', 'TaskIdSameAsJobReleaseTask'],
+    ] as const)
+      await assert.rejects(client.task.add('same', { id, commandLine: '/bin/true' }), refused(code, 409));
     await addJob('plain', {});
     await assert.rejects(
       client.job.listPreparationAndReleaseTaskStatus('plain'),

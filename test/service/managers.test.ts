@@ -122,4 +122,21 @@ describe('Job managers of the local Batch service', function () {
     const { nodeInfo } = await client.task.get('dedicated', 'manager');
     assert.match(nodeInfo?.nodeId ?? '', /_d$/);
   });
+
+  it('end a job that was disabled while they run', async () => {
+    const go = join(service.dataDir, 'go');
+    await client.job.add({
+      id: 'disabled',
+      poolInfo: { poolId: 'pool' },
+      jobManagerTask: { id: 'manager', commandLine: `/bin/sh -c "until [ -e ${go} ]; do sleep 0.05; done"` },
+    });
+    await eventually(
+      () => client.task.get('disabled', 'manager'),
+      ({ state }) => state === 'running',
+    );
+    await client.job.disable('disabled', 'wait');
+    writeFileSync(go, '');
+    const job = await completed('disabled');
+    assert.equal(job.executionInfo?.terminateReason, 'JMComplete');
+  });
 });

@@ -116,7 +116,7 @@ function deleteJob(context: Context, request: Request): Reply {
 }
 
 /** Returns a job with its statistics if the request expands them. */
-function jobWire(job: JobState, { query }: Request): Wire {
+export function jobWire(job: JobState, { query }: Request): Wire {
   const { wire } = job;
   if (!expandsStatistics(query)) return wire;
   return { ...wire, stats: jobStatistics(String(wire.url), wire.creationTime, [job]) };

@@ -16,15 +16,23 @@ import {
   startTaskWire,
   withVersion,
 } from './resources/newPools';
+import { expandsStatistics, poolStatistics } from './resources/statistics';
 
 /** Minimum time between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
-/** Returns a pool with its current node counts. */
-export function poolWire({ wire, nodes }: PoolState): Wire {
+/** Returns a pool with its current node counts, and with its statistics if the request expands them. */
+function poolWire(pool: PoolState, { query }: Request): Wire {
+  const { wire, nodes } = pool;
+  const stats = expandsStatistics(query) && poolStatistics(String(wire.url), wire.creationTime, [pool]);
   const count = (dedicated: boolean) =>
     [...nodes.values()].filter((node) => node.wire.isDedicated === dedicated).length;
-  return { ...wire, currentDedicatedNodes: count(true), currentLowPriorityNodes: count(false) };
+  return {
+    ...wire,
+    currentDedicatedNodes: count(true),
+    currentLowPriorityNodes: count(false),
+    ...(stats && { stats }),
+  };
 }
 
 function addPool(context: Context, { body, version }: Request): Reply {
@@ -200,7 +208,7 @@ export const poolRoutes: Route[] = [
       return page(context, request, 'pools', (after) =>
         afterId(ids, after, (id) => {
           const pool = context.state.pool(id);
-          return pool && poolWire(pool);
+          return pool && poolWire(pool, request);
         }),
       );
     },

@@ -4,6 +4,7 @@ import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, isId, page, type Reply, type Request, type Route } from './http/context';
 import { acknowledged, changeable, created, reading } from './http/resource';
+import { jobWire } from './jobRoutes';
 import { validated } from './requests/validate';
 import {
   checkActiveQuota,
@@ -13,6 +14,7 @@ import {
   type PoolInfo,
 } from './resources/newJobs';
 import { newAutoPool } from './resources/newPools';
+import { expandsStatistics, jobStatistics } from './resources/statistics';
 
 function scheduleOf({ state }: Context, { params: [id = ''] }: Request): ScheduleState {
   const schedule = isId(id) ? state.schedules.get(id.toLowerCase()) : undefined;
@@ -105,7 +107,15 @@ function action(
   ];
 }
 
-const getSchedule = reading('jobschedules/@Element', scheduleOf);
+/** Returns a schedule, with the statistics of its jobs if the request expands them. */
+function scheduleWire(schedule: ScheduleState, { query }: Request, { jobSchedules }: Context): Wire {
+  const { wire } = schedule;
+  if (!expandsStatistics(query)) return wire;
+  const jobs = jobSchedules.jobsOf(schedule);
+  return { ...wire, stats: jobStatistics(String(wire.url), wire.creationTime, jobs) };
+}
+
+const getSchedule = reading('jobschedules/@Element', scheduleOf, scheduleWire);
 
 export const scheduleRoutes: Route[] = [
   ['POST', '/jobschedules', addSchedule],
@@ -116,7 +126,10 @@ export const scheduleRoutes: Route[] = [
       const { schedules } = context.state;
       const ids = [...schedules.values()].map(({ id }) => id).sort();
       return page(context, request, 'jobschedules', (after) =>
-        afterId(ids, after, (id) => schedules.get(id.toLowerCase())?.wire),
+        afterId(ids, after, (id) => {
+          const schedule = schedules.get(id.toLowerCase());
+          return schedule && scheduleWire(schedule, request, context);
+        }),
       );
     },
   ],
@@ -145,7 +158,10 @@ export const scheduleRoutes: Route[] = [
       const schedule = scheduleOf(context, request);
       const ids = context.jobSchedules.jobsOf(schedule).map(({ id }) => id);
       return page(context, request, 'jobs', (after) =>
-        afterId(ids.sort(), after, (id) => context.state.job(id)?.wire),
+        afterId(ids.sort(), after, (id) => {
+          const job = context.state.job(id);
+          return job && jobWire(job, request);
+        }),
       );
     },
   ],

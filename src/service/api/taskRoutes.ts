@@ -16,6 +16,7 @@ import {
 } from './http/context';
 import { acknowledged, changeable, changed, created, reading } from './http/resource';
 import { validated } from './requests/validate';
+import { checkTaskId } from './resources/newJobs';
 import { checkPackages } from './resources/newPools';
 import { makeTask } from './resources/newTasks';
 import { expandsStatistics, taskStatistics } from './resources/statistics';
@@ -27,6 +28,7 @@ function newTask(context: Context, job: JobState, body: Wire | undefined, versio
   const given = validated('TaskAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
+  checkTaskId(id, job.wire);
   checkTask(context, job, given);
   checkPackages(context, given);
   return makeTask(context, job, given);

@@ -291,7 +291,7 @@ export class Execution {
       if (failureInfo) info.failureInfo = failureInfo;
     });
     const { job } = task;
-    if (endsJob(task) && job.wire.state === 'active') {
+    if (endsJob(task) && !['terminating', 'completed', 'deleting'].includes(String(job.wire.state))) {
       this.jobs.terminate(job, 'JMComplete');
       return;
     }

@@ -27,7 +27,16 @@ export class JobSchedules {
   ) {}
 
   start(): void {
+    for (const schedule of this.state.schedules.values())
+      this.supervisor.run(about(schedule), () => this.#countUnsaved(schedule));
     this.supervisor.every(sweepMs, { about: 'job schedules' }, () => this.sweep());
+  }
+
+  /** Counts a job that was made just before the service was killed, so that its occurrence is not made twice. */
+  #countUnsaved(schedule: ScheduleState): void {
+    if (this.state.job(jobIdOf(schedule, schedule.jobs + 1)) === undefined) return;
+    this.#count(schedule);
+    this.#next(schedule, timesOf(schedule).recurrenceMs);
   }
 
   /** Whether a schedule will make another job: the service is not idle then. */
@@ -65,7 +74,7 @@ export class JobSchedules {
   terminate(schedule: ScheduleState): void {
     setState(schedule.wire, 'terminating');
     for (const job of this.jobsOf(schedule))
-      if (isLive(job)) this.jobs.terminate(job, 'TerminateJobSchedule');
+      if (!isEnding(job)) this.jobs.terminate(job, 'TerminateJobSchedule');
     this.#save(schedule);
     this.check(schedule);
   }
@@ -119,18 +128,27 @@ export class JobSchedules {
       if (isOnce) this.#complete(schedule);
       else this.#next(schedule, recurrenceMs);
     } else if (isIdle) {
-      this.#create(schedule);
-      this.#next(schedule, recurrenceMs);
+      this.#create(schedule, recurrenceMs);
     }
   }
 
-  #create(schedule: ScheduleState): void {
-    const id = jobIdOf(schedule, schedule.jobs + 1);
-    this.onDue(schedule, id);
-    schedule.jobs++;
+  /** An occurrence whose job cannot be made, for example because a package no longer exists, is lost. */
+  #create(schedule: ScheduleState, recurrenceMs: number | undefined): void {
+    try {
+      this.onDue(schedule, jobIdOf(schedule, schedule.jobs + 1));
+    } catch (error) {
+      if (recurrenceMs === undefined) this.#complete(schedule);
+      else this.#next(schedule, recurrenceMs);
+      throw error;
+    }
+    this.#count(schedule);
+    this.#next(schedule, recurrenceMs);
+  }
+
+  #count(schedule: ScheduleState): void {
+    const id = jobIdOf(schedule, ++schedule.jobs);
     schedule.lastAt = schedule.dueAt;
-    const job = this.state.job(id);
-    (schedule.wire.executionInfo as Wire).recentJob = { url: job?.wire.url, id };
+    (schedule.wire.executionInfo as Wire).recentJob = { url: this.state.job(id)?.wire.url, id };
   }
 
   #next(schedule: ScheduleState, recurrenceMs: number | undefined): void {
@@ -153,8 +171,10 @@ export class JobSchedules {
     this.#releasePool(schedule);
   }
 
-  /** Deletes the auto pool that lasts as long as the schedule. */
-  #releasePool({ autoPoolId }: ScheduleState): void {
+  /** Deletes the auto pool that lasts as long as the schedule, unless it is to be kept alive. */
+  #releasePool({ autoPoolId, wire }: ScheduleState): void {
+    const { poolInfo } = wire.jobSpecification as { poolInfo?: { autoPoolSpecification?: Wire } };
+    if (poolInfo?.autoPoolSpecification?.keepAlive === true) return;
     const pool = autoPoolId === undefined ? undefined : this.state.pool(autoPoolId);
     if (pool?.wire.state === 'active') this.pools.deletePool(pool);
   }
@@ -166,6 +186,10 @@ export class JobSchedules {
 
 function isLive({ wire }: JobState): boolean {
   return wire.state !== 'completed';
+}
+
+function isEnding({ wire }: JobState): boolean {
+  return ['terminating', 'completed', 'deleting'].includes(String(wire.state));
 }
 
 function about({ id }: ScheduleState): Concern {

@@ -71,6 +71,8 @@ const codes = {
   JobDisabled: [409, 'The specified job is disabled.'],
   JobNotActive: [409, 'The specified job is not in an active state.'],
   TaskCompleted: [409, 'The specified task is already in a completed state.'],
+  TaskIdSameAsJobPreparationTask: [409, 'The task has the id of the job preparation task of its job.'],
+  TaskIdSameAsJobReleaseTask: [409, 'The task has the id of the job release task of its job.'],
   TaskNotCompleted: [409, 'The specified task is not in a completed state.'],
   TaskSucceeded: [409, 'The specified task has succeeded and cannot be reactivated.'],
   TaskFilesUnavailable: [409, 'The files of the specified task are not available yet.'],

@@ -64,7 +64,7 @@ export function created({ wire }: Resource): Reply {
 export function reading<T extends Resource>(
   metadata: string,
   find: Find<T>,
-  wireOf: (resource: T, request: Request) => Wire = ({ wire }) => wire,
+  wireOf: (resource: T, request: Request, context: Context) => Wire = ({ wire }) => wire,
 ): Handler {
   const found = changeable(find);
   return (context, request) => {
@@ -73,7 +73,7 @@ export function reading<T extends Resource>(
       status: 200,
       metadata,
       headers: etagHeaders(resource.wire),
-      ...(request.method === 'HEAD' ? {} : { body: shown(wireOf(resource, request), request) }),
+      ...(request.method === 'HEAD' ? {} : { body: shown(wireOf(resource, request, context), request) }),
     };
   };
 }

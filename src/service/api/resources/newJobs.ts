@@ -103,6 +103,17 @@ export function checkJobTasks(context: Context, given: Wire, pool: PoolState | u
     checkPackages(context, task);
     checkUserIdentity(task, pool?.wire, context.allowElevated);
   }
+  const { jobManagerTask, jobPreparationTask, jobReleaseTask } = jobDefaults(given) as Record<string, Wire>;
+  if (jobManagerTask) checkTaskId(String(jobManagerTask.id), { jobPreparationTask, jobReleaseTask });
+  if (jobReleaseTask) checkTaskId(String(jobReleaseTask.id), { jobPreparationTask });
+}
+
+/** Refuses a task with the id of the preparation or release task of its job, whose folder it would share. */
+export function checkTaskId(id: string, { jobPreparationTask, jobReleaseTask }: Wire): void {
+  const isOf = (task: unknown) =>
+    (task as { id?: string } | undefined)?.id?.toLowerCase() === id.toLowerCase();
+  if (isOf(jobPreparationTask)) throw new BatchError('TaskIdSameAsJobPreparationTask');
+  if (isOf(jobReleaseTask)) throw new BatchError('TaskIdSameAsJobReleaseTask');
 }
 
 export function checkActiveQuota({ state }: Context): void {
@@ -140,12 +151,24 @@ export function makeJob(context: Context, id: string, given: Wire, schedule?: Sc
   });
   touch(job.wire);
   const firstTask = managerTask(context, job);
-  if (autoPool && !schedulingError) startPool(context, autoPool);
+  if (autoPool && !schedulingError) {
+    if (schedule && lastsAsSchedule(poolInfo)) {
+      // Stored first: a kill in between leaves no pool without an owner.
+      schedule.autoPoolId = autoPool.id;
+      state.saveSchedule(schedule);
+    }
+    startPool(context, autoPool);
+  }
   state.addJob(job, firstTask);
   scheduler.schedule();
   if (autoPool && schedulingError) jobs.failScheduling(job, schedulingError);
   jobs.check(job);
   return job;
+}
+
+/** Whether the jobs of a schedule share one auto pool. */
+function lastsAsSchedule({ autoPoolSpecification }: PoolInfo): boolean {
+  return autoPoolSpecification?.poolLifetimeOption === 'jobschedule';
 }
 
 /** The id of the pool that exists for a job, or the auto pool that is to be made. */
@@ -156,15 +179,13 @@ function poolOfJob(
   schedule: ScheduleState | undefined,
 ): { poolId?: string; autoPool?: PoolState } {
   if (autoPoolSpecification === undefined) return { poolId };
-  const lastsAsSchedule = autoPoolSpecification.poolLifetimeOption === 'jobschedule';
-  if (!lastsAsSchedule) return { autoPool: newAutoPool(context, { id: jobId }, autoPoolSpecification) };
+  if (!lastsAsSchedule({ autoPoolSpecification }))
+    return { autoPool: newAutoPool(context, { id: jobId }, autoPoolSpecification) };
   if (schedule === undefined)
     throw invalidProperty('poolLifetimeOption', 'jobschedule', 'The value is only for job schedules.');
   const { autoPoolId } = schedule;
   const isThere = autoPoolId !== undefined && context.state.pool(autoPoolId)?.wire.state === 'active';
   if (isThere) return { poolId: autoPoolId };
   const autoPool = newAutoPool(context, schedule, autoPoolSpecification);
-  // A pool that is kept alive has no owner that would delete it.
-  if (autoPoolSpecification.keepAlive !== true) schedule.autoPoolId = autoPool.id;
   return { autoPool };
 }

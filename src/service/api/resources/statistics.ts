@@ -82,6 +82,8 @@ export function poolStatistics(url: string, since: unknown, pools: Iterable<Pool
   const lastUpdateTime = timestamp();
   return {
     url,
+    startTime: since,
+    lastUpdateTime,
     usageStats: { startTime: since, lastUpdateTime, dedicatedCoreTime: durationOf(Math.max(0, coreTime)) },
   };
 }
