@@ -10,6 +10,7 @@ import { startRunProcess } from './runProcess';
 import { type ManifestOptions, manifestOf, partsOf } from './runSetup';
 
 const { signal } = new AbortController();
+const closed = ['-flags', '+cgop', '-sc_threshold', '1000000000'];
 const seconds = 12;
 const partSeconds = 3;
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
@@ -49,6 +50,22 @@ const sources: Readonly<Record<string, readonly string[]>> = {
   'matroska.mkv': [...picture('25'), ...tone(), ...h264(), '-c:a', 'libopus'],
   'open-hevc.mkv': [...picture('25'), ...tone(), ...hevc('open-gop=1:bframes=3:keyint=25'), '-c:a', 'aac'],
   'broadcast.ts': [...picture('25'), ...tone(), ...h264(), '-c:a', 'aac'],
+  // Fragments with negative composition offsets, and audio that begins after the video.
+  'recording.mp4': [
+    ...[...picture('30000/1001'), '-itsoffset', '0.5', ...tone(), ...h264('-bf', '3'), '-c:a', 'aac'],
+    ...['-movflags', '+cmaf+frag_keyframe'],
+  ],
+  'hybrid.mp4': [...picture('25'), ...tone(), ...h264(), '-c:a', 'aac', '-movflags', '+frag_keyframe'],
+  'time-code.mov': [...picture('25'), ...h264(), '-timecode', '01:00:00:00'],
+  'late-video.mkv': [
+    ...['-itsoffset', '0.6', ...picture('25'), ...tone(), ...h264(), '-c:a', 'aac', '-vsync', 'vfr'],
+  ],
+  // The clock wraps after 7 seconds, and the audio begins after the video.
+  'wrapping.ts': [
+    ...[...picture('25'), '-itsoffset', '0.5', ...tone(), ...h264(), '-c:a', 'aac'],
+    ...['-output_ts_offset', '95435'],
+  ],
+  'closed-mpeg2.ts': [...picture('25'), ...tone(), ...mpeg2(), '-c:a', 'mp2'],
   'web.webm': [...picture('25'), ...tone(), ...vp9(), '-c:a', 'libopus'],
 };
 
@@ -65,6 +82,11 @@ describe('A video that is transcoded in parts', function () {
     mkdirSync(join(folder.path, 'sources'));
     for (const [name, args] of Object.entries(sources))
       await ffmpeg(...args, join(folder.path, 'sources', name));
+    // The edit begins within the time of a frame.
+    await ffmpeg(
+      ...['-ss', '1.3', '-i', join(folder.path, 'sources', 'fast-50.mp4'), '-c', 'copy'],
+      join(folder.path, 'sources', 'trimmed.mp4'),
+    );
     const straight = join(folder.path, 'sources', 'film-23.976.mp4');
     await ffmpeg(
       '-i',
@@ -83,7 +105,7 @@ describe('A video that is transcoded in parts', function () {
   });
 
   it('has the frames, times, colour, shape and audio of one that is transcoded as a whole', async () => {
-    const names = [...Object.keys(sources), 'turned.mp4'];
+    const names = [...Object.keys(sources), 'turned.mp4', 'trimmed.mp4'];
     const [whole, split] = [
       await transcode('whole', names, {}),
       await transcode('split', names, { partSeconds }),
@@ -250,7 +272,10 @@ async function describeOutput(path: string): Promise<Output> {
       '-show_entries',
       'stream=codec_type,width,height,sample_aspect_ratio,pix_fmt,color_transfer,color_primaries',
     ],
-    ...['-show_entries', 'stream=channel_layout,sample_rate,start_time:stream_side_data=rotation'],
+    ...[
+      '-show_entries',
+      'stream=channel_layout,sample_rate,start_time:stream_side_data=rotation:stream_tags=timecode',
+    ],
   );
   const byKind = (kind: string) =>
     streams.find(({ codec_type }: { codec_type: string }) => codec_type === kind);
@@ -274,7 +299,7 @@ function compare(name: string, expected: Output, actual: Output): string[] {
   const say = (text: string) => found.push(`${name}: ${text}`);
   if (actual.times.length !== expected.times.length)
     say(`${actual.times.length} frames instead of ${expected.times.length}`);
-  const frame = seconds / expected.times.length;
+  const frame = (expected.times.at(-1) ?? seconds) / expected.times.length;
   const shift = Math.max(
     ...expected.times.map((time, index) => Math.abs(time - (actual.times[index] ?? time))),
   );
@@ -322,6 +347,11 @@ function hdr(transfer: string): string[] {
     ...['-x265-params', `log-level=0:keyint=25:${colour}`, '-tag:v', 'hvc1'],
     ...['-color_primaries', 'bt2020', '-color_trc', transfer, '-colorspace', 'bt2020nc'],
   ];
+}
+
+/** Closed groups of pictures with B-frames. */
+function mpeg2(): string[] {
+  return ['-c:v', 'mpeg2video', '-q:v', '4', '-g', '12', '-bf', '2', ...closed];
 }
 
 function vp9(): string[] {

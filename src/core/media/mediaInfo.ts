@@ -66,4 +66,6 @@ export interface Track {
   readonly colorSpace?: string;
   readonly colorRange?: string;
   readonly dolbyVisionProfile?: number;
+  /** Of the first frame: `01:00:00:00`, with `;` before the frames for drop frames. */
+  readonly timecode?: string;
 }

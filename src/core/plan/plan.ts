@@ -180,7 +180,7 @@ function planSplit(
     return undefined;
   }
   const video = media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
-  const planned = splitFile(argv, names, cut, video?.framesPerSecond);
+  const planned = splitFile(argv, names, cut, video);
   if (planned) tell({ kind: 'split', file, parts: cut.cuts.parts.length });
   return planned;
 }

@@ -98,7 +98,9 @@ async function cutSource(
   partSeconds: number,
   signal: AbortSignal,
 ): Promise<PlanSource['cut']> {
-  if (media?.seconds !== undefined && media.seconds < 1.5 * partSeconds) return 'short';
+  const { format, seconds } = media ?? {};
+  // The clock of a transport stream may wrap, or start again, and its length is what that clock says.
+  if (seconds !== undefined && seconds < 1.5 * partSeconds && format !== 'mpegts') return 'short';
   const cut = await cutLayouts(file, partSeconds, { signal });
   if (typeof cut === 'string') return cut;
   return { partSeconds, cuts: cut.cuts, audioBytes: cut.audio?.size ?? 0 };

@@ -6,7 +6,12 @@ export interface SplitCommands {
   /** Encodes the video of a part, which is `partInput`, to `output.EXTENSION`. */
   readonly part: readonly string[];
   /** Encodes the audio to `output`; undefined if the output of the whole has none. */
-  readonly audio?: { readonly argv: readonly string[]; readonly output: string };
+  readonly audio?: {
+    readonly argv: readonly string[];
+    readonly output: string;
+    /** Options of a second output, which is discarded. */
+    readonly discarded: readonly string[];
+  };
   /** Joins the parts that `partList` lists, and the audio, to the output. */
   readonly join: readonly string[];
   /** Of encoded parts, audio and output. */
@@ -58,6 +63,8 @@ export function splitCommands(
     ? `concat:${[headFile, ...cuts.parts.map((_, index) => rawName(index))].join('|')}`
     : input;
   const audioOutput = `audio.${extension}`;
+  // An audio-only upload begins with its first track.
+  const audioStart = cuts.audioBegins === 'withFirstTrack' ? Math.min(...cuts.audioStartSeconds) : 0;
   return {
     part: [
       ...globals,
@@ -69,11 +76,15 @@ export function splitCommands(
       audio: {
         argv: [
           ...globals,
+          ...(hasAudio && audioStart > 0 ? ['-itsoffset', audioStart.toFixed(6)] : []),
           ...['-i', audioInput],
           ...options.flatMap(([name, value]) => audioOption(name, value)),
           ...['-vn', audioOutput],
         ],
         output: audioOutput,
+        // With the video as well, ffmpeg counts time from the same moment as for the whole file.
+        discarded:
+          cuts.audioBegins === 'withUsedTrack' ? ['-map', '0:V:0', '-c', 'copy', '-f', 'null', '-'] : [],
       },
     }),
     extension,
@@ -88,18 +99,14 @@ export function splitCommands(
 function joinCommand(
   globals: readonly string[],
   options: readonly (readonly [string, string])[],
-  { videoStartSeconds, audioStartSeconds, headBytes }: VideoCuts,
+  { videoStartSeconds }: VideoCuts,
   { output, extension, audioOutput }: { output: string; extension: string; audioOutput?: string },
 ): string[] {
   const about = options.filter(([name]) => /^-(tag:v|map_metadata|metadata.*|movflags|f)$/.test(name));
-  // The audio of a whole upload keeps its own start; that of an audio-only upload begins at 0.
-  const audioOffset = headBytes > 0 ? 0 : Math.min(...audioStartSeconds);
   return [
     ...globals,
     ...['-itsoffset', videoStartSeconds.toFixed(6), '-f', 'concat', '-safe', '0', '-i', partList],
-    ...(audioOutput
-      ? ['-itsoffset', audioOffset.toFixed(6), '-i', audioOutput]
-      : ['-i', encodedPart(0, extension)]),
+    ...(audioOutput ? ['-i', audioOutput] : ['-i', encodedPart(0, extension)]),
     ...['-copyts', '-map', '0:v:0', ...(audioOutput ? ['-map', '1:a'] : [])],
     ...['-map_metadata', '1', '-map_chapters', '1', '-c', 'copy'],
     ...about.flat(),

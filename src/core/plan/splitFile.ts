@@ -1,4 +1,5 @@
 import type { VideoCuts } from '../media/cut/parts';
+import type { Track } from '../media/mediaInfo';
 import { toCommandLine } from '../presets/commandLine';
 import { withMeasures } from './measures';
 import type { SplitFile } from './pieces';
@@ -17,6 +18,11 @@ function onFrame(seconds: number, framesPerSecond: number | undefined): number {
   return framesPerSecond ? Math.round(seconds * framesPerSecond) / framesPerSecond : seconds;
 }
 
+/** Parts have no time codes, which ffmpeg otherwise keeps. */
+function withTimecode(join: readonly string[], timecode: string): string[] {
+  return [...join.slice(0, -1), '-metadata:s:v:0', `timecode=${timecode}`, ...join.slice(-1)];
+}
+
 /**
  * The split of a file, and the command line that joins its parts; undefined if the command isn't one that can be split.
  * `argv` transcodes the whole file from `input` to `output`.
@@ -25,14 +31,15 @@ export function splitFile(
   argv: readonly string[],
   names: { readonly input: string; readonly output: string },
   { partSeconds, cuts, audioBytes }: CutSource,
-  framesPerSecond?: number,
+  { framesPerSecond, timecode }: Pick<Track, 'framesPerSecond' | 'timecode'> = {},
 ): { split: SplitFile; joinCommandLine: string } | undefined {
   const commands = splitCommands(argv, names, {
     ...cuts,
     videoStartSeconds: onFrame(cuts.videoStartSeconds, framesPerSecond),
   });
   if (commands === undefined) return undefined;
-  const { audio, join, extension } = commands;
+  const { audio, extension } = commands;
+  const join = timecode === undefined ? commands.join : withTimecode(commands.join, timecode);
   const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
   const split: SplitFile = {
     partSeconds,
@@ -41,9 +48,10 @@ export function splitFile(
     partCommandLine: toCommandLine(part),
     ...(audio && {
       audio: {
-        commandLine: toCommandLine(
-          withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
-        ),
+        commandLine: toCommandLine([
+          ...withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
+          ...audio.discarded,
+        ]),
         bytes: audioBytes,
         output: audio.output,
       },

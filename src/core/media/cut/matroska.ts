@@ -50,7 +50,7 @@ export async function cutMatroska(
   if (video.isEncoded) return 'encrypted';
   const points = await keyClusters(file, layout);
   const first = points[0];
-  if (first === undefined || first.cluster !== 0) return 'index';
+  if (first === undefined) return 'index';
   const end = await endTime(file, layout);
   if (end - first.seconds < 1.5 * seconds) return 'short';
   if (points.length === 1) return 'keyFrames';
@@ -71,7 +71,9 @@ export async function cutMatroska(
   const ranges = starts.map(({ cluster }, index): Range => {
     const next = starts[index + 1];
     const to = next ? (clusters[next.cluster] as Element).at : (clusters.at(-1) as Element).end;
-    return { from: (clusters[cluster] as Element).at, to };
+    // Audio may begin in clusters before the first frame.
+    const begin = index === 0 ? clusters[0] : clusters[cluster];
+    return { from: (begin as Element).at, to };
   });
   const parts = starts.map((start, index) => ({
     startSeconds: start.seconds - first.seconds,
@@ -79,7 +81,12 @@ export async function cutMatroska(
     bytes: (ranges[index] as Range).to - (ranges[index] as Range).from,
   }));
   return {
-    cuts: { parts, headBytes: head.length, ...(await startTimes(file, layout, first.seconds)) },
+    cuts: {
+      parts,
+      headBytes: head.length,
+      ...(await startTimes(file, layout, first.seconds)),
+      audioBegins: 'withFile',
+    },
     head,
     layouts: ranges.map((range) => layoutOf(Buffer.alloc(0), [range])),
   };
@@ -113,13 +120,17 @@ async function readLayout(file: Bytes, size: number): Promise<Layout | WholeReas
   if (segment?.id !== ids.segment) return 'index';
   const clusters: Element[] = [];
   const described: Element[] = [];
+  let reached = segment.start;
   for await (const element of elements(file, segment.start, segment.end)) {
+    reached = element.end;
     if (element.id === ids.cluster) {
       // A cluster of unknown size belongs to a live recording.
       if (element.hasUnknownSize || clusters.length >= maxClusters) return 'index';
       clusters.push(element);
     } else if ([ids.info, ids.tracks, ids.chapters, ids.tags].includes(element.id)) described.push(element);
   }
+  // What follows damage isn't found by its headers.
+  if (reached < Math.min(segment.end, size)) return 'index';
   const bytes = described.reduce((sum, { at, end }) => sum + end - at, 0);
   const tracks = described.find(({ id }) => id === ids.tracks);
   if (tracks === undefined || clusters.length === 0 || bytes > maxHeadBytes) return 'index';
@@ -241,12 +252,13 @@ async function readBlock(file: Bytes, { start, end }: Element, clusterTime: numb
   };
 }
 
-/** Clusters whose first video frame is a key frame. */
+/** Clusters whose first video frame is a key frame; none if the video doesn't begin with one. */
 async function keyClusters(file: Bytes, { clusters, video, secondsPerTick }: Layout): Promise<KeyCluster[]> {
   const found: KeyCluster[] = [];
   for (const [index, cluster] of clusters.entries()) {
     for await (const { track, time, isKey } of blocksOf(file, cluster)) {
       if (track !== video.number) continue;
+      if (!isKey && found.length === 0) return [];
       if (isKey) found.push({ cluster: index, seconds: time * secondsPerTick });
       break;
     }

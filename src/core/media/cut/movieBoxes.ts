@@ -12,7 +12,7 @@ export interface BoxIndex {
 }
 
 /** Boxes that contain nothing but boxes. */
-const containerTypes = new Set(['trak', 'mdia', 'minf', 'stbl', 'edts', 'dinf', 'udta']);
+const containerTypes = new Set(['trak', 'mdia', 'minf', 'stbl', 'edts', 'dinf', 'udta', 'mvex', 'traf']);
 
 /** More boxes than any real file has. */
 const maxBoxes = 10_000;
@@ -54,10 +54,14 @@ export interface FileBox {
   readonly isCut: boolean;
 }
 
-/** The boxes at the top of a file, up to the first that makes no sense. */
+/** More boxes at the top than any real file has: a fragment a second for two days. */
+const maxFileBoxes = 400_000;
+
+/** The boxes at the top of a file, up to the first that makes no sense. Throws a RangeError for far too many. */
 export async function fileBoxes(file: Bytes, size: number): Promise<FileBox[]> {
   const found: FileBox[] = [];
-  for (let at = 0; at + 8 <= size && found.length < maxBoxes; ) {
+  for (let at = 0; at + 8 <= size; ) {
+    if (found.length >= maxFileBoxes) throw new RangeError('Too many boxes.');
     const header = Buffer.from(await file.read(at, Math.min(16, size - at)));
     const short = header.readUInt32BE(0);
     const isLong = short === 1 && header.length === 16;

@@ -1,8 +1,18 @@
 import type { Bytes } from '../../files/bytes';
+import { idOf, readFragments } from './fragments';
 import { type Codec, canStartPart } from './keyFrames';
-import { type BoxIndex, childOf, fileBoxes, indexBoxes, makeBox } from './movieBoxes';
-import { layoutOfPart, type Movie, shownFrom, shownUntil, type Timing } from './mp4Part';
-import { type CutVideo, chooseCuts, type WholeReason } from './parts';
+import { type BoxIndex, childOf, type FileBox, fileBoxes, indexBoxes, makeBox } from './movieBoxes';
+import {
+  layoutOfPart,
+  layoutOfTracks,
+  type Movie,
+  type NewTrack,
+  type PartSource,
+  shownFrom,
+  shownUntil,
+  type Timing,
+} from './mp4Part';
+import { type CutVideo, chooseCuts, type PartLayout, type VideoPart, type WholeReason } from './parts';
 import { readSampleTable, type SampleTable } from './sampleTable';
 
 /** Tables of longer videos are not worth their memory. */
@@ -19,73 +29,162 @@ const maxTries = 200;
 export async function cutMp4(file: Bytes, size: number, seconds: number): Promise<CutVideo | WholeReason> {
   const movie = await readMovie(file, size);
   if (typeof movie === 'string') return movie;
-  const tracks = movie.boxes.filter(({ type }) => type === 'trak');
-  const video = tracks.find((track) => handlerOf(movie.bytes, track) === 'vide');
+  const tracks = await readTracks(file, size, movie);
+  if (typeof tracks === 'string') return tracks;
+  const video = tracks.find(({ kind }) => kind === 'vide');
   if (video === undefined) return 'format';
-  const timing = timingOf(movie, video);
-  const table = readSampleTable(movie.bytes, video, size);
+  const { table, timing, box } = video;
   if (timing === undefined || table === undefined) return 'index';
-  const codec = codecOf(movie.bytes, video);
+  const codec = codecOf(movie.bytes, box);
   if (codec === undefined) return 'index';
   if (codec.type === 'encv' || codec.type.startsWith('drm')) return 'encrypted';
   const cuts = await chooseSafeCuts(file, table, codec, seconds);
   if (typeof cuts === 'string') return cuts;
-  const shown = tracks.map((track) => ({
-    kind: handlerOf(movie.bytes, track),
-    timing: timingOf(movie, track),
-  }));
-  const sounds = shown.filter(({ kind }) => kind === 'soun').map((track) => track.timing?.startSeconds ?? 0);
-  const fileStart = Math.min(timing.startSeconds, ...sounds);
+  const audio = tracks.filter(({ kind }) => kind === 'soun');
+  const starts = audio.map((track) => track.timing?.startSeconds ?? 0);
+  const fileStart = Math.min(timing.startSeconds, ...starts);
+  const source = { movie, video: box, table, timing };
+  const parts = partsOf(source, cuts);
+  if (parts.some(({ part }) => !(part.endSeconds > part.startSeconds))) return 'index';
+  return {
+    cuts: {
+      parts: parts.map(({ part }) => part),
+      videoStartSeconds: timing.startSeconds - fileStart,
+      audioStartSeconds: starts.map((start) => start - fileStart),
+      audioBegins: 'withFirstTrack',
+      headBytes: 0,
+    },
+    layouts: parts.map(({ layout }) => layout),
+    ...(movie.fragments.length > 0 && audio.length > 0 && { audio: fragmentedAudio(movie, audio) }),
+  };
+}
+
+/** The parts that begin at the first sample and at each of these. */
+function partsOf(source: PartSource, cuts: readonly number[]): { part: VideoPart; layout: PartLayout }[] {
+  const { table, timing } = source;
   const ranges = [0, ...cuts].map((from, index) => ({ from, to: cuts[index] ?? table.count }));
   const starts = ranges.map((range) => shownFrom(table, timing, range));
   const end = shownUntil(table, timing);
   const zero = starts[0] as number;
-  const source = { movie, video, table, timing };
-  const layouts = ranges.map((range, index) =>
-    layoutOfPart(source, range, { until: starts[index + 1] ?? end, isFirst: index === 0 }),
-  );
-  const parts = layouts.map(({ size: bytes }, index) => ({
-    startSeconds: ((starts[index] as number) - zero) / table.timescale,
-    endSeconds: ((starts[index + 1] ?? end) - zero) / table.timescale,
-    bytes,
-  }));
-  return {
-    cuts: {
-      parts,
-      videoStartSeconds: timing.startSeconds - fileStart,
-      audioStartSeconds: sounds.map((start) => start - fileStart),
-      headBytes: 0,
-    },
-    layouts,
-  };
+  return ranges.map((range, index) => {
+    const until = starts[index + 1] ?? end;
+    const layout = layoutOfPart(source, range, { until, isFirst: index === 0 });
+    const part = {
+      startSeconds: ((starts[index] as number) - zero) / table.timescale,
+      endSeconds: (until - zero) / table.timescale,
+      bytes: layout.size,
+    };
+    return { part, layout };
+  });
 }
 
-async function readMovie(file: Bytes, size: number): Promise<Movie | WholeReason> {
+interface MovieTrack {
+  readonly box: BoxIndex;
+  /** Handler type: `vide`, `soun`. */
+  readonly kind: string;
+  /** Undefined for edits that repeat, reorder or slow down the track. */
+  readonly timing?: Timing;
+  /** Undefined for tables that are damaged; read for the video, and for all tracks of a fragmented movie. */
+  readonly table?: SampleTable;
+}
+
+async function readTracks(
+  file: Bytes,
+  size: number,
+  movie: FileMovie,
+): Promise<readonly MovieTrack[] | WholeReason> {
+  const boxes = movie.boxes.filter(({ type }) => type === 'trak');
+  const kindOf = (box: BoxIndex) => handlerOf(movie.bytes, box);
+  if (movie.fragments.length === 0) {
+    const video = boxes.find((box) => kindOf(box) === 'vide');
+    return boxes.map((box) => ({
+      box,
+      kind: kindOf(box),
+      timing: timingOf(movie, box),
+      table: box === video ? readSampleTable(movie.bytes, box, size) : undefined,
+    }));
+  }
+  // The audio of these gets new tables, to which the samples of chapters would have to be added.
+  if (boxes.some((box) => childOf(box, 'tref'))) return 'format';
+  const tables = await readFragments(file, size, movie, movie.fragments);
+  if (tables === undefined) return 'index';
+  return boxes.map((box) => {
+    const table = tables.get(idOf(movie.bytes, box) ?? 0);
+    return { box, kind: kindOf(box), table, timing: table && fragmentedTiming(movie, box, table) };
+  });
+}
+
+/** ffmpeg shows all samples of fragments: an edit list moves the track, and neither begins nor ends it. */
+function fragmentedTiming(movie: Movie, box: BoxIndex, table: SampleTable): Timing | undefined {
+  const edits = timingOf(movie, box);
+  if (edits === undefined || table.count === 0) return undefined;
+  const first = shownFrom(table, { startSeconds: 0 }, { from: 0, to: table.count });
+  // ffmpeg delays tracks with negative composition offsets until none is.
+  const delay = -smallestOffset(table);
+  const empty = edits.from === undefined ? 0 : edits.startSeconds;
+  return { startSeconds: empty + (first + delay - (edits.from ?? 0)) / table.timescale };
+}
+
+/** The smallest composition offset of a track, or 0. */
+function smallestOffset({ count, times, decodeTimes }: SampleTable): number {
+  let smallest = 0;
+  for (let index = 0; index < count; index++)
+    smallest = Math.min(smallest, (times[index] as number) - (decodeTimes[index] as number));
+  return smallest;
+}
+
+/** The audio tracks of a fragmented movie as a file of its own, which begins when the first of them does. */
+function fragmentedAudio(movie: Movie, audio: readonly MovieTrack[]): PartLayout {
+  const start = Math.min(...audio.map(({ timing }) => timing?.startSeconds ?? 0));
+  const tracks = audio.flatMap(({ box, table, timing }): NewTrack[] => {
+    if (table === undefined || table.count === 0) return [];
+    const late = (timing?.startSeconds ?? start) - start;
+    const zero = table.times[0] as number;
+    const whole = {
+      mediaTime: zero - (table.decodeTimes[0] as number),
+      seconds: (table.endTime - zero) / table.timescale,
+    };
+    return [
+      {
+        box,
+        table,
+        range: { from: 0, to: table.count },
+        edits: late > 0 ? [{ mediaTime: -1, seconds: late }, whole] : [],
+      },
+    ];
+  });
+  return layoutOfTracks(movie, tracks, { withTitles: true });
+}
+
+/** A movie, and the fragments that belong to it. */
+interface FileMovie extends Movie {
+  readonly fragments: readonly FileBox[];
+}
+
+async function readMovie(file: Bytes, size: number): Promise<FileMovie | WholeReason> {
+  const fragments: FileBox[] = [];
   let found: Awaited<ReturnType<typeof fileBoxes>>[number] | undefined;
   let fileType = makeBox('ftyp', Buffer.from('isom\0\0\x02\0isommp41', 'latin1'));
   let isFirst = true;
   for (const box of await fileBoxes(file, size)) {
-    if (isFirst && !['ftyp', 'moov', 'mdat', 'wide', 'free', 'skip'].includes(box.type)) return 'format';
+    if (isFirst && !['ftyp', 'styp', 'moov', 'mdat', 'wide', 'free', 'skip'].includes(box.type))
+      return 'format';
     isFirst = false;
     if (box.isCut) return 'index';
     if (box.type === 'ftyp' && box.end - box.at <= 1024)
       fileType = Buffer.from(await file.read(box.at, box.end - box.at));
-    if (box.type === 'moof') return 'index';
+    if (box.type === 'moof') fragments.push(box);
     if (box.type === 'moov') found = box;
   }
   if (found === undefined || found.end - found.start > maxTableBytes) return 'index';
   const bytes = Buffer.from(await file.read(found.start, found.end - found.start));
   const indexed = indexBoxes(bytes);
   const header = indexed?.find(({ type }) => type === 'mvhd');
-  // Fragments have tables of their own, and compressed tables are not read.
-  if (
-    indexed === undefined ||
-    header === undefined ||
-    indexed.some(({ type }) => type === 'mvex' || type === 'cmov')
-  )
+  // Compressed tables are not read.
+  if (indexed === undefined || header === undefined || indexed.some(({ type }) => type === 'cmov'))
     return 'index';
   const timescale = bytes.readUInt32BE(header.start + (bytes.readUInt8(header.start) === 1 ? 20 : 12));
-  return timescale > 0 ? { bytes, boxes: indexed, timescale, fileType } : 'index';
+  return timescale > 0 ? { bytes, boxes: indexed, timescale, fileType, fragments } : 'index';
 }
 
 function handlerOf(movie: Buffer, track: BoxIndex): string {
@@ -173,8 +272,7 @@ async function chooseSafeCuts(
     const points = candidates.map((sample) => ((earliestFrom[sample] as number) - first) / timescale);
     const cuts = chooseCuts(points, end, seconds).map((index) => candidates[index] as number);
     const unknown = cuts.find((sample) => !safe.has(sample));
-    if (unknown === undefined)
-      return cuts.length > 0 ? cuts : candidates.length > 1 ? 'keyFrames' : 'openGop';
+    if (unknown === undefined) return cuts.length > 0 ? cuts : tries > 0 ? 'openGop' : 'keyFrames';
     if (++tries > maxTries) return 'openGop';
     if (await canStartPart(file, table, codec, unknown)) safe.add(unknown);
     else candidates = candidates.filter((sample) => sample !== unknown);

@@ -28,19 +28,18 @@ export interface PartSource {
   readonly timing: Timing;
 }
 
-/** Presentation time of the earliest frame of a range of samples. */
-function earliest({ times }: SampleTable, { from, to }: Range): number {
+/**
+ * When the first frame of a range is shown: frames before the edit are decoded but not shown. ffmpeg begins the track with
+ * the first one that is, though the edit may have begun within the time of the one before. Infinity if none is shown.
+ */
+export function shownFrom({ times }: SampleTable, { from }: Timing, range: Range): number {
+  const earliest = range.from === 0 ? (from ?? Number.NEGATIVE_INFINITY) : Number.NEGATIVE_INFINITY;
   let time = Number.POSITIVE_INFINITY;
-  for (let index = from; index < to; index++) time = Math.min(time, times[index] as number);
+  for (let index = range.from; index < range.to; index++) {
+    const shown = times[index] as number;
+    if (shown >= earliest && shown < time) time = shown;
+  }
   return time;
-}
-
-/** When the first frame of a range is shown: frames before the edit are decoded but not shown. */
-export function shownFrom(table: SampleTable, { from }: Timing, range: Range): number {
-  return Math.max(
-    earliest(table, range),
-    range.from === 0 ? (from ?? Number.NEGATIVE_INFINITY) : Number.NEGATIVE_INFINITY,
-  );
 }
 
 /** When the last frame of the track ends: after its last edit, frames are decoded but not shown. */
@@ -60,24 +59,72 @@ function presentationEnd(table: SampleTable): number {
 
 /** A part whose last frame is shown until `until`, in units of the track. */
 export function layoutOfPart(
-  source: PartSource,
+  { movie, video, table, timing }: PartSource,
   range: Range,
   { until, isFirst }: { until: number; isFirst: boolean },
 ): PartLayout {
-  const { movie, table, timing } = source;
-  const runs = contiguous(table, range);
-  const bytes = runs.reduce((sum, { from, to }) => sum + to - from, 0);
-  const zero = table.decodeTimes[range.from] as number;
   const from = shownFrom(table, timing, range);
-  const edit = { from: from - zero, length: until - from };
+  const zero = table.decodeTimes[range.from] as number;
+  const edits = [{ mediaTime: from - zero, seconds: (until - from) / table.timescale }];
+  // Titles and the like are about the whole video: the first part carries them.
+  return layoutOfTracks(movie, [{ box: video, table, range, edits }], { withTitles: isFirst });
+}
+
+interface Edit {
+  /** In units of the track; -1 for time at which nothing of it is shown. */
+  readonly mediaTime: number;
+  readonly seconds: number;
+}
+
+/** Some samples of a track, which become a track of a new file. */
+export interface NewTrack {
+  readonly box: BoxIndex;
+  readonly table: SampleTable;
+  readonly range: Range;
+  readonly edits: readonly Edit[];
+}
+
+/** A range of the source, and where it comes to lie in a new file, counted from the beginning of the media. */
+interface Run extends Range {
+  readonly place: number;
+}
+
+/** A file of samples of some tracks of a movie. Their packets and descriptions are copied. */
+export function layoutOfTracks(
+  movie: Movie,
+  tracks: readonly NewTrack[],
+  { withTitles }: { withTitles: boolean },
+): PartLayout {
+  const ranges = tracks.map(({ table, range }) => contiguous(table, range));
+  const all = ranges.flat();
+  if (tracks.length > 1) all.sort((one, other) => one.from - other.from);
+  const places = new Map<Range, number>();
+  let bytes = 0;
+  for (const range of all) {
+    places.set(range, bytes);
+    bytes += range.to - range.from;
+  }
+  const runs = ranges.map((own) => own.map((range): Run => ({ ...range, place: places.get(range) ?? 0 })));
+  const titles = movie.boxes.filter(({ type }) => withTitles && (type === 'udta' || type === 'meta'));
+  const copy = copier(movie);
   const head = (mediaStart: number) =>
     Buffer.concat([
       movie.fileType,
-      movieBox(source, range, runs, { edit, mediaStart, isFirst }),
+      makeBox(
+        'moov',
+        copy(movie.boxes.find(({ type }) => type === 'mvhd')),
+        ...tracks.map((track, index) => trackBox(movie, track, runs[index] ?? [], mediaStart)),
+        ...titles.map(copy),
+      ),
       mediaHeader(bytes),
     ]);
   // The size of the tables doesn't depend on where the media begins.
-  return layoutOf(head(head(0).length), runs);
+  return layoutOf(head(head(0).length), all);
+}
+
+function copier({ bytes }: Movie) {
+  return (box: BoxIndex | undefined) =>
+    box ? Buffer.from(bytes.subarray(box.at, box.end)) : Buffer.alloc(0);
 }
 
 function nextDecodeTime({ decodeTimes, endTime }: SampleTable, index: number): number {
@@ -97,61 +144,52 @@ function contiguous({ positions, sizes }: SampleTable, { from, to }: Range): Ran
   return runs;
 }
 
-function movieBox(
-  { movie, video, table }: PartSource,
-  range: Range,
-  runs: readonly Range[],
-  {
-    edit,
-    mediaStart,
-    isFirst,
-  }: { edit: { from: number; length: number }; mediaStart: number; isFirst: boolean },
+function trackBox(
+  movie: Movie,
+  { box, table, range, edits }: NewTrack,
+  runs: readonly Run[],
+  mediaStart: number,
 ): Buffer {
-  const { bytes, timescale } = movie;
-  const copy = (box: BoxIndex | undefined) =>
-    box ? Buffer.from(bytes.subarray(box.at, box.end)) : Buffer.alloc(0);
-  // Rounded up: a frame whose time lies beyond the edit is not shown.
-  const length = Math.ceil((edit.length / table.timescale) * timescale);
+  const copy = copier(movie);
   const media = makeBox(
     'mdia',
-    copy(childOf(video, 'mdia', 'mdhd')),
-    ...(childOf(video, 'mdia')?.children.filter(({ type }) => type === 'hdlr' || type === 'elng') ?? []).map(
+    copy(childOf(box, 'mdia', 'mdhd')),
+    ...(childOf(box, 'mdia')?.children.filter(({ type }) => type === 'hdlr' || type === 'elng') ?? []).map(
       copy,
     ),
     makeBox(
       'minf',
-      ...(childOf(video, 'mdia', 'minf')?.children.filter(({ type }) => type !== 'stbl') ?? []).map(copy),
-      sampleBoxes(bytes, video, table, range, runs, mediaStart),
+      ...(childOf(box, 'mdia', 'minf')?.children.filter(({ type }) => type !== 'stbl') ?? []).map(copy),
+      sampleBoxes(movie.bytes, box, table, range, runs, mediaStart),
     ),
   );
-  const list = Buffer.alloc(24);
-  list.writeUInt32BE(1);
-  list.writeBigUInt64BE(BigInt(length), 4);
-  list.writeBigInt64BE(BigInt(Math.round(edit.from)), 12);
-  list.writeUInt32BE(0x10000, 20);
-  // Titles and the like are about the whole video: the first part carries them.
-  const about = isFirst ? movie.boxes.filter(({ type }) => type === 'udta' || type === 'meta') : [];
-  return makeBox(
-    'moov',
-    copy(movie.boxes.find(({ type }) => type === 'mvhd')),
-    makeBox('trak', copy(childOf(video, 'tkhd')), makeBox('edts', makeFullBox('elst', 1, list)), media),
-    ...about.map(copy),
-  );
+  const list = Buffer.alloc(4 + 20 * edits.length);
+  list.writeUInt32BE(edits.length);
+  for (const [index, { mediaTime, seconds }] of edits.entries()) {
+    const at = 4 + 20 * index;
+    // Rounded up: a frame whose time lies beyond the edit is not shown.
+    list.writeBigUInt64BE(BigInt(Math.ceil(seconds * movie.timescale)), at);
+    list.writeBigInt64BE(BigInt(Math.round(mediaTime)), at + 8);
+    list.writeUInt32BE(0x10000, at + 16);
+  }
+  const editBox = edits.length > 0 ? makeBox('edts', makeFullBox('elst', 1, list)) : Buffer.alloc(0);
+  const about = box.children.filter(({ type }) => type === 'udta').map(copy);
+  return makeBox('trak', copy(childOf(box, 'tkhd')), editBox, media, ...about);
 }
 
 function sampleBoxes(
   movie: Buffer,
-  video: BoxIndex,
+  track: BoxIndex,
   table: SampleTable,
   { from, to }: Range,
-  runs: readonly Range[],
+  runs: readonly Run[],
   mediaStart: number,
 ): Buffer {
   const { decodeTimes, times, sizes, isSync } = table;
   const samples = Array.from({ length: to - from }, (_, index) => from + index);
   const offsets = samples.map((index) => (times[index] as number) - (decodeTimes[index] as number));
   const syncs = samples.filter((index) => isSync[index] === 1).map((index) => index - from + 1);
-  const descriptions = childOf(video, 'mdia', 'minf', 'stbl', 'stsd');
+  const descriptions = childOf(track, 'mdia', 'minf', 'stbl', 'stsd');
   const isAllSync = syncs.length === samples.length;
   return makeBox(
     'stbl',
@@ -174,7 +212,7 @@ function sampleBoxes(
 function chunkBoxes(
   { sizes }: SampleTable,
   samples: readonly number[],
-  runs: readonly Range[],
+  runs: readonly Run[],
   mediaStart: number,
 ): Buffer[] {
   const counts: number[] = [];
@@ -196,11 +234,8 @@ function chunkBoxes(
   );
   const positions = Buffer.alloc(4 + 8 * runs.length);
   positions.writeUInt32BE(runs.length);
-  let position = mediaStart;
-  for (const [index, { from, to }] of runs.entries()) {
-    positions.writeBigUInt64BE(BigInt(position), 4 + 8 * index);
-    position += to - from;
-  }
+  for (const [index, { place }] of runs.entries())
+    positions.writeBigUInt64BE(BigInt(mediaStart + place), 4 + 8 * index);
   return [
     makeFullBox('stsc', 0, numbers([entries.length, ...entries.flat()])),
     makeFullBox('co64', 0, positions),

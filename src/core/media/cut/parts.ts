@@ -20,6 +20,8 @@ export type WholeReason =
   | 'keyFrames'
   /** Frames after its key frames refer to frames before them. */
   | 'openGop'
+  /** Its time stamps jump or start again. */
+  | 'clock'
   | 'encrypted';
 
 /** How a video is cut. Plain data. */
@@ -32,6 +34,11 @@ export interface VideoCuts {
   readonly videoStartSeconds: number;
   /** Seconds from the beginning of the file to the start of each audio track, in the order of the tracks. */
   readonly audioStartSeconds: readonly number[];
+  /**
+   * What ffmpeg counts time from when it reads the uploaded audio: the beginning of the file, the first audio track, or the
+   * first of those that it uses.
+   */
+  readonly audioBegins: 'withFile' | 'withFirstTrack' | 'withUsedTrack';
   /**
    * Bytes of the file's head, which each part needs before it; then head and parts together are the whole file, audio
    * included. 0 if each part is a file of its own, with video only.
@@ -55,6 +62,8 @@ export interface CutVideo {
   readonly head?: Uint8Array;
   /** One for each part. */
   readonly layouts: readonly PartLayout[];
+  /** The audio, if it is known without a second look at the tables. */
+  readonly audio?: PartLayout;
 }
 
 export interface Range {

@@ -1,7 +1,7 @@
 import { type BoxIndex, childOf } from './movieBoxes';
 
 /** Larger tables are not worth their memory: 40 hours at 60 frames a second. */
-const maxSamples = 8_000_000;
+export const maxSamples = 8_000_000;
 
 /** The samples of a track, in decoding order. Times are in units of the track's timescale. */
 export interface SampleTable {
@@ -39,6 +39,24 @@ export function readSampleTable(movie: Buffer, track: BoxIndex, fileSize: number
   if (times === undefined || isSync === undefined) return undefined;
   const { times: decodeTimes, end: endTime } = decode;
   return { count: sizes.length, timescale, decodeTimes, times, sizes, positions, isSync, endTime };
+}
+
+/** The table of a track whose samples are all in fragments. Undefined if the track has no header. */
+export function emptyTable(movie: Buffer, track: BoxIndex): SampleTable | undefined {
+  const header = childOf(track, 'mdia', 'mdhd');
+  const sizes = childOf(track, 'mdia', 'minf', 'stbl', 'stsz');
+  const count = sizes && sizes.end - sizes.start >= 12 ? movie.readUInt32BE(sizes.start + 8) : 0;
+  if (header === undefined || count > 0) return undefined;
+  return {
+    count: 0,
+    timescale: movie.readUInt32BE(header.start + (movie.readUInt8(header.start) === 1 ? 20 : 12)),
+    decodeTimes: new Float64Array(0),
+    times: new Float64Array(0),
+    sizes: new Uint32Array(0),
+    positions: new Float64Array(0),
+    isSync: new Uint8Array(0),
+    endTime: 0,
+  };
 }
 
 function readSizes(movie: Buffer, box: BoxIndex | undefined): Uint32Array | undefined {

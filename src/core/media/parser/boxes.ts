@@ -13,6 +13,8 @@ export interface BoxFacts {
   readonly isProtected: boolean;
   /** A track holds subtitles, or text that may be subtitles. */
   readonly hasText: boolean;
+  /** Fragments may follow the samples of the movie box, whose lengths are then not those of the tracks. */
+  readonly isContinued: boolean;
   /** Seconds that the edit list leaves of each track, by its id. */
   readonly editedSeconds: ReadonlyMap<number, number>;
 }
@@ -54,7 +56,7 @@ export async function readBoxes(file: Bytes, size: number): Promise<BoxFacts | u
     if (isFirst && !firstTypes.has(box.type)) return undefined;
     isFirst = false;
     if (box.type === 'moov' && movie === undefined) {
-      if (box.isCut) return { hasIndex: false, isProtected: false, hasText: false, editedSeconds: new Map() };
+      if (box.isCut) return emptyMovie;
       movie = await readMovie(file, box);
       if (!movie.needsFragments) return movie;
     }
@@ -72,6 +74,7 @@ const emptyMovie: MovieFacts = {
   hasIndex: false,
   isProtected: false,
   hasText: false,
+  isContinued: false,
   editedSeconds: new Map(),
   needsFragments: true,
 };
@@ -88,12 +91,14 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
     if (box.type === 'mvex') isFragmented = true;
     if (box.type === 'trak') tracks.push(await readTrack(file, box));
   }
-  const edited = timescale > 0 ? tracks.filter(({ editUnits }) => editUnits > 0) : [];
+  // The edits of a movie whose recording continued in fragments end with its first part.
+  const edited = timescale > 0 && !isFragmented ? tracks.filter(({ editUnits }) => editUnits > 0) : [];
   return {
     hasIndex: true,
     isProtected: tracks.some(({ entry }) => protectedEntries.has(entry)),
     hasText: tracks.some(({ handler }) => textHandlers.has(handler)),
     editedSeconds: new Map(edited.map(({ id, editUnits }) => [id, editUnits / timescale])),
+    isContinued: isFragmented && tracks.some(({ samples }) => samples > 0),
     needsFragments: isFragmented && tracks.every(({ samples }) => samples === 0),
   };
 }

@@ -173,7 +173,8 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   if (found.length === 0) return undefined;
   const lengths: Length[] = [];
   for (const track of found) lengths.push(await lengthOf(track, format));
-  const exact = await exactLengths(lengths, format, file, matroska?.isCut === true);
+  const isContinued = boxes?.isContinued === true;
+  const exact = isContinued ? [] : await exactLengths(lengths, format, file, matroska?.isCut === true);
   const tracks = await Promise.all(
     found.map((track, index) => readTrack(track, shortest(exact[index], boxes?.editedSeconds.get(track.id)))),
   );
@@ -182,7 +183,7 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   return {
     format: formatNames.get(format),
     tracks: [...tracks, ...(matroska?.subtitles ?? []), ...(await readCovers(input, format))],
-    seconds: ends.length > 0 ? Math.max(...ends) : undefined,
+    seconds: ends.length > 0 && !isContinued ? Math.max(...ends) : undefined,
     knows: partlyRead.has(format) ? [] : ['audio', 'video', ...(knowsText ? (['subtitle'] as const) : [])],
   };
 }

@@ -70,7 +70,7 @@ async function work({ job, task, size }: Extract<ToParser, { kind: 'start' }>): 
   current = { job, file };
   Atomics.store(state, guardState.isWorking, 1);
   try {
-    send({ kind: 'done', job, parsed: await parse(task, new ReadAhead(file), size) });
+    send({ kind: 'done', job, parsed: await parse(task, file, size) });
   } catch (error) {
     send({ kind: 'failed', job, message: error instanceof Error ? error.message : String(error) });
   } finally {
@@ -80,12 +80,16 @@ async function work({ job, task, size }: Extract<ToParser, { kind: 'start' }>): 
   }
 }
 
+/** A cut reads the headers of all fragments or clusters, which lie far apart: much more than them would reach the limit. */
+const cutWindow = 8 * 1024;
+
 async function parse(
   task: Extract<ToParser, { kind: 'start' }>['task'],
-  file: Bytes,
+  source: Bytes,
   size: number,
 ): Promise<Parsed> {
-  if (typeof task === 'object') return cut(file, size, task.cutSeconds);
+  if (typeof task === 'object') return cut(new ReadAhead(source, cutWindow), size, task.cutSeconds);
+  const file = new ReadAhead(source);
   switch (task) {
     case 'probe':
       return readMedia(file, size);
@@ -100,6 +104,7 @@ async function parse(
 async function cut(file: Bytes, size: number, seconds: number): Promise<Parsed> {
   const cut = await cutVideo(file, size, seconds);
   if (typeof cut === 'string' || cut.head || cut.cuts.audioStartSeconds.length === 0) return { cut };
+  if (cut.audio) return { cut, audioOnly: cut.audio };
   const audioOnly = await audioOnlyLayout(file, size, { anyStart: true });
   return audioOnly ? { cut, audioOnly } : { cut: 'format' };
 }

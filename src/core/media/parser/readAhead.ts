@@ -1,7 +1,7 @@
 import type { Bytes } from '../../files/bytes';
 
-/** Bytes that are read for a smaller request. */
-const windowBytes = 64 * 1024;
+/** Bytes that are read for a smaller request, unless the reader says otherwise. */
+const usualWindow = 64 * 1024;
 
 /** A probe goes back and forth between the beginning, the tables and the end. */
 const maxWindows = 4;
@@ -14,17 +14,20 @@ export class ReadAhead implements Bytes {
   /** By their position; the one that was used last comes last. */
   readonly #windows = new Map<number, Promise<Uint8Array>>();
 
-  constructor(private readonly file: Bytes) {}
+  constructor(
+    private readonly file: Bytes,
+    private readonly windowBytes = usualWindow,
+  ) {}
 
   async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const start = position - (position % windowBytes);
-    if (position + length > start + windowBytes) return this.file.read(position, length, into);
+    const start = position - (position % this.windowBytes);
+    if (position + length > start + this.windowBytes) return this.file.read(position, length, into);
     const data = await this.#window(start);
     return data.subarray(position - start, position - start + length);
   }
 
   #window(start: number): Promise<Uint8Array> {
-    const window = this.#windows.get(start) ?? this.file.read(start, windowBytes);
+    const window = this.#windows.get(start) ?? this.file.read(start, this.windowBytes);
     this.#windows.delete(start);
     this.#windows.set(start, window);
     for (const oldest of this.#windows.keys()) {

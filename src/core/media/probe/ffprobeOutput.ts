@@ -148,7 +148,13 @@ function videoFacts(stream: Stream): Partial<Track> {
     colorRange: color(stream.color_range),
     bitsPerSample: number(stream.bits_per_raw_sample) || undefined,
     dolbyVisionProfile: sideNumber(stream, 'dv_profile'),
+    timecode: timecodeOf(stream),
   };
+}
+
+function timecodeOf({ tags = {} }: Stream): string | undefined {
+  const { timecode = '' } = tags;
+  return /^\d\d:\d\d:\d\d[:;.]\d\d$/.test(timecode) ? timecode : undefined;
 }
 
 /** ffprobe counts counterclockwise; older versions have a tag, which is clockwise. */

@@ -28,7 +28,10 @@ export function mergeStatements(parts: readonly FfmpegStatement[]): FfmpegStatem
 }
 
 function mergeStreams(kind: InputStream['kind'], parts: readonly FfmpegStatement[]): InputStream | undefined {
-  const streams = parts.flatMap((part) => part.streams.find((stream) => stream.kind === kind) ?? []);
+  const all = parts.flatMap((part) => part.streams.find((stream) => stream.kind === kind) ?? []);
+  // The task of the audio may read the video without decoding it.
+  const decoded = all.filter(({ frames }) => frames !== undefined);
+  const streams = decoded.length > 0 ? decoded : all;
   if (streams.length === 0) return undefined;
   const known = (values: readonly (number | undefined)[]) =>
     values.every((value) => value !== undefined)

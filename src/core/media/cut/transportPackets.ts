@@ -1,0 +1,139 @@
+import type { Bytes } from '../../files/bytes';
+import type { WholeReason } from './parts';
+
+export const packetBytes = 188;
+/** Read at once while scanning, and for a single frame. */
+const usualWindowBytes = 4096 * packetBytes;
+export const smallWindowBytes = 512 * packetBytes;
+/** The tables are repeated several times a second. */
+export const maxTableBytes = 8 * 1024 * 1024;
+
+/** Codecs by the type of their stream. */
+const codecs: Record<number, { type: string; nalLengthBytes: number }> = {
+  1: { type: 'mp1v', nalLengthBytes: 0 },
+  2: { type: 'mp2v', nalLengthBytes: 0 },
+  27: { type: 'avc1', nalLengthBytes: 0 },
+  36: { type: 'hvc1', nalLengthBytes: 0 },
+};
+
+export interface Program {
+  /** Packets of the program tables, which a decoder needs first. */
+  readonly head: Buffer;
+  readonly video: number;
+  readonly audio: readonly number[];
+  readonly codec: { type: string; nalLengthBytes: number };
+}
+
+interface Packet {
+  readonly at: number;
+  readonly pid: number;
+  readonly isStart: boolean;
+  /** The stream can be decoded from here on, perhaps without the first pictures. */
+  readonly isRandomAccess: boolean;
+  readonly payload: Buffer;
+}
+
+/** Packets of a range. Ends at a packet without its sync byte, as after damage. */
+async function* packets(file: Bytes, from: number, to: number, windowBytes: number): AsyncGenerator<Packet> {
+  for (let start = from; start + packetBytes <= to; ) {
+    const window = Buffer.from(await file.read(start, Math.min(windowBytes, to - start)));
+    const count = Math.floor(window.length / packetBytes);
+    if (count === 0) return;
+    for (let index = 0; index < count; index++) {
+      const packet = window.subarray(index * packetBytes, (index + 1) * packetBytes);
+      if (packet[0] !== 0x47) return;
+      const control = ((packet[3] as number) >> 4) & 3;
+      const skipped = control & 2 ? 5 + (packet[4] as number) : 4;
+      yield {
+        at: start + index * packetBytes,
+        pid: packet.readUInt16BE(1) & 0x1fff,
+        isStart: ((packet[1] as number) & 0x40) !== 0,
+        isRandomAccess: (control & 2) !== 0 && packet[4] !== 0 && ((packet[5] as number) & 0x40) !== 0,
+        payload:
+          control & 1 && skipped < packetBytes ? packet.subarray(skipped) : packet.subarray(packetBytes),
+      };
+    }
+    start += count * packetBytes;
+  }
+}
+
+/** The first program's tables, each in one packet. */
+export async function readProgram(file: Bytes, size: number): Promise<Program | WholeReason> {
+  let tables: number | undefined;
+  let pat: Buffer | undefined;
+  let isFirst = true;
+  for await (const packet of packets(file, 0, Math.min(size, maxTableBytes), smallWindowBytes)) {
+    isFirst = false;
+    if (!packet.isStart) continue;
+    const section = packet.payload.subarray(1 + (packet.payload[0] ?? 0));
+    if (packet.pid === 0 && section.length >= 12 && section[0] === 0) {
+      tables = section.readUInt16BE(10) & 0x1fff;
+      pat = Buffer.from(await file.read(packet.at, packetBytes));
+    } else if (packet.pid === tables && pat && section[0] === 2) {
+      const program = readStreams(section);
+      if (program === undefined) return 'format';
+      return { ...program, head: Buffer.concat([pat, Buffer.from(await file.read(packet.at, packetBytes))]) };
+    }
+  }
+  return isFirst ? 'format' : 'index';
+}
+
+/** Undefined if the table is longer than its packet, or the video's codec isn't one that can be cut. */
+function readStreams(section: Buffer): Omit<Program, 'head'> | undefined {
+  if (section.length < 12) return undefined;
+  const end = 3 + (section.readUInt16BE(1) & 0x0fff) - 4;
+  if (end > section.length) return undefined;
+  let video: number | undefined;
+  let codec: Program['codec'] | undefined;
+  const audio: number[] = [];
+  for (let at = 12 + (section.readUInt16BE(10) & 0x0fff); at + 5 <= end; ) {
+    const type = section[at] as number;
+    const pid = section.readUInt16BE(at + 1) & 0x1fff;
+    if (type in codecs && video === undefined) {
+      video = pid;
+      codec = codecs[type];
+    } else if ([0x03, 0x04, 0x0f, 0x11, 0x81, 0x06].includes(type)) audio.push(pid);
+    at += 5 + (section.readUInt16BE(at + 3) & 0x0fff);
+  }
+  return video === undefined || codec === undefined ? undefined : { video, codec, audio };
+}
+
+export interface Frame {
+  readonly at: number;
+  /** Presentation time, 90 kHz. */
+  readonly time: number;
+  readonly isRandomAccess: boolean;
+  /** The beginning of the frame, as far as one window has it. */
+  readonly data: Buffer;
+}
+
+/** Frames of a stream that begin in a range, each with its first few packets. */
+export async function* frames(
+  file: Bytes,
+  pid: number,
+  from: number,
+  to: number,
+  windowBytes = usualWindowBytes,
+): AsyncGenerator<Frame> {
+  let current: (Omit<Frame, 'data'> & { parts: Buffer[] }) | undefined;
+  const whole = () => current && { ...current, data: Buffer.concat(current.parts) };
+  for await (const packet of packets(file, from, to, windowBytes)) {
+    if (packet.pid !== pid) continue;
+    if (packet.isStart) {
+      const frame = whole();
+      if (frame) yield frame;
+      const time = timeOf(packet.payload);
+      const body = packet.payload.subarray(9 + (packet.payload[8] ?? 0));
+      const { at, isRandomAccess } = packet;
+      current = time === undefined ? undefined : { at, time, isRandomAccess, parts: [body] };
+    } else if (current && current.parts.length < 90) current.parts.push(packet.payload);
+  }
+  const frame = whole();
+  if (frame) yield frame;
+}
+
+function timeOf(pes: Buffer): number | undefined {
+  if (pes.length < 14 || pes.readUIntBE(0, 3) !== 1 || ((pes[7] as number) & 0x80) === 0) return undefined;
+  const high = ((pes[9] as number) >> 1) & 7;
+  return high * 2 ** 30 + (pes.readUInt16BE(10) >> 1) * 2 ** 15 + (pes.readUInt16BE(12) >> 1);
+}

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { wholeOf } from '../../src/core/files/bytes';
+import { DiskFiles } from '../../src/core/files/localFiles';
+import { cutLayouts } from '../../src/core/media/parser/cutContent';
+import { ffmpeg, temporaryFolder } from '../media';
+
+const picture = (seconds: number) => [
+  ...['-f', 'lavfi', '-i', `testsrc2=size=96x64:rate=25:duration=${seconds}`],
+];
+const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '25'];
+const openGop = [...h264.slice(0, 3), 'veryfast', ...h264.slice(4), '-bf', '3', '-x264opts', 'open-gop=1'];
+const openMpeg2 = ['-c:v', 'mpeg2video', '-g', '12', '-bf', '2'];
+
+describe('Cutting a video', function () {
+  this.timeout(60_000);
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  before(async () => {
+    folder = await temporaryFolder('cut');
+  });
+  after(() => folder.remove());
+
+  async function make(name: string, ...args: string[]): Promise<string> {
+    return ffmpeg(...args, join(folder.path, name));
+  }
+
+  /** The number of parts of about two seconds, or the reason why there is one only. */
+  async function cut(path: string): Promise<number | string> {
+    const file = await new DiskFiles().open(pathToFileURL(path).href);
+    try {
+      const layouts = await cutLayouts(wholeOf(file), 2);
+      return typeof layouts === 'string' ? layouts : layouts.parts.length;
+    } finally {
+      await file.close();
+    }
+  }
+
+  it('says that groups of pictures are open, in each format', async () => {
+    for (const [name, encoding] of Object.entries({
+      'open.mp4': openGop,
+      'open.mkv': openGop,
+      'open.ts': openGop,
+      'mpeg2.ts': openMpeg2,
+      'mpeg2.mp4': openMpeg2,
+    }))
+      assert.equal(await cut(await make(name, ...picture(7), ...encoding)), 'openGop', name);
+  });
+
+  it('says that there are too few key frames, in each format', async () => {
+    for (const name of ['rare.mp4', 'rare.mkv', 'rare.ts'])
+      assert.equal(
+        await cut(await make(name, ...picture(7), ...h264, '-g', '1000', '-sc_threshold', '0')),
+        'keyFrames',
+        name,
+      );
+  });
+
+  it('leaves a transport stream whole whose clock jumps or starts again', async () => {
+    const [first, second] = await Promise.all([
+      make('first.ts', ...picture(6), ...h264),
+      make('second.ts', ...picture(6), ...h264, '-output_ts_offset', '500'),
+    ]);
+    for (const [name, parts] of Object.entries({ jump: [first, second], again: [first, first] })) {
+      const path = join(folder.path, `${name}.ts`);
+      writeFileSync(path, Buffer.concat(parts.map((part) => readFileSync(part))));
+      assert.equal(await cut(path), 'clock', name);
+    }
+  });
+
+  it('cuts a transport stream of which a part is nearly still', async () => {
+    const still = "select='lt(t,4)+not(mod(n,12))',geq=lum='if(lt(T,4),random(1)*255,128)':cb=128:cr=128";
+    const path = await make('still.ts', ...picture(16), '-vf', still, '-vsync', 'vfr', ...h264, '-g', '12');
+    assert.ok(Number(await cut(path)) > 2);
+  });
+
+  it('leaves a fragmented video whole that is cut off', async () => {
+    const path = await make(
+      'fragments.mp4',
+      ...picture(7),
+      ...h264,
+      '-movflags',
+      '+frag_keyframe+empty_moov',
+    );
+    assert.ok(Number(await cut(path)) > 2);
+    const bytes = readFileSync(path);
+    const cutOff = join(folder.path, 'cut-off.mp4');
+    writeFileSync(cutOff, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
+    assert.equal(await cut(cutOff), 'index');
+  });
+
+  it('reads a fragmented video of thousands of fragments within the limits of the parser', async () => {
+    const path = await make(
+      'many.mp4',
+      ...['-f', 'lavfi', '-i', 'testsrc2=size=32x32:rate=250:duration=40', ...h264],
+      ...['-frag_duration', '4000', '-movflags', '+empty_moov'],
+    );
+    assert.ok(Number(await cut(path)) > 10);
+  });
+});
