@@ -44,6 +44,7 @@ function ensureSystemClients() {
   });
   if (python.status !== 0) missing.push('python3-azure');
   if (!findProgram('podman')) missing.push('podman', 'runc', 'busybox-static');
+  if (!findProgram('mpirun')) missing.push('openmpi-bin', 'libopenmpi-dev');
   if (missing.length === 0) return;
   say(`Installing ${missing.join(', ')} with apt-get; this takes a minute`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

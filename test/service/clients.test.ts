@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { clip, ffmpeg, temporaryFolder } from '../media';
-import { eventually, TestService } from './harness';
+import { eventually, skip, TestService } from './harness';
 
 const run = promisify(execFile);
 const image = [
@@ -175,6 +175,12 @@ describe('Official clients, unchanged, with the local Batch service', function (
       priority: 6,
       retries: 3,
       ended: 'completed',
+      subtasks: [
+        [1, 'completed', 0],
+        [2, 'completed', 0],
+      ],
+      coordinated: [true, true, true],
+      hosts: true,
       login: '127.0.0.1',
       extensions: [],
       applications: [],
@@ -278,12 +284,6 @@ describe('Official clients, unchanged, with the local Batch service', function (
     );
   });
 });
-
-/** Skips a test, with a line that says why. */
-function skip(test: Mocha.Context, why: string): void {
-  console.log(`    skipped ${why}`);
-  test.skip();
-}
 
 /** Runs a program with one line of JSON on its stdin, and returns the last line that it prints, as JSON. */
 async function runWithInput(program: string, args: string[], input: unknown): Promise<unknown> {

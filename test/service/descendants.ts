@@ -11,13 +11,19 @@ export function descendantsOf(ancestor: number, argument: string): number[] {
     const parent = parents.get(pid);
     return parent !== undefined && (parent === ancestor || (parent > 1 && isBelow(parent)));
   };
-  return [...parents.keys()].filter(
-    (pid) =>
-      isBelow(pid) &&
+  return processesWith(argument).filter(isBelow);
+}
+
+/** Ids of all processes of the machine whose command line has this argument. */
+export function processesWith(argument: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) =>
       readIfThere(`/proc/${pid}/cmdline`)
         .split('\0')
         .some((part) => part.endsWith(argument)),
-  );
+    );
 }
 
 function readIfThere(path: string): string {

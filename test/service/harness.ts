@@ -277,3 +277,9 @@ export async function listAll(
     page = await client.task.listNext(page.odatanextLink);
   }
 }
+
+/** Skips a test, with a line that says why. */
+export function skip(test: Mocha.Context, why: string): void {
+  console.log(`    skipped ${why}`);
+  test.skip();
+}

@@ -1,13 +1,35 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomOf } from '../random';
-import { descendantsOf } from './descendants';
+import { descendantsOf, processesWith } from './descendants';
 import { eventually, listAll, machine, TestService } from './harness';
 
-const tasks = 200;
+interface Ended {
+  readonly endTime?: Date;
+  readonly result?: string;
+}
+
 const kills = 30;
+const plainTasks = 100;
+
+/** Adds tasks to its job with the token of the job manager task, slowly enough to be killed in between. */
+const managerProgram = `
+  const { AZ_BATCH_ACCOUNT_URL, AZ_BATCH_AUTHENTICATION_TOKEN, AZ_BATCH_JOB_ID } = process.env;
+  for (const id of ['a', 'b', 'c']) {
+    const { status } = await fetch(AZ_BATCH_ACCOUNT_URL + '/jobs/' + AZ_BATCH_JOB_ID + '/tasks?api-version=2025-06-01', {
+      method: 'POST',
+      headers: {
+        authorization: 'Bearer ' + AZ_BATCH_AUTHENTICATION_TOKEN,
+        'content-type': 'application/json; odata=minimalmetadata',
+      },
+      body: JSON.stringify({ id, commandLine: process.env.COMMAND }),
+    });
+    if (status !== 201 && status !== 409) process.exit(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+`;
 
 describe('The local Batch service, killed again and again', function () {
   this.timeout(300_000);
@@ -19,53 +41,128 @@ describe('The local Batch service, killed again and again', function () {
 
   after(() => service.close());
 
-  it(`loses none of ${tasks} tasks in ${kills} kills, and runs none again that had completed`, async () => {
+  it(`loses no task of any kind in ${kills} kills, and runs none again that had completed`, async () => {
     const seed = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
     const random = randomOf(seed);
     const ledger = join(service.dataDir, 'ledger');
+    const note = (then = '') =>
+      `/bin/sh -c "sleep ${(0.2 + random() * 0.4).toFixed(2)}; echo $AZ_BATCH_JOB_ID/$AZ_BATCH_TASK_ID${then} >> ${ledger}"`;
     const client = service.client();
+    const poolInfo = { poolId: 'pool' };
     await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 4 });
-    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
-    const all = Array.from({ length: tasks }, (_, index) => ({
+    await client.pool.add({
+      id: 'together',
+      ...machine,
+      targetDedicatedNodes: 3,
+      enableInterNodeCommunication: true,
+    });
+    await client.job.add({ id: 'plain', poolInfo });
+    const plain = Array.from({ length: plainTasks }, (_, index) => ({
       id: `t${index}`,
-      commandLine: `/bin/sh -c "sleep ${(0.4 + random() * 0.4).toFixed(2)}; echo $AZ_BATCH_TASK_ID >> ${ledger}"`,
+      commandLine: note(),
     }));
-    for (let start = 0; start < tasks; start += 100)
-      await client.task.addCollection('job', all.slice(start, start + 100));
+    await client.task.addCollection('plain', plain);
+    await client.job.add({ id: 'together', poolInfo: { poolId: 'together' } });
+    const instances = Array.from({ length: 6 }, (_, index) => ({
+      id: `m${index}`,
+      commandLine: note(),
+      multiInstanceSettings: {
+        numberOfInstances: 2,
+        coordinationCommandLine: `/bin/sh -c "sleep 4321 & sleep 0.1"`,
+      },
+    }));
+    await client.task.addCollection('together', instances);
+    const program = join(service.dataDir, 'manager.mjs');
+    writeFileSync(program, managerProgram);
+    await client.job.add({
+      id: 'managed',
+      poolInfo,
+      priority: 2,
+      jobManagerTask: {
+        id: 'manager',
+        commandLine: `/bin/sh -c "${process.execPath} ${program} && echo managed/manager >> ${ledger}"`,
+        environmentSettings: [{ name: 'COMMAND', value: note() }],
+        authenticationTokenSettings: { access: ['job'] },
+        killJobOnCompletion: false,
+        runExclusive: false,
+      },
+    });
+    await client.job.add({
+      id: 'prepared',
+      poolInfo,
+      priority: 1,
+      jobPreparationTask: {
+        commandLine: note('/$AZ_BATCH_NODE_ID'),
+        rerunOnNodeRebootAfterSuccess: false,
+      },
+      jobReleaseTask: { commandLine: note('/$AZ_BATCH_NODE_ID') },
+    });
+    await client.task.addCollection(
+      'prepared',
+      Array.from({ length: 8 }, (_, index) => ({ id: `p${index}`, commandLine: note() })),
+    );
+    await client.job.patch('prepared', { onAllTasksComplete: 'terminatejob' });
+    await client.jobSchedule.add({
+      id: 'hourly',
+      schedule: { recurrenceInterval: 'PT1H' },
+      jobSpecification: { poolInfo, priority: 3, jobManagerTask: { id: 'manager', commandLine: note() } },
+    });
 
-    const completed = new Map<string, { endTime: string; runs: number }>();
-    const look = async () => {
-      const found = await listAll(service.client(), 'job');
-      const runs = existsSync(ledger) ? readFileSync(ledger, 'utf8').split('\n') : [];
-      for (const { id = '', state, executionInfo } of found) {
-        const told = completed.get(id);
-        const endTime = String(executionInfo?.endTime?.toISOString());
-        const count = runs.filter((line) => line === id).length;
-        if (told) {
-          assert.equal(state, 'completed', `${id} had completed (seed ${seed})`);
-          assert.deepEqual({ endTime, runs: count }, told, `${id} ran again (seed ${seed})`);
-        } else if (state === 'completed') {
-          completed.set(id, { endTime, runs: count });
-          assert.equal(executionInfo?.exitCode, 0, `${id} (seed ${seed})`);
+    const completed = new Map<string, string>();
+    const runsOf = (key: string) =>
+      (existsSync(ledger) ? readFileSync(ledger, 'utf8').split('\n') : []).filter((line) => line === key)
+        .length;
+    /** Remembers what has completed, and compares it with what was remembered. */
+    const check = (key: string, info: Ended | undefined) => {
+      const { endTime, result } = info ?? {};
+      const isOver = endTime !== undefined;
+      const known = completed.get(key);
+      if (!isOver) assert.equal(known, undefined, `${key} had completed (seed ${seed})`);
+      else if (known === undefined) assert.equal(result, 'success', `${key} (seed ${seed})`);
+      const now = `${endTime?.toISOString()}, ${runsOf(key)} runs`;
+      if (known !== undefined) assert.equal(now, known, `${key} ran again (seed ${seed})`);
+      else if (isOver) completed.set(key, now);
+      return isOver;
+    };
+    /** Resolves to what has not completed. */
+    const look = async (): Promise<string[]> => {
+      const present = service.client();
+      const jobs = await present.job.list();
+      const pending: string[] = [];
+      for (const { id: jobId = '', state } of jobs) {
+        const tasks = await listAll(present, jobId);
+        const count = { plain: plainTasks, together: 6, managed: 4, prepared: 8 }[jobId] ?? 1;
+        if (jobId !== 'managed') assert.equal(tasks.length, count, `${jobId} (seed ${seed})`);
+        else if (tasks.length < count) pending.push('tasks of the manager');
+        for (const { id, executionInfo } of tasks)
+          if (!check(`${jobId}/${id}`, executionInfo)) pending.push(`${jobId}/${id}`);
+        if (/^(prepared|hourly)/.test(jobId) && state !== 'completed') pending.push(`job ${jobId}: ${state}`);
+      }
+      for (const status of await present.job.listPreparationAndReleaseTaskStatus('prepared')) {
+        for (const [id, info] of [
+          ['jobpreparation', status.jobPreparationTaskExecutionInfo],
+          ['jobrelease', status.jobReleaseTaskExecutionInfo],
+        ] as const) {
+          const key = `prepared/${id}/${status.nodeId}`;
+          if (!check(key, info)) pending.push(key);
         }
       }
-      return found.length;
+      return pending;
     };
 
-    for (let kill = 0; kill < kills; kill++) {
-      await pause(random() * 500);
+    for (let kill = 1; kill <= kills; kill++) {
+      await pause(random() * 400);
       await look();
       await service.kill();
       await service.start();
+      // Each time, the next recurrence is due.
+      await service.fault({ clockOffsetMs: kill * 3_660_000 });
     }
-    const end = Date.now() + 120_000;
-    while (completed.size < tasks && Date.now() < end) {
-      await pause(200);
-      await look();
-    }
-    assert.deepEqual([await look(), completed.size], [tasks, tasks], `seed ${seed}`);
-    const counts = await service.client().job.getTaskCounts('job');
-    assert.equal(counts.taskCounts.succeeded, tasks);
+    await eventually(look, (pending) => pending.length === 0, 120);
+    assert.deepEqual(processesWith('4321'), [], `seed ${seed}`);
+    const kinds = [...completed.keys()].map((key) => key.replace(/\W.*/, ''));
+    for (const kind of ['plain', 'together', 'managed', 'prepared', 'hourly'])
+      assert.ok(kinds.includes(kind), `${kind} (seed ${seed})`);
   });
 });
 

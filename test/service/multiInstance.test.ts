@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { descendantsOf } from './descendants';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, refused, skip, TestService } from './harness';
 
 type Task = BatchServiceModels.TaskAddParameter;
 type Settings = Omit<BatchServiceModels.MultiInstanceSettings, 'coordinationCommandLine'>;
@@ -74,12 +75,14 @@ describe('Multi-instance tasks of the local Batch service', function () {
     return Buffer.concat(chunks).toString();
   }
 
-  async function upload(name: string, text: string): Promise<void> {
+  async function upload(name: string, content: string | Buffer): Promise<void> {
     const { storageName, storageKey } = service.credentials;
     const credential = new StorageSharedKeyCredential(storageName, storageKey);
     const container = new BlobServiceClient(service.ready.blobUrl, credential).getContainerClient('files');
     await container.createIfNotExists();
-    await container.getBlockBlobClient(name).uploadData(Buffer.from(text));
+    await container
+      .getBlockBlobClient(name)
+      .uploadData(typeof content === 'string' ? Buffer.from(content) : content);
   }
 
   it('coordinate all nodes with the common files before the primary runs, and list their subtasks', async () => {
@@ -160,6 +163,40 @@ describe('Multi-instance tasks of the local Batch service', function () {
     const said = await nodeText(nodeInfo?.nodeId ?? '', 'workitems/job/job-1/servers/stdout.txt');
     assert.equal(new Set(said.trim().split('\n')).size, 3, said);
     assert.deepEqual(descendantsOf(service.ready.pid, 'server.cjs'), []);
+  });
+
+  it('run a program of Open MPI with a process on each node', async function () {
+    const program = path('hello');
+    writeFileSync(
+      `${program}.c`,
+      `#include <mpi.h>
+       #include <stdio.h>
+       int main(int argc, char **argv) {
+         int rank, text = 0;
+         MPI_Init(&argc, &argv);
+         MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+         if (rank == 0) text = 42;
+         MPI_Bcast(&text, 1, MPI_INT, 0, MPI_COMM_WORLD);
+         printf("rank %d received %d\\n", rank, text);
+         return MPI_Finalize();
+       }`,
+    );
+    const { status } = spawnSync('mpicc', [`${program}.c`, '-o', program], { stdio: 'ignore' });
+    if (status !== 0) skip(this, 'Open MPI: mpicc is not installed, or does not work');
+    await upload('hello', readFileSync(program));
+    const allowRoot = ['OMPI_ALLOW_RUN_AS_ROOT', 'OMPI_ALLOW_RUN_AS_ROOT_CONFIRM'];
+    await add('mpi', 3, 'exit 0', 'mpirun --host $AZ_BATCH_HOST_LIST $AZ_BATCH_TASK_SHARED_DIR/hello', {
+      environmentSettings: allowRoot.map((name) => ({ name, value: '1' })),
+      settings: { commonResourceFiles: [{ autoStorageContainerName: 'files', blobPrefix: 'hello' }] },
+    });
+    const { executionInfo, nodeInfo } = await inState('mpi', 'completed');
+    const output = (name: string) => nodeText(nodeInfo?.nodeId ?? '', `workitems/job/job-1/mpi/${name}.txt`);
+    assert.equal(executionInfo?.exitCode, 0, await output('stderr'));
+    const lines = (await output('stdout')).trim().split('\n').sort();
+    assert.deepEqual(
+      lines,
+      [0, 1, 2].map((rank) => `rank ${rank} received 42`),
+    );
   });
 
   it('fail with a subtask whose coordination fails, and are retried whole', async () => {

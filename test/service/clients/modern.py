@@ -27,6 +27,7 @@ def main():
     saw = {}
     tutorial(client, given, saw)
     tasks(client, saw)
+    multi_instance(client, given, saw)
     pools(client, saw)
     schedules(client, saw)
     asyncio.run(asynchronous(given["batchUrl"], credential, saw))
@@ -153,6 +154,64 @@ def tasks(client, saw):
     saw["retries"] = client.get_task("modern", "changed").constraints.max_task_retry_count
     client.terminate_task("modern", "changed")
     saw["ended"] = client.get_task("modern", "changed").state
+
+
+def multi_instance(client, given, saw):
+    """The steps of Microsoft's sample: a pool of three nodes that communicate, a task on all of them, its subtasks' files."""
+    blobs = BlobServiceClient(given["blobUrl"], credential=given["storageKey"])
+    blobs.create_container("mpi")
+    for name, text in (("coordinate.sh", "echo $1 from $AZ_BATCH_NODE_ID"), ("hosts.txt", "")):
+        blobs.get_blob_client("mpi", name).upload_blob(text)
+    image = newest_image(client)
+    client.create_pool(
+        models.BatchPoolCreateOptions(
+            id="MultiInstanceSamplePool",
+            vm_size="Standard_D2s_v5",
+            virtual_machine_configuration=models.VirtualMachineConfiguration(
+                image_reference=image.image_reference, node_agent_sku_id=image.node_agent_sku_id
+            ),
+            target_dedicated_nodes=3,
+            enable_inter_node_communication=True,
+            task_slots_per_node=1,
+        )
+    )
+    job, task = "MultiInstanceSampleJob", "MultiInstanceSampleTask"
+    pool_info = models.BatchPoolInfo(pool_id="MultiInstanceSamplePool")
+    client.create_job(models.BatchJobCreateOptions(id=job, pool_info=pool_info))
+    signature = sas(given, "mpi", "r").split("?")[1]
+    file = lambda name: models.ResourceFile(http_url=f"{given['blobUrl']}/mpi/{name}?{signature}", file_path=name)
+    client.create_task(
+        job,
+        models.BatchTaskCreateOptions(
+            id=task,
+            command_line='/bin/sh -c "echo $AZ_BATCH_HOST_LIST > hosts.txt; cat hosts.txt"',
+            resource_files=[file("hosts.txt")],
+            multi_instance_settings=models.MultiInstanceSettings(
+                number_of_instances=3,
+                coordination_command_line='/bin/sh -c "sh $AZ_BATCH_TASK_SHARED_DIR/coordinate.sh hello"',
+                common_resource_files=[file("coordinate.sh")],
+            ),
+        ),
+    )
+    wait(lambda: client.get_task(job, task).state == models.BatchTaskState.COMPLETED)
+    main = client.get_task(job, task)
+    subtasks = list(client.list_subtasks(job, task))
+    saw["subtasks"] = [[one.id, one.state, one.exit_code] for one in subtasks]
+    texts = [
+        b"".join(
+            client.download_node_file(
+                one.node_info.pool_id, one.node_info.node_id, f"{one.node_info.task_root_directory}/stdout.txt"
+            )
+        ).decode()
+        for one in [main, *subtasks]
+    ]
+    saw["coordinated"] = [
+        f"hello from {one.node_info.node_id}" in text for one, text in zip([main, *subtasks], texts)
+    ]
+    addresses = [node.ip_address for node in client.list_nodes("MultiInstanceSamplePool")]
+    saw["hosts"] = sorted(texts[0].splitlines()[1].split(",")) == sorted(addresses) and len(set(addresses)) == 3
+    client.begin_delete_job(job, polling_interval=POLL).result()
+    client.begin_delete_pool("MultiInstanceSamplePool", polling_interval=POLL).result()
 
 
 def pools(client, saw):
