@@ -4,11 +4,12 @@
 //   node env.mjs >> "$GITHUB_ENV"           in a GitHub Actions step
 // `--data-dir DIR` names the data folder if it isn't `data` in this folder. The output contains the account keys.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
-  options: { 'data-dir': { type: 'string', default: join(import.meta.dirname, 'data') } },
+  options: { 'data-dir': { type: 'string', default: join(dirname(fileURLToPath(import.meta.url)), 'data') } },
 });
 const dataDir = values['data-dir'];
 

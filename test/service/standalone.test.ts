@@ -32,6 +32,16 @@ describe('The standalone archive of the local Batch service', () => {
     const client = new BatchServiceClient(new BatchSharedKeyCredentials(batchName, batchKey), batchUrl);
     assert.deepEqual([...(await client.pool.list())], []);
     assert.ok(!shown().includes(batchKey) && !shown().includes(storageKey), 'a key is printed');
+    const again = spawn(process.execPath, ['start.mjs', `--data-dir=${join(folder.path, 'data')}`], {
+      env: bareEnvironment(),
+      cwd: folder.path,
+    });
+    let told = '';
+    again.stderr.on('data', (chunk) => {
+      told += chunk;
+    });
+    assert.deepEqual(await once(again, 'close'), [0, null]);
+    assert.match(told, /running already, as process \d+/);
     started.kill('SIGTERM');
     const [code] = await once(started, 'exit');
     assert.equal(code, 0);
@@ -48,7 +58,8 @@ describe('The standalone archive of the local Batch service', () => {
     });
     const [code] = await once(help, 'close');
     assert.equal(code, 0);
-    for (const option of ['--data-dir', '--port', '--idle-minutes']) assert.ok(text.includes(option), option);
+    for (const option of ['--data-dir', '--port', '--idle-minutes', 'Container engine on this machine'])
+      assert.ok(text.includes(option), option);
   });
 
   it('starts in a workflow by the step in docs/batch-programs.md, which sets the variables of later steps', async () => {
