@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UnzipError, unzip } from '../../src/service/tasks/unzip';
+import { UnzipError, unzip } from '../../src/service/tasks/packages/unzip';
 import { zipOf } from '../zip';
 
 describe('An archive of an application package', () => {

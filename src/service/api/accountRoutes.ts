@@ -1,4 +1,4 @@
-import type { Application } from '../tasks/applicationPackages';
+import type { Application } from '../tasks/packages/applicationPackages';
 import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { FormulaError } from '../../autoscale/evaluate';
 import { type JobState, type PoolState, touch } from '../../scheduling/state';
-import type { PackageReference } from '../../tasks/applicationPackages';
+import type { PackageReference } from '../../tasks/packages/applicationPackages';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import { timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';

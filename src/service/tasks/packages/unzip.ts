@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import yauzl, { type Entry, type ZipFile } from 'yauzl';
-import { pathInside, removeTree } from '../guard/dataFolder';
+import { pathInside, removeTree } from '../../guard/dataFolder';
 
 /** Bounds of what one archive may become on the disk. */
 export interface UnzipLimits {

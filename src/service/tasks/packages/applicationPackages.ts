@@ -1,9 +1,9 @@
 import { readdirSync, statSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pathInside } from '../guard/dataFolder';
-import type { Wire } from '../wire/wire';
-import { failure } from './taskFailure';
+import { pathInside } from '../../guard/dataFolder';
+import type { Wire } from '../../wire/wire';
+import { failure } from '../taskFailure';
 import { UnzipError, unzip } from './unzip';
 
 export interface PackageReference {
