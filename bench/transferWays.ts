@@ -4,7 +4,6 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
-import pLimit from 'p-limit';
 import type { Connection } from '../src/core/azure/account';
 import { Storage } from '../src/core/azure/storage';
 import { DiskFiles } from '../src/core/files/localFiles';
@@ -18,7 +17,8 @@ export interface WayOptions {
   readonly folder: string;
   readonly connection: Connection;
   readonly container: string;
-  readonly parallel: number;
+  /** The number of requests at once. Default: the extension's own. */
+  readonly parallel?: number;
 }
 
 export interface WayFigures {
@@ -34,7 +34,7 @@ const { signal } = new AbortController();
 const floor: Way = async ({ direction, folder, connection, container, parallel }) => {
   const storage = new Storage(connection);
   const sasUrl = await storage.sasUrl(container, 'rwl', new Date(Date.now() + 3_600_000));
-  const bare = new Floor(sasUrl, parallel);
+  const bare = new Floor(sasUrl, parallel ?? 8);
   if (direction === 'up') return bare.upload(folder);
   return bare.download(folder, await all(storage.blobs(container, { signal })));
 };
@@ -43,7 +43,6 @@ const ours: Way = async ({ direction, folder, connection, container, parallel })
   const storage = new Storage(connection);
   const files = new DiskFiles();
   const transfers = new Transfers(storage, files, { parallel });
-  const filesAtOnce = pLimit(16);
   const uriOf = (blob: string) => pathToFileURL(join(folder, blob)).href;
   const onBytes = () => undefined;
   const upload = async (blob: string) => {
@@ -57,11 +56,11 @@ const ours: Way = async ({ direction, folder, connection, container, parallel })
     direction === 'up'
       ? await readdir(folder)
       : (await all(storage.blobs(container, { signal }))).map(({ name }) => name);
-  await Promise.all(
-    blobs.map((blob) =>
-      filesAtOnce(async () => void (await (direction === 'up' ? upload(blob) : download(blob)))),
-    ),
-  );
+  const move = async (blob: string) => {
+    await (direction === 'up' ? upload(blob) : download(blob));
+  };
+  // All at once: the transfers limit themselves.
+  await Promise.all(blobs.map(move));
 };
 
 /** The SDK's methods with their defaults, one file at a time, as in Microsoft's samples. */

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import type { Connection } from '../src/core/azure/account';
 import { Storage } from '../src/core/azure/storage';
 import { type Azurite, startAzurite } from '../src/service/storage/azurite';
 import { type BenchResult, median, type Row, report, type Table } from './table';
+import { azCommand, hasAz, timed } from './transferAz';
 import type { WayFigures, WayOptions } from './transferWays';
 
 const MiB = 1024 * 1024;
@@ -118,57 +119,18 @@ async function once(
 }
 
 async function move(way: WayName, options: Omit<WayOptions, 'way'>): Promise<WayFigures> {
-  if (way === 'az') return moveByAz(options);
+  if (way === 'az') {
+    const {
+      command: [az = '', ...azArguments],
+      env,
+    } = azCommand(options, { name, key, parallel });
+    return timed([az, azArguments], env);
+  }
   const script = fileURLToPath(new URL('./transferWays.js', import.meta.url));
   const { stdout } = await runFile(process.execPath, [script], {
     env: { ...process.env, TRANSFER: JSON.stringify({ ...options, way }) },
   });
   return JSON.parse(stdout);
-}
-
-async function moveByAz({
-  direction,
-  folder,
-  connection,
-  container,
-}: Omit<WayOptions, 'way'>): Promise<WayFigures> {
-  const endpoint = connection.account.blobUrl;
-  const account = `DefaultEndpointsProtocol=http;AccountName=${name};AccountKey=${key};BlobEndpoint=${endpoint};`;
-  const command = [
-    'az',
-    'storage',
-    'blob',
-    ...azVerb(direction, folder, container),
-    '--no-progress',
-    '-o',
-    'none',
-  ];
-  const start = performance.now();
-  const { stderr } = await runFile('/usr/bin/time', ['-f', '%M %U %S', ...command], {
-    env: { ...process.env, AZURE_STORAGE_CONNECTION_STRING: account, AZURE_CORE_COLLECT_TELEMETRY: '0' },
-    maxBuffer: 64 * MiB,
-  });
-  const seconds = (performance.now() - start) / 1000;
-  const [kilobytes = 0, user = 0, system = 0] = (stderr.trim().split('\n').at(-1) ?? '')
-    .split(' ')
-    .map(Number);
-  return { seconds, peakMB: kilobytes / 1024, cpuSeconds: user + system };
-}
-
-function azVerb(direction: Direction, folder: string, container: string): string[] {
-  const connections = ['--max-connections', String(parallel)];
-  return direction === 'up'
-    ? ['upload-batch', '-d', container, '-s', folder, ...connections]
-    : ['download-batch', '-d', folder, '-s', container, ...connections];
-}
-
-function hasAz(): boolean {
-  try {
-    execFileSync('az', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function tableOf(shape: Case, direction: Direction, chosen: readonly WayName[], measured: Measured): Table {
