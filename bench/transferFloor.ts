@@ -3,7 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { Agent, type OutgoingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { blockBytes } from '../src/core/transfers/blocks';
+import { blockBytes } from '../src/core/transfers/buffers';
 
 /**
  * Plain requests for the same blocks with the same parallelism. Nothing is signed (the URL has a SAS), hashed, verified,

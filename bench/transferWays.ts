@@ -50,17 +50,11 @@ const ours: Way = async ({ direction, folder, connection, container, parallel })
     const expected = await files.stat(uri);
     if (expected) await transfers.upload({ uri, container, blob, expected, onBytes, signal });
   };
-  const download = (blob: string) =>
-    transfers.download({ container, blob, uri: uriOf(blob), overwrite: false, onBytes, signal });
-  const blobs =
-    direction === 'up'
-      ? await readdir(folder)
-      : (await all(storage.blobs(container, { signal }))).map(({ name }) => name);
-  const move = async (blob: string) => {
-    await (direction === 'up' ? upload(blob) : download(blob));
-  };
+  const download = ({ name: blob, size }: { name: string; size: number }) =>
+    transfers.download({ container, blob, uri: uriOf(blob), size, overwrite: false, onBytes, signal });
   // All at once: the transfers limit themselves.
-  await Promise.all(blobs.map(move));
+  if (direction === 'up') await Promise.all((await readdir(folder)).map(upload));
+  else await Promise.all((await all(storage.blobs(container, { signal }))).map(download));
 };
 
 /** The SDK's methods with their defaults, one file at a time, as in Microsoft's samples. */

@@ -22,7 +22,7 @@ export function settings(scope?: ConfigurationScope) {
     account: get('account', ''),
     ffmpegPath: get('local.ffmpegPath', ''),
     idleMinutes: get('local.idleMinutes', 60),
-    parallel: get('transfers.parallel', 12),
+    parallel: get('transfers.parallel', 64),
     prices: { show: get('prices.show', true), currency: get('prices.currency', 'USD') },
     pool: {
       lifetime: get<PoolLifetime>('pool.lifetime', 'scaleToZero'),

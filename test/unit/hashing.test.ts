@@ -24,14 +24,13 @@ describe('Hashes of transfers', () => {
     }
   });
 
-  it('of many files at once do not mix, each with the hashes of its blocks', async () => {
+  it('of many files at once do not mix', async () => {
     const size = 256 * 1024;
     await Promise.all(
       Array.from({ length: 12 }, async (_, index) => {
         const file = data.subarray(index * 1000, index * 1000 + 2 * size);
         const whole = beginHash(file.length);
-        for (const block of [file.subarray(0, size), file.subarray(size)])
-          assert.equal(hex(await whole.updateAndHash(block)), md5(block));
+        for (const block of [file.subarray(0, size), file.subarray(size)]) await whole.update(block);
         assert.equal(hex(await whole.digest()), md5(file));
       }),
     );

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import { blockBytes, Slots } from '../../src/core/transfers/blocks';
+import { Slots } from '../../src/core/transfers/blocks';
+import { Buffers, blockBytes } from '../../src/core/transfers/buffers';
 import { Parallelism } from '../../src/core/transfers/parallelism';
 
-const block = 6 * 1024 * 1024;
+/** Bytes that a connection moves at a time. */
+const block = 256 * 1024;
 
 describe('The number of parallel transfers', () => {
   let now = 0;
@@ -84,19 +86,20 @@ describe('The number of parallel transfers', () => {
     const slots = new Slots(12, () => now);
     let inFlight = 0;
     const answers: (() => void)[] = [];
-    const all = Array.from({ length: 120 }, () =>
-      slots.runWithBuffer(async () => {
+    const { signal } = new AbortController();
+    const all = Array.from({ length: 200 }, () =>
+      slots.request(async () => {
         inFlight++;
         await new Promise<void>((resolve) => answers.push(resolve));
         inFlight--;
-        slots.moved(blockBytes);
-      }),
+        slots.moved(block);
+      }, signal),
     );
     const seen: number[] = [];
     for (let round = 0; round < 12; round++) {
       await turn();
       seen.push(inFlight);
-      if (round === 7) slots.throttled();
+      if (round === 8) slots.throttled();
       // As on a long connection, an answer takes the same time however many requests there are.
       now += 500;
       for (const answer of answers.splice(0)) answer();
@@ -107,7 +110,57 @@ describe('The number of parallel transfers', () => {
     }
     await Promise.all(all);
     assert.equal(seen[0], 8);
-    assert.equal(seen[7], 12);
+    assert.equal(seen[8], 12);
     assert.equal(seen.at(-1), 6);
+  });
+
+  it('has smaller blocks for more requests, in the same memory', async () => {
+    const { signal } = new AbortController();
+    const buffers = new Buffers(2);
+    assert.equal(buffers.lengthFor(2), blockBytes);
+    assert.equal(buffers.lengthFor(3), blockBytes / 2);
+    assert.equal(buffers.lengthFor(1000), blockBytes / 16);
+    const large = await buffers.take(blockBytes, signal);
+    const small = await Promise.all(Array.from({ length: 4 }, () => buffers.take(blockBytes / 4, signal)));
+    const memory = new Set([large, ...small].map(({ buffer }) => buffer.buffer));
+    assert.equal(memory.size, 2);
+    assert.equal(new Set(small.map(({ buffer }) => buffer.byteOffset)).size, 4);
+    const order: string[] = [];
+    const take = async (name: string, bytes: number) => {
+      const lent = await buffers.take(bytes, signal);
+      order.push(name);
+      return lent;
+    };
+    const waiting = [take('large', blockBytes), take('small', 1)];
+    small[0]?.release();
+    small[0]?.release();
+    await turn();
+    assert.deepEqual(order, []);
+    large.release();
+    await turn();
+    assert.deepEqual(order, ['large']);
+    for (const { release } of small) release();
+    await Promise.all(waiting);
+    assert.deepEqual(order, ['large', 'small']);
+  });
+
+  it('leaves the queue for memory and for a turn when a transfer is canceled', async () => {
+    const slots = new Slots(1);
+    const { signal } = new AbortController();
+    const canceled = new AbortController();
+    const held = await Promise.all([slots.memory(1, signal), slots.memory(blockBytes, signal)]);
+    let answer: () => void = () => undefined;
+    const request = slots.request(() => new Promise<void>((resolve) => (answer = resolve)), signal);
+    const waiting = [
+      slots.memory(blockBytes, canceled.signal),
+      slots.request(async () => undefined, canceled.signal),
+    ];
+    const next = [slots.memory(blockBytes, signal), slots.request(async () => 'its turn', signal)];
+    canceled.abort(new Error('canceled'));
+    for (const one of waiting) await assert.rejects(Promise.resolve<unknown>(one), /canceled/);
+    for (const { release } of held) release();
+    answer();
+    await request;
+    assert.equal((await Promise.all(next))[1], 'its turn');
   });
 });

@@ -14,8 +14,6 @@ const noData = new Uint8Array(0);
 export interface RunningHash {
   /** Continues with data in shared memory, which must not change until the promise resolves. */
   update(data: Uint8Array): Promise<void>;
-  /** Continues with the data like `update`, and returns the MD5 of this data alone. */
-  updateAndHash(data: Uint8Array): Promise<Uint8Array>;
   /** Returns the MD5 of all data and ends the hash. */
   digest(): Promise<Uint8Array>;
   /** Ends a hash whose result is not needed. Does nothing after `digest`. */
@@ -40,11 +38,6 @@ class HashHere implements RunningHash {
     this.#hash.update(data);
   }
 
-  async updateAndHash(data: Uint8Array): Promise<Uint8Array> {
-    this.#hash.update(data);
-    return createHash('md5').update(data).digest();
-  }
-
   async digest(): Promise<Uint8Array> {
     return this.#hash.digest();
   }
@@ -61,11 +54,6 @@ class HashInThread implements RunningHash {
 
   async update(data: Uint8Array): Promise<void> {
     await this.#thread.do({ sequence: this.#sequence, data });
-  }
-
-  async updateAndHash(data: Uint8Array): Promise<Uint8Array> {
-    const [own] = await Promise.all([hashOf(data), this.update(data)]);
-    return own;
   }
 
   async digest(): Promise<Uint8Array> {

@@ -1,74 +1,91 @@
-import pLimit from 'p-limit';
-import { sharedBuffer } from '../files/hashing';
 import { anyOf } from '../wait';
+import { Buffers, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
+import { Turns } from './turns';
+
+/** Memory for at most so many of the largest blocks: 60 MiB. */
+const maxSlabs = 12;
+
+/** Blocks that are in memory for each request, so that reading, hashing and writing leave no request unused. */
+const blocksPerRequest = 1.5;
 
 /**
- * Bytes of a block or range: large enough that the cost of requests does not matter, small enough that a few dozen fit in
- * memory. More than 4 MiB, because Azurite hashes each range up to that size.
- */
-export const blockBytes = 6 * 1024 * 1024;
-
-/**
- * Limits the requests in flight, over all files, and the memory that they use: one buffer for each, which is made when it
- * is first needed and reused. Within the maximum the number of requests follows the throughput.
+ * Limits the requests in flight, over all files, and the memory of their blocks. Within the maximum the number of requests
+ * follows the throughput. More requests have smaller blocks, so that memory is bounded whatever their number.
  */
 export class Slots {
-  readonly #limit;
-  readonly #free: Buffer[] = [];
+  readonly #buffers: Buffers;
   readonly #parallelism: Parallelism;
+  readonly #turns = new Turns<undefined>();
+  #inFlight = 0;
 
   /** `now` returns milliseconds, by which throughput is measured. */
   constructor(
     readonly max: number,
     now?: () => number,
   ) {
+    this.#buffers = new Buffers(Math.min(maxSlabs, Math.ceil(blocksPerRequest * max)));
     this.#parallelism = new Parallelism(max, now);
-    this.#limit = pLimit(this.#parallelism.count);
+  }
+
+  /** The number of requests that are made at once. */
+  get count(): number {
+    return this.#parallelism.count;
+  }
+
+  /** Bytes that a block has at the moment. */
+  get blockBytes(): number {
+    return this.#buffers.lengthFor(blocksPerRequest * this.count);
   }
 
   /** Takes note of bytes that a request has moved. */
   moved(bytes: number): void {
-    this.#parallelism.moved(bytes, this.#limit.pendingCount > 0);
-    this.#limit.concurrency = this.#parallelism.count;
+    this.#parallelism.moved(bytes, this.#turns.length > 0);
+    this.#admit();
   }
 
   /** Takes note of a request that the service has refused because there are too many. */
   throttled(): void {
     this.#parallelism.throttled();
-    this.#limit.concurrency = this.#parallelism.count;
   }
 
-  /** Waits for its turn with a request that needs no memory. */
-  run<T>(job: () => Promise<T>): Promise<T> {
-    return this.#limit(job);
+  /** Waits for memory of so many bytes. Memory comes before a request's turn, never after it. */
+  memory(bytes: number, signal: AbortSignal): Promise<Lent> {
+    return this.#buffers.take(bytes, signal);
   }
 
-  /** Waits for its turn, and lends the job a buffer of `blockBytes`, or of `bytes` if that is more. */
-  runWithBuffer<T>(job: (buffer: Buffer) => Promise<T>, bytes = blockBytes): Promise<T> {
-    if (this.#limit.activeCount === 0) this.#parallelism.restart();
-    return this.#limit(async () => {
-      if (bytes > blockBytes) return job(sharedBuffer(bytes));
-      const buffer = this.#free.pop() ?? sharedBuffer(blockBytes);
-      try {
-        return await job(buffer);
-      } finally {
-        this.#free.push(buffer);
-      }
-    });
+  /** Waits for its turn with a request. */
+  async request<T>(job: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    if (this.#inFlight === 0) this.#parallelism.restart();
+    if (this.#turns.length > 0 || !this.#take()) await this.#turns.wait(undefined, signal);
+    try {
+      return await job();
+    } finally {
+      this.#inFlight--;
+      this.#admit();
+    }
+  }
+
+  #admit(): void {
+    this.#turns.admit(() => this.#take());
+  }
+
+  #take(): boolean {
+    if (this.#inFlight >= this.count) return false;
+    this.#inFlight++;
+    return true;
   }
 }
 
 export interface Blocks {
   readonly from: number;
   readonly size: number;
-  /** Length of each block except the last. */
-  readonly bytes: number;
+  /** Returns the length of the block at this position, if the file is longer. */
+  readonly lengthAt: (position: number) => number;
   readonly signal: AbortSignal;
 }
 
 export interface Block {
-  readonly index: number;
   readonly position: number;
   readonly length: number;
   /** At least as long as the block. */
@@ -78,35 +95,44 @@ export interface Block {
 }
 
 /**
- * Runs one job for each block in the slots, in the order of the blocks. A file queues no more blocks than can run at once,
- * so that a small file does not wait for all of a large one. The first failure aborts the others. Resolves when no job
- * runs any more.
+ * Runs one job for each block, in the order of the blocks, as soon as there is memory for it. A file waits with one block
+ * at a time, so that a small file does not wait for all of a large one. The first failure aborts the others. Resolves when
+ * no job runs any more.
  */
 export async function eachBlock(
   slots: Slots,
-  { from, size, bytes, signal }: Blocks,
+  { from, size, lengthAt, signal }: Blocks,
   job: (block: Block) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
   const either = anyOf(signal, stop.signal);
+  const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
-  let index = 0;
-  const next = async (buffer: Buffer) => {
-    const position = from + index * bytes;
-    if (failure || position >= size) return;
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    stop.abort(error);
+  };
+  const run = async (lent: Lent, position: number, length: number) => {
     try {
-      either.throwIfAborted();
-      const length = Math.min(bytes, size - position);
-      await job({ index: index++, position, length, buffer, signal: either });
+      await job({ position, length, buffer: lent.buffer, signal: either });
     } catch (error) {
-      failure ??= { error };
-      stop.abort(error);
+      fail(error);
+    } finally {
+      lent.release();
     }
   };
-  const lane = async () => {
-    while (!failure && from + index * bytes < size) await slots.runWithBuffer(next, bytes);
-  };
-  const lanes = Math.min(slots.max, Math.ceil((size - from) / bytes));
-  await Promise.all(Array.from({ length: lanes }, lane));
+  try {
+    for (let position = from; position < size; ) {
+      const length = Math.min(lengthAt(position), size - position);
+      const lent = await slots.memory(length, either);
+      const done = run(lent, position, length);
+      running.add(done);
+      done.then(() => running.delete(done)).catch(fail);
+      position += length;
+    }
+  } catch (error) {
+    fail(error);
+  }
+  await Promise.all(running);
   if (failure) throw failure.error;
 }

@@ -1,24 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { BlobDownloadResponseParsed } from '@azure/storage-blob';
-import { connectionCut } from '../azure/retry';
-import { base64, bodyOf, type Storage } from '../azure/storage';
+import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
-import { beginHash, hashBeginning, hashFile, hashOf, type RunningHash } from '../files/hashing';
-import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
+import { beginHash, hashBeginning, hashFile, type RunningHash } from '../files/hashing';
+import { type Block, eachBlock, type Slots } from './blocks';
+import { blockBytes } from './buffers';
+import { checkedRangeBytes, type Fetched, fetchRange, firstRange, type Version, versionOf } from './ranges';
 import type { DownloadRequest } from './requests';
-
-/** The longest range for which Storage returns a hash. */
-const checkedRangeBytes = 4 * 1024 * 1024;
-
-/** One version of a blob. */
-interface Version {
-  readonly size: number;
-  readonly etag: string;
-  /** Base64; blobs that were uploaded in blocks may have none. */
-  readonly md5?: string;
-}
 
 /** An open part file, and the position from which it is continued. */
 interface Begun {
@@ -96,7 +85,7 @@ class Attempt {
     let begun: Begun;
     let mayBeSame = false;
     if (there) {
-      const version = await slots.run(() => versionOf(storage, request));
+      const version = await slots.request(() => versionOf(storage, request), request.signal);
       if (await isSame(files, uri, there, version)) {
         // A process that was killed between giving the final name and removing the temporary one left both.
         await files.dropPart(uri, tagOf(storage, request, version));
@@ -107,11 +96,7 @@ class Attempt {
       if (!overwrite && !mayBeSame) throw exists(request);
       begun = await this.#begin(version, free);
     } else {
-      // One request is enough for a small blob that has a hash.
-      begun = await slots.runWithBuffer(async (buffer) => {
-        const { version, data } = await firstRange(storage, request, buffer);
-        return this.#begin(version, free, version.md5 === undefined ? undefined : data);
-      });
+      begun = await this.#beginWithFirst(free);
     }
     const { version, part, from } = begun;
     const skipped = await this.#resumable(part, async () => {
@@ -126,6 +111,20 @@ class Attempt {
       return false;
     });
     return { bytes: version.size, skipped };
+  }
+
+  /** Begins with one request for version and content, which is enough for a small blob that has a hash. */
+  async #beginWithFirst(free: number | undefined): Promise<Begun> {
+    const { slots, storage, request } = this;
+    const { signal, size = slots.blockBytes } = request;
+    const { buffer, release } = await slots.memory(Math.min(Math.max(size, 1), blockBytes), signal);
+    try {
+      const first = () => firstRange(storage, request, buffer, (bytes) => slots.moved(bytes));
+      const { version, data } = await slots.request(first, signal);
+      return await this.#begin(version, free, version.md5 === undefined ? undefined : data);
+    } finally {
+      release();
+    }
   }
 
   /** Opens the part file, and computes the hash of what it holds. */
@@ -153,15 +152,14 @@ class Attempt {
   async #fetchRest({ size, etag, md5 }: Version, part: PartFile, from: number): Promise<void> {
     const { storage, slots, request } = this;
     const isChecked = md5 === undefined;
-    const bytes = isChecked ? checkedRangeBytes : blockBytes;
+    const lengthAt = () => (isChecked ? Math.min(checkedRangeBytes, slots.blockBytes) : slots.blockBytes);
+    const onBytes = (bytes: number) => slots.moved(bytes);
     let writing: Promise<unknown> = Promise.resolve();
-    await eachBlock(slots, { from, size, bytes, signal: request.signal }, async (block) => {
+    await eachBlock(slots, { from, size, lengthAt, signal: request.signal }, async (block) => {
       const before = writing;
-      const fetching = fetchRange(
-        storage,
-        { ...request, signal: block.signal },
-        { ...block, etag, isChecked },
-      );
+      const fetch = () =>
+        fetchRange(storage, { ...request, signal: block.signal }, { ...block, etag, isChecked, onBytes });
+      const fetching = slots.request(fetch, block.signal);
       writing = this.#write(part, block, fetching, before);
       await writing;
     });
@@ -202,88 +200,6 @@ class Attempt {
       throw error;
     }
   }
-}
-
-/** Reads the version of a blob and its first range, which is all of a small blob. */
-async function firstRange(
-  storage: Storage,
-  request: DownloadRequest,
-  buffer: Buffer,
-): Promise<{ version: Version; data?: Uint8Array }> {
-  try {
-    const range = { position: 0, length: blockBytes, buffer, isChecked: false };
-    const { answer, data } = await fetchRange(storage, request, range);
-    const { etag = '', contentRange, contentMD5, blobContentMD5 } = answer;
-    const size = Number(contentRange?.split('/')[1] ?? data.length);
-    const md5 = blobContentMD5 ?? (contentRange ? undefined : contentMD5);
-    return { version: { size, etag, md5: base64(md5) }, data };
-  } catch (error) {
-    // An empty blob has no range.
-    if (isStorageCode(error, 'InvalidRange', 'HTTP 416'))
-      return { version: await versionOf(storage, request) };
-    throw error;
-  }
-}
-
-interface Range {
-  readonly position: number;
-  readonly length: number;
-  readonly buffer: Buffer;
-  /** The version to read. Undefined for any. */
-  readonly etag?: string;
-  /** Whether to compare the range, of at most `checkedRangeBytes`, with a hash from Storage. */
-  readonly isChecked: boolean;
-}
-
-interface Fetched {
-  readonly answer: BlobDownloadResponseParsed;
-  /** In the range's buffer. */
-  readonly data: Buffer;
-}
-
-/** Reads a range, shorter if the blob ends. After a lost connection it continues at the byte that is missing. */
-async function fetchRange(
-  storage: Storage,
-  { container, blob, signal }: DownloadRequest,
-  range: Range,
-): Promise<Fetched> {
-  const { position, length, buffer, isChecked } = range;
-  let { etag } = range;
-  let filled = 0;
-  const call = { operation: 'download', resource: blob, bytes: length, signal };
-  return storage.call(call, async (abortSignal) => {
-    const start = filled;
-    const answer = await storage.blob(container, blob).download(position + start, length - start, {
-      conditions: { ifMatch: etag },
-      rangeGetContentMD5: isChecked,
-      maxRetryRequests: 0,
-      abortSignal,
-    });
-    etag ??= answer.etag;
-    try {
-      for await (const chunk of bodyOf(answer)) {
-        buffer.set(chunk, filled);
-        filled += chunk.length;
-      }
-      const theirs = isChecked ? base64(answer.contentMD5) : undefined;
-      if (theirs && base64(await hashOf(buffer.subarray(start, filled))) !== theirs) {
-        throw connectionCut(new Error('what arrived is not what was sent'));
-      }
-    } catch (error) {
-      // The hash of a range covers all of it: an incomplete one is read again.
-      if (isChecked) filled = start;
-      throw error;
-    }
-    return { answer, data: buffer.subarray(0, filled) };
-  });
-}
-
-async function versionOf(storage: Storage, { container, blob, signal }: DownloadRequest): Promise<Version> {
-  const properties = await storage.call({ operation: 'download', resource: blob, signal }, (abortSignal) =>
-    storage.blob(container, blob).getProperties({ abortSignal }),
-  );
-  const { contentLength: size = 0, etag = '', contentMD5 } = properties;
-  return { size, etag, md5: base64(contentMD5) };
 }
 
 /** Whether a file has the content of a blob, by its hash. False for a blob without a hash: size and time prove nothing. */

@@ -1,14 +1,21 @@
 /** How many requests are made at first. */
 const initial = 8;
 
-/** A measurement takes at least this long, in milliseconds, and at least two blocks for each parallel request. */
-const measureMs = 1_000;
+/** A measurement takes this long, in milliseconds: several round trips of a long connection. */
+const measureMs = 400;
+
+/** How long, in milliseconds, the first bytes of new connections are not measured, because they are still getting faster. */
+const warmUpMs = 200;
 
 /** Growth of the throughput, as a factor, that is worth more requests. */
 const worthwhile = 1.05;
 
-/** How long a number of requests is kept after more of them gained nothing, or were throttled, in milliseconds. */
-const settledMs = 30_000;
+/** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */
+const minSettledMs = 4_000;
+const maxSettledMs = 60_000;
+
+/** How long a number of requests is kept after the service has throttled, in milliseconds. */
+const throttledMs = 30_000;
 
 /** Refusals within this time, in milliseconds, count as one: all requests in flight get one. */
 const burstMs = 5_000;
@@ -18,11 +25,13 @@ const burstMs = 5_000;
  * A long or lossy connection needs many requests at once; on a short one they only take memory.
  */
 export class Parallelism {
-  #now: number;
-  /** Of the last measurement, with fewer requests. */
+  #count: number;
+  /** The measurement before the last growth. */
   #before: { readonly count: number; readonly rate: number } | undefined;
-  #measuring: { readonly since: number; bytes: number; blocks: number };
+  #measuring = { since: 0, bytes: 0 };
+  #isWarmingUp = true;
   #settledUntil = 0;
+  #settledMs = minSettledMs;
   #throttledAt = Number.NEGATIVE_INFINITY;
 
   /** `max` is the upper limit; `now` returns milliseconds. */
@@ -30,29 +39,30 @@ export class Parallelism {
     readonly max: number,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#now = Math.min(initial, max);
-    this.#measuring = this.#start();
+    this.#count = Math.min(initial, max);
+    this.#measure();
   }
 
   /** The number of requests to make at once. */
   get count(): number {
-    return this.#now;
+    return this.#count;
   }
 
   /** Measures from now on, after a time without requests. */
   restart(): void {
-    this.#measuring = this.#start();
+    this.#measure();
+    this.#isWarmingUp = true;
   }
 
-  /** Takes note of a request that has moved so many bytes. `isSaturated`: others wait for their turn. */
+  /** Takes note of bytes that a request has moved. `isSaturated`: others wait for their turn. */
   moved(bytes: number, isSaturated: boolean): void {
     const measuring = this.#measuring;
     measuring.bytes += bytes;
-    measuring.blocks++;
     const elapsed = this.now() - measuring.since;
-    if (elapsed < measureMs || measuring.blocks < 2 * this.#now) return;
-    if (isSaturated) this.#decide((measuring.bytes / elapsed) * 1000);
-    this.#measuring = this.#start();
+    if (elapsed < (this.#isWarmingUp ? warmUpMs : measureMs)) return;
+    if (this.#isWarmingUp) this.#isWarmingUp = false;
+    else if (isSaturated) this.#decide((measuring.bytes / elapsed) * 1000);
+    this.#measure();
   }
 
   /** Takes note of a request that the service has refused because there are too many. */
@@ -60,8 +70,8 @@ export class Parallelism {
     const now = this.now();
     if (now - this.#throttledAt < burstMs) return;
     this.#throttledAt = now;
-    this.#now = Math.max(1, Math.floor(this.#now / 2));
-    this.#settle();
+    this.#change(Math.max(1, Math.floor(this.#count / 2)));
+    this.#settle(throttledMs);
   }
 
   /** `rate` is in bytes per second. */
@@ -69,22 +79,29 @@ export class Parallelism {
     if (this.now() < this.#settledUntil) return;
     const before = this.#before;
     if (before && rate < before.rate * worthwhile) {
-      this.#now = before.count;
-      this.#settle();
+      this.#change(before.count);
+      this.#settle(this.#settledMs);
+      this.#settledMs = Math.min(2 * this.#settledMs, maxSettledMs);
       return;
     }
-    if (this.#now >= this.max) return;
-    this.#before = { count: this.#now, rate };
-    this.#now = Math.min(this.max, Math.ceil(this.#now * 1.5));
+    if (this.#count >= this.max) return;
+    if (before) this.#settledMs = minSettledMs;
+    this.#before = { count: this.#count, rate };
+    this.#change(Math.min(this.max, 2 * this.#count));
   }
 
-  #settle(): void {
+  #change(count: number): void {
+    this.#count = count;
+    this.#isWarmingUp = true;
+  }
+
+  #settle(ms: number): void {
     this.#before = undefined;
-    this.#settledUntil = this.now() + settledMs;
-    this.#measuring = this.#start();
+    this.#settledUntil = this.now() + ms;
+    this.#measure();
   }
 
-  #start() {
-    return { since: this.now(), bytes: 0, blocks: 0 };
+  #measure(): void {
+    this.#measuring = { since: this.now(), bytes: 0 };
   }
 }

@@ -24,6 +24,8 @@ export interface DownloadRequest {
   readonly blob: string;
   readonly uri: string;
   readonly overwrite: boolean;
+  /** Size of the blob in bytes, if it is known: a small one then takes less memory. */
+  readonly size?: number;
   /** Default: the files of the transfers. Others can check the content before the file gets its name. */
   readonly files?: Files;
   /** Receives the number of bytes since the last call; negative when some are downloaded again. */

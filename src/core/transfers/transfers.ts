@@ -1,29 +1,32 @@
-import pLimit, { type LimitFunction } from 'p-limit';
 import type { Storage } from '../azure/storage';
 import type { Files } from '../files/files';
 import { Slots } from './blocks';
 import { download } from './download';
 import type { DownloadRequest, UploadRequest } from './requests';
+import { Turns } from './turns';
 import { upload } from './upload';
+
+/** Default of the setting `transfers.parallel`. */
+const defaultParallel = 64;
 
 /** Files that are open for each parallel request, so that opening and finishing files leaves no request unused. */
 const openPerRequest = 2;
 
 /**
- * Uploads and downloads in blocks. All files share at most `parallel` requests, each with one buffer, which bounds the
- * memory whatever the size and number of files.
+ * Uploads and downloads in blocks. All files share at most `parallel` requests and a fixed amount of memory, whatever the
+ * size and number of files.
  */
 export class Transfers {
   readonly #slots: Slots;
-  readonly #open: LimitFunction;
+  readonly #turns = new Turns<undefined>();
+  #open = 0;
 
   constructor(
     private readonly storage: Storage,
     private readonly files: Files,
-    { parallel = 12 }: { parallel?: number } = {},
+    { parallel = defaultParallel }: { parallel?: number } = {},
   ) {
     this.#slots = new Slots(parallel);
-    this.#open = pLimit(openPerRequest * parallel);
     storage.onRetry(({ reason }) => {
       if (reason === 'throttled') this.#slots.throttled();
     });
@@ -31,20 +34,29 @@ export class Transfers {
 
   /** Uploads a file as it was `expected`. If it rejects, no blob was written. */
   upload(request: UploadRequest): Promise<{ skipped: boolean }> {
-    return this.#open(() => upload(this.storage, this.files, this.#slots, this.#measured(request)));
+    return this.#opened(() => upload(this.storage, this.files, this.#slots, request), request.signal);
   }
 
   /** Downloads a blob. If it rejects, no file was written or replaced. */
   download(request: DownloadRequest): Promise<{ bytes: number; skipped: boolean }> {
     const files = request.files ?? this.files;
-    return this.#open(() => download(this.storage, files, this.#slots, this.#measured(request)));
+    return this.#opened(() => download(this.storage, files, this.#slots, request), request.signal);
   }
 
-  #measured<Request extends UploadRequest | DownloadRequest>(request: Request): Request {
-    const onBytes = (count: number) => {
-      if (count > 0) this.#slots.moved(count);
-      request.onBytes(count);
-    };
-    return { ...request, onBytes };
+  /** Waits until the file may be opened, which depends on the number of requests at the moment. */
+  async #opened<T>(transfer: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    if (this.#turns.length > 0 || !this.#take()) await this.#turns.wait(undefined, signal);
+    try {
+      return await transfer();
+    } finally {
+      this.#open--;
+      this.#turns.admit(() => this.#take());
+    }
+  }
+
+  #take(): boolean {
+    if (this.#open >= openPerRequest * this.#slots.count) return false;
+    this.#open++;
+    return true;
   }
 }

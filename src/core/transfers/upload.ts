@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
@@ -6,11 +7,10 @@ import { type FileStat, type Files, nameOf, type OpenFile } from '../files/files
 import { beginHash, hashFile, hashOf } from '../files/hashing';
 import { audioOnlyContent } from '../media/parser/audioOnlyContent';
 import { RangedContent } from '../media/parser/fileRanges';
-import { type Block, blockBytes, eachBlock, type Slots } from './blocks';
+import { type Block, eachBlock, type Slots } from './blocks';
+import { blockBytes } from './buffers';
 import type { UploadRequest } from './requests';
-
-/** https://learn.microsoft.com/azure/storage/blobs/scalability-targets */
-const maxBlocks = 50_000;
+import { StagedBlocks } from './stagedBlocks';
 
 /**
  * Uploads a file that may change or disappear meanwhile. The file is opened once, read in order, and checked again before
@@ -31,7 +31,7 @@ export async function upload(
     if (await isSameContent(content, request)) return { skipped: true };
     const source = { file, content };
     if (content.size > blockBytes) await putBlocks(storage, slots, source, request);
-    else await slots.runWithBuffer((buffer) => putWhole(storage, source, request, buffer));
+    else await putWhole(storage, slots, source, request);
     return { skipped: false };
   } finally {
     await file.close();
@@ -113,34 +113,38 @@ async function readBlock(
 
 async function putWhole(
   storage: Storage,
+  slots: Slots,
   { file, content }: Source,
   request: UploadRequest,
-  buffer: Buffer,
 ): Promise<void> {
   const { container, blob, uri, signal, onBytes } = request;
-  signal.throwIfAborted();
-  const data = await readBlock(content, uri, { position: 0, length: content.size, buffer });
-  await mustBeUnchanged(file, request);
-  const md5 = await hashOf(data);
-  const call = { operation: 'upload', resource: blob, bytes: data.length, signal };
-  const answer = await storage.call(call, (abortSignal) =>
-    storage.blob(container, blob).upload(data, data.length, {
-      blobHTTPHeaders: { blobContentMD5: md5 },
-      metadata: sourceMetadata(request, content, md5),
-      abortSignal,
-    }),
-  );
-  // The service returns the hash of the bytes that it received.
-  if (answer.contentMD5 && base64(answer.contentMD5) !== base64(md5)) {
-    await storage.deleteBlob(container, blob, signal);
-    throw new UserError({ kind: 'transferDamaged', file: nameOf(uri) });
+  const { buffer, release } = await slots.memory(content.size, signal);
+  try {
+    const data = await readBlock(content, uri, { position: 0, length: content.size, buffer });
+    await mustBeUnchanged(file, request);
+    const md5 = await hashOf(data);
+    const call = { operation: 'upload', resource: blob, bytes: data.length, signal };
+    const put = (abortSignal: AbortSignal) =>
+      storage.blob(container, blob).upload(bodyOf(data, slots), data.length, {
+        blobHTTPHeaders: { blobContentMD5: md5 },
+        metadata: sourceMetadata(request, content, md5),
+        abortSignal,
+      });
+    const answer = await slots.request(() => storage.call(call, put), signal);
+    // The service returns the hash of the bytes that it received.
+    if (answer.contentMD5 && base64(answer.contentMD5) !== base64(md5)) {
+      await storage.deleteBlob(container, blob, signal);
+      throw new UserError({ kind: 'transferDamaged', file: nameOf(uri) });
+    }
+  } finally {
+    release();
   }
-  onBytes(data.length);
+  onBytes(content.size);
 }
 
 /**
- * Uploads a file in blocks. The id of a block contains the hash of its content, so that a block of an earlier attempt is
- * reused only if its content is the same.
+ * Uploads a file in blocks, of which those that an earlier attempt has sent are not sent again. Each byte is hashed once,
+ * for the MD5 of the whole: TLS verifies what is on its way.
  */
 async function putBlocks(
   storage: Storage,
@@ -148,31 +152,40 @@ async function putBlocks(
   { file, content }: Source,
   request: UploadRequest,
 ): Promise<void> {
-  const { container, blob, uri, onBytes } = request;
+  const { container, blob, uri, expected, part, onBytes, signal } = request;
   const { size } = content;
   const client = storage.blob(container, blob);
-  const there = await slots.run(() => uncommittedBlocks(storage, request));
-  const bytes = Math.max(blockBytes, Math.ceil(size / maxBlocks));
+  const source = [expected.size, expected.modified, size, part?.name];
+  const staged = new StagedBlocks(
+    size,
+    source,
+    await slots.request(() => uncommittedBlocks(storage, request), signal),
+  );
   const whole = beginHash(size);
-  const ids: string[] = [];
   let reading: Promise<unknown> = Promise.resolve();
+  const lengthAt = (position: number) => staged.lengthAt(position, slots.blockBytes);
   try {
-    await eachBlock(slots, { from: 0, size, bytes, signal: request.signal }, async (block) => {
+    await eachBlock(slots, { from: 0, size, lengthAt, signal }, async (block) => {
       const read = reading.then(async () => {
+        block.signal.throwIfAborted();
         const data = await readBlock(content, uri, block);
-        return { data, hashing: whole.updateAndHash(data) };
+        return { data, hashing: whole.update(data) };
       });
       reading = read.catch(() => undefined);
       const { data, hashing } = await read;
-      const md5 = await hashing;
-      const id = blockId(block.index, md5);
-      ids[block.index] = id;
-      if (!there.has(id)) {
-        const { length, signal } = block;
-        await storage.call({ operation: 'upload', resource: blob, bytes: length, signal }, (abortSignal) =>
-          client.stageBlock(id, data, length, { transactionalContentMD5: md5, abortSignal }),
-        );
-      }
+      const send = async () => {
+        const { id, isStaged } = staged.add(block.position, data);
+        if (isStaged) return;
+        const { length } = block;
+        const call = { operation: 'upload', resource: blob, bytes: length, signal: block.signal };
+        const stage = (abortSignal: AbortSignal) =>
+          client.stageBlock(id, bodyOf(data, slots), length, { abortSignal });
+        await slots.request(() => storage.call(call, stage), block.signal);
+      };
+      // Waits for both in any case: the memory must not be lent again before.
+      const [hashed, sent] = await Promise.allSettled([hashing, send()]);
+      if (sent.status === 'rejected') throw sent.reason;
+      if (hashed.status === 'rejected') throw hashed.reason;
       onBytes(block.length);
     });
     await mustBeUnchanged(file, request);
@@ -181,35 +194,47 @@ async function putBlocks(
     throw error;
   }
   const md5 = await whole.digest();
-  await slots.run(() =>
-    storage.call({ operation: 'upload', resource: blob, signal: request.signal }, (abortSignal) =>
-      client.commitBlockList(ids, {
-        blobHTTPHeaders: { blobContentMD5: md5 },
-        metadata: sourceMetadata(request, content, md5),
-        abortSignal,
-      }),
-    ),
-  );
+  const call = { operation: 'upload', resource: blob, signal };
+  const commit = (abortSignal: AbortSignal) =>
+    client.commitBlockList(staged.ids(), {
+      blobHTTPHeaders: { blobContentMD5: md5 },
+      metadata: sourceMetadata(request, content, md5),
+      abortSignal,
+    });
+  await slots.request(() => storage.call(call, commit), signal);
 }
 
-/** All block ids of a blob must have the same length. */
-function blockId(index: number, md5: Uint8Array): string {
-  const id = `${String(index).padStart(6, '0')}${Buffer.from(md5).toString('hex')}`;
-  return Buffer.from(id).toString('base64');
+/** Bytes that are handed to a connection at a time. Throughput is measured by them. */
+const chunkBytes = 256 * 1024;
+
+/** A body for each attempt, in chunks, so that throughput is known before the block is sent as a whole. */
+function bodyOf(data: Buffer, slots: Slots): () => NodeJS.ReadableStream {
+  return () => {
+    let position = 0;
+    return new Readable({
+      highWaterMark: chunkBytes,
+      read() {
+        const chunk = data.subarray(position, position + chunkBytes);
+        position += chunk.length;
+        slots.moved(chunk.length);
+        this.push(chunk.length > 0 ? chunk : null);
+      },
+    });
+  };
 }
 
 async function uncommittedBlocks(
   storage: Storage,
   { container, blob, signal }: UploadRequest,
-): Promise<Set<string>> {
+): Promise<{ name: string; size: number }[]> {
   try {
     const { uncommittedBlocks = [] } = await storage.call(
       { operation: 'list blocks', resource: blob, signal },
       (abortSignal) => storage.blob(container, blob).getBlockList('uncommitted', { abortSignal }),
     );
-    return new Set(uncommittedBlocks.map(({ name }) => name));
+    return uncommittedBlocks;
   } catch (error) {
-    if (isStorageCode(error, 'BlobNotFound')) return new Set();
+    if (isStorageCode(error, 'BlobNotFound')) return [];
     throw error;
   }
 }
