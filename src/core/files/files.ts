@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import type { RunningHash } from './runningHash';
 
 /**
  * The files that a run reads and writes, on local disks (`DiskFiles`) or in a virtual workspace (`WorkspaceFiles`). A file
@@ -42,6 +43,11 @@ export interface PartFile {
   /** Bytes that an earlier attempt wrote, in order; 0 for a new file. */
   readonly resumeAt: number;
   write(position: number, data: Uint8Array): Promise<void>;
+  /**
+   * Writes data and continues the hash with it, where that is faster than one after the other. With a hash in a thread,
+   * calls take effect in their order, and after a failure no later one writes anything.
+   */
+  readonly writeAndHash?: (position: number, data: Uint8Array, hash: RunningHash) => Promise<void>;
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /**
    * Gives the file its final name. Without `overwrite` an existing file stays and `outputExists` is thrown; a read-only

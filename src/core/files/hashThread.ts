@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { builtProgram } from './builtProgram';
+import type { FilePosition } from './runningHash';
 
 /** What a thread is to do with some data, which lies in shared memory. */
 export interface HashOrder {
@@ -10,26 +11,30 @@ export interface HashOrder {
   readonly data: Uint8Array;
   /** Whether this data is the last of its sequence. */
   readonly ends?: boolean;
+  /** Where to write the data as well. */
+  readonly to?: FilePosition;
 }
 
 export interface HashReply {
   readonly id: number;
   /** The MD5, for an order that ends a sequence or has none. */
   readonly digest?: Uint8Array;
+  /** Why the data could not be written. */
+  readonly failure?: { readonly code: string; readonly message: string };
 }
 
 /** How long a thread without work is kept, in milliseconds. */
 const idleMs = 10_000;
 
-/** One core is left to the transfers themselves. */
-const maxThreads = Math.min(4, Math.max(1, availableParallelism() - 1));
+/** At least two, so that a slow disk does not hold up the hashes of another file. */
+const maxThreads = Math.min(4, Math.max(2, availableParallelism() - 1));
 
 interface Waiting {
   readonly resolve: (digest: Uint8Array | undefined) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** A thread that computes MD5 hashes. It starts with its first order and ends when it has had no work for a while. */
+/** A thread that computes MD5 hashes and writes what it has hashed. It starts with its first order and ends when it has had no work for a while. */
 export class HashThread {
   #worker: Worker | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -73,8 +78,10 @@ export class HashThread {
 
   #start(): Worker {
     const worker = new Worker(builtProgram('hashWorker.js'), { name: 'hashing' });
-    worker.on('message', ({ id, digest }: HashReply) => {
-      this.#waiting.get(id)?.resolve(digest);
+    worker.on('message', ({ id, digest, failure }: HashReply) => {
+      const waiting = this.#waiting.get(id);
+      if (failure) waiting?.reject(Object.assign(new Error(failure.message), { code: failure.code }));
+      else waiting?.resolve(digest);
       this.#waiting.delete(id);
       if (this.#waiting.size > 0) return;
       worker.unref();

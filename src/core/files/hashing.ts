@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Bytes } from './bytes';
 import { type HashThread, idlestThread } from './hashThread';
+import type { FilePosition, RunningHash } from './runningHash';
 
 /** Data up to this size is hashed faster than a thread can be asked to. */
 const maxBytesHere = 128 * 1024;
@@ -9,16 +10,6 @@ const maxBytesHere = 128 * 1024;
 const readBytes = 1024 * 1024;
 
 const noData = new Uint8Array(0);
-
-/** The MD5 of data that arrives in parts. */
-export interface RunningHash {
-  /** Continues with data in shared memory, which must not change until the promise resolves. */
-  update(data: Uint8Array): Promise<void>;
-  /** Returns the MD5 of all data and ends the hash. */
-  digest(): Promise<Uint8Array>;
-  /** Ends a hash whose result is not needed. Does nothing after `digest`. */
-  drop(): Promise<void>;
-}
 
 /** Begins the hash of so many bytes. Large data is hashed in a thread, so that neither window nor transfer waits. */
 export function beginHash(bytes: number): RunningHash {
@@ -54,6 +45,10 @@ class HashInThread implements RunningHash {
 
   async update(data: Uint8Array): Promise<void> {
     await this.#thread.do({ sequence: this.#sequence, data });
+  }
+
+  async updateAndWrite(data: Uint8Array, to: FilePosition): Promise<void> {
+    await this.#thread.do({ sequence: this.#sequence, data, to });
   }
 
   async digest(): Promise<Uint8Array> {

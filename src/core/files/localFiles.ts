@@ -15,14 +15,9 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from '../errors';
 import { type FileStat, type Files, type OpenFile, type PartFile, partName } from './files';
+import { writeBytes } from './writeBytes';
 
 const anyoneMayWrite = 0o222;
-
-/**
- * Bytes of one write. For a longer write the kernel allocates larger pages of its cache, which is many times slower on a
- * virtual machine that returns free memory to its host (docs/performance.md).
- */
-const writeBytes = 256 * 1024;
 
 /** Bytes between two flushes of a file that is being written. */
 const flushBytes = 32 * 1024 * 1024;
@@ -85,15 +80,22 @@ export class DiskFiles implements Files {
     });
     const { size } = await handle.stat();
     const flush = new RollingFlush(handle);
+    const written = async (writing: Promise<unknown>, bytes: number) => {
+      try {
+        await writing;
+        flush.wrote(bytes);
+      } catch (error) {
+        throw writeProblem(error, folder);
+      }
+    };
     return {
       resumeAt: size,
-      async write(position, data) {
-        try {
-          await writeFully(handle, position, data);
-          flush.wrote(data.length);
-        } catch (error) {
-          throw writeProblem(error, folder);
-        }
+      write: (position, data) => written(writeFully(handle, position, data), data.length),
+      writeAndHash(position, data, hash) {
+        const both = hash.updateAndWrite
+          ? hash.updateAndWrite(data, { fd: handle.fd, position })
+          : Promise.all([writeFully(handle, position, data), hash.update(data)]);
+        return written(both, data.length);
       },
       read: (position, length, into) => readFully(handle, position, length, into),
       async commit({ overwrite }) {

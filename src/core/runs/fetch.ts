@@ -89,6 +89,10 @@ function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Fi
 
 function provingPart(part: PartFile, prove: (part: Content) => Promise<void>): PartFile {
   let size = part.resumeAt;
+  const { writeAndHash } = part;
+  const wrote = (position: number, data: Uint8Array) => {
+    size = Math.max(size, position + data.length);
+  };
   return {
     resumeAt: part.resumeAt,
     read: (position, length, into) => part.read(position, length, into),
@@ -96,8 +100,14 @@ function provingPart(part: PartFile, prove: (part: Content) => Promise<void>): P
     discard: () => part.discard(),
     async write(position, data) {
       await part.write(position, data);
-      size = Math.max(size, position + data.length);
+      wrote(position, data);
     },
+    writeAndHash:
+      writeAndHash &&
+      (async (position, data, hash) => {
+        await writeAndHash(position, data, hash);
+        wrote(position, data);
+      }),
     async commit(options) {
       try {
         await prove({ size, read: (position, length) => part.read(position, length) });

@@ -3,7 +3,8 @@ import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
-import { beginHash, hashBeginning, hashFile, type RunningHash } from '../files/hashing';
+import { beginHash, hashBeginning, hashFile } from '../files/hashing';
+import type { RunningHash } from '../files/runningHash';
 import { type Block, eachBlock, type Slots } from './blocks';
 import { blockBytes } from './buffers';
 import { checkedRangeBytes, type Fetched, fetchRange, firstRange, type Version, versionOf } from './ranges';
@@ -154,34 +155,40 @@ class Attempt {
     const isChecked = md5 === undefined;
     const lengthAt = () => (isChecked ? Math.min(checkedRangeBytes, slots.blockBytes) : slots.blockBytes);
     const onBytes = (bytes: number) => slots.moved(bytes);
-    let writing: Promise<unknown> = Promise.resolve();
+    // The thread does its orders one after another, so the next one need not wait for the answer to the one before.
+    const isQueued = this.#hash?.updateAndWrite !== undefined && part.writeAndHash !== undefined;
+    let turn: Promise<unknown> = Promise.resolve();
     await eachBlock(slots, { from, size, lengthAt, signal: request.signal }, async (block) => {
-      const before = writing;
+      const before = turn;
       const fetch = () =>
         fetchRange(storage, { ...request, signal: block.signal }, { ...block, etag, isChecked, onBytes });
-      const fetching = slots.request(fetch, block.signal);
-      writing = this.#write(part, block, fetching, before);
-      await writing;
+      const begun = this.#write(part, block, slots.request(fetch, block.signal), before);
+      turn = isQueued ? begun : begun.then(({ done }) => done);
+      // The block after this one, if any, takes note of a failure.
+      turn.catch(() => undefined);
+      const { done } = await begun;
+      await done;
+      request.onBytes(block.length);
     });
   }
 
-  /** Writes a range after the one before it. */
+  /** Begins to write a range when the one before it had its turn. */
   async #write(
     part: PartFile,
-    { position, length }: Block,
+    { position }: Block,
     fetching: Promise<Fetched>,
     before: Promise<unknown>,
-  ): Promise<void> {
+  ): Promise<{ done: Promise<void> }> {
     // Waits for both in any case: the buffer must not be lent again while it is being filled.
     const [fetched, previous] = await Promise.allSettled([fetching, before]);
     if (fetched.status === 'rejected') throw fetched.reason;
     if (previous.status === 'rejected') throw previous.reason;
-    await this.#append(part, position, fetched.value.data);
-    this.request.onBytes(length);
+    return { done: this.#append(part, position, fetched.value.data) };
   }
 
   async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {
-    await Promise.all([part.write(position, data), this.#hash?.update(data)]);
+    if (this.#hash && part.writeAndHash) await part.writeAndHash(position, data, this.#hash);
+    else await Promise.all([part.write(position, data), this.#hash?.update(data)]);
     this.#written = position + data.length;
   }
 

@@ -5,6 +5,7 @@ import { UserError } from '../errors';
 import { type Content, wholeOf } from '../files/bytes';
 import { type FileStat, type Files, nameOf, type OpenFile } from '../files/files';
 import { beginHash, hashFile, hashOf } from '../files/hashing';
+import type { RunningHash } from '../files/runningHash';
 import { audioOnlyContent } from '../media/parser/audioOnlyContent';
 import { RangedContent } from '../media/parser/fileRanges';
 import { type Block, eachBlock, type Slots } from './blocks';
@@ -162,17 +163,14 @@ async function putBlocks(
     await slots.request(() => uncommittedBlocks(storage, request), signal),
   );
   const whole = beginHash(size);
-  let reading: Promise<unknown> = Promise.resolve();
+  let turn: Promise<unknown> = Promise.resolve();
   const lengthAt = (position: number) => staged.lengthAt(position, slots.blockBytes);
   try {
     await eachBlock(slots, { from: 0, size, lengthAt, signal }, async (block) => {
-      const read = reading.then(async () => {
-        block.signal.throwIfAborted();
-        const data = await readBlock(content, uri, block);
-        return { data, hashing: whole.update(data) };
-      });
-      reading = read.catch(() => undefined);
-      const { data, hashing } = await read;
+      const before = turn;
+      const hashed = readInTurn(content, uri, block, before, whole);
+      turn = hashed.catch(() => undefined);
+      const { data, hashing } = await hashed;
       const send = async () => {
         const { id, isStaged } = staged.add(block.position, data);
         if (isStaged) return;
@@ -183,9 +181,9 @@ async function putBlocks(
         await slots.request(() => storage.call(call, stage), block.signal);
       };
       // Waits for both in any case: the memory must not be lent again before.
-      const [hashed, sent] = await Promise.allSettled([hashing, send()]);
+      const [all, sent] = await Promise.allSettled([hashing, send()]);
       if (sent.status === 'rejected') throw sent.reason;
-      if (hashed.status === 'rejected') throw hashed.reason;
+      if (all.status === 'rejected') throw all.reason;
       onBytes(block.length);
     });
     await mustBeUnchanged(file, request);
@@ -202,6 +200,20 @@ async function putBlocks(
       abortSignal,
     });
   await slots.request(() => storage.call(call, commit), signal);
+}
+
+/** Reads a block, and hashes it after the one before it. */
+async function readInTurn(
+  content: Content,
+  uri: string,
+  block: Block,
+  before: Promise<unknown>,
+  whole: RunningHash,
+): Promise<{ data: Buffer; hashing: Promise<void> }> {
+  const [read] = await Promise.allSettled([readBlock(content, uri, block), before]);
+  if (read.status === 'rejected') throw read.reason;
+  block.signal.throwIfAborted();
+  return { data: read.value, hashing: whole.update(read.value) };
 }
 
 /** Bytes that are handed to a connection at a time. Throughput is measured by them. */
