@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
-import { descendantsOf } from './descendants';
+import { descendantsOf, processesWith } from './descendants';
 import { eventually, machine, refused, skip, TestService } from './harness';
 
 type Task = BatchServiceModels.TaskAddParameter;
@@ -241,7 +241,7 @@ describe('Multi-instance tasks of the local Batch service', function () {
       ends.map((task) => [task.executionInfo?.exitCode, task.executionInfo?.failureInfo?.code]),
       [
         [7, 'FailureExitCode'],
-        [undefined, 'BlobAccessDenied'],
+        [undefined, 'BlobNotFound'],
         [143, 'TaskEnded'],
         [undefined, 'TaskEnded'],
       ],
@@ -385,5 +385,67 @@ describe('Multi-instance tasks of the local Batch service', function () {
     await inState('last', 'completed', 'ending');
     assert.deepEqual(descendantsOf(service.ready.pid, '654'), []);
     assert.equal(linesOf('prepared').length, 3);
+  });
+
+  it('outlive a pool that shrinks below their size, preemption, and deletion in the middle of coordination', async () => {
+    await addPool('spot', 0, { targetLowPriorityNodes: 2 });
+    await client.job.add({ id: 'spot', poolInfo: { poolId: 'spot' }, maxParallelTasks: 1 });
+    const inSpot = { jobId: 'spot' };
+    await add('shrunk', 2, `echo c >> ${path('shrunk')}; ${waitFor('shrunk-go')}`, 'exit 0', inSpot);
+    await add('second', 2, 'exit 0', 'exit 0', inSpot);
+    await untilLines('shrunk', 2);
+    assert.equal((await client.task.get('spot', 'second')).state, 'active');
+    await client.pool.resize('spot', { targetLowPriorityNodes: 1, targetDedicatedNodes: 0 });
+    await eventually(
+      () => client.task.get('spot', 'shrunk'),
+      ({ state, executionInfo }) => state === 'active' && executionInfo?.requeueCount === 1,
+    );
+    assert.deepEqual(await subtasksOf('shrunk', 'spot'), []);
+    await eventually(
+      () => client.pool.get('spot'),
+      ({ allocationState }) => allocationState === 'steady',
+    );
+    assert.equal((await client.task.get('spot', 'shrunk')).state, 'active');
+    await client.pool.resize('spot', { targetLowPriorityNodes: 2 });
+    await untilLines('shrunk', 4);
+    await service.fault({ preempt: 'spot' });
+    await untilLines('shrunk', 6);
+    writeFileSync(path('shrunk-go'), '');
+    const { executionInfo } = await inState('shrunk', 'completed', 'spot');
+    assert.deepEqual([executionInfo?.exitCode, executionInfo?.requeueCount], [0, 2]);
+    await add('deleted', 2, `echo c >> ${path('deleted')}; exec sleep 987`, 'exit 0', inSpot);
+    await untilLines('deleted', 2);
+    await client.task.deleteMethod('spot', 'deleted');
+    assert.deepEqual(descendantsOf(service.ready.pid, '987'), []);
+    await add('next', 2, 'exit 0', 'exit 0', inSpot);
+    await inState('next', 'completed', 'spot');
+  });
+
+  it('leave no background process behind, whatever dies first', async () => {
+    const isOver = () =>
+      eventually(
+        async () => processesWith('876'),
+        (pids) => pids.length === 0,
+      );
+    await add('background', 2, `sleep 876 & echo c >> ${path('background')}`, 'exec sleep 876');
+    await inState('background', 'running');
+    await untilLines('background', 2);
+    const [starter = 0] = descendantsOf(service.ready.pid, 'starter.js');
+    process.kill(starter, 'SIGKILL');
+    assert.equal((await inState('background', 'completed')).executionInfo?.result, 'failure');
+    await isOver();
+    await add('both', 2, `sleep 876 & echo c >> ${path('both')}`, waitFor('both-go'));
+    await untilLines('both', 2);
+    const [second = 0] = descendantsOf(service.ready.pid, 'starter.js');
+    // The background processes are left over, and the commands that started them have ended.
+    process.kill(second, 'SIGSTOP');
+    await service.kill();
+    process.kill(second, 'SIGKILL');
+    assert.equal(processesWith('876').length, 2);
+    await service.start();
+    client = service.client();
+    writeFileSync(path('both-go'), '');
+    assert.equal((await inState('both', 'completed')).executionInfo?.exitCode, 0);
+    await isOver();
   });
 });
