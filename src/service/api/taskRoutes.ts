@@ -120,6 +120,7 @@ function reactivateTask(context: Context, request: Request): Reply {
   if (state !== 'completed') throw new BatchError('TaskNotCompleted');
   if ((executionInfo as Wire).result === 'success') throw new BatchError('TaskSucceeded');
   open(context, request);
+  if (task.subtasks) context.state.setSubtasks(task, []);
   context.state.moveTask(task, 'active', () => {
     task.wire.executionInfo = { retryCount: 0, requeueCount: 0 };
     delete task.wire.nodeInfo;

@@ -153,9 +153,11 @@ export class Nodes {
       this.discard(taskFolder(this.root(poolId, nodeId), job.id, id), `files of task ${id} of job ${job.id}`);
   }
 
-  /** Removes the files of all tasks of a job from the nodes on which they ran. */
-  removeJobFiles({ id, tasks }: JobState): void {
+  /** Removes the files of all tasks of a job from the nodes of its pool, and from those on which they ran. */
+  removeJobFiles({ id, poolId = '', tasks }: JobState): void {
     const folders = new Set<string>();
+    for (const node of this.state.pool(poolId)?.nodes.values() ?? [])
+      folders.add(jobFolder(this.root(node.poolId, node.id), id));
     for (const task of tasks.values()) {
       for (const { poolId, nodeId } of placesOf(task)) folders.add(jobFolder(this.root(poolId, nodeId), id));
     }

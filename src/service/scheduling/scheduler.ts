@@ -157,7 +157,7 @@ export class Scheduler {
       const slots = slotsOf(task, pool);
       if (settingsOf(task.wire)) {
         const result = this.#placeInstances(pool, task);
-        if (result === 'started') continue;
+        if (result === 'started' || result === 'unable') continue;
         if (result === 'waits') placed = 'held';
       } else {
         const node = this.#freeNode(pool, task, slots);
@@ -174,13 +174,13 @@ export class Scheduler {
 
   /**
    * Starts a multi-instance task if all the nodes that it needs are free, so that two of them never wait for each other.
-   * Returns `waits` if the pool has enough nodes, but not now, and `unfit` if it has not. In a pool whose nodes do not
-   * communicate, or that run several tasks each, it stays active.
+   * Returns `waits` if the pool has enough nodes, but not now, and `tooSmall` if it has not. A pool whose nodes do not
+   * communicate, or that run several tasks each, is `unable` to run it, and it stays active.
    * https://learn.microsoft.com/azure/batch/batch-mpi (Requirements)
    */
-  #placeInstances(pool: PoolState, task: TaskState): 'started' | 'waits' | 'unfit' {
+  #placeInstances(pool: PoolState, task: TaskState): 'started' | 'waits' | 'tooSmall' | 'unable' {
     const { enableInterNodeCommunication, taskSlotsPerNode = 1 } = pool.wire;
-    if (enableInterNodeCommunication !== true || Number(taskSlotsPerNode) !== 1) return 'unfit';
+    if (enableInterNodeCommunication !== true || Number(taskSlotsPerNode) !== 1) return 'unable';
     const needed = instancesOf(task.wire);
     const usable = [...pool.nodes.values()].filter((node) => this.#isUsable(task, node));
     const [node, ...others] = usable.filter(({ slotsUsed }) => slotsUsed === 0).slice(0, needed);
@@ -190,7 +190,7 @@ export class Scheduler {
     }
     // A manager may be waiting for other tasks.
     const passing = usable.filter(({ running }) => ![...running].some((one) => managerOf(one)));
-    return passing.length >= needed ? 'waits' : 'unfit';
+    return passing.length >= needed ? 'waits' : 'tooSmall';
   }
 
   #freeNode(pool: PoolState, task: TaskState, slots: number): NodeState | undefined {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Wire } from '../wire/wire';
 import type { RunningGroup } from './processes';
@@ -60,7 +60,7 @@ export function instanceSettings(
   instance: number,
   taskDir: string,
   cores: number,
-  remoteShell: string,
+  remoteShell: string | undefined,
 ): Wire[] {
   const values = {
     AZ_BATCH_NODE_LIST: hosts.join(';'),
@@ -71,7 +71,7 @@ export function instanceSettings(
     // On a node of Azure, its address is that of the machine.
     LOCAL_BATCH_NODE_ADDRESS: hosts[instance],
     // Open MPI starts its processes on other nodes with it. https://docs.open-mpi.org (plm_rsh_agent)
-    OMPI_MCA_plm_rsh_agent: remoteShell,
+    ...(remoteShell === undefined ? {} : { OMPI_MCA_plm_rsh_agent: remoteShell }),
     CCP_NODES: [hosts.length, ...hosts.flatMap((host) => [host, cores])].join(' '),
   };
   return Object.entries(values).map(([name, value]) => ({ name, value }));
@@ -80,9 +80,15 @@ export function instanceSettings(
 /** All nodes are this machine: the command runs here, and the host before it is left out. */
 const remoteShellText = '#!/bin/sh\nshift\nexec /bin/sh -c "$*"\n';
 
-/** Makes the program of a node that runs a command on another node of the task, in the place of SSH. Resolves to its path. */
-export async function makeRemoteShell(root: string): Promise<string> {
-  const path = join(root, 'volatile', 'rsh');
+/**
+ * Makes the program of a node that runs a command on another node of the task, in the place of SSH. Resolves to its path;
+ * undefined for a path with spaces, which Open MPI takes for arguments.
+ */
+export async function makeRemoteShell(root: string): Promise<string | undefined> {
+  const folder = join(root, 'volatile');
+  const path = join(folder, 'rsh');
+  if (/\s/.test(path) || process.platform === 'win32') return undefined;
+  await mkdir(folder, { recursive: true });
   await writeFile(path, remoteShellText, { mode: 0o755 });
   return path;
 }
