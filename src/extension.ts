@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type ExtensionContext, window, workspace } from 'vscode';
+import type { AccountRecord } from './core/azure/account';
 import type { Problem } from './core/errors';
 import { accountCommands } from './vscode/accounts/accountCommands';
 import { AccountContext } from './vscode/accounts/accountContext';
@@ -7,6 +8,7 @@ import { Accounts, localAccountId } from './vscode/accounts/accounts';
 import { LocalService } from './vscode/accounts/localService';
 import { background, reportFailuresTo } from './vscode/background';
 import { registerLanguageTools } from './vscode/chat/languageTools';
+import { LeftoverOffer } from './vscode/cleanUp/leftoverOffer';
 import { Commands } from './vscode/commands';
 import { runsView } from './vscode/contributions';
 import { Documents, documentScheme } from './vscode/documents';
@@ -67,10 +69,12 @@ export function activate(context: ExtensionContext): void {
   const accountsView = new AccountsView(accounts, explorerData, runs);
   const heatMaps = new HeatMapLoader(explorerData, accountsView, extensionUri);
   const autoscale = new AutoscaleDocuments(accounts, explorerData, accountsView);
+  const cleanUp = (account: AccountRecord) => work.cleanUp(account, {});
+  const leftoverOffer = new LeftoverOffer({ accounts, runs, state: globalState, log, cleanUp });
   const idleWatch = new IdleWatch(accounts, runs, accountsView);
 
   subscriptions.push(
-    ...[log, accounts, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch],
+    ...[log, accounts, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch, leftoverOffer],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
     runsTreeView,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { madeBy } from '../../src/core/azure/ownership';
 import { eventually } from '../service/harness';
 import { addJob, addPool, type ConnectedWorkbench, connectedWorkbench } from './connectedWorkbench';
 
@@ -361,4 +362,23 @@ describe('The Accounts view', function () {
         .map(({ command }) => titles[`command.${command.split('.')[1]}`]),
     );
   }
+
+  it('offers once, after a window was opened, to clean up what runs left', async () => {
+    const { workbench, blobs } = connected;
+    const leave = (runId: string) =>
+      blobs.createContainer(`transcode-${runId}-input`, {
+        metadata: { [madeBy.name]: 'input', [madeBy.run]: runId },
+      });
+    await leave('20261126-000000-first1');
+    await workbench.reload();
+    await workbench.toast('A run that did not finish left files').waitFor();
+    await workbench.press('A run that did not finish left files', 'Clean Up…');
+    await workbench.quickPick('transcode-20261126-000000-first1-input').waitFor();
+    await workbench.page.keyboard.press('Escape');
+    await leave('20261126-000000-second');
+    await workbench.reload();
+    await workbench.toast('2 runs that did not finish left files').waitFor();
+    for (const id of ['first1', 'second'])
+      await blobs.deleteContainer(`transcode-20261126-000000-${id}-input`);
+  });
 });

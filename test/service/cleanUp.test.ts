@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { madeBy } from '../../src/core/azure/ownership';
 import { deleteFetched, planRunCleanUp } from '../../src/core/cleanUp/cleanUpRun';
 import { deleteResources, endJobs } from '../../src/core/cleanUp/deleteResources';
+import { findLeftovers } from '../../src/core/cleanUp/leftovers';
 import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
@@ -100,6 +101,30 @@ describe('The clean-up', function () {
       await deleteResources(parts.batch, parts.storage, plan.resources, () => undefined, never),
       [],
     );
+  });
+
+  it('knows what a run left that nobody works on, and what its user only wanted to upload', async () => {
+    const { paths } = fixture.folder(['a.mp4']);
+    const { run, parts } = await fixture.start(paths);
+    const { runId } = run.manifest;
+    const left = async (known: readonly string[] = []) => {
+      const isKnown = (id: string) => known.includes(id);
+      return (await findLeftovers(parts.batch, parts.storage, { isKnown, signal: never })).runIds;
+    };
+    await run.advance('uploaded', never);
+    assert.ok(!(await left()).includes(runId), 'a window works on it');
+    await run.close();
+    assert.ok(!(await left()).includes(runId), 'its user wanted no more');
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    await again.cancel(never);
+    await again.close();
+    const found = await findLeftovers(parts.batch, parts.storage, { isKnown: () => false, signal: never });
+    assert.ok(found.runIds.includes(runId));
+    assert.ok(found.bytes > 0);
+    assert.deepEqual(await left(found.runIds), []);
+    const resources = (await listed()).filter((resource) => resource.runId === runId);
+    await deleteResources(parts.batch, parts.storage, resources, () => undefined, never);
+    assert.ok(!(await left()).includes(runId));
   });
 
   it('offers nothing with our metadata name and another value', async () => {

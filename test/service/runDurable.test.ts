@@ -174,7 +174,12 @@ describe('A run that is interrupted', function () {
     await run.advance('uploaded', never);
     const attempt = attemptOf(run.manifest);
     const nodes = nodeTargets(run.manifest.pool, 3);
-    await ensureJob(parts.batch, run.manifest, attempt, nodes, undefined, never);
+    await ensureJob(parts.batch, run.manifest, attempt, {
+      nodes,
+      poolId: undefined,
+      isNew: false,
+      signal: never,
+    });
     await parts.batch.terminateJob(attempt.jobId, 'MaxWallClockTimeExpiry', never);
     await run.close();
     const again = await Run.open(parts, run.manifest.outputContainer, never);

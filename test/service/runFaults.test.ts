@@ -343,7 +343,13 @@ describe('A run', function () {
     const { run, parts } = await fixture.start(paths, { lifetime: 'run' });
     await run.advance('uploaded', never);
     const attempt = attemptOf(run.manifest);
-    await ensureJob(parts.batch, run.manifest, attempt, { dedicated: 0, spot: 1 }, undefined, never);
+    const nodes = { dedicated: 0, spot: 1 };
+    await ensureJob(parts.batch, run.manifest, attempt, {
+      nodes,
+      poolId: undefined,
+      isNew: false,
+      signal: never,
+    });
     await parts.batch.disableJob(attempt.jobId, 'requeue');
     await run.close();
     const again = await Run.open(parts, run.manifest.outputContainer, never);

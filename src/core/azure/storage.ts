@@ -127,14 +127,16 @@ export class Storage {
     }
   }
 
-  /** Deletes a container. One that does not exist or is being deleted is no error. */
-  async deleteContainer(name: string, signal: AbortSignal): Promise<void> {
+  /** Deletes a container. False for one that does not exist or is being deleted. */
+  async deleteContainer(name: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.call({ operation: 'delete container', resource: name, signal }, (abortSignal) =>
         this.#service.getContainerClient(name).delete({ abortSignal }),
       );
+      return true;
     } catch (error) {
       if (!isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) throw error;
+      return false;
     }
   }
 

@@ -39,7 +39,7 @@ export async function deleteResources(
   const remaining: Remaining[] = [];
   const limit = pLimit(requestsAtOnce);
   let done = 0;
-  const calls: Record<OwnedResource['kind'], (id: string) => Promise<void>> = {
+  const calls: Record<OwnedResource['kind'], (id: string) => Promise<unknown>> = {
     job: (id) => batch.deleteJob(id, signal),
     pool: (id) => batch.deletePool(id, signal),
     container: (id) => storage.deleteContainer(id, signal),

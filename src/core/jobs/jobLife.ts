@@ -17,6 +17,15 @@ export const unfinishedJobMinutes = 30;
 /** What a job that ran out of time before all its tasks were added says. */
 export const outOfTime = 'MaxWallClockTimeExpiry';
 
+interface JobRequest {
+  readonly nodes: NodeTargets;
+  /** Undefined for an auto pool. */
+  readonly poolId: string | undefined;
+  /** Whether no earlier process can have created the job: then it is not looked for. */
+  readonly isNew: boolean;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Creates the job of an attempt, or finds the one created before. Throws `jobEnded` if that one has ended, and `quota` if
  * the account may have no more jobs.
@@ -25,11 +34,9 @@ export async function ensureJob(
   batch: Batch,
   manifest: Manifest,
   attempt: Attempt,
-  nodes: NodeTargets,
-  poolId: string | undefined,
-  signal: AbortSignal,
+  { nodes, poolId, isNew, signal }: JobRequest,
 ): Promise<{ created: boolean }> {
-  const existing = await batch.job(attempt.jobId, { select: 'id,state', signal });
+  const existing = isNew ? undefined : await batch.job(attempt.jobId, { select: 'id,state', signal });
   if (existing !== undefined) {
     refuseEnded(existing, attempt.jobId);
     return { created: false };

@@ -47,7 +47,11 @@ const overlapMs = 2_000;
 const jobEvery = 4;
 
 /** Between two polls when the end of a job is near. */
-const minPauseMs = 200;
+const minPauseMs = 100;
+
+/** Between two polls when tasks have begun to run: the pauses grow from the first to the second within 20 seconds. */
+const firstPauseMs = 250;
+const usualPauseMs = 1_000;
 
 /** Between two complete reads of the tasks of a job, which cost a request for each page. */
 const finalReadEveryMs = 3_000;
@@ -128,15 +132,17 @@ class Watch {
   }
 
   /**
-   * Every second at first, every five seconds in a long run. More often when the end is near by the pace so far, and less
-   * again when that was wrong.
+   * Every second at first, every five seconds in a long run. More often when tasks have just begun to run and when the end is
+   * near by the pace so far, and less again when that was wrong.
    */
   pauseMs(ageMs: number): number {
-    const usual = Math.min(Math.max(ageMs / 60, 1_000), 5_000);
+    const long = Math.min(Math.max(ageMs / 60, usualPauseMs), 5_000);
     const { active = 0, running = 0, completed = 0 } = this.#counts ?? {};
-    if (this.#workSince === undefined || completed === 0 || this.watched.waitingFor() === undefined)
-      return usual;
+    if (this.#workSince === undefined) return long;
     const now = this.clock.now();
+    const begun = Math.max((now - this.#workSince) / 20, firstPauseMs);
+    const usual = begun < usualPauseMs ? begun : long;
+    if (completed === 0 || this.watched.waitingFor() === undefined) return usual;
     const msUntilEnd = ((active + running) * (now - this.#workSince)) / completed;
     return Math.min(usual, Math.max(minPauseMs, msUntilEnd / 2, (now - this.#completedAt) / 8));
   }

@@ -18,7 +18,7 @@ import { notePieceEnd, notePieceProgress } from './splitProgress';
 import type { Submitter } from './submit';
 
 /** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
-const fetchesAtOnce = 8;
+const fetchesAtOnce = 16;
 
 /** Watches the job of an attempt and downloads each output as soon as its task has completed. */
 export class Collector {

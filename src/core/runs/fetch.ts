@@ -55,12 +55,26 @@ export async function fetchOutput(
 }
 
 async function fetchFile(state: RunState, file: ManifestFile, signal: AbortSignal): Promise<Fetched> {
+  // The log is read while the output is downloaded: only the proof needs it.
+  const reading = readStatement(state.parts.storage, state.manifest, file, signal);
+  try {
+    return await fetchProved(state, file, reading, signal);
+  } finally {
+    await reading.catch(() => undefined);
+  }
+}
+
+async function fetchProved(
+  state: RunState,
+  file: ManifestFile,
+  reading: ReturnType<typeof readStatement>,
+  signal: AbortSignal,
+): Promise<Fetched> {
   const { output } = file;
-  const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
   let proof: Proof = {};
   const files = provingFiles(state.parts.files, async (part) => {
     const expected = { file: file.path, seconds: file.seconds, proof: output.proof };
-    proof = await proveOutput(part, expected, { statement, signal });
+    proof = await proveOutput(part, expected, { statement: await reading, signal });
     if (proof.problem) throw new UserError(proof.problem);
   });
   for (let copy = 1; ; copy++) {

@@ -11,9 +11,7 @@ export async function finish(state: RunState, startedMs: number, signal: AbortSi
   const { manifest } = state;
   await state.saveResults(signal);
   for (const container of new Set(manifest.attempts.map((attempt) => attempt.inputContainer))) {
-    if ((await storage.containerMetadata(container, signal)) === undefined) continue;
-    await storage.deleteContainer(container, signal);
-    state.tell({ kind: 'containerDeleted', container });
+    if (await storage.deleteContainer(container, signal)) state.tell({ kind: 'containerDeleted', container });
   }
   manifest.finished = new Date(state.clock.now()).toISOString();
   await state.save(signal);

@@ -56,6 +56,7 @@ export class Run {
       throw error;
     }
     const state = new RunState(parts, manifest, claim, store);
+    state.isNew = true;
     state.tell({
       kind: 'started',
       run: manifest.runId,
@@ -154,7 +155,7 @@ export class Run {
   /** Works on all attempts with files that have no result, at once. */
   async #work(until: Until, signal: AbortSignal): Promise<'done' | 'again' | 'timeLimit'> {
     const { state } = this;
-    if (!state.manifest.canceled) await repairAttempts(state, signal);
+    if (!state.manifest.canceled && !state.isNew) await repairAttempts(state, signal);
     let isOver = false;
     const work = async (open: OpenAttempt, own: AbortSignal) => {
       if ((await this.#workOn(open, until, own)) === 'timeLimit') isOver = true;
@@ -165,6 +166,8 @@ export class Run {
     } catch (error) {
       if (!signal.aborted && (await ranOutOfTime(state, error, signal))) return 'again';
       throw error;
+    } finally {
+      state.isNew = false;
     }
     return isOver ? 'timeLimit' : 'done';
   }

@@ -41,6 +41,8 @@ export class RunState {
   readonly clock: Clock;
   /** Whether the user has chosen dedicated nodes instead of Spot nodes that were preempted. */
   usesDedicatedNodes = false;
+  /** Whether this process has created the run and not worked on it yet: the account holds no job of it. */
+  isNew = false;
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
   /** When this process uploaded files, by their ids. */

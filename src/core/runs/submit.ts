@@ -77,28 +77,37 @@ export class Submitter {
       await state.save(signal);
       return;
     }
-    const uploads = await this.#beginUploads(files, signal);
+    const existing = new Map<string, BlobInfo>();
+    const prepare = (own: AbortSignal) => this.#prepare(files, existing, own);
+    // What an earlier process has uploaded must be known first. A new run has uploaded nothing: its pool and its job are asked
+    // for while its container is made.
+    const isAhead = state.isNew && until === 'submitted';
+    if (!isAhead) await prepare(signal);
+    const uploads = new Uploads(state, attempt, files, existing, this.#encoded);
     if (until === 'uploaded') return uploads.run(signal);
+    const count = files.reduce((sum, file) => sum + taskCount(file), 0);
     await together(
       signal,
-      (own) => uploads.run(own),
-      (own) =>
-        this.#submit(
-          uploads,
-          files.reduce((sum, file) => sum + taskCount(file), 0),
-          own,
-        ),
+      async (own) => {
+        if (isAhead) await prepare(own);
+        await uploads.run(own);
+      },
+      (own) => this.#submit(uploads, count, own),
     );
   }
 
-  async #beginUploads(files: readonly ManifestFile[], signal: AbortSignal): Promise<Uploads> {
+  /** Makes the input container, or finds what an earlier process has uploaded to it. */
+  async #prepare(
+    files: readonly ManifestFile[],
+    existing: Map<string, BlobInfo>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { state, attempt } = this;
     const { storage } = state.parts;
     const container = attempt.inputContainer;
     const made = await storage.createContainer(container, containerMetadata(state.manifest, 'input'), signal);
     if (made === 'created') state.tell({ kind: 'containerCreated', container });
     this.#tellAudioOnly(files);
-    const existing = new Map<string, BlobInfo>();
     if (made === 'exists') {
       for await (const blob of storage.blobs(container, { signal })) existing.set(blob.name, blob);
     }
@@ -107,7 +116,6 @@ export class Submitter {
       for await (const { name } of storage.blobs(state.manifest.outputContainer, { prefix, signal }))
         this.#encoded.add(name);
     }
-    return new Uploads(state, attempt, files, existing, this.#encoded);
   }
 
   #tellAudioOnly(files: readonly ManifestFile[]): void {
@@ -142,12 +150,12 @@ export class Submitter {
   async #addAll(uploads: Uploads, signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { batch, storage } = state.parts;
-    if (state.manifest.files.some(({ output }) => output.isFolder)) {
-      await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
-    }
+    let needsMark = state.manifest.files.some(({ output }) => output.isFolder);
     for (;;) {
       const uploaded = await uploads.take(signal);
       if (uploaded === undefined) return;
+      if (needsMark) await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
+      needsMark = false;
       const urls = await this.#containerUrls();
       const tasks = uploaded.map((each) => this.#taskOf(each, urls));
       await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
@@ -251,7 +259,13 @@ export class Submitter {
       state.tell({ kind: pool.reused ? 'poolReused' : 'poolCreated', pool: pool.id, ...nodes });
     }
     state.jobsAsked.add(attempt.jobId);
-    const { created } = await ensureJob(batch, manifest, attempt, nodes, attempt.poolId, signal);
+    const { poolId } = attempt;
+    const { created } = await ensureJob(batch, manifest, attempt, {
+      nodes,
+      poolId,
+      isNew: state.isNew,
+      signal,
+    });
     state.jobsAsked.delete(attempt.jobId);
     this.#asked = nodes;
     this.#prolongedAt = state.clock.now();

@@ -1,0 +1,69 @@
+import type { Batch } from '../azure/batch';
+import { ownPrefix } from '../azure/ownership';
+import type { Storage } from '../azure/storage';
+import { UserError } from '../errors';
+import { outputContainerOf } from '../plan/manifest';
+import { readManifest } from '../records/manifestStore';
+import { type OwnedResource, ownedResources } from './ownedResources';
+
+/** What runs left in an account that nobody works on. */
+export interface Leftovers {
+  /** Newest first. */
+  readonly runIds: readonly string[];
+  /** Bytes of their containers. */
+  readonly bytes: number;
+}
+
+/**
+ * Runs whose uploads are still in the account although their jobs have ended and no window of any machine works on them: a run
+ * deletes its uploads when it ends. A run that its user only wanted to upload is none. `isKnown` tells runs that are no news: one
+ * request is made if there are no others.
+ */
+export async function findLeftovers(
+  batch: Batch,
+  storage: Storage,
+  { isKnown, signal }: { readonly isKnown: (runId: string) => boolean; readonly signal: AbortSignal },
+): Promise<Leftovers> {
+  if (!(await hasUnknownUploads(storage, isKnown, signal))) return { runIds: [], bytes: 0 };
+  const resources = await ownedResources(batch, storage, signal);
+  const runIds: string[] = [];
+  for (const runId of runsWithUploads(resources)) {
+    if (!(await isOnlyUploaded(storage, runId, signal))) runIds.push(runId);
+  }
+  const ids = new Set(runIds);
+  const bytes = resources.reduce(
+    (sum, resource) => (ids.has(resource.runId ?? '') ? sum + (resource.bytes ?? 0) : sum),
+    0,
+  );
+  return { runIds, bytes };
+}
+
+async function hasUnknownUploads(
+  storage: Storage,
+  isKnown: (runId: string) => boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const { name } of storage.containers(`${ownPrefix}-`, signal)) {
+    const runId = /^transcode-(.+)-input(-\d+)?$/.exec(name)?.[1];
+    if (runId !== undefined && !isKnown(runId)) return true;
+  }
+  return false;
+}
+
+function runsWithUploads(resources: readonly OwnedResource[]): string[] {
+  const ids = resources.flatMap(({ kind, id, runId, isLive }) =>
+    kind === 'container' && runId !== undefined && !isLive && id !== outputContainerOf(runId) ? runId : [],
+  );
+  return [...new Set(ids)].sort().reverse();
+}
+
+async function isOnlyUploaded(storage: Storage, runId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { goal, canceled } = await readManifest(storage, outputContainerOf(runId), signal);
+    return goal === 'uploaded' && canceled === undefined;
+  } catch (error) {
+    // Nothing can be continued without its manifest.
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return false;
+    throw error;
+  }
+}
