@@ -4,7 +4,7 @@ import { plan } from '../../src/core/plan/plan';
 import { planRepaired } from '../../src/core/plan/repairedFiles';
 import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
-import { knownOutputs } from '../../src/vscode/runs/knownOutputs';
+import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
 import { mergeRecords, type RunRecord, recordOf } from '../../src/vscode/runs/runRecord';
 
 const [mp3] = builtInPresets;
@@ -109,6 +109,30 @@ describe('Outputs of earlier runs', () => {
     for (const name of ['clip.mp4', 'clip.wav', 'clips.mp3', 'sub/clip.mp3'])
       assert.ok(!isOutput(`file:///v/${name}`), name);
     assert.ok(knownOutputs([{ sources, outputExtension: '' }])('file:///v/clip'));
+  });
+});
+
+describe('The record of a large run', () => {
+  const names = Array.from({ length: 5_000 }, (_, index) => `clip ${index}.mp4`);
+  const manifest = manifestOf(names);
+  const results = manifest.files.map(
+    ({ id }, index): FileResult => ({ id, outputUri: `file:///v/out ${index}.mp3` }),
+  );
+  const large = recordOf('a', manifest, results, 'stopped');
+
+  it('knows each of its sources and outputs, and no other file', () => {
+    const isOutput = knownOutputs([large]);
+    for (const index of [0, 499, 500, 2_500, 4_999]) {
+      assert.ok(isOutput(`file:///v/out ${index}.mp3`), String(index));
+      assert.ok(!isOutput(`file:///v/clip ${index}.mp4`), String(index));
+      assert.ok(hasSources(large, [`file:///v/clip ${index}.mp4`, 'file:///v/clip 7.mp4']), String(index));
+    }
+    assert.ok(!isOutput('file:///v/out 5000.mp3'));
+    assert.ok(!hasSources(large, ['file:///v/clip 1.mp4', 'file:///v/clip 5000.mp4']));
+  });
+
+  it('takes little memory', () => {
+    assert.ok(JSON.stringify(large).length < 150_000);
   });
 });
 

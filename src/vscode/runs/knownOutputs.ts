@@ -1,6 +1,14 @@
-import type { RunRecord } from './runRecord';
+import { digestOf, digestsIn, type RunRecord } from './runRecord';
 
-type Outputs = Pick<RunRecord, 'sources'> & Partial<Pick<RunRecord, 'outputs' | 'outputExtension'>>;
+type Sources = Pick<RunRecord, 'sources' | 'otherSources'>;
+type Outputs = Sources & Pick<RunRecord, 'outputs' | 'otherOutputs' | 'outputExtension'>;
+
+/** Whether a run has all of these files as its sources, by their URIs. */
+export function hasSources({ sources, otherSources }: Sources, uris: readonly string[]): boolean {
+  const known = new Set(sources);
+  const others = new Set(digestsIn(otherSources));
+  return uris.every((uri) => known.has(uri) || (others.size > 0 && others.has(digestOf(uri))));
+}
 
 /**
  * Tells outputs of earlier runs, by their URI, from files that are sources. Where the outputs of a run are unknown, such
@@ -9,6 +17,7 @@ type Outputs = Pick<RunRecord, 'sources'> & Partial<Pick<RunRecord, 'outputs' | 
  */
 export function knownOutputs(records: readonly Outputs[]): (uri: string) => boolean {
   const exact = new Set(records.flatMap(({ outputs = [] }) => outputs));
+  const otherOutputs = new Set(records.flatMap((record) => digestsIn(record.otherOutputs)));
   const sources = new Set(records.flatMap((record) => record.sources));
   const byName = new Set<string>();
   for (const { outputs = [], sources, outputExtension } of records) {
@@ -17,6 +26,7 @@ export function knownOutputs(records: readonly Outputs[]): (uri: string) => bool
   }
   return (uri) => {
     if (exact.has(uri)) return true;
+    if (otherOutputs.size > 0 && otherOutputs.has(digestOf(uri))) return true;
     if (sources.has(uri)) return false;
     const extension = extensionOf(uri);
     return byName.has(withExtension(stemOf(uri).replace(/(?: |%20)(?:\(|%28)\d+(?:\)|%29)$/, ''), extension));

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileResult, Manifest, Until } from '../../core/plan/manifest';
 
 /** A run as the Transcodes view lists it, derived from its manifest and results in the account. */
@@ -13,8 +14,12 @@ export interface RunRecord {
   readonly files: number;
   /** URIs of its sources: by them the uploads and outputs of a file are found. */
   readonly sources: readonly string[];
+  /** Digests of further sources. */
+  readonly otherSources?: string;
   /** URIs of its outputs, as far as they are known here. */
   readonly outputs?: readonly string[];
+  /** Digests of further outputs. */
+  readonly otherOutputs?: string;
   /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
   readonly outputExtension?: string;
   readonly status: RunStatus;
@@ -34,8 +39,29 @@ export type RunStatus = 'running' | 'uploaded' | 'submitted' | 'stopped' | 'canc
 /** Runs that the list keeps. */
 export const maxRecords = 50;
 
-/** URIs that a record keeps. */
+/** URIs that a record keeps as they are. Of more it keeps digests, so that the runs of a workspace stay small. */
 const maxUris = 500;
+
+/** Bytes of a digest: among 100,000 URIs, one in 3 billion others has the digest of one of them. */
+const digestBytes = 6;
+
+/** What tells a URI from others, in Base64. */
+export function digestOf(uri: string): string {
+  return createHash('sha256').update(uri).digest().subarray(0, digestBytes).toString('base64');
+}
+
+/** The digests in a record. */
+export function digestsIn(digests = ''): string[] {
+  const length = (digestBytes / 3) * 4;
+  return Array.from({ length: digests.length / length }, (_, index) =>
+    digests.slice(index * length, (index + 1) * length),
+  );
+}
+
+/** The digests of the URIs that a record does not keep as they are; undefined if there are none. */
+function digestsOf(uris: readonly string[]): string | undefined {
+  return uris.length > maxUris ? uris.slice(maxUris).map(digestOf).join('') : undefined;
+}
 
 /** The record of a run. `status` is used while the run is neither finished nor canceled. */
 export function recordOf(
@@ -47,6 +73,8 @@ export function recordOf(
 ): RunRecord {
   const { runId, outputContainer, created, preset, files, refused } = manifest;
   const isCanceled = manifest.canceled !== undefined;
+  const sources = files.map(({ uri }) => uri);
+  const outputs = results.flatMap(({ outputUri }) => outputUri ?? []);
   const failed = results.filter(({ problem }) => problem && !(isCanceled && problem.kind === 'ended')).length;
   return {
     runId,
@@ -56,8 +84,10 @@ export function recordOf(
     preset: preset.label,
     presetId: preset.id,
     files: files.length + refused.length,
-    sources: files.slice(0, maxUris).map(({ uri }) => uri),
-    outputs: results.flatMap(({ outputUri }) => outputUri ?? []).slice(0, maxUris),
+    sources: sources.slice(0, maxUris),
+    otherSources: digestsOf(sources),
+    outputs: outputs.slice(0, maxUris),
+    otherOutputs: digestsOf(outputs),
     outputExtension: preset.folder ? '' : preset.extension,
     status: status === 'running' ? status : isCanceled ? 'canceled' : manifest.finished ? 'finished' : status,
     until,

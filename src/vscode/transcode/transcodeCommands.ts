@@ -8,6 +8,7 @@ import type { ConnectParts } from '../accounts/connect';
 import { background } from '../background';
 import type { Commands, Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
+import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import type { RunRecord } from '../runs/runRecord';
 import type { Runs } from '../runs/runs';
@@ -179,7 +180,6 @@ function newestOf(
 ): RunRecord | undefined {
   const uris = (selected?.length ? selected : [clicked]).map((uri) => uri.toString());
   return runs.records.find(
-    ({ status, sources, runId }) =>
-      states.includes(status) && !runs.live(runId) && uris.every((uri) => sources.includes(uri)),
+    (record) => states.includes(record.status) && !runs.live(record.runId) && hasSources(record, uris),
   );
 }
