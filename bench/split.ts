@@ -1,8 +1,11 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { wholeOf } from '../src/core/files/bytes';
 import type { Files } from '../src/core/files/files';
+import { cutLayouts } from '../src/core/media/parser/cutContent';
 import type { Manifest } from '../src/core/plan/manifest';
 import type { Preset } from '../src/core/presets/preset';
 import { Run } from '../src/core/runs/run';
@@ -10,9 +13,12 @@ import { Transfers } from '../src/core/transfers/transfers';
 import { ffmpeg, temporaryFolder } from '../test/media';
 import { TestService } from '../test/service/harness';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { type SplitCosts, scaled, simulate } from './splitSimulation';
 import { type BenchResult, median, type Row, report } from './table';
 
 const { signal } = new AbortController();
+
+const throttledWay = 'in parts, 2 slots, throttled link';
 
 /** One thread for each task, so that slots are what makes a run faster. */
 const preset: Preset = {
@@ -38,18 +44,25 @@ interface Taken {
   readonly join: number;
   readonly upload: number;
   readonly parts: number;
+  /** Reading the tables, in the probe and again before the upload. */
+  readonly cut: number;
 }
+
+/** The video that the simulation is about. */
+const film = { seconds: 2 * 3600, partSeconds: 300, megabitsPerSecond: 8 };
+const linkMegabits = 100;
 
 /**
  * One video as a whole and in parts, with one thread for each task: on one slot and on two, and with a link that carries the
- * video at twice the speed at which it is encoded. The measured costs feed a simulation of 5, 20 and 100 nodes.
+ * video at twice the speed at which it is encoded. The costs on one slot feed a simulation, which is compared with the
+ * measured runs on two slots and then asked about 5, 20 and 100 nodes. Takes about 8 minutes on an idle machine.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      seconds: { type: 'string', default: '240' },
-      'part-seconds': { type: 'string', default: '10' },
+      seconds: { type: 'string', default: '72' },
+      'part-seconds': { type: 'string', default: '6' },
       rounds: { type: 'string', default: '3' },
     },
   });
@@ -71,27 +84,30 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
         taken.set(way, [...(taken.get(way) ?? []), await (measure as () => Promise<Taken>)()]);
     }
     const middle = (way: string, key: keyof Taken) => median((taken.get(way) ?? []).map((each) => each[key]));
-    const encode = middle('in parts, 1 slot', 'encode');
-    const bytesPerSecond = (2 * statSync(video).size) / encode;
+    const one = (key: keyof Taken) => middle('in parts, 1 slot', key);
+    const bytesPerSecond = (2 * statSync(video).size) / one('encode');
     const throttled = await transcode(video, { slots: 2, partSeconds, bytesPerSecond });
-    taken.set('in parts, 2 slots, throttled link', [throttled]);
-    const costs = {
+    taken.set(throttledWay, [throttled]);
+    const costs: SplitCosts = {
       parts: throttled.parts,
-      encode: encode / throttled.parts,
-      // Cutting is part of the upload, joining is the last task.
-      join: middle('in parts, 1 slot', 'join'),
-      audio: middle('in parts, 1 slot', 'audio'),
+      part: one('encode') / throttled.parts,
+      audio: one('audio'),
+      join: one('join'),
+      fixed: Math.max(0, one('run') - one('encode') - one('audio') - one('join')),
+      upload: 0,
     };
+    const whole = middle('whole, 1 slot', 'encode');
     const result: BenchResult = {
       name: 'split',
       tables: [
         {
-          title: `A video of ${seconds} s, one thread a task`,
+          title: `A video of ${seconds} s in parts of ${partSeconds} s, one thread a task, median of ${rounds.length} rounds`,
           columns: [
             { key: 'run', label: 'run, s' },
             { key: 'encode', label: 'encode, s' },
             { key: 'audio', label: 'audio, s' },
-            { key: 'join', label: 'join, s' },
+            { key: 'cut', label: 'cut, s', digits: 2 },
+            { key: 'join', label: 'join, s', digits: 2 },
             { key: 'upload', label: 'upload, s' },
             { key: 'parts', label: 'parts', digits: 0 },
           ],
@@ -99,13 +115,56 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
           ratio: { label: 'times as fast', key: 'run', of: 'in parts, 1 slot', isLessBetter: true },
         },
         {
-          title: 'Predicted from these costs, a video of 2 hours in parts of 5 minutes, link of 100 Mbit/s',
+          title: 'Required and measured',
+          columns: [
+            { key: 'measured', label: 'measured', digits: 2 },
+            { key: 'required', label: 'required', digits: 2 },
+          ],
+          rows: [
+            {
+              way: 'times as fast on 2 slots, at least',
+              figures: { measured: one('run') / middle('in parts, 2 slots', 'run'), required: 1.85 },
+            },
+            {
+              way: 'cutting and joining, % of the encoding, at most',
+              figures: { measured: (100 * (one('cut') + one('join'))) / whole, required: 3 },
+            },
+            {
+              way: 'throttled link, s: at most upload, one part and join',
+              figures: {
+                measured: throttled.run,
+                required: throttled.upload + throttled.encode / throttled.parts + throttled.join,
+              },
+            },
+          ],
+        },
+        {
+          title: 'Simulated from the costs on 1 slot, and measured',
+          columns: [
+            { key: 'predicted', label: 'predicted, s' },
+            { key: 'measured', label: 'measured, s' },
+            { key: 'error', label: 'error, %' },
+          ],
+          rows: [
+            {
+              way: 'in parts, 2 slots',
+              figures: compared(simulate(2, costs).run, middle('in parts, 2 slots', 'run')),
+            },
+            {
+              way: throttledWay,
+              figures: compared(simulate(2, { ...costs, upload: throttled.upload }).run, throttled.run),
+            },
+          ],
+        },
+        {
+          title: `Simulated: ${film.seconds / 3600} hours in parts of ${film.partSeconds / 60} minutes, ${film.megabitsPerSecond} Mbit/s video, link of ${linkMegabits} Mbit/s`,
           columns: [
             { key: 'minutes', label: 'minutes' },
+            { key: 'leastMinutes', label: 'least possible' },
             { key: 'uploadMinutes', label: 'of which upload' },
           ],
           rows: [1, 5, 20, 100].map(
-            (nodes): Row => ({ way: `${nodes} nodes`, figures: predicted(nodes, costs, partSeconds) }),
+            (nodes): Row => ({ way: `${nodes} nodes`, figures: predicted(nodes, costs, seconds) }),
           ),
           ratio: { label: 'times as fast', key: 'minutes', of: '1 nodes', isLessBetter: true },
         },
@@ -119,7 +178,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
 }
 
 function figures(way: string, middle: (way: string, key: keyof Taken) => number): Record<string, number> {
-  const keys = ['run', 'encode', 'audio', 'join', 'upload', 'parts'] as const;
+  const keys = ['run', 'encode', 'audio', 'cut', 'join', 'upload', 'parts'] as const;
   return Object.fromEntries(keys.map((key) => [key, middle(way, key)]));
 }
 
@@ -155,6 +214,7 @@ async function transcode(
     });
     const { parts } = partsOf(service);
     const files = bytesPerSecond ? throttledFiles(parts.files, bytesPerSecond) : parts.files;
+    const cut = partSeconds === undefined ? 0 : await cutSeconds(parts.files, video, partSeconds);
     const started = Date.now();
     const run = await Run.create(
       {
@@ -173,10 +233,23 @@ async function transcode(
       run: seconds,
       ...(await taskTimes(parts.batch, manifest)),
       upload: uploadSeconds(run, manifest),
+      cut,
     };
   } finally {
     await service.close();
     await work.remove();
+  }
+}
+
+/** A cut is made by the probe, and again before the upload. */
+async function cutSeconds(files: Files, video: string, partSeconds: number): Promise<number> {
+  const file = await files.open(pathToFileURL(video).href);
+  try {
+    const started = Date.now();
+    await cutLayouts(wholeOf(file), partSeconds);
+    return (2 * (Date.now() - started)) / 1000;
+  } finally {
+    await file.close();
   }
 }
 
@@ -230,36 +303,12 @@ function throttledFiles(files: Files, bytesPerSecond: number): Files {
   };
 }
 
-interface Costs {
-  readonly parts: number;
-  /** Seconds to encode one measured part. */
-  readonly encode: number;
-  readonly join: number;
-  readonly audio: number;
+function compared(predicted: number, measured: number): Record<string, number> {
+  return { predicted, measured, error: (100 * (predicted - measured)) / measured };
 }
 
-/**
- * The run of a 2-hour video in parts of 5 minutes: each part is encoded by the first node that is free once it has been
- * uploaded; the join follows the last. Costs grow with the length of a part; the link carries 8 Mbit/s video.
- */
-function predicted(
-  nodes: number,
-  { encode, join: joining, parts }: Costs,
-  measuredPart: number,
-): Record<string, number> {
-  const [length, part] = [2 * 3600, 300];
-  const count = length / part;
-  const encodeSeconds = (encode * part) / measuredPart;
-  const uploadSeconds = (part * 8) / 100;
-  const free = Array.from({ length: nodes }, () => 0);
-  let end = 0;
-  for (let index = 0; index < count; index++) {
-    const arrives = (index + 1) * uploadSeconds;
-    const first = free.indexOf(Math.min(...free));
-    const done = Math.max(arrives, free[first] as number) + encodeSeconds;
-    free[first] = done;
-    end = Math.max(end, done);
-  }
-  const joinSeconds = (joining * length) / (parts * measuredPart);
-  return { minutes: (end + joinSeconds) / 60, uploadMinutes: (count * uploadSeconds) / 60 };
+function predicted(nodes: number, costs: SplitCosts, measuredSeconds: number): Record<string, number> {
+  const upload = (film.seconds * film.megabitsPerSecond) / linkMegabits;
+  const { run, least } = simulate(nodes, scaled(costs, { measuredSeconds, ...film, upload }));
+  return { minutes: run / 60, leastMinutes: least / 60, uploadMinutes: upload / 60 };
 }
