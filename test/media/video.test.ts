@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { judge } from '../../src/core/plan/judge';
+import { adaptationsOf } from '../../src/core/presets/adaptations';
 import { parseUserPreset } from '../../src/core/presets/userPreset';
 import { ffmpeg, temporaryFolder } from '../media';
 import { preset } from '../presets';
@@ -15,6 +17,30 @@ const film = (name: string): Source => {
   assert.ok(found, name);
   return found;
 };
+
+const hevc10 = [
+  ...['-c:v', 'libx265', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p10le', '-tag:v', 'hvc1'],
+  ...['-x265-params', 'log-level=0', '-color_primaries', 'bt2020', '-color_trc', 'smpte2084'],
+  ...['-colorspace', 'bt2020nc'],
+];
+
+/** An MP4 whose `moov` box comes last, with a configuration of Dolby Vision added to its H.265 track. */
+function withDolbyVision(movie: Buffer, profile: number): Buffer {
+  const path = ['moov', 'trak', 'mdia', 'minf', 'stbl', 'stsd', 'hvc1'];
+  const configuration = Buffer.alloc(32);
+  configuration.writeUInt32BE(configuration.length);
+  configuration.write('dvcC', 4, 'latin1');
+  configuration.set([1, 0, profile << 1, (6 << 3) | 5, profile === 8 ? 0x10 : 0], 8);
+  const bytes = Buffer.from(movie);
+  let end = 0;
+  for (let from = 0; path.length > 0; ) {
+    const at = bytes.indexOf(path.shift() ?? '', from, 'latin1') - 4;
+    end = at + bytes.readUInt32BE(at);
+    bytes.writeUInt32BE(bytes.readUInt32BE(at) + configuration.length, at);
+    from = at + 8;
+  }
+  return Buffer.concat([bytes.subarray(0, end), configuration, bytes.subarray(end)]);
+}
 
 describe('Video', function () {
   this.timeout(120_000);
@@ -86,6 +112,39 @@ describe('Video', function () {
         ['yuv420p10le', 'smpte2084', 'bt2020', 'bt2020nc'],
         id,
       );
+    }
+  });
+
+  it('in HDR10 keeps the display it was mastered on and its light levels in H.265', async () => {
+    const display = 'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)';
+    const parameters = `log-level=0:hdr10=1:repeat-headers=1:master-display=${display}:max-cll=1000,400`;
+    const source = await ffmpeg(
+      ...['-f', 'lavfi', '-i', original('160x90'), ...hevc10],
+      ...['-x265-params', parameters, matrix.path('mastered.mp4')],
+    );
+    const media = await matrix.media(source);
+    const [video] = media.tracks;
+    assert.deepEqual([video?.masteringDisplay, video?.contentLight], [display, '1000,400']);
+    const output = await matrix.media(await matrix.make(preset('h265'), source, media));
+    assert.deepEqual(
+      [output.tracks[0]?.masteringDisplay, output.tracks[0]?.contentLight],
+      [display, '1000,400'],
+    );
+  });
+
+  it('in Dolby Vision profile 5 is refused, and is told from profile 8, of which the base layer remains', async () => {
+    const plain = await ffmpeg('-f', 'lavfi', '-i', original('160x90'), ...hevc10, matrix.path('plain.mp4'));
+    for (const profile of [5, 8]) {
+      const path = matrix.path(`vision ${profile}.mp4`);
+      await writeFile(path, withDolbyVision(await readFile(plain), profile));
+      const media = await matrix.media(path);
+      assert.equal(media.tracks[0]?.dolbyVisionProfile, profile);
+      const problem = judge(preset('h265'), media, { path: 'vision.mp4', size: 1 });
+      assert.equal(problem?.kind, profile === 5 ? 'dolbyVisionOnly' : undefined);
+      const kinds = adaptationsOf(preset('h265'), media, { kind: 'track', index: 0 }).map(({ kind }) => kind);
+      assert.ok(kinds.includes('dolbyVisionLost'));
+      const copied = await matrix.media(await matrix.make(preset('remux'), path, media));
+      assert.equal(copied.tracks[0]?.dolbyVisionProfile, profile);
     }
   });
 

@@ -66,6 +66,10 @@ export interface Track {
   readonly colorSpace?: string;
   readonly colorRange?: string;
   readonly dolbyVisionProfile?: number;
+  /** Display that it was mastered on (SMPTE ST 2086), as x265 takes it: `G(…)B(…)R(…)WP(…)L(max,min)`. */
+  readonly masteringDisplay?: string;
+  /** MaxCLL and MaxFALL in cd/m²: `1000,400`. */
+  readonly contentLight?: string;
   /** Of the first frame: `01:00:00:00`, with `;` before the frames for drop frames. */
   readonly timecode?: string;
 }

@@ -1,5 +1,5 @@
 import type { Problem } from '../errors';
-import type { MediaInfo } from '../media/mediaInfo';
+import type { MediaInfo, Track } from '../media/mediaInfo';
 import type { Preset } from '../presets/preset';
 import { isTextSubtitle } from '../presets/subtitles';
 
@@ -26,7 +26,14 @@ export function judge(
       // Subtitles are text, and an own preset may read any text.
       return preset.needs === 'audio' || preset.needs === 'video' ? { kind: 'notMedia', file } : undefined;
   }
+  if (preset.needs === 'video' && media.tracks.some(needsDolbyVision))
+    return { kind: 'dolbyVisionOnly', file };
   return missingTrack(preset, media, file);
+}
+
+/** Profile 5 has no base layer that other decoders show in the right colors. Its tag is used where there is no profile. */
+function needsDolbyVision({ dolbyVisionProfile: profile, codecTag }: Track): boolean {
+  return profile === 5 || (profile === undefined && /^dv(h1|he)$/.test(codecTag ?? ''));
 }
 
 function missingTrack({ needs }: Preset, { tracks, knows }: MediaInfo, file: string): Problem | undefined {

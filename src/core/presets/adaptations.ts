@@ -9,6 +9,8 @@ import { isTextSubtitle } from './subtitles';
 /** Something that a preset changes or leaves out because its format, or players of it, cannot have it. */
 export type Adaptation =
   | { readonly kind: 'toneMapped' }
+  /** The output has the picture of the base layer, without what Dolby Vision adds to it. */
+  | { readonly kind: 'dolbyVisionLost' }
   /** More than eight channels become two. */
   | { readonly kind: 'downmixed'; readonly channels: number }
   /** Tracks of these codecs do not fit into the format without re-encoding. */
@@ -31,6 +33,8 @@ export function adaptationsOf(
   const text = preset.arguments.join(' ');
   const found: Adaptation[] = [];
   if (isHdr(video) && /\$\{(tonemap|ladder)\}/.test(text)) found.push({ kind: 'toneMapped' });
+  if (video?.dolbyVisionProfile !== undefined && text.includes('${pixelFormat}'))
+    found.push({ kind: 'dolbyVisionLost' });
   const channels = Math.max(0, ...audio.map((track) => track.channels ?? 0));
   if (channels > 8 && /\$\{(audioLayout|mono|ladder)\}/.test(text))
     found.push({ kind: 'downmixed', channels });

@@ -68,7 +68,7 @@ const aac = '-c:a aac -b:a 192k';
 const toSdr = { color: ',${tonemap}', pixelFormat: 'yuv420p' };
 const keepHdr = { color: '', pixelFormat: '${pixelFormat}' };
 const x264 = { video: '-c:v libx264 -preset medium -crf 22', audio: aac, ...toSdr };
-const x265 = { video: '-c:v libx265 -preset medium -crf 26 -tag:v hvc1', audio: aac, ...keepHdr };
+const x265 = { video: '-c:v libx265 -preset medium -crf 26 ${hdr10} -tag:v hvc1', audio: aac, ...keepHdr };
 const av1 = { video: '-c:v libaom-av1 -crf 32 -b:v 0 -cpu-used 8 -row-mt 1', audio: aac, ...keepHdr };
 const vp9 = {
   video: '-c:v libvpx-vp9 -crf 32 -b:v 0 -deadline good -cpu-used 3 -row-mt 1',

@@ -22,6 +22,8 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'timing':
       // At a constant rate, ffmpeg repeats the last picture of a source of variable rate.
       return isConstantRate(facts) ? [] : ['-vsync', 'vfr'];
+    case 'hdr10':
+      return hdr10Options(facts);
     case 'cover':
       return coverOptions(facts);
     case 'tags':
@@ -31,6 +33,17 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'ladder':
       return ladder(facts);
   }
+}
+
+/** Static HDR metadata, which x265 takes no other way before ffmpeg 7.1. */
+function hdr10Options({ video }: SourceFacts): string[] {
+  if (video?.colorTransfer !== 'smpte2084') return [];
+  const { masteringDisplay: display, contentLight: light } = video;
+  const parameters = [
+    ...(display ? [`master-display=${display}`] : []),
+    ...(light ? [`max-cll=${light}`] : []),
+  ];
+  return parameters.length > 0 ? ['-x265-params', ['hdr10=1', ...parameters].join(':')] : [];
 }
 
 function isConstantRate({ video }: SourceFacts): boolean {

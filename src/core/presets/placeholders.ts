@@ -22,7 +22,16 @@ export const filterNames = [
 ] as const;
 
 /** An argument by itself, which becomes several options or none: `${cover}`. */
-export const optionNames = ['keyFrames', 'genpts', 'timing', 'cover', 'tags', 'streams', 'ladder'] as const;
+export const optionNames = [
+  'keyFrames',
+  'genpts',
+  'timing',
+  'hdr10',
+  'cover',
+  'tags',
+  'streams',
+  'ladder',
+] as const;
 
 export type ValueName = (typeof valueNames)[number];
 export type FilterName = (typeof filterNames)[number];

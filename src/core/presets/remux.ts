@@ -56,9 +56,16 @@ export function remuxStreams(media: MediaInfo | undefined): string[] {
           ],
     ),
     ...(subtitles.length > 0 ? ['-c:s', 'mov_text'] : []),
-    // FLAC and TrueHD in MP4 count as experimental in ffmpeg 4.4.
-    ...(audio.some(({ track, copy }) => copy && track.codec === 'flac') ? ['-strict', '-2'] : []),
+    // FLAC in MP4 counts as experimental in ffmpeg 4.4, and the configuration of Dolby Vision as unofficial.
+    ...(isExperimental(remuxPlan(media)) ? ['-strict', '-2'] : []),
   ];
+}
+
+function isExperimental({ video, audio }: RemuxPlan): boolean {
+  return (
+    audio.some(({ track, copy }) => copy && track.codec === 'flac') ||
+    video.some(({ track }) => track.dolbyVisionProfile !== undefined)
+  );
 }
 
 function copyOptions({ codec }: Track, index: number, { format = '' }: MediaInfo): string[] {

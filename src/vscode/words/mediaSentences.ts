@@ -11,6 +11,7 @@ const kinds = [
   'notMedia',
   'cutOff',
   'protectedContent',
+  'dolbyVisionOnly',
   'pictureSubtitles',
   'lfsPointer',
   'transcodeFailed',
@@ -51,6 +52,11 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'cutOff':
       return l10n.t(
         '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
+        problem.file,
+      );
+    case 'dolbyVisionOnly':
+      return l10n.t(
+        "{0} is in Dolby Vision profile 5, whose colors ffmpeg can't reproduce. Use a copy in HDR10, HLG, or SDR.",
         problem.file,
       );
     case 'protectedContent':

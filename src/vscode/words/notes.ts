@@ -45,6 +45,8 @@ function adaptationSentence(file: string, adaptation: Adaptation): string {
   switch (adaptation.kind) {
     case 'toneMapped':
       return l10n.t('{0} is HDR. The output is SDR (BT.709).', file);
+    case 'dolbyVisionLost':
+      return l10n.t('{0} is in Dolby Vision. The output has its base layer (HDR10, HLG, or SDR) only.', file);
     case 'downmixed':
       return l10n.t('{0} has {1} audio channels. The output is stereo.', file, adaptation.channels);
     case 'reencoded':

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import pLimit from 'p-limit';
-import type { MediaInfo } from '../mediaInfo';
-import { parseFfprobe } from './ffprobeOutput';
+import type { MediaInfo, Track } from '../mediaInfo';
+import { parseFfprobe, parseFirstFrame } from './ffprobeOutput';
 
 /** Time and output that ffprobe may use for one file. */
 const timeoutMs = 20_000;
@@ -63,7 +63,8 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
     const { code, stdout, stderr } = await run(program, argumentsFor(path), signal);
     signal.throwIfAborted();
     const media = code === 0 ? parseFfprobe(stdout) : undefined;
-    if (media !== undefined) return { kind: 'known', media };
+    if (media !== undefined)
+      return { kind: 'known', media: await withFrameMetadata(program, path, media, signal) };
     const line =
       stderr
         .trim()
@@ -74,10 +75,33 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
   });
 }
 
-function argumentsFor(path: string): string[] {
+/** Many files have the static metadata of HDR10 in their frames only. */
+async function withFrameMetadata(
+  program: string,
+  path: string,
+  media: MediaInfo,
+  signal: AbortSignal,
+): Promise<MediaInfo> {
+  const isWanted = ({ kind, colorTransfer, masteringDisplay, isAttachedPicture }: Track) =>
+    kind === 'video' && !isAttachedPicture && colorTransfer === 'smpte2084' && !masteringDisplay;
+  const first = media.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
+  if (first === undefined || !isWanted(first)) return media;
+  const { stdout } = await run(program, argumentsFor(path, firstFrame), signal);
+  signal.throwIfAborted();
+  const found = parseFirstFrame(stdout);
+  return {
+    ...media,
+    tracks: media.tracks.map((track) => (track === first ? { ...track, ...found } : track)),
+  };
+}
+
+const everything = ['-show_format', '-show_streams', '-show_chapters'];
+const firstFrame = ['-select_streams', 'V:0', '-show_frames', '-read_intervals', '%+#1'];
+
+function argumentsFor(path: string, wanted = everything): string[] {
   return [
     ...['-hide_banner', '-v', 'error', '-protocol_whitelist', 'file', '-format_whitelist', demuxers],
-    ...['-show_format', '-show_streams', '-show_chapters', '-of', 'json'],
+    ...[...wanted, '-of', 'json'],
     // With its protocol, a name is never an option, a URL or a pattern.
     ...['-i', `file:${path}`],
   ];

@@ -1,4 +1,5 @@
 import type { MediaInfo, Track } from '../mediaInfo';
+import { hdrMetadata, type SideData } from './hdrMetadata';
 
 /** Formats whose length is that of their header, and neither estimated from bitrates nor from the size of the file. */
 const statedLengths = new Set([
@@ -23,6 +24,17 @@ export function parseFfprobe(json: string): MediaInfo | undefined {
     return mediaOf(JSON.parse(json) as Output);
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Static HDR metadata of the first frame, from ffprobe's JSON about it. */
+export function parseFirstFrame(json: string): ReturnType<typeof hdrMetadata> {
+  try {
+    const { frames = [] } = JSON.parse(json) as { frames?: readonly Pick<Stream, 'side_data_list'>[] };
+    return hdrMetadata(frames[0]?.side_data_list ?? []);
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
     throw error;
   }
 }
@@ -67,7 +79,7 @@ interface Stream {
   readonly bits_per_raw_sample?: string;
   readonly disposition?: Readonly<Record<string, number>>;
   readonly tags?: Readonly<Record<string, string>>;
-  readonly side_data_list?: readonly Readonly<Record<string, unknown>>[];
+  readonly side_data_list?: readonly SideData[];
 }
 
 function mediaOf({ streams = [], format = {}, chapters = [] }: Output): MediaInfo {
@@ -149,6 +161,7 @@ function videoFacts(stream: Stream): Partial<Track> {
     bitsPerSample: number(stream.bits_per_raw_sample) || undefined,
     dolbyVisionProfile: sideNumber(stream, 'dv_profile'),
     timecode: timecodeOf(stream),
+    ...hdrMetadata(stream.side_data_list ?? []),
   };
 }
 
