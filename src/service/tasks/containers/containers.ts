@@ -176,7 +176,7 @@ export class Containers implements ContainerRunner {
     const args = [
       'create',
       ...['--label', this.#label, '--log-driver', 'none', '--security-opt', 'label=disable'],
-      ...['--stop-timeout', String(graceSeconds)],
+      ...['--stop-timeout', String(graceSeconds), ...this.engine.createOptions],
       // The Batch service and Blob Storage listen on the loopback address of this machine.
       ...(hasFlag(options, '--network', '--net') ? [] : ['--network', 'host']),
       // Files that a task leaves in its folders must be the service's to remove.

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export type EngineChoice = 'auto' | 'docker' | 'podman' | 'none';
@@ -43,6 +43,8 @@ export class ContainerEngine {
     readonly isRootless: boolean,
     /** Where Docker's client finds its daemon, if that is not the default of its environment. */
     private readonly dockerHost: string | undefined,
+    /** Options of every container that this engine creates. */
+    readonly createOptions: readonly string[],
   ) {}
 
   /**
@@ -56,7 +58,8 @@ export class ContainerEngine {
       const [version = ''] = stdout.trim().split(' ');
       if (code !== 0 || !/^\d/.test(version)) continue;
       const isRootless = /rootless=true|name=rootless/.test(stdout);
-      return new ContainerEngine(name, version, isRootless, await hostOf(name));
+      const limits = name === 'podman' && !isRootless ? await ownLimits() : [];
+      return new ContainerEngine(name, version, isRootless, await hostOf(name), limits);
     }
     return undefined;
   }
@@ -107,6 +110,26 @@ async function hostOf(name: 'docker' | 'podman'): Promise<string | undefined> {
     },
   );
   return code === 0 && stdout.trim() !== '' ? stdout.trim() : undefined;
+}
+
+/** Podman gives itself no more processes than a small system has process ids. */
+const maxProcesses = 32_768;
+
+/**
+ * Options that give a container the limits of this process. Podman's own are higher, which root may be kept from
+ * setting: in a virtual machine or container without CAP_SYS_RESOURCE, no program would start.
+ */
+async function ownLimits(): Promise<string[]> {
+  const text = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const option = (name: string, title: string, max: number) => {
+    const found = new RegExp(`^${title} +(\\d+) +(\\d+) `, 'm').exec(text);
+    const values = found?.slice(1).map((value) => Math.min(Number(value), max));
+    return values === undefined ? [] : ['--ulimit', `${name}=${values.join(':')}`];
+  };
+  return [
+    ...option('nofile', 'Max open files', Number.POSITIVE_INFINITY),
+    ...option('nproc', 'Max processes', maxProcesses),
+  ];
 }
 
 function call(
