@@ -1,7 +1,9 @@
-import { commands, type Disposable, env, type LogOutputChannel, l10n, Uri, window } from 'vscode';
+import { commands, type Disposable, env, type LogOutputChannel, l10n, Uri } from 'vscode';
 import { isAbort, type Problem, UserError } from '../core/errors';
+import { maskSas } from '../core/jobs/poolFailure';
 import { type CommandId, section } from './contributions';
 import { DisposableStore } from './disposable';
+import { showError } from './messages';
 import { type Remedy, sentenceOf } from './words/sentences';
 
 /** Gathers the input of a command, calls `core` and shows the result. */
@@ -40,7 +42,7 @@ export class Commands {
     if (isAbort(error)) return;
     if (error instanceof UserError) return this.#showProblem(error.problem, error);
     this.log.error(causesOf(error).join('\n'));
-    const message = error instanceof Error ? error.message : String(error);
+    const message = maskSas(error instanceof Error ? error.message : String(error));
     await this.#ask(l10n.t('An unexpected error occurred: {0}', message), []);
   }
 
@@ -62,7 +64,7 @@ export class Commands {
   /** Shows an error. Resolves with the button that the user pressed, except Show Log. VS Code closes an equal message. */
   async #ask(text: string, buttons: readonly string[]): Promise<string | undefined> {
     const showLog = l10n.t('Show Log');
-    const answer = await window.showErrorMessage(text, ...buttons, showLog);
+    const answer = await showError(text, ...buttons, showLog);
     if (answer === showLog) this.log.show();
     return answer;
   }
@@ -95,7 +97,7 @@ function causesOf(error: unknown): string[] {
   const stacks: string[] = [];
   for (let cause = error; cause !== undefined && stacks.length < 10; ) {
     const stack = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
-    stacks.push(`${stacks.length > 0 ? 'Caused by: ' : ''}${stack.replace(/\bsig=[^&\s"']+/g, 'sig=…')}`);
+    stacks.push(`${stacks.length > 0 ? 'Caused by: ' : ''}${maskSas(stack)}`);
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   return stacks;

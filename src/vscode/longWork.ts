@@ -1,5 +1,6 @@
 import { type Progress, ProgressLocation, window } from 'vscode';
 import { background } from './background';
+import { withoutLinks } from './words/plainText';
 
 export type Report = Progress<{ message?: string; increment?: number }>;
 
@@ -24,11 +25,14 @@ export async function longWork<T>(
   const done = work({ report: (value) => shown.report(value) }, aborted.signal);
   const show = () =>
     window.withProgress(
-      { location: ProgressLocation.Notification, title, cancellable: true },
+      { location: ProgressLocation.Notification, title: withoutLinks(title), cancellable: true },
       async (progress, token) => {
         token.onCancellationRequested(() => aborted.abort());
         progress.report({ increment: before });
-        shown = progress;
+        shown = {
+          report: ({ message, ...value }) =>
+            progress.report({ ...value, message: message && withoutLinks(message) }),
+        };
         await done.catch(() => undefined);
       },
     );

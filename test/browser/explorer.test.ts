@@ -69,9 +69,9 @@ describe('The Accounts view', function () {
       await batch.job.add({ id: `job-${String(index).padStart(3, '0')}`, poolInfo: { poolId: 'pool-one' } });
     await workbench.expand('Jobs');
     await workbench.treeItem('job-129').waitFor();
-    const rows = (await spokenRows()).filter((row) => row.startsWith('job '));
-    assert.match(rows[0] ?? '', /^job job-129, active/);
-    assert.match(rows[1] ?? '', /^job job-128/);
+    const rows = (await spokenRows()).filter((row) => row.includes(', job, '));
+    assert.match(rows[0] ?? '', /^job-129, job, active/);
+    assert.match(rows[1] ?? '', /^job-128, job/);
     await pressUntil('End', '100 of 130 shown');
     await workbench.treeItem('100 of 130 shown').click();
     await workbench.treeItem('job-029').waitFor();
@@ -182,7 +182,7 @@ describe('The Accounts view', function () {
     await workbench.page.keyboard.press('ControlOrMeta+End');
     await workbench.page.keyboard.type('$TargetDedicatedNodes = nonsense(');
     await workbench.page.keyboard.press('ControlOrMeta+s');
-    await workbench.toast('The formula cannot be evaluated').waitFor();
+    await workbench.toast("The formula can't be evaluated").waitFor();
     await workbench.screenshot(pictures, 'explorer-formula-wrong');
     await workbench.page.keyboard.press('ControlOrMeta+Shift+k');
     await workbench.page.keyboard.press('ControlOrMeta+End');
@@ -256,7 +256,7 @@ describe('The Accounts view', function () {
     await workbench.screenshot(pictures, 'heatMap-workbench');
     const [id = ''] = ((await last.getAttribute('aria-label')) ?? '').split(',');
     await last.click();
-    const row = workbench.page.locator(`.sidebar [role=treeitem][aria-label^="node ${id}"]`);
+    const row = workbench.page.locator(`.sidebar [role=treeitem][aria-label^="${id}, node"]`);
     await row.waitFor();
     assert.equal(await row.getAttribute('aria-selected'), 'true');
     await workbench.run('View: Close All Editors');

@@ -66,6 +66,19 @@ describe('The workbench, driven by clicks and keys', function () {
     assert.deepEqual(outputs().sort(), ['four.mp3', 'one.mp3', 'three.mp3', 'two.mp3']);
   });
 
+  it('shows the name of a file as it is, and makes no link of it', async () => {
+    const name = '[x](command:workbench.action.files.newUntitledFile).mp4';
+    writeFileSync(join(folder, name), 'these are only words\n');
+    await workbench.rightClick(name);
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    const toast = workbench.toast("isn't a media file");
+    await toast.filter({ hasText: '[x]' }).waitFor();
+    assert.equal(await toast.locator('.notification-list-item-message a').count(), 0);
+    rmSync(join(folder, name));
+    await dismiss("isn't a media file");
+  });
+
   it('says how many files a folder holds before it transcodes them', async () => {
     await workbench.openMenu(workbench.file('series'));
     await workbench.choose('Transcode on Azure Batch');
@@ -199,13 +212,15 @@ describe('The workbench, driven by clicks and keys', function () {
     await workbench.toast('Connected to Local Batch account').waitFor();
     const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
     await report.getByText('Upload and download a test blob').waitFor();
+    assert.equal(await report.getByText('not needed: tasks run on this machine').count(), 2);
+    assert.equal(await report.getByText('signing in').count(), 0);
     await workbench.screenshot(pictures, 'check');
     await workbench.run('View: Close All Editors');
     await dismiss('Connected to Local Batch account');
   });
 
-  it('asks what to do when a run is canceled, and leaves no partial file', async () => {
-    await workbench.rightClick('long.mp4');
+  it('counts refused files in every view, asks what to do when a run is canceled, and leaves no partial file', async () => {
+    await workbench.rightClick('long.mp4', 'text.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('H.265 video');
     await workbench
@@ -214,6 +229,10 @@ describe('The workbench, driven by clicks and keys', function () {
       .waitFor();
     await workbench.openView('Azure Batch');
     await workbench.treeItem(/long\.mp4\d+\s?%, [\d.]+× real time/).waitFor();
+    const run = workbench.treeItem(/2 files, H\.265 .*0 of 2 done, 1 failed/);
+    await run.waitFor();
+    assert.match((await run.getAttribute('aria-label')) ?? '', /^2 files, H\.265 video \(MP4\), /);
+    await workbench.statusBarItem('Transcode 0/2').waitFor();
     await workbench.screenshot(pictures, 'progress');
     await workbench.treeItem(/H\.265 .*0\/1/).click();
     await workbench.treeItem(/^Running1/).click();
@@ -231,8 +250,9 @@ describe('The workbench, driven by clicks and keys', function () {
     await workbench.run('Terminal: Kill All Terminals');
     await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
+    await workbench.page.getByText('Cancel “2 files, H.265 video (MP4)”?').waitFor();
     await workbench.pick('Cancel This Run');
-    await workbench.toast('The run was canceled').waitFor();
+    await workbench.toast('0 of 2 outputs are complete').waitFor();
     assert.deepEqual(
       readdirSync(folder).filter((name) => /^\.?long/.test(name)),
       ['long.mp4'],

@@ -37,9 +37,12 @@ export type CheckStep = (typeof checkSteps)[number];
 
 /** Result of one step. A step is `skipped` if it could not be tried, with the reason. */
 export type CheckResult =
-  | { readonly step: CheckStep; readonly status: 'ok'; readonly detail?: string; readonly ms: number }
+  | { readonly step: CheckStep; readonly status: 'ok'; readonly detail?: CheckDetail; readonly ms: number }
   | { readonly step: CheckStep; readonly status: 'failed'; readonly problem: Problem; readonly ms: number }
   | { readonly step: CheckStep; readonly status: 'skipped'; readonly why: SkipReason };
+
+/** What a step found out: a name, an address, the difference of the clocks, or the quota. */
+export type CheckDetail = string | { readonly quota: Quota } | { readonly clockSeconds: number };
 
 export type SkipReason = 'notEncrypted' | 'proxy' | 'earlier' | 'needsSignIn';
 
@@ -89,7 +92,7 @@ export async function* checkConnection(checked: Checked): AsyncGenerator<CheckRe
     const took = () => Math.round(performance.now() - start);
     try {
       const outcome = await tries[step](checked);
-      yield typeof outcome === 'object'
+      yield typeof outcome === 'object' && 'skipped' in outcome
         ? { step, status: 'skipped', why: outcome.skipped }
         : { step, status: 'ok', detail: outcome, ms: took() };
     } catch (error) {
@@ -100,7 +103,7 @@ export async function* checkConnection(checked: Checked): AsyncGenerator<CheckRe
   }
 }
 
-type Outcome = string | undefined | { skipped: SkipReason };
+type Outcome = CheckDetail | undefined | { skipped: SkipReason };
 
 /**
  * A direct connection can fail although the service answers. Then a proxy is in use that only VS Code knows, from its
@@ -148,7 +151,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     if (Number.isNaN(date)) return undefined;
     const minutes = Math.round((Date.now() - date) / 60_000);
     if (Math.abs(minutes) >= clockMinutes) throw new UserError({ kind: 'clockSkew', minutes });
-    return `${((Date.now() - date) / 1000).toFixed(1)} s`;
+    return { clockSeconds: (Date.now() - date) / 1000 };
   },
 
   async batchRead({ batch, signal }) {
@@ -179,7 +182,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     refuseBeyond(allowed, pool, await sizes?.());
     const jobs = await batch.jobPage({ filter: "state eq 'active'", select: 'id', pageSize: 1000, signal });
     if (jobs.items.length >= allowed.jobs) throw new UserError({ kind: 'quota', what: 'jobs' });
-    return [allowed.dedicatedCores ?? '∞', allowed.spotCores ?? '∞', allowed.pools, allowed.jobs].join(' · ');
+    return { quota: allowed };
   },
 
   async storageRead({ storage, signal }) {

@@ -3,6 +3,7 @@ import type { AccountRecord } from '../../core/azure/account';
 import { background } from '../background';
 import type { Handlers } from '../commands';
 import type { AccountCommandId } from '../contributions';
+import { showInformation } from '../messages';
 import { localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
@@ -57,7 +58,7 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
     async checkFfmpeg() {
       const { findFfmpeg } = await import('./ffmpeg');
       const path = await findFfmpeg();
-      background(window.showInformationMessage(l10n.t('ffmpeg was found: {0}', path)));
+      background(showInformation(l10n.t('ffmpeg was found: {0}', path)));
     },
     showServiceLog,
   };

@@ -1,13 +1,14 @@
-import { l10n, window } from 'vscode';
-import type { CheckResult, CheckStep, SkipReason } from '../../core/accounts/connectionCheck';
+import { l10n } from 'vscode';
+import type { CheckDetail, CheckResult, CheckStep, SkipReason } from '../../core/accounts/connectionCheck';
 import type { AccountRecord } from '../../core/azure/account';
 import { cloudOf } from '../../core/azure/clouds';
 import type { Quota, VmSizes } from '../../core/azure/resourceManager';
 import { background } from '../background';
 import type { Documents } from '../documents';
 import { longWork } from '../longWork';
+import { showInformation, showWarning } from '../messages';
 import { settings } from '../settings';
-import { time } from '../words/numbers';
+import { count, decimal, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import type { Accounts } from './accounts';
 
@@ -26,8 +27,8 @@ export async function checkAccount(
   const failed = results.filter(({ status }) => status === 'failed').length;
   background(
     failed === 0
-      ? window.showInformationMessage(l10n.t('Connected to {0}', account.label))
-      : window.showWarningMessage(
+      ? showInformation(l10n.t('Connected to {0}', account.label))
+      : showWarning(
           l10n.t('{0}: {1} of {2} steps failed. See the report.', account.label, failed, results.length),
         ),
   );
@@ -94,16 +95,17 @@ async function resourceManagerOf(account: AccountRecord) {
 }
 
 function reportOf(account: AccountRecord, results: readonly CheckResult[]): string {
-  const { hostname: batch } = new URL(account.batchUrl);
-  const { hostname: storage } = new URL(account.blobUrl);
+  const { host: batch } = new URL(account.batchUrl);
+  const { host: storage } = new URL(account.blobUrl);
+  const isLocal = account.signIn === 'local';
   return [
     `# ${account.label}`,
     '',
     `${time(new Date())} · ${batch} · ${storage}`,
     '',
-    ...results.map(lineOf),
+    ...results.map((result) => lineOf(result, isLocal)),
     '',
-    ...(results.some(({ step, status }) => step === 'nodeView' && status === 'skipped')
+    ...(!isLocal && results.some(({ step, status }) => step === 'nodeView' && status === 'skipped')
       ? [
           l10n.t(
             'Nodes connect to the storage account on their own: a firewall that allows this machine can still block them.',
@@ -114,13 +116,13 @@ function reportOf(account: AccountRecord, results: readonly CheckResult[]): stri
   ].join('\n');
 }
 
-function lineOf(result: CheckResult): string {
+function lineOf(result: CheckResult, isLocal: boolean): string {
   const name = stepName(result.step);
   switch (result.status) {
     case 'ok':
-      return `- ✓ **${name}** (${result.ms} ms)${result.detail ? `: ${result.detail}` : ''}`;
+      return `- ✓ **${name}** (${result.ms} ms)${result.detail === undefined ? '' : `: ${detailWords(result.detail)}`}`;
     case 'skipped':
-      return `- – **${name}**: ${skipWords(result.why)}`;
+      return `- – **${name}**: ${skipWords(result.why, isLocal)}`;
     case 'failed': {
       const { text } = sentenceOf(result.problem);
       const { problem } = result;
@@ -131,12 +133,28 @@ function lineOf(result: CheckResult): string {
   }
 }
 
-function skipWords(why: SkipReason): string {
+function detailWords(detail: CheckDetail): string {
+  if (typeof detail === 'string') return detail;
+  if ('clockSeconds' in detail)
+    return l10n.t('differs by {0} seconds', decimal(Math.abs(Math.round(detail.clockSeconds))));
+  const { dedicatedCores, spotCores, pools, jobs } = detail.quota;
+  const cores = (value: number | undefined) => (value === undefined ? l10n.t('no limit') : count(value));
+  return [
+    l10n.t('Spot cores: {0}', cores(spotCores)),
+    l10n.t('dedicated cores: {0}', cores(dedicatedCores)),
+    l10n.t('pools: {0}', count(pools)),
+    l10n.t('active jobs: {0}', count(jobs)),
+  ].join(', ');
+}
+
+function skipWords(why: SkipReason, isLocal: boolean): string {
   switch (why) {
     case 'earlier':
       return l10n.t('not tried because an earlier step failed');
     case 'needsSignIn':
-      return l10n.t('unknown: this needs an account that is connected by signing in');
+      return isLocal
+        ? l10n.t('not needed: tasks run on this machine')
+        : l10n.t('unknown: this needs an account that is connected by signing in');
     case 'notEncrypted':
       return l10n.t('not encrypted');
     case 'proxy':

@@ -12,6 +12,7 @@ import { cloudOf } from '../../core/azure/clouds';
 import { UserError } from '../../core/errors';
 import { accountsView } from '../contributions';
 import type { Documents } from '../documents';
+import { showError, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { sentenceOf } from '../words/sentences';
 import { type Accounts, accountId, canUpdateCredentials, localAccountId } from './accounts';
@@ -128,7 +129,7 @@ async function tryKeys(account: AccountRecord, keys: AccountSecrets): Promise<'s
     const saveAnyway = l10n.t('Save Anyway');
     const { text } = sentenceOf(error.problem);
     const options = { modal: true, detail: l10n.t('Nothing has been saved yet.') };
-    const answer = await window.showErrorMessage(text, options, edit, saveAnyway);
+    const answer = await showError(text, options, edit, saveAnyway);
     return answer === edit ? 'edit' : answer === saveAnyway ? 'save' : 'cancelled';
   }
 }
@@ -268,7 +269,7 @@ async function save(secrets: Secrets, account: AccountRecord, keys: AccountSecre
     await secrets.set(account.id, keys);
   } catch {
     const session = l10n.t('Keep for This Session');
-    const answer = await window.showWarningMessage(
+    const answer = await showWarning(
       l10n.t('VS Code found no secret storage (keyring) on this machine.'),
       {
         modal: true,

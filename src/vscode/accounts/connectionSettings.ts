@@ -6,6 +6,7 @@ import {
 } from '../../core/accounts/connectionSettings';
 import type { AccountRecord } from '../../core/azure/account';
 import { background } from '../background';
+import { showInformation, showWarning } from '../messages';
 import type { Accounts } from './accounts';
 
 /**
@@ -30,11 +31,11 @@ export async function openTerminalOn(accounts: Accounts, account: AccountRecord)
 export async function copyConnectionSettings(accounts: Accounts, account: AccountRecord): Promise<void> {
   const variables = connectionVariables(await accounts.connect(account));
   const copy = l10n.t('Copy');
-  const where = l10n.t('The clipboard gets these variables. Any program can read the clipboard:');
+  const where = l10n.t('These variables are copied to the clipboard, which any program can read:');
   if (!(await confirm(l10n.t('Copy the connection settings of {0}?', account.label), where, variables, copy)))
     return;
   await env.clipboard.writeText(toEnvFile(variables));
-  background(window.showInformationMessage(l10n.t('Copied the connection settings of {0}', account.label)));
+  background(showInformation(l10n.t('Copied the connection settings of {0}', account.label)));
 }
 
 async function confirm(
@@ -52,7 +53,7 @@ async function confirm(
       ? []
       : [l10n.t('The account has no keys. Programs sign in on their own, such as with “az login”.')]),
   ].join('\n');
-  return (await window.showWarningMessage(question, { modal: true, detail }, button)) === button;
+  return (await showWarning(question, { modal: true, detail }, button)) === button;
 }
 
 /** Starts the local Batch service for programs of the user's own, and offers what connects them. */
@@ -67,7 +68,7 @@ export async function startLocalService(
     l10n.t('Copy Connection Settings'),
     l10n.t('Show Log'),
   ];
-  const answer = await window.showInformationMessage(
+  const answer = await showInformation(
     l10n.t('The local Batch service is running at {0}', running.batchUrl),
     terminal,
     copy,

@@ -3,10 +3,11 @@ import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { type LogOutputChannel, l10n, window, workspace } from 'vscode';
+import { type LogOutputChannel, l10n, workspace } from 'vscode';
 import { version } from '../../../package.json';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
+import { showInformation, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
 import { findFfmpeg } from './ffmpeg';
@@ -149,7 +150,7 @@ export class LocalService {
             ffmpeg,
           );
       this.log.info(message);
-      window.showInformationMessage(message).then(undefined, (error) => this.log.error(error));
+      showInformation(message).then(undefined, (error) => this.log.error(error));
     }
     return false;
   }
@@ -197,9 +198,9 @@ export class LocalService {
       if (!(await isAnswering(started, await localKeys(this.dataFolder, this.secrets))))
         throw new UserError({ kind: 'localServiceFailed', detail: 'a service with other keys is running' });
       for (const notice of started.notices ?? []) {
-        window
-          .showWarningMessage(l10n.t('Local Batch account: {0}', notice))
-          .then(undefined, (error) => this.log.error(error));
+        showWarning(l10n.t('Local Batch account: {0}', notice)).then(undefined, (error) =>
+          this.log.error(error),
+        );
       }
       this.log.info(`Local Batch service: ${started.batchUrl} (process ${started.pid})`);
       return started;

@@ -2,6 +2,7 @@ import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import { section } from '../contributions';
+import { showWarning } from '../messages';
 import { type Accounts, localAccountId } from './accounts';
 
 /** Gives an account another name. Only this extension shows it. */
@@ -51,12 +52,8 @@ export async function removeAccount(accounts: Accounts, account: AccountRecord |
   const detail =
     chosen.id === localAccountId
       ? l10n.t('Its files stay on this machine.')
-      : l10n.t('VS Code forgets its keys. Nothing in Azure is deleted.');
-  const answer = await window.showWarningMessage(
-    l10n.t('Remove {0}?', chosen.label),
-    { modal: true, detail },
-    remove,
-  );
+      : l10n.t("Its keys are removed from VS Code's secret storage. Nothing in Azure is deleted.");
+  const answer = await showWarning(l10n.t('Remove {0}?', chosen.label), { modal: true, detail }, remove);
   if (answer === remove) await accounts.remove(chosen.id);
 }
 

@@ -1,6 +1,7 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import { background } from '../background';
 import { longWork } from '../longWork';
+import { showInformation, showWarning } from '../messages';
 import { bytes } from '../words/numbers';
 import type { Accounts } from './accounts';
 import type { LocalService } from './localService';
@@ -12,7 +13,7 @@ import type { LocalService } from './localService';
 export async function resetLocalAccount(accounts: Accounts, service: LocalService): Promise<boolean> {
   const used = await service.diskUse();
   const reset = l10n.t('Delete Everything');
-  const answer = await window.showWarningMessage(
+  const answer = await showWarning(
     l10n.t('Reset the local Batch account?'),
     {
       modal: true,
@@ -28,8 +29,6 @@ export async function resetLocalAccount(accounts: Accounts, service: LocalServic
   if (answer !== reset) return false;
   const freed = await longWork(l10n.t('Resetting the local Batch account'), () => service.reset());
   accounts.credentialsChanged();
-  background(
-    window.showInformationMessage(l10n.t('The local Batch account is empty. {0} freed.', bytes(freed))),
-  );
+  background(showInformation(l10n.t('The local Batch account is empty. {0} freed.', bytes(freed))));
   return true;
 }

@@ -2,6 +2,7 @@ import { l10n, QuickInputButtons, type QuickPickItem, ThemeIcon, window } from '
 import { isAbort } from '../../core/errors';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import { showError } from '../messages';
 import { textOf } from '../words/sentences';
 
 /** How a step ended. `skipped` means that it had one possible answer, or none that is needed, and asked nothing. */
@@ -112,7 +113,7 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         if (isAbort(error)) return resolve('back');
         const detail = textOf(error);
         // A row of the list is too short for a whole sentence.
-        background(window.showErrorMessage(detail));
+        background(showError(detail));
         pick.items = [
           { iconPath: new ThemeIcon('error'), label: l10n.t('Go back'), detail, alwaysShow: true },
         ];

@@ -1,4 +1,4 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Batch } from '../../core/azure/batch';
 import type { Storage } from '../../core/azure/storage';
@@ -8,6 +8,7 @@ import { outputContainerOf } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
+import { showInformation, showWarning } from '../messages';
 import type { Runs } from '../runs/runs';
 import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
@@ -120,12 +121,12 @@ async function tellRemaining(remaining: readonly Remaining[], chosen: number): P
   if (remaining.length === 0) {
     const text =
       chosen === 1 ? l10n.t('Deleted 1 resource.') : l10n.t('Deleted {0} resources.', count(chosen));
-    background(window.showInformationMessage(text));
+    background(showInformation(text));
     return;
   }
   const lines = remaining.map(({ resource, problem }) => `${resource.id}: ${sentenceOf(problem).text}`);
-  await window.showWarningMessage(
-    l10n.t("Couldn't delete {0} of {1} resources.", count(remaining.length), count(chosen)),
-    { modal: true, detail: lines.join('\n') },
-  );
+  await showWarning(l10n.t("Couldn't delete {0} of {1} resources.", count(remaining.length), count(chosen)), {
+    modal: true,
+    detail: lines.join('\n'),
+  });
 }

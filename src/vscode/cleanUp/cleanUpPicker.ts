@@ -2,6 +2,7 @@ import { l10n, type QuickPickItem, QuickPickItemKind, ThemeIcon, window } from '
 import type { AccountRecord } from '../../core/azure/account';
 import type { OwnedResource } from '../../core/cleanUp/ownedResources';
 import { background } from '../background';
+import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
 import { age, bytes, count, filesOf, nodesOf } from '../words/numbers';
 
@@ -23,7 +24,7 @@ export async function pickResources(
 ): Promise<OwnedResource[] | undefined> {
   if (resources.length === 0) {
     const text = l10n.t('{0} has no resources that this extension created.', account.label);
-    background(window.showInformationMessage(text));
+    background(showInformation(text));
     return undefined;
   }
   const items = groupsOf(resources).flatMap(([runId, ofRun]): ResourceItem[] => [
@@ -32,7 +33,7 @@ export async function pickResources(
   ]);
   const picked = await window.showQuickPick(items, {
     title: l10n.t('Clean up {0}: select what to delete', account.label),
-    placeHolder: l10n.t('You confirm the deletion in the next step'),
+    placeHolder: l10n.t('You can review the deletion in the next step'),
     canPickMany: true,
     matchOnDescription: true,
     matchOnDetail: true,
@@ -52,7 +53,7 @@ export async function confirmCleanUp(chosen: readonly OwnedResource[]): Promise<
   const detail = [l10n.t('To be deleted: {0}', kindsOf(chosen)), freedBy(chosen), ...lossesOf(chosen)].filter(
     Boolean,
   );
-  const answer = await window.showWarningMessage(title, { modal: true, detail: detail.join('\n') }, remove);
+  const answer = await showWarning(title, { modal: true, detail: detail.join('\n') }, remove);
   return answer === remove;
 }
 

@@ -5,6 +5,7 @@ import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { longWork } from '../longWork';
+import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
 import { section } from '../settings';
 import { nodesOf, time } from '../words/numbers';
@@ -56,7 +57,7 @@ export class IdleWatch {
   /** Offers to scale an idle pool to zero, or to clean up. */
   async ask(): Promise<void> {
     if (this.#found === undefined || this.#found.pools.length === 0) {
-      background(window.showInformationMessage(l10n.t('No nodes have been idle for long.')));
+      background(showInformation(l10n.t('No nodes have been idle for long.')));
       return;
     }
     const { account, pools } = this.#found;

@@ -30,7 +30,7 @@ export function cutText({ list, read, before }: NodeOf<'cut'>): string {
       return l10n.t('Only the first {0} pools are listed', count(read));
     case 'jobs':
       return before
-        ? l10n.t('Jobs created before {0} are not listed', time(before))
+        ? l10n.t("Jobs created before {0} aren't listed", time(before))
         : l10n.t('Only the newest {0} jobs are listed', count(read));
     case 'nodes':
       return l10n.t('Only the first {0} nodes are listed', count(read));

@@ -311,13 +311,13 @@ function problemRow(node: NodeOf<'problem'>): Row {
 function spokenName(node: ExplorerNode, label: string): string {
   switch (node.kind) {
     case 'pool':
-      return l10n.t('pool {0}', fullLabel(node));
+      return l10n.t('{0}, pool', fullLabel(node));
     case 'node':
-      return l10n.t('node {0}', fullLabel(node));
+      return l10n.t('{0}, node', fullLabel(node));
     case 'job':
-      return l10n.t('job {0}', label);
+      return l10n.t('{0}, job', label);
     case 'container':
-      return l10n.t('container {0}', fullLabel(node));
+      return l10n.t('{0}, container', fullLabel(node));
     case 'task':
       return node.task.displayName ?? label;
     default:

@@ -3,6 +3,7 @@ import { type Problem, UserError } from '../../core/errors';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import { showInformation } from '../messages';
 import { logLineOf } from '../words/ffmpegReasons';
 import { filesOf } from '../words/numbers';
 import { plainText } from '../words/plainText';
@@ -58,7 +59,7 @@ export async function showFailures(accounts: Accounts, runs: Runs, runId: string
     ),
   ];
   if (failures.length === 0) {
-    background(window.showInformationMessage(l10n.t('No file of this run failed.')));
+    background(showInformation(l10n.t('No file of this run failed.')));
     return;
   }
   const chosen = await window.showQuickPick(failures, {
@@ -67,13 +68,17 @@ export async function showFailures(accounts: Accounts, runs: Runs, runId: string
     matchOnDetail: true,
   });
   if (chosen?.logLine === undefined) return;
-  background(window.showInformationMessage(plainText(chosen.label), { modal: true, detail: chosen.logLine }));
+  background(showInformation(chosen.path, { modal: true, detail: chosen.logLine }));
 }
 
 /** A file that failed and its reason. Choosing it shows the line of the log, if there is one. */
-function failureItem(path: string, problem: Problem): QuickPickItem & { readonly logLine?: string } {
+function failureItem(
+  path: string,
+  problem: Problem,
+): QuickPickItem & { readonly path: string; readonly logLine?: string } {
   const reason = sentenceOf(problem).text;
   return {
+    path,
     logLine: logLineOf(problem),
     iconPath: new ThemeIcon('error'),
     label: plainText(path),
@@ -86,7 +91,7 @@ export async function showOutputs(accounts: Accounts, runs: Runs, runId: string 
   const outcome = await outcomeOf(accounts, runs, runId);
   const result = outcome?.results.find(({ outputUri }) => outputUri);
   if (result?.outputUri) return showOutput(Uri.parse(result.outputUri));
-  background(window.showInformationMessage(l10n.t('This run has no outputs on this machine.')));
+  background(showInformation(l10n.t('This run has no outputs on this machine.')));
 }
 
 /** Reveals an output in the Explorer. One outside the workspace is opened, or revealed in its folder if it is one. */

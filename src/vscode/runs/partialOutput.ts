@@ -3,6 +3,7 @@ import type { ManifestFile } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
+import { showInformation } from '../messages';
 import { showOutput } from './outcome';
 import type { RunRecord } from './runRecord';
 
@@ -40,10 +41,8 @@ export async function savePartialOutput(
   );
   const open = l10n.t('Show');
   background(
-    window
-      .showInformationMessage(l10n.t('Saved the incomplete output as {0}', name), open)
-      .then(async (answer) => {
-        if (answer === open) await showOutput(target);
-      }),
+    showInformation(l10n.t('Saved the incomplete output as {0}', name), open).then(async (answer) => {
+      if (answer === open) await showOutput(target);
+    }),
   );
 }

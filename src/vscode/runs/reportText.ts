@@ -5,6 +5,7 @@ import { type ReportRow, type RunReport, reportCsv } from '../../core/runs/repor
 import { costWords, roughly } from '../words/costWords';
 import { bytes, count, decimal, duration, percent, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
+import { withoutName } from './runWords';
 
 /** All that a report shows of a run. */
 export interface FullReport extends RunReport {
@@ -32,7 +33,7 @@ export function textOf(report: FullReport, path: string): string {
 /** A report as Markdown. */
 export function markdownOf(report: FullReport): string {
   const head = [
-    ...[l10n.t('File'), l10n.t('Size'), l10n.t('Length'), l10n.t('Output'), l10n.t('Ratio')],
+    ...[l10n.t('File'), l10n.t('Size'), l10n.t('Length'), l10n.t('Output')],
     ...[l10n.t('Task'), l10n.t('Speed'), l10n.t('Retries'), l10n.t('Node')],
   ];
   const failed = report.rows.filter(({ problem }) => problem);
@@ -165,8 +166,20 @@ function shortNode(node: string): string {
 }
 
 function failureLine({ file, problem }: ReportRow): string {
-  return `- **${escaped(file)}**: ${escaped(problem ? sentenceOf(problem).text : '')}`;
+  return `- **${escaped(file)}**: ${escaped(problem ? withoutName(sentenceOf(problem).text, file) : '')}`;
 }
+
+/** `74.1 kB, 29%`: the size of an output, and its share of the source's size. */
+function outputWords({ outputBytes, ratio }: ReportRow): string {
+  const words = [
+    ...(outputBytes === undefined ? [] : [bytes(outputBytes)]),
+    ...(ratio === undefined ? [] : [percent(ratio)]),
+  ];
+  return unbroken(words.join(', '));
+}
+
+/** Keeps a number and its unit on one line. */
+const unbroken = (text: string) => text.replaceAll(' ', '\u00a0');
 
 function cellsOf(row: ReportRow): string[] {
   const ifKnown = <T>(value: T | undefined, say: (value: T) => string) =>
@@ -175,10 +188,9 @@ function cellsOf(row: ReportRow): string[] {
   const marks = { done: '✓', failed: '✗', unfinished: '…' };
   return [
     `${marks[row.status]} ${escaped(row.file)}`,
-    ifKnown(row.bytes, bytes),
+    ifKnown(row.bytes, (size) => unbroken(bytes(size))),
     ifKnown(row.seconds, (seconds) => duration(seconds * 1000)),
-    output ? `${escaped(output)} (${ifKnown(row.outputBytes, bytes)})` : '',
-    ifKnown(row.ratio, percent),
+    output ? `${escaped(output)} (${outputWords(row)})` : '',
     ifKnown(row.taskSeconds, (seconds) => duration(seconds * 1000)),
     ifKnown(row.speed, (speed) => `${decimal(speed)}×`),
     ifKnown(row.retries, count),

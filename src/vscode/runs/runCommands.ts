@@ -1,7 +1,8 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { Accounts } from '../accounts/accounts';
 import type { Handlers } from '../commands';
 import type { RunCommandId } from '../contributions';
+import { showWarning } from '../messages';
 import { showFailures, showOutput, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
@@ -78,7 +79,7 @@ async function forgetRun(runs: Runs, runId: string): Promise<void> {
   const record = runs.record(runId);
   if (record === undefined) return;
   const remove = l10n.t('Remove from List');
-  const answer = await window.showWarningMessage(
+  const answer = await showWarning(
     l10n.t('Remove {0} from the list?', runTitle(record)),
     {
       modal: true,

@@ -3,12 +3,13 @@ import { l10n, type QuickPickItem, window } from 'vscode';
 import type { Storage } from '../../core/azure/storage';
 import type { ListedRun } from '../../core/runs/runList';
 import { background } from '../background';
+import { showInformation } from '../messages';
 import { time } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { readRun } from './readRun';
 import type { RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
-import { runTitle, stateWords } from './runWords';
+import { liveTitle, liveWords, runTitle, stateWords } from './runWords';
 
 interface RunQuestion {
   readonly title: string;
@@ -23,7 +24,7 @@ export async function pickRun(
   { title, suits, none }: RunQuestion,
 ): Promise<RunRecord | undefined> {
   const records = runs.records.filter(suits);
-  if (records.length === 0) background(window.showInformationMessage(none));
+  if (records.length === 0) background(showInformation(none));
   if (records.length < 2) return records[0];
   const answer = await window.showQuickPick(
     records.map((record) => ({
@@ -39,17 +40,13 @@ export async function pickRun(
 
 /** The run that this window is working on; asks if there are several. */
 export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefined> {
-  if (liveRuns.length === 0)
-    background(window.showInformationMessage(l10n.t('No run is active in this window.')));
+  if (liveRuns.length === 0) background(showInformation(l10n.t('No run is active in this window.')));
   if (liveRuns.length < 2) return liveRuns[0];
   const answer = await window.showQuickPick(
     liveRuns.map((live) => ({
-      label: runTitle({
-        files: live.manifest.files.length,
-        preset: live.manifest.preset.label,
-        presetId: live.manifest.preset.id,
-      }),
+      label: liveTitle(live),
       description: time(new Date(live.manifest.created)),
+      detail: liveWords(live),
       live,
     })),
     { title: l10n.t('Cancel which run?') },
@@ -69,7 +66,7 @@ export async function pickListedRun(
 ): Promise<ListedRun | undefined> {
   const { runsOf } = await import('../../core/runs/runList');
   const found = await runsOf(storage, signal);
-  if (found.length === 0) background(window.showInformationMessage(l10n.t('The account has no runs.')));
+  if (found.length === 0) background(showInformation(l10n.t('The account has no runs.')));
   if (found.length === 0) return undefined;
   const limit = pLimit(readsAtOnce);
   const items = await Promise.all(

@@ -63,6 +63,20 @@ function digestsOf(uris: readonly string[]): string | undefined {
   return uris.length > maxUris ? uris.slice(maxUris).map(digestOf).join('') : undefined;
 }
 
+/** How many files a run has and how far they are: with the refused files, and without those that a cancellation ended. */
+export function fileNumbers(
+  { files, refused, canceled }: Pick<Manifest, 'files' | 'refused' | 'canceled'>,
+  results: Iterable<FileResult>,
+): { readonly files: number; readonly succeeded: number; readonly failed: number } {
+  let succeeded = 0;
+  let failed = refused.length;
+  for (const { problem } of results) {
+    if (problem === undefined) succeeded++;
+    else if (!(canceled !== undefined && problem.kind === 'ended')) failed++;
+  }
+  return { files: files.length + refused.length, succeeded, failed };
+}
+
 /** The record of a run. `status` is used while the run is neither finished nor canceled. */
 export function recordOf(
   accountId: string,
@@ -71,11 +85,10 @@ export function recordOf(
   status: Exclude<RunStatus, 'canceled' | 'finished'>,
   until = manifest.goal,
 ): RunRecord {
-  const { runId, outputContainer, created, preset, files, refused } = manifest;
+  const { runId, outputContainer, created, preset, files } = manifest;
   const isCanceled = manifest.canceled !== undefined;
   const sources = files.map(({ uri }) => uri);
   const outputs = results.flatMap(({ outputUri }) => outputUri ?? []);
-  const failed = results.filter(({ problem }) => problem && !(isCanceled && problem.kind === 'ended')).length;
   return {
     runId,
     accountId,
@@ -83,7 +96,7 @@ export function recordOf(
     created,
     preset: preset.label,
     presetId: preset.id,
-    files: files.length + refused.length,
+    ...fileNumbers(manifest, results),
     sources: sources.slice(0, maxUris),
     otherSources: digestsOf(sources),
     outputs: outputs.slice(0, maxUris),
@@ -91,8 +104,6 @@ export function recordOf(
     outputExtension: preset.folder ? '' : preset.extension,
     status: status === 'running' ? status : isCanceled ? 'canceled' : manifest.finished ? 'finished' : status,
     until,
-    succeeded: results.filter(({ problem }) => !problem).length,
-    failed: failed + refused.length,
   };
 }
 

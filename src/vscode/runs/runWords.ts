@@ -5,7 +5,8 @@ import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, count, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
-import type { RunRecord } from './runRecord';
+import { fileNumbers, type RunRecord } from './runRecord';
+import type { LiveRun } from './runs';
 
 type FileProgress = NonNullable<ReturnType<RunProgress['running']['get']>>;
 
@@ -18,23 +19,31 @@ export function runTitle({
   return l10n.t('{0}, {1}', filesOf(files), presetName({ id: presetId, label: preset }));
 }
 
-/** The state of a run that this window works on, short enough for a narrow sidebar. */
-export function liveWords(progress: RunProgress, share: number, leftMs: number | undefined): string {
-  return leftMs === undefined
-    ? phaseWords(progress, share)
-    : l10n.t('{0}, about {1} left', phaseWords(progress, share), duration(leftMs));
+/** The title of a run that this window works on. */
+export function liveTitle({ manifest }: Pick<LiveRun, 'manifest'>): string {
+  const { files, refused, preset } = manifest;
+  return runTitle({ files: files.length + refused.length, preset: preset.label, presetId: preset.id });
 }
 
-function phaseWords({ phase, upload, nodes, tasks, fetch }: RunProgress, share: number): string {
+/** The state of a run that this window works on, short enough for a narrow sidebar. */
+export function liveWords({ progress, manifest, results, ...live }: LiveRun): string {
+  const words = phaseWords(progress, live.share(), fileNumbers(manifest, results.values()));
+  const leftMs = live.timeLeft();
+  return leftMs === undefined ? words : l10n.t('{0}, about {1} left', words, duration(leftMs));
+}
+
+type FileNumbers = ReturnType<typeof fileNumbers>;
+
+function phaseWords({ phase, upload, nodes }: RunProgress, share: number, numbers: FileNumbers): string {
   switch (phase) {
     case 'uploading':
       return l10n.t('uploading {0}', percent(upload.bytesTotal > 0 ? upload.bytes / upload.bytesTotal : 0));
     case 'pool':
       return nodes.idle + nodes.running > 0 ? l10n.t('starting tasks') : l10n.t('waiting for nodes');
     case 'tasks':
-      return l10n.t('{0}, {1} of {2} done', percent(share), count(tasks.completed), count(tasks.total));
+      return l10n.t('{0}, {1}', percent(share), doneWords({ ...numbers, done: numbers.succeeded }));
     case 'fetching':
-      return l10n.t('fetching {0} of {1}', count(fetch.files), count(tasks.total));
+      return l10n.t('fetching outputs: {0}', doneWords({ ...numbers, done: numbers.succeeded }));
     case 'done':
       return l10n.t('done');
   }

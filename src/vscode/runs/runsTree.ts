@@ -219,13 +219,11 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     );
     item.id = record.runId;
     item.contextValue = contextOf(record, live, isElsewhere);
-    item.description = live
-      ? liveWords(live.progress, live.share(), live.timeLeft())
-      : stateWords(record, isElsewhere);
+    item.description = live ? liveWords(live) : stateWords(record, isElsewhere);
     item.iconPath = live || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
     item.tooltip = this.#runTooltip(record, live, item.description);
     item.accessibilityInformation = {
-      label: [item.description, item.label, time(new Date(record.created))].join(', '),
+      label: [item.label, item.description, time(new Date(record.created))].join(', '),
     };
     return item;
   }

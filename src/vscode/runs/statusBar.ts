@@ -3,6 +3,7 @@ import { runsView } from '../contributions';
 import { DisposableStore } from '../disposable';
 import { presetName } from '../words/presetLabels';
 import { progressLine } from '../words/story';
+import { fileNumbers } from './runRecord';
 import type { Runs } from './runs';
 
 /** The item changes at most this often, in milliseconds. */
@@ -40,8 +41,9 @@ export class StatusBar {
       this.#item.hide();
       return;
     }
-    const done = live.reduce((sum, { results }) => sum + results.size, 0);
-    const total = live.reduce((sum, { manifest }) => sum + manifest.files.length, 0);
+    const numbers = live.map(({ manifest, results }) => fileNumbers(manifest, results.values()));
+    const done = numbers.reduce((sum, { succeeded }) => sum + succeeded, 0);
+    const total = numbers.reduce((sum, { files }) => sum + files, 0);
     this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);
     this.#item.tooltip = live
       .map(

@@ -4,6 +4,7 @@ import type { Manifest, ManifestFile } from '../../core/plan/manifest';
 import { withoutFiles } from '../../core/plan/withoutFiles';
 import { background } from '../background';
 import { longWork } from '../longWork';
+import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 
@@ -24,7 +25,7 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   if (choice !== 'skip') return choice && { ...manifest, onConflict: choice };
   if (existing.size < manifest.files.length) return withoutFiles(manifest, new Set(existing.keys()));
   const text = l10n.t('Nothing to transcode: the output of {0} already exists.', filesOf(existing.size));
-  background(window.showInformationMessage(text));
+  background(showInformation(text));
   return undefined;
 }
 

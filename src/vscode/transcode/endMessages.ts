@@ -1,7 +1,8 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
+import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
 import { duration } from '../words/numbers';
 
@@ -65,17 +66,19 @@ export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | und
 
 /** Shows that the run goes on without this window. Has no buttons, so that VS Code hides it soon. */
 export function tellStopped(record: RunRecord | undefined, isLocal: boolean): void {
-  const done = record?.succeeded ?? 0;
-  background(
-    window.showInformationMessage(
-      isLocal
-        ? l10n.t('Monitoring stopped. The tasks keep running; {0} outputs are complete so far.', done)
-        : l10n.t(
-            'Monitoring stopped. The tasks keep running; {0} outputs are complete so far. The pool can cost money until they are done.',
-            done,
-          ),
-    ),
-  );
+  const [done, files] = [record?.succeeded ?? 0, record?.files ?? 0];
+  const text = isLocal
+    ? l10n.t(
+        'Monitoring stopped after {0} of {1} outputs. The tasks keep running. Fetch the outputs later from the Transcodes view.',
+        done,
+        files,
+      )
+    : l10n.t(
+        'Monitoring stopped after {0} of {1} outputs. The tasks keep running, and their nodes cost money. Fetch the outputs later from the Transcodes view.',
+        done,
+        files,
+      );
+  background(showInformation(text));
 }
 
 async function askNext(
@@ -84,8 +87,8 @@ async function askNext(
   ...steps: NextStep[]
 ): Promise<NextStep | undefined> {
   const titles = new Map(steps.map((step) => [nextTitle(step), step]));
-  const show = kind === 'information' ? window.showInformationMessage : window.showWarningMessage;
-  const answer = await show<string>(text, ...titles.keys());
+  const show = kind === 'information' ? showInformation : showWarning;
+  const answer = await show(text, ...titles.keys());
   return answer ? titles.get(answer) : undefined;
 }
 

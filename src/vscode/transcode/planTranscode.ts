@@ -1,10 +1,11 @@
-import { l10n, window, workspace } from 'vscode';
+import { l10n, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import type { Manifest, RunPool } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Preset } from '../../core/presets/preset';
 import { longWork } from '../longWork';
+import { showError } from '../messages';
 import { expectedUse, type RunCosts } from '../runs/runCosts';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
@@ -59,16 +60,13 @@ export async function planTranscode(
 async function refuseAll({ refused }: Manifest): Promise<undefined> {
   const [first] = refused;
   if (first && refused.length === 1) throw new UserError(first.problem);
-  await window.showErrorMessage(
-    l10n.t('None of the {0} files can be transcoded with this preset.', refused.length),
-    {
-      modal: true,
-      detail: refused
-        .slice(0, 10)
-        .map(({ problem }) => sentenceOf(problem).text)
-        .join('\n'),
-    },
-  );
+  await showError(l10n.t('None of the {0} files can be transcoded with this preset.', refused.length), {
+    modal: true,
+    detail: refused
+      .slice(0, 10)
+      .map(({ problem }) => sentenceOf(problem).text)
+      .join('\n'),
+  });
   return undefined;
 }
 

@@ -7,8 +7,11 @@ import { nodeTargets } from '../../core/pools/nodeTargets';
 import type { ExpectedRun, RunCosts } from '../runs/runCosts';
 import { settings } from '../settings';
 import { costWords, nodesByKind, roughly } from '../words/costWords';
+import { noteSentence } from '../words/notes';
 import { bytes, count, filesOf, nodesOf, partsOf, videosOf } from '../words/numbers';
+import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
+import { sentenceOf } from '../words/sentences';
 import {
   askAudio,
   askCommand,
@@ -22,6 +25,9 @@ import {
 } from './reviewQuestions';
 
 type Act = 'start' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'split' | 'command' | 'notes';
+
+/** Notes that the review itself shows; all are one click away. */
+const shownHints = 3;
 
 interface ReviewItem extends QuickPickItem {
   readonly act: Act;
@@ -89,7 +95,10 @@ function itemsOf(
   expected: ExpectedRun,
 ): ReviewItem[] {
   const { manifest, notes } = planned;
-  const hints = notes.length + manifest.refused.length;
+  const hints = [
+    ...manifest.refused.map(({ problem }) => sentenceOf(problem).text),
+    ...notes.map(noteSentence),
+  ];
   return [
     {
       act: 'start',
@@ -116,13 +125,13 @@ function itemsOf(
       label: l10n.t('Show Command…'),
       detail: manifest.files[0]?.commandLine,
     },
-    ...(hints > 0
+    ...(hints.length > 0
       ? [
           {
             act: 'notes' as const,
             iconPath: new ThemeIcon('info'),
-            label: hints === 1 ? l10n.t('1 Note…') : l10n.t('{0} Notes…', count(hints)),
-            detail: l10n.t('Files that are left out, tracks that were chosen, names that were changed.'),
+            label: hints.length === 1 ? l10n.t('1 Note…') : l10n.t('{0} Notes…', count(hints.length)),
+            detail: plainText(hints.slice(0, shownHints).join(' ')),
           },
         ]
       : []),
@@ -215,7 +224,9 @@ function poolItems({ manifest }: PlannedRun, { pool }: Choices): ReviewItem[] {
       act: 'nodes',
       iconPath: new ThemeIcon('server'),
       label: l10n.t('Nodes: {0}', nodesByKind(used)),
-      description: isFewer ? l10n.t('{0} allowed; more would have no work', nodesByKind(asked)) : undefined,
+      description: isFewer
+        ? l10n.t('{0} allowed; the run has no work for more', nodesByKind(asked))
+        : undefined,
       detail: filesPerNode,
     },
   ];

@@ -5,6 +5,7 @@ import type { Choices, PlannedRun } from '../../core/plan/planRun';
 import type { ProbedFiles } from '../../core/plan/probeFiles';
 import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../contributions';
+import { askNodeCounts } from '../nodeCounts';
 import { noteSentence } from '../words/notes';
 import { plainText } from '../words/plainText';
 import { sentenceOf, textOf } from '../words/sentences';
@@ -57,20 +58,14 @@ export async function makeLifetimeDefault(lifetime: PoolLifetime): Promise<void>
 export async function askNodes({
   pool,
 }: Choices): Promise<Pick<Choices['pool'], 'spotNodes' | 'dedicatedNodes'> | undefined> {
-  const pattern = /^\s*(\d{1,4})\s*[,+ ]\s*(\d{1,4})\s*$/;
-  const answer = await window.showInputBox({
-    title: l10n.t('Nodes for this run'),
-    prompt: l10n.t('Spot nodes and dedicated nodes: two numbers, separated by a comma'),
-    value: `${pool.spotNodes}, ${pool.dedicatedNodes}`,
-    ignoreFocusOut: true,
-    validateInput: (text) => {
-      const [, spot, dedicated] = pattern.exec(text) ?? [];
-      const nodes = Number(spot) + Number(dedicated);
-      return nodes > 0 ? undefined : l10n.t('Enter two numbers, at least one of them above 0, such as 5, 0');
-    },
-  });
-  const [, spot, dedicated] = pattern.exec(answer ?? '') ?? [];
-  return spot === undefined ? undefined : { spotNodes: Number(spot), dedicatedNodes: Number(dedicated) };
+  const { spotNodes, dedicatedNodes } = pool;
+  const counts = await askNodeCounts(
+    l10n.t('Nodes for this run'),
+    l10n.t('Number of Spot nodes and of dedicated nodes'),
+    { spot: spotNodes, dedicated: dedicatedNodes },
+    1,
+  );
+  return counts && { spotNodes: counts.spot, dedicatedNodes: counts.dedicated };
 }
 
 /** How many audio tracks a file has, as far as is known. */
@@ -80,9 +75,9 @@ export function audioTracksOf(media: ProbedFiles['sources'][number]['media']): n
 
 /** The choice of audio tracks in words. */
 export function audioLabel({ audio }: Choices): string {
-  if (audio === 'default') return l10n.t('the default one');
-  if (audio === 'mix') return l10n.t('all, mixed into one');
-  return audio === 'all' ? l10n.t('all of them') : audio.language;
+  if (audio === 'default') return l10n.t('default track');
+  if (audio === 'mix') return l10n.t('all tracks, mixed into one');
+  return audio === 'all' ? l10n.t('all tracks') : audio.language;
 }
 
 /** Asks which audio tracks the outputs get. */

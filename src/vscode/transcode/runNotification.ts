@@ -6,7 +6,10 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
+import type { Manifest } from '../../core/plan/manifest';
 import type { RunProgress } from '../../core/runs/runEvents';
+import { liveTitle } from '../runs/runWords';
+import { withoutLinks } from '../words/plainText';
 import { percentDone, progressLine } from '../words/story';
 
 /** What the user decided after pressing Cancel. */
@@ -14,6 +17,7 @@ export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 
 /** What the notification shows of a run. */
 interface Followed {
+  readonly manifest: Manifest;
   readonly progress: RunProgress;
   /** Milliseconds, if known. */
   timeLeft(): number | undefined;
@@ -37,7 +41,7 @@ export async function follow<T>(
     () => 'ended' as const,
   );
   while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
-    const choice = await Promise.race([askCancel(), ended]);
+    const choice = await Promise.race([askCancel(live()), ended]);
     if (choice === 'ended') break;
     if (choice === 'keepRunning') continue;
     onCancel(choice);
@@ -51,7 +55,7 @@ function showUntilCancelled(
   live: () => Followed | undefined,
   ended: Promise<'ended'>,
 ): Thenable<'ended' | 'cancelled'> {
-  const options = { location: ProgressLocation.Notification, title, cancellable: true };
+  const options = { location: ProgressLocation.Notification, title: withoutLinks(title), cancellable: true };
   return window.withProgress(options, async (notification, token) => {
     let shown = 0;
     const show = () => {
@@ -76,7 +80,7 @@ function cancelled(token: CancellationToken): Promise<'cancelled'> {
   return new Promise((resolve) => token.onCancellationRequested(() => resolve('cancelled')));
 }
 
-async function askCancel(): Promise<CancelChoice | 'keepRunning'> {
+async function askCancel(run: Followed | undefined): Promise<CancelChoice | 'keepRunning'> {
   const choices: (QuickPickItem & { choice: CancelChoice | 'keepRunning' })[] = [
     {
       iconPath: new ThemeIcon('eye-closed'),
@@ -99,12 +103,12 @@ async function askCancel(): Promise<CancelChoice | 'keepRunning'> {
     {
       iconPath: new ThemeIcon('debug-continue'),
       label: l10n.t('Keep Running'),
-      detail: l10n.t('Cancels nothing.'),
+      detail: l10n.t('Nothing is canceled.'),
       choice: 'keepRunning',
     },
   ];
   const answer = await window.showQuickPick(choices, {
-    title: l10n.t('Cancel the transcode?'),
+    title: run ? l10n.t('Cancel “{0}”?', liveTitle(run)) : l10n.t('Cancel the run?'),
     ignoreFocusOut: true,
   });
   return answer?.choice ?? 'keepRunning';

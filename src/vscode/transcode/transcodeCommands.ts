@@ -1,4 +1,4 @@
-import { l10n, type Uri, window, workspace } from 'vscode';
+import { l10n, type Uri, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { ownMetadata } from '../../core/azure/ownership';
 import { type Problem, UserError } from '../../core/errors';
@@ -8,12 +8,13 @@ import type { ConnectParts } from '../accounts/connect';
 import { background } from '../background';
 import type { Commands, Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
+import { showInformation, showWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import type { RunRecord } from '../runs/runRecord';
 import type { Runs } from '../runs/runs';
 import type { RunNode } from '../runs/runsTree';
-import { filesOf } from '../words/numbers';
+import { liveTitle } from '../runs/runWords';
 import { sentenceOf } from '../words/sentences';
 import { type RunWork, requireTrust } from './runWork';
 import type { Transcode } from './transcode';
@@ -127,8 +128,8 @@ async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
   const live = runId ? runs.live(runId) : await pickLiveRun(runs);
   if (live === undefined) return;
   const cancel = l10n.t('Cancel Run');
-  const answer = await window.showWarningMessage(
-    l10n.t('Cancel the run of {0}?', filesOf(live.manifest.files.length)),
+  const answer = await showWarning(
+    l10n.t('Cancel “{0}”?', liveTitle(live)),
     { modal: true, detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.') },
     cancel,
   );
@@ -141,16 +142,16 @@ async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
  * again and again, for which it offers dedicated ones. Other problems are in the log.
  */
 export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
-  if (problem.kind === 'jobDisabled') background(window.showWarningMessage(sentenceOf(problem).text));
+  if (problem.kind === 'jobDisabled') background(showWarning(sentenceOf(problem).text));
   if (problem.kind !== 'preempted') return;
   const use = l10n.t('Use Dedicated Nodes');
   const keep = l10n.t('Keep Spot Nodes');
-  const answer = await window.showWarningMessage(sentenceOf(problem).text, use, keep);
+  const answer = await showWarning(sentenceOf(problem).text, use, keep);
   const live = answer === use ? runs.live(runId) : undefined;
   if (live === undefined) return;
   const nodes = await live.useDedicatedNodes();
   const text = l10n.t('Pool {0} continues with dedicated nodes: {1}', problem.pool, nodes);
-  background(window.showInformationMessage(text));
+  background(showInformation(text));
 }
 
 /** A window that was killed keeps its claim on a run for 15 seconds. */

@@ -61,12 +61,12 @@ export function mediaSentence(problem: MediaProblem): string {
       );
     case 'protectedContent':
       return l10n.t(
-        '{0} is protected against copying (DRM), so ffmpeg cannot decode it. Use an unprotected copy.',
+        "{0} is copy-protected (DRM), so ffmpeg can't decode it. Use an unprotected copy.",
         problem.file,
       );
     case 'pictureSubtitles':
       return l10n.t(
-        'The subtitles of {0} are pictures ({1}), which cannot be converted to text. Use a file with text subtitles.',
+        "The subtitles of {0} are pictures ({1}), which can't be converted to text. Use a file with text subtitles.",
         problem.file,
         problem.codec,
       );
@@ -91,9 +91,9 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'sourceDamaged':
       return withDetail(
         problem.share === undefined || problem.share < 0.005
-          ? l10n.t('Parts of {0} are damaged and could not be decoded.', problem.file)
+          ? l10n.t("Parts of {0} are damaged and couldn't be decoded.", problem.file)
           : l10n.t(
-              '{0} is damaged: {1}% of it could not be decoded.',
+              "{0} is damaged: {1}% of it couldn't be decoded.",
               problem.file,
               Math.round(problem.share * 100),
             ),
@@ -102,9 +102,9 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'outputBlank':
       return problem.what === 'audio'
         ? l10n.t(
-            'The output of {0} is silent, but its source is not. Try another preset or audio track.',
+            "The output of {0} is silent, but its source isn't. Try another preset or audio track.",
             problem.file,
           )
-        : l10n.t('The output of {0} is black, but its source is not. Try another preset.', problem.file);
+        : l10n.t("The output of {0} is black, but its source isn't. Try another preset.", problem.file);
   }
 }

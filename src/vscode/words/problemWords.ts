@@ -40,7 +40,7 @@ const refusals: Record<string, () => string> = {
   AADSTS90002: () => l10n.t("The directory (tenant) doesn't exist in this cloud."),
   AADSTS500011: () =>
     l10n.t("The service isn't registered in this directory. Check the cloud and the directory."),
-  AADSTS700016: () => l10n.t("The app that the environment names isn't registered in that directory."),
+  AADSTS700016: () => l10n.t("The app that is set in the environment isn't registered in that directory."),
   AADSTS7000215: () => l10n.t('The client secret in the environment is wrong.'),
   AADSTS7000222: () => l10n.t('The client secret in the environment expired.'),
   InvalidAudience: () => l10n.t('The token is for another cloud or service.'),

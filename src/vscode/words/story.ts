@@ -48,7 +48,7 @@ export function storyLine(step: Step): string {
       return l10n.t('Added {0} to job [{1}].', tasksOf(step.count), step.job);
     case 'resizeRetried':
       return l10n.t(
-        'Asked for the missing nodes of pool [{0}] again. Next try in {1}.',
+        'Requested the missing nodes of pool [{0}] again. Next attempt in {1}.',
         step.pool,
         minutesOf(step.nextTryMinutes),
       );

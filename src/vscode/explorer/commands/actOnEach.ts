@@ -1,7 +1,8 @@
 import pLimit from 'p-limit';
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import { isAbort, type Problem, UserError } from '../../../core/errors';
 import { longWork } from '../../longWork';
+import { showWarning } from '../../messages';
 import { count } from '../../words/numbers';
 import { sentenceOf } from '../../words/sentences';
 import { type AccountNode, resourceName } from '../explorerNode';
@@ -56,11 +57,11 @@ async function report(total: number, failures: readonly Failure[], left: number)
   if (first && total === 1) throw new UserError(first.problem);
   const lines = [
     ...failures.map(({ name, problem }) => `${name}: ${sentenceOf(problem).text}`),
-    ...(left > 0 ? [l10n.t('Canceled before these were reached: {0}', count(left))] : []),
+    ...(left > 0 ? [l10n.t('Not processed because you canceled: {0}', count(left))] : []),
   ];
   if (lines.length === 0) return;
-  await window.showWarningMessage(
-    l10n.t('{0} of {1} failed or were left out.', count(failures.length + left), count(total)),
+  await showWarning(
+    l10n.t("{0} of {1} failed or weren't processed.", count(failures.length + left), count(total)),
     { modal: true, detail: shortened(lines) },
   );
 }
@@ -74,6 +75,6 @@ export function shortened(lines: readonly string[]): string {
 
 /** Asks before something that cannot be undone, with a button that says what it does. */
 export async function confirm(title: string, button: string, lines: readonly string[]): Promise<boolean> {
-  const answer = await window.showWarningMessage(title, { modal: true, detail: shortened(lines) }, button);
+  const answer = await showWarning(title, { modal: true, detail: shortened(lines) }, button);
   return answer === button;
 }

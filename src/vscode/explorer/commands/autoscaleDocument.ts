@@ -21,6 +21,7 @@ import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
 import { DisposableStore } from '../../disposable';
 import { longWork } from '../../longWork';
+import { showError, showInformation } from '../../messages';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
 import { FlatFileSystem } from '../flatFileSystem';
@@ -87,8 +88,8 @@ export class AutoscaleDocuments extends FlatFileSystem {
 
   async #offerDiscard(uri: Uri, poolId: string): Promise<void> {
     const discard = l10n.t('Discard Changes');
-    const answer = await window.showInformationMessage(
-      l10n.t('The editor has changes that are not applied to pool {0}.', poolId),
+    const answer = await showInformation(
+      l10n.t("The editor has changes that haven't been applied to pool {0}.", poolId),
       discard,
     );
     if (answer !== discard) return;
@@ -149,10 +150,10 @@ export class AutoscaleDocuments extends FlatFileSystem {
         this.#show(document, evaluation.problem);
         return;
       }
-      detail = l10n.t('It gives now:\n{0}', evaluation.results);
+      detail = l10n.t('Current result:\n{0}', evaluation.results);
     }
     const apply = l10n.t('Apply');
-    const answer = await window.showInformationMessage(
+    const answer = await showInformation(
       l10n.t('Apply the formula to pool {0}?', poolId),
       { modal: true, detail },
       apply,
@@ -166,7 +167,7 @@ export class AutoscaleDocuments extends FlatFileSystem {
       const key = uri.toString();
       const saved = this.#formulas.get(key);
       if (saved?.text === formula) this.#formulas.set(key, { ...saved, isDraft: false });
-      background(window.showInformationMessage(l10n.t('The formula is applied to pool {0}.', poolId)));
+      background(showInformation(l10n.t('The formula is applied to pool {0}.', poolId)));
     } catch (error) {
       const problem = refusalOf(error);
       if (problem === undefined) throw error;
@@ -181,7 +182,7 @@ export class AutoscaleDocuments extends FlatFileSystem {
     const whole = new Range(0, 0, document.lineCount, 0);
     const range = rangeNamed(document, problem) ?? whole;
     this.#problems.set(document.uri, [new Diagnostic(range, problem, DiagnosticSeverity.Error)]);
-    background(window.showErrorMessage(l10n.t('The formula cannot be evaluated: {0}', problem)));
+    background(showError(l10n.t("The formula can't be evaluated: {0}", problem)));
   }
 }
 

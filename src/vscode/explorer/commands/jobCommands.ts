@@ -1,9 +1,10 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import { everyItem } from '../../../core/azure/pages';
 import { background } from '../../background';
 import type { Handlers } from '../../commands';
 import type { JobCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
+import { showInformation } from '../../messages';
 import { count, tasksOf } from '../../words/numbers';
 import { groupFilters } from '../explorerData';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
@@ -81,7 +82,7 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
           tasks++;
         }
       });
-      if (rows.length > 0) background(window.showInformationMessage(retriedText(tasks)));
+      if (rows.length > 0) background(showInformation(retriedText(tasks)));
     },
   };
 }

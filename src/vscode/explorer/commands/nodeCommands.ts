@@ -1,9 +1,10 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
 import type { Problem } from '../../../core/errors';
 import { background } from '../../background';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
+import { showInformation } from '../../messages';
 import { count } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { rowLabel } from '../rowLabels';
@@ -139,9 +140,7 @@ async function openStderrOf(
     if (await batch.node(pool, node))
       return openRemote(account, { poolId: pool, nodeId: node }, 'startup/stderr.txt');
   }
-  background(
-    window.showInformationMessage(l10n.t('Node {0} no longer exists, and its files are gone.', node)),
-  );
+  background(showInformation(l10n.t('Node {0} no longer exists, and its files are gone.', node)));
 }
 
 async function openStartTaskLog(

@@ -2,6 +2,7 @@ import { l10n, ThemeIcon, window } from 'vscode';
 import type { Handlers } from '../../commands';
 import type { PoolCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
+import { askNodeCounts } from '../../nodeCounts';
 import { count, nodesOf } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
@@ -114,17 +115,13 @@ async function askAutoscale(id: string): Promise<'edit' | 'off' | undefined> {
   return answer.label === edit ? 'edit' : 'off';
 }
 
-async function askSize({ pool }: Pool) {
-  const text = await window.showInputBox({
-    title: l10n.t('Resize pool {0}', pool.id ?? ''),
-    prompt: pool.enableAutoScale
-      ? l10n.t('Spot and dedicated nodes, like “5 0”. Autoscale is turned off.')
-      : l10n.t('Spot and dedicated nodes, like “5 0”.'),
-    value: `${pool.targetLowPriorityNodes ?? 0} ${pool.targetDedicatedNodes ?? 0}`,
-    validateInput: (given) =>
-      /^\s*\d{1,4}\s+\d{1,4}\s*$/.test(given) ? undefined : l10n.t('Enter two numbers.'),
-  });
-  if (text === undefined) return undefined;
-  const [spot = 0, dedicated = 0] = text.trim().split(/\s+/).map(Number);
-  return { dedicated, spot };
+function askSize({ pool }: Pool) {
+  return askNodeCounts(
+    l10n.t('Resize pool {0}', pool.id ?? ''),
+    pool.enableAutoScale
+      ? l10n.t('Number of Spot nodes and of dedicated nodes. Autoscale is turned off.')
+      : l10n.t('Number of Spot nodes and of dedicated nodes'),
+    { spot: pool.targetLowPriorityNodes ?? 0, dedicated: pool.targetDedicatedNodes ?? 0 },
+    0,
+  );
 }

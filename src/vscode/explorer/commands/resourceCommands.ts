@@ -5,6 +5,7 @@ import { ownPrefix } from '../../../core/azure/ownership';
 import { maskSas } from '../../../core/jobs/poolFailure';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
+import { showWarning } from '../../messages';
 import { count } from '../../words/numbers';
 import type { ExplorerData } from '../explorerData';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
@@ -182,7 +183,7 @@ async function saveInFolder(uris: readonly Uri[]): Promise<void> {
     }
   }
   if (existing.length > 0)
-    await window.showWarningMessage(l10n.t('Not saved, because these files exist: {0}', existing.join(', ')));
+    await showWarning(l10n.t('Not saved, because these files exist: {0}', existing.join(', ')));
 }
 
 function baseName({ path }: Uri): string {

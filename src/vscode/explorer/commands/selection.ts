@@ -1,5 +1,6 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import { background } from '../../background';
+import { showInformation } from '../../messages';
 import { count } from '../../words/numbers';
 import type { ExplorerNode, NodeOf } from '../explorerNode';
 import { rowLabel } from '../rowLabels';
@@ -23,17 +24,13 @@ export function selectedRows<Kinds extends Kind>(
   const wanted = rows.filter(isWanted);
   const others = rows.length - wanted.length;
   if (wanted.length === 0) {
-    background(
-      window.showInformationMessage(
-        l10n.t('Select a row in the Accounts view that this command applies to.'),
-      ),
-    );
+    background(showInformation(l10n.t('Select a row in the Accounts view that this command applies to.')));
   } else if (others > 0) {
     background(
-      window.showInformationMessage(
+      showInformation(
         others === 1
-          ? l10n.t('1 selected row was left out: the command does not apply to it.')
-          : l10n.t('{0} selected rows were left out: the command does not apply to them.', count(others)),
+          ? l10n.t("1 selected row was left out: the command doesn't apply to it.")
+          : l10n.t("{0} selected rows were left out: the command doesn't apply to them.", count(others)),
       ),
     );
   }
@@ -49,8 +46,6 @@ export function selectedRow<Kinds extends Kind>(
 ): NodeOf<Kinds> | undefined {
   const [row] = selectedRows(parts, kinds, clicked ?? parts.accountsView.view.selection[0], undefined);
   if (row && selected && selected.length > 1)
-    background(
-      window.showInformationMessage(l10n.t('This command applies to one row at a time: {0}.', rowLabel(row))),
-    );
+    background(showInformation(l10n.t('This command applies to one row at a time: {0}.', rowLabel(row))));
   return row;
 }

@@ -3,6 +3,7 @@ import { maskSas } from '../../../core/jobs/poolFailure';
 import { progressFile } from '../../../core/presets/ffmpegCommand';
 import type { Handlers } from '../../commands';
 import type { TaskCommandId } from '../../contributions';
+import { showError } from '../../messages';
 import { count } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { actOnEach, confirm } from './actOnEach';
@@ -60,7 +61,7 @@ export function taskCommands(parts: ExplorerParts): Handlers<TaskCommandId> {
       openTaskLog(parts, clicked, selected, 'stderr.txt'),
     async showTaskError(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const row = selectedRow(parts, ['task'], clicked, selected);
-      if (row) await showError(row);
+      if (row) await showTaskError(row);
     },
     async tailLog(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const row = selectedRow(parts, ['task'], clicked, selected);
@@ -74,19 +75,19 @@ export function taskCommands(parts: ExplorerParts): Handlers<TaskCommandId> {
 
 async function askLog(): Promise<string | undefined> {
   const logs: QuickPickItem[] = [
-    { label: 'stderr.txt', description: l10n.t('messages of the program') },
+    { label: 'stderr.txt', description: l10n.t('messages of ffmpeg or another program') },
     { label: 'stdout.txt' },
     { label: progressFile, description: l10n.t('progress of ffmpeg, in tasks of a transcode') },
   ];
   return (await window.showQuickPick(logs, { title: l10n.t('Follow which log?') }))?.label;
 }
 
-async function showError(row: TaskRow): Promise<void> {
+async function showTaskError(row: TaskRow): Promise<void> {
   const { account, jobId, task } = row;
   const { failureInfo, exitCode } = task.executionInfo ?? {};
   const stderr = l10n.t('Show stderr.txt');
   const message =
-    failureInfo?.message ??
+    (failureInfo?.message && maskSas(failureInfo.message)) ??
     failureInfo?.code ??
     (exitCode === undefined ? '' : l10n.t('exit code {0}', exitCode));
   const detail = [
@@ -94,7 +95,7 @@ async function showError(row: TaskRow): Promise<void> {
     exitCode === undefined ? undefined : l10n.t('exit code {0}', exitCode),
     ...(failureInfo?.details ?? []).map(({ name, value }) => `${name}: ${maskSas(value ?? '')}`),
   ].filter(Boolean);
-  const answer = await window.showErrorMessage(
+  const answer = await showError(
     `${nameOf(row)}: ${message}`,
     { modal: true, detail: detail.join('\n') },
     stderr,
