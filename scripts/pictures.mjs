@@ -56,6 +56,7 @@ async function demonstrate() {
   await frame(1.5);
   await workbench.pick('Use the local Batch account');
   await workbench.quickPick('MP3 audio').first().waitFor();
+  await picture('presets');
   await frame(1.5);
   await workbench.pick('MP3 audio');
   await workbench.openView('Azure Batch');
@@ -91,6 +92,15 @@ async function showFeatures() {
   await preview.getByRole('heading', { name: 'Timeline' }).waitFor();
   await workbench.page.waitForTimeout(1_000);
   await picture('report');
+  await workbench.run('View: Close All Editors');
+  await workbench.run('Azure Batch: Clean Up…');
+  await workbench.quickPick('Outputs and record of the run').first().waitFor();
+  await picture('cleanUp');
+  await workbench.page.keyboard.press('Escape');
+  await workbench.run('Azure Batch: Connect an Azure Batch Account…');
+  await workbench.quickPick('Account keys').first().waitFor();
+  await picture('connect');
+  await workbench.page.keyboard.press('Escape');
 }
 
 function picture(name) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 
 const pages = ['README.md', 'README.zh-CN.md'];
@@ -31,5 +32,29 @@ describe('The README', () => {
       for (const [, target = ''] of (text ?? '').matchAll(/\]\(((?!http|#)[^)]+)\)/g))
         assert.ok(existsSync(target), target);
     }
+  });
+});
+
+describe('Documents', () => {
+  it('link to files and pictures that exist, and no picture is unused', () => {
+    const all = execFileSync('git', ['ls-files', '--', '*.md', 'media/screenshots'], {
+      encoding: 'utf8',
+    }).trim();
+    const files = all.split('\n');
+    const linked = new Set<string>();
+    for (const document of files.filter((file) => file.endsWith('.md'))) {
+      for (const [, target = ''] of readFileSync(document, 'utf8').matchAll(
+        /\]\(((?!https?:|command:|#)[^)#\s]+)[^)]*\)/g,
+      )) {
+        const path = join(dirname(document), target);
+        assert.ok(existsSync(path), `${document}: ${target}`);
+        linked.add(path);
+      }
+    }
+    const pictures = files.filter((file) => file.startsWith('media/screenshots/'));
+    assert.deepEqual(
+      pictures.filter((picture) => !linked.has(picture)),
+      [],
+    );
   });
 });
