@@ -143,6 +143,11 @@ describe('The workbench, driven by clicks and keys', function () {
     await workbench.pick('MP3 audio');
     await workbench.quickPick('On this machine, with your own ffmpeg').first().waitFor();
     await workbench.screenshot(pictures, 'review');
+    await workbench.pick('Preset: MP3 audio');
+    await workbench.pick('FLAC audio');
+    await workbench.pick('Preset: FLAC audio');
+    await workbench.pick('MP3 audio');
+    await workbench.quickPick('On this machine, with your own ffmpeg').first().waitFor();
     await workbench.pick('Show Command…');
     const input = workbench.page.locator('.quick-input-widget:visible input[type=text]');
     const command = await input.inputValue();

@@ -8,23 +8,27 @@ import { longWork } from '../longWork';
 import { showError } from '../messages';
 import { expectedUse, type RunCosts } from '../runs/runCosts';
 import { settings } from '../settings';
-import { filesOf } from '../words/numbers';
+import { count, filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import type { ChosenFile } from './chooseFiles';
+
+/** Files whose reasons a message lists. */
+const shownReasons = 10;
 
 /** The quota check is only an early warning, so it does not delay a run for long. */
 const quotaMs = 10_000;
 
 /**
  * Probes the files, plans the run, shows the plan if the settings or the caller say so, and decides what happens to
- * outputs that exist. Uploads nothing. Undefined if the user canceled.
+ * outputs that exist. Uploads nothing. `otherPreset` if the user wants to choose the preset again, undefined if the user
+ * canceled.
  */
 export async function planTranscode(
   account: AccountRecord,
   chosen: readonly ChosenFile[],
   preset: Preset,
   { costs, withOptions }: { costs: RunCosts; withOptions: boolean },
-): Promise<PlannedRun | undefined> {
+): Promise<PlannedRun | 'otherPreset' | undefined> {
   const [{ probeChosen }, { resolveConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
     import('./probeChosen'),
     import('./conflicts'),
@@ -50,24 +54,23 @@ export async function planTranscode(
   const planned = isReviewed
     ? await (await import('./review')).reviewRun({ account, probed, costs }, choices)
     : first;
+  if (planned === 'otherPreset') return planned;
   const manifest = planned && (await resolveConflicts(planned.manifest));
   if (manifest === undefined) return undefined;
   const expected = expectedUse(await costs.expect(account, manifest));
   return { manifest: { ...manifest, expected }, notes: planned?.notes ?? [] };
 }
 
-/** Says why none of the files can be transcoded. */
-async function refuseAll({ refused }: Manifest): Promise<undefined> {
+/** Says why none of the files can be transcoded, and offers another preset. */
+async function refuseAll({ refused }: Manifest): Promise<'otherPreset' | undefined> {
   const [first] = refused;
   if (first && refused.length === 1) throw new UserError(first.problem);
-  await showError(l10n.t('None of the {0} files can be transcoded with this preset.', refused.length), {
-    modal: true,
-    detail: refused
-      .slice(0, 10)
-      .map(({ problem }) => sentenceOf(problem).text)
-      .join('\n'),
-  });
-  return undefined;
+  const reasons = refused.slice(0, shownReasons).map(({ problem }) => sentenceOf(problem).text);
+  const more = refused.length - reasons.length;
+  const detail = [...reasons, ...(more > 0 ? [l10n.t('… and {0} more', count(more))] : [])].join('\n');
+  const text = l10n.t('None of the {0} files can be transcoded with this preset.', count(refused.length));
+  const choose = l10n.t('Choose Another Preset');
+  return (await showError(text, { modal: true, detail }, choose)) === choose ? 'otherPreset' : undefined;
 }
 
 /** Throws `quota` if the quota allows no node at all. An unknown quota refuses nothing. */

@@ -24,7 +24,7 @@ import {
   showNotes,
 } from './reviewQuestions';
 
-type Act = 'start' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'split' | 'command' | 'notes';
+type Act = 'start' | 'preset' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'split' | 'command' | 'notes';
 
 /** Notes that the review itself shows; all are one click away. */
 const shownHints = 3;
@@ -41,9 +41,12 @@ interface Reviewed {
 
 /**
  * Shows what a run will do, take and cost before it does anything. The user can change the pool, the audio tracks and
- * the command for this run. Undefined if the user canceled.
+ * the command for this run, or return to the presets. Undefined if the user canceled.
  */
-export async function reviewRun(reviewed: Reviewed, choices: Choices): Promise<PlannedRun | undefined> {
+export async function reviewRun(
+  reviewed: Reviewed,
+  choices: Choices,
+): Promise<PlannedRun | 'otherPreset' | undefined> {
   const { account, probed, costs } = reviewed;
   let current = choices;
   for (;;) {
@@ -64,6 +67,8 @@ export async function reviewRun(reviewed: Reviewed, choices: Choices): Promise<P
         return undefined;
       case 'start':
         return planned;
+      case 'preset':
+        return 'otherPreset';
       case 'lifetime':
         current = { ...current, pool: { ...current.pool, lifetime: await askLifetime(current) } };
         break;
@@ -106,6 +111,12 @@ function itemsOf(
       // Not as a description: its hover would cover the cost.
       label: l10n.t('Transcode {0}', sizeWords(planned)),
       detail: expectedWords(planned, account, expected),
+    },
+    {
+      act: 'preset',
+      iconPath: new ThemeIcon('settings'),
+      label: plainText(l10n.t('Preset: {0}', presetName(choices.preset))),
+      detail: l10n.t('Go back to the list of presets.'),
     },
     ...(account.signIn === 'local' ? [] : poolItems(planned, choices)),
     ...(probed.sources.some(({ media }) => audioTracksOf(media) > 1)

@@ -59,12 +59,15 @@ export class Transcode {
     const connection = await this.work.connect(account);
     // Asked now, so that the review does not wait for it.
     background(this.costs.pricesOf(account, settings().pool.vmSize));
-    const preset = await pickPreset(chosen, account, this.state, (problem) =>
-      background(this.commands.show(problem)),
-    );
-    if (preset === undefined) return;
-    const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions });
-    if (planned) await this.work.start(connection, planned, until, { showsOutput });
+    const showProblem = (problem: UserError) => background(this.commands.show(problem));
+    for (;;) {
+      const preset = await pickPreset(chosen, account, this.state, showProblem);
+      if (preset === undefined) return;
+      const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions });
+      if (planned === 'otherPreset') continue;
+      if (planned) await this.work.start(connection, planned, until, { showsOutput });
+      return;
+    }
   }
 
   /** Transcodes files that were dropped on an item of the Accounts view, on its account. */
