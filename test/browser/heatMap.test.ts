@@ -154,7 +154,7 @@ describe('The heat map', function () {
     }
   });
 
-  it('draws thousands, changes them in place and keeps the focus', async () => {
+  it('draws thousands of nodes, updates them in place, and keeps the focus', async () => {
     await open();
     await sendNodes(cells(3000));
     await page.locator('#map .cell').nth(2999).waitFor();
@@ -192,7 +192,7 @@ describe('The heat map', function () {
     await page.screenshot({ path: `${pictures}/heatMap-table.png` });
   });
 
-  it('says in words what color and marks say', async () => {
+  it('describes color and marks in words', async () => {
     await open();
     await sendNodes(cells(7));
     const labels = await page.evaluate<string[]>(
@@ -222,7 +222,7 @@ describe('The heat map', function () {
     assert.equal(live, 1);
   });
 
-  it('leads to the stderr of a start task that failed', async () => {
+  it('opens the stderr of a failed start task', async () => {
     await open();
     await sendNodes(cells(7));
     await page.locator('#map .cell').first().focus();

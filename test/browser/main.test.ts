@@ -120,7 +120,7 @@ describe('The workbench, driven by clicks and keys', function () {
     await dismiss('1 of 1 transcoded');
   });
 
-  it('does in three steps, on the same file, what it does in one', async () => {
+  it('uploads, submits, and fetches a file in three steps', async () => {
     await clip(join(folder, 'steps.mp4'));
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Upload to Batch Storage');
@@ -292,7 +292,7 @@ describe('A machine without ffmpeg', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('shows how to get it, before anything is uploaded', async () => {
+  it('shows how to get ffmpeg, before anything is uploaded', async () => {
     await clip(join(folder, 'clip.mp4'));
     // A path on a machine is set on that machine or in the workspace, not in the settings that a browser brings.
     mkdirSync(join(folder, '.vscode'));

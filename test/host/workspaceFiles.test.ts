@@ -63,7 +63,7 @@ class Memory implements FileSystemProvider {
   }
 }
 
-describe('Files of a workspace that is on no disk', () => {
+describe('Files of a virtual workspace', () => {
   const files = new WorkspaceFiles(new DiskFiles());
   let memory: Memory;
   let registered: Disposable;

@@ -21,7 +21,7 @@ describe('The attempts of a run', () => {
   });
   const results = (...all: FileResult[]) => new Map(all.map((result) => [result.id, result]));
 
-  it('own the files that no later attempt names', () => {
+  it('own the files that no later attempt includes', () => {
     const open = openAttempts(manifest(attempt(1, ['1', '2', '3']), attempt(2, ['2'])), results({ id: '3' }));
     assert.deepEqual(
       open.map((each) => [each.attempt.jobId, each.open]),
@@ -32,7 +32,7 @@ describe('The attempts of a run', () => {
     );
   });
 
-  it('use an input container again only for inputs that are good', () => {
+  it('reuse an input container only for intact inputs', () => {
     const run = manifest(attempt(1, ['1', '2'])) as Manifest;
     const ended = results({ id: '1', problem: { kind: 'ended', file: 'a' } });
     assert.equal(retryAttempt(run, ['1'], ended).inputContainer, 'input-1');
@@ -44,7 +44,7 @@ describe('The attempts of a run', () => {
   });
 });
 
-describe('Work at once', () => {
+describe('Parallel work', () => {
   it('throws the first failure, after all of it has settled', async () => {
     let isSettled = false;
     const work = together(

@@ -66,7 +66,7 @@ const pool = {
 const job = { id: 'job', poolInfo: { poolId: 'pool' } };
 const task = { id: 'task', commandLine: '/bin/true' };
 
-describe('The table of what becomes of each member of a request', () => {
+describe('The table of request members', () => {
   it('has every member of every request of the package', () => {
     const missing = [...reachable()].flatMap((model) =>
       [...membersOf(model)]

@@ -103,7 +103,7 @@ describe('The nodes of a pool', () => {
   });
 });
 
-describe('The line that tells', () => {
+describe('The line of a log that is shown', () => {
   it('is the reason, not the banner and not the last line', () => {
     const log = [
       'ffmpeg version 5.1',
@@ -125,8 +125,8 @@ describe('The line that tells', () => {
   });
 });
 
-describe('What is pasted for an account', () => {
-  it('is cleaned, and recognised', () => {
+describe('A pasted account value', () => {
+  it('is cleaned and recognized', () => {
     assert.deepEqual(parseBatchUrl(' "mybatch.chinanorth2.batch.chinacloudapi.cn/"\n'), {
       url: 'https://mybatch.chinanorth2.batch.chinacloudapi.cn',
       name: 'mybatch',
@@ -158,7 +158,7 @@ describe('The progress of a task', () => {
   const block = (us: string, speed: string, end = 'continue') =>
     `frame=1\nout_time_us=${us}\nout_time=00:00:01\nspeed=${speed}\nprogress=${end}\n`;
 
-  it('is that of the last whole block', () => {
+  it('is read from the last complete block', () => {
     assert.deepEqual(parseProgress(block('1000000', '2.5x') + block('2500000', ' 3.0x')), {
       seconds: 2.5,
       speed: 3,
@@ -169,15 +169,15 @@ describe('The progress of a task', () => {
     });
   });
 
-  it('is unknown at first, and where ffmpeg does not know it', () => {
+  it('is unknown at first, and where ffmpeg reports none', () => {
     assert.equal(parseProgress('frame=1\nout_time'), undefined);
     assert.equal(parseProgress(block('N/A', 'N/A')), undefined);
     assert.deepEqual(parseProgress(block('0', 'N/A')), { seconds: 0, speed: undefined });
   });
 });
 
-describe('A clock that is off', () => {
-  it('is told in minutes once signatures fail', () => {
+describe('A wrong clock', () => {
+  it('is reported in minutes once signatures fail', () => {
     const now = Date.parse('2026-11-25T08:20:00Z');
     assert.equal(clockSkewMinutes('Wed, 25 Nov 2026 08:00:00 GMT', now), 20);
     assert.equal(clockSkewMinutes('Wed, 25 Nov 2026 08:19:00 GMT', now), undefined);
@@ -209,7 +209,7 @@ describe('Filters of the local Batch service', () => {
     executionInfo: { exitCode: 3 },
   };
 
-  it('are true and false as Batch’s', () => {
+  it('match what they match in Azure Batch', () => {
     const yes = [
       "id eq 'a'",
       "state eq 'Active' and executionInfo/exitCode ge 3",
@@ -225,7 +225,7 @@ describe('Filters of the local Batch service', () => {
     assert.ok(parseFilter('enableAutoScale eq false', 'pools')({ enableAutoScale: false }));
   });
 
-  it('are refused when they cannot be read', () => {
+  it('are refused when they cannot be parsed', () => {
     for (const filter of [
       '',
       'id',
@@ -241,7 +241,7 @@ describe('Filters of the local Batch service', () => {
     }
   });
 
-  it('select members, also of members', () => {
+  it('select members and nested members', () => {
     assert.deepEqual(select(item, 'id, executionInfo/exitCode'), {
       id: 'a',
       executionInfo: { exitCode: 3 },
@@ -250,11 +250,11 @@ describe('Filters of the local Batch service', () => {
 });
 
 describe('Times of the local Batch service', () => {
-  it('make the ETag that Azure makes of them', () => {
+  it('become the same ETags as in Azure', () => {
     assert.equal(etagOf('2022-09-06T23:45:31.168152Z'), '0x8DA9061E271C7F0');
   });
 
-  it('are read as durations', () => {
+  it('are parsed as durations', () => {
     assert.equal(durationMs('PT1H30M'), 5_400_000);
     assert.equal(durationMs('P10675199DT2H48M5.4775807S'), Number.POSITIVE_INFINITY);
     assert.equal(durationMs('1 hour'), undefined);

@@ -30,7 +30,7 @@ describe('The data folder of the local service', () => {
 
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-  it('gives out no path that is not inside it, whatever the parts are', () => {
+  it('returns only paths inside it, whatever the parts are', () => {
     const part = fc.oneof(
       fc.constantFrom(
         '..',
@@ -64,7 +64,7 @@ describe('The data folder of the local service', () => {
     assert.throws(() => new DataFolder(root).takeAway(join(root, 'nodes')), OutsideError);
   });
 
-  it('removes what a task has protected, and follows no link out of it', async () => {
+  it('removes protected files of tasks, and follows no link that leads out of it', async () => {
     const outside = join(root, 'outside');
     mkdirSync(outside);
     writeFileSync(join(outside, 'kept'), '');
@@ -79,7 +79,7 @@ describe('The data folder of the local service', () => {
     await removeTree(tree);
   });
 
-  it('takes a folder away at once, so that another can be made in its place', async () => {
+  it('removes a folder at once, so that another one can take its place', async () => {
     const folder = new DataFolder(root);
     const node = folder.node('pool', 'node');
     mkdirSync(node, { recursive: true });
@@ -93,7 +93,7 @@ describe('The data folder of the local service', () => {
     assert.ok(existsSync(node));
   });
 
-  it('is closed to others, and is no folder that others need', async () => {
+  it('is inaccessible to other users, and is never a shared folder', async () => {
     const open = join(root, 'open');
     mkdirSync(open, { mode: 0o755 });
     await makePrivate(open);

@@ -42,8 +42,8 @@ describe('Files on disks', () => {
     return part;
   }
 
-  describe('that are looked at', () => {
-    it('are not there, or files, or folders', async () => {
+  describe('that are inspected', () => {
+    it('are missing, files, or folders', async () => {
       write('clip.mp4', 'abc');
       assert.equal(await files.stat(uri('none')), undefined);
       assert.equal(await files.stat(uri('clip.mp4/none')), undefined);
@@ -68,7 +68,7 @@ describe('Files on disks', () => {
   });
 
   describe('that are read', () => {
-    it('give what is asked for, and less only at their end', async () => {
+    it('return the requested bytes, and fewer only at their end', async () => {
       write('clip.mp4', '0123456789');
       const file = await files.open(uri('clip.mp4'));
       assert.equal(Buffer.from(await file.read(2, 3)).toString(), '234');
@@ -77,7 +77,7 @@ describe('Files on disks', () => {
       await file.close();
     });
 
-    it('show as changed when another takes the name, even of the same size and time', async () => {
+    it('count as changed when another file takes their name, even one of the same size and time', async () => {
       write('clip.mp4', 'abc');
       const file = await files.open(uri('clip.mp4'));
       const before = await file.stat();
@@ -106,7 +106,7 @@ describe('Files on disks', () => {
   });
 
   describe('that are written', () => {
-    it('have no name of theirs until they are whole', async () => {
+    it('get their name only when they are complete', async () => {
       const part = await writePart('clip.mp3', 'content');
       assert.equal(await files.stat(uri('clip.mp3')), undefined);
       await part.commit({ overwrite: false });
@@ -114,7 +114,7 @@ describe('Files on disks', () => {
       assert.deepEqual(readdirSync(folder), ['clip.mp3']);
     });
 
-    it('are gone on with where they were left, in the same version', async () => {
+    it('are resumed where they stopped, for the same version', async () => {
       await (await writePart('clip.mp3', 'begun')).close();
       const part = await files.part(uri('clip.mp3'), 'v1');
       assert.equal(part.resumeAt, 5);
@@ -124,14 +124,14 @@ describe('Files on disks', () => {
       assert.equal(read('clip.mp3'), 'begun and ended');
     });
 
-    it('begin anew in another version', async () => {
+    it('start over for another version', async () => {
       await (await writePart('clip.mp3', 'begun', 'v1')).close();
       const part = await files.part(uri('clip.mp3'), 'v2');
       assert.equal(part.resumeAt, 0);
       await part.discard();
     });
 
-    it('do not take a name that is taken', async () => {
+    it('do not replace an existing file', async () => {
       const part = await writePart('clip.mp3', 'new');
       write('clip.mp3', 'old');
       assert.equal(await kindOf(part.commit({ overwrite: false })), 'outputExists');
@@ -140,7 +140,7 @@ describe('Files on disks', () => {
       assert.deepEqual(readdirSync(folder), ['clip.mp3']);
     });
 
-    it('replace what has the name when told to, unless it is a folder', async () => {
+    it('replace an existing file if asked to, but never a folder', async () => {
       write('clip.mp3', 'old');
       await (await writePart('clip.mp3', 'new')).commit({ overwrite: true });
       assert.equal(read('clip.mp3'), 'new');
@@ -151,28 +151,28 @@ describe('Files on disks', () => {
       assert.deepEqual(readdirSync(folder).sort(), ['clip.mp3', 'folder.mp3']);
     });
 
-    it('leave nothing when they are discarded, twice as well', async () => {
+    it('leave nothing when they are discarded, once or twice', async () => {
       const part = await writePart('clip.mp3', 'content');
       await part.discard();
       await part.discard();
       assert.deepEqual(readdirSync(folder), []);
     });
 
-    it('keep apart names that begin alike and are as long as names may be', async () => {
+    it('keep apart names of the maximum length that begin alike', async () => {
       const names = ['a', 'b'].map((end) => `${'n'.repeat(250)}${end}.mp3`);
       const parts = await Promise.all(names.map((name) => writePart(name, name, `of-${name.at(-5)}`)));
       for (const part of parts) await part.commit({ overwrite: false });
       for (const name of names) assert.equal(read(name), name);
     });
 
-    it('are given the folders they are in', async () => {
+    it('get the folders that they need', async () => {
       const part = await writePart('a/b/clip.mp3', 'content');
       await part.commit({ overwrite: false });
       assert.equal(read('a/b/clip.mp3'), 'content');
     });
   });
 
-  it('know how much room there is, also for a folder that is still to be made', async () => {
+  it('report the free space, also for a folder that does not exist yet', async () => {
     assert.ok(((await files.freeBytes(uri('clip.mp3'))) ?? 0) > 0);
     assert.ok(((await files.freeBytes(uri('a/b/clip.mp3'))) ?? 0) > 0);
   });

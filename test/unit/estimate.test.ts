@@ -70,7 +70,7 @@ describe('The estimate of a run', () => {
     assert.equal(kept.minutes, short.minutes);
   });
 
-  it('goes by the earlier runs of the account, the more the more of them there were', () => {
+  it('follows the earlier runs of the account, the more runs the closer', () => {
     const [preset] = builtInPresets.filter(({ id }) => id === 'h264-720p');
     assert.ok(preset);
     const pool = { vmSize: 'Standard_D2s_v5' };

@@ -314,7 +314,7 @@ describe('The reason of a failure', function () {
     });
   }
 
-  it('is found in what ffmpeg really writes', async () => {
+  it('is found in real output of ffmpeg', async () => {
     const wrong: unknown[] = [];
     for (const [reason, command, subject] of failing) {
       const stderr = await stderrOf(command);

@@ -48,7 +48,7 @@ describe('The memory of files that are read as a whole', () => {
     again.release();
   });
 
-  it('gives up closed files for others', async () => {
+  it('drops closed files to make room for others', async () => {
     (await open('a', 600)).release();
     (await open('b', 600)).release();
     assert.ok(memory.used <= limit);
@@ -64,7 +64,7 @@ describe('The memory of files that are read as a whole', () => {
     other?.release();
   });
 
-  it('lets a file that is larger than the limit have all of it', async () => {
+  it('gives all of it to a file that is larger than the limit', async () => {
     const small = await open('small', 100);
     const large = open('large', 5000);
     let isOpen = false;
@@ -79,7 +79,7 @@ describe('The memory of files that are read as a whole', () => {
     assert.ok(memory.used <= limit);
   });
 
-  it('does not let a caller wait that holds memory itself', async () => {
+  it('never blocks a caller that already holds memory', async () => {
     const part = await memory.reserve(limit);
     const compared = await open('a', 400, { mustNotWait: true });
     compared.release();

@@ -54,7 +54,7 @@ describe('The patterns of output files', () => {
     );
   });
 
-  it('take a time that depends on their length only', () => {
+  it('take time that depends only on their length', () => {
     const from = process.cpuUsage();
     assert.ok(!matches(`${'*a'.repeat(500)}b`, 'a'.repeat(250)));
     assert.ok(!matches(`${'**/'.repeat(100)}b*`, 'a/'.repeat(500)));

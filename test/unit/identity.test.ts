@@ -29,7 +29,7 @@ describe('Tokens of an account', () => {
 
   const get = async (scope: string, tenantId?: string) => (await tokens.getToken(scope, { tenantId }))?.token;
 
-  it('are got once for each audience and tenant', async () => {
+  it('are requested once for each audience and tenant', async () => {
     for (let count = 0; count < 3; count++) {
       assert.equal(await get(batch), 'token 1');
       now += 15 * minute;
@@ -40,7 +40,7 @@ describe('Tokens of an account', () => {
     assert.equal(asked.length, 3);
   });
 
-  it('are got once for requests at the same time', async () => {
+  it('are requested once for simultaneous calls', async () => {
     const got = await Promise.all(Array.from({ length: 10 }, () => get(batch)));
     assert.deepEqual(new Set(got), new Set(['token 1']));
   });

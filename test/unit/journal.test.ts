@@ -23,7 +23,7 @@ describe('The journal of the local service', () => {
     }
   }
 
-  it('gives back the last of each record, and none that was removed', () => {
+  it('returns the last version of each record, and no removed ones', () => {
     const journal = new Journal(folder);
     journal.put('pool/a', { state: 'active' });
     journal.put('job/b', { name: 'Ünïcödé 🎬\nwith a second line' });
@@ -40,7 +40,7 @@ describe('The journal of the local service', () => {
     );
   });
 
-  it('drops a line that was torn at any byte, and keeps what is written after it', () => {
+  it('drops a line that was cut at any byte, and keeps later lines', () => {
     const journal = new Journal(folder);
     journal.put('kept', { text: 'é' });
     const whole = statSync(path()).size;
@@ -67,7 +67,7 @@ describe('The journal of the local service', () => {
     );
   });
 
-  it('leaves one line for each record when it is rewritten, and goes on behind them', () => {
+  it('has one line for each record after it is rewritten, and appends to them', () => {
     const journal = new Journal(folder);
     for (let index = 0; index < 100; index++) journal.put('counter', index);
     journal.rewrite(journal.read());

@@ -23,7 +23,7 @@ const placeholders = (text: string) =>
 const sameInChinese = ['Azure Batch', 'Microsoft Entra ID', '{0} → {1}'];
 
 describe('Languages', () => {
-  it('have every string that is shown, and no other', async () => {
+  it('contain every string that is shown, and no others', async () => {
     const shown = await shownStrings();
     assert.deepEqual(Object.keys(json('l10n/bundle.l10n.json')).sort(), shown);
     assert.deepEqual(Object.keys(json('l10n/bundle.l10n.zh-cn.json')).sort(), shown);
@@ -49,7 +49,7 @@ describe('Languages', () => {
     assert.deepEqual(same, ['category', 'submenu.more', 'views.container']);
   });
 
-  it('name everything of the manifest, and nothing else', () => {
+  it('cover every string of the manifest, and no others', () => {
     const manifest = readFileSync('package.json', 'utf8');
     const used = [...new Set([...manifest.matchAll(/"%([\w.-]+)%"/g)].map(([, key]) => key))].sort();
     assert.deepEqual(Object.keys(json('package.nls.json')).sort(), used);

@@ -32,7 +32,7 @@ describe('The last hour of a node', () => {
     assert.equal(history.hour('one', at(62)).trim(), 'rig');
   });
 
-  it('counts a minute with some work as work, and one with a failure as failure', () => {
+  it('counts a minute with any work as work, and one with a failure as failed', () => {
     const history = new NodeHistory();
     for (const state of ['idle', 'running', 'idle'] as const) history.record([{ id: 'one', state }], at(0));
     assert.equal(history.hour('one', at(0)).trim(), 'r');
@@ -41,7 +41,7 @@ describe('The last hour of a node', () => {
     assert.equal(history.hour('one', at(1)).trim(), 'rf');
   });
 
-  it('knows of minutes in which nobody asked no more than the present state tells', () => {
+  it('derives minutes without requests from the present state only', () => {
     const history = new NodeHistory();
     history.record([{ id: 'one', state: 'running', stateTransitionTime: at(0) }], at(0));
     history.record([{ id: 'one', state: 'idle', stateTransitionTime: at(7) }], at(10));

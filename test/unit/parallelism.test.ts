@@ -35,7 +35,7 @@ describe('The number of parallel transfers', () => {
     assert.equal(parallel.count, 16);
   });
 
-  it('grows no further than the connection gains', () => {
+  it('stops growing when the throughput no longer increases', () => {
     const parallel = make(64);
     transfer(parallel, 30, longConnection);
     assert.ok(parallel.count >= 21 && parallel.count <= 41, `${parallel.count}`);

@@ -63,7 +63,7 @@ function filtersOf(option: string, one: Preset, media: MediaInfo | undefined): s
 }
 
 describe('The command of a preset', () => {
-  it('has no filter that a tidy source does not need', () => {
+  it('has no filter that a plain source does not need', () => {
     const fit = (limit: number) => {
       const side = (name: string) => `'max(2,trunc(${name}*min(1,${limit}/min(iw,ih))/2+0.01)*2)'`;
       return `scale=w=${side('iw')}:h=${side('ih')}`;
@@ -123,7 +123,7 @@ describe('The command of a preset', () => {
     }
   });
 
-  it('takes every second picture of 120 a second', () => {
+  it('halves 120 frames per second', () => {
     const fast = mediaOf({ ...video, framesPerSecond: 119.88 }, audio);
     assert.match(filtersOf('-vf', preset('h264-1080p'), fast), /^framestep=2,/);
     assert.doesNotMatch(
@@ -132,7 +132,7 @@ describe('The command of a preset', () => {
     );
   });
 
-  it('brings audio to a layout and a rate that players know', () => {
+  it('converts audio to a layout and sample rate that players support', () => {
     const layout = (id: string, track: Partial<Track>) =>
       filtersOf('-af', preset(id), mediaOf(video, { ...audio, ...track })).replace(
         /^aresample=async=1:min_hard_comp=0.03,?/,
@@ -191,7 +191,7 @@ describe('The command of a preset', () => {
     assert.equal(encoder({ codec: 'aac', sampleFormat: 'fltp' }), 'pcm_s16le');
   });
 
-  it('has no rung of HLS above the source, and none that is nearly the same', () => {
+  it('has no HLS rendition above the size of the source, and no two of nearly the same size', () => {
     assert.deepEqual(rungsOf(1080), [720, 360]);
     assert.deepEqual(rungsOf(540), [540, 360]);
     assert.deepEqual(rungsOf(400), [400]);
@@ -223,7 +223,7 @@ describe('Two mono tracks', () => {
   });
 });
 
-describe('An own preset', () => {
+describe('A preset of the user', () => {
   const own = (args: string[]) => parseUserPreset({ name: 'Own', extension: 'mp4', arguments: args });
 
   it('has the filters that a source needs, and loses an option that needs none', () => {
@@ -307,14 +307,14 @@ describe('Subtitles of a source', () => {
   });
 });
 
-describe('What a preset changes of a source', () => {
+describe('The changes that a preset makes to a source', () => {
   const of = (id: string, media: MediaInfo) => adaptationsOf(preset(id), media, { kind: 'track', index: 0 });
 
-  it('is nothing for a tidy source', () => {
+  it('are none for a plain source', () => {
     for (const { id } of builtInPresets) assert.deepEqual(of(id, tidy), [], id);
   });
 
-  it('is said of HDR, of many channels, of chapters, and of tracks that do not fit', () => {
+  it('are reported for HDR, many channels, chapters, and tracks that do not fit', () => {
     const hdr = mediaOf({ ...video, colorTransfer: 'smpte2084' }, audio);
     assert.deepEqual(of('h264-720p', hdr), [{ kind: 'toneMapped' }]);
     assert.deepEqual(of('h265', hdr), []);

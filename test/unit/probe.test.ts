@@ -165,7 +165,7 @@ describe('A probe', function () {
     }
   });
 
-  it('opens nothing that a file names', async () => {
+  it('opens no file or address that a file refers to', async () => {
     let requests = 0;
     const server = createServer((_, answer) => {
       requests++;

@@ -44,7 +44,7 @@ function record(runId: string, others: Partial<RunRecord> = {}): RunRecord {
 }
 
 describe('The list of runs', () => {
-  it('gets the runs of other windows, and loses those that the account has no more', () => {
+  it('adds the runs of other windows, and drops those that no longer exist in the account', () => {
     const before = [record('4'), record('3'), record('2', { accountId: 'b' }), record('1')];
     const merged = mergeRecords(
       before,
@@ -63,7 +63,7 @@ describe('The list of runs', () => {
     );
   });
 
-  it('keeps what this window was asked for, until the account says that the run is over', () => {
+  it('keeps how far this window takes a run, until the account shows that the run has ended', () => {
     const before = [record('1', { status: 'running' }), record('2', { status: 'uploaded' })];
     const stopped = [record('1', { status: 'stopped' }), record('2', { status: 'stopped' })];
     assert.deepEqual(
@@ -77,7 +77,7 @@ describe('The list of runs', () => {
     );
   });
 
-  it('counts a canceled run as canceled, and what its cancellation ended as no failure', () => {
+  it('shows a canceled run as canceled, and counts no file that the cancellation ended as a failure', () => {
     const manifest = manifestOf(['a.mp4', 'b.mp4', 'c.mp4'], { canceled: '2026-11-26T12:01:00Z' });
     const results: FileResult[] = [
       { id: '0001' },
@@ -137,7 +137,7 @@ describe('The record of a large run', () => {
 });
 
 describe('A run', () => {
-  it('takes up refused files that were repaired, with new ids and names that no other file has', () => {
+  it('adds refused files that were repaired, with new ids and unique names', () => {
     const manifest = manifestOf(['a.mp4', 'b.mp4']);
     const probed = {
       sources: [{ uri: 'file:///v/a.mov', path: 'a.mov', size: 5, modified: 2 }],

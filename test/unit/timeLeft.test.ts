@@ -93,7 +93,7 @@ describe('The time that a run still takes', () => {
     'one file': { ...steady, files: files(1, () => 400) },
   };
   for (const [title, run] of Object.entries(cases)) {
-    it(`does not count up in a steady run of ${title}, and comes true`, () => {
+    it(`does not rise in a steady run of ${title}, and is right`, () => {
       const { shown, seconds } = play(run);
       assert.ok(shown.length > seconds / 3, `${shown.length} estimates in ${seconds} s`);
       assert.ok(largestRise(shown) <= 1.1, `rises by the factor ${largestRise(shown)}`);

@@ -96,7 +96,7 @@ describe('The report of a run', () => {
     assert.equal(report.minutes, 1);
   });
 
-  it('goes by the nodes that were seen where those are more', () => {
+  it('uses the number of observed nodes where it is higher', () => {
     const report = reportOf(manifestOf(['a.mp4'], { nodeHours: 5, finished: at(600) }), results.slice(0, 1));
     assert.equal(report.nodeHours, 5);
     assert.equal(report.minutes, 10);

@@ -34,7 +34,7 @@ describe('An archive of an application package', () => {
       assert.equal(statSync(join(folder, 'out/bin/tool')).mode & 0o777, 0o755);
   });
 
-  it('leaves nothing when it would write outside its folder, or is no honest archive', async () => {
+  it('leaves nothing behind if it is malformed or would write outside its folder', async () => {
     const good = { name: 'good.txt', text: 'good' };
     const torn = zipOf([good]);
     for (const archive of [
@@ -54,7 +54,7 @@ describe('An archive of an application package', () => {
     assert.ok(!existsSync('/tmp/outside-of-unzip.txt'));
   });
 
-  it('is refused when it becomes too large, whatever its header says', async () => {
+  it('is refused if it becomes too large, whatever its header states', async () => {
     const zeros = Buffer.alloc(2_000_000);
     await assert.rejects(unpack(zipOf([{ name: 'zeros', text: zeros }]), { bytes: 1_000_000, entries: 10 }), {
       message: /more than 1000000 bytes/,
