@@ -63,7 +63,7 @@ function factsOf(report: FullReport): [name: string, value: string][] {
     [l10n.t('Media'), duration(totals.seconds * 1000)],
     ...(minutes === undefined ? [] : [fact(l10n.t('Duration'), duration(minutes * 60_000))]),
     [l10n.t('Time of all tasks'), duration(totals.taskSeconds * 1000)],
-    [l10n.t('Nodes'), count(report.nodes)],
+    [l10n.t('Nodes that ran tasks'), count(report.nodes)],
     ...(nodeHours === undefined ? [] : [fact(l10n.t('Node-hours, about'), usedWords(report, nodeHours))]),
     ...(cost === undefined ? [] : [fact(l10n.t('Cost, about'), costWords({ cost, currency }, 0))]),
   ];
