@@ -258,6 +258,16 @@ describe('The workbench, driven by clicks and keys', function () {
     await workbench.page.getByText('Cancel “2 files, H.265 video (MP4)”?').waitFor();
     await workbench.pick('Cancel This Run');
     await workbench.toast('0 of 2 outputs are complete').waitFor();
+    await workbench.openView('Azure Batch');
+    const row = workbench.treeItem(/2 files, H\.265 .*canceled: 0 of 2 done, 1 failed/);
+    await row.waitFor();
+    await workbench.openMenu(row);
+    await workbench.choose('Show Report');
+    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    await report.getByText(/^Canceled: /).waitFor();
+    assert.equal(await report.getByText('Expected and actual').count(), 0);
+    await workbench.run('View: Close All Editors');
+    await workbench.openView('Explorer');
     assert.deepEqual(
       readdirSync(folder).filter((name) => /^\.?long/.test(name)),
       ['long.mp4'],

@@ -102,4 +102,19 @@ describe('The report of a run', () => {
     assert.equal(report.minutes, 10);
     assert.equal(reportOf(manifestOf(['a.mp4']), []).nodeHours, undefined);
   });
+
+  it('lasts until a cancellation, and counts no file that it has ended as a failure', () => {
+    const manifest = manifestOf(['a.mp4', 'b.mp4'], { canceled: at(90) });
+    const [first] = results;
+    assert.ok(first);
+    const report = reportOf(manifest, [first, { ...results[2], id: '1' }]);
+    assert.equal(report.minutes, 1.5);
+    assert.equal(report.canceled, at(90));
+    assert.deepEqual(
+      report.rows.map(({ status }) => status),
+      ['done', 'unfinished'],
+    );
+    assert.equal(report.totals.failed, 0);
+    assert.equal(report.totals.taskSeconds, 30 + 9);
+  });
 });

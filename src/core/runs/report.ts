@@ -33,12 +33,15 @@ export interface RunReport {
   readonly created: string;
   /** ISO 8601; undefined while it is not over. */
   readonly finished?: string;
+  /** ISO 8601; undefined unless the user canceled it. */
+  readonly canceled?: string;
   readonly preset: string;
   readonly workspace: string;
   /** Hours of all nodes together. */
   readonly nodeHours?: number;
+  /** Nodes on which tasks of the run have completed. */
   readonly nodes: number;
-  /** Minutes from its start to the end of its last file; undefined while nothing has ended. */
+  /** Minutes from its start to its cancellation or the end of its last file; undefined while nothing has ended. */
   readonly minutes?: number;
   readonly expected?: ExpectedUse;
   readonly totals: {
@@ -58,7 +61,13 @@ export interface RunReport {
 export function reportOf(manifest: Manifest, results: readonly FileResult[]): RunReport {
   const byId = new Map(results.map((result) => [result.id, result]));
   const rows: ReportRow[] = [
-    ...manifest.files.map(({ id, path, size, seconds }) => rowOf(path, size, seconds, byId.get(id))),
+    ...manifest.files.map(({ id, path, size, seconds }) => {
+      const result = byId.get(id);
+      // As in the list of runs: what a cancellation has ended is no failure.
+      const isEnded = manifest.canceled !== undefined && result?.problem?.kind === 'ended';
+      const row = rowOf(path, size, seconds, result);
+      return isEnded ? { ...row, status: 'unfinished' as const, problem: undefined } : row;
+    }),
     ...manifest.refused.map(({ path, problem }) => ({ file: path, status: 'failed' as const, problem })),
   ];
   const sum = (of: (row: ReportRow) => number | undefined) =>
@@ -67,6 +76,7 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
     run: manifest.runId,
     created: manifest.created,
     finished: manifest.finished,
+    canceled: manifest.canceled,
     preset: manifest.preset.label,
     workspace: manifest.workspace,
     nodeHours: nodeHoursOf(manifest, results),
@@ -110,8 +120,11 @@ function retriesOf(result: FileResult): number | undefined {
   return known.length > 0 ? known.reduce((sum, retries) => sum + retries, 0) : undefined;
 }
 
-function minutesOf({ created, finished }: Manifest, results: readonly FileResult[]): number | undefined {
-  const ends = [finished, ...results.flatMap(({ endTime, fetched }) => [endTime, fetched?.end])];
+function minutesOf(
+  { created, finished, canceled }: Manifest,
+  results: readonly FileResult[],
+): number | undefined {
+  const ends = [finished, canceled, ...results.flatMap(({ endTime, fetched }) => [endTime, fetched?.end])];
   const last = ends.reduce(
     (max, end) => (end ? Math.max(max, Date.parse(end)) : max),
     Number.NEGATIVE_INFINITY,

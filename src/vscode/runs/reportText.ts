@@ -58,12 +58,13 @@ function factsOf(report: FullReport): [name: string, value: string][] {
     [l10n.t('Account'), report.account],
     [l10n.t('Started'), time(new Date(report.created))],
     ...(report.finished ? [fact(l10n.t('Finished'), time(new Date(report.finished)))] : []),
+    ...(report.canceled ? [fact(l10n.t('Canceled'), time(new Date(report.canceled)))] : []),
     [l10n.t('Files'), l10n.t('{0} of {1} done, {2} failed', totals.done, totals.files, totals.failed)],
     [l10n.t('Size'), `${bytes(totals.bytes)} → ${bytes(totals.outputBytes)}`],
     [l10n.t('Media'), duration(totals.seconds * 1000)],
     ...(minutes === undefined ? [] : [fact(l10n.t('Duration'), duration(minutes * 60_000))]),
     [l10n.t('Time of all tasks'), duration(totals.taskSeconds * 1000)],
-    [l10n.t('Nodes that ran tasks'), count(report.nodes)],
+    [l10n.t('Nodes with completed tasks'), count(report.nodes)],
     ...(nodeHours === undefined ? [] : [fact(l10n.t('Node-hours, about'), usedWords(report, nodeHours))]),
     ...(cost === undefined ? [] : [fact(l10n.t('Cost, about'), costWords({ cost, currency }, 0))]),
   ];
@@ -96,9 +97,10 @@ function hoursOf(hours: number): string {
 }
 
 function expectedSection(report: FullReport): string[] {
-  const { expected, minutes } = report;
+  const { expected, minutes, canceled } = report;
   const hours = allHours(report);
-  if (expected === undefined || minutes === undefined) return [];
+  // A canceled run has done less than was expected of it.
+  if (expected === undefined || minutes === undefined || canceled) return [];
   const cost = costOfReport(report);
   const isPriced = expected.cost !== undefined && cost !== undefined && report.prices;
   const rows = [

@@ -133,8 +133,10 @@ export class RunHistory implements Disposable {
     const { isClaimedHere } = await import('../../core/runs/claim');
     const claimed = new Set<string>();
     for (const { runId, status } of runs.records) {
-      if (status === 'finished' || runs.live(runId)) continue;
-      if (await isClaimedHere(runs.claimFolder, runId)) claimed.add(runId);
+      if (status === 'finished' || runs.isWorkingOn(runId)) continue;
+      const isClaimed = await isClaimedHere(runs.claimFolder, runId);
+      // This window may have claimed the run meanwhile.
+      if (isClaimed && !runs.isWorkingOn(runId)) claimed.add(runId);
     }
     const ended = runsTree.setElsewhere(claimed);
     if (ended) await this.refresh();

@@ -102,6 +102,11 @@ export class Runs {
     return this.#live.get(runId);
   }
 
+  /** Whether this window works on a run, also while it opens the run. */
+  isWorkingOn(runId: string): boolean {
+    return this.#live.has(runId) || this.#opening.has(runId);
+  }
+
   get liveRuns(): LiveRun[] {
     return [...this.#live.values()];
   }
@@ -199,8 +204,7 @@ export class Runs {
     { runId, isNew }: { runId: string; isNew: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
-    if (this.#live.has(runId) || this.#opening.has(runId))
-      throw new UserError({ kind: 'runTaken', run: runId });
+    if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
@@ -220,8 +224,8 @@ export class Runs {
       if (until !== 'fetched') status = until;
       return summary;
     } finally {
-      this.#live.delete(runId);
-      await run.close();
+      // Until then the run is this window's: nobody else may seem to work on it, and it is not interrupted.
+      await run.close().finally(() => this.#live.delete(runId));
       await remember(status);
       this.#ended.fire({ account, manifest: run.manifest, results: [...run.results.values()] });
     }
