@@ -56,3 +56,13 @@ describe('Languages', () => {
     assert.deepEqual(Object.keys(json('package.nls.zh-cn.json')).sort(), used);
   });
 });
+
+describe('Notifications', () => {
+  it('are shown as plain text, by one module', () => {
+    const callers = readdirSync('src/vscode', { recursive: true })
+      .map((file) => join('src/vscode', String(file)))
+      .filter((file) => file.endsWith('.ts'))
+      .filter((file) => /\.show(Information|Warning|Error)Message\b/.test(readFileSync(file, 'utf8')));
+    assert.deepEqual(callers, [join('src/vscode', 'messages.ts')]);
+  });
+});
