@@ -9,10 +9,10 @@ export function hourOfNode(hour: string): string {
     running > 0 ? l10n.t('{0} running', minutesOf(running)) : '',
     idle > 0 ? l10n.t('{0} idle', minutesOf(idle)) : '',
     starting > 0 ? l10n.t('{0} starting', minutesOf(starting)) : '',
-    failed > 0 ? l10n.t('{0} failed', minutesOf(failed)) : '',
+    failed > 0 ? l10n.t('{0} in a failed state', minutesOf(failed)) : '',
   ]
     .filter(Boolean)
-    .join(', ');
+    .reduce((all, one) => (all ? l10n.t('{0}, {1}', all, one) : one), '');
 }
 
 /** What all nodes of a pool did in the last hour, and which part of the time was paid for without work. */
