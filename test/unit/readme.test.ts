@@ -45,9 +45,8 @@ describe('Documents', () => {
     // The archive of the service has its pages in another place.
     const documents = files.filter((file) => file.endsWith('.md') && !file.startsWith('standalone/'));
     for (const document of documents) {
-      for (const [, target = ''] of readFileSync(document, 'utf8').matchAll(
-        /\]\(((?!https?:|command:|#)[^)#\s]+)[^)]*\)/g,
-      )) {
+      const text = readFileSync(document, 'utf8').replace(/`[^`\n]*`/g, '');
+      for (const [, target = ''] of text.matchAll(/\]\(((?!https?:|command:|#)[^)#\s]+)[^)]*\)/g)) {
         const path = join(dirname(document), target);
         assert.ok(existsSync(path), `${document}: ${target}`);
         linked.add(path);
