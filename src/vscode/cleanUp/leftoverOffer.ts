@@ -1,9 +1,10 @@
-import { type Disposable, type LogOutputChannel, l10n, type Memento, window, workspace } from 'vscode';
+import { type Disposable, type LogOutputChannel, l10n, type Memento, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Leftovers } from '../../core/cleanUp/leftovers';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
 import { bytes, count } from '../words/numbers';
 
@@ -59,7 +60,7 @@ async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Parts): P
     if (fresh.length === 0) continue;
     await state.update(offeredKey, [...fresh, ...offered].slice(0, maxOffered));
     const open = l10n.t('Clean Up…');
-    if ((await window.showInformationMessage(wordsOf(account, left), open)) === open) await cleanUp(account);
+    if ((await showInformation(wordsOf(account, left), open)) === open) await cleanUp(account);
   }
 }
 
