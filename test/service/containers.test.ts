@@ -196,6 +196,14 @@ describe('Tasks in containers of the local Batch service', function () {
       assert.equal(executionInfo?.failureInfo?.code, code, JSON.stringify(executionInfo?.failureInfo));
       assert.notEqual(executionInfo?.failureInfo?.details?.[0]?.value ?? '', '');
     }
+    await service.request('POST', '/jobs/job/tasks?api-version=2025-06-01', {
+      id: 'no-folder',
+      containerSettings: { ...containerSettings, containerHostBatchBindMounts: [{ source: 'JobPrep' }] },
+      commandLine: '/bin/true',
+    });
+    const { executionInfo: unmounted } = await completed('no-folder');
+    assert.equal(unmounted?.failureInfo?.code, 'ContainerInvalidSettings');
+    assert.deepEqual(await readdir(join(service.dataDir, 'containers')), []);
     const { executionInfo } = await completed('task', 'plain');
     assert.equal(executionInfo?.failureInfo?.code, 'ContainerPoolNotSupported');
     assert.equal(await remaining(), '');

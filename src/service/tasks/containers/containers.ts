@@ -156,50 +156,51 @@ export class Containers implements ContainerRunner {
     return { info, done: end(), kill };
   }
 
+  /** Creates a container. Its environment is in no command line: a file and the engine's own environment hold it. */
   async #create(task: ContainerTask, commandLine: string): Promise<string> {
-    const { settings, place, variables } = task;
-    const options = runOptions(settings);
-    const isInTaskFolder = settings.workingDirectory !== 'containerImageDefault';
-    const { uid = 0, gid = 0 } = this.engine.isRootless
-      ? {}
-      : { uid: process.getuid?.(), gid: process.getgid?.() };
+    const options = this.#options(task);
+    const variables = Object.entries(task.variables);
+    const inFile = variables.filter(([name]) => engineVariables.test(name));
+    const others = variables.filter(([name]) => !engineVariables.test(name));
+    const lines = inFile.map(([name, value]) => `${name}=${value.replaceAll('\n', ' ')}\n`);
     const file = join(this.#folder, randomUUID());
-    const inFile = Object.entries(variables).filter(([name]) => engineVariables.test(name));
-    await writeFile(
-      file,
-      inFile.map(([name, value]) => `${name}=${value.replaceAll('\n', ' ')}\n`).join(''),
-      {
-        mode: 0o600,
-      },
-    );
-    const others = Object.entries(variables).filter(([name]) => !engineVariables.test(name));
-    const args = [
-      'create',
-      ...['--label', this.#label, '--log-driver', 'none', '--security-opt', 'label=disable'],
-      ...['--stop-timeout', String(graceSeconds), ...this.engine.createOptions],
-      // The Batch service and Blob Storage listen on the loopback address of this machine.
-      ...(hasFlag(options, '--network', '--net') ? [] : ['--network', 'host']),
-      // Files that a task leaves in its folders must be the service's to remove.
-      ...(hasFlag(options, '--user', '-u') ? [] : ['--user', `${uid}:${gid}`]),
-      ...(isInTaskFolder && !hasFlag(options, '--workdir', '-w')
-        ? ['--workdir', join(place.taskDir, 'wd')]
-        : []),
-      ...mounts(task),
-      ...['--env-file', file, ...others.flatMap(([name]) => ['--env', name])],
-      ...options,
-      settings.imageName,
-      ...splitCommandLine(commandLine),
-    ];
     try {
-      const { code, stdout, stderr } = await this.engine.run(args, {
-        env: { ...process.env, ...Object.fromEntries(others) },
-      });
+      await writeFile(file, lines.join(''), { mode: 0o600 });
+      const args = [
+        'create',
+        ...['--env-file', file, ...others.flatMap(([name]) => ['--env', name])],
+        ...options,
+        task.settings.imageName,
+        ...splitCommandLine(commandLine),
+      ];
+      const env = { ...process.env, ...Object.fromEntries(others) };
+      const { code, stdout, stderr } = await this.engine.run(args, { env });
       const id = stdout.trim().split('\n').at(-1) ?? '';
       if (code !== 0 || !/^[0-9a-f]{12,}$/.test(id)) throw settingsFailure(quoted(stderr));
       return id;
     } finally {
       await rm(file, { force: true });
     }
+  }
+
+  /** The options of the service, then those of the task, which win. */
+  #options(task: ContainerTask): string[] {
+    const { settings, place } = task;
+    const options = runOptions(settings);
+    const isInTaskFolder = settings.workingDirectory !== 'containerImageDefault';
+    const unless = (flags: readonly string[], ...option: readonly string[]) =>
+      hasFlag(options, ...flags) ? [] : option;
+    return [
+      ...['--label', this.#label, '--log-driver', 'none', '--security-opt', 'label=disable'],
+      ...['--stop-timeout', String(graceSeconds), ...this.engine.createOptions],
+      // The Batch service and Blob Storage listen on the loopback address of this machine.
+      ...unless(['--network', '--net'], '--network', 'host'),
+      // Files that a task leaves in its folders must be the service's to remove.
+      ...unless(['--user', '-u'], '--user', this.engine.user),
+      ...(isInTaskFolder ? unless(['--workdir', '-w'], '--workdir', join(place.taskDir, 'wd')) : []),
+      ...mounts(task),
+      ...options,
+    ];
   }
 
   /** The exit code of a container's program. Throws a TaskFailure if the program never started. */

@@ -40,7 +40,7 @@ export class ContainerEngine {
     readonly name: 'docker' | 'podman',
     readonly version: string,
     /** Root in a container of a rootless engine is the user who runs the engine. */
-    readonly isRootless: boolean,
+    private readonly isRootless: boolean,
     /** Where Docker's client finds its daemon, if that is not the default of its environment. */
     private readonly dockerHost: string | undefined,
     /** Options of every container that this engine creates. */
@@ -62,6 +62,11 @@ export class ContainerEngine {
       return new ContainerEngine(name, version, isRootless, await hostOf(name), limits);
     }
     return undefined;
+  }
+
+  /** `UID:GID` in a container whose files belong to the user of this process. */
+  get user(): string {
+    return this.isRootless ? '0:0' : `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
   }
 
   /** `podman 4.3.1` */
