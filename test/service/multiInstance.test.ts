@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { descendantsOf, processesWith } from './descendants';
 import { eventually, machine, refused, skip, TestService } from './harness';
 
@@ -75,14 +75,15 @@ describe('Multi-instance tasks of the local Batch service', function () {
     return Buffer.concat(chunks).toString();
   }
 
-  async function upload(name: string, content: string | Buffer): Promise<void> {
+  function files() {
     const { storageName, storageKey } = service.credentials;
     const credential = new StorageSharedKeyCredential(storageName, storageKey);
-    const container = new BlobServiceClient(service.ready.blobUrl, credential).getContainerClient('files');
-    await container.createIfNotExists();
-    await container
-      .getBlockBlobClient(name)
-      .uploadData(typeof content === 'string' ? Buffer.from(content) : content);
+    return new BlobServiceClient(service.ready.blobUrl, credential).getContainerClient('files');
+  }
+
+  async function upload(name: string, content: string | Buffer): Promise<void> {
+    await files().createIfNotExists();
+    await files().getBlockBlobClient(name).uploadData(Buffer.from(content));
   }
 
   it('coordinate all nodes with the common files before the primary runs, and list their subtasks', async () => {
@@ -232,8 +233,21 @@ describe('Multi-instance tasks of the local Batch service', function () {
       constraints: { maxTaskRetryCount: 1 },
       settings: { commonResourceFiles: [{ httpUrl: `${service.ready.blobUrl}/files/none`, filePath: 'x' }] },
     });
-    await add('slow', 2, 'exit 0', 'exec sleep 600', { constraints: { maxWallClockTime: 'PT1S' } });
-    await add('slowly', 2, 'exec sleep 600', 'exit 0', { constraints: { maxWallClockTime: 'PT1S' } });
+    await add('slow', 2, 'exit 0', 'exec sleep 600', { constraints: { maxWallClockTime: 'PT4S' } });
+    const containerUrl = await files().generateSasUrl({
+      permissions: ContainerSASPermissions.parse('w'),
+      expiresOn: new Date(Date.now() + 3_600_000),
+    });
+    await add('slowly', 2, 'echo waiting; exec sleep 600', 'exit 0', {
+      constraints: { maxWallClockTime: 'PT4S' },
+      outputFiles: [
+        {
+          filePattern: '../stdout.txt',
+          destination: { container: { containerUrl, path: 'slowly' } },
+          uploadOptions: { uploadCondition: 'taskfailure' },
+        },
+      ],
+    });
     const ends = await Promise.all(
       ['primary', 'missing', 'slow', 'slowly'].map((id) => inState(id, 'completed')),
     );
@@ -247,6 +261,7 @@ describe('Multi-instance tasks of the local Batch service', function () {
       ],
     );
     assert.equal(ends[1]?.executionInfo?.retryCount, 0);
+    assert.equal(String(await files().getBlobClient('slowly').downloadToBuffer()), 'waiting\n');
     assert.equal((await subtasksOf('primary'))[0]?.failureInfo?.code, 'TaskEnded');
   });
 

@@ -10,6 +10,7 @@ import {
   endOf,
   exitOutcome,
   failureOf,
+  lateUploadMs,
   makeTaskFolders,
   type Outcome,
   runWithin,
@@ -53,7 +54,8 @@ const masterPort = 6000;
 
 /**
  * The environment variables of one instance: 0 is the primary. `hosts` are the addresses of all instances in their order,
- * `cores` those of each node, and `remoteShell` a program that takes the place of SSH. https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
+ * `cores` those of each node, and `remoteShell` is a program that takes the place of SSH.
+ * https://learn.microsoft.com/azure/batch/batch-compute-node-environment-variables
  */
 export function instanceSettings(
   hosts: readonly string[],
@@ -113,10 +115,14 @@ export function runMultiInstance(run: MultiInstanceRun, signal: AbortSignal): Pr
     try {
       const failed = await coordinate(run, groups, AbortSignal.any([signal, limit]));
       signal.throwIfAborted();
-      limit.throwIfAborted();
-      if (failed === undefined) return await runWithin({ ...application, resourceFiles: [] }, signal, limit);
-      await upload(application, failed.exitCode ?? 1, AbortSignal.any([signal, limit]));
-      return failed;
+      if (failed === undefined && !limit.aborted)
+        return await runWithin({ ...application, resourceFiles: [] }, signal, limit);
+      // The output files for failures say why.
+      const uploading = AbortSignal.any([signal, AbortSignal.timeout(lateUploadMs)]);
+      await upload(application, failed?.exitCode ?? 1, uploading);
+      signal.throwIfAborted();
+      if (failed) return failed;
+      throw limit.reason;
     } finally {
       await groups.end();
     }

@@ -44,7 +44,7 @@ export interface Outcome {
 /** Timers of Node cannot be longer. */
 const maxTimerMs = 2_147_483_647;
 /** After the time limit has ended a program, its output files for failures are still uploaded, for this long. */
-const lateUploadMs = 30_000;
+export const lateUploadMs = 30_000;
 
 const exitFailure: FailureInfo = {
   category: 'UserError',
