@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
-import type { Connection } from '../src/core/azure/account';
+import { accountKey, accountName, connectionTo } from './network/connection';
 import { firstLine, Link, whyNoLink } from './network/namespaces';
 import { patternBytes, patternFrom } from './network/pattern';
 import type { RawOptions } from './network/rawTcp';
@@ -36,8 +36,6 @@ interface Cell {
   readonly loss: number;
 }
 
-const account = 'benchaccount';
-const key = Buffer.alloc(64, 1).toString('base64');
 const seed = 20261126;
 const runFile = promisify(execFile);
 
@@ -60,7 +58,7 @@ export async function run(args: readonly string[]): Promise<BenchResult | undefi
       ways: { type: 'string', default: 'raw,ours,sdk,az' },
       /** TCP's congestion control. Default: this machine's. A namespace takes those that its kernel allows. */
       congestion: { type: 'string' },
-      connections: { type: 'string', default: '32' },
+      connections: { type: 'string', default: '16' },
     },
   });
   const why = whyNoLink();
@@ -157,7 +155,7 @@ class Bench {
     const shape = this.#shape(name);
     const { rounds, ways } = this.options;
     // What is downloaded has hashes, as this extension's outputs have.
-    const connection = connectionTo(store);
+    const connection = connectionTo(Link.storageHost, store.port);
     const container = `fill-${name}`;
     await this.#move(link, store, 'ours', {
       direction: 'up',
@@ -201,7 +199,7 @@ class Bench {
   ): Promise<WayFigures> {
     if (way === 'raw') return this.#moveRaw(link, store, options.direction, shape);
     if (way === 'az') {
-      const { command, env } = azCommand(options, { name: account, key, parallel: 8 });
+      const { command, env } = azCommand(options, { name: accountName, key: accountKey, parallel: 8 });
       return timed(link.inside('client', ...command), env);
     }
     const script = fileURLToPath(new URL('./transferWays.js', import.meta.url));
@@ -311,22 +309,4 @@ function mustBeWhole(folder: string, { files, bytes }: Shape): void {
   const isWhole =
     names.length === files && names.every((name) => statSync(join(folder, name)).size === bytes);
   if (!isWhole) throw new Error(`${names.length} of ${files} files arrived in ${folder}`);
-}
-
-function connectionTo({ port }: Store): Connection {
-  const credential = { kind: 'sharedKey', name: account, key } as const;
-  const blobUrl = `http://${Link.storageHost}:${port}/${account}`;
-  return {
-    account: {
-      id: 'bench',
-      label: 'bench',
-      signIn: 'keys',
-      batchName: account,
-      batchUrl: blobUrl,
-      storageName: account,
-      blobUrl,
-    },
-    batch: credential,
-    storage: credential,
-  };
 }

@@ -26,6 +26,9 @@ const uncommitted = new Map<string, Map<string, Block>>();
 
 const writeBytes = 256 * 1024;
 
+/** Blocks that were received, and how many of them were there already. */
+const received = { blocks: 0, repeated: 0 };
+
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '', 'http://store');
   const [, , container = '', ...rest] = url.pathname.split('/');
@@ -39,6 +42,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   };
   if (blob === undefined) {
     request.resume();
+    if (operation === 'stats') return end(200, {}, JSON.stringify(received));
     if (operation === 'list') return end(200, { 'content-type': 'application/xml' }, listOf(container));
     return end(request.method === 'PUT' ? 201 : request.method === 'DELETE' ? 202 : 200, versionHeaders());
   }
@@ -46,6 +50,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     const size = await count(request);
     const id = url.searchParams.get('blockid') ?? '';
     const blocks = uncommitted.get(blob) ?? new Map<string, Block>();
+    received.blocks++;
+    if (blocks.has(id)) received.repeated++;
     uncommitted.set(blob, blocks.set(id, { id, size }));
     return end(201);
   }

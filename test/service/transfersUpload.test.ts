@@ -179,7 +179,7 @@ describe('Upload', function () {
       };
       const transfers = setup.transfers(relay.url, {
         parallel: 1,
-        silenceMs: 300,
+        silenceMs: 1_000,
         onRetry: () => relay.speakAgain(),
       });
       await setup.upload('clip.mp4', { onBytes }, transfers);
@@ -202,6 +202,35 @@ describe('Upload', function () {
       await setup.upload('clip.mp4', {}, setup.transfers(relay.url));
       assert.ok((await setup.blobContent('clip.mp4')).equals(content));
       assert.ok(relay.bytes.up - before < 17 * MiB, `${relay.bytes.up - before} bytes were sent again`);
+    });
+
+    it('never sends a block again that a canceled upload has staged', async () => {
+      const content = await setup.file('clip.mp4', 60 * MiB);
+      const proxy = await faultyProxy(setup.url);
+      const abort = new AbortController();
+      let sent = 0;
+      const onBytes = (count: number) => {
+        sent += count;
+        if (sent >= 25 * MiB) abort.abort();
+      };
+      const canceled = setup.upload(
+        'clip.mp4',
+        { signal: abort.signal, onBytes },
+        setup.transfers(proxy.url),
+      );
+      await assert.rejects(canceled, { name: 'AbortError' });
+      const client = setup.storage.blob(setup.container, 'clip.mp4');
+      const { uncommittedBlocks: staged = [] } = await client.getBlockList('uncommitted');
+      assert.ok(staged.length >= 5, `${staged.length} blocks are staged`);
+      const before = proxy.requests.length;
+      await setup.upload('clip.mp4', {}, setup.transfers(proxy.url));
+      const sentAgain = proxy.requests
+        .slice(before)
+        .flatMap((line) => /blockid=([^&]+)/.exec(line)?.slice(1).map(decodeURIComponent) ?? [])
+        .filter((id) => staged.some(({ name }) => name === id));
+      assert.deepEqual(sentAgain, []);
+      assert.ok((await setup.blobContent('clip.mp4')).equals(content));
+      await proxy.close();
     });
 
     it('does not reuse blocks of a file that has changed', async () => {
