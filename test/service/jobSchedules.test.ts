@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { eventually, machine, refused, TestService } from './harness';
@@ -235,10 +235,17 @@ describe('Job schedules of the local Batch service', function () {
     await jobsAre('kept', 1);
     const before = await client.jobSchedule.get('kept');
     await service.kill();
+    // As if it had been killed between storing the job and storing that the schedule has made it.
+    const journal = join(service.dataDir, 'state.jsonl');
+    const lines = (await readFile(journal, 'utf8')).split('\n');
+    const isLate = (line: string) => line.startsWith('["schedule/kept"') && line.includes('"jobs":1');
+    assert.ok(lines.some(isLate));
+    await writeFile(journal, lines.filter((line) => !isLate(line)).join('\n'));
     await service.start();
     client = service.client('2025-06-01');
     const after = await client.jobSchedule.get('kept');
     assert.deepEqual(after.executionInfo?.nextRunTime, before.executionInfo?.nextRunTime);
+    assert.equal(after.executionInfo?.recentJob?.id, 'kept:job-1');
     assert.deepEqual(await jobsOf('kept'), ['kept:job-1']);
     assert.equal((await client.jobSchedule.exists('kept')).body, true);
     assert.equal((await client.jobSchedule.exists('never')).body, false);
