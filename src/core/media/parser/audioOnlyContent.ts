@@ -5,7 +5,7 @@ import { ParserError, type ParserPool, parserPool } from './pool';
 
 /** Layouts that probes found and uploads have not used yet, by source. The oldest go first. */
 const layouts = new Map<string, AudioOnlyLayout>();
-const maxLayoutBytes = 64 * 1024 * 1024;
+const maxLayoutBytes = 16 * 1024 * 1024;
 let layoutBytes = 0;
 
 export interface SourceVersion {

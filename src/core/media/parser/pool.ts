@@ -16,6 +16,9 @@ const heapMegabytes = 256;
 /** Parsing is a matter of milliseconds; more processes only take memory. */
 const maxProcesses = 2;
 
+/** Bytes of a buffer: a process reads no more at a time, except for tables and covers. */
+const bufferBytes = 64 * 1024;
+
 /** How long a process waits for another file before it ends. */
 const idleMs = 10_000;
 
@@ -61,6 +64,8 @@ export class ParserPool {
 /** One parser process. It ends with the first file that it fails on: the next one gets a process without a past. */
 class ParserProcess {
   readonly #child: ChildProcess;
+  /** Buffers for reads, used again: those of 5,000 files would be hundreds of megabytes of garbage. */
+  readonly #buffers: Buffer[] = [];
   #jobs = 0;
   #current: Job | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -138,8 +143,12 @@ class ParserProcess {
   }
 
   async #read(job: Job, { read, position, length }: Extract<FromParser, { kind: 'read' }>): Promise<void> {
-    const data = await job.file.read(position, length);
+    const buffer =
+      length <= bufferBytes ? (this.#buffers.pop() ?? Buffer.allocUnsafe(bufferBytes)) : undefined;
+    const data = await job.file.read(position, length, buffer);
     if (this.#current === job) this.#send({ kind: 'data', job: job.id, read, data });
+    // A message is a copy: its buffer serves the next read.
+    if (buffer) this.#buffers.push(buffer);
   }
 
   #send(message: ToParser): void {
