@@ -8,7 +8,7 @@ export class Lock {
   /** Resolves to undefined if this process holds the lock now, otherwise to the id of the running process that holds it. */
   async take(): Promise<number | undefined> {
     const own = `${this.path}.${process.pid}`;
-    writeFileSync(own, `${process.pid} ${(await startTime(process.pid)) ?? ''}`, { mode: 0o600 });
+    writeFileSync(own, `${process.pid} ${startTime(process.pid) ?? ''}`, { mode: 0o600 });
     try {
       for (;;) {
         try {
@@ -58,6 +58,6 @@ async function livingHolder(content: string): Promise<number | undefined> {
   const [id = '', started = ''] = content.split(' ');
   const pid = Number(id);
   if (!(pid > 0) || pid === process.pid || !isRunning(pid)) return undefined;
-  const seen = await startTime(pid);
+  const seen = startTime(pid);
   return started !== '' && seen !== undefined && seen !== started ? undefined : pid;
 }

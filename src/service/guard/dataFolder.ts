@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, constants, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, constants, lstatSync, mkdirSync, renameSync } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, parse, relative, resolve, sep } from 'node:path';
@@ -101,6 +101,7 @@ export class DataFolder {
    */
   takeAway(path: string): string | undefined {
     pathInside(join(this.path, 'nodes'), relative(join(this.path, 'nodes'), path));
+    if (isAbsent(path)) return undefined;
     const target = join(this.trash, randomUUID());
     mkdirSync(this.trash, { recursive: true, mode: 0o700 });
     try {
@@ -119,6 +120,15 @@ export class DataFolder {
   /** Where damaged records and files are kept that could not be read. */
   get damaged(): string {
     return join(this.path, 'damaged');
+  }
+}
+
+/** Whether nothing is at a path. False also where permissions do not allow to find out. */
+function isAbsent(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false;
   }
 }
 

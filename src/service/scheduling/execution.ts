@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
@@ -189,7 +189,7 @@ export class Execution {
     const taskDir = taskFolder(root, task.job.id, task.id);
     const trash = this.nodes.folder.takeAway(taskDir);
     if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
-    await mkdir(taskDir, { recursive: true });
+    mkdirSync(taskDir, { recursive: true });
     const place: Place = {
       poolId: pool.id,
       nodeId: node.id,

@@ -178,7 +178,7 @@ async function coordinateOne(
   const { resourceFiles, surroundings, taskDir } = coordination;
   const stopped = { stopped: true, failureInfo: endedWithTask };
   try {
-    const workingDir = await makeTaskFolders(coordination);
+    const workingDir = makeTaskFolders(coordination);
     await fetchResourceFiles(resourceFiles, taskDir, signal, surroundings.storage);
     await fetchResourceFiles(ownFiles, workingDir, signal, surroundings.storage);
     signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, unlinkSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
@@ -19,6 +19,15 @@ export function recordPath(folder: string, pid: number): string {
   return join(folder, String(pid));
 }
 
+/** Removes the record of a process that has ended. One that stays is removed by the next start of the service. */
+export function forget(folder: string, pid: number): void {
+  try {
+    unlinkSync(recordPath(folder, pid));
+  } catch {
+    // On a full disk there was no record.
+  }
+}
+
 const groupMark = ' group';
 
 /** The text of a record: the start time of the process, and whether its group stays when it ends. */
@@ -32,7 +41,7 @@ export function recordOf(start: string | undefined, keepsGroup: boolean): string
  */
 export async function endRecorded(pid: number, record: string, dataDir: string): Promise<void> {
   const recorded = record.replace(groupMark, '');
-  const present = await startTime(pid);
+  const present = startTime(pid);
   const isSame = recorded !== '' && recorded === present;
   const isGroupLeft =
     present === undefined && record.endsWith(groupMark) && (await hasMemberOf(pid, dataDir));
@@ -60,9 +69,9 @@ export async function groupMembers(group: number): Promise<number[]> {
 }
 
 /** What tells a process from a later one with the same pid; undefined where the system does not say. */
-export async function startTime(pid: number): Promise<string | undefined> {
+export function startTime(pid: number): string | undefined {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
     return undefined;

@@ -3,7 +3,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { endRecorded, endTree, groupMembers, recordPath } from './processTree';
+import { endRecorded, endTree, forget, groupMembers } from './processTree';
 import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
 export type ProcessRequest = Omit<StartOrder, 'id'>;
@@ -144,7 +144,6 @@ const starter = new Starter();
 export async function startProcess(order: ProcessRequest): Promise<RunningGroup> {
   const { recordFolder, keepsGroup = false } = order;
   const { pid, ended } = await starter.start(order);
-  const forget = () => rm(recordPath(recordFolder, pid), { force: true }).catch(() => undefined);
   let isOver = false;
   let giveUp: (end: Ended) => void = () => undefined;
   const givenUp = new Promise<Ended>((resolve) => {
@@ -159,16 +158,16 @@ export async function startProcess(order: ProcessRequest): Promise<RunningGroup>
       setTimeout(giveUp, unendingMs, { code: null, signal: 'SIGKILL' }).unref();
     }, graceMs).unref();
   };
-  const done = Promise.race([ended, givenUp]).then(async ({ code, signal }) => {
+  const done = Promise.race([ended, givenUp]).then(({ code, signal }) => {
     isOver = true;
-    if (!keepsGroup) await forget();
+    if (!keepsGroup) forget(recordFolder, pid);
     return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15) };
   });
   const endGroup = async () => {
     starter.endGroup(pid);
     const end = Date.now() + unendingMs;
     while (Date.now() < end && (await groupMembers(pid)).length > 0) await delay(groupPollMs);
-    await forget();
+    forget(recordFolder, pid);
   };
   return { done, kill, endGroup };
 }

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { constants, mkdirSync, writeFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, constants, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { endTree, recordOf, recordPath, startTime } from './processTree';
 import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
@@ -34,14 +33,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 async function start(order: StartOrder): Promise<void> {
   const { id, recordFolder, keepsGroup = false } = order;
   try {
-    const child = await launch(order);
+    const child = launch(order);
     const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
       child.once('exit', (...end) => resolve(end));
     });
     const { pid } = child;
     if (pid === undefined) return;
     running.set(pid, order);
-    record(recordFolder, pid, await startTime(pid), keepsGroup);
+    record(recordFolder, pid, startTime(pid), keepsGroup);
     say({ id, kind: 'started', pid });
     const [code, signal] = await exited;
     if (!keepsGroup) {
@@ -55,24 +54,27 @@ async function start(order: StartOrder): Promise<void> {
   }
 }
 
-/** Starts the program; its output files belong to it alone then. */
-async function launch({ id, argv, cwd, env, stdoutPath, stderrPath }: StartOrder): Promise<ChildProcess> {
+/**
+ * Starts the program; its output files belong to it alone then. The calls block: this process does nothing else, and a
+ * thread pool would cost more than they take.
+ */
+function launch({ id, argv, cwd, env, stdoutPath, stderrPath }: StartOrder): ChildProcess {
   const [program = '', ...args] = argv;
-  const files: FileHandle[] = [];
+  const files: number[] = [];
   try {
-    for (const path of [stdoutPath, stderrPath]) files.push(await openOutput(path));
+    for (const path of [stdoutPath, stderrPath]) files.push(openOutput(path));
     const child = spawn(program, args, {
       cwd,
       env,
       // Without stdin: ffmpeg would wait there for an answer.
-      stdio: ['ignore', ...files.map(({ fd }) => fd)],
+      stdio: ['ignore', ...files],
       detached: process.platform !== 'win32',
       windowsHide: true,
     });
     child.once('error', (error) => refuse(id, error));
     return child;
   } finally {
-    for (const file of files) file.close().catch(() => undefined);
+    for (const file of files) closeSync(file);
   }
 }
 
@@ -96,9 +98,9 @@ function record(folder: string, pid: number, start: string | undefined, keepsGro
 }
 
 /** A retried task may have put a link or a pipe in the place of its output: neither is followed or waited for. */
-function openOutput(path: string): Promise<FileHandle> {
+function openOutput(path: string): number {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-  return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
+  return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
 }
 
 function refuse(id: number, error: unknown): void {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -112,7 +112,7 @@ export async function withinLimit(
 
 /** Runs one attempt until it ends, or one of the signals aborts. Rejects with a TaskFailure or an error of the service. */
 export async function runWithin(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): Promise<Outcome> {
-  const workingDir = await makeTaskFolders(attempt);
+  const workingDir = makeTaskFolders(attempt);
   const either = AbortSignal.any([signal, limit]);
   await fetchResourceFiles(attempt.resourceFiles, workingDir, either, attempt.surroundings.storage);
   either.throwIfAborted();
@@ -128,10 +128,13 @@ export async function runWithin(attempt: Attempt, signal: AbortSignal, limit: Ab
   return { ...ended, ...exitOutcome(exitCode) };
 }
 
-/** Makes the folders of a task on its node. Resolves to its working directory. */
-export async function makeTaskFolders({ taskDir }: Attempt): Promise<string> {
+/**
+ * Makes the folders of a task on its node. Returns its working directory. The calls block: a folder is made in less time
+ * than it takes to have another thread make it.
+ */
+export function makeTaskFolders({ taskDir }: Attempt): string {
   const workingDir = join(taskDir, 'wd');
-  for (const folder of [workingDir, join(taskDir, 'certs')]) await mkdir(folder, { recursive: true });
+  for (const folder of [workingDir, join(taskDir, 'certs')]) mkdirSync(folder, { recursive: true });
   return workingDir;
 }
 
