@@ -115,7 +115,8 @@ export class TestService implements TestAccount {
     const flags = ['--data-dir', this.dataDir, '--credentials', 'stdin', '--faults', '--node-step-ms', '20'];
     // What is refused must not depend on the machine.
     flags.push('--container-engine', 'none');
-    const service = [process.execPath, 'dist/service.js', ...flags, ...this.args];
+    // As the extension starts it.
+    const service = [process.execPath, '--max-semi-space-size=4', 'dist/service.js', ...flags, ...this.args];
     const [program = '', ...rest] = this.wrapper.length
       ? [...this.wrapper, this.dataDir, ...service]
       : service;

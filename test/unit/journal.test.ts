@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Journal } from '../../src/service/scheduling/journal';
+import { Journal } from '../../src/service/journal/journal';
 
 describe('The journal of the local service', () => {
   let folder: string;

@@ -51,9 +51,10 @@ function open(context: Context, { params }: Request): JobState {
 
 function addTask(context: Context, request: Request): Reply {
   const task = newTask(context, open(context, request), request.body, request.version);
+  const reply = created(task);
   context.state.addTask(task);
   context.scheduler.schedule();
-  return created(task);
+  return reply;
 }
 
 /** Adds tasks one by one. An invalid task gets an error result and does not affect the others. */
@@ -67,8 +68,8 @@ function addCollection(context: Context, request: Request): Reply {
   const results = value.map((item): Wire => {
     try {
       const task = newTask(context, job, item, request.version);
-      context.state.addTask(task);
       const { eTag, lastModified, url: location } = task.wire;
+      context.state.addTask(task);
       return { status: 'Success', taskId: task.id, eTag, lastModified, location };
     } catch (error) {
       if (!(error instanceof BatchError)) throw error;
@@ -90,6 +91,10 @@ function addCollection(context: Context, request: Request): Reply {
 
 const find = (context: Context, { params: [jobId = '', taskId = ''] }: Request): TaskState =>
   taskOf(context, jobId, taskId);
+/** Reading a task that waits does not bring it into memory for good. */
+const read = (context: Context, request: Request): { wire: Wire } => ({
+  wire: taskWire(find(context, request), request),
+});
 const existing = changeable(find);
 const uncompleted = changeable(find, { completed: 'TaskCompleted' });
 
@@ -132,7 +137,7 @@ function reactivateTask(context: Context, request: Request): Reply {
 
 /** Returns a task with its statistics if the request expands them. */
 function taskWire(task: TaskState, { query }: Request): Wire {
-  return expandsStatistics(query) ? { ...task.wire, stats: taskStatistics(task) } : task.wire;
+  return expandsStatistics(query) ? { ...task.read(), stats: taskStatistics(task) } : task.read();
 }
 
 function list(context: Context, request: Request): Reply {
@@ -141,19 +146,17 @@ function list(context: Context, request: Request): Reply {
     job.ids.sort();
     job.sorted = true;
   }
-  return page(context, request, 'tasks', (after) =>
-    afterId(job.ids, after, (id) => {
-      const task = context.state.task(job, id);
-      return task && taskWire(task, request);
-    }),
-  );
+  return page(context, request, 'tasks', function* (after) {
+    for (const [id, task] of afterId(job.ids, after, (one) => context.state.task(job, one)))
+      yield [id, task.facts, () => taskWire(task, request)];
+  });
 }
 
 export const taskRoutes: Route[] = [
   ['POST', '/jobs/{}/tasks', addTask],
   ['POST', '/jobs/{}/addtaskcollection', addCollection],
   ['GET', '/jobs/{}/tasks', list],
-  ['GET', '/jobs/{}/tasks/{}', reading('tasks/@Element', find, taskWire)],
+  ['GET', '/jobs/{}/tasks/{}', reading('tasks/@Element', read)],
   ['PUT', '/jobs/{}/tasks/{}', updateTask],
   [
     'DELETE',

@@ -86,7 +86,7 @@ class PastJournal {
     return structuredClone(new Map(this.records));
   }
 
-  put(): void {}
+  put(): undefined {}
   remove(): void {}
   sync(): void {}
 

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataFolder } from '../guard/dataFolder';
 import type { Log } from '../guard/log';
-import { Journal } from './journal';
+import { Journal } from '../journal/journal';
 import { State } from './state';
 
 /** Resources that a sentence names; of more, it gives the number. */
@@ -23,7 +23,7 @@ export function loadState(dataDir: string, notice: Log, now: Date): { journal: J
     notice(`The disk of ${dataDir} is full. Nothing can be changed and no task starts until there is room.`);
   }
   if (damaged.length === 0) {
-    state.rewrite();
+    if (journal.isWorthRewriting) state.rewrite();
     return { journal, state };
   }
   const kept = setAside(

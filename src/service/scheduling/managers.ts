@@ -18,7 +18,7 @@ export function managerOf({ job, id }: TaskState): JobManager | undefined {
 /** Slots that a task occupies: a job manager has its node to itself, unless it says otherwise. */
 export function slotsOf(task: TaskState, { wire }: PoolState): number {
   const isExclusive = managerOf(task) !== undefined && managerOf(task)?.runExclusive !== false;
-  return isExclusive ? Number(wire.taskSlotsPerNode ?? 1) : Number(task.wire.requiredSlots ?? 1);
+  return isExclusive ? Number(wire.taskSlotsPerNode ?? 1) : Number(task.facts.requiredSlots ?? 1);
 }
 
 /** Whether a task may run on a Spot node: a job manager may be kept from that. */

@@ -141,8 +141,8 @@ export class Nodes {
 
   /** Folder of a task on the node that it ran on; undefined before that. */
   taskDir(task: TaskState): string | undefined {
-    if (task.wire.nodeInfo === undefined) return undefined;
-    const { poolId, nodeId } = task.wire.nodeInfo as { poolId: string; nodeId: string };
+    if (task.facts.nodeInfo === undefined) return undefined;
+    const { poolId, nodeId } = task.facts.nodeInfo as { poolId: string; nodeId: string };
     return taskFolder(this.root(poolId, nodeId), task.job.id, task.id);
   }
 

@@ -1,3 +1,4 @@
+import type { StoredRecord } from '../journal/journal';
 import type { ContainerConfiguration } from '../tasks/containerTask';
 import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -85,10 +86,45 @@ export interface ScheduleState {
   autoPoolId?: string;
 }
 
-export interface TaskState {
-  readonly id: string;
-  readonly job: JobState;
-  wire: Wire;
+/** Execution information of a task that has never run. */
+const neverRan = { retryCount: 0, requeueCount: 0 };
+
+/**
+ * A task that waits and has never run: what lists are filtered by and what the counts need is in memory, the rest in the
+ * journal. Most of 100,000 tasks wait, and their descriptions may be long.
+ */
+export class WaitingTask {
+  private constructor(
+    readonly id: unknown,
+    readonly requiredSlots: unknown,
+    readonly creationTime: unknown,
+    readonly stateTransitionTime: unknown,
+    readonly lastModified: unknown,
+    readonly stored: StoredRecord,
+  ) {}
+
+  /** Undefined for a task that does not wait, or has run before. */
+  static of(wire: Wire, stored: StoredRecord): WaitingTask | undefined {
+    const { id, state, creationTime: created, executionInfo = {}, nodeInfo, requiredSlots } = wire;
+    const { retryCount, requeueCount, ...others } = executionInfo as Wire;
+    const isFresh = retryCount === 0 && requeueCount === 0 && Object.keys(others).length === 0;
+    if (state !== 'active' || !isFresh || nodeInfo !== undefined) return undefined;
+    // Equal times are one text in memory.
+    const shared = (time: unknown) => (time === created ? created : time);
+    const [changed, modified] = [shared(wire.stateTransitionTime), shared(wire.lastModified)];
+    return new WaitingTask(id, requiredSlots, created, changed, modified, stored);
+  }
+
+  get state(): string {
+    return 'active';
+  }
+
+  get executionInfo(): Wire {
+    return neverRan;
+  }
+}
+
+export class TaskState {
   node?: NodeState;
   /** Ends what it is doing now, for this reason. */
   stop?: (reason: StopReason) => void;
@@ -96,6 +132,51 @@ export interface TaskState {
   ended?: Promise<void>;
   /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
   subtasks?: readonly Wire[];
+  #record: Wire | WaitingTask;
+
+  constructor(
+    readonly id: string,
+    readonly job: JobState,
+    record: Wire | WaitingTask,
+  ) {
+    this.#record = record;
+  }
+
+  /** The task as the API shows it, to be changed. It is in memory from now on, until it waits and is saved. */
+  get wire(): Wire {
+    if (this.#record instanceof WaitingTask) this.#record = this.#read(this.#record);
+    return this.#record;
+  }
+
+  /** The task as the API shows it, only to be read. It stays where it is: for walks through many tasks. */
+  read(): Readonly<Wire> {
+    return this.#record instanceof WaitingTask ? this.#read(this.#record) : this.#record;
+  }
+
+  /** The members that are always in memory: id, state, times, slots, execution information, and node. */
+  get facts(): Readonly<Wire> {
+    return this.#record as Wire;
+  }
+
+  /** What the journal is to hold. */
+  get record(): Wire | StoredRecord {
+    return this.#record instanceof WaitingTask ? this.#record.stored : this.#record;
+  }
+
+  /** Lets go of what the journal has of a task that waits. */
+  release(stored: StoredRecord): void {
+    if (!(this.#record instanceof WaitingTask))
+      this.#record = WaitingTask.of(this.#record, stored) ?? this.#record;
+  }
+
+  #read({ stored }: WaitingTask): Wire {
+    return stored.read(taskKey(this.job.id, this.id)) as Wire;
+  }
+}
+
+/** The key of a task in the journal. */
+export function taskKey(jobId: string, id: string): string {
+  return `task/${jobId}/${id}`;
 }
 
 /** Why a running task is ended, which decides what becomes of it. */

@@ -7,10 +7,12 @@ import type { State, TaskState } from './state';
 const sweptAtOnce = 2_000;
 
 /** Milliseconds since 1970 until which the files of a completed task stay; undefined while there is no such time. */
-export function retainedUntil({ wire }: TaskState): number | undefined {
+export function retainedUntil(task: TaskState): number | undefined {
+  const wire = task.facts;
+  if (wire.state !== 'completed') return undefined;
   const { endTime } = (wire.executionInfo ?? {}) as { endTime?: string };
   const kept = durationMs((wire.constraints as Wire | undefined)?.retentionTime as string | undefined);
-  return wire.state === 'completed' && endTime && kept !== undefined ? Date.parse(endTime) + kept : undefined;
+  return endTime && kept !== undefined ? Date.parse(endTime) + kept : undefined;
 }
 
 /** Removes the files of tasks whose retention time is over. */

@@ -73,7 +73,8 @@ export class Scheduler {
     for (const job of this.state.jobs.values()) {
       this.supervisor.run(this.jobs.about(job), () => {
         for (const task of job.tasks.values()) {
-          if (task.wire.state === 'running' || task.wire.state === 'preparing') this.execution.requeue(task);
+          if (task.facts.state === 'running' || task.facts.state === 'preparing')
+            this.execution.requeue(task);
         }
         this.jobs.resume(job);
       });

@@ -1,5 +1,6 @@
+import type { Journal, StoredRecord } from '../journal/journal';
+import { checkRecord } from '../journal/lines';
 import type { Wire } from '../wire/wire';
-import { checkRecord, type Journal } from './journal';
 import {
   idKey,
   type JobNode,
@@ -12,7 +13,9 @@ import {
   type PoolState,
   type ScheduleState,
   setState,
-  type TaskState,
+  TaskState,
+  taskKey,
+  WaitingTask,
 } from './resources';
 
 export * from './resources';
@@ -55,14 +58,18 @@ export class State {
   #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
-    const records = [...journal.read()].sort(([one], [other]) => rankOf(one) - rankOf(other));
-    for (const [key, record] of records) {
-      try {
-        checkRecord(key, record);
-        this.#restore(key, record);
-      } catch (error) {
-        this.bad.push({ key, record, reason: error instanceof Error ? error.message : String(error) });
-      }
+    const records = journal.read(kept);
+    for (const rank of [0, 1, 2]) {
+      for (const [key, record] of records) if (rankOf(key) === rank) this.#load(key, record);
+    }
+  }
+
+  #load(key: string, record: unknown): void {
+    try {
+      if (!(record instanceof WaitingTask)) checkRecord(key, record);
+      this.#restore(key, record);
+    } catch (error) {
+      this.bad.push({ key, record, reason: error instanceof Error ? error.message : String(error) });
     }
   }
 
@@ -168,8 +175,9 @@ export class State {
     this.#keepTask(task);
   }
 
-  saveTask({ id, job, wire }: TaskState): void {
-    this.journal.put(`task/${job.id}/${id}`, wire);
+  saveTask(task: TaskState): void {
+    const stored = this.journal.put(taskKey(task.job.id, task.id), task.wire);
+    if (stored) task.release(stored);
     if (this.journal.shouldRewrite) this.rewrite();
   }
 
@@ -185,7 +193,7 @@ export class State {
   }
 
   #removeRecords({ id, job, subtasks }: TaskState): void {
-    this.journal.remove(`task/${job.id}/${id}`);
+    this.journal.remove(taskKey(job.id, id));
     if (subtasks) this.journal.remove(`subtasks/${job.id}/${id}`);
   }
 
@@ -220,18 +228,22 @@ export class State {
       const waiting = job.blocked.get(key) ?? [];
       job.blocked.delete(key);
       for (const task of waiting) {
-        if (task.wire.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
+        if (task.facts.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
       }
     }
   }
 
   /** Has the journal hold one line for each record. */
   rewrite(): void {
-    this.journal.rewrite(this.records());
+    this.journal.rewrite(this.#records((task) => task.record));
   }
 
   /** All records, as the journal stores them. */
-  *records(): Generator<readonly [string, unknown]> {
+  records(): Iterable<readonly [string, unknown]> {
+    return this.#records((task) => task.read());
+  }
+
+  *#records(recordOf: (task: TaskState) => unknown): Generator<readonly [string, unknown]> {
     for (const { id, wire, autoPoolOf, deleteWithJob, nodes } of this.pools.values()) {
       yield [`pool/${id}`, { wire, autoPoolOf, deleteWithJob }];
       for (const node of nodes.values()) yield [`node/${id}/${node.id}`, nodeRecord(node)];
@@ -240,7 +252,7 @@ export class State {
       yield [`job/${id}`, { wire, poolId, disableOption }];
       for (const node of nodes.values()) yield [`jobnode/${id}/${node.nodeId}`, node];
       for (const task of tasks.values()) {
-        yield [`task/${id}/${task.id}`, task.wire];
+        yield [taskKey(id, task.id), recordOf(task)];
         if (task.subtasks) yield [`subtasks/${id}/${task.id}`, { subtasks: task.subtasks }];
       }
     }
@@ -263,7 +275,7 @@ export class State {
       this.job(owner)?.nodes.set(id, record as JobNode);
     } else if (kind === 'task') {
       const job = this.job(owner);
-      if (job) this.#keepTask({ id, job, wire: record as Wire });
+      if (job) this.#keepTask(new TaskState(id, job, record as Wire | WaitingTask));
     } else if (kind === 'subtasks') {
       const job = this.job(owner);
       const task = job && this.task(job, id);
@@ -280,20 +292,20 @@ export class State {
     const number = numberOf(task.id);
     if (number !== undefined) job.byNumber.set(number, (job.byNumber.get(number) ?? new Set()).add(task));
     this.#count(task, 1);
-    if (task.wire.state === 'active') job.active.add(task);
+    if (task.facts.state === 'active') job.active.add(task);
   }
 
   #count(task: TaskState, by: number): void {
     const { counts, slots } = task.job;
-    const size = Number(task.wire.requiredSlots ?? 1) * by;
+    const size = Number(task.facts.requiredSlots ?? 1) * by;
     const add = (name: keyof typeof counts) => {
       counts[name] += by;
       slots[name] += size;
     };
-    const { state } = task.wire;
+    const { state, executionInfo } = task.facts;
     if (state === 'completed') {
       add('completed');
-      add((task.wire.executionInfo as Wire | undefined)?.result === 'success' ? 'succeeded' : 'failed');
+      add((executionInfo as Wire | undefined)?.result === 'success' ? 'succeeded' : 'failed');
     } else {
       add(state === 'active' ? 'active' : 'running');
     }
@@ -303,6 +315,17 @@ export class State {
 /** The recent tasks of a node would be most of the journal; they are forgotten at a reboot. */
 function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
   return kept;
+}
+
+/** Tasks that wait stay in the journal. What is wrong with a record is reported when it is loaded. */
+function kept(key: string, record: unknown, stored: StoredRecord): unknown {
+  if (!key.startsWith('task/')) return record;
+  try {
+    checkRecord(key, record, stored.bytes);
+    return WaitingTask.of(record as Wire, stored) ?? record;
+  } catch {
+    return record;
+  }
 }
 
 /** Pools come before their nodes, jobs before their tasks, and these before their subtasks. */

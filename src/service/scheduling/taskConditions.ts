@@ -65,7 +65,8 @@ export function jobAction(task: TaskState): string {
  * https://learn.microsoft.com/azure/batch/batch-task-dependencies
  */
 export function unmetDependency(task: TaskState): string | undefined {
-  const { taskIds = [], taskIdRanges = [] } = (task.wire.dependsOn ?? {}) as {
+  if (!task.job.wire.usesTaskDependencies) return undefined;
+  const { taskIds = [], taskIdRanges = [] } = (task.read().dependsOn ?? {}) as {
     taskIds?: readonly string[];
     taskIdRanges?: readonly { readonly start: number; readonly end: number }[];
   };
@@ -89,6 +90,6 @@ function firstUnmet({ byNumber }: JobState, start: number, end: number): number 
 }
 
 function isSatisfied(task: TaskState | undefined): boolean {
-  if (task?.wire.state !== 'completed') return false;
+  if (task?.facts.state !== 'completed') return false;
   return (task.wire.executionInfo as Wire) !== undefined && dependencyAction(task) === 'satisfy';
 }

@@ -14,6 +14,11 @@ import { findFfmpeg } from './ffmpeg';
 import { batchName, localKeys, storageName } from './localKeys';
 
 const maxStartMs = 60_000;
+/**
+ * The service discards most of what a request makes at once: a larger young generation only takes memory.
+ * https://nodejs.org/docs/latest-v20.x/api/cli.html#--max-semi-space-sizesize-in-mebibytes
+ */
+const youngBytes = '--max-semi-space-size=4';
 /** An idle service that is asked to end has ended by then. */
 const maxIdleEndMs = 5_000;
 
@@ -179,6 +184,7 @@ export class LocalService {
       const child = spawn(
         process.execPath,
         [
+          youngBytes,
           this.script,
           ...['--data-dir', this.dataFolder],
           ...['--idle-minutes', String(settings().idleMinutes)],

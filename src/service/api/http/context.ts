@@ -165,13 +165,14 @@ const maxPageLength = 8 * 1024 * 1024;
 
 /**
  * Returns one page of a list that is ordered by id. `items` yields the items after an id lazily, so that the cost of a
- * page depends on the items it reads, not on the length of the list.
+ * page depends on the items it reads, not on the length of the list. An item that is not wholly in memory has the members
+ * by which the list can be filtered, and a function that reads it.
  */
 export function page(
   context: Context,
   request: Request,
   metadata: FilteredList,
-  items: (after: string | undefined) => Iterable<readonly [id: string, wire: Wire]>,
+  items: (after: string | undefined) => Iterable<readonly [id: string, wire: Wire, read?: () => Wire]>,
   maxSize = 1000,
 ): Reply {
   const { query } = request;
@@ -184,13 +185,13 @@ export function page(
   let length = 0;
   let last: string | undefined;
   let link: string | undefined;
-  for (const [id, wire] of items(after)) {
+  for (const [id, wire, read = () => wire] of items(after)) {
     if (filter && !filter(wire)) continue;
     if (texts.length === size || length > maxPageLength) {
       link = nextLink(context.base(), request.url, last ?? '');
       break;
     }
-    const text = JSON.stringify(select(wire, query.get('$select')));
+    const text = JSON.stringify(select(read(), query.get('$select')));
     texts.push(text);
     length += text.length;
     last = id;

@@ -1,4 +1,4 @@
-import { type JobState, type TaskState, touch } from '../../scheduling/state';
+import { type JobState, TaskState, touch } from '../../scheduling/state';
 import { infiniteDuration, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
@@ -28,7 +28,7 @@ export function makeTask(context: Context, job: JobState, given: Wire): TaskStat
     executionInfo: { retryCount: 0, requeueCount: 0 },
   };
   touch(wire);
-  return { id, job, wire };
+  return new TaskState(id, job, wire);
 }
 
 function withInstances({ multiInstanceSettings }: Wire): Wire {

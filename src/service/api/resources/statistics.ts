@@ -15,7 +15,8 @@ interface Totals {
   retries: number;
 }
 
-function add(totals: Totals, { wire }: TaskState): Totals {
+function add(totals: Totals, task: TaskState): Totals {
+  const wire = task.facts;
   const { startTime, endTime, retryCount } = wire.executionInfo as Record<string, string | undefined>;
   const start = startTime === undefined ? undefined : Date.parse(startTime);
   const end = endTime === undefined ? Date.now() : Date.parse(endTime);
@@ -50,7 +51,7 @@ const none = (): Totals => ({ wallClock: 0, wait: 0, retries: 0 });
 
 /** `stats` of a task. */
 export function taskStatistics(task: TaskState): Wire {
-  return measured(String(task.wire.url), task.wire.creationTime, add(none(), task));
+  return measured(String(task.read().url), task.facts.creationTime, add(none(), task));
 }
 
 /** `stats` of a job, or of all jobs of the account. */

@@ -14,23 +14,31 @@ import {
 import { join } from 'node:path';
 import { Reserve } from '../guard/reserve';
 import { unusable } from '../guard/startError';
-import { BatchError } from '../wire/errors';
-
-/** One change: a record under its key, or its end. */
-type Line = [key: string, record: unknown];
-
-/** A line of the file that is no change, and what its beginning says it belonged to. */
-export interface DamagedLine {
-  readonly text: string;
-  readonly key: string | undefined;
-}
+import { type DamagedLine, keyOf, type Line, lineOf, lines, textOf } from './lines';
 
 /** The file is rewritten when it has grown to this many times its size after the last rewriting. */
 const growth = 4;
 const smallBytes = 16 * 1024 * 1024;
 const chunkBytes = 1024 * 1024;
+const newLine = Buffer.from('\n');
+/** Bytes read at once where records are read one by one: those of a list are often neighbors. */
+const windowBytes = 64 * 1024;
 /** With less free on the disk, no new change is started. */
 const minFreeBytes = 128 * 1024;
+
+/** Where the journal has a record, which need not be in memory then. */
+export class StoredRecord {
+  constructor(
+    private readonly journal: Journal,
+    public at: number,
+    readonly bytes: number,
+  ) {}
+
+  /** Reads the record. Throws if the file was changed by others. */
+  read(key: string): unknown {
+    return this.journal.recordAt(this, key);
+  }
+}
 
 /**
  * The store of the service: each change is a line, written before the reply that tells of it, so that the state
@@ -45,6 +53,11 @@ export class Journal {
   #file: number;
   #bytes = 0;
   #bytesRewritten = 0;
+  /** Lines of the file, when it was read, that later ones had replaced. */
+  #oldLines = 0;
+  /** The part of the file that was read last. */
+  #window = Buffer.alloc(0);
+  #windowAt = 0;
   #pending: Buffer[] = [];
   #isFull = false;
   #removedAt: number | undefined;
@@ -67,25 +80,38 @@ export class Journal {
     this.#isFull = !this.#reserve.fill();
   }
 
-  /** All records that are left, by key, in the order of their first appearance. */
-  read(): Map<string, unknown> {
+  /**
+   * All records that are left, by key, in the order of their first appearance. `keep` says what to keep of each in memory.
+   */
+  read(
+    keep: (key: string, record: unknown, stored: StoredRecord) => unknown = (_key, record) => record,
+  ): Map<string, unknown> {
     const records = new Map<string, unknown>();
-    for (const { text, isTorn } of lines(this.#path)) {
-      const change = changeOf(text);
+    let changes = 0;
+    for (const { text, at, bytes, isTorn } of lines(this.#path)) {
+      const change = lineOf(text);
       if (change === undefined) {
-        if (!isTorn && text !== '') this.damaged.push({ text, key: /^\["([^"\\]+)",/.exec(text)?.[1] });
+        if (!isTorn) this.damaged.push({ text, key: keyOf(text) });
         continue;
       }
+      changes++;
       const [key, record] = change;
-      if (record === null) records.delete(key);
-      else records.set(key, record);
+      if (record === null) {
+        records.delete(key);
+        this.#removedAt = Date.now();
+      } else records.set(key, keep(key, record, new StoredRecord(this, at, bytes)));
     }
+    this.#oldLines = changes - records.size;
+    this.#bytesRewritten = changes === 0 ? 0 : (this.#bytes * records.size) / changes;
     return records;
   }
 
-  /** Throws a BatchError, before anything has changed, for a record that cannot be written as JSON. */
-  put(key: string, record: unknown): void {
-    this.#append([key, record]);
+  /**
+   * Stores a record. Undefined if only memory has it, because the disk is full. Throws a BatchError, before anything has
+   * changed, for a record that cannot be written as JSON.
+   */
+  put(key: string, record: unknown): StoredRecord | undefined {
+    return this.#append([key, record]);
   }
 
   remove(key: string): void {
@@ -126,6 +152,29 @@ export class Journal {
     }
   }
 
+  /** The record of a line. Throws if the file was changed by others. */
+  recordAt(stored: StoredRecord, key: string): unknown {
+    const change = lineOf(this.#lineAt(stored).toString('utf8'));
+    if (change?.[0] !== key) throw new Error(`${this.#path} was changed by another program: ${key} is lost.`);
+    return change[1];
+  }
+
+  #lineAt({ at, bytes }: StoredRecord): Buffer {
+    const isRead = at >= this.#windowAt && at + bytes <= this.#windowAt + this.#window.length;
+    if (!isRead) {
+      const buffer = Buffer.alloc(Math.min(Math.max(bytes, windowBytes), this.#bytes - at));
+      this.#window = buffer.subarray(0, readSync(this.#file, buffer, 0, buffer.length, at));
+      this.#windowAt = at;
+    }
+    const start = at - this.#windowAt;
+    return this.#window.subarray(start, start + bytes);
+  }
+
+  /** Whether a file that was just read is to be rewritten: it is small, or much of it is of the past. */
+  get isWorthRewriting(): boolean {
+    return this.#oldLines > 0 && (this.#bytes <= smallBytes || this.#bytes > 1.25 * this.#bytesRewritten);
+  }
+
   /** Whether the file has grown enough to be rewritten, or has kept removed records for a while. */
   get shouldRewrite(): boolean {
     return this.#bytes > smallBytes && this.#bytes > growth * this.#bytesRewritten;
@@ -144,18 +193,34 @@ export class Journal {
   rewrite(records: Iterable<readonly [string, unknown]>): boolean {
     const next = `${this.#path}.next`;
     let file: number | undefined;
+    const moved: [StoredRecord, number][] = [];
     try {
       file = openSync(next, 'w+', 0o600);
       let bytes = 0;
-      for (const chunk of chunksOf(records)) {
-        writeAll(file, chunk, bytes);
-        bytes += chunk.length;
+      let chunk: Buffer[] = [];
+      let chunkAt = 0;
+      const flush = (to: number) => {
+        writeAll(to, Buffer.concat(chunk), chunkAt);
+        chunk = [];
+        chunkAt = bytes;
+      };
+      for (const [key, record] of records) {
+        const isStored = record instanceof StoredRecord;
+        if (isStored) moved.push([record, bytes]);
+        const line = isStored ? Buffer.from(this.#lineAt(record)) : Buffer.from(textOf([key, record]));
+        chunk.push(line, newLine);
+        bytes += line.length + newLine.length;
+        if (bytes - chunkAt >= chunkBytes) flush(file);
       }
+      flush(file);
       fsyncSync(file);
       renameSync(next, this.#path);
       closeSync(this.#file);
       this.#file = file;
       this.#bytes = bytes;
+      for (const [stored, at] of moved) stored.at = at;
+      this.#window = Buffer.alloc(0);
+      this.#oldLines = 0;
       this.#pending = [];
       this.#removedAt = undefined;
       return true;
@@ -183,17 +248,22 @@ export class Journal {
   }
 
   /** A line begins with the end of the last, so that one torn by a kill does not spoil its successor. */
-  #append(line: Line): void {
+  #append(line: Line): StoredRecord | undefined {
     const bytes = Buffer.from(`\n${textOf(line)}\n`);
     if (this.#pending.length > 0) {
       this.#pending.push(bytes);
-      return;
+      return undefined;
     }
+    const at = this.#bytes + newLine.length;
+    const stored = new StoredRecord(this, at, bytes.length - 2 * newLine.length);
     try {
       this.#write(bytes);
+      return stored;
     } catch {
       this.#isFull = true;
-      if (!this.#writeIntoReserve(bytes)) this.#pending.push(bytes);
+      if (this.#writeIntoReserve(bytes)) return stored;
+      this.#pending.push(bytes);
+      return undefined;
     }
   }
 
@@ -226,84 +296,4 @@ function writeAll(file: number, bytes: Buffer, position: number): void {
     ftruncateSync(file, position);
     throw error;
   }
-}
-
-function* chunksOf(records: Iterable<readonly [string, unknown]>): Generator<Buffer> {
-  let text = '';
-  for (const [key, record] of records) {
-    text += `${textOf([key, record])}\n`;
-    if (text.length < chunkBytes) continue;
-    yield Buffer.from(text);
-    text = '';
-  }
-  if (text !== '') yield Buffer.from(text);
-}
-
-function textOf(line: Line): string {
-  try {
-    return JSON.stringify(line);
-  } catch (error) {
-    throw new BatchError('InvalidRequestBody', {
-      Reason: `It cannot be stored: ${error instanceof Error ? error.message : error}`,
-    });
-  }
-}
-
-function changeOf(text: string): Line | undefined {
-  try {
-    const line: unknown = JSON.parse(text);
-    const isChange = Array.isArray(line) && line.length === 2 && typeof line[0] === 'string';
-    return isChange ? (line as Line) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The lines of a file that may be larger than the longest string; the last is torn if nothing ends it. */
-function* lines(path: string): Generator<{ text: string; isTorn: boolean }> {
-  const file = openSync(path, 'r');
-  const chunk = Buffer.alloc(chunkBytes);
-  let rest: Buffer[] = [];
-  try {
-    for (let size = readSync(file, chunk); size > 0; size = readSync(file, chunk)) {
-      const read = chunk.subarray(0, size);
-      let start = 0;
-      for (let end = read.indexOf(10); end >= 0; end = read.indexOf(10, start)) {
-        const text = Buffer.concat([...rest, read.subarray(start, end)]).toString('utf8');
-        rest = [];
-        start = end + 1;
-        yield { text, isTorn: false };
-      }
-      rest.push(Buffer.from(read.subarray(start)));
-    }
-    const text = Buffer.concat(rest).toString('utf8');
-    if (text !== '') yield { text, isTorn: true };
-  } finally {
-    closeSync(file);
-  }
-}
-
-const idPattern = /^[\w-]{1,64}$/;
-/** Jobs of job schedules have a number behind the schedule's id. */
-const jobIdPattern = /^[\w-]{1,64}(:job-\d{1,9})?$/;
-const nodeIdPattern = /^[\w-]{1,100}$/;
-
-/** Throws for a record that cannot be one: damage in the file must not become a path or a resource without a state. */
-export function checkRecord(key: string, record: unknown): void {
-  const [kind = '', owner = '', id = ''] = key.split('/');
-  const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'jobnode', 'task', 'subtasks', 'schedule'].includes(kind))
-    throw new Error('Its kind is unknown.');
-  if (!(['job', 'jobnode', 'task', 'subtasks'].includes(kind) ? jobIdPattern : idPattern).test(owner))
-    throw new Error('Its id is invalid.');
-  const isOfTask = kind === 'task' || kind === 'subtasks';
-  if ((kind.endsWith('node') && !nodeIdPattern.test(id)) || (isOfTask && !idPattern.test(id)))
-    throw new Error('Its id is invalid.');
-  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
-  const { state } = wire as { state?: unknown };
-  const hasState = kind !== 'jobnode' && kind !== 'subtasks';
-  if (hasState && typeof state !== 'string') throw new Error('It has no state.');
-  if (kind === 'subtasks' && !Array.isArray((wire as { subtasks?: unknown }).subtasks))
-    throw new Error('It is no list.');
-  JSON.stringify(record);
 }
