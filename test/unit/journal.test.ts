@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Journal } from '../../src/service/journal/journal';
+import { type JobState, newJob, State, TaskState } from '../../src/service/scheduling/state';
+import type { Wire } from '../../src/service/wire/wire';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 describe('The journal of the local service', () => {
   let folder: string;
@@ -82,5 +89,88 @@ describe('The journal of the local service', () => {
         ['later', true],
       ],
     );
+  });
+});
+
+describe('The state of the local service', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'state-'));
+  });
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const now = '2026-01-01T00:00:00Z';
+
+  function taskWire(id: string, padding = ''): Wire {
+    return {
+      id,
+      state: 'active',
+      creationTime: now,
+      stateTransitionTime: now,
+      lastModified: now,
+      requiredSlots: 1,
+      executionInfo: { retryCount: 0, requeueCount: 0 },
+      commandLine: `/bin/echo ${id} 🎬 ${padding}`,
+    };
+  }
+
+  function stateOf(tasks: number, padding = ''): { journal: Journal; state: State; job: JobState } {
+    const journal = new Journal(folder);
+    const state = new State(journal);
+    const job = { ...newJob('job'), wire: { state: 'active' } };
+    state.addJob(job);
+    for (let index = 0; index < tasks; index++) {
+      state.addTask(new TaskState(`t${index}`, job, taskWire(`t${index}`, padding)));
+      if (index % 100 === 0) state.tend(Date.now());
+    }
+    return { journal, state, job };
+  }
+
+  it('keeps of tasks that wait only what lists and counts need, and reads the rest from the journal', () => {
+    const length = 40_000;
+    collectGarbage();
+    const before = process.memoryUsage().heapUsed;
+    const { journal, job } = stateOf(1_000, 'x'.repeat(length));
+    collectGarbage();
+    const bytes = (process.memoryUsage().heapUsed - before) / job.tasks.size;
+    assert.ok(bytes < length / 4, `${bytes} bytes a task`);
+    assert.equal(job.counts.active, 1_000);
+    const task = job.tasks.get('t777');
+    assert.equal(task?.facts.state, 'active');
+    assert.deepEqual(task?.read(), taskWire('t777', 'x'.repeat(length)));
+    journal.close();
+  });
+
+  it('has every task, with its changes, after its journal was rewritten and loaded again', () => {
+    // More than the journal holds before it is rewritten.
+    const { journal, state, job } = stateOf(500, 'x'.repeat(40_000));
+    const changed = job.tasks.get('t5') as TaskState;
+    changed.wire.commandLine = '/bin/true';
+    state.saveTask(changed);
+    const running = job.tasks.get('t6') as TaskState;
+    state.moveTask(running, 'running');
+    state.removeTask(job.tasks.get('t7') as TaskState);
+    state.rewrite();
+    const check = (tasks: ReadonlyMap<string, TaskState>) => {
+      assert.equal(tasks.size, 499);
+      for (const [id, task] of tasks) {
+        assert.equal(task.read().id, id);
+        const { commandLine } = task.read();
+        assert.ok(
+          id === 't5' ? commandLine === '/bin/true' : String(commandLine).startsWith(`/bin/echo ${id} `),
+        );
+      }
+      assert.equal(tasks.get('t6')?.facts.state, 'running');
+      assert.equal(tasks.has('t7'), false);
+    };
+    check(job.tasks);
+    journal.close();
+    const again = new Journal(folder);
+    const loaded = new State(again);
+    check(loaded.job('job')?.tasks ?? new Map());
+    assert.deepEqual(loaded.job('job')?.counts, job.counts);
+    again.close();
   });
 });

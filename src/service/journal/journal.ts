@@ -35,8 +35,8 @@ export class StoredRecord {
   ) {}
 
   /** Reads the record. Throws if the file was changed by others. */
-  read(key: string): unknown {
-    return this.journal.recordAt(this, key);
+  read(): unknown {
+    return this.journal.recordAt(this);
   }
 }
 
@@ -153,9 +153,9 @@ export class Journal {
   }
 
   /** The record of a line. Throws if the file was changed by others. */
-  recordAt(stored: StoredRecord, key: string): unknown {
+  recordAt(stored: StoredRecord): unknown {
     const change = lineOf(this.#lineAt(stored).toString('utf8'));
-    if (change?.[0] !== key) throw new Error(`${this.#path} was changed by another program: ${key} is lost.`);
+    if (change === undefined) throw new Error(`${this.#path} was changed by another program.`);
     return change[1];
   }
 
@@ -196,28 +196,18 @@ export class Journal {
     const moved: [StoredRecord, number][] = [];
     try {
       file = openSync(next, 'w+', 0o600);
-      let bytes = 0;
-      let chunk: Buffer[] = [];
-      let chunkAt = 0;
-      const flush = (to: number) => {
-        writeAll(to, Buffer.concat(chunk), chunkAt);
-        chunk = [];
-        chunkAt = bytes;
-      };
+      const writer = new LineWriter(file);
       for (const [key, record] of records) {
         const isStored = record instanceof StoredRecord;
-        if (isStored) moved.push([record, bytes]);
-        const line = isStored ? Buffer.from(this.#lineAt(record)) : Buffer.from(textOf([key, record]));
-        chunk.push(line, newLine);
-        bytes += line.length + newLine.length;
-        if (bytes - chunkAt >= chunkBytes) flush(file);
+        if (isStored) moved.push([record, writer.bytes]);
+        writer.write(isStored ? this.#lineAt(record) : Buffer.from(textOf([key, record])));
       }
-      flush(file);
+      writer.flush();
       fsyncSync(file);
       renameSync(next, this.#path);
       closeSync(this.#file);
       this.#file = file;
-      this.#bytes = bytes;
+      this.#bytes = writer.bytes;
       for (const [stored, at] of moved) stored.at = at;
       this.#window = Buffer.alloc(0);
       this.#oldLines = 0;
@@ -281,6 +271,39 @@ export class Journal {
     writeAll(this.#file, bytes, this.#bytes);
     this.#bytes += bytes.length;
     this.#isUnsynced = true;
+  }
+}
+
+/** Writes lines into a file from its beginning, many at once. */
+class LineWriter {
+  readonly #chunk = Buffer.alloc(chunkBytes);
+  #length = 0;
+  #written = 0;
+
+  constructor(private readonly file: number) {}
+
+  /** Bytes of the lines so far. */
+  get bytes(): number {
+    return this.#written + this.#length;
+  }
+
+  write(line: Buffer): void {
+    if (this.#length + line.length >= chunkBytes) this.flush();
+    if (line.length >= chunkBytes) this.#put(Buffer.concat([line, newLine]));
+    else {
+      this.#length += line.copy(this.#chunk, this.#length);
+      this.#length += newLine.copy(this.#chunk, this.#length);
+    }
+  }
+
+  flush(): void {
+    this.#put(this.#chunk.subarray(0, this.#length));
+    this.#length = 0;
+  }
+
+  #put(bytes: Buffer): void {
+    writeAll(this.file, bytes, this.#written);
+    this.#written += bytes.length;
   }
 }
 

@@ -94,25 +94,29 @@ const neverRan = { retryCount: 0, requeueCount: 0 };
  * journal. Most of 100,000 tasks wait, and their descriptions may be long.
  */
 export class WaitingTask {
+  readonly creationTime: unknown;
+  readonly stateTransitionTime: unknown;
+  readonly requiredSlots: unknown;
+
   private constructor(
-    readonly id: unknown,
-    readonly requiredSlots: unknown,
-    readonly creationTime: unknown,
-    readonly stateTransitionTime: unknown,
-    readonly lastModified: unknown,
+    readonly id: string,
+    { creationTime, stateTransitionTime, requiredSlots }: Wire,
     readonly stored: StoredRecord,
-  ) {}
+  ) {
+    this.creationTime = creationTime;
+    // Equal times are one text in memory.
+    this.stateTransitionTime = stateTransitionTime === creationTime ? creationTime : stateTransitionTime;
+    this.requiredSlots = requiredSlots;
+  }
 
   /** Undefined for a task that does not wait, or has run before. */
-  static of(wire: Wire, stored: StoredRecord): WaitingTask | undefined {
-    const { id, state, creationTime: created, executionInfo = {}, nodeInfo, requiredSlots } = wire;
+  static of(id: string, wire: Wire, stored: StoredRecord): WaitingTask | undefined {
+    const { state, executionInfo = {}, nodeInfo } = wire;
     const { retryCount, requeueCount, ...others } = executionInfo as Wire;
     const isFresh = retryCount === 0 && requeueCount === 0 && Object.keys(others).length === 0;
-    if (state !== 'active' || !isFresh || nodeInfo !== undefined) return undefined;
-    // Equal times are one text in memory.
-    const shared = (time: unknown) => (time === created ? created : time);
-    const [changed, modified] = [shared(wire.stateTransitionTime), shared(wire.lastModified)];
-    return new WaitingTask(id, requiredSlots, created, changed, modified, stored);
+    return state === 'active' && isFresh && nodeInfo === undefined && wire.id === id
+      ? new WaitingTask(id, wire, stored)
+      : undefined;
   }
 
   get state(): string {
@@ -122,16 +126,27 @@ export class WaitingTask {
   get executionInfo(): Wire {
     return neverRan;
   }
+
+  get lastModified(): unknown {
+    return this.read().lastModified;
+  }
+
+  /** Throws if the journal was changed by another program. */
+  read(): Wire {
+    const wire = this.stored.read() as Wire;
+    if (wire.id !== this.id) throw new Error(`The journal has lost task ${this.id}.`);
+    return wire;
+  }
 }
 
 export class TaskState {
-  node?: NodeState;
+  declare node?: NodeState;
   /** Ends what it is doing now, for this reason. */
-  stop?: (reason: StopReason) => void;
+  declare stop?: (reason: StopReason) => void;
   /** Resolves once what it is doing now has ended, and its state says so. */
-  ended?: Promise<void>;
+  declare ended?: Promise<void>;
   /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
-  subtasks?: readonly Wire[];
+  declare subtasks?: readonly Wire[];
   #record: Wire | WaitingTask;
 
   constructor(
@@ -144,16 +159,16 @@ export class TaskState {
 
   /** The task as the API shows it, to be changed. It is in memory from now on, until it waits and is saved. */
   get wire(): Wire {
-    if (this.#record instanceof WaitingTask) this.#record = this.#read(this.#record);
+    this.#record = this.read();
     return this.#record;
   }
 
   /** The task as the API shows it, only to be read. It stays where it is: for walks through many tasks. */
-  read(): Readonly<Wire> {
-    return this.#record instanceof WaitingTask ? this.#read(this.#record) : this.#record;
+  read(): Wire {
+    return this.#record instanceof WaitingTask ? this.#record.read() : this.#record;
   }
 
-  /** The members that are always in memory: id, state, times, slots, execution information, and node. */
+  /** The members that are always at hand: id, state, times, slots, execution information, and node. */
   get facts(): Readonly<Wire> {
     return this.#record as Wire;
   }
@@ -166,11 +181,7 @@ export class TaskState {
   /** Lets go of what the journal has of a task that waits. */
   release(stored: StoredRecord): void {
     if (!(this.#record instanceof WaitingTask))
-      this.#record = WaitingTask.of(this.#record, stored) ?? this.#record;
-  }
-
-  #read({ stored }: WaitingTask): Wire {
-    return stored.read(taskKey(this.job.id, this.id)) as Wire;
+      this.#record = WaitingTask.of(this.id, this.#record, stored) ?? this.#record;
   }
 }
 

@@ -87,7 +87,7 @@ export class State {
   tend(now: number): void {
     if (this.journal.recover()) {
       for (const resolve of this.#waiting.splice(0)) resolve();
-      if (this.journal.isStale(now)) this.rewrite();
+      if (this.journal.isStale(now) || this.journal.shouldRewrite) this.rewrite();
     }
     this.journal.sync();
   }
@@ -178,7 +178,6 @@ export class State {
   saveTask(task: TaskState): void {
     const stored = this.journal.put(taskKey(task.job.id, task.id), task.wire);
     if (stored) task.release(stored);
-    if (this.journal.shouldRewrite) this.rewrite();
   }
 
   removeTask(task: TaskState): void {
@@ -275,7 +274,10 @@ export class State {
       this.job(owner)?.nodes.set(id, record as JobNode);
     } else if (kind === 'task') {
       const job = this.job(owner);
-      if (job) this.#keepTask(new TaskState(id, job, record as Wire | WaitingTask));
+      if (job)
+        this.#keepTask(
+          new TaskState(record instanceof WaitingTask ? record.id : id, job, record as Wire | WaitingTask),
+        );
     } else if (kind === 'subtasks') {
       const job = this.job(owner);
       const task = job && this.task(job, id);
@@ -322,7 +324,8 @@ function kept(key: string, record: unknown, stored: StoredRecord): unknown {
   if (!key.startsWith('task/')) return record;
   try {
     checkRecord(key, record, stored.bytes);
-    return WaitingTask.of(record as Wire, stored) ?? record;
+    const id = key.slice(key.lastIndexOf('/') + 1);
+    return WaitingTask.of(id, record as Wire, stored) ?? record;
   } catch {
     return record;
   }
