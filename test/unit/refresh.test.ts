@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { AccountRecord } from '../../src/core/azure/account';
 import { type ExplorerNode, nodeId } from '../../src/vscode/explorer/explorerNode';
+import { JobCounts } from '../../src/vscode/explorer/jobCounts';
 import { LoadedLists } from '../../src/vscode/explorer/loadedLists';
 import {
   changingMs,
@@ -150,5 +151,68 @@ describe('The lists of the Accounts view', () => {
     assert.equal(loaded.shown()[0]?.isStale, true);
     await loaded.children(jobs);
     assert.equal(asked, 3);
+  });
+
+  it('take counts that come after the rows, in the same objects, and refresh only rows that look different', async () => {
+    const { loaded } = lists({ 'account/jobs': [job('one', 'active'), job('two')] });
+    const [first] = await loaded.children(jobs);
+    assert.equal(loaded.shown()[0]?.isChanging, false);
+    const counts = { active: 1, running: 1, completed: 0, succeeded: 0, failed: 0 };
+    const rows = [{ ...job('one', 'active'), counts }, job('two'), job('gone')] as ExplorerNode[];
+    const changed = loaded.amend(jobs, rows);
+    assert.deepEqual(changed, [first]);
+    assert.deepEqual(first?.kind === 'job' && first.counts, counts);
+    assert.equal(loaded.shown()[0]?.isChanging, true);
+    assert.deepEqual(loaded.amend(jobs, rows), []);
+  });
+});
+
+describe('The task counts of jobs', () => {
+  const counts = { active: 0, running: 0, completed: 3, succeeded: 3, failed: 0 };
+  const ended = (id: string, endTime = new Date(0)): ExplorerNode => ({
+    kind: 'job',
+    account,
+    job: { id, state: 'completed', executionInfo: { startTime: endTime, endTime } },
+  });
+  const named = (from: number) => Array.from({ length: 30 }, (_, index) => ended(`job-${from + index}`));
+
+  function counting() {
+    const asked: string[] = [];
+    const jobCounts = new JobCounts(() => undefined);
+    const batch = {
+      taskCounts: async (id: string) => {
+        asked.push(id);
+        return counts;
+      },
+    };
+    return { asked, load: (rows: ExplorerNode[]) => jobCounts.load(rows, batch), jobCounts };
+  }
+
+  it('are not waited for by the rows, which have the last ones meanwhile', async () => {
+    const { jobCounts, load } = counting();
+    const rows = [ended('one'), ended('two', new Date())];
+    assert.ok(jobCounts.addKnown(rows).every((row) => row.kind === 'job' && row.counts === undefined));
+    const counted = await load(rows);
+    assert.ok(counted.every((row) => row.kind === 'job' && row.counts === counts));
+    assert.deepEqual(jobCounts.addKnown(rows), counted);
+  });
+
+  it('of the newest jobs are asked for, once where they are final', async () => {
+    const { asked, load } = counting();
+    for (let time = 0; time < 3; time++) await load([...named(0).slice(1), ended('new', new Date())]);
+    assert.equal(asked.length, 20);
+    for (let time = 0; time < 3; time++) await load([ended('new', new Date()), ...named(0).slice(1)]);
+    assert.equal(asked.filter((id) => id === 'new').length, 3);
+  });
+
+  it('of jobs that are no longer among the newest are not kept', async () => {
+    const { asked, jobCounts, load } = counting();
+    // A day of polls in which one job after the other comes.
+    for (let first = 0; first < 500; first++) await load(named(first));
+    assert.equal(asked.length, 519);
+    const isKnown = (row: ExplorerNode) =>
+      jobCounts.addKnown([row]).some((found) => found.kind === 'job' && found.counts !== undefined);
+    const kept = Array.from({ length: 530 }, (_, index) => ended(`job-${index}`)).filter(isKnown);
+    assert.equal(kept.length, 20);
   });
 });

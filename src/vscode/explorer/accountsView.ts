@@ -54,6 +54,11 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
       (node) => data.children(node),
       (node) => this.#isAtWork(node),
     );
+    data.onCounted = (parent, rows) => {
+      const changed = this.#lists.amend(parent, rows);
+      if (changed.length > 0) this.#changed.fire(changed);
+      this.#schedule();
+    };
     this.#disposables.add(this.#changed);
     this.#disposables.add(this.#dropped);
     this.view = this.#disposables.add(

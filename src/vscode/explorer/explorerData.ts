@@ -1,9 +1,11 @@
 import type { AccountRecord } from '../../core/azure/account';
+import type { Batch } from '../../core/azure/batch';
 import { everyItem, type Page, quoted } from '../../core/azure/pages';
 import { UserError } from '../../core/errors';
 import { newestJobs } from '../../core/jobs/newestJobs';
 import { resizeProblem } from '../../core/jobs/poolFailure';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { Connections, type Gateways } from './connections';
 import {
   type ExplorerNode,
@@ -64,6 +66,8 @@ export class ExplorerData {
   readonly #jobsSince = new Map<string, Date>();
   readonly #showsAllContainers = new Set<string>();
   #requests = 0;
+  /** Called with the newest jobs of a list, some time after it was loaded, once their tasks have been counted. */
+  onCounted: (parent: NodeOf<'jobs'>, rows: readonly ExplorerNode[]) => void = () => undefined;
   /** Whether the tasks of a job are grouped by state. */
   groupsTasks = true;
 
@@ -216,11 +220,18 @@ export class ExplorerData {
     const rows = jobs.map((job): ExplorerNode => ({ kind: 'job', account, job }));
     if (since && list.cutBefore === since) {
       const shown = rows.slice(0, view.shown);
-      return this.#counts.addTo([...shown, { kind: 'more', parent: node, shown: shown.length }], batch);
+      return this.#counted(node, [...shown, { kind: 'more', parent: node, shown: shown.length }], batch);
     }
     const nodes = listRows(view, { parent: node, list: 'jobs', all: rows, isCut: cutBefore !== undefined });
     const marked = nodes.map((row) => (row.kind === 'cut' ? { ...row, before: cutBefore } : row));
-    return this.#counts.addTo(marked, batch);
+    return this.#counted(node, marked, batch);
+  }
+
+  /** The rows with the task counts that are known. Those that may have changed follow by `onCounted`. */
+  #counted(node: NodeOf<'jobs'>, rows: ExplorerNode[], batch: Batch): ExplorerNode[] {
+    const count = async () => this.onCounted(node, await this.#counts.load(rows, batch));
+    background(count());
+    return this.#counts.addKnown(rows);
   }
 
   async #nodes(node: NodeOf<'pool'>): Promise<ExplorerNode[]> {

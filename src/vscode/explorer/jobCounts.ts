@@ -1,45 +1,56 @@
 import type { Batch, TaskCounts } from '../../core/azure/batch';
-import { type ExplorerNode, nodeId } from './explorerNode';
+import { type ExplorerNode, type NodeOf, nodeId } from './explorerNode';
 
 /** Jobs whose tasks are counted, the newest ones: a request for each that has not ended. */
 const maxCountedJobs = 20;
 /** Task counts lag behind the end of a job for some seconds. After this long they are final. */
 const countsFinalMs = 60_000;
 
-/** Counts the tasks of the newest jobs of a list. */
+/** Counts the tasks of the newest jobs of a list. The rows do not wait for that. */
 export class JobCounts {
-  /** The counts of completed jobs, by node id. */
-  readonly #finalCounts = new Map<string, TaskCounts>();
+  /** The last counts of the newest jobs of each account, by node id. */
+  readonly #known = new Map<string, { readonly counts: TaskCounts; readonly isFinal: boolean }>();
 
   constructor(private readonly onRequest: () => void) {}
 
-  /** Adds task counts to the newest jobs. Those of jobs that ended a while ago are asked for once. */
-  async addTo(nodes: ExplorerNode[], batch: Batch): Promise<ExplorerNode[]> {
-    const counted = nodes.filter((node) => node.kind === 'job').slice(0, maxCountedJobs);
-    const counts = new Map(
-      await Promise.all(
-        counted.map(async (node) => {
-          const id = nodeId(node);
-          const known = this.#finalCounts.get(id);
-          if (known) return [id, known] as const;
-          this.onRequest();
-          const found = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
-          const end = node.job.state === 'completed' ? node.job.executionInfo?.endTime : undefined;
-          if (found && end && Date.now() - end.getTime() > countsFinalMs) this.#finalCounts.set(id, found);
-          return [id, found] as const;
-        }),
-      ),
+  /** Adds the counts that are known to the newest jobs. */
+  addKnown(nodes: readonly ExplorerNode[]): ExplorerNode[] {
+    const counted = new Set<ExplorerNode>(newest(nodes));
+    return nodes.map((node) =>
+      counted.has(node) && node.kind === 'job'
+        ? { ...node, counts: this.#known.get(nodeId(node))?.counts }
+        : node,
     );
-    this.#forgetCounts(nodes);
-    return nodes.map((node) => (node.kind === 'job' ? { ...node, counts: counts.get(nodeId(node)) } : node));
   }
 
-  /** Removes the counts of jobs that are no longer listed. */
-  #forgetCounts(nodes: readonly ExplorerNode[]): void {
-    const listed = new Set(nodes.map(nodeId));
+  /** Asks for the counts of the newest jobs, of those that ended a while ago once. Resolves to the rows with them. */
+  async load(nodes: readonly ExplorerNode[], batch: Pick<Batch, 'taskCounts'>): Promise<ExplorerNode[]> {
+    const counted = newest(nodes);
+    this.#forgetOthers(nodes, counted);
+    await Promise.all(
+      counted.map(async (node) => {
+        const id = nodeId(node);
+        if (this.#known.get(id)?.isFinal) return;
+        this.onRequest();
+        const counts = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
+        const end = node.job.state === 'completed' ? node.job.executionInfo?.endTime : undefined;
+        const isFinal = end !== undefined && Date.now() - end.getTime() > countsFinalMs;
+        if (counts) this.#known.set(id, { counts, isFinal });
+      }),
+    );
+    return this.addKnown(counted);
+  }
+
+  /** Removes the counts of jobs that are no longer among the newest. */
+  #forgetOthers(nodes: readonly ExplorerNode[], counted: readonly ExplorerNode[]): void {
+    const kept = new Set(counted.map(nodeId));
     const accounts = new Set(nodes.map((node) => nodeId(node).split('/jobs/')[0]));
-    for (const id of this.#finalCounts.keys()) {
-      if (!listed.has(id) && accounts.has(id.split('/jobs/')[0])) this.#finalCounts.delete(id);
+    for (const id of this.#known.keys()) {
+      if (!kept.has(id) && accounts.has(id.split('/jobs/')[0])) this.#known.delete(id);
     }
   }
+}
+
+function newest(nodes: readonly ExplorerNode[]): NodeOf<'job'>[] {
+  return nodes.filter((node) => node.kind === 'job').slice(0, maxCountedJobs);
 }

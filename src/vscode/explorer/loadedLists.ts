@@ -76,6 +76,27 @@ export class LoadedLists {
     return parent && (this.#rows.get(nodeId(parent)) ?? parent);
   }
 
+  /** Replaces rows of a list with the same rows that say more. Returns those that look different. */
+  amend(parent: ExplorerNode, rows: readonly ExplorerNode[]): ExplorerNode[] {
+    const list = this.#lists.get(nodeId(parent));
+    if (list === undefined) return [];
+    const contents = new Map(list.contents);
+    const changed: ExplorerNode[] = [];
+    for (const row of rows) {
+      const id = nodeId(row);
+      const content = JSON.stringify(row);
+      if (!contents.has(id) || contents.get(id) === content) continue;
+      contents.set(id, content);
+      changed.push(this.#rowOf(row));
+      this.#mark(id);
+    }
+    if (changed.length > 0) {
+      const isChangingNow = list.children.some(isChanging) || this.isAtWork(list.row);
+      this.#lists.set(nodeId(parent), { ...list, contents, isChanging: isChangingNow });
+    }
+    return changed;
+  }
+
   /** VS Code shows a list that it has shown before without asking for it: an old one is refreshed. */
   expand(node: ExplorerNode): void {
     const id = nodeId(node);
