@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { BatchServiceClient } from '@azure/batch';
 import { machine, TestService } from '../test/service/harness';
-import { type BenchResult, type Row, report, type Table } from './table';
+import { type BenchResult, median, type Row, report, type Table } from './table';
 
 const command = '/bin/true';
 const collection = 100;
@@ -18,20 +18,32 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      tasks: { type: 'string', default: '1000,3000,10000' },
+      tasks: { type: 'string', default: '1000,3000' },
+      rounds: { type: 'string', default: '5' },
       waiting: { type: 'string', default: '100000' },
     },
   });
   const cores = availableParallelism();
+  const rounds = Number(values.rounds);
   const running: Row[] = [];
   for (const tasks of values.tasks.split(',').map(Number)) {
-    running.push({ way: `xargs -P${cores}, ${tasks} (the floor)`, figures: floor(tasks, cores) });
-    running.push({ way: `the service, ${tasks}`, figures: await runTasks(tasks, cores) });
+    const [floors, runs]: [Figures[], Figures[]] = [[], []];
+    for (let round = 0; round < rounds; round++) {
+      floors.push(floor(tasks, cores));
+      runs.push(await runTasks(tasks, cores));
+    }
+    running.push({ way: `xargs -P${cores}, ${tasks} (the floor)`, figures: medians(floors) });
+    running.push({ way: `the service, ${tasks}`, figures: medians(runs) });
   }
   const waiting = Number(values.waiting);
+  const [empty, full]: [Figures[], Figures[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    empty.push(await keepTasks(0));
+    full.push(await keepTasks(waiting));
+  }
   const tables: Table[] = [
     {
-      title: `Running tasks of ${command} on ${cores} slots`,
+      title: `Running tasks of ${command} on ${cores} slots, median of ${rounds}`,
       columns: [
         { key: 'add', label: 'add, s', digits: 2 },
         { key: 'seconds', label: 'run, s', digits: 2 },
@@ -41,16 +53,21 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
       rows: withOverhead(running),
     },
     {
-      title: `${waiting} tasks that wait`,
+      title: `${waiting} tasks that wait, median of ${rounds}`,
       columns: [
         { key: 'add', label: 'add, s', digits: 1 },
         { key: 'memory', label: 'memory, MB' },
         { key: 'firstPage', label: 'first page, ms', digits: 1 },
         { key: 'lastPage', label: 'last page, ms', digits: 1 },
         { key: 'counts', label: 'counts, ms', digits: 1 },
-        { key: 'restart', label: 'start again, s', digits: 1 },
+        { key: 'filtered', label: 'by state, ms', digits: 1 },
+        { key: 'restart', label: 'start again, s', digits: 2 },
+        { key: 'memoryAgain', label: 'memory then, MB' },
       ],
-      rows: [{ way: 'the service', figures: await keepTasks(waiting) }],
+      rows: [
+        { way: 'the service without tasks', figures: medians(empty) },
+        { way: 'the service', figures: medians(full) },
+      ],
     },
   ];
   const result = { name: 'service', tables };
@@ -58,7 +75,17 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   return result;
 }
 
-function floor(tasks: number, cores: number): Record<string, number> {
+type Figures = Readonly<Record<string, number>>;
+
+/** The median of each figure. */
+function medians(rounds: readonly Figures[]): Figures {
+  const keys = Object.keys(rounds[0] ?? {});
+  return Object.fromEntries(
+    keys.map((key) => [key, median(rounds.map((figures) => figures[key] ?? Number.NaN))]),
+  );
+}
+
+function floor(tasks: number, cores: number): Figures {
   const numbers = Array.from({ length: tasks }, (_, index) => index).join('\n');
   const start = performance.now();
   const { status } = spawnSync('xargs', [`-P${cores}`, '-n1', 'sh', '-c', `exec ${command}`], {
@@ -79,7 +106,7 @@ function withOverhead(rows: readonly Row[]): Row[] {
   });
 }
 
-async function runTasks(tasks: number, cores: number): Promise<Record<string, number>> {
+async function runTasks(tasks: number, cores: number): Promise<Figures> {
   const service = await TestService.start('--max-processes', '0');
   try {
     const client = service.client();
@@ -102,7 +129,7 @@ async function runTasks(tasks: number, cores: number): Promise<Record<string, nu
   }
 }
 
-async function keepTasks(tasks: number): Promise<Record<string, number>> {
+async function keepTasks(tasks: number): Promise<Figures> {
   const service = await TestService.start();
   try {
     const client = service.client();
@@ -123,8 +150,12 @@ async function keepTasks(tasks: number): Promise<Record<string, number>> {
     const counts = await seconds(async () => {
       await client.job.getTaskCounts('job');
     });
+    const filtered = await seconds(async () => {
+      await client.task.list('job', { taskListOptions: { filter: "state eq 'running'" } });
+    });
     await service.kill();
     const restart = await seconds(() => service.start());
+    const memoryAgain = memoryMB(service.ready.pid);
     const ms = (value = 0) => value * 1000;
     return {
       add,
@@ -132,6 +163,8 @@ async function keepTasks(tasks: number): Promise<Record<string, number>> {
       firstPage: ms(pageTimes[0]),
       lastPage: ms(pageTimes.at(-1)),
       counts: ms(counts),
+      filtered: ms(filtered),
+      memoryAgain,
       restart,
     };
   } finally {

@@ -57,6 +57,9 @@ const maxPageSize = 1000;
 const maxPages = 5;
 /** Blobs and containers that are read of one list: Storage returns 5,000 in a reply. */
 const maxBlobs = 5000;
+/** How a list is shown that the user has not changed. */
+const unchangedView: Pick<ListView, 'shown' | 'filter'> = new ListView();
+
 /** Loads the lists of the Accounts view. */
 export class ExplorerData {
   readonly #connections: Connections;
@@ -81,7 +84,12 @@ export class ExplorerData {
   }
 
   /** How a list is shown: how many rows, and filtered by which text. */
-  view(node: ExplorerNode): ListView {
+  view(node: ExplorerNode): Pick<ListView, 'shown' | 'filter'> {
+    return this.#views.get(nodeId(node)) ?? unchangedView;
+  }
+
+  /** The same, to be changed: only lists that the user has changed are kept. */
+  #changeableView(node: ExplorerNode): ListView {
     const id = nodeId(node);
     const view = this.#views.get(id) ?? new ListView();
     this.#views.set(id, view);
@@ -90,13 +98,13 @@ export class ExplorerData {
 
   /** Shows one more page of a list. */
   showMore(parent: ExplorerNode): void {
-    this.view(parent).showMore();
+    this.#changeableView(parent).showMore();
     if (parent.kind === 'jobs') this.#jobsSince.delete(parent.account.id);
   }
 
   /** Shows only the rows whose name contains this text. An empty text shows all. */
   filter(node: FilteredNode, text: string): void {
-    this.view(node).filterBy(text);
+    this.#changeableView(node).filterBy(text);
     if (node.kind === 'jobs') this.#jobsSince.delete(node.account.id);
   }
 
@@ -107,7 +115,7 @@ export class ExplorerData {
   /** Makes a compute node part of the rows that its pool shows. False when it no longer exists. */
   async showComputeNode({ account, pool }: NodeOf<'pool'>, id: string): Promise<boolean> {
     const { batch } = await this.gateways(account);
-    const view = this.view({ kind: 'pool', account, pool });
+    const view = this.#changeableView({ kind: 'pool', account, pool });
     const page = (next?: string) => {
       this.#requests++;
       return batch.nodePage(pool.id ?? '', { pageSize: maxPageSize, select: 'id' }, next);
@@ -346,9 +354,9 @@ export class ExplorerData {
    */
   async #read<T>(
     page: (pageSize: number, next?: string) => Promise<Page<T>>,
-    view: ListView | { readonly all: true },
+    view: Pick<ListView, 'shown' | 'filter'> | { readonly all: true },
   ): Promise<{ items: T[]; isCut: boolean; hasMore: boolean }> {
-    const wanted = view instanceof ListView && view.filter === '' ? view.shown : maxPages * maxPageSize;
+    const wanted = 'shown' in view && view.filter === '' ? view.shown : maxPages * maxPageSize;
     const pageSize = Math.min(wanted, maxPageSize);
     const items: T[] = [];
     let next: string | undefined;

@@ -16,7 +16,7 @@ export interface ReadList {
 
 /** The rows that a list shows now, and a row that says what it leaves out. */
 export function listRows(
-  { shown, filter }: ListView,
+  { shown, filter }: Pick<ListView, 'shown' | 'filter'>,
   { parent, list, all, isCut, total }: ReadList,
 ): ExplorerNode[] {
   const owner = nodeId(parent);
