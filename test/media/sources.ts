@@ -240,6 +240,8 @@ export const sounds: readonly Source[] = [
   sound('deep.wav', '', '-c:a pcm_s24le'),
   sound('floats.wav', '', '-c:a pcm_f32le'),
   sound('telephone.wav', ',aformat=sample_rates=8000', '-c:a pcm_mulaw'),
+  sound('adpcm.wav', '', '-c:a adpcm_ms', { tolerance: 0.1 }),
+  sound('speech.spx', ',aformat=sample_rates=16000', '-c:a libspeex', { tolerance: 0.1 }),
   sound('odd rate.wav', ',aformat=sample_rates=37800', '-c:a pcm_s16le'),
   sound('high rate.wav', ',aformat=sample_rates=176400:channel_layouts=stereo', '-c:a pcm_s16le', {
     channels: 2,

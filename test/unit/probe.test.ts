@@ -149,6 +149,11 @@ describe('A probe', function () {
     assert.equal(problem?.kind, 'pictureSubtitles');
   });
 
+  it('states no length of a codec whose rate the header gives roughly', async () => {
+    const media = await probe(await make('adpcm.wav', [...tone, '-c:a', 'adpcm_ms']), false);
+    assert.deepEqual([media?.tracks.length, media?.tracks[0]?.seconds], [1, undefined]);
+  });
+
   it('knows that a file is encrypted', async () => {
     const path = await make('encrypted.mp4', [
       ...[...both, ...x264, '-c:a', 'aac', '-encryption_scheme', 'cenc-aes-ctr'],

@@ -23,8 +23,7 @@ export function judge(
     case 'sideFile':
       return { kind: 'notMedia', file };
     case 'text':
-      // Subtitles are text, and an own preset may read any text.
-      return preset.needs === 'audio' || preset.needs === 'video' ? { kind: 'notMedia', file } : undefined;
+      return readsText(preset) ? undefined : { kind: 'notMedia', file };
   }
   if (preset.needs === 'video' && media.tracks.some(needsDolbyVision))
     return { kind: 'dolbyVisionOnly', file };
@@ -34,6 +33,11 @@ export function judge(
 /** Profile 5 has no base layer that other decoders show in the right colors. Its tag is used where there is no profile. */
 function needsDolbyVision({ dolbyVisionProfile: profile, codecTag }: Track): boolean {
   return profile === 5 || (profile === undefined && /^dv(h1|he)$/.test(codecTag ?? ''));
+}
+
+/** Subtitles are text, and an own preset may read any text. */
+function readsText({ needs, arguments: args }: Preset): boolean {
+  return needs === 'subtitle' || (needs === 'any' && !args.includes('${streams}'));
 }
 
 function missingTrack({ needs }: Preset, { tracks, knows }: MediaInfo, file: string): Problem | undefined {

@@ -133,7 +133,7 @@ export async function readWave(file: Bytes): Promise<MediaInfo | undefined> {
     if (id === 'ds64') longSize = view.u64le(start + 8);
     if (id === 'fmt ') {
       track = waveTrack(view, start);
-      bytesPerSecond = view.u32le(start + 8);
+      bytesPerSecond = exactRate(view, start);
     }
     if (id === 'data') return waveInfo('wav', track, longSize ?? view.u32le(start - 4), bytesPerSecond);
   }
@@ -153,13 +153,21 @@ export async function readWave64(file: Bytes): Promise<MediaInfo | undefined> {
     const size = view.u64le(at + 16);
     if (id === 'fmt ') {
       track = waveTrack(view, at + 24);
-      bytesPerSecond = view.u32le(at + 32);
+      bytesPerSecond = exactRate(view, at + 24);
     }
     if (id === 'data') return waveInfo('w64', track, size - 24, bytesPerSecond);
     if (size < 24) return undefined;
     at += Math.ceil(size / 8) * 8;
   }
   return undefined;
+}
+
+/** PCM, floating point, A-law, µ-law, and those of an extensible header. */
+const exactTags = new Set([0x0001, 0x0003, 0x0006, 0x0007, 0xfffe]);
+
+/** Bytes of a second; 0 for codecs such as ADPCM, whose headers state it roughly. */
+function exactRate(view: ByteView, format: number): number {
+  return exactTags.has(view.u16le(format)) ? view.u32le(format + 8) : 0;
 }
 
 function waveInfo(

@@ -83,12 +83,16 @@ function toTarget(target: AudioTarget, track: Track | undefined): string {
   return chain(layoutFilter(target, track), rateFilter(target, track));
 }
 
-function layoutFilter(target: AudioTarget, { channels, channelLayout }: Track): string {
+/** Codecs whose decoders name no layout, which encoders need. */
+const withoutLayout = new Set(['speex']);
+
+function layoutFilter(target: AudioTarget, { channels, channelLayout, codec = '' }: Track): string {
   if (channels === undefined) return anyOf(target);
   if (channelLayout !== undefined && target.layouts.includes(channelLayout)) return '';
   // A layout of one or two channels may be anything (`1 channels (FL)`, `downmix`); what counts is their order.
-  if (channels === 1) return channelLayout === undefined ? '' : 'pan=mono|c0=c0';
-  if (channels === 2) return channelLayout === undefined ? '' : 'pan=stereo|c0=c0|c1=c1';
+  const isUsual = channelLayout === undefined && !withoutLayout.has(codec);
+  if (channels === 1) return isUsual ? '' : 'pan=mono|c0=c0';
+  if (channels === 2) return isUsual ? '' : 'pan=stereo|c0=c0|c1=c1';
   if (channels > 8) return evenAndOdd(channels);
   if (channelLayout?.includes('channel')) return unnamedLayout(target, channels);
   const wanted = target.layouts
