@@ -9,8 +9,8 @@ import { concernsRun } from './fileTrouble';
 import type { RunState } from './runState';
 import { SplitUpload, uploadSizes } from './splitUpload';
 
-/** Files opened at a time; how many blocks are sent at a time is the limit of `Transfers`. */
-const filesAtOnce = 16;
+/** Files opened at a time: enough small ones for a long connection. `Transfers` limits the requests and the memory. */
+const filesAtOnce = 48;
 
 /**
  * No other file is opened while those that are open have more bytes to send: this keeps every connection busy, and the

@@ -3,11 +3,11 @@ import { Buffers, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
 import { Turns } from './turns';
 
-/** Memory for at most so many of the largest blocks: 60 MiB. */
-const maxSlabs = 12;
+/** Memory for at most so many of the largest blocks: 50 MiB. */
+const maxSlabs = 10;
 
 /** Blocks that are in memory for each request, so that reading, hashing and writing leave no request unused. */
-const blocksPerRequest = 1.5;
+const blocksPerRequest = 1.25;
 
 /**
  * Limits the requests in flight, over all files, and the memory of their blocks. Within the maximum the number of requests
