@@ -170,6 +170,26 @@ describe('A probe', function () {
     }
   });
 
+  it('reads little more than the tables of a file, whatever its size', async () => {
+    const path = join(root.path, 'tables.mp4');
+    const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440', '-t', '1', '-c:a', 'aac'];
+    await ffmpeg('-f', 'lavfi', '-i', 'testsrc2=size=160x120', ...tone, '-movflags', '+faststart', path);
+    const bytes = Buffer.concat([readFileSync(path), Buffer.alloc(4_000_000)]);
+    const reads: number[] = [];
+    const content: Content = {
+      size: bytes.length,
+      read: async (position, length) => {
+        const part = bytes.subarray(position, position + length);
+        reads.push(part.length);
+        return part;
+      },
+    };
+    const { media } = await probeMedia(content, { signal: never });
+    assert.ok(media);
+    const total = reads.reduce((sum, read) => sum + read, 0);
+    assert.ok(total <= 300_000 && reads.length <= 6, `${reads.length} reads of ${total} bytes`);
+  });
+
   it('opens no file or address that a file refers to', async () => {
     let requests = 0;
     const server = createServer((_, answer) => {
