@@ -16,6 +16,7 @@ export type Problem =
   | { kind: 'cutOff'; file: string }
   | { kind: 'protectedContent'; file: string }
   | { kind: 'dolbyVisionOnly'; file: string }
+  | { kind: 'animatedWebp'; file: string }
   | { kind: 'pictureSubtitles'; file: string; codec: string }
   | { kind: 'lfsPointer'; file: string }
   | { kind: 'presetNotFor'; file: string; preset: string; inputs: readonly string[] }

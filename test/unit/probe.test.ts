@@ -154,6 +154,14 @@ describe('A probe', function () {
     assert.deepEqual([media?.tracks.length, media?.tracks[0]?.seconds], [1, undefined]);
   });
 
+  it('refuses an animated WebP, and knows a still one', async () => {
+    const animated = await make('animated.webp', [...picture, '-c:v', 'libwebp_anim']);
+    const still = await make('still.webp', [...picture, '-frames:v', '1', '-c:v', 'libwebp']);
+    const file = { path: 'picture.webp', size: 1 };
+    assert.equal(judge(preset('thumbnail'), await probe(animated, true), file)?.kind, 'animatedWebp');
+    assert.equal(judge(preset('thumbnail'), await probe(still, true), file), undefined);
+  });
+
   it('knows that a file is encrypted', async () => {
     const path = await make('encrypted.mp4', [
       ...[...both, ...x264, '-c:a', 'aac', '-encryption_scheme', 'cenc-aes-ctr'],

@@ -18,7 +18,7 @@ export interface MediaInfo {
   /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
   readonly isProtected?: boolean;
   /** What the file is, if it is not media that can be played. */
-  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff';
+  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff' | 'animatedWebp';
 }
 
 export interface Track {

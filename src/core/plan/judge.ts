@@ -20,6 +20,8 @@ export function judge(
       return { kind: 'lfsPointer', file };
     case 'cutOff':
       return { kind: 'cutOff', file };
+    case 'animatedWebp':
+      return { kind: 'animatedWebp', file };
     case 'sideFile':
       return { kind: 'notMedia', file };
     case 'text':

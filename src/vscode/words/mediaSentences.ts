@@ -12,6 +12,7 @@ const kinds = [
   'cutOff',
   'protectedContent',
   'dolbyVisionOnly',
+  'animatedWebp',
   'pictureSubtitles',
   'lfsPointer',
   'transcodeFailed',
@@ -52,6 +53,11 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'cutOff':
       return l10n.t(
         '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
+        problem.file,
+      );
+    case 'animatedWebp':
+      return l10n.t(
+        "{0} is an animated WebP, which ffmpeg can't decode. Convert it to GIF or APNG first.",
         problem.file,
       );
     case 'dolbyVisionOnly':

@@ -352,10 +352,17 @@ function readPlaylist(playlist: string): MediaInfo | undefined {
 async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['instead']> {
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
+  if (isAnimatedWebp(head)) return 'animatedWebp';
   if (isText(head)) {
     return head.toString('latin1').startsWith('version https://git-lfs.github.com/') ? 'lfsPointer' : 'text';
   }
   return undefined;
+}
+
+/** The extended header of a WebP says whether it is animated. https://developers.google.com/speed/webp/docs/riff_container */
+function isAnimatedWebp(head: Buffer): boolean {
+  const mark = head.toString('latin1', 0, 4) + head.toString('latin1', 8, 16);
+  return mark === 'RIFFWEBPVP8X' && ((head[20] ?? 0) & 2) !== 0;
 }
 
 /** Text from its first byte on; playlists, which are text and media, begin with words of their own. */
