@@ -202,7 +202,8 @@ async function raw(socket: Socket): Promise<void> {
 const { host = '127.0.0.1' }: { host?: string } = JSON.parse(process.env.STORE ?? '{}');
 const server = createServer((request, response) => {
   answer(request, response).catch((error) => {
-    console.error(error);
+    // A client that cancels aborts its requests.
+    if (!request.destroyed) console.error(error);
     response.destroy();
   });
 });
