@@ -11,7 +11,7 @@ import { type ManifestOptions, manifestOf, partsOf } from './runSetup';
 
 const { signal } = new AbortController();
 const closed = ['-flags', '+cgop', '-sc_threshold', '1000000000'];
-const seconds = 12;
+const seconds = 9;
 const partSeconds = 3;
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
