@@ -242,6 +242,44 @@ describe('The proof of an output', function () {
     const [seen, ofBlack] = await transcode([clip, blank], black);
     assert.deepEqual(seen?.problem, { kind: 'outputBlank', file: 'clip.mp4', what: 'video' });
     assert.equal(ofBlack?.problem, undefined);
-    for (const { problem } of await transcode([clip, blank], 'h264-480p')) assert.equal(problem, undefined);
+    for (const preset of ['h264-480p', 'hls']) {
+      for (const { problem } of await transcode([clip, blank], preset)) assert.equal(problem, undefined);
+    }
+  });
+
+  it('refuses renditions of a filter graph that are black or silent while their source is not', async () => {
+    const ladder = parseUserPreset({
+      name: 'Black ladder',
+      arguments: [
+        ...['-i', '${input}', '-filter_complex'],
+        '[0:V:0]lutyuv=y=16:u=128:v=128,split=2[a][b];[a]scale=80:-2[v0];[b]scale=40:-2[v1]',
+        ...['-map', '[v0]', '-map', '0:a:0', '-map', '[v1]', '-map', '0:a:0', '-c:a', 'aac'],
+        ...['-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-f', 'hls', '-hls_playlist_type', 'vod'],
+        ...[
+          '-var_stream_map',
+          'v:0,a:0 v:1,a:1',
+          '-master_pl_name',
+          'master.m3u8',
+          '${output}/%v/index.m3u8',
+        ],
+      ],
+      extension: 'm3u8',
+      needs: 'video',
+      folder: true,
+    });
+    const silent = parseUserPreset({
+      name: 'Silent graph',
+      arguments: [
+        ...['-i', '${input}', '-filter_complex', '[0:a:0]volume=0[quiet];[quiet]aresample=44100[a0]'],
+        ...['-map', '[a0]', '-c:a', 'libmp3lame', '${output}'],
+      ],
+      extension: 'mp3',
+      needs: 'audio',
+    });
+    const clip = await source('clip.mp4');
+    const [seen] = await transcode([clip], ladder);
+    assert.deepEqual(seen?.problem, { kind: 'outputBlank', file: 'clip.mp4', what: 'video' });
+    const [heard] = await transcode([clip], silent);
+    assert.deepEqual(heard?.problem, { kind: 'outputBlank', file: 'clip.mp4', what: 'audio' });
   });
 });

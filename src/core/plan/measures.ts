@@ -19,10 +19,17 @@ export interface MeasuredTracks {
   readonly hasVideo: boolean;
 }
 
+/** A part of a command that is measured: the streams of the source, and the command with a filter on what it makes of them. */
+interface Measured {
+  readonly streams: readonly string[];
+  readonly withFilter: (argv: readonly string[], filter: string) => string[];
+}
+
 /**
- * An ffmpeg command that writes one file, `output`, with filters that measure its audio and video, and a second output, which is discarded, that measures
- * the source. Commands of a form that cannot be measured safely are returned as they are: several inputs or outputs,
- * filter graphs, copied streams.
+ * An ffmpeg command that writes one file or folder, `output`, with filters that measure its audio and video, and a second
+ * output, which is discarded, that measures the source. Of the renditions of a ladder the first is measured: all are made
+ * of the same picture. Commands of a form that cannot be measured safely are returned as they are: several inputs or
+ * outputs, copied streams, parts of a source.
  */
 export function withMeasures(
   argv: readonly string[],
@@ -31,59 +38,82 @@ export function withMeasures(
 ): string[] {
   const inputs = argv.filter((arg) => arg === '-i').length;
   const outputs = argv.filter((arg) => arg.includes(output)).length;
-  if (inputs !== 1 || outputs !== 1 || argv.at(-1) !== output || argv.some(isUnmeasured)) return [...argv];
-  const audio = hasAudio ? audioMap(argv) : undefined;
-  const video = hasVideo ? videoMap(argv) : undefined;
+  const isLast = argv.at(-1) === output || argv.at(-1)?.startsWith(`${output}/`);
+  if (inputs !== 1 || outputs !== 1 || !isLast || argv.some(isUnmeasured)) return [...argv];
+  const audio = hasAudio ? measuredAudio(argv) : undefined;
+  const video = hasVideo ? measuredVideo(argv) : undefined;
   if (audio === undefined && video === undefined) return [...argv];
   let measured = [...argv];
   const source: string[] = [];
   if (video !== undefined) {
-    measured = withFilter(measured, /^-(vf|filter:v)$/, videoMeasure('output'));
-    source.push('-map', video, '-vf', `${sampled},${videoMeasure('source')}`);
+    measured = video.withFilter(measured, videoMeasure('output'));
+    source.push(...maps(video.streams), '-vf', `${sampled},${videoMeasure('source')}`);
   }
   if (audio !== undefined) {
-    measured = withFilter(measured, /^-(af|filter:a)$/, audioMeasure('output'));
-    source.push('-map', audio, '-af', audioMeasure('source'));
+    measured = audio.withFilter(measured, audioMeasure('output'));
+    source.push(...maps(audio.streams), '-af', audioMeasure('source'));
   }
   return [...measured, ...source, '-f', 'null', '-'];
 }
 
-/** Options of commands whose output is made of several streams, or of a part of its source. */
+/** Options of commands whose output is made of a part of its source, or of a graph that is not in the command. */
 function isUnmeasured(arg: string): boolean {
-  return /^-(filter_complex|filter_complex_script|lavfi|t|to|ss|sseof|fs|shortest|frames(:\w+)?|vframes|aframes)$/.test(
-    arg,
-  );
+  return /^-(filter_complex_script|lavfi|t|to|ss|sseof|fs|shortest|frames(:\w+)?|vframes|aframes)$/.test(arg);
 }
 
-/** The audio that the command maps and encodes; undefined if there is none, or none that can be filtered. */
-function audioMap(argv: readonly string[]): string | undefined {
-  const maps = mapsOf(argv, /^0:a(:\d+)?\??$/);
-  const isEncoded = encodersOf(argv, /^-(c:a|codec:a|acodec|c|codec)$/).every(
-    (encoder) => encoder !== 'copy',
-  );
-  return maps.length === 1 && isEncoded ? maps[0]?.replace('?', '') : undefined;
+/** Undefined if the command encodes no audio, or none that can be filtered. */
+function measuredAudio(argv: readonly string[]): Measured | undefined {
+  if (valuesOf(argv, /^-(c:a|codec:a|acodec|c|codec)$/).includes('copy')) return undefined;
+  return measuredTrack(argv, /^0:a(:\d+)?$/, /^-(af|filter:a)$/);
 }
 
-/** The video that the command maps and encodes in 8 bits: for others the filter would make ffmpeg convert it. */
-function videoMap(argv: readonly string[]): string | undefined {
-  const maps = mapsOf(argv, /^0:[vV](:\d+)?\??$/);
-  const isEncoded = encodersOf(argv, /^-(c:v|codec:v|vcodec|c|codec)$/).every(
-    (encoder) => encoder !== 'copy',
-  );
-  const isPlain = argv[argv.lastIndexOf('-pix_fmt') + 1] === 'yuv420p';
-  return maps.length === 1 && isEncoded && isPlain ? maps[0]?.replace('?', '') : undefined;
+/** Undefined unless the command encodes a picture in 8 bits: for others the filter would make ffmpeg convert it. */
+function measuredVideo(argv: readonly string[]): Measured | undefined {
+  if (valuesOf(argv, /^-(c:v|codec:v|vcodec|c|codec)$/).includes('copy')) return undefined;
+  if (argv[argv.lastIndexOf('-pix_fmt') + 1] !== 'yuv420p') return undefined;
+  return measuredTrack(argv, /^0:[vV](:\d+)?$/, /^-(vf|filter:v)$/);
 }
 
-function mapsOf(argv: readonly string[], pattern: RegExp): string[] {
-  return argv.filter((arg, index) => argv[index - 1] === '-map' && pattern.test(arg));
+/** What is mapped from one stream, with filters of its own, or from a filter graph. */
+function measuredTrack(argv: readonly string[], stream: RegExp, option: RegExp): Measured | undefined {
+  const mapped = argv.filter((_, index) => argv[index - 1] === '-map').map((map) => map.replace('?', ''));
+  const [direct, ...others] = new Set(mapped.filter((map) => stream.test(map)));
+  if (direct !== undefined) {
+    const withFilter = (all: readonly string[], filter: string) => withChain(all, option, filter);
+    return others.length === 0 ? { streams: [direct], withFilter } : undefined;
+  }
+  const [graph = '', ...furtherGraphs] = valuesOf(argv, /^-filter_complex$/);
+  if (furtherGraphs.length > 0) return undefined;
+  for (const label of mapped) {
+    const streams = [...new Set(streamsOf(label, graph.split(';')))];
+    if (streams.length === 0 || !streams.every((name) => stream.test(name))) continue;
+    const end = graph.lastIndexOf(label);
+    const withFilter = (all: readonly string[], filter: string) =>
+      all.map((arg) => (arg === graph ? `${graph.slice(0, end)},${filter}${graph.slice(end)}` : arg));
+    return { streams, withFilter };
+  }
+  return undefined;
 }
 
-function encodersOf(argv: readonly string[], option: RegExp): string[] {
+/** The streams, such as `0:V:0`, that a label of a filter graph is made of; none if that cannot be told. */
+function streamsOf(label: string, chains: readonly string[]): string[] {
+  const chain = chains.find((text) => /(\[[^\]]*\])+$/.exec(text)?.[0].includes(label));
+  if (chain === undefined) return [];
+  const others = chains.filter((other) => other !== chain);
+  const inputs = /^(\[[^\]]*\])+/.exec(chain)?.[0].match(/[^[\]]+/g) ?? [];
+  return inputs.flatMap((input) => (input.startsWith('0:') ? [input] : streamsOf(`[${input}]`, others)));
+}
+
+function maps(streams: readonly string[]): string[] {
+  return streams.flatMap((stream) => ['-map', stream]);
+}
+
+function valuesOf(argv: readonly string[], option: RegExp): string[] {
   return argv.filter((_, index) => option.test(argv[index - 1] ?? ''));
 }
 
 /** With the filter at the end of the only chain of its kind, or as a chain of its own before the output. */
-function withFilter(argv: readonly string[], option: RegExp, filter: string): string[] {
+function withChain(argv: readonly string[], option: RegExp, filter: string): string[] {
   const at = argv.findLastIndex((arg) => option.test(arg));
   if (at >= 0) return argv.map((arg, index) => (index === at + 1 ? `${arg},${filter}` : arg));
   const name = option.test('-vf') ? '-vf' : '-af';

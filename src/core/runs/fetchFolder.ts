@@ -5,7 +5,7 @@ import type { Content } from '../files/bytes';
 import { hashFile } from '../files/hashing';
 import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
-import { proveOutput, proveSource } from '../media/probe/proof';
+import { proveByStatement, proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
 import { downloadOutput } from './outputs';
 import type { RunState } from './runState';
@@ -30,8 +30,8 @@ export async function fetchFolder(
   if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
   const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
   const seconds = await proveFolder(state, file, blobs, signal);
-  const source = { file: file.path, seconds: seconds ?? file.seconds, proof: output.proof };
-  const { problem, warning } = statement ? proveSource(statement, source) : {};
+  const expected = { file: file.path, seconds: file.seconds, proof: output.proof };
+  const { problem, warning } = statement ? proveByStatement(statement, expected, seconds) : {};
   if (problem) throw new UserError(problem);
   if (warning) state.tell({ kind: 'trouble', problem: warning });
   blobs.sort(

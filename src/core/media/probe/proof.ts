@@ -78,8 +78,7 @@ export async function proveOutput(
   if (statement === undefined) return { seconds };
   return {
     seconds,
-    ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
-    ...blankProblem(statement, expected, seconds),
+    ...proveByStatement(statement, expected, seconds),
   };
 }
 
@@ -113,10 +112,25 @@ const minDamagedSeconds = 0.5;
 const maxDamagedSeconds = 10;
 
 /**
+ * What ffmpeg's statement says against an output: the source could not be decoded, or the output is silent or black while
+ * its source is not. `seconds` is the length of the output, if it is known.
+ */
+export function proveByStatement(
+  statement: FfmpegStatement,
+  expected: Expected,
+  seconds: number | undefined,
+): Pick<Proof, 'problem' | 'warning'> {
+  return {
+    ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
+    ...(seconds !== undefined && blankProblem(statement, expected, seconds)),
+  };
+}
+
+/**
  * Whether ffmpeg could decode the source. A small share that it could not, it replaces by silence and still pictures: that
  * is a warning; more is a problem, however long the output is.
  */
-export function proveSource(
+function proveSource(
   statement: FfmpegStatement,
   { file, seconds, proof }: Expected,
 ): Pick<Proof, 'problem' | 'warning'> {
