@@ -14,7 +14,7 @@ import {
 } from 'vscode';
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
-import { WorkspaceFiles } from '../../src/vscode/runs/workspaceFiles';
+import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
 
 /** A file system in memory, as extensions for remote repositories bring one. */

@@ -25,7 +25,7 @@ export async function savePartialOutput(
     import('../../core/azure/storage'),
     import('../../core/transfers/transfers'),
     import('../../core/files/localFiles'),
-    import('./workspaceFiles'),
+    import('../workspaceFiles'),
   ]);
   const storage = new Storage(await accounts.connect(account));
   const transfers = new Transfers(storage, new WorkspaceFiles(new DiskFiles()));

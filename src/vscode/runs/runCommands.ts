@@ -7,8 +7,9 @@ import { showFailures, showOutput, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
 import type { RunRecord } from './runRecord';
+import type { RunNode } from './runRows';
 import type { Runs } from './runs';
-import type { RunNode, RunsTree } from './runsTree';
+import type { RunsTree } from './runsTree';
 import { runTitle } from './runWords';
 
 interface RunParts {

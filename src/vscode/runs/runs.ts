@@ -272,7 +272,7 @@ export class Runs {
       import('../../core/azure/storage'),
       import('../../core/transfers/transfers'),
       import('../../core/files/localFiles'),
-      import('./workspaceFiles'),
+      import('../workspaceFiles'),
     ]);
     const patient = (service: 'batch' | 'storage') => ({
       patienceMs,

@@ -3,8 +3,8 @@ import { findFfprobe } from '../../core/media/probe/ffprobe';
 import { type ProbedFiles, probeFiles } from '../../core/plan/probeFiles';
 import type { Preset } from '../../core/presets/preset';
 import type { Report } from '../longWork';
-import { WorkspaceFiles } from '../runs/workspaceFiles';
 import { settings } from '../settings';
+import { WorkspaceFiles } from '../workspaceFiles';
 import type { ChosenFile } from './chooseFiles';
 
 /** Probes files on disks and in virtual workspaces, and reports the progress. */

@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 import { FileSystemError, FileType, Uri, workspace } from 'vscode';
-import { UserError } from '../../core/errors';
-import { FileMemory } from '../../core/files/fileMemory';
-import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../../core/files/files';
+import { UserError } from '../core/errors';
+import { FileMemory } from '../core/files/fileMemory';
+import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../core/files/files';
 
 /** All runs of this window share it. One file can be larger; then it is alone in memory. */
 const memory = new FileMemory(256 * 1024 * 1024);

@@ -1,0 +1,126 @@
+import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem } from 'vscode';
+import type { FileResult, ManifestFile, RefusedFile } from '../../core/plan/manifest';
+import type { PieceState } from '../../core/runs/runEvents';
+import { logLineOf } from '../words/ffmpegReasons';
+import { sentenceOf } from '../words/sentences';
+import type { RunRecord } from './runRecord';
+import type { LiveRun } from './runs';
+import { hasPartialOutput, withoutName } from './runWords';
+
+/*
+ * The rows of the Transcodes view: what they stand for, and the parts of their looks that need nothing but that.
+ */
+
+/** A row, as data: `RunsTree.getTreeItem` decides how it looks. */
+export type RunNode =
+  | { readonly kind: 'run'; readonly record: RunRecord }
+  | { readonly kind: 'file'; readonly record: RunRecord; readonly file: ManifestFile }
+  /** A part of a split file, or its audio. */
+  | {
+      readonly kind: 'piece';
+      readonly record: RunRecord;
+      readonly file: ManifestFile;
+      readonly index: number;
+    }
+  | { readonly kind: 'refused'; readonly record: RunRecord; readonly file: RefusedFile }
+  /** Some of the files of a large run, which are listed only when it is expanded. */
+  | { readonly kind: 'page'; readonly record: RunRecord; readonly index: number }
+  /** The reason why the files of a run cannot be listed. */
+  | { readonly kind: 'problem'; readonly record: RunRecord; readonly reason: string };
+
+/** `runFile.failed.partial`: the `when` clauses of the menus match it. */
+export function contextOfFile(file: ManifestFile, result: FileResult | undefined): string {
+  if (result === undefined) return 'runFile.waiting';
+  if (result.problem === undefined) return 'runFile.done';
+  return hasPartialOutput(file, result.problem) ? 'runFile.failed.partial' : 'runFile.failed';
+}
+
+/** `run.live`, `run.finished.failed`: the `when` clauses of the menus match it. */
+export function contextOf(
+  { status, failed = 0 }: RunRecord,
+  live: LiveRun | undefined,
+  isElsewhere: boolean,
+): string {
+  if (live) return 'run.live';
+  return `run.${isElsewhere ? 'elsewhere' : status}${failed > 0 ? '.failed' : ''}`;
+}
+
+/** The row of a file that was refused before the run. */
+export function refusedItem({ record, file }: Extract<RunNode, { kind: 'refused' }>): TreeItem {
+  const { text } = sentenceOf(file.problem);
+  const item = new TreeItem(file.path);
+  item.id = `${record.runId}/refused/${file.uri}`;
+  item.contextValue = 'runFile.refused';
+  item.iconPath = new ThemeIcon('circle-slash', new ThemeColor('problemsWarningIcon.foreground'));
+  item.description = l10n.t('not transcoded: {0}', withoutName(text, file.path));
+  item.tooltip = new MarkdownString().appendText(
+    [file.path, text, l10n.t('Retry Failed Files checks it again.')].join('\n'),
+  );
+  item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
+  return item;
+}
+
+/** The row that says why the files of a run cannot be listed. */
+export function problemItem({ record, reason }: Extract<RunNode, { kind: 'problem' }>): TreeItem {
+  const item = new TreeItem(l10n.t("Couldn't load the files of this run"));
+  item.id = `${record.runId}/problem`;
+  item.description = reason;
+  item.tooltip = new MarkdownString().appendText(reason);
+  item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
+  item.accessibilityInformation = { label: `${item.label}, ${reason}` };
+  return item;
+}
+
+/** What happened to a file, and its command line. */
+export function tooltipOf(file: ManifestFile, result: FileResult | undefined): MarkdownString {
+  const lines = [
+    file.path,
+    ...(result?.problem ? [sentenceOf(result.problem).text, logLineOf(result.problem) ?? ''] : []),
+    ...(result?.node ? [l10n.t('Node: {0}', result.node)] : []),
+    ...(result?.retries ? [l10n.t('Retries: {0}', result.retries)] : []),
+  ];
+  return new MarkdownString()
+    .appendText(lines.filter(Boolean).join('\n'))
+    .appendCodeblock(file.commandLine, 'shellscript');
+}
+
+export function pieceIcon({ state }: PieceState): ThemeIcon {
+  switch (state) {
+    case 'waiting':
+      return new ThemeIcon('circle-outline');
+    case 'running':
+      return new ThemeIcon('play-circle');
+    case 'done':
+      return new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+    case 'failed':
+      return new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'));
+  }
+}
+
+export function fileIcon(result: FileResult | undefined): ThemeIcon {
+  if (result === undefined) return new ThemeIcon('circle-outline');
+  if (result.problem?.kind === 'ended') return new ThemeIcon('circle-slash');
+  return result.problem
+    ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
+    : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+}
+
+export function stateIcon({ status, files, succeeded = 0, failed = 0 }: RunRecord): ThemeIcon {
+  switch (status) {
+    case 'canceled':
+      return new ThemeIcon('circle-slash');
+    case 'stopped':
+      return new ThemeIcon('eye-closed');
+    case 'running':
+      return new ThemeIcon('debug-disconnect');
+    case 'uploaded':
+      return new ThemeIcon('cloud-upload');
+    case 'submitted':
+      return new ThemeIcon('server-process');
+    case 'finished':
+      if (succeeded === files) return new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
+      return succeeded === 0 && failed > 0
+        ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))
+        : new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
+  }
+}
