@@ -70,6 +70,11 @@ describe('The estimate of a run', () => {
     assert.equal(kept.minutes, short.minutes);
   });
 
+  it('knows that a short file takes seconds on this machine, and minutes on Azure', () => {
+    assert.ok(estimateRun(manifestOf('mp3', [5]), { isLocal: true }).minutes < 5 / 60);
+    assert.ok(estimateRun(manifestOf('mp3', [5]), azure).minutes > 3);
+  });
+
   it('follows the earlier runs of the account, the more runs the closer', () => {
     const [preset] = builtInPresets.filter(({ id }) => id === 'h264-720p');
     assert.ok(preset);

@@ -29,7 +29,8 @@ const azureStartSeconds = 270;
 const localStartSeconds = 2;
 
 /** Starting a task, downloading its input and uploading its output, besides encoding. */
-const taskOverheadSeconds = 4;
+const azureTaskSeconds = 4;
+const localTaskSeconds = 0.5;
 
 /** A pool that scales to zero keeps its nodes this long after a submission, and then until its formula is evaluated. */
 const keptMinutes = 15;
@@ -87,8 +88,11 @@ export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOpti
   const { files, pool, limits, preset } = manifest;
   const nodes = nodeTargets(pool, tasksOf(manifest));
   const count = nodes.dedicated + nodes.spot;
-  const rate = rateOf(preset, pool, speed);
-  const tasks = files.flatMap((file) => taskSeconds(file, preset, rate));
+  const overhead = isLocal ? localTaskSeconds : azureTaskSeconds;
+  const rate = rateOf(preset, pool, speed, overhead);
+  const tasks = files.flatMap((file) =>
+    mediaSecondsOfTasks(file, preset).map((media) => overhead + media / rate),
+  );
   const bytes = files.map((file) => toUpload(manifest, file).bytes);
   const bytesPerSecond = isLocal ? localBytesPerSecond : azureBytesPerSecond;
   const uploadSeconds = bytes.reduce((sum, one) => sum + one, 0) / bytesPerSecond;
@@ -108,12 +112,10 @@ export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOpti
   };
 }
 
-/** Seconds of the tasks of a file: one, or one for each part of a split file. Audio and join take little. */
-function taskSeconds(file: ManifestFile, preset: Preset, rate: number): number[] {
-  const lengths = file.split
-    ? file.split.parts.map(({ startSeconds, endSeconds }) => endSeconds - startSeconds)
-    : [mediaSecondsOf(file, preset)];
-  return lengths.map((length) => taskOverheadSeconds + length / rate);
+/** Seconds of media of each task of a file: one, or one for each part of a split file. Audio and join take little. */
+function mediaSecondsOfTasks(file: ManifestFile, preset: Preset): number[] {
+  if (file.split === undefined) return [mediaSecondsOf(file, preset)];
+  return file.split.parts.map(({ startSeconds, endSeconds }) => endSeconds - startSeconds);
 }
 
 /** How long a node exists for a run of so many seconds. Its pool is woken when the first file has been uploaded. */
@@ -134,14 +136,19 @@ export function idleNodeHours({ files, pool, attempts }: Manifest, end: number):
   return ((dedicated + spot) * Math.max(until - end, 0)) / 3_600_000;
 }
 
-/** Seconds of media per second of a task: of earlier runs, and of the built-in rate while there is little of them. */
-export function rateOf(preset: Preset, pool: Pick<RunPool, 'vmSize'>, speed: Speed | undefined): number {
+/**
+ * Seconds of media per second of encoding: of earlier runs, and of the built-in rate while there is little of them.
+ * `overhead` is what each of their tasks took besides, in seconds.
+ */
+export function rateOf(
+  preset: Preset,
+  pool: Pick<RunPool, 'vmSize'>,
+  speed: Speed | undefined,
+  overhead = azureTaskSeconds,
+): number {
   const builtIn = builtInRate(preset, pool.vmSize);
   if (speed === undefined || speed.files === 0 || speed.taskSeconds <= 0) return builtIn;
-  const encodingSeconds = Math.max(
-    speed.taskSeconds - speed.files * taskOverheadSeconds,
-    speed.taskSeconds / 4,
-  );
+  const encodingSeconds = Math.max(speed.taskSeconds - speed.files * overhead, speed.taskSeconds / 4);
   const measured = speed.mediaSeconds / encodingSeconds;
   const weight = Math.min(speed.mediaSeconds / trustedMediaSeconds, 1);
   // Rates differ by factors, so their logarithms are averaged.

@@ -20,9 +20,11 @@ export function costWords({ cost, currency }: Cost, nodeHours: number): string {
   return cost === undefined || currency === undefined ? nodeHoursOf(nodeHours) : money(cost, currency);
 }
 
-/** `6 minutes`, `2 hours 5 minutes`; at least one minute. */
+/** `25 seconds` below a minute, in steps of five; `6 minutes`; `2 hours 5 minutes`. */
 export function roughly(minutes: number): string {
-  const whole = Math.max(1, Math.round(minutes));
+  const seconds = Math.max(1, Math.ceil(minutes * 12)) * 5;
+  if (seconds < 60) return l10n.t('{0} seconds', count(seconds));
+  const whole = Math.round(minutes);
   if (whole < 90) return minutesOf(whole);
   const hours = Math.floor(whole / 60);
   const rest = whole % 60;
