@@ -72,7 +72,7 @@ describe('Connecting to Azure through a proxy', function () {
     await workbench.screenshot(pictures, 'connect-storage');
     await workbench.pick(azure.storage);
     const text = await isChecked();
-    assert.match(text, /Quota.*20 · 100/);
+    assert.match(text, /Quota.*Spot cores: 100, dedicated cores: 20/);
     assert.deepEqual(standIn.strangers, []);
   });
 

@@ -196,7 +196,7 @@ describe('A video that is transcoded in parts', function () {
   /** A video that takes seconds to encode. */
   async function longVideo(name: string): Promise<string> {
     const work = join(folder.path, name);
-    mkdirSync(work);
+    mkdirSync(work, { recursive: true });
     const source = ['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25:duration=40'];
     return ffmpeg(...source, ...tone(40), ...h264(), '-c:a', 'aac', join(work, 'long.mp4'));
   }

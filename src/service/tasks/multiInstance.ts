@@ -73,7 +73,10 @@ export function instanceSettings(
     // On a node of Azure, its address is that of the machine.
     LOCAL_BATCH_NODE_ADDRESS: hosts[instance],
     // Open MPI starts its processes on other nodes with it. https://docs.open-mpi.org (plm_rsh_agent)
-    ...(remoteShell === undefined ? {} : { OMPI_MCA_plm_rsh_agent: remoteShell }),
+    // The daemons of one machine share their topology at an address that they guess, which crashes some of them now and then.
+    ...(remoteShell === undefined
+      ? {}
+      : { OMPI_MCA_plm_rsh_agent: remoteShell, OMPI_MCA_rtc_hwloc_vmhole: 'none' }),
     CCP_NODES: [hosts.length, ...hosts.flatMap((host) => [host, cores])].join(' '),
   };
   return Object.entries(values).map(([name, value]) => ({ name, value }));
