@@ -8,8 +8,8 @@ import { clip, probe } from '../media';
 import { randomOf } from '../random';
 import { descendantsOf } from '../service/descendants';
 
-/** How often the extension host is killed. HOST_KILLS=20 or more for a soak run. */
-const kills = Number(process.env.HOST_KILLS ?? 8);
+/** How often the extension host is killed; HOST_KILLS=100 is a soak run. */
+const kills = Number(process.env.HOST_KILLS ?? 20);
 const seed = Number(process.env.TEST_SEED ?? 20261126);
 const filesEach = 6;
 const seconds = 90;
