@@ -124,7 +124,7 @@ describe('Job managers of the local Batch service', function () {
   });
 
   it('end a job that was disabled while they run', async () => {
-    const go = join(service.dataDir, 'go');
+    const go = join(service.dataDir, 'go-on-disabled');
     await client.job.add({
       id: 'disabled',
       poolInfo: { poolId: 'pool' },
