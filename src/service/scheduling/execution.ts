@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
-import { type Place, type Surroundings, taskFolder, taskPath } from '../tasks/environment';
+import { type Place, type Surroundings, taskPath } from '../tasks/environment';
 import {
   coordinationOf,
   coresOf,
@@ -23,11 +23,11 @@ import {
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Jobs } from './jobs';
-import { type JobTasks, jobPreparationFolder } from './jobTasks';
+import { type JobTasks, placeOf } from './jobTasks';
 import { endsJob, slotsOf, type TaskTokens, tokenSettings } from './managers';
 import type { Nodes } from './nodes';
 import {
-  containersOf,
+  isEnding,
   type NodeState,
   type PoolState,
   type State,
@@ -186,21 +186,11 @@ export class Execution {
   ): Promise<Attempt> {
     const node = nodes[instance] as NodeState;
     const root = this.nodes.root(pool.id, node.id);
-    const taskDir = taskFolder(root, task.job.id, task.id);
+    const place = placeOf(pool, node, task.job, task.id, root);
+    const { taskDir } = place;
     const trash = this.nodes.folder.takeAway(taskDir);
     if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
     mkdirSync(taskDir, { recursive: true });
-    const place: Place = {
-      poolId: pool.id,
-      nodeId: node.id,
-      isDedicated: Boolean(node.wire.isDedicated),
-      root,
-      taskDir,
-      jobId: task.job.id,
-      taskId: task.id,
-      jobPrepDir: jobPreparationFolder(task.job, root),
-      containers: containersOf(pool),
-    };
     const settings = [
       ...(await this.nodes.deployPackages(pool, node, task.wire)),
       ...(settingsOf(task.wire) ? await this.#instance(pool, nodes, instance, place) : []),
@@ -291,7 +281,7 @@ export class Execution {
       if (failureInfo) info.failureInfo = failureInfo;
     });
     const { job } = task;
-    if (endsJob(task) && !['terminating', 'completed', 'deleting'].includes(String(job.wire.state))) {
+    if (endsJob(task) && !isEnding(job)) {
       this.jobs.terminate(job, 'JMComplete');
       return;
     }

@@ -3,7 +3,7 @@ import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Jobs } from './jobs';
 import type { Pools } from './pools';
-import { type JobState, type ScheduleState, type State, setState } from './state';
+import { isEnding, type JobState, type ScheduleState, type State, setState } from './state';
 
 const sweepMs = 1_000;
 
@@ -186,10 +186,6 @@ export class JobSchedules {
 
 function isLive({ wire }: JobState): boolean {
   return wire.state !== 'completed';
-}
-
-function isEnding({ wire }: JobState): boolean {
-  return ['terminating', 'completed', 'deleting'].includes(String(wire.state));
 }
 
 function about({ id }: ScheduleState): Concern {

@@ -159,17 +159,7 @@ export class JobTasks {
     };
     entry[`${kind}ExecutionInfo`] = info;
     this.#save(job, entry);
-    const place: Place = {
-      poolId: pool.id,
-      nodeId: node.id,
-      isDedicated: Boolean(node.wire.isDedicated),
-      root,
-      taskDir: taskFolder(root, job.id, id),
-      jobId: job.id,
-      taskId: id,
-      jobPrepDir: jobPreparationFolder(job, root),
-      containers: containersOf(pool),
-    };
+    const place = placeOf(pool, node, job, id, root);
     const { maxWallClockTime } = description;
     const constraints = isPreparation ? (description.constraints as Wire) : { maxWallClockTime };
     return runOwn(node, this.supervisor, (signal) =>
@@ -234,8 +224,29 @@ function isReleaseDue({ wire }: JobState, entry: JobNode): boolean {
   return wire.jobReleaseTask !== undefined && entry.jobReleaseTaskExecutionInfo?.state !== 'completed';
 }
 
+/** Where a task of a job runs. `root` is the folder of the node. */
+export function placeOf(
+  pool: PoolState,
+  node: NodeState,
+  job: JobState,
+  taskId: string,
+  root: string,
+): Place {
+  return {
+    poolId: pool.id,
+    nodeId: node.id,
+    isDedicated: Boolean(node.wire.isDedicated),
+    root,
+    taskDir: taskFolder(root, job.id, taskId),
+    jobId: job.id,
+    taskId,
+    jobPrepDir: jobPreparationFolder(job, root),
+    containers: containersOf(pool),
+  };
+}
+
 /** Folder of a job's preparation task on a node; undefined for a job without one. */
-export function jobPreparationFolder({ id, wire }: JobState, root: string): string | undefined {
+function jobPreparationFolder({ id, wire }: JobState, root: string): string | undefined {
   const preparation = wire.jobPreparationTask as { id?: string } | undefined;
   return preparation && taskFolder(root, id, String(preparation.id));
 }

@@ -194,8 +194,8 @@ export function taskKey(jobId: string, id: string): string {
 export type StopReason = 'terminate' | 'requeue' | 'delete';
 
 /** Where the files of a task are: on its node, and on those of its subtasks. */
-export function placesOf({ wire, subtasks = [] }: TaskState): { poolId: string; nodeId: string }[] {
-  return [wire, ...subtasks].flatMap(({ nodeInfo }) => {
+export function placesOf({ facts, subtasks = [] }: TaskState): { poolId: string; nodeId: string }[] {
+  return [facts, ...subtasks].flatMap(({ nodeInfo }) => {
     const { poolId, nodeId } = (nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
     return poolId === undefined || nodeId === undefined ? [] : [{ poolId, nodeId }];
   });
@@ -295,4 +295,9 @@ export function idKey(id: string): string {
 /** The key of a dependency on the tasks of one number. */
 export function numberKey(number: number): string {
   return `#${number}`;
+}
+
+/** Whether a job has been terminated or deleted, or does so. */
+export function isEnding({ wire }: JobState): boolean {
+  return ['terminating', 'completed', 'deleting'].includes(String(wire.state));
 }
