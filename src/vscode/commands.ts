@@ -1,7 +1,7 @@
 import { commands, type Disposable, env, type LogOutputChannel, l10n, Uri } from 'vscode';
 import { isAbort, type Problem, UserError } from '../core/errors';
 import { maskSas } from '../core/jobs/poolFailure';
-import { type CommandId, section } from './contributions';
+import { type CommandId, commandName, section } from './contributions';
 import { DisposableStore } from './disposable';
 import { showError } from './messages';
 import { type Remedy, sentenceOf } from './words/sentences';
@@ -83,7 +83,7 @@ export class Commands {
         return openPage('https://learn.microsoft.com/azure/batch/batch-quota-limit');
       case 'showStartTaskStderr':
         // The problem says which node it is about.
-        return commands.executeCommand(`${section}.${remedy}`, problem);
+        return commands.executeCommand(commandName(remedy), problem);
       default: {
         const handler: (() => unknown) | undefined = this.#handlers?.[remedy];
         await Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));

@@ -8,8 +8,8 @@ import {
 import type { Image } from '../../src/core/azure/batch';
 import { clockSkewMinutes } from '../../src/core/azure/retry';
 import { UserError } from '../../src/core/errors';
+import { failureIn } from '../../src/core/jobs/ffmpegFailure';
 import { maskSas } from '../../src/core/jobs/poolFailure';
-import { tellingLine } from '../../src/core/jobs/taskFailure';
 import { parseProgress } from '../../src/core/jobs/taskProgress';
 import { newAttempt, newRunId } from '../../src/core/plan/manifest';
 import { scaleToZeroFormula } from '../../src/core/pools/autoscaleFormula';
@@ -111,13 +111,13 @@ describe('The line of a log that is shown', () => {
       'input.mp4: Invalid data found when processing input',
       'Conversion failed!',
     ].join('\n');
-    assert.equal(tellingLine(log), 'moov atom not found');
+    assert.equal(failureIn(log)?.line, 'moov atom not found');
     assert.equal(
-      tellingLine('Reading package lists...\nE: Could not get lock /var/lib/dpkg/lock'),
+      failureIn('Reading package lists...\nE: Could not get lock /var/lib/dpkg/lock')?.line,
       'E: Could not get lock /var/lib/dpkg/lock',
     );
-    assert.equal(tellingLine('something else\n'), 'something else');
-    assert.equal(tellingLine(''), undefined);
+    assert.equal(failureIn('something else\n')?.line, 'something else');
+    assert.equal(failureIn(''), undefined);
   });
 
   it('shows no signature', () => {

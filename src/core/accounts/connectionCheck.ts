@@ -18,7 +18,7 @@ import { newestUbuntu } from '../pools/images';
 import { generationsOf } from '../pools/vmSizes';
 import { refuseBeyond } from './quota';
 
-export const checkSteps = [
+const checkSteps = [
   'batchName',
   'batchTls',
   'clock',

@@ -105,7 +105,7 @@ export async function observed<T extends Received>(
 const loggedParameters = ['comp', 'restype'];
 
 /** Host and path of a URL, with the parameters that are safe to log. */
-export function withoutSecrets(url: string): string {
+function withoutSecrets(url: string): string {
   const { host, pathname, searchParams } = new URL(url);
   const kept = loggedParameters.flatMap((name) =>
     searchParams.has(name) ? [`${name}=${searchParams.get(name)}`] : [],

@@ -1,12 +1,12 @@
 import type { Batch, Pool } from './batch';
 import { everyItem } from './pages';
 
-/** How the ids of this extension's resources begin. It narrows a list; only metadata proves whose a resource is. */
+/** How the ids of this extension's resources begin. It only narrows a list: the metadata of a resource identifies it. */
 export const ownPrefix = 'transcode';
 
 /** Names of the metadata of this extension's pools, jobs and containers. */
 export const madeBy = {
-  /** Its value is one of `roles`. */
+  /** Its value is the role of the resource: `pool`, `job`, `input`, `output` or `check`. */
   name: 'azureBatchTranscode',
   run: 'azureBatchTranscodeRun',
   spec: 'azureBatchTranscodeSpec',
@@ -14,9 +14,6 @@ export const madeBy = {
   request: 'azureBatchTranscodeRequest',
   preset: 'azureBatchTranscodePreset',
 };
-
-/** What a resource is for. Metadata of this name with any other value is not ours. */
-export type Role = 'pool' | 'job' | 'input' | 'output' | 'check';
 
 type Metadata = readonly { readonly name: string; readonly value: string }[] | undefined;
 

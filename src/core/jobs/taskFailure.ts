@@ -53,11 +53,6 @@ export async function taskProblem(
   return { kind: 'taskFailed', file: path, code, detail };
 }
 
-/** The line of a log with the reason of a failure; undefined for an empty log. */
-export function tellingLine(log: string): string | undefined {
-  return failureIn(log)?.line;
-}
-
 /** Reads the end of a log of a task or a node. Empty if there is none. */
 export async function readTail(
   batch: Batch,

@@ -13,7 +13,7 @@ const partBytes = 1024 * 1024;
  * The stderr of the last task of a file that has uploaded its logs: ffmpeg's log. Undefined if there is none. Damaged
  * input can make it longer than memory: the middle of a long log is left out.
  */
-export async function readTaskLog(
+async function readTaskLog(
   storage: Storage,
   { attempts, outputContainer }: Pick<Manifest, 'attempts' | 'outputContainer'>,
   file: ManifestFile,

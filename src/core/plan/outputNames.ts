@@ -22,7 +22,7 @@ function decode(name: string): string {
 }
 
 /** `clip.v3.final.mp4` is `clip.v3.final` and `.mp4`; `.hidden` has no extension. */
-export function splitExtension(name: string): { base: string; extension: string } {
+function splitExtension(name: string): { base: string; extension: string } {
   const dot = name.lastIndexOf('.');
   return dot > 0 ? { base: name.slice(0, dot), extension: name.slice(dot) } : { base: name, extension: '' };
 }

@@ -1,13 +1,13 @@
 /**
- * What the arguments of a preset may name. The values, filters and options are chosen for each source, so that a tidy
- * source (progressive, square pixels, SDR, mono or stereo) gets none that it does not need.
+ * What the arguments of a preset may name. The values, filters and options are chosen for each source, so that an
+ * ordinary source (progressive, square pixels, SDR, mono or stereo) gets none that it does not need.
  */
 
 /** Part of an argument: `${input}`, `-b:a ${pcm}`. */
-export const valueNames = ['input', 'output', 'audio', 'subtitle', 'seconds', 'pixelFormat', 'pcm'] as const;
+const valueNames = ['input', 'output', 'audio', 'subtitle', 'seconds', 'pixelFormat', 'pcm'] as const;
 
 /** A filter in a chain: `${deinterlace},${fit:720}`. */
-export const filterNames = [
+const filterNames = [
   'audioSync',
   'audioLayout',
   'mono',
@@ -22,18 +22,8 @@ export const filterNames = [
 ] as const;
 
 /** An argument by itself, which becomes several options or none: `${cover}`. */
-export const optionNames = [
-  'keyFrames',
-  'genpts',
-  'timing',
-  'hdr10',
-  'cover',
-  'tags',
-  'streams',
-  'ladder',
-] as const;
+const optionNames = ['keyFrames', 'genpts', 'timing', 'hdr10', 'cover', 'tags', 'streams', 'ladder'] as const;
 
-export type ValueName = (typeof valueNames)[number];
 export type FilterName = (typeof filterNames)[number];
 export type OptionName = (typeof optionNames)[number];
 
@@ -54,7 +44,7 @@ export function optionName(arg: string): OptionName | undefined {
   return options.has(name) ? (name as OptionName) : undefined;
 }
 
-/** The first placeholder that does not exist, or is where it means nothing; undefined if there is none. */
+/** The first placeholder that does not exist or has no meaning at its position; undefined if there is none. */
 export function unknownPlaceholder(args: readonly string[]): string | undefined {
   for (const arg of args) {
     if (optionName(arg) !== undefined) continue;

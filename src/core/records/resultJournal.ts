@@ -3,7 +3,7 @@ import { isStorageCode } from '../azure/storageCall';
 import type { FileResult } from '../plan/manifest';
 
 /** The results of a run, a JSON line for each change. A blob that only grows. */
-export const journalBlob = 'results.jsonl';
+const journalBlob = 'results.jsonl';
 
 /** All results in one text, as earlier versions wrote them. */
 const resultsBlob = 'results.json';

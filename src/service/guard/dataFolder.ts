@@ -133,7 +133,7 @@ function isAbsent(path: string): boolean {
 }
 
 /** Refuses a name that is a path. */
-export function oneName(name: string): string {
+function oneName(name: string): string {
   if (name === '' || name === '.' || name === '..' || /[\\/\0]/.test(name)) throw new OutsideError('.', name);
   return name;
 }

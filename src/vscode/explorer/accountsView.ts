@@ -11,9 +11,9 @@ import {
 import type { AccountRecord } from '../../core/azure/account';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import { accountsView } from '../contributions';
 import { DisposableStore } from '../disposable';
 import type { Runs } from '../runs/runs';
-import { section } from '../settings';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode, NodeOf } from './explorerNode';
 import { LoadedLists } from './loadedLists';
@@ -62,7 +62,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     this.#disposables.add(this.#changed);
     this.#disposables.add(this.#dropped);
     this.view = this.#disposables.add(
-      window.createTreeView(`${section}.accounts`, {
+      window.createTreeView(accountsView, {
         treeDataProvider: this,
         showCollapseAll: true,
         canSelectMany: true,

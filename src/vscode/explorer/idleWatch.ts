@@ -3,11 +3,11 @@ import type { AccountRecord } from '../../core/azure/account';
 import type { IdlePool } from '../../core/pools/idlePools';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
+import { commandName, section } from '../contributions';
 import { DisposableStore } from '../disposable';
 import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
-import { section } from '../settings';
 import { nodesOf, time } from '../words/numbers';
 import type { AccountsView } from './accountsView';
 
@@ -31,7 +31,7 @@ export class IdleWatch {
       window.createStatusBarItem(`${section}.idle`, StatusBarAlignment.Left, 9),
     );
     this.#item.name = l10n.t('Azure Batch: Idle Nodes');
-    this.#item.command = `${section}.showIdlePools`;
+    this.#item.command = commandName('showIdlePools');
     this.#item.backgroundColor = new ThemeColor('statusBarItem.warningBackground');
     const timer = setInterval(() => {
       // A check that fails is made again the next time.

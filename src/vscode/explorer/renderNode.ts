@@ -1,7 +1,7 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
 import type { Job, Pool, Task, TaskCounts } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
-import { section } from '../settings';
+import { type CommandId, commandName } from '../contributions';
 import { bytes, count, duration, nodesOf, tasksOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { type ExplorerNode, type NodeOf, nodeId, type TaskGroup } from './explorerNode';
@@ -20,8 +20,7 @@ interface Row {
   /** Parts of the description, the state first: the end may be cut off. */
   readonly facts?: readonly (string | undefined | false)[];
   readonly tooltip?: readonly string[];
-  /** A command without its prefix. */
-  readonly command?: string;
+  readonly command?: CommandId;
   readonly argument?: unknown;
 }
 
@@ -38,7 +37,7 @@ export function renderNode(node: ExplorerNode, filter = ''): TreeItem {
   item.tooltip = tooltipOf(row.tooltip ?? [label, ...facts]);
   item.accessibilityInformation = { label: [spokenName(node, label), ...facts].join(', ') };
   if (row.command) {
-    item.command = { command: `${section}.${row.command}`, title: label, arguments: [row.argument ?? node] };
+    item.command = { command: commandName(row.command), title: label, arguments: [row.argument ?? node] };
   }
   return item;
 }

@@ -1,7 +1,7 @@
 import type { Node } from '../../core/azure/batch';
 import type { Minute } from '../../webview/messages';
 
-export const historyMinutes = 60;
+const historyMinutes = 60;
 const minuteMs = 60_000;
 
 const minuteOf: Record<string, Minute> = {

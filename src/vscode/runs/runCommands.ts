@@ -72,7 +72,7 @@ export const hasFailures = ({ failed = 0 }: RunRecord) => failed > 0;
 export const hasOutputs = ({ succeeded = 0 }: RunRecord) => succeeded > 0;
 
 /** The id of the run that a command was called with. */
-export function runIdOf(run: RunArgument): string | undefined {
+function runIdOf(run: RunArgument): string | undefined {
   return typeof run === 'string' ? run : run?.record.runId;
 }
 

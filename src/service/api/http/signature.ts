@@ -101,7 +101,7 @@ const queryForms: readonly QueryForm[] = [
 ];
 
 /** Returns the string that a client signs: the path in it is still encoded. */
-export function stringToSign(
+function stringToSign(
   request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
   accountName: string,
   form: QueryForm = { nameOf: asSent, compare: byCodePoint },

@@ -1,5 +1,4 @@
 import { isFolderName } from '../../tasks/containers/settings';
-import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
@@ -139,13 +138,4 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
 export function limitOf(model: string, name: string): Limit | undefined {
   const ofModel = limits[model];
   return ofModel && Object.hasOwn(ofModel, name) ? ofModel[name] : undefined;
-}
-
-/** An id that Batch takes; anything else is refused. */
-export function validId(value: unknown, name = 'id'): string {
-  const problem = typeof value === 'string' ? id(value) : 'The value must be a string.';
-  if (problem === undefined) return String(value);
-  throw value === undefined
-    ? new BatchError('MissingRequiredProperty', { PropertyName: name })
-    : invalidProperty(name, value, problem);
 }
