@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { deleteResources } from '../../src/core/cleanUp/deleteResources';
@@ -12,6 +12,7 @@ import { nodeTargets } from '../../src/core/pools/nodeTargets';
 import { readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
+import { faultyProxy } from './faultyProxy';
 import { eventually, machine, TestService } from './harness';
 import { startRunProcess } from './runProcess';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
@@ -26,11 +27,13 @@ describe('A run that is interrupted', function () {
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let sample = '';
   let long = '';
+  let claimFolder = '';
   let folders = 0;
 
   before(async () => {
     service = await TestService.start();
     root = await temporaryFolder('durable');
+    claimFolder = join(root.path, 'claims');
     sample = await clip(join(root.path, 'sample.mp4'), 1.5);
     long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=240', join(root.path, 'long.wav'));
   });
@@ -59,7 +62,7 @@ describe('A run that is interrupted', function () {
   }
 
   const work = (manifest: Manifest) =>
-    startRunProcess({ connection: service.connection, manifest, claimFolder: join(root.path, 'claims') });
+    startRunProcess({ connection: service.connection, manifest, claimFolder });
 
   async function start(paths: string[], options: ManifestOptions = {}) {
     const told = partsOf(service);
@@ -104,6 +107,31 @@ describe('A run that is interrupted', function () {
     }
     const [made] = namesIn(join(root.path, 'folder-1')).filter((name) => name.endsWith('.mp3'));
     assert.ok(Math.abs((await probe(join(root.path, 'folder-1', made ?? ''))).seconds - 1.5) < 0.1);
+  });
+
+  it('can be continued at once though its process was killed while it acquired the lease', async () => {
+    const { folder, paths } = folderOf(sample, ['a.mp4']);
+    const manifest = await manifestOf(paths);
+    await (await Run.create(partsOf(service).parts, manifest, never)).close();
+    const proxy = await faultyProxy(service.ready.blobUrl);
+    const { connection } = service;
+    const account = { ...connection.account, blobUrl: proxy.url };
+    const child = startRunProcess({ connection: { ...connection, account }, manifest, claimFolder });
+    proxy.change = (answer) => {
+      if (answer.request.headers['x-ms-lease-action'] !== 'acquire') return answer;
+      child.kill('SIGKILL');
+      return undefined;
+    };
+    assert.deepEqual(await child.said, {});
+    await proxy.close();
+    // A process that is killed while it writes its note leaves a part of it.
+    writeFileSync(join(claimFolder, `${manifest.runId}.00000000-0000-4000-8000-000000000000.json`), '{"pi');
+    assert.equal((await work(manifest).said).succeeded, 1);
+    assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4']);
+    assert.deepEqual(
+      readdirSync(claimFolder).filter((name) => name.startsWith(manifest.runId)),
+      [],
+    );
   });
 
   it('is worked on by one of two windows that start at once', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import type { RetryNotice } from '../../src/core/azure/retry';
 import { Storage } from '../../src/core/azure/storage';
 import { azurite, connectionTo, freshContainer } from './azurite';
@@ -116,14 +117,14 @@ describe('Storage', function () {
     it('excludes others until it is released', async () => {
       const name = await container();
       await storage.writeText(name, 'claim', '1', { signal });
-      const lease = await storage.lease(name, 'claim', 15, signal);
+      const lease = await storage.lease(name, 'claim', randomUUID(), 15, signal);
       assert.ok(lease);
-      assert.equal(await storage.lease(name, 'claim', 15, signal), undefined);
+      assert.equal(await storage.lease(name, 'claim', randomUUID(), 15, signal), undefined);
       await rejectsWith(storage.writeText(name, 'claim', '2', { signal }), { kind: 'service', status: 412 });
       await storage.writeText(name, 'claim', '3', { leaseId: lease.id, signal });
       await lease.renew();
       await lease.release();
-      const next = await storage.lease(name, 'claim', 15, signal);
+      const next = await storage.lease(name, 'claim', randomUUID(), 15, signal);
       assert.ok(next);
       await rejectsWith(lease.renew(), { kind: 'service', status: 409 });
     });

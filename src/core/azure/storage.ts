@@ -316,14 +316,18 @@ export class Storage {
     }
   }
 
-  /** Acquires a lease for 15 to 60 seconds. Undefined while another client holds one. */
+  /**
+   * Acquires a lease for 15 to 60 seconds, with an ID that the caller has chosen (a UUID). Undefined while a lease with
+   * another ID is active.
+   */
   async lease(
     container: string,
     blob: string,
+    leaseId: string,
     seconds: number,
     signal: AbortSignal,
   ): Promise<Lease | undefined> {
-    const lease = this.blob(container, blob).getBlobLeaseClient();
+    const lease = this.blob(container, blob).getBlobLeaseClient(leaseId);
     try {
       await this.call({ operation: 'lease blob', resource: blob, signal }, (abortSignal) =>
         lease.acquireLease(seconds, { abortSignal }),
@@ -336,7 +340,7 @@ export class Storage {
       await this.call({ operation, resource: blob, signal: AbortSignal.timeout(leaseCallMs) }, work);
     };
     return {
-      id: lease.leaseId,
+      id: leaseId,
       renew: () => briefly('renew lease', (abortSignal) => lease.renewLease({ abortSignal })),
       release: () => briefly('release lease', (abortSignal) => lease.releaseLease({ abortSignal })),
     };

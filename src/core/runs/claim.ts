@@ -1,6 +1,8 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Lease, Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
@@ -16,6 +18,10 @@ const expiredCodes = [
   'LeaseIsBreakingAndCannotBeAcquired',
   'LeaseLost',
 ];
+
+/** How often, and how many milliseconds apart, the leases of killed processes are released before the run counts as taken. */
+const leftTries = 3;
+const leftPauseMs = 100;
 
 /**
  * The right to act on a run: a lease on its manifest, so that only one window on one machine acts at a time. The lease of
@@ -47,22 +53,28 @@ export class Claim {
     runId: string,
     { folder, signal }: { folder?: string; signal: AbortSignal },
   ): Promise<Claim> {
-    const note = folder === undefined ? undefined : new LeaseNote(folder, runId);
-    const take = () => storage.lease(container, blob, leaseSeconds, signal);
-    let lease = await take();
-    const left = lease ? undefined : await note?.left();
-    if (left) {
-      await storage.releaseLease(container, blob, left, signal);
-      lease = await take();
-    }
-    if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
+    const leaseId = randomUUID();
+    const note = folder === undefined ? undefined : new LeaseNote(folder, runId, leaseId);
+    const take = () => storage.lease(container, blob, leaseId, leaseSeconds, signal);
+    // The note comes first: a process that is killed at any moment leaves no lease without one.
+    await note?.write();
     try {
-      await note?.write(lease.id);
+      let lease = await take();
+      for (let tries = 0; note !== undefined && lease === undefined && tries < leftTries; tries++) {
+        // The request of a process that was killed a moment ago may still be on its way.
+        if (tries > 0) await pause(leftPauseMs, undefined, { signal });
+        const left = await note.left();
+        if (left.length === 0) break;
+        for (const id of left) await storage.releaseLease(container, blob, id, signal);
+        lease = await take();
+      }
+      if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
+      await note?.removeLeft();
+      return new Claim({ storage, container, blob, runId }, lease, note);
     } catch (error) {
-      await lease.release().catch(() => undefined);
+      await note?.remove();
       throw error;
     }
-    return new Claim({ storage, container, blob, runId }, lease, note);
   }
 
   get leaseId(): string {
@@ -77,10 +89,9 @@ export class Claim {
   /** Takes a lease that has expired again. Throws `runTaken` if another window was faster. */
   async regain(): Promise<void> {
     const { storage, container, blob, runId } = this.taken;
-    const lease = await storage.lease(container, blob, leaseSeconds, this.#lost.signal);
+    const lease = await storage.lease(container, blob, this.leaseId, leaseSeconds, this.#lost.signal);
     if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
     this.#lease = lease;
-    await this.note?.write(lease.id);
   }
 
   async release(): Promise<void> {
@@ -129,20 +140,21 @@ interface TakenFrom {
   readonly runId: string;
 }
 
-/** Notes which process of this machine has the lease of a run. */
+/** Notes which process of this machine has, or is about to acquire, a lease of a run: a file of its own for each lease. */
 class LeaseNote {
   readonly #path: string;
 
   constructor(
     private readonly folder: string,
-    runId: string,
+    private readonly runId: string,
+    leaseId: string,
   ) {
-    this.#path = join(folder, `${runId}.json`);
+    this.#path = join(folder, `${runId}.${leaseId}.json`);
   }
 
-  async write(leaseId: string): Promise<void> {
+  async write(): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const note = { leaseId, pid: process.pid, host: hostname() };
+    const note: Note = { pid: process.pid, host: hostname() };
     await writeFile(this.#path, JSON.stringify(note), { mode: 0o600 });
   }
 
@@ -150,20 +162,42 @@ class LeaseNote {
     await rm(this.#path, { force: true });
   }
 
-  /** The lease of a process of this machine that no longer exists. */
-  async left(): Promise<string | undefined> {
-    const note = parsed(await readFile(this.#path, 'utf8').catch(() => ''));
-    return note && note.host === hostname() && !isAlive(note.pid) ? note.leaseId : undefined;
+  /** IDs of the leases of processes of this machine that no longer exist. */
+  async left(): Promise<string[]> {
+    const notes = await notesOf(this.folder, this.runId);
+    return notes.filter(({ note }) => note && isLeft(note)).map(({ leaseId }) => leaseId);
+  }
+
+  /** Removes the notes of processes that no longer exist. Requires the lease: a process with an incomplete note has none. */
+  async removeLeft(): Promise<void> {
+    for (const { path, note } of await notesOf(this.folder, this.runId))
+      if (note === undefined || isLeft(note)) await rm(path, { force: true });
   }
 }
 
 interface Note {
-  readonly leaseId: string;
   readonly pid: number;
   readonly host: string;
 }
 
-/** Undefined for a note that a crash left incomplete. */
+interface NoteFile {
+  readonly path: string;
+  readonly leaseId: string;
+  /** Undefined if it is incomplete: its process is writing it, or was killed meanwhile. */
+  readonly note: Note | undefined;
+}
+
+async function notesOf(folder: string, runId: string): Promise<NoteFile[]> {
+  const notes: NoteFile[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.startsWith(`${runId}.`) || !name.endsWith('.json')) continue;
+    const path = join(folder, name);
+    const leaseId = name.slice(runId.length + 1, -'.json'.length);
+    notes.push({ path, leaseId, note: parsed(await readFile(path, 'utf8').catch(() => '')) });
+  }
+  return notes;
+}
+
 function parsed(text: string): Note | undefined {
   try {
     return JSON.parse(text) as Note;
@@ -172,12 +206,14 @@ function parsed(text: string): Note | undefined {
   }
 }
 
+function isLeft({ pid, host }: Note): boolean {
+  return host === hostname() && !isAlive(pid);
+}
+
 /** Whether a living process of this machine has noted that it acts on a run. */
 export async function isClaimedHere(folder: string, runId: string): Promise<boolean> {
-  const text = await readFile(join(folder, `${runId}.json`), 'utf8').catch(() => undefined);
-  if (text === undefined) return false;
-  const { pid, host } = JSON.parse(text) as { pid: number; host: string };
-  return host === hostname() && isAlive(pid);
+  const notes = await notesOf(folder, runId);
+  return notes.some(({ note }) => note?.host === hostname() && isAlive(note.pid));
 }
 
 function isAlive(pid: number): boolean {
