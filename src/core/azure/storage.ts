@@ -51,6 +51,13 @@ const beingDeletedPauseMs = 3_000;
 /** A lease lasts 60 seconds at most: a call about it that takes longer is of no use. */
 const leaseCallMs = 10_000;
 
+/** Answers to the release of a lease that has expired, or that another one has replaced. */
+const leaseOverCodes = [
+  'LeaseIdMismatchWithLeaseOperation',
+  'LeaseNotPresentWithLeaseOperation',
+  'LeaseLost',
+];
+
 /** Containers and small blobs of one storage account. `Transfers` uploads and downloads large blobs. */
 export class Storage {
   readonly host: string;
@@ -304,15 +311,7 @@ export class Storage {
         lease.releaseLease({ abortSignal }),
       );
     } catch (error) {
-      if (
-        !isStorageCode(
-          error,
-          'LeaseIdMismatchWithLeaseOperation',
-          'LeaseNotPresentWithLeaseOperation',
-          'LeaseLost',
-        )
-      )
-        throw error;
+      if (!isStorageCode(error, ...leaseOverCodes)) throw error;
     }
   }
 
