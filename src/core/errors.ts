@@ -45,6 +45,8 @@ export type Problem =
   | { kind: 'inputNotReachable'; file: string; code: string; detail?: string }
   | { kind: 'outputNotUploaded'; file: string; code: string; detail?: string }
   | { kind: 'outputMissing'; file: string }
+  /** The name of an output leads out of the folder of its source. */
+  | { kind: 'outputNameUnsafe'; file: string; name: string }
   | { kind: 'outputDamaged'; file: string; expectedSeconds?: number; actualSeconds?: number }
   /** ffmpeg could not decode a considerable share (0 to 1) of the source. */
   | { kind: 'sourceDamaged'; file: string; share?: number; line?: string }

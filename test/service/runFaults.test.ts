@@ -599,6 +599,28 @@ describe('A run', function () {
       assert.deepEqual(namesIn(folder), ['clip', 'clip (2)', 'clip.mp4']);
     });
 
+    it('downloads nothing of one with a name that leads out of its folder', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
+      await run.advance('submitted', never);
+      await eventually(
+        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
+        (task) => task?.state === 'completed',
+      );
+      const { outputContainer, files } = run.manifest;
+      // Storage reads a backslash as a slash, and the client resolves the dots: both names lead to the same file.
+      for (const blob of [`${files[0]?.output.blob}/..\\..\\outside.txt`, 'outside.txt']) {
+        await parts.storage.writeText(outputContainer, blob, 'written by a node', { signal: never });
+      }
+      const summary = await run.advance('fetched', never);
+      await run.close();
+      assert.equal(summary.failed, 1);
+      const expected = { kind: 'outputNameUnsafe', file: 'clip.mp4', name: '../../outside.txt' };
+      assert.deepEqual(run.results.get('0001')?.problem, expected);
+      assert.deepEqual(namesIn(folder), ['clip.mp4']);
+      assert.equal(existsSync(join(folder, '..', 'outside.txt')), false);
+    });
+
     it('downloads nothing of one that lacks a segment', async () => {
       const { folder, paths } = fixture.folder(['clip.mp4']);
       const { run, parts } = await fixture.start(paths, { preset: 'hls' });

@@ -74,6 +74,14 @@ export function partName(name: string, version: string): string {
   return `.${kept.join('')}${suffix}`;
 }
 
+/**
+ * Whether a relative path with slashes stays below its folder on every system. Names of blobs come from nodes: a segment
+ * can be `..`, and Windows reads a backslash as a slash.
+ */
+export function staysBelow(path: string): boolean {
+  return path.split('/').every((name) => !['', '.', '..'].includes(name) && !/[\\\p{Cc}]/u.test(name));
+}
+
 /** The last segment of a URI, decoded. */
 export function nameOf(uri: string): string {
   return decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1));

@@ -1,7 +1,7 @@
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import type { Content } from '../files/bytes';
-import type { Files, PartFile } from '../files/files';
+import { type Files, type PartFile, staysBelow } from '../files/files';
 import { readStatement } from '../jobs/taskLogs';
 import { type Proof, proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
@@ -15,6 +15,7 @@ type Fetched = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outpu
 /** Problems of the output itself, which another download does not solve. */
 const unprovenOutput = new Set<Problem['kind']>([
   'outputMissing',
+  'outputNameUnsafe',
   'outputDamaged',
   'outputBlank',
   'sourceDamaged',
@@ -40,10 +41,11 @@ export async function fetchOutput(
   file: ManifestFile,
   signal: AbortSignal,
 ): Promise<Fetched> {
+  const { path, output } = file;
+  if (!staysBelow(output.name))
+    return { problem: { kind: 'outputNameUnsafe', file: path, name: output.name } };
   try {
-    return file.output.isFolder
-      ? await fetchFolder(state, file, signal)
-      : await fetchFile(state, file, signal);
+    return output.isFolder ? await fetchFolder(state, file, signal) : await fetchFile(state, file, signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     if (!(error instanceof UserError)) throw error;

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { type BlobInfo, base64 } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
+import { staysBelow } from '../files/files';
 import { hashFile } from '../files/hashing';
 import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
@@ -28,6 +29,8 @@ export async function fetchFolder(
     if (!blob.name.endsWith(`/${folderMark}`)) blobs.push(blob);
   }
   if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
+  const unsafe = blobs.map(({ name }) => name.slice(prefix.length)).find((name) => !staysBelow(name));
+  if (unsafe !== undefined) return { problem: { kind: 'outputNameUnsafe', file: file.path, name: unsafe } };
   const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
   const seconds = await proveFolder(state, file, blobs, signal);
   const expected = { file: file.path, seconds: file.seconds, proof: output.proof };

@@ -139,6 +139,14 @@ function words(problem: Problem): Words {
       ];
     case 'outputMissing':
       return [l10n.t('The task for {0} succeeded, but its output is missing. Retry the file.', problem.file)];
+    case 'outputNameUnsafe':
+      return [
+        l10n.t(
+          "The output of {0} wasn't downloaded, because a name in it leads out of its folder: {1}. Check the preset.",
+          problem.file,
+          problem.name,
+        ),
+      ];
     case 'transferDamaged':
       return [l10n.t('{0} was corrupted in transfer. Try again.', problem.file)];
     case 'taskFailed':

@@ -186,6 +186,11 @@ async function saveInFolder(uris: readonly Uri[]): Promise<void> {
     await showWarning(l10n.t('Not saved, because these files exist: {0}', existing.join(', ')));
 }
 
+/** Characters that file names cannot have here. Names of files of nodes and blobs can have most of them. */
+const invalidCharacters = process.platform === 'win32' ? /[\\:*?"<>|\p{Cc}]/gu : /\p{Cc}/gu;
+
+/** The name under which a file is saved: never a path. */
 function baseName({ path }: Uri): string {
-  return path.slice(path.lastIndexOf('/') + 1);
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  return name === '.' || name === '..' ? '_' : name.replace(invalidCharacters, '_');
 }
