@@ -5,7 +5,7 @@ import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetad
 import { agentFor, closeIdle } from './http';
 import { connectionCut, defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
-import { callStorage, isStorageCode, type StorageCall } from './storageCall';
+import { callStorage, isLeaseOver, isStorageCode, type StorageCall } from './storageCall';
 
 export interface ContainerInfo {
   readonly name: string;
@@ -50,13 +50,6 @@ const beingDeletedPauseMs = 3_000;
 
 /** A lease lasts 60 seconds at most: a call about it that takes longer is of no use. */
 const leaseCallMs = 10_000;
-
-/** Answers to the release of a lease that has expired, or that another one has replaced. */
-const leaseOverCodes = [
-  'LeaseIdMismatchWithLeaseOperation',
-  'LeaseNotPresentWithLeaseOperation',
-  'LeaseLost',
-];
 
 /** Containers and small blobs of one storage account. `Transfers` uploads and downloads large blobs. */
 export class Storage {
@@ -311,7 +304,7 @@ export class Storage {
         lease.releaseLease({ abortSignal }),
       );
     } catch (error) {
-      if (!isStorageCode(error, ...leaseOverCodes)) throw error;
+      if (!isLeaseOver(error)) throw error;
     }
   }
 

@@ -51,6 +51,16 @@ export function isStorageCode(error: unknown, ...codes: string[]): boolean {
   return codes.includes(code) || codes.includes(`HTTP ${status}`);
 }
 
+/** Whether a UserError is the answer to a call with a lease that has expired, or that another one has replaced. */
+export function isLeaseOver(error: unknown): boolean {
+  return isStorageCode(
+    error,
+    'LeaseIdMismatchWithLeaseOperation',
+    'LeaseNotPresentWithLeaseOperation',
+    'LeaseLost',
+  );
+}
+
 function problemOf(error: unknown, host: string, { operation, resource }: StorageCall): Problem | undefined {
   const { statusCode: status, response } = error as ServiceFailure;
   const detail = firstLine(error as Error);
