@@ -35,11 +35,17 @@ function update(context: Context, request: Request): Reply {
     request.body,
     request.version,
   );
-  if (given.onAllTasksComplete === 'noaction' && job.wire.onAllTasksComplete === 'terminatejob') {
-    throw invalidProperty('onAllTasksComplete', 'noaction', 'It cannot be set back.');
+  // A PUT that leaves it out sets it back, which Azure refuses as well.
+  const { onAllTasksComplete = isPatch ? undefined : 'noaction' } = given;
+  if (onAllTasksComplete === 'noaction' && job.wire.onAllTasksComplete === 'terminatejob') {
+    throw invalidProperty(
+      'onAllTasksComplete',
+      'noaction',
+      'The value cannot be set back from terminatejob.',
+    );
   }
   const { poolInfo, constraints, ...rest } = given;
-  if (poolInfo) changePool(job, poolInfo as PoolInfo, isPatch);
+  if (poolInfo) changePool(context, job, poolInfo as PoolInfo, isPatch);
   if (isPatch) {
     Object.assign(job.wire, rest);
   } else {
@@ -57,7 +63,7 @@ function update(context: Context, request: Request): Reply {
  * Assigns another pool to a job, which must be disabled. Of an auto pool, only `keepAlive` can change.
  * https://learn.microsoft.com/rest/api/batchservice/job/patch, poolInfo
  */
-function changePool(job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
+function changePool({ state }: Context, job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
   checkPoolInfo(poolInfo);
   const before = job.wire.poolInfo as PoolInfo;
   const isOther = poolInfo.poolId?.toLowerCase() !== before.poolId?.toLowerCase();
@@ -70,8 +76,13 @@ function changePool(job: JobState, poolInfo: PoolInfo, isPatch: boolean): void {
   if (autoPoolSpecification) {
     if (before.autoPoolSpecification === undefined)
       throw invalidProperty('autoPoolSpecification', undefined, 'The job has no auto pool.');
-    const { keepAlive } = autoPoolSpecification;
+    const { keepAlive = false } = autoPoolSpecification;
     job.wire.poolInfo = { autoPoolSpecification: { ...before.autoPoolSpecification, keepAlive } };
+    const pool = state.pool(job.poolId ?? '');
+    if (pool?.autoPoolOf === job.id && before.autoPoolSpecification.poolLifetimeOption === 'job') {
+      pool.deleteWithJob = keepAlive !== true;
+      state.savePool(pool);
+    }
   } else if (isOther) {
     job.poolId = poolId;
     job.wire.poolInfo = poolInfo;

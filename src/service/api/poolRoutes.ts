@@ -4,6 +4,7 @@ import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './http/context';
 import { acknowledged, changeable, changed, created, reading } from './http/resource';
+import { named } from './requests/members';
 import { validated } from './requests/validate';
 import { checkImage } from './resources/images';
 import {
@@ -13,22 +14,21 @@ import {
   checkStartTask,
   newPool,
   startPool,
-  startTaskWire,
-  withVersion,
 } from './resources/newPools';
+import { withInnerDefaults } from './resources/poolDefaults';
 import { expandsStatistics, poolStatistics } from './resources/statistics';
 
 /** Minimum time between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
 /** Returns a pool with its current node counts, and with its statistics if the request expands them. */
-function poolWire(pool: PoolState, { query }: Request): Wire {
+function poolWire(pool: PoolState, { query, version }: Request): Wire {
   const { wire, nodes } = pool;
   const stats = expandsStatistics(query) && poolStatistics(String(wire.url), wire.creationTime, [pool]);
   const count = (dedicated: boolean) =>
     [...nodes.values()].filter((node) => node.wire.isDedicated === dedicated).length;
   return {
-    ...wire,
+    ...named(wire, version),
     currentDedicatedNodes: count(true),
     currentLowPriorityNodes: count(false),
     ...(stats && { stats }),
@@ -162,6 +162,13 @@ function removeNodes(context: Context, request: Request): Reply {
   return changed(context, savePool, pool, 202, 'removenodes');
 }
 
+/** Members that a pool with nodes keeps. https://learn.microsoft.com/rest/api/batchservice/pools/update-pool */
+const fixedWhileInUse = [
+  ...['displayName', 'vmSize', 'virtualMachineConfiguration', 'enableInterNodeCommunication'],
+  ...['taskSlotsPerNode', 'taskSchedulingPolicy', 'networkConfiguration', 'userAccounts', 'resourceTags'],
+  'upgradePolicy',
+];
+
 function patchPool(context: Context, request: Request): Reply {
   const pool = existing(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
@@ -169,10 +176,14 @@ function patchPool(context: Context, request: Request): Reply {
   const { startTask, virtualMachineConfiguration, ...rest } = given;
   checkImage(virtualMachineConfiguration as Wire | undefined);
   checkStartTask(startTask as Wire | undefined, { ...pool.wire, ...rest });
-  if (rest.vmSize !== undefined) rest.vmSize = String(rest.vmSize).toLowerCase();
-  if (virtualMachineConfiguration)
-    rest.virtualMachineConfiguration = withVersion(virtualMachineConfiguration as Wire);
-  Object.assign(pool.wire, rest, startTask ? { startTask: startTaskWire(startTask as Wire) } : {});
+  const fixed = fixedWhileInUse.find((name) => given[name] !== undefined);
+  if (fixed !== undefined && pool.nodes.size > 0) {
+    throw new BatchError('OperationInvalidForCurrentState', {
+      Reason: `${fixed} can be changed only while the pool has no nodes.`,
+    });
+  }
+  if (given.vmSize !== undefined) given.vmSize = String(given.vmSize).toLowerCase();
+  Object.assign(pool.wire, withInnerDefaults(given, pool.wire));
   return changed(context, savePool, pool, 200);
 }
 
@@ -181,14 +192,12 @@ function updateProperties(context: Context, request: Request): Reply {
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
   checkPackages(context, given);
-  const { startTask, ...rest } = given;
   if (given.certificateReferences === undefined && version < '2025-06-01') {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });
   }
-  checkStartTask(startTask as Wire | undefined, pool.wire);
-  Object.assign(pool.wire, rest);
-  if (startTask) pool.wire.startTask = startTaskWire(startTask as Wire);
-  else delete pool.wire.startTask;
+  checkStartTask(given.startTask as Wire | undefined, pool.wire);
+  delete pool.wire.startTask;
+  Object.assign(pool.wire, withInnerDefaults(given));
   return changed(context, savePool, pool, 204, 'updateproperties');
 }
 

@@ -62,6 +62,7 @@ export interface Server {
 }
 
 const versions = new Set([
+  '2019-08-01.10.0',
   '2020-03-01.11.0',
   '2020-09-01.12.0',
   '2021-06-01.14.0',

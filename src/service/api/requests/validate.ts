@@ -6,7 +6,7 @@ import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import { limitOf } from './limits';
-import { memberOf, membersOf } from './members';
+import { memberOf, membersOf, presentName } from './members';
 import { treatmentOf } from './treatment';
 
 export type Model = keyof typeof BatchServiceMappers;
@@ -49,16 +49,21 @@ function composite(model: string, value: unknown, place: Place): Wire {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw wrongType(place, 'an object');
   const result: Wire = {};
-  for (const [name, inner] of Object.entries(value)) {
+  for (const [sentName, inner] of Object.entries(value)) {
+    const name = presentName(sentName, place.version);
     // Annotations (`odata.metadata`) are no members, and null is an absent value.
     if (name.includes('.') || inner == null) continue;
     const mapper = memberOf(model, name, place.version);
     if (mapper === undefined) {
       throw new BatchError('InvalidRequestBody', {
-        Reason: `The property '${name}' does not exist on type '${model}' at api-version ${place.version}.`,
+        Reason: `The property '${sentName}' does not exist on type '${model}' at api-version ${place.version}.`,
       });
     }
-    const at = { ...place, path: place.path === '' ? name : `${place.path}.${name}`, name };
+    const at = {
+      ...place,
+      path: place.path === '' ? sentName : `${place.path}.${sentName}`,
+      name: sentName,
+    };
     const { treatment, reason = '' } = treatmentOf(model, name) ?? {};
     if (treatment === 'refused' && !isEmpty(inner)) throw refuse(at, undefined, reason);
     if (treatment === 'engine' && !place.containers && !isEmpty(inner)) throw refuse(at, undefined, noEngine);
@@ -133,13 +138,24 @@ function checkedValue(mapper: Mapper, value: unknown, place: Place): unknown {
   }
 }
 
+/** Values that Azure returns in another case than its description has, by member: recorded replies. */
+const spellings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  nodeFillType: { pack: 'Pack', spread: 'Spread' },
+  policy: { regional: 'Regional', zonal: 'Zonal' },
+  uploadCondition: {
+    tasksuccess: 'TaskSuccess',
+    taskfailure: 'TaskFailure',
+    taskcompletion: 'TaskCompletion',
+  },
+};
+
 /** Clients write enumerations in any case; the service compares the canonical one. */
 function enumeration(allowed: readonly unknown[], value: unknown, place: Place): unknown {
   const folded = String(value).toLowerCase();
   const found = allowed.find((one) => String(one).toLowerCase() === folded);
   if (typeof value !== 'string' || found === undefined)
     throw refuse(place, describable(value), `The value must be one of: ${allowed.join(', ')}.`);
-  return found;
+  return spellings[place.name]?.[folded] ?? found;
 }
 
 function wrongType(place: Place, expected: string): BatchError {

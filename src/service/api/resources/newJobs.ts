@@ -5,6 +5,7 @@ import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
 import { checkPackages, newAutoPool, startPool } from './newPools';
 import { managerTask } from './newTasks';
+import { withPoolDefaults } from './poolDefaults';
 import { checkOutputFiles, checkResourceFiles, checkUserIdentity } from './taskChecks';
 
 /** Active and disabled jobs and job schedules. https://learn.microsoft.com/azure/batch/batch-quota-limit */
@@ -29,11 +30,28 @@ export function jobDefaults(given: Wire): Wire {
     constraints: { maxWallClockTime: infiniteDuration, maxTaskRetryCount: 0, ...constraints },
     ...preparationAndRelease(given),
     ...manager(given),
+    ...autoPool(given),
+  };
+}
+
+/** The auto pool of a job, with the defaults that Azure fills in. */
+function autoPool({ poolInfo }: Wire): Wire {
+  const { autoPoolSpecification } = (poolInfo ?? {}) as PoolInfo;
+  if (autoPoolSpecification === undefined) return {};
+  const { pool } = autoPoolSpecification as { pool?: Wire };
+  return {
+    poolInfo: {
+      autoPoolSpecification: {
+        keepAlive: false,
+        ...autoPoolSpecification,
+        ...(pool && { pool: withPoolDefaults(pool) }),
+      },
+    },
   };
 }
 
 /** The job manager task of a job, with the defaults that Azure fills in. */
-function manager({ jobManagerTask }: Wire): Wire {
+function manager({ jobManagerTask, constraints }: Wire): Wire {
   if (jobManagerTask === undefined) return {};
   checkResourceFiles(jobManagerTask as Wire);
   return {
@@ -44,11 +62,17 @@ function manager({ jobManagerTask }: Wire): Wire {
       requiredSlots: 1,
       userIdentity,
       ...(jobManagerTask as Wire),
+      constraints: {
+        maxWallClockTime: infiniteDuration,
+        retentionTime: 'P7D',
+        maxTaskRetryCount: (constraints as Wire | undefined)?.maxTaskRetryCount ?? 0,
+        ...((jobManagerTask as Wire).constraints as Wire | undefined),
+      },
     },
   };
 }
 
-const userIdentity = { autoUser: { scope: 'task', elevationLevel: 'nonadmin' } };
+const userIdentity = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
 
 /** The preparation and release tasks of a job, with the defaults that Azure fills in. */
 function preparationAndRelease({ jobPreparationTask, jobReleaseTask }: Wire): Wire {

@@ -7,6 +7,7 @@ import { timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
 import { checkImage } from './images';
+import { withPoolDefaults } from './poolDefaults';
 import { checkResourceFiles, checkUserIdentity } from './taskChecks';
 
 const poolQuota = 100;
@@ -44,7 +45,8 @@ export function newAutoPool(context: Context, owner: Pick<JobState, 'id'>, speci
     keepAlive?: boolean;
   };
   if (pool === undefined) throw new BatchError('MissingRequiredProperty', { PropertyName: 'pool' });
-  const id = `${autoPoolIdPrefix || 'auto'}_${randomUUID().replaceAll('-', '').toUpperCase()}`;
+  const unique = randomUUID().toUpperCase();
+  const id = autoPoolIdPrefix ? `${autoPoolIdPrefix}_${unique}` : unique;
   return Object.assign(newPool(context, id, pool), {
     autoPoolOf: owner.id,
     deleteWithJob: poolLifetimeOption === 'job' && keepAlive !== true,
@@ -53,16 +55,6 @@ export function newAutoPool(context: Context, owner: Pick<JobState, 'id'>, speci
 
 function poolDescription(context: Context, id: string, given: Wire): Wire {
   const now = timestamp();
-  const image = given.virtualMachineConfiguration as { imageReference?: Wire } | undefined;
-  const startTask = given.startTask as Wire | undefined;
-  const autoscale = given.enableAutoScale === true;
-  const {
-    targetDedicatedNodes = 0,
-    targetLowPriorityNodes = 0,
-    autoScaleFormula,
-    autoScaleEvaluationInterval,
-    ...rest
-  } = given;
   const wire: Wire = {
     id,
     url: `${context.base()}/pools/${id}`,
@@ -73,41 +65,14 @@ function poolDescription(context: Context, id: string, given: Wire): Wire {
     stateTransitionTime: now,
     allocationState: 'resizing',
     allocationStateTransitionTime: now,
-    resizeTimeout: 'PT15M',
-    enableAutoScale: false,
-    enableInterNodeCommunication: false,
-    taskSlotsPerNode: 1,
-    taskSchedulingPolicy: { nodeFillType: 'Spread' },
-    ...rest,
-    targetDedicatedNodes: autoscale ? 0 : targetDedicatedNodes,
-    targetLowPriorityNodes: autoscale ? 0 : targetLowPriorityNodes,
+    // The formula sets the targets of a pool with autoscale.
+    targetDedicatedNodes: 0,
+    targetLowPriorityNodes: 0,
+    ...withPoolDefaults(given),
     vmSize: String(given.vmSize).toLowerCase(),
-    ...(image ? { virtualMachineConfiguration: withVersion(image) } : {}),
-    ...(startTask ? { startTask: startTaskWire(startTask) } : {}),
-    ...(autoscale
-      ? { autoScaleFormula, autoScaleEvaluationInterval: autoScaleEvaluationInterval ?? 'PT15M' }
-      : {}),
   };
   touch(wire);
   return wire;
-}
-
-/** A configuration of virtual machines with the version of its image filled in. */
-export function withVersion(configuration: Wire): Wire {
-  return {
-    ...configuration,
-    imageReference: { version: 'latest', ...(configuration.imageReference as Wire | undefined) },
-  };
-}
-
-/** A start task with the defaults that Azure fills in. */
-export function startTaskWire(given: Wire): Wire {
-  return {
-    userIdentity: { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } },
-    maxTaskRetryCount: 0,
-    waitForSuccess: true,
-    ...given,
-  };
 }
 
 /** Refuses a start task with bad resource files or an unknown user. One that asks for more rights is skipped later. */

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import type { BatchServiceClient } from '@azure/batch';
+import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+
+const version = '2025-06-01';
+const endless = 'P10675199DT2H48M5.4775807S';
+const windows = {
+  vmSize: 'Standard_D2s_v5',
+  virtualMachineConfiguration: {
+    imageReference: { publisher: 'microsoftwindowsserver', offer: 'windowsserver', sku: '2022-datacenter' },
+    nodeAgentSKUId: 'batch.node.windows amd64',
+  },
+};
+const anyUser = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
+
+/** Values that Azure adds to what a client sends, by recorded replies. */
+describe('The local Batch service fills in what Azure fills in', function () {
+  this.timeout(60_000);
+  let service: TestService;
+  let client: BatchServiceClient;
+
+  before(async () => {
+    service = await TestService.start();
+    client = service.client(version);
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
+  });
+
+  after(() => service.close());
+
+  /** Sends a signed request in a version. Throws the error that is returned. */
+  async function ask(method: string, path: string, body?: unknown, apiVersion = version) {
+    const reply = await service.request(method, `${path}?api-version=${apiVersion}`, body);
+    const text = await reply.text();
+    const json = text === '' ? {} : JSON.parse(text);
+    if (reply.status >= 400) throw Object.assign(new Error(text), { body: json as RefusedWith });
+    return json;
+  }
+
+  it('in accounts, disks and networks of pools, in the spelling of Azure', async () => {
+    await ask('POST', '/pools', {
+      id: 'parts',
+      ...windows,
+      virtualMachineConfiguration: {
+        ...windows.virtualMachineConfiguration,
+        dataDisks: [{ lun: 1, diskSizeGB: 50 }],
+        nodePlacementConfiguration: { policy: 'zonal' },
+      },
+      taskSchedulingPolicy: { nodeFillType: 'pack' },
+      userAccounts: [
+        { name: 'one', password: 'secret' },
+        { name: 'two', password: 'secret', elevationLevel: 'Admin' },
+      ],
+      networkConfiguration: { enableAcceleratedNetworking: true },
+    });
+    const pool = await ask('GET', '/pools/parts');
+    const loginMode = 'batch';
+    assert.deepEqual(pool.userAccounts, [
+      { name: 'one', elevationLevel: 'nonadmin', windowsUserConfiguration: { loginMode } },
+      { name: 'two', elevationLevel: 'admin', windowsUserConfiguration: { loginMode } },
+    ]);
+    assert.deepEqual(pool.networkConfiguration, {
+      dynamicVNetAssignmentScope: 'none',
+      enableAcceleratedNetworking: true,
+    });
+    const { dataDisks, nodePlacementConfiguration } = pool.virtualMachineConfiguration;
+    assert.deepEqual(dataDisks, [
+      { lun: 1, diskSizeGB: 50, caching: 'none', storageAccountType: 'standard_lrs' },
+    ]);
+    assert.deepEqual(nodePlacementConfiguration, { policy: 'Zonal' });
+    assert.deepEqual(pool.taskSchedulingPolicy, { nodeFillType: 'Pack' });
+  });
+
+  it('in the manager, preparation and release tasks of a job and of a schedule', async () => {
+    const specification = {
+      poolInfo: { poolId: 'none' },
+      constraints: { maxTaskRetryCount: 5 },
+      jobManagerTask: { id: 'manager', commandLine: 'true' },
+      jobPreparationTask: { commandLine: 'true' },
+      jobReleaseTask: { commandLine: 'true' },
+    };
+    await ask('POST', '/jobs', { id: 'tasks', ...specification });
+    await ask('POST', '/jobschedules', { id: 'tasks2', schedule: {}, jobSpecification: specification });
+    const { jobSpecification } = await ask('GET', '/jobschedules/tasks2');
+    for (const job of [await ask('GET', '/jobs/tasks'), jobSpecification]) {
+      assert.deepEqual(job.jobManagerTask.constraints, {
+        maxWallClockTime: endless,
+        retentionTime: 'P7D',
+        maxTaskRetryCount: 5,
+      });
+      for (const name of ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask'])
+        assert.deepEqual(job[name].userIdentity, anyUser, name);
+    }
+  });
+
+  it('in the auto pool of a job, whose id ends with a GUID', async () => {
+    for (const autoPoolIdPrefix of [undefined, 'mine']) {
+      const id = `auto-${autoPoolIdPrefix}`;
+      const pool = { ...machine, startTask: { commandLine: 'true' } };
+      const autoPoolSpecification = { autoPoolIdPrefix, poolLifetimeOption: 'Job', pool };
+      await ask('POST', '/jobs', { id, poolInfo: { autoPoolSpecification } });
+      const job = await ask('GET', `/jobs/${id}`);
+      const { keepAlive, pool: shown } = job.poolInfo.autoPoolSpecification;
+      const { startTask, resizeTimeout, taskSlotsPerNode, enableAutoScale, targetDedicatedNodes } = shown;
+      assert.deepEqual(
+        [keepAlive, startTask, resizeTimeout, taskSlotsPerNode, enableAutoScale, targetDedicatedNodes],
+        [
+          false,
+          { commandLine: 'true', userIdentity: anyUser, maxTaskRetryCount: 0, waitForSuccess: true },
+          'PT15M',
+          1,
+          false,
+          0,
+        ],
+      );
+      const guid = /^(mine_)?[\dA-F]{8}-([\dA-F]{4}-){3}[\dA-F]{12}$/;
+      assert.match(job.executionInfo.poolId, guid);
+      // Keeping the pool alive is decided as late as the job ends.
+      await ask('PUT', `/jobs/${id}`, {
+        poolInfo: { autoPoolSpecification: { ...autoPoolSpecification, keepAlive: true } },
+      });
+      await client.job.deleteMethod(id);
+      await eventually(
+        () => client.job.list(),
+        (jobs) => jobs.every((one) => one.id !== id),
+      );
+      assert.equal((await client.pool.get(job.executionInfo.poolId)).state, 'active');
+    }
+  });
+
+  it('by its old name, where a version has another', async () => {
+    const old = '2019-08-01.10.0';
+    await ask('POST', '/pools', { id: 'old', ...machine, maxTasksPerNode: 3 }, old);
+    const { maxTasksPerNode, taskSlotsPerNode } = await ask('GET', '/pools/old', undefined, old);
+    assert.deepEqual([maxTasksPerNode, taskSlotsPerNode], [3, undefined]);
+    assert.equal((await client.pool.get('old')).taskSlotsPerNode, 3);
+    await assert.rejects(
+      ask('POST', '/pools', { id: 'other', ...machine, maxTasksPerNode: 3 }),
+      ({ body }: { body: RefusedWith }) => body.code === 'InvalidRequestBody',
+    );
+  });
+
+  it('when a job or pool is changed, and changes no more than Azure does', async () => {
+    await client.job.add({ id: 'ends', poolInfo: { poolId: 'pool' } });
+    await client.task.add('ends', { id: 'long', commandLine: 'sleep 60' });
+    await client.job.patch('ends', { onAllTasksComplete: 'terminatejob' });
+    await assert.rejects(
+      client.job.update('ends', { poolInfo: { poolId: 'pool' } }),
+      refused('InvalidPropertyValue', 400, 'onAllTasksComplete'),
+    );
+    await client.job.deleteMethod('ends');
+    await eventually(
+      () => client.computeNode.list('pool'),
+      ([node]) => node !== undefined,
+    );
+    await assert.rejects(
+      ask('PATCH', '/pools/pool', { displayName: 'busy' }),
+      ({ body }: { body: RefusedWith }) => body.code === 'OperationInvalidForCurrentState',
+    );
+    await ask('PATCH', '/pools/old', { displayName: 'empty', userAccounts: [{ name: 'a', password: 'b' }] });
+    const { displayName, userAccounts } = await ask('GET', '/pools/old');
+    assert.deepEqual([displayName, userAccounts], ['empty', [{ name: 'a', elevationLevel: 'nonadmin' }]]);
+  });
+});
