@@ -166,14 +166,14 @@ describe('The local Batch service, killed again and again', function () {
   });
 });
 
-describe('The process that starts programs for the local Batch service', function () {
+describe('The processes that start programs for the local Batch service', function () {
   this.timeout(60_000);
   let service: TestService;
 
   beforeEach(async () => {
     service = await TestService.start();
     const client = service.client();
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
+    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 3 });
     await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
   });
 
@@ -189,7 +189,7 @@ describe('The process that starts programs for the local Batch service', functio
     );
   }
 
-  it('takes what it started with it when the service is killed', async () => {
+  it('end what they started when the service is killed', async () => {
     const pid = await whileSleeping();
     await service.kill();
     await eventually(
@@ -203,7 +203,7 @@ describe('The process that starts programs for the local Batch service', functio
     );
   });
 
-  it('is started again when it is killed itself, and what it had started has ended', async () => {
+  it('are started again when they are killed, and what they had started has ended', async () => {
     await whileSleeping();
     const [starter = 0] = descendantsOf(service.ready.pid, 'starter.js');
     process.kill(starter, 'SIGKILL');
@@ -220,5 +220,21 @@ describe('The process that starts programs for the local Batch service', functio
       ({ state }) => state === 'completed',
     );
     assert.equal(next.executionInfo?.exitCode, 0);
+  });
+
+  it('do not wait for each other', async () => {
+    await whileSleeping();
+    const client = service.client();
+    const [first = 0] = descendantsOf(service.ready.pid, 'starter.js');
+    process.kill(first, 'SIGSTOP');
+    const tasks = ['one', 'two'].map((id) => ({ id, commandLine: '/bin/true' }));
+    await client.task.addCollection('job', tasks);
+    const completed = () =>
+      Promise.all(tasks.map(({ id }) => client.task.get('job', id))).then((read) =>
+        read.filter(({ state }) => state === 'completed').map(({ executionInfo }) => executionInfo?.exitCode),
+      );
+    await eventually(completed, (codes) => codes.length === 1);
+    process.kill(first, 'SIGCONT');
+    assert.deepEqual(await eventually(completed, (codes) => codes.length === 2), [0, 0]);
   });
 });

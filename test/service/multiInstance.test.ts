@@ -445,17 +445,16 @@ describe('Multi-instance tasks of the local Batch service', function () {
     await add('background', 2, `sleep 876 & echo c >> ${path('background')}`, 'exec sleep 876');
     await inState('background', 'running');
     await untilLines('background', 2);
-    const [starter = 0] = descendantsOf(service.ready.pid, 'starter.js');
-    process.kill(starter, 'SIGKILL');
+    for (const starter of descendantsOf(service.ready.pid, 'starter.js')) process.kill(starter, 'SIGKILL');
     assert.equal((await inState('background', 'completed')).executionInfo?.result, 'failure');
     await isOver();
     await add('both', 2, `sleep 876 & echo c >> ${path('both')}`, waitFor('both-go'));
     await untilLines('both', 2);
-    const [second = 0] = descendantsOf(service.ready.pid, 'starter.js');
+    const starters = descendantsOf(service.ready.pid, 'starter.js');
     // The background processes are left over, and the commands that started them have ended.
-    process.kill(second, 'SIGSTOP');
+    for (const starter of starters) process.kill(starter, 'SIGSTOP');
     await service.kill();
-    process.kill(second, 'SIGKILL');
+    for (const starter of starters) process.kill(starter, 'SIGKILL');
     assert.equal(processesWith('876').length, 2);
     await service.start();
     client = service.client();

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -57,13 +58,19 @@ interface Waiting {
   pid?: number;
 }
 
-/** The small process that starts programs for this one; `starter.ts` says why. */
+/** A small process that starts programs for this one; `starter.ts` says why. */
 class Starter {
   readonly #waiting = new Map<number, Waiting>();
   /** Process groups that stay when the process that began them has ended. */
   readonly #groups = new Set<number>();
   #child: ChildProcess | undefined;
   #orders = 0;
+  #starting = 0;
+
+  /** Number of programs that it has been asked to start and that have not started yet. */
+  get starting(): number {
+    return this.#starting;
+  }
 
   async start(order: Omit<StartOrder, 'id'>): Promise<Started> {
     const id = this.#orders++;
@@ -73,10 +80,11 @@ class Starter {
     const end = new Promise<Ended>((resolve) => {
       ended = resolve;
     });
+    this.#starting++;
     const pid = await new Promise<number>((started, refused) => {
       this.#waiting.set(id, { started, refused, ended });
       child.send({ ...order, id }, (error) => error && this.#refuse(id, error));
-    });
+    }).finally(() => this.#starting--);
     if (order.keepsGroup) this.#groups.add(pid);
     return { pid, ended: end };
   }
@@ -138,11 +146,27 @@ class Starter {
   }
 }
 
-const starter = new Starter();
+/** A starter waits until the program that it starts runs, so that others start programs meanwhile. */
+const starters: Starter[] = [];
+const maxStarters = Math.max(2, Math.min(availableParallelism(), 4));
+
+/** The starter with the least to start; a new one if each has something to start. */
+function freeStarter(): Starter {
+  const [first, ...others] = starters;
+  const best = others.reduce((one, other) => (other.starting < one.starting ? other : one), first ?? open());
+  return best.starting === 0 || starters.length >= maxStarters ? best : open();
+}
+
+function open(): Starter {
+  const starter = new Starter();
+  starters.push(starter);
+  return starter;
+}
 
 /** Starts a program in a process group of its own. Rejects if it cannot be started (`ENOENT`, `EACCES`). */
 export async function startProcess(order: ProcessRequest): Promise<RunningGroup> {
   const { recordFolder, keepsGroup = false } = order;
+  const starter = freeStarter();
   const { pid, ended } = await starter.start(order);
   let isOver = false;
   let giveUp: (end: Ended) => void = () => undefined;
