@@ -110,7 +110,7 @@ if (watch) {
   if (production) writeMeta(results);
 }
 
-/** Writes the inputs of the bundles, which scripts/package.mjs lists in the third-party notices. */
+/** Writes the inputs of the bundles, from which scripts/notices.mjs lists the packages. */
 function writeMeta(results) {
   const inputs = Object.assign({}, ...results.map((result) => result.metafile.inputs));
   writeFileSync('dist/meta.json', JSON.stringify({ inputs }));

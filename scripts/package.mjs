@@ -1,16 +1,14 @@
 // Creates what is released: the .vsix, and an archive of the local Batch service that needs Node only. Both contain the
 // third-party notices of all bundled packages.
 import { execFileSync } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { bootstrap, root, say } from './bootstrap.mjs';
+import { ensurePackages, root, say } from './bootstrap.mjs';
 import { assembleService } from './standalone.mjs';
 
-bootstrap();
-say('Production build');
-execFileSync(process.execPath, ['scripts/build.mjs', '--production'], { cwd: root, stdio: 'inherit' });
-writeFileSync(join(root, 'THIRD-PARTY-NOTICES.txt'), notices());
-say('Packing the extension');
+ensurePackages();
+say('Building and packing the extension');
+// Runs the script `vscode:prepublish` first: the production build and the third-party notices.
 execFileSync(
   'npx',
   ['vsce', 'package', '--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links'],
@@ -33,21 +31,4 @@ function packService() {
   assembleService(folder, version);
   cpSync(join(root, 'THIRD-PARTY-NOTICES.txt'), join(folder, 'THIRD-PARTY-NOTICES.txt'));
   execFileSync('tar', ['-czf', `${name}.tar.gz`, '-C', 'out', name], { cwd: root, stdio: 'inherit' });
-}
-
-/** The licenses of the packages in the bundles. */
-function notices() {
-  const inputs = Object.keys(JSON.parse(readFileSync(join(root, 'dist/meta.json'), 'utf8')).inputs);
-  const packages = new Set(
-    inputs.flatMap((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[0] ?? []),
-  );
-  const parts = [...packages].sort().map((folder) => {
-    const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
-    const file = readdirSync(join(root, folder)).find((name) => /^(licen[cs]e|copying)/i.test(name));
-    const text = file
-      ? readFileSync(join(root, folder, file), 'utf8').trim()
-      : `Licence: ${manifest.license}`;
-    return `${manifest.name} ${manifest.version} (${manifest.license})\n\n${text}\n`;
-  });
-  return `This extension contains these packages:\n\n${parts.join(`\n${'-'.repeat(80)}\n\n`)}`;
 }
