@@ -12,7 +12,7 @@ import { Faults } from '../scheduling/faults';
 import { JobSchedules } from '../scheduling/jobSchedules';
 import { Jobs } from '../scheduling/jobs';
 import { JobTasks } from '../scheduling/jobTasks';
-import { loadState } from '../scheduling/loading';
+import type { Loaded } from '../scheduling/loading';
 import { TaskTokens } from '../scheduling/managers';
 import { type NodeOptions, Nodes } from '../scheduling/nodes';
 import { type PoolOptions, Pools } from '../scheduling/pools';
@@ -47,8 +47,6 @@ export interface ServerOptions
   readonly port: number;
   readonly faults: boolean;
   readonly log: Log;
-  /** Takes sentences that the user should read: damage that was found, and what is lost. */
-  readonly notice: Log;
 }
 
 /** A reply whose body is text. */
@@ -90,10 +88,9 @@ const router = new Router([
 /** On a full disk, jobs and tasks are acknowledged without waiting longer for Blob Storage. */
 const maxSaveMs = 5_000;
 
-/** Starts the Batch service of one data folder on loopback. */
-export async function startServer(options: ServerOptions): Promise<Server> {
+/** Starts the Batch service of one data folder on loopback. Its `close` closes the journal. */
+export async function startServer(options: ServerOptions, { journal, state }: Loaded): Promise<Server> {
   const { account, tokens, log } = options;
-  const { journal, state } = loadState(options.dataDir, options.notice, new Date());
   const faults = new Faults(options.faults);
   let url = '';
   const surroundings = { ...options, accountName: account.name, accountUrl: () => url };
@@ -271,10 +268,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      journal.close();
-      reject(error);
-    });
+    server.once('error', reject);
     server.listen(options.port, '127.0.0.1', () => resolve());
   });
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

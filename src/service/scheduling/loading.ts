@@ -5,6 +5,12 @@ import type { Log } from '../guard/log';
 import { Journal } from '../journal/journal';
 import { State } from './state';
 
+/** The state of a data folder, and the journal that it was loaded from and is stored in. */
+export interface Loaded {
+  readonly journal: Journal;
+  readonly state: State;
+}
+
 /** Resources that a sentence names; of more, it gives the number. */
 const maxNamed = 5;
 
@@ -12,7 +18,7 @@ const maxNamed = 5;
  * Opens the journal of a data folder and loads the state from it. What is damaged is moved into a file of its own and
  * reported by `notice`; the rest is loaded. Throws a StartError if the journal cannot be opened.
  */
-export function loadState(dataDir: string, notice: Log, now: Date): { journal: Journal; state: State } {
+export function loadState(dataDir: string, notice: Log, now: Date): Loaded {
   const journal = new Journal(dataDir);
   const state = new State(journal);
   const damaged = [

@@ -37,7 +37,8 @@ const youngBytes = '--max-semi-space-size=32';
 
 /**
  * Starts Azurite's blob service on 127.0.0.1. It saves and ends by itself when this process dies. Port 0 lets the system
- * choose. Rejects if it does not start within a minute, or says why it cannot.
+ * choose. `onLaunched` is called when its process has its order. Rejects if it does not start within a minute, or says why
+ * it cannot.
  */
 export async function startAzurite(
   script: string,
@@ -45,6 +46,7 @@ export async function startAzurite(
   port: number,
   account: StorageAccount,
   onTrouble: (message: string) => void = () => undefined,
+  onLaunched: () => void = () => undefined,
 ): Promise<Azurite> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await azuriteEnded(folder);
@@ -58,12 +60,14 @@ export async function startAzurite(
     child.once('error', () => resolve());
   });
   try {
-    const url = await listening(child, {
+    const listens = listening(child, {
       kind: 'start',
       folder,
       port,
       account: `${account.name}:${account.key}`,
     });
+    onLaunched();
+    const url = await listens;
     await writeFile(join(folder, pidFile), String(child.pid));
     const saves = new Saves(child, ended, onTrouble);
     return {

@@ -35,10 +35,11 @@ export class Storage {
     port: number,
     account: StorageAccount,
     log: Log,
+    onLaunched: () => void,
   ): Promise<Storage> {
     const trouble = (message: string) =>
       log(`Blob Storage cannot save its tables, and tries again: ${message}`);
-    const first = await startAzurite(script, folder, port, account, trouble);
+    const first = await startAzurite(script, folder, port, account, trouble, onLaunched);
     const chosen = Number(new URL(first.blobUrl).port);
     const restart = async () => {
       for (const said of await repairTables(folder, damaged, new Date())) log(said);
