@@ -11,7 +11,8 @@ Usage: node service.js --data-dir DIR [options]
   --blob-port N           Port of Blob Storage (default 0: a free port).
   --credentials WHERE     file (default): DIR/credentials.json, made at the first start, readable by you only.
                           stdin: one line of JSON with batchName, batchKey, storageName and storageKey.
-  --trust-token TOKEN     Accept this bearer token in addition to signatures. May be repeated.
+  --trust-token TOKEN     Accept this bearer token in addition to signatures. May be repeated. For tests: other
+                          users of the machine can see it in the list of processes.
   --idle-minutes N        End after N minutes without requests and tasks (default 0: never).
   --max-nodes N           Node quota of the account, over all pools (default 1000).
   --max-processes N       Tasks that run at a time over all nodes (default: the machine's cores, at least 4;

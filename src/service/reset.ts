@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { diskUse } from './diskUse';
 import { removeTree } from './guard/dataFolder';
+import { isDataFolder } from './guard/dataFolderMarks';
 import { StartError } from './guard/startError';
 import { Lock } from './lock';
 import { azuriteEnded } from './storage/azurite';
@@ -24,8 +24,7 @@ const contents = [
   'service.log',
   'service.log.old',
 ];
-/** Files that show that a folder is the data folder of a service. */
-const marks = ['state.jsonl', 'ports.json', 'credentials.json', 'service.lock'];
+
 const endMs = 15_000;
 
 /**
@@ -34,7 +33,7 @@ const endMs = 15_000;
  * folder of a service, or its service does not end.
  */
 export async function reset(dataDir: string): Promise<number> {
-  if (!marks.some((name) => existsSync(join(dataDir, name)))) {
+  if (!isDataFolder(dataDir)) {
     throw new StartError(`${dataDir} is not the data folder of a local Batch service. Nothing was deleted.`);
   }
   const lock = new Lock(join(dataDir, 'service.lock'));

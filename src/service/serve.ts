@@ -7,6 +7,7 @@ import { version } from '../../package.json';
 import { type Server, startServer } from './api/server';
 import { type Credentials, credentialsFromFile, credentialsFromStdin } from './credentials';
 import { DataFolder, makePrivate, SharedFolderError } from './guard/dataFolder';
+import { refuseForeignFolder } from './guard/dataFolderMarks';
 import type { Log } from './guard/log';
 import { StartError, unusable } from './guard/startError';
 import { Lock } from './lock';
@@ -46,6 +47,7 @@ const quietMs = 1_000;
 /** Starts the service of a data folder, or prints the line of the one that runs. Throws a StartError. */
 export async function serve(options: Options): Promise<void> {
   const { dataDir } = options;
+  refuseForeignFolder(dataDir);
   await preparePrivate(dataDir);
   const credentials =
     options.credentials === 'stdin' ? await credentialsFromStdin() : credentialsFromFile(dataDir);

@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -260,6 +261,22 @@ describe('The local Batch service after a crash', function () {
     const { code } = await TestService.refusal('--data-dir', path('blobs'), '--reset');
     assert.equal(code, 78);
     assert.ok(existsSync(path(blobTable)));
+  });
+
+  it('deletes nothing in the folder of another program', async () => {
+    const { path: folder, remove } = await temporaryFolder('other-program');
+    for (const name of ['nodes/a/b', 'trash']) mkdirSync(join(folder, name), { recursive: true });
+    writeFileSync(join(folder, 'credentials.json'), '{"type":"service_account"}');
+    writeFileSync(join(folder, 'trash/notes.txt'), 'mine');
+    const before = readdirSync(folder, { recursive: true }).sort();
+    const { mode } = statSync(folder);
+    for (const flags of [['--reset'], []]) {
+      const { code, stderr } = await TestService.refusal('--data-dir', folder, ...flags);
+      assert.equal(code, 78, stderr);
+      assert.deepEqual(readdirSync(folder, { recursive: true }).sort(), before);
+      assert.equal(statSync(folder).mode, mode);
+    }
+    await remove();
   });
 
   it('ends when it is idle and a client has asked for it, not before', async () => {
