@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Journal } from '../../src/service/journal/journal';
-import { type JobState, newJob, State, TaskState } from '../../src/service/scheduling/state';
+import {
+  type JobState,
+  newJob,
+  newNode,
+  State,
+  sortedIds,
+  TaskState,
+} from '../../src/service/scheduling/state';
 import type { Wire } from '../../src/service/wire/wire';
 
 setFlagsFromString('--expose-gc');
@@ -171,6 +178,43 @@ describe('The state of the local service', () => {
     const loaded = new State(again);
     check(loaded.job('job')?.tasks ?? new Map());
     assert.deepEqual(loaded.job('job')?.counts, job.counts);
+    again.close();
+  });
+
+  it('lists the ids of the tasks that are left in order, whatever is added and removed', () => {
+    const { journal, state, job } = stateOf(12);
+    for (const id of ['t3', 't11', 't0', 't9']) state.removeTask(job.tasks.get(id) as TaskState);
+    state.addTask(new TaskState('t11', job, taskWire('t11')));
+    const left = ['t1', 't10', 't11', 't2', 't4', 't5', 't6', 't7', 't8'];
+    assert.deepEqual(sortedIds(job), left);
+    for (const id of left) state.removeTask(job.tasks.get(id) as TaskState);
+    assert.deepEqual(sortedIds(job), []);
+    journal.close();
+  });
+
+  it('gives each node an address of its own, also those that are loaded, until it is removed', () => {
+    if (process.platform === 'darwin') return;
+    const journal = new Journal(folder);
+    const state = new State(journal);
+    const pool = { id: 'pool', wire: { state: 'active' }, nodes: new Map() };
+    state.addPool(pool);
+    const add = (to: State, id: string) => {
+      const owner = to.pool('pool') ?? pool;
+      const node = newNode(owner, id, 'http://127.0.0.1:1', { ipAddress: to.takeAddress() });
+      to.addNode(owner, node);
+      return node;
+    };
+    for (let index = 0; index < 600; index++) add(state, `n${index}`);
+    const first = pool.nodes.get('n0');
+    state.removeNode(pool, first);
+    journal.close();
+    const again = new Journal(folder);
+    const loaded = new State(again);
+    assert.equal(add(loaded, 'other').wire.ipAddress, first.wire.ipAddress);
+    add(loaded, 'another');
+    const addresses = [...(loaded.pool('pool')?.nodes.values() ?? [])].map(({ wire }) => wire.ipAddress);
+    assert.equal(new Set(addresses).size, 601);
+    assert.ok(addresses.every((address) => /^127\.0\.[1-9]\d*\.[1-9]\d*$/.test(String(address))));
     again.close();
   });
 });

@@ -1,4 +1,4 @@
-import { type JobState, type State, type TaskState, touch } from '../scheduling/state';
+import { type JobState, type State, sortedIds, type TaskState, touch } from '../scheduling/state';
 import { BatchError, invalidProperty } from '../wire/errors';
 import { infiniteDuration } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -142,12 +142,9 @@ function taskWire(task: TaskState, { query }: Request): Wire {
 
 function list(context: Context, request: Request): Reply {
   const job = jobOf(context, request.params[0] ?? '');
-  if (!job.sorted) {
-    job.ids.sort();
-    job.sorted = true;
-  }
+  const ids = sortedIds(job);
   return page(context, request, 'tasks', function* (after) {
-    for (const [id, task] of afterId(job.ids, after, (one) => context.state.task(job, one)))
+    for (const [id, task] of afterId(ids, after, (one) => context.state.task(job, one)))
       yield [id, task.facts, () => taskWire(task, request)];
   });
 }

@@ -15,7 +15,6 @@ import {
   type JobState,
   loopback,
   type NodeState,
-  newAddress,
   newNode,
   type PoolState,
   placesOf,
@@ -63,7 +62,7 @@ export class Nodes {
 
   /** Continues with a node after the service was started again, as after a reboot. */
   resume(pool: PoolState, node: NodeState): void {
-    if (node.wire.ipAddress === loopback) node.wire.ipAddress = newAddress(this.state.pools.values());
+    if (node.wire.ipAddress === loopback) node.wire.ipAddress = this.state.takeAddress();
     if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
     else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
   }
@@ -229,10 +228,9 @@ export class Nodes {
   /** Adds a node to a pool. */
   add(pool: PoolState, isDedicated: boolean): void {
     const id = `tvmps_${randomBytes(32).toString('hex')}_${isDedicated ? 'd' : 'p'}`;
-    const ipAddress = newAddress(this.state.pools.values());
+    const ipAddress = this.state.takeAddress();
     const node = newNode(pool, id, this.options.accountUrl(), { ipAddress, isDedicated });
-    pool.nodes.set(id, node);
-    this.state.saveNode(node);
+    this.state.addNode(pool, node);
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () =>
       this.#boot(pool, node, 'starting'),
     );

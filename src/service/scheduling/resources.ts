@@ -201,18 +201,38 @@ export function placesOf({ facts, subtasks = [] }: TaskState): { poolId: string;
   });
 }
 
-/** The next address for a node: each has one of its own, where the system lets programs listen on all of 127.0.0.0/8. */
-export function newAddress(pools: Iterable<PoolState>): string {
-  if (process.platform === 'darwin') return loopback;
-  const taken = new Set<unknown>();
-  for (const { nodes } of pools) for (const { wire } of nodes.values()) taken.add(wire.ipAddress);
-  for (let number = 256; number < 65_535; number++) {
-    const address = `127.0.${number >> 8}.${number & 255}`;
-    const isHost = (number & 255) > 0 && (number & 255) < 255;
-    if (isHost && !taken.has(address)) return address;
+/** Addresses of nodes: each has one of its own, where the system lets programs listen on all of 127.0.0.0/8. */
+export class Addresses {
+  readonly #taken = new Set<unknown>();
+  #last = firstAddress - 1;
+
+  /** Marks the address of a node as taken. */
+  add(address: unknown): void {
+    this.#taken.add(address);
   }
-  return loopback;
+
+  delete(address: unknown): void {
+    this.#taken.delete(address);
+  }
+
+  /** Takes the next address that no node has; the shared one if none is left. */
+  take(): string {
+    if (process.platform === 'darwin') return loopback;
+    for (let tried = firstAddress; tried <= lastAddress; tried++) {
+      this.#last = this.#last < lastAddress ? this.#last + 1 : firstAddress;
+      const host = this.#last & 255;
+      const address = `127.0.${this.#last >> 8}.${host}`;
+      if (host === 0 || host === 255 || this.#taken.has(address)) continue;
+      this.#taken.add(address);
+      return address;
+    }
+    return loopback;
+  }
 }
+
+/** 127.0.1.0 and 127.0.255.254, by their last two bytes. */
+const firstAddress = 256;
+const lastAddress = 65_534;
 
 /** The address that nodes of earlier versions share. */
 export const loopback = '127.0.0.1';
@@ -295,6 +315,27 @@ export function idKey(id: string): string {
 /** The key of a dependency on the tasks of one number. */
 export function numberKey(number: number): string {
   return `#${number}`;
+}
+
+/** The ids of a job's tasks in the order of lists. */
+export function sortedIds(job: JobState): readonly string[] {
+  if (!job.sorted) {
+    job.ids.sort();
+    job.sorted = true;
+  }
+  return job.ids;
+}
+
+/** Removes the id of a task from those of its job. */
+export function removeId(job: JobState, id: string): void {
+  const ids = sortedIds(job);
+  let low = 0;
+  for (let high = ids.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((ids[middle] ?? '') < id) low = middle + 1;
+    else high = middle;
+  }
+  if (ids[low] === id) job.ids.splice(low, 1);
 }
 
 /** Whether a job has been terminated or deleted, or does so. */

@@ -2,6 +2,7 @@ import type { Journal, StoredRecord } from '../journal/journal';
 import { checkRecord } from '../journal/lines';
 import type { Wire } from '../wire/wire';
 import {
+  Addresses,
   idKey,
   type JobNode,
   type JobState,
@@ -11,6 +12,7 @@ import {
   numberKey,
   numberOf,
   type PoolState,
+  removeId,
   type ScheduleState,
   setState,
   TaskState,
@@ -55,6 +57,7 @@ export class State {
   readonly schedules = new Map<string, ScheduleState>();
   /** Records that were left out when the state was loaded. */
   readonly bad: BadRecord[] = [];
+  readonly #addresses = new Addresses();
   #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
@@ -120,12 +123,24 @@ export class State {
     this.journal.remove(`pool/${pool.id}`);
   }
 
+  /** An address for a node that no other has; it is free again when the node is removed. */
+  takeAddress(): string {
+    return this.#addresses.take();
+  }
+
+  /** Stores a node and then adds it to its pool. */
+  addNode(pool: PoolState, node: NodeState): void {
+    this.saveNode(node);
+    pool.nodes.set(node.id, node);
+  }
+
   saveNode(node: NodeState): void {
     this.journal.put(`node/${node.poolId}/${node.id}`, nodeRecord(node));
   }
 
   removeNode(pool: PoolState, node: NodeState): void {
     pool.nodes.delete(node.id);
+    this.#addresses.delete(node.wire.ipAddress);
     this.journal.remove(`node/${pool.id}/${node.id}`);
   }
 
@@ -187,7 +202,7 @@ export class State {
     job.tasks.delete(task.id.toLowerCase());
     const number = numberOf(task.id);
     if (number !== undefined) job.byNumber.get(number)?.delete(task);
-    job.ids = job.ids.filter((id) => id !== task.id);
+    removeId(job, task.id);
     this.#removeRecords(task);
   }
 
@@ -265,7 +280,11 @@ export class State {
     } else if (kind === 'node') {
       const pool = this.pool(owner);
       // A node without a pool was written while its pool was deleted.
-      pool?.nodes.set(id, nodeOf(pool, id, record as Wire));
+      if (pool) {
+        const node = nodeOf(pool, id, record as Wire);
+        pool.nodes.set(id, node);
+        this.#addresses.add(node.wire.ipAddress);
+      }
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'schedule') {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Wire } from '../wire/wire';
 import type { RunningGroup } from './processes';
@@ -86,13 +86,14 @@ export function instanceSettings(
 const remoteShellText = '#!/bin/sh\nshift\nexec /bin/sh -c "$*"\n';
 
 /**
- * Makes the program of a node that runs a command on another node of the task, in the place of SSH. Resolves to its path;
- * undefined for a path with spaces, which Open MPI takes for arguments.
+ * Makes the program of a node that runs a command on another node of the task, in the place of SSH, unless the node has it:
+ * it may be running. Resolves to its path; undefined for a path with spaces, which Open MPI takes for arguments.
  */
 export async function makeRemoteShell(root: string): Promise<string | undefined> {
   const folder = join(root, 'volatile');
   const path = join(folder, 'rsh');
   if (/\s/.test(path) || process.platform === 'win32') return undefined;
+  if ((await readFile(path, 'utf8').catch(() => '')) === remoteShellText) return path;
   await mkdir(folder, { recursive: true });
   await writeFile(path, remoteShellText, { mode: 0o755 });
   return path;
