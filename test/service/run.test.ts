@@ -228,6 +228,25 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.equal(summary.succeeded, 4);
   });
 
+  it('measures a retry by what the retry does', async () => {
+    const { paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4');
+    const { run, parts } = await start(paths, { spotNodes: 3 });
+    await run.advance('fetched', never);
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    const [file] = again.manifest.files;
+    assert.ok(file);
+    await again.retry([file.id], never);
+    await again.advance('fetched', never);
+    await again.close();
+    const { upload, tasks, nodes, settling } = again.progress;
+    assert.deepEqual(
+      [upload.files, upload.filesTotal, upload.bytes, upload.bytesTotal],
+      [1, 1, file.size, file.size],
+    );
+    assert.deepEqual([tasks.total, nodes.target, settling.size], [1, 1, 0]);
+  });
+
   it('continues after the service was killed', async () => {
     const { folder, paths } = folderWith('a.mp4', 'b.mp4', 'c.mp4');
     const { run } = await start(paths);

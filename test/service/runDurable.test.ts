@@ -260,6 +260,8 @@ describe('A run that is interrupted', function () {
     assert.equal(summary.succeeded, 4);
     const pool = await parts.batch.pool(poolId ?? '');
     assert.deepEqual([pool?.targetDedicatedNodes, pool?.targetLowPriorityNodes], [2, 0]);
+    const { nodeHours = 0, dedicatedNodeHours = 0 } = run.manifest;
+    assert.ok(dedicatedNodeHours > 0 && dedicatedNodeHours < nodeHours, 'the hours of each kind are known');
     assert.ok([...run.results.values()].some(({ retries = 0 }) => retries > 0));
     await slow.close();
   });

@@ -168,6 +168,8 @@ describe('A video that is transcoded in parts', function () {
     const again = manifest.attempts[1]?.jobId ?? '';
     const tasks = await parts.batch.taskPage(again, { select: 'id', signal });
     assert.deepEqual(tasks.items.map(({ id }) => id).sort(), ['0001', failing]);
+    const { active, running, completed, total } = run.progress.tasks;
+    assert.deepEqual([active, running, completed], [0, 0, total]);
   });
 
   it('is resumed after kills in any phase, and encodes each part once', async () => {

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { addSpeed, coresOf, estimateRun, rateOf, speedOf } from '../../src/core/estimates/estimate';
+import {
+  addSpeed,
+  coresOf,
+  estimateRun,
+  idleNodeHours,
+  rateOf,
+  speedOf,
+} from '../../src/core/estimates/estimate';
 import type { Manifest, ManifestFile, RunPool } from '../../src/core/plan/manifest';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 
@@ -104,6 +111,22 @@ describe('The estimate of a run', () => {
     const newer = { files: 10, mediaSeconds: 1000, taskSeconds: 50 };
     const both = addSpeed(speed, newer);
     assert.ok(both.mediaSeconds / both.taskSeconds > 17);
+  });
+
+  it('counts the nodes that stay for a while after the last attempt, one for each of its tasks', () => {
+    const manifest = manifestOf('h264-720p', [3600], { lifetime: 'scaleToZero' });
+    const end = Date.parse(manifest.created);
+    const hoursOf = (...tasks: number[]) => {
+      const attempts = tasks.map((count) => ({
+        ...{ jobId: '', inputContainer: '', created: manifest.created, fileIds: ['1'], sasExpiry: '' },
+        submitted: { at: manifest.created, tasks: count },
+      }));
+      return idleNodeHours({ ...manifest, attempts }, end);
+    };
+    // A video in 24 parts has more tasks than the pool has nodes.
+    assert.ok(Math.abs(hoursOf(26) - (5 * 20) / 60) < 1e-9);
+    assert.ok(Math.abs(hoursOf(26, 2) - (2 * 20) / 60) < 1e-9);
+    assert.equal(hoursOf(), 0);
   });
 
   it('reads the cores of a size from its name', () => {

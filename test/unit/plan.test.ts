@@ -4,7 +4,9 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { sasExpiryFor } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
+import { begunNow, type Choices, planRun } from '../../src/core/plan/planRun';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { toCommandLine } from '../../src/core/presets/commandLine';
 import { presetCommand, withCommand } from '../../src/core/presets/presetText';
@@ -143,6 +145,37 @@ describe('The plan of a run', () => {
       }),
       chanceOf(300),
     );
+  });
+});
+
+describe('A planned run', () => {
+  it('begins when the user starts it, however long the plan was looked at', () => {
+    const [preset] = builtInPresets;
+    assert.ok(preset);
+    const sources = ['a.mp4', 'b.mp4'].map((path) => ({
+      ...{ uri: `file:///${path}`, path, size: 1000, modified: 1 },
+    }));
+    const choices: Choices = {
+      preset,
+      pool: {
+        ...{ lifetime: 'run', vmSize: 'Standard_D2s_v5', dedicatedNodes: 0, spotNodes: 5 },
+        slotsPerNode: 1,
+      },
+      audio: 'default',
+      limits: { monitorMinutes: 30, taskMinutes: 240, jobMinutes: 540, retries: 1 },
+      workspace: '',
+    };
+    const { manifest } = planRun({ sources, refused: [] }, choices);
+    const now = new Date(Date.parse(manifest.created) + 20 * 60_000);
+    const begun = begunNow(manifest, 'submitted', now);
+    const [attempt] = begun.attempts;
+    assert.deepEqual([begun.created, attempt?.created], [now.toISOString(), now.toISOString()]);
+    assert.equal(attempt?.sasExpiry, sasExpiryFor(choices.limits, now));
+    assert.deepEqual(
+      [begun.runId, begun.goal, attempt?.jobId, attempt?.fileIds],
+      [manifest.runId, 'submitted', manifest.attempts[0]?.jobId, manifest.files.map(({ id }) => id)],
+    );
+    assert.equal(begun.attempts.length, 1);
   });
 });
 

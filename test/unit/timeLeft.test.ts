@@ -11,23 +11,29 @@ interface Simulated {
   /** Seconds of a task besides encoding. */
   readonly overhead: number;
   readonly uploadBytesPerSecond: number;
+  /** Bytes of outputs, as large as their sources, that are downloaded in a second. Default: at once. */
+  readonly fetchBytesPerSecond?: number;
   /** Multiplies the speed from this second on. */
   readonly slowdown?: { after: number; factor: number };
 }
 
 /** Plays a run second by second as its progress would show it; returns what is estimated and what is true. */
-function play({ files, slots, speed, overhead, uploadBytesPerSecond, slowdown }: Simulated) {
+function play({ files, slots, speed, overhead, uploadBytesPerSecond, slowdown, ...rest }: Simulated) {
+  const { fetchBytesPerSecond = Number.POSITIVE_INFINITY } = rest;
   const start = Date.parse('2026-11-26T12:00:00Z');
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const progress: RunProgress = {
     phase: 'uploading',
     upload: { files: 0, filesTotal: files.length, bytes: 0, bytesTotal: total },
-    nodes: { idle: 0, running: 0, starting: 0, failed: 0, total: slots, target: slots },
+    nodes: { idle: 0, running: 0, starting: 0, failed: 0, total: slots, dedicated: 0, target: slots },
     tasks: { active: 0, running: 0, completed: 0, failed: 0, total: files.length },
-    fetch: { files: 0, bytes: 0 },
+    fetch: { bytes: 0 },
     running: new Map(),
+    settling: new Set(),
     pieces: new Map(),
   };
+  const ended = new Map<string, FileResult & { outputBytes: number }>();
+  const received = new Map<string, number>();
   const results = new Map<string, FileResult>();
   const left = new TimeLeft(files);
   const queue = [...files];
@@ -50,10 +56,23 @@ function play({ files, slots, speed, overhead, uploadBytesPerSecond, slowdown }:
         running.delete(id);
         progress.running.delete(id);
         const iso = (at: number) => new Date(start + at * 1000).toISOString();
-        results.set(id, { id, startTime: iso(task.began), endTime: iso(second + 1) });
+        const outputBytes = files.find((file) => file.id === id)?.size ?? 0;
+        ended.set(id, { id, startTime: iso(task.began), endTime: iso(second + 1), outputBytes });
+        progress.settling.add(id);
       } else if (second % 6 === 0 && task.done > 0) {
         progress.running.set(id, { seconds: task.done, speed: rate });
       }
+    }
+    let budget = fetchBytesPerSecond;
+    for (const [id, result] of ended) {
+      const bytes = Math.min(budget, result.outputBytes - (received.get(id) ?? 0));
+      budget -= bytes;
+      received.set(id, (received.get(id) ?? 0) + bytes);
+      progress.fetch.bytes += bytes;
+      if (received.get(id) !== result.outputBytes) continue;
+      ended.delete(id);
+      progress.settling.delete(id);
+      results.set(id, result);
     }
     progress.tasks.running = running.size;
     progress.tasks.active = queue.length;
@@ -91,6 +110,16 @@ describe('The time that a run still takes', () => {
       files: files(12, (index) => (index % 3 === 0 ? undefined : 100)),
     },
     'one file': { ...steady, files: files(1, () => 400) },
+    'thirty files whose outputs take as long to fetch as to make': {
+      ...steady,
+      files: files(30, () => 120),
+      fetchBytesPerSecond: 9_000,
+    },
+    'thirty files whose outputs take long to fetch': {
+      ...steady,
+      files: files(30, (index) => 60 + ((index * 37) % 120)),
+      fetchBytesPerSecond: 6_000,
+    },
   };
   for (const [title, run] of Object.entries(cases)) {
     it(`does not rise in a steady run of ${title}, and is right`, () => {
@@ -118,14 +147,36 @@ describe('The time that a run still takes', () => {
     const progress: RunProgress = {
       phase: 'pool',
       upload: { files: 1, filesTotal: 1, bytes: 10, bytesTotal: 10 },
-      nodes: { idle: 0, running: 0, starting: 1, failed: 0, total: 1, target: 1 },
+      nodes: { idle: 0, running: 0, starting: 1, failed: 0, total: 1, dedicated: 0, target: 1 },
       tasks: { active: 1, running: 0, completed: 0, failed: 0, total: 1 },
-      fetch: { files: 0, bytes: 0 },
+      fetch: { bytes: 0 },
       running: new Map(),
+      settling: new Set(),
       pieces: new Map(),
     };
     const one = files(1, () => 100);
     assert.equal(new TimeLeft(one).estimate(0, progress, new Map()), undefined);
     assert.equal(new TimeLeft(one, 5).estimate(0, progress, new Map()), 20_000);
+  });
+
+  it('is nothing once the run is done, and unknown while only an output of unknown size is fetched', () => {
+    const one = files(1, () => 100);
+    const left = new TimeLeft(one, 5);
+    const progress: RunProgress = {
+      phase: 'tasks',
+      upload: { files: 1, filesTotal: 1, bytes: 10, bytesTotal: 10 },
+      nodes: { idle: 0, running: 1, starting: 0, failed: 0, total: 1, dedicated: 0, target: 1 },
+      tasks: { active: 0, running: 1, completed: 0, failed: 0, total: 1 },
+      fetch: { bytes: 0 },
+      running: new Map(),
+      settling: new Set(),
+      pieces: new Map(),
+    };
+    assert.equal(left.estimate(0, progress, new Map()), 20_000);
+    progress.settling.add('0');
+    assert.equal(left.estimate(1_000, progress, new Map()), undefined);
+    assert.equal(left.share(1_000, progress, new Map()), 1);
+    progress.phase = 'done';
+    assert.equal(left.estimate(2_000, progress, new Map()), 0);
   });
 });

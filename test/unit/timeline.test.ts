@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { timelineOf, timelineSvg } from '../../src/core/estimates/timeline';
-import type { FileResult, Manifest } from '../../src/core/plan/manifest';
+import type { Attempt, FileResult, Manifest } from '../../src/core/plan/manifest';
 import { reportOf } from '../../src/core/runs/report';
 
 const zero = Date.parse('2026-11-26T12:00:00Z');
@@ -20,9 +20,14 @@ function manifestOf(paths: readonly string[], others: Partial<Manifest> = {}): M
     refused: [],
     preset: { id: 'mp3', label: 'MP3', needs: 'audio', arguments: [], extension: 'mp3', proof: 'audio' },
     workspace: '',
+    attempts: [attemptAt(0)],
     ...others,
   };
   return manifest as Manifest;
+}
+
+function attemptAt(seconds: number, fileIds: readonly string[] = []): Attempt {
+  return { jobId: `job-${seconds}`, inputContainer: '', created: at(seconds), fileIds, sasExpiry: at(0) };
 }
 
 const results: FileResult[] = [
@@ -99,8 +104,35 @@ describe('The report of a run', () => {
   it('uses the number of observed nodes where it is higher', () => {
     const report = reportOf(manifestOf(['a.mp4'], { nodeHours: 5, finished: at(600) }), results.slice(0, 1));
     assert.equal(report.nodeHours, 5);
-    assert.equal(report.minutes, 10);
     assert.equal(reportOf(manifestOf(['a.mp4']), []).nodeHours, undefined);
+  });
+
+  it('takes the time in which somebody worked on the run, whether outputs were fetched later or files were retried', () => {
+    const day = 86_400;
+    const attempts = [attemptAt(0, ['0', '1']), attemptAt(day, ['1'])];
+    const [first, second] = results;
+    assert.ok(first && second);
+    const minutes = (others: Partial<Manifest>, ...all: FileResult[]) =>
+      reportOf(manifestOf(['a.mp4', 'b.mp4'], others), all).minutes;
+    const late = { ...first, fetched: span(day, day + 20) };
+    assert.equal(minutes({ finished: at(day + 21) }, late), 1);
+    const again = {
+      id: '1',
+      startTime: at(day + 8),
+      endTime: at(day + 16),
+      fetched: span(day + 17, day + 18),
+    };
+    assert.equal(minutes({ attempts, finished: at(day + 19) }, first, again), 1);
+    // Nothing was uploaded: the files failed before.
+    assert.equal(minutes({ finished: at(6) }, { id: '0', failedAt: 'upload' }), 0.1);
+    assert.equal(minutes({}), undefined);
+  });
+
+  it('knows what share of the nodes that came were dedicated', () => {
+    const share = (others: Partial<Manifest>) => reportOf(manifestOf(['a.mp4'], others), []).dedicatedShare;
+    assert.equal(share({ nodeHours: 4, dedicatedNodeHours: 1 }), 0.25);
+    assert.equal(share({ nodeHours: 4 }), undefined);
+    assert.equal(share({ nodeHours: 0, dedicatedNodeHours: 0 }), undefined);
   });
 
   it('lasts until a cancellation, and counts no file that it has ended as a failure', () => {

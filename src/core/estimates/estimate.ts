@@ -128,11 +128,11 @@ function nodeSeconds({ lifetime }: RunPool, seconds: number, uploadSeconds: numb
  * Hours that the nodes of a run still exist after its end (milliseconds since 1970), until their pool scales to zero.
  * The estimate before a run has them, too.
  */
-export function idleNodeHours({ files, pool, attempts }: Manifest, end: number): number {
-  const submitted = attempts.flatMap((attempt) => attempt.submitted?.at ?? []).map(Date.parse);
-  if (pool.lifetime !== 'scaleToZero' || submitted.length === 0) return 0;
-  const { dedicated, spot } = nodeTargets(pool, files.length);
-  const until = Math.max(...submitted) + (keptMinutes + evaluationMinutes) * 60_000;
+export function idleNodeHours({ pool, attempts }: Pick<Manifest, 'pool' | 'attempts'>, end: number): number {
+  const last = attempts.findLast(({ submitted }) => submitted);
+  if (pool.lifetime !== 'scaleToZero' || last?.submitted === undefined) return 0;
+  const { dedicated, spot } = nodeTargets(pool, last.submitted.tasks);
+  const until = Date.parse(last.submitted.at) + (keptMinutes + evaluationMinutes) * 60_000;
   return ((dedicated + spot) * Math.max(until - end, 0)) / 3_600_000;
 }
 

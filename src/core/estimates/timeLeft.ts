@@ -24,6 +24,9 @@ const keptPerSecond = 0.8;
 /** Until a task has ended, its share that is not encoding (start, download, upload) is unknown. */
 const encodingShare = 0.8;
 
+/** Downloads are watched for so long before their rate counts. */
+const minFetchMs = 2_000;
+
 /** What the upload counts in the share of the work that is done. */
 const uploadShare = 0.2;
 
@@ -31,14 +34,18 @@ const uploadShare = 0.2;
 const minUploadMs = 2_000;
 
 /**
- * Estimates how long a run still takes: the bytes that are left to upload at the rate so far, and the seconds of media
- * that are left to encode at the speed of the tasks, spread over the slots that work. Falls when things go well; rises
+ * Estimates how long a run still takes: the bytes that are left to upload at the rate so far, the seconds of media that
+ * are left to encode at the speed of the tasks, spread over the slots that work, and the outputs that wait to be
+ * downloaded. Falls when things go well; rises
  * only when the run has been slower than estimated for ten seconds. The clock is passed in, in milliseconds.
  */
 export class TimeLeft {
   readonly #seen = new Map<string, { progress: FileProgress; at: number }>();
   readonly #work: ReadonlyMap<string, number>;
   #uploadSince: { at: number; bytes: number } | undefined;
+  /** Downloads while outputs waited for them. */
+  readonly #fetching = { ms: 0, bytes: 0 };
+  #fetchSeen: { at: number; bytes: number } | undefined;
   #shown: { ms: number; at: number } | undefined;
   #slowSince: number | undefined;
 
@@ -52,6 +59,8 @@ export class TimeLeft {
 
   /** Milliseconds until the run ends, or undefined while nothing is known about its speed. */
   estimate(now: number, progress: RunProgress, results: ReadonlyMap<string, FileResult>): number | undefined {
+    // Nothing is left, whatever was estimated.
+    if (progress.phase === 'done') return 0;
     const raw = this.#raw(now, progress, results);
     if (raw === undefined) return undefined;
     this.#shown = { ms: this.#smooth(now, raw), at: now };
@@ -59,14 +68,18 @@ export class TimeLeft {
   }
 
   /** The share of the work that is done, from 0 to 1: of each file its upload and its encoding. */
-  share(now: number, { upload, running }: RunProgress, results: ReadonlyMap<string, FileResult>): number {
+  share(
+    now: number,
+    { upload, running, settling }: RunProgress,
+    results: ReadonlyMap<string, FileResult>,
+  ): number {
     this.#note(now, running);
     let total = 0;
     let done = 0;
     for (const [id, work] of this.#work) {
       total += work;
       const seen = running.has(id) ? this.#seen.get(id) : undefined;
-      if (results.has(id)) done += work;
+      if (results.has(id) || settling.has(id)) done += work;
       else if (seen) done += Math.min(seen.progress.seconds, work);
     }
     const uploaded = upload.bytesTotal > 0 ? Math.min(upload.bytes / upload.bytesTotal, 1) : 1;
@@ -92,17 +105,48 @@ export class TimeLeft {
   }
 
   #raw(now: number, progress: RunProgress, results: ReadonlyMap<string, FileResult>): number | undefined {
-    if (progress.phase === 'done') return 0;
+    this.#noteFetching(now, progress);
     const encoding = this.#encoding(now, progress, results);
     const upload = this.#upload(now, progress);
     if (encoding === undefined || upload === undefined) return undefined;
+    const fetching = this.#fetch(progress, results);
+    // How long the last downloads take is unknown until one has been seen.
+    if (fetching === undefined && upload.left + encoding.left === 0) return undefined;
     // The last file to be uploaded is encoded after that.
-    return upload.left > 0 ? Math.max(upload.left + encoding.oneFile, encoding.left) : encoding.left;
+    const made = upload.left > 0 ? Math.max(upload.left + encoding.oneFile, encoding.left) : encoding.left;
+    return made + (fetching ?? 0);
+  }
+
+  #noteFetching(now: number, { settling, fetch: { bytes } }: RunProgress): void {
+    const seen = this.#fetchSeen;
+    this.#fetchSeen = settling.size > 0 ? { at: now, bytes } : undefined;
+    if (seen === undefined) return;
+    this.#fetching.ms += now - seen.at;
+    this.#fetching.bytes += bytes - seen.bytes;
+  }
+
+  /** Milliseconds for the outputs that wait or are being downloaded, which are as large as others for their length. */
+  #fetch({ settling, fetch }: RunProgress, results: ReadonlyMap<string, FileResult>): number | undefined {
+    if (settling.size === 0) return 0;
+    let bytes = 0;
+    let work = 0;
+    for (const { id, outputBytes } of results.values()) {
+      if (outputBytes === undefined) continue;
+      bytes += outputBytes;
+      work += this.#work.get(id) ?? 0;
+    }
+    const { ms, bytes: received } = this.#fetching;
+    if (work === 0 || ms < minFetchMs || received <= 0) return undefined;
+    const waiting = [...settling].reduce((sum, id) => sum + (this.#work.get(id) ?? 0), 0);
+    const partial = Math.max(fetch.bytes - bytes, 0);
+    return (Math.max((waiting * bytes) / work - partial, 0) * ms) / received;
   }
 
   #upload(now: number, { upload }: RunProgress): { left: number } | undefined {
     const bytesLeft = upload.bytesTotal - upload.bytes;
     if (bytesLeft <= 0) return { left: 0 };
+    // A retry counts its upload from the beginning.
+    if (this.#uploadSince && upload.bytes < this.#uploadSince.bytes) this.#uploadSince = undefined;
     this.#uploadSince ??= { at: now, bytes: upload.bytes };
     const elapsed = now - this.#uploadSince.at;
     const bytes = upload.bytes - this.#uploadSince.bytes;
@@ -111,7 +155,7 @@ export class TimeLeft {
 
   #encoding(
     now: number,
-    { tasks, running, pieces }: RunProgress,
+    { tasks, running, pieces, settling }: RunProgress,
     results: ReadonlyMap<string, FileResult>,
   ): { left: number; oneFile: number } | undefined {
     this.#note(now, running);
@@ -121,7 +165,7 @@ export class TimeLeft {
     const slots: number[] = [];
     const queued: number[] = [];
     for (const [id, work] of this.#work) {
-      if (results.has(id)) continue;
+      if (results.has(id) || settling.has(id)) continue;
       const parts = pieces.get(id)?.filter(({ piece }) => piece.kind === 'part');
       if (parts) {
         for (const { state, startSeconds, endSeconds, progress } of parts) {

@@ -15,6 +15,8 @@ export interface NodeNumbers {
   /** Start task failed, unusable, or unknown. */
   readonly failed: number;
   readonly total: number;
+  /** Those of all that are dedicated nodes. */
+  readonly dedicated: number;
 }
 
 export interface PoolObserver {
@@ -105,6 +107,7 @@ export class PoolWatch {
       ),
       failed: sum((kind) => kind.startTaskFailed + kind.unusable + kind.unknown),
       total,
+      dedicated: counts?.dedicated?.total ?? 0,
     };
   }
 

@@ -39,6 +39,8 @@ export interface Manifest {
   readonly expected?: ExpectedUse;
   /** Hours of all nodes together, over all windows that watched to the end. */
   nodeHours?: number;
+  /** Those of them that are of dedicated nodes. Undefined in manifests of earlier versions. */
+  dedicatedNodeHours?: number;
 }
 
 /** Time and nodes that a run uses. */
@@ -205,6 +207,12 @@ export function toUpload(
 /** Tasks of all files of a run: one for each, more for split files. */
 export function tasksOf({ files }: Pick<Manifest, 'files'>): number {
   return files.reduce((sum, file) => sum + taskCount(file), 0);
+}
+
+/** Tasks of an attempt: one for each of its files, more for split files. */
+export function tasksOfAttempt({ files }: Pick<Manifest, 'files'>, { fileIds }: Attempt): number {
+  const ids = new Set(fileIds);
+  return tasksOf({ files: files.filter(({ id }) => ids.has(id)) });
 }
 
 /** Minutes that a SAS outlives its job, for outputs that are uploaded after their task. */

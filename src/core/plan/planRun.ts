@@ -7,6 +7,7 @@ import {
   newRunId,
   outputContainerOf,
   type RunPool,
+  type Until,
 } from './manifest';
 import { type PlanNote, plan } from './plan';
 import type { ProbedFiles } from './probeFiles';
@@ -65,4 +66,14 @@ export function planRun(
     ],
   };
   return { manifest, notes: planned.notes };
+}
+
+/**
+ * The manifest of a planned run that begins now: the user may have looked at the plan for long, which is no part of the
+ * time that the run takes.
+ */
+export function begunNow(manifest: Manifest, goal: Until, now = new Date()): Manifest {
+  const ids = manifest.files.map(({ id }) => id);
+  const attempts = [newAttempt({ ...manifest, attempts: [] }, ids, now)];
+  return { ...manifest, goal, created: now.toISOString(), attempts };
 }

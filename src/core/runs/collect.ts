@@ -150,6 +150,7 @@ export class Collector {
     if (file === undefined || !this.#isOpen.has(file.id) || this.#settling.has(file.id)) return;
     this.state.progress.running.delete(file.id);
     if (this.state.results.has(file.id)) return;
+    this.state.progress.settling.add(file.id);
     const settling = this.#limit(async () => {
       await work(file);
       await this.state.saveResultsInTime(signal);
@@ -189,7 +190,6 @@ export class Collector {
     if (result.problem) state.settle(file, { ...facts, ...result, failedAt: 'download' });
     else {
       state.settle(file, { ...facts, ...result, fetched: timeSpan(started, state.clock.now()) });
-      state.progress.fetch.files++;
     }
     state.tellProgress();
   }

@@ -1,12 +1,14 @@
 import { type Problem, UserError } from '../errors';
 import { endJob } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
+import { attemptOf } from '../plan/manifest';
+import { runTimeOf } from '../plan/runTime';
 import { releaseNodes } from '../pools/poolSizes';
 import type { RunSummary } from './runEvents';
 import type { RunState } from './runState';
 
 /** Saves the results, deletes the input containers, and only then reports the end. */
-export async function finish(state: RunState, startedMs: number, signal: AbortSignal): Promise<void> {
+export async function finish(state: RunState, signal: AbortSignal): Promise<void> {
   const { storage } = state.parts;
   const { manifest } = state;
   await state.saveResults(signal);
@@ -17,12 +19,11 @@ export async function finish(state: RunState, startedMs: number, signal: AbortSi
   await state.save(signal);
   state.progress.phase = 'done';
   state.tellProgress();
-  const { succeeded, total, elapsedMs, nodeHours } = summaryOf(state, startedMs);
+  const { succeeded, total, elapsedMs, nodeHours } = summaryOf(state);
   state.tell({ kind: 'ended', at: new Date(state.clock.now()), elapsedMs, succeeded, total, nodeHours });
 }
 
-export function summaryOf(state: RunState, startedMs: number): RunSummary {
-  const { manifest, results, clock } = state;
+export function summaryOf({ manifest, results }: RunState): RunSummary {
   const all = [...results.values()];
   const failed = all.filter(({ problem }) => problem !== undefined).length;
   return {
@@ -31,16 +32,11 @@ export function summaryOf(state: RunState, startedMs: number): RunSummary {
     succeeded: all.length - failed,
     failed: failed + manifest.refused.length,
     unfinished: manifest.files.length - all.length,
-    elapsedMs: Math.max(clock.now() - startedMs, lastEnd(state) - Date.parse(manifest.created), 0),
+    job: attemptOf(manifest).jobId,
+    monitorMinutes: manifest.limits.monitorMinutes,
+    elapsedMs: runTimeOf(manifest, all) ?? 0,
     nodeHours: manifest.nodeHours ?? 0,
   };
-}
-
-/** When the last task ended, which may have been before this process took up the run. */
-function lastEnd({ results }: RunState): number {
-  let last = 0;
-  for (const { endTime } of results.values()) if (endTime) last = Math.max(last, Date.parse(endTime));
-  return last;
 }
 
 /** Problems with which no task of the run can start. */

@@ -7,6 +7,8 @@ import {
   taskSecondsOf,
 } from '../plan/manifest';
 
+import { runTimeOf } from '../plan/runTime';
+
 /** One file in the report of a run. */
 export interface ReportRow {
   readonly file: string;
@@ -39,9 +41,11 @@ export interface RunReport {
   readonly workspace: string;
   /** Hours of all nodes together. */
   readonly nodeHours?: number;
+  /** The share of the nodes that were dedicated, from 0 to 1; undefined if it isn't known. */
+  readonly dedicatedShare?: number;
   /** Nodes on which tasks of the run have completed. */
   readonly nodes: number;
-  /** Minutes from its start to its cancellation or the end of its last file; undefined while nothing has ended. */
+  /** Minutes that the run took, as `runTimeOf` counts them; undefined while nothing has ended. */
   readonly minutes?: number;
   readonly expected?: ExpectedUse;
   readonly totals: {
@@ -80,6 +84,7 @@ export function reportOf(manifest: Manifest, results: readonly FileResult[]): Ru
     preset: manifest.preset.label,
     workspace: manifest.workspace,
     nodeHours: nodeHoursOf(manifest, results),
+    dedicatedShare: dedicatedShareOf(manifest),
     minutes: minutesOf(manifest, results),
     expected: manifest.expected,
     nodes: new Set(results.flatMap(taskRunsOf).flatMap(({ node }) => node ?? [])).size,
@@ -120,16 +125,13 @@ function retriesOf(result: FileResult): number | undefined {
   return known.length > 0 ? known.reduce((sum, retries) => sum + retries, 0) : undefined;
 }
 
-function minutesOf(
-  { created, finished, canceled }: Manifest,
-  results: readonly FileResult[],
-): number | undefined {
-  const ends = [finished, canceled, ...results.flatMap(({ endTime, fetched }) => [endTime, fetched?.end])];
-  const last = ends.reduce(
-    (max, end) => (end ? Math.max(max, Date.parse(end)) : max),
-    Number.NEGATIVE_INFINITY,
-  );
-  return Number.isFinite(last) ? Math.max(last - Date.parse(created), 0) / 60_000 : undefined;
+function dedicatedShareOf({ nodeHours = 0, dedicatedNodeHours }: Manifest): number | undefined {
+  return dedicatedNodeHours === undefined || nodeHours <= 0 ? undefined : dedicatedNodeHours / nodeHours;
+}
+
+function minutesOf(manifest: Manifest, results: readonly FileResult[]): number | undefined {
+  const ms = runTimeOf(manifest, results);
+  return ms === undefined ? undefined : ms / 60_000;
 }
 
 function rowOf(

@@ -1,7 +1,7 @@
 import { UserError } from '../errors';
 import { endJob, hasEnded } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
-import { attemptOf, type FileResult, type Manifest, type Until } from '../plan/manifest';
+import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import { useDedicatedNodes } from '../pools/poolSizes';
 import { ManifestStore, manifestBlob } from '../records/manifestStore';
@@ -124,7 +124,6 @@ export class Run {
 
   async #advance(until: Until, signal: AbortSignal): Promise<RunSummary> {
     const { state } = this;
-    const started = state.clock.now();
     try {
       await this.#setGoal(until, signal);
       if (until === 'fetched')
@@ -133,8 +132,8 @@ export class Run {
       if (outcome === 'timeLimit') {
         const { monitorMinutes: minutes } = this.manifest.limits;
         state.tell({ kind: 'timeLimit', job: attemptOf(this.manifest).jobId, minutes });
-      } else if (until === 'fetched') await finish(state, started, signal);
-      return summaryOf(state, started);
+      } else if (until === 'fetched') await finish(state, signal);
+      return summaryOf(state);
     } catch (error) {
       if (!signal.aborted) await endIfFatal(state, error, signal);
       throw error;
@@ -162,6 +161,8 @@ export class Run {
     };
     try {
       const all = openAttempts(state.manifest, state.results);
+      state.totals.expect(state.manifest, all, state.results);
+      state.tellProgress();
       await together(signal, ...all.map((open) => (own: AbortSignal) => work(open, own)));
     } catch (error) {
       if (!signal.aborted && (await ranOutOfTime(state, error, signal))) return 'again';
@@ -222,7 +223,7 @@ export class Run {
     const job = await batch.job(attempt.jobId, { select: 'executionInfo', signal });
     const poolId = attempt.poolId ?? job?.executionInfo?.poolId;
     if (poolId === undefined) throw new UserError({ kind: 'jobEnded', job: attempt.jobId });
-    const targets = nodeTargets(pool, attempt.fileIds.length);
+    const targets = nodeTargets(pool, tasksOfAttempt(this.manifest, attempt));
     const { lifetime } = pool;
     const { jobId } = attempt;
     this.state.usesDedicatedNodes = true;

@@ -60,9 +60,11 @@ export interface RunProgress {
   upload: { files: number; filesTotal: number; bytes: number; bytesTotal: number };
   nodes: NodeNumbers & { readonly target: number };
   tasks: { active: number; running: number; completed: number; failed: number; total: number };
-  fetch: { files: number; bytes: number };
+  fetch: { bytes: number };
   /** Progress of running tasks by the id of their file. For a split file, over all its parts. */
   running: Map<string, FileProgress>;
+  /** Ids of files whose tasks have completed and whose outputs are not fetched. */
+  settling: Set<string>;
   /** Pieces of split files, by the id of the file: its parts, and last its audio if that has a task. */
   pieces: Map<string, PieceState[]>;
 }
@@ -86,6 +88,9 @@ export interface RunSummary {
   readonly failed: number;
   /** Files without a result: their tasks go on although they are no longer watched. */
   readonly unfinished: number;
+  /** The job of the last attempt, and for how many minutes it is watched. */
+  readonly job: string;
+  readonly monitorMinutes: number;
   readonly elapsedMs: number;
   readonly nodeHours: number;
 }

@@ -51,7 +51,7 @@ export class RunState {
   readonly #journal: ResultJournal;
   #savedAt: number;
   /** Node-hours of earlier windows, in the manifest already. */
-  readonly #hoursBefore: number;
+  readonly #hoursBefore: { readonly all: number; readonly dedicated: number | undefined };
 
   constructor(
     readonly parts: RunParts,
@@ -60,7 +60,10 @@ export class RunState {
     private readonly store: ManifestStore,
   ) {
     this.progress = emptyProgress(manifest);
-    this.#hoursBefore = manifest.nodeHours ?? 0;
+    const { nodeHours = 0, dedicatedNodeHours } = manifest;
+    // What an earlier version has counted was not told apart.
+    const dedicated = dedicatedNodeHours ?? (nodeHours > 0 ? undefined : 0);
+    this.#hoursBefore = { all: nodeHours, dedicated };
     this.clock = parts.clock ?? systemClock;
     this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results);
     this.#savedAt = this.clock.now();
@@ -86,6 +89,7 @@ export class RunState {
   /** Records the result of a file and reports it. */
   settle(file: ManifestFile, result: Omit<FileResult, 'id'>): void {
     const whole = { id: file.id, uploaded: this.uploaded.get(file.id), ...result };
+    this.progress.settling.delete(file.id);
     this.results.set(file.id, whole);
     this.#journal.note(file.id);
     this.parts.report({ kind: 'file', result: whole });
@@ -100,7 +104,10 @@ export class RunState {
   /** Writes the manifest to the account, after earlier writes have ended. Throws `runTaken` if another window holds the run. */
   save(signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
-      this.manifest.nodeHours = this.#hoursBefore + this.totals.nodeHours;
+      const { all, dedicated } = this.#hoursBefore;
+      this.manifest.nodeHours = all + this.totals.nodeHours;
+      if (dedicated !== undefined)
+        this.manifest.dedicatedNodeHours = dedicated + this.totals.dedicatedNodeHours;
       const write = () => this.store.write(this.manifest, { leaseId: this.claim.leaseId, signal });
       try {
         await write();

@@ -2,11 +2,11 @@ import type { Batch, TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { addTasks } from '../jobs/addTasks';
 import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
-import { isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
+import { type FileInParts, isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
-import { encodedBlob, type Piece, pieceOfTask, taskCount } from '../plan/pieces';
+import { encodedBlob, type Piece, pieceOfTask, piecesOf, taskCount } from '../plan/pieces';
 import { ensurePool } from '../pools/ensurePool';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
 import { giveNodes } from '../pools/poolSizes';
@@ -111,11 +111,17 @@ export class Submitter {
     if (made === 'exists') {
       for await (const blob of storage.blobs(container, { signal })) existing.set(blob.name, blob);
     }
-    if (files.some(isSplit)) {
+    const split = files.filter(isSplit);
+    if (split.length > 0) {
       const prefix = 'parts/';
       for await (const { name } of storage.blobs(state.manifest.outputContainer, { prefix, signal }))
         this.#encoded.add(name);
     }
+    // The first attempt has encoded its pieces by tasks of its own job.
+    if (attempt === state.manifest.attempts[0]) return;
+    const pieces = split.flatMap((file) => piecesOf(file.split).map((piece) => ({ file, piece })));
+    const done = pieces.filter(({ file, piece }) => this.#isEncoded(file, piece)).length;
+    state.totals.expectFewer(attempt.jobId, done);
   }
 
   #tellAudioOnly(files: readonly ManifestFile[]): void {
@@ -292,8 +298,11 @@ export class Submitter {
     const { attempt } = this;
     if (!isSplit(file)) return taskOf(manifest, attempt, file, urls);
     if (piece) return pieceTaskOf(manifest, attempt, file, piece, urls);
-    const isEncoded = (each: Piece) => this.#encoded.has(encodedBlob(file.id, file.split, each));
-    return joinTaskOf(manifest, attempt, file, urls, isEncoded);
+    return joinTaskOf(manifest, attempt, file, urls, (each) => this.#isEncoded(file, each));
+  }
+
+  #isEncoded({ id, split }: FileInParts, piece: Piece): boolean {
+    return this.#encoded.has(encodedBlob(id, split, piece));
   }
 }
 

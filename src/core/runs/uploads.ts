@@ -3,7 +3,7 @@ import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
 import { type FileInParts, isSplit } from '../jobs/splitTasks';
 import { type Attempt, type ManifestFile, timeSpan, toUpload } from '../plan/manifest';
-import type { Piece } from '../plan/pieces';
+import { type Piece, taskCount } from '../plan/pieces';
 import { anyOf } from '../wait';
 import { concernsRun } from './fileTrouble';
 import type { RunState } from './runState';
@@ -152,7 +152,7 @@ export class Uploads {
   async #upload(file: ManifestFile, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { state, attempt } = this;
-    const { upload, tasks } = state.progress;
+    const { upload } = state.progress;
     const container = attempt.inputContainer;
     const { bytes: wanted } = this.#wanted(file);
     let sent = 0;
@@ -181,7 +181,7 @@ export class Uploads {
       upload.bytes -= sent;
       upload.bytesTotal -= wanted;
       upload.filesTotal--;
-      tasks.total--;
+      state.totals.expectFewer(attempt.jobId, taskCount(file));
       state.settle(file, { problem: error.problem, failedAt: 'upload' });
     } finally {
       for (const unit of this.#units(file).keys()) this.#left.delete(unit);

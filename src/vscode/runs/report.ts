@@ -49,24 +49,32 @@ export class Reports implements TextDocumentContentProvider {
   async #report(runId: string): Promise<FullReport | undefined> {
     const outcome = await outcomeOf(this.accounts, this.runs, runId);
     if (outcome === undefined) return undefined;
-    const [{ reportOf }, { timelineOf }, { idleNodeHours }, { nodeTargets }] = await Promise.all([
-      import('../../core/runs/report'),
-      import('../../core/estimates/timeline'),
-      import('../../core/estimates/estimate'),
-      import('../../core/pools/nodeTargets'),
-    ]);
+    const [{ reportOf }, { timelineOf }, { idleNodeHours }, { nodeTargets }, { tasksOf }] = await Promise.all(
+      [
+        import('../../core/runs/report'),
+        import('../../core/estimates/timeline'),
+        import('../../core/estimates/estimate'),
+        import('../../core/pools/nodeTargets'),
+        import('../../core/plan/manifest'),
+      ],
+    );
     const { manifest, results } = outcome;
     const account = this.accounts.byId(this.runs.record(runId)?.accountId ?? '');
-    const { dedicated, spot } = nodeTargets(manifest.pool, manifest.files.length);
+    const { dedicated, spot } = nodeTargets(manifest.pool, tasksOf(manifest));
+    const report = reportOf(manifest, results);
     return {
-      ...reportOf(manifest, results),
+      ...report,
       preset: presetName(manifest.preset),
       account: account?.label ?? '',
       timeline: timelineOf(manifest, results),
       isLocal: account?.signIn === 'local',
       idleHours: manifest.finished ? idleNodeHours(manifest, Date.parse(manifest.finished)) : 0,
       prices: account && (await this.costs.pricesOf(account, manifest.pool.vmSize)),
-      spotShare: spot / Math.max(dedicated + spot, 1),
+      // The nodes that came may be others than those that were asked for.
+      spotShare:
+        report.dedicatedShare === undefined
+          ? spot / Math.max(dedicated + spot, 1)
+          : 1 - report.dedicatedShare,
     };
   }
 }

@@ -1,6 +1,6 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem } from 'vscode';
 import type { FileResult, ManifestFile, RefusedFile } from '../../core/plan/manifest';
-import type { PieceState } from '../../core/runs/runEvents';
+import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { logLineOf } from '../words/ffmpegReasons';
 import { sentenceOf } from '../words/sentences';
 import type { RunRecord } from './runRecord';
@@ -97,8 +97,15 @@ export function pieceIcon({ state }: PieceState): ThemeIcon {
   }
 }
 
-export function fileIcon(result: FileResult | undefined): ThemeIcon {
-  if (result === undefined) return new ThemeIcon('circle-outline');
+export function fileIcon(
+  { id }: ManifestFile,
+  result: FileResult | undefined,
+  live: RunProgress | undefined,
+): ThemeIcon {
+  if (result === undefined) {
+    if (live?.running.has(id)) return new ThemeIcon('play-circle');
+    return new ThemeIcon(live?.settling.has(id) ? 'cloud-download' : 'circle-outline');
+  }
   if (result.problem?.kind === 'ended') return new ThemeIcon('circle-slash');
   return result.problem
     ? new ThemeIcon('error', new ThemeColor('problemsErrorIcon.foreground'))

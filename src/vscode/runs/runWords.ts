@@ -2,9 +2,10 @@ import { l10n } from 'vscode';
 import type { Problem } from '../../core/errors';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
-import { bytes, count, duration, filesOf, percent } from '../words/numbers';
+import { bytes, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
+import { doneWords, type FileNumbers, withTimeLeft } from '../words/story';
 import { fileNumbers, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
 
@@ -28,11 +29,8 @@ export function liveTitle({ manifest }: Pick<LiveRun, 'manifest'>): string {
 /** The state of a run that this window works on, short enough for a narrow sidebar. */
 export function liveWords({ progress, manifest, results, ...live }: LiveRun): string {
   const words = phaseWords(progress, live.share(), fileNumbers(manifest, results.values()));
-  const leftMs = live.timeLeft();
-  return leftMs === undefined ? words : l10n.t('{0}, about {1} left', words, duration(leftMs));
+  return withTimeLeft(words, progress, live.timeLeft());
 }
-
-type FileNumbers = ReturnType<typeof fileNumbers>;
 
 function phaseWords({ phase, upload, nodes }: RunProgress, share: number, numbers: FileNumbers): string {
   switch (phase) {
@@ -41,9 +39,9 @@ function phaseWords({ phase, upload, nodes }: RunProgress, share: number, number
     case 'pool':
       return nodes.idle + nodes.running > 0 ? l10n.t('starting tasks') : l10n.t('waiting for nodes');
     case 'tasks':
-      return l10n.t('{0}, {1}', percent(share), doneWords({ ...numbers, done: numbers.succeeded }));
+      return l10n.t('{0}, {1}', percent(share), doneWords(numbers));
     case 'fetching':
-      return l10n.t('fetching outputs: {0}', doneWords({ ...numbers, done: numbers.succeeded }));
+      return l10n.t('fetching outputs: {0}', doneWords(numbers));
     case 'done':
       return l10n.t('done');
   }
@@ -54,7 +52,7 @@ export function stateWords(
   { status, succeeded = 0, failed = 0, files }: RunRecord,
   isElsewhere: boolean,
 ): string {
-  const numbers = doneWords({ done: succeeded, failed, files });
+  const numbers = doneWords({ files, succeeded, failed });
   if (isElsewhere) return l10n.t('running in another window');
   switch (status) {
     case 'running':
@@ -72,31 +70,18 @@ export function stateWords(
   }
 }
 
-/** `95 of 100 done, 2 failed` */
-export function doneWords({
-  done,
-  failed,
-  files,
-}: {
-  readonly done: number;
-  readonly failed: number;
-  readonly files: number;
-}): string {
-  const words = l10n.t('{0} of {1} done', count(done), count(files));
-  return failed > 0 ? l10n.t('{0}, {1} failed', words, count(failed)) : words;
-}
-
 /** The state of one file. The reason of a failure does not repeat the name of the file, which its row begins with. */
 export function fileWords(
   file: ManifestFile,
   result: FileResult | undefined,
-  progress: FileProgress | undefined,
-  isLive: boolean,
+  live: RunProgress | undefined,
 ): string {
   if (result?.problem) return withoutName(sentenceOf(result.problem).text, file.path);
   if (result) return l10n.t('{0} → {1}', bytes(file.size), bytes(result.outputBytes ?? 0));
+  const progress = live?.running.get(file.id);
   if (progress) return progressWords(progress, file);
-  return isLive ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
+  if (live?.settling.has(file.id)) return l10n.t('fetching the output');
+  return live ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
 }
 
 /** `45 %, 12× real time`; the time that is encoded if the length of the file is unknown. */

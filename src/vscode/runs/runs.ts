@@ -113,9 +113,10 @@ export class Runs {
 
   /** Starts a run and works on it until it is that far. The run is listed before anything of it exists. */
   async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
-    const manifest: Manifest = { ...planned.manifest, goal: until };
-    const { runId } = manifest;
+    const { runId } = planned.manifest;
     return this.#work(connection, until, { runId, isNew: true }, async (parts, signal) => {
+      const { begunNow } = await import('../../core/plan/planRun');
+      const manifest = begunNow(planned.manifest, until);
       await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
       const { Run } = await import('../../core/runs/run');
       const run = await Run.create(parts, manifest, signal);

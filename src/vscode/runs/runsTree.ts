@@ -13,9 +13,9 @@ import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifes
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
 import { count, time } from '../words/numbers';
-import { progressLine } from '../words/story';
+import { doneWords, progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
-import type { RunRecord } from './runRecord';
+import { fileNumbers, type RunRecord } from './runRecord';
 import {
   contextOf,
   contextOfFile,
@@ -28,7 +28,7 @@ import {
   tooltipOf,
 } from './runRows';
 import type { LiveRun, Runs } from './runs';
-import { doneWords, fileWords, liveWords, pieceTitle, pieceWords, runTitle, stateWords } from './runWords';
+import { fileWords, liveWords, pieceTitle, pieceWords, runTitle, stateWords } from './runWords';
 
 /** Files that are listed at once: a run with more lists pages of so many files. */
 const pageSize = 100;
@@ -213,7 +213,9 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const account = live?.account ?? this.accounts.byId(record.accountId);
     const lines = [
       runTitle(record),
-      live ? progressLine(live.progress, live.timeLeft()) : state,
+      live
+        ? progressLine(live.progress, fileNumbers(live.manifest, live.results.values()), live.timeLeft())
+        : state,
       l10n.t('Started: {0}', time(new Date(record.created))),
       l10n.t('Account: {0}', account?.label ?? l10n.t('{0} (not connected)', record.accountId)),
       l10n.t('Run: {0}', record.runId),
@@ -232,14 +234,14 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     );
     item.id = `${record.runId}/page/${index}`;
     item.contextValue = 'runPage';
-    let done = 0;
+    let succeeded = 0;
     let failed = 0;
     for (const node of nodes) {
       const result = node.kind === 'file' ? this.#resultOf(record, node.file) : undefined;
       if (node.kind === 'refused' || result?.problem) failed++;
-      else if (result) done++;
+      else if (result) succeeded++;
     }
-    item.description = doneWords({ done, failed, files: nodes.length });
+    item.description = doneWords({ succeeded, failed, files: nodes.length });
     if (failed > 0)
       item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
     item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
@@ -249,7 +251,6 @@ export class RunsTree implements TreeDataProvider<RunNode> {
   #fileItem({ record, file }: Extract<RunNode, { kind: 'file' }>): TreeItem {
     const live = this.runs.live(record.runId);
     const result = this.#resultOf(record, file);
-    const progress = result ? undefined : live?.progress.running.get(file.id);
     const isLiveSplit = live !== undefined && result === undefined && file.split !== undefined;
     const item = new TreeItem(
       file.path,
@@ -257,8 +258,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     );
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = contextOfFile(file, result);
-    item.iconPath = progress ? new ThemeIcon('play-circle') : fileIcon(result);
-    item.description = fileWords(file, result, progress, Boolean(live));
+    item.iconPath = fileIcon(file, result, live?.progress);
+    item.description = fileWords(file, result, live?.progress);
     if (result?.outputUri && !file.output.isFolder) {
       const uri = Uri.parse(result.outputUri);
       item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };

@@ -1,6 +1,7 @@
 import { l10n, StatusBarAlignment, type StatusBarItem, window } from 'vscode';
 import { runsView } from '../contributions';
 import { DisposableStore } from '../disposable';
+import { count } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { progressLine } from '../words/story';
 import { fileNumbers } from './runRecord';
@@ -42,13 +43,13 @@ export class StatusBar {
       return;
     }
     const numbers = live.map(({ manifest, results }) => fileNumbers(manifest, results.values()));
-    const done = numbers.reduce((sum, { succeeded }) => sum + succeeded, 0);
-    const total = numbers.reduce((sum, { files }) => sum + files, 0);
+    const done = count(numbers.reduce((sum, { succeeded }) => sum + succeeded, 0));
+    const total = count(numbers.reduce((sum, { files }) => sum + files, 0));
     this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);
     this.#item.tooltip = live
       .map(
-        ({ progress, manifest, timeLeft }) =>
-          `${presetName(manifest.preset)}: ${progressLine(progress, timeLeft())}`,
+        ({ progress, manifest, results, timeLeft }) =>
+          `${presetName(manifest.preset)}: ${progressLine(progress, fileNumbers(manifest, results.values()), timeLeft())}`,
       )
       .join('\n');
     this.#item.accessibilityInformation = {

@@ -6,7 +6,7 @@ import { background } from '../background';
 import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
-import { filesOf } from '../words/numbers';
+import { count, filesOf } from '../words/numbers';
 
 /** Files that are looked up at once. */
 const statsAtOnce = 32;
@@ -74,7 +74,7 @@ async function askConflict(taken: readonly string[]): Promise<Manifest['onConfli
       title:
         taken.length === 1
           ? l10n.t('{0} already exists', shown)
-          : l10n.t('{0} outputs already exist: {1}', taken.length, shown),
+          : l10n.t('{0} outputs already exist: {1}', count(taken.length), shown),
       ignoreFocusOut: true,
     },
   );

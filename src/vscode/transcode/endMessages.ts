@@ -4,7 +4,7 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
-import { duration } from '../words/numbers';
+import { count, duration } from '../words/numbers';
 
 /** What the user can do next, by the button of a message. */
 export type NextStep = 'cleanUp' | 'fetch' | 'retry' | 'showFailures' | 'showOutputs' | 'submit';
@@ -18,13 +18,13 @@ export function tellEnd(
   return failed === 0
     ? askNext(
         'information',
-        l10n.t('{0} of {1} transcoded in {2}', succeeded, total, duration(elapsedMs)),
+        l10n.t('{0} of {1} transcoded in {2}', count(succeeded), count(total), duration(elapsedMs)),
         'showOutputs',
         ...cleanUp,
       )
     : askNext(
         'warning',
-        l10n.t('{0} of {1} transcoded, {2} failed', succeeded, total, failed),
+        l10n.t('{0} of {1} transcoded, {2} failed', count(succeeded), count(total), count(failed)),
         'showFailures',
         'retry',
         ...cleanUp,
@@ -36,18 +36,18 @@ export function tellPart(
   { total, failed }: RunSummary,
   until: Exclude<Until, 'fetched'>,
 ): Promise<NextStep | undefined> {
-  const done = total - failed;
+  const [done, all] = [count(total - failed), count(total)];
   return until === 'uploaded'
-    ? askNext('information', l10n.t('{0} of {1} files uploaded', done, total), 'submit')
-    : askNext('information', l10n.t('{0} of {1} files submitted', done, total), 'fetch');
+    ? askNext('information', l10n.t('{0} of {1} files uploaded', done, all), 'submit')
+    : askNext('information', l10n.t('{0} of {1} files submitted', done, all), 'fetch');
 }
 
 /** Shows that the user canceled a run. */
 export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | undefined> {
   const text = l10n.t(
     'The run was canceled. {0} of {1} outputs are complete; its containers and pool remain.',
-    record?.succeeded ?? 0,
-    record?.files ?? 0,
+    count(record?.succeeded ?? 0),
+    count(record?.files ?? 0),
   );
   return askNext('information', text, 'fetch', 'cleanUp');
 }
@@ -56,8 +56,8 @@ export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | 
 export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | undefined> {
   const text = l10n.t(
     '{0} of {1} outputs of the canceled run are complete.',
-    record.succeeded ?? 0,
-    record.files,
+    count(record.succeeded ?? 0),
+    count(record.files),
   );
   return (record.succeeded ?? 0) > 0
     ? askNext('information', text, 'showOutputs', 'cleanUp')
@@ -66,7 +66,7 @@ export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | und
 
 /** Shows that the run goes on without this window. Has no buttons, so that VS Code hides it soon. */
 export function tellStopped(record: RunRecord | undefined, isLocal: boolean): void {
-  const [done, files] = [record?.succeeded ?? 0, record?.files ?? 0];
+  const [done, files] = [count(record?.succeeded ?? 0), count(record?.files ?? 0)];
   const text = isLocal
     ? l10n.t(
         'Monitoring stopped after {0} of {1} outputs. The tasks keep running. Fetch the outputs later from the Transcodes view.',

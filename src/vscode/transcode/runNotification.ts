@@ -6,11 +6,12 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
-import type { Manifest } from '../../core/plan/manifest';
+import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { RunProgress } from '../../core/runs/runEvents';
+import { fileNumbers } from '../runs/runRecord';
 import { liveTitle } from '../runs/runWords';
 import { withoutLinks } from '../words/plainText';
-import { percentDone, progressLine } from '../words/story';
+import { progressLine } from '../words/story';
 
 /** What the user decided after pressing Cancel. */
 export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
@@ -19,8 +20,11 @@ export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 interface Followed {
   readonly manifest: Manifest;
   readonly progress: RunProgress;
+  readonly results: ReadonlyMap<string, FileResult>;
   /** Milliseconds, if known. */
   timeLeft(): number | undefined;
+  /** The share of the work that is done, from 0 to 1. */
+  share(): number;
 }
 
 /** How often the notification changes: often enough to look alive, seldom enough to be read. */
@@ -61,8 +65,9 @@ function showUntilCancelled(
     const show = () => {
       const now = live();
       if (now === undefined) return;
-      const percent = percentDone(now.progress);
-      const message = progressLine(now.progress, now.timeLeft());
+      const percent = 100 * now.share();
+      const numbers = fileNumbers(now.manifest, now.results.values());
+      const message = progressLine(now.progress, numbers, now.timeLeft());
       notification.report({ message, increment: Math.max(percent - shown, 0) });
       shown = Math.max(percent, shown);
     };

@@ -119,13 +119,10 @@ export class RunWork {
   }
 
   async #ended(account: AccountRecord, summary: RunSummary, until: Until): Promise<void> {
-    const { unfinished, runId } = summary;
+    const { unfinished, runId, job, monitorMinutes: minutes } = summary;
     if (until !== 'fetched') return this.#next(account, runId, await tellPart(summary, until));
-    if (unfinished > 0) {
-      const { monitorMinutes: minutes } = settings().limits;
-      const job = `transcode-${runId}`;
+    if (unfinished > 0)
       return this.commands.showProblem({ kind: 'monitoringTimeout', minutes, job, unfinished });
-    }
     const record = this.runs.record(runId);
     if (record?.status === 'canceled') return this.#next(account, runId, await tellFetchedOfCanceled(record));
     const setting = settings().cleanUp;

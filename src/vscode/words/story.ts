@@ -111,13 +111,35 @@ export function isTrouble({ kind }: Step): boolean {
   return kind === 'trouble' || kind === 'fileFailed' || kind === 'waiting' || kind === 'timeLimit';
 }
 
-/** The state of a run in numbers, for its notification; with the time that it still takes, if that is known. */
-export function progressLine(progress: RunProgress, leftMs: number | undefined): string {
-  const line = numbersLine(progress);
-  return leftMs === undefined ? line : l10n.t('{0}, about {1} left', line, duration(leftMs));
+/** How many files a run has, and how many of them succeeded and failed. */
+export interface FileNumbers {
+  readonly files: number;
+  readonly succeeded: number;
+  readonly failed: number;
 }
 
-function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): string {
+/** The state of a run in numbers, for its notification; with the time that it still takes, if that is known. */
+export function progressLine(
+  progress: RunProgress,
+  numbers: FileNumbers,
+  leftMs: number | undefined,
+): string {
+  return withTimeLeft(numbersLine(progress, numbers), progress, leftMs);
+}
+
+/** Adds the time that a run still takes, unless that is unknown or nothing. */
+export function withTimeLeft(words: string, { phase }: RunProgress, leftMs = 0): string {
+  const isOver = phase === 'done' || Math.round(leftMs / 1000) <= 0;
+  return isOver ? words : l10n.t('{0}, about {1} left', words, duration(leftMs));
+}
+
+/** `95 of 100 done, 2 failed` */
+export function doneWords({ files, succeeded, failed }: FileNumbers): string {
+  const words = l10n.t('{0} of {1} done', count(succeeded), count(files));
+  return failed > 0 ? l10n.t('{0}, {1} failed', words, count(failed)) : words;
+}
+
+function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress, numbers: FileNumbers): string {
   switch (phase) {
     case 'uploading':
       return l10n.t(
@@ -140,24 +162,8 @@ function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress): strin
         count(tasks.total),
       );
     case 'fetching':
-      return l10n.t(
-        'fetching outputs: {0} of {1}, {2}',
-        count(fetch.files),
-        count(tasks.total),
-        bytes(fetch.bytes),
-      );
+      return l10n.t('fetching outputs: {0}, {1}', doneWords(numbers), bytes(fetch.bytes));
     case 'done':
       return l10n.t('done');
   }
-}
-
-/** 0 to 100; uploads, tasks and fetching have the same weight. */
-export function percentDone({ upload, tasks, fetch }: RunProgress): number {
-  const shares = [
-    [upload.bytes, upload.bytesTotal],
-    [tasks.completed, tasks.total],
-    [fetch.files, tasks.total],
-  ] as const;
-  const done = shares.reduce((sum, [part, whole]) => sum + (whole > 0 ? Math.min(part / whole, 1) : 0), 0);
-  return (100 * done) / shares.length;
 }
