@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FailureReason } from '../../src/core/failureReasons';
 import { failureIn } from '../../src/core/jobs/ffmpegFailure';
+import { parseFfmpegLog } from '../../src/core/media/probe/ffmpegLog';
 import { ffmpeg, temporaryFolder } from '../media';
 
 const picture = '-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2';
@@ -283,7 +283,10 @@ describe('The reason of a failure', function () {
     await ffmpeg(...clip, '-t', '1', '-c:v', 'libx264', '-c:a', 'pcm_s16le', at('clip.mov'));
     await ffmpeg(...clip, '-t', '1', '-c:v', 'libx264', '-c:a', 'aac', at('whole.mp4'));
     writeFileSync(at('cut.mp4'), readFileSync(at('whole.mp4')).subarray(0, 4000));
-    writeFileSync(at('noise.flv'), Buffer.concat([Buffer.from('FLV\x01\x05\0\0\0\x09'), randomBytes(3000)]));
+    writeFileSync(
+      at('noise.flv'),
+      Buffer.concat([Buffer.from('FLV\x01\x05\0\0\0\x09'), Buffer.alloc(3000, 0xff)]),
+    );
     writeFileSync(
       at('broken.mkv'),
       Buffer.concat([Buffer.from('1a45dfa3ff', 'hex'), Buffer.alloc(3000, 0xff)]),
@@ -338,6 +341,14 @@ describe('The reason of a failure', function () {
     lines.forEach(([, log, subject], index) => {
       if (subject !== undefined) assert.equal(found[index]?.[1], subject, log);
     });
+  });
+
+  it('takes no longer for a log with an endless line', () => {
+    // Text of a media file: without a limit, its patterns take minutes.
+    const endless = `    title           : ${'0'.repeat(400_000)}`;
+    assert.equal(failureIn(`${endless}\nmoov atom not found`)?.reason, 'noIndex');
+    const log = `Input #0, mov, from 'input.mp4':\n${endless}\n  Input stream #0:0 (audio): 7 packets read${endless}`;
+    assert.equal(parseFfmpegLog(log)?.streams[0]?.packets, 7);
   });
 
   it('is a whole line of the log, without the part of ffmpeg that wrote it', () => {

@@ -1,4 +1,5 @@
 import type { FailureReason } from '../failureReasons';
+import { linesOf } from '../media/probe/ffmpegLog';
 
 /*
  * Why ffmpeg, or the installation of ffmpeg by a start task, failed, from the log. Wordings of ffmpeg 4.4 to 7.
@@ -198,8 +199,7 @@ const maxLineLength = 300;
 
 /** The reason of a failure in a log: not the banner, not the last "Conversion failed!". Undefined for an empty log. */
 export function failureIn(log: string): Failure | undefined {
-  const lines = log
-    .split(/[\r\n]+/)
+  const lines = linesOf(log)
     .map((line) => line.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\] ?)+/i, '').trim())
     .filter((line) => line !== '' && !generic.test(line));
   for (const [reason, pattern] of known) {

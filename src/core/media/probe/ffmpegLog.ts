@@ -56,9 +56,20 @@ const damagePatterns = [
 
 const repeated = /^ *Last message repeated (\d+) times?$/;
 
+/** ffmpeg writes at most this many characters with one message. */
+const maxLineLength = 1024;
+
+/**
+ * The lines of a log, each cut to `maxLineLength`: media files can put text of any length and content into a log, on which
+ * a pattern takes time in proportion to the square of its length.
+ */
+export function linesOf(log: string): string[] {
+  return log.split(/[\r\n]+/).map((line) => line.slice(0, maxLineLength));
+}
+
 /** Undefined for a log without a statement about the input. */
 export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
-  const lines = log.split(/[\r\n]+/);
+  const lines = linesOf(log);
   const input = readInput(lines);
   if (input === undefined) return undefined;
   const damage = readDamage(lines);
