@@ -19,7 +19,7 @@ const videoPresets = builtInPresets.filter(
 );
 
 describe('Presets', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let matrix: Matrix;
 

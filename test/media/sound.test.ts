@@ -12,7 +12,7 @@ const limit = pLimit(2);
 const audioPresets = builtInPresets.filter(({ needs }) => needs === 'audio');
 
 describe('Sound', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let matrix: Matrix;
 

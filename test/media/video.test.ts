@@ -43,7 +43,7 @@ function withDolbyVision(movie: Buffer, profile: number): Buffer {
 }
 
 describe('Video', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let matrix: Matrix;
 

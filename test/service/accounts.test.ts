@@ -254,7 +254,7 @@ describe('Azure Resource Manager, played by a stand-in', () => {
 });
 
 describe('Check Connection', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
 
   before(async () => {
@@ -347,7 +347,7 @@ describe('Check Connection', function () {
 });
 
 describe('A run with tokens instead of keys', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   const trusted = process.env.NODE_EXTRA_CA_CERTS;
   let service: TestService;
   let storage: TokenStorage;
@@ -415,7 +415,7 @@ describe('A run with tokens instead of keys', function () {
 });
 
 describe('Secrets', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
 
   it('are in nothing that a run writes or reports, whatever fails', async () => {
     const service = await TestService.start();

@@ -3,26 +3,27 @@ import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BatchServiceClient } from '@azure/batch';
 import { zipOf } from '../zip';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, prepare, refused, TestService } from './harness';
 
 describe('Application packages of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client('2025-06-01');
-    const tool = (text: string) =>
-      zipOf([{ name: 'bin/tool', text: `#!/bin/sh\necho ${text} $1\n`, mode: 0o100755 }]);
-    await add('My-Tool', '1.0', tool('first'));
-    await add('My-Tool', '2.0', tool('second'));
-    await utimes(join(service.dataDir, 'packages/My-Tool/1.0.zip'), 1, 1);
-    await add('extra', '7', zipOf([{ name: 'data.txt', text: 'extra data' }]));
-    await add('broken', '1', Buffer.from('no archive'));
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client('2025-06-01');
+      const tool = (text: string) =>
+        zipOf([{ name: 'bin/tool', text: `#!/bin/sh\necho ${text} $1\n`, mode: 0o100755 }]);
+      await add('My-Tool', '1.0', tool('first'));
+      await add('My-Tool', '2.0', tool('second'));
+      await utimes(join(service.dataDir, 'packages/My-Tool/1.0.zip'), 1, 1);
+      await add('extra', '7', zipOf([{ name: 'data.txt', text: 'extra data' }]));
+      await add('broken', '1', Buffer.from('no archive'));
+    },
+    () => service.close(),
+  );
 
   async function add(id: string, version: string, archive: Buffer): Promise<void> {
     const folder = join(service.dataDir, 'packages', id);

@@ -74,7 +74,7 @@ const notPlain: Record<string, string[]> = {
 };
 
 describe('The audio-only upload', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   const at = (name: string) => join(root.path, name);
 

@@ -23,7 +23,7 @@ async function start(): Promise<Azurite & { folder: string }> {
 }
 
 after(async function () {
-  this.timeout(20_000);
+  this.timeout(240_000);
   const running = await shared;
   await running?.close();
   if (running) await rm(running.folder, { recursive: true, force: true });

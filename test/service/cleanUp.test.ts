@@ -8,18 +8,21 @@ import { findLeftovers } from '../../src/core/cleanUp/leftovers';
 import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
-import { eventually, machine } from './harness';
+import { eventually, machine, prepare } from './harness';
 import { never, RunFixture } from './runFixture';
 
 describe('The clean-up', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let fixture: RunFixture;
 
-  before(async () => {
-    fixture = await RunFixture.make();
-  });
+  prepare(
+    async () => {
+      fixture = await RunFixture.make();
+    },
+    () => fixture.close(),
+  );
 
-  after(() => fixture.close());
+  afterEach(() => fixture.calm());
 
   const listed = async () => {
     const { batch, storage } = fixture.parts().parts;
@@ -27,7 +30,8 @@ describe('The clean-up', function () {
   };
 
   it('knows what belongs to a run that is at work, in any window', async () => {
-    const { paths } = fixture.folder(['a.wav', 'b.wav'], await fixture.long());
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    fixture.holdTask('a.mp4');
     const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
     // Before the job exists, only the claim of the window says so.
     await run.advance('uploaded', never);
@@ -62,8 +66,8 @@ describe('The clean-up', function () {
     const output = (await listed()).find(({ id }) => id === outputContainer);
     assert.equal(output?.unfetched, 1);
 
-    const long = fixture.folder(['c.wav', 'd.wav', 'e.wav', 'f.wav'], await fixture.long());
-    const other = await fixture.start(long.paths, { spotNodes: 2 });
+    fixture.holdTask('c.mp4');
+    const other = await fixture.start(fixture.folder(['c.mp4']).paths, { spotNodes: 2 });
     await other.run.advance('submitted', never);
     await other.run.close();
     const { poolId } = attemptOf(run.manifest);

@@ -17,7 +17,7 @@ const image = [
 ];
 
 describe('Official clients, unchanged, with the local Batch service', function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { ContainerClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, prepare, refused, TestService } from './harness';
 
 const run = promisify(execFile);
 const image = 'localhost/batch-test:1';
@@ -50,40 +50,48 @@ async function podmanIn(folder: string): Promise<Record<string, string>> {
 }
 
 describe('Tasks in containers of the local Batch service', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let folder: string;
   let env: Record<string, string>;
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async function () {
-    folder = await mkdtemp(join(tmpdir(), 'batch-containers-'));
-    env = await podmanIn(folder);
-    try {
-      await makeImage(folder, { ...process.env, ...env });
-      // As the service does: root may not be allowed to raise limits.
-      const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
-      await run('podman', ['run', '--rm', '--network', 'host', ...limits, image, '/bin/true'], {
-        env: { ...process.env, ...env },
+  prepare(
+    async function () {
+      folder = await mkdtemp(join(tmpdir(), 'batch-containers-'));
+      env = await podmanIn(folder);
+      try {
+        await makeImage(folder, { ...process.env, ...env });
+        // As the service does: root may not be allowed to raise limits.
+        const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'];
+        await run('podman', ['run', '--rm', '--network', 'host', ...limits, image, '/bin/true'], {
+          env: { ...process.env, ...env },
+        });
+      } catch (error) {
+        console.log(
+          `    skipped tasks in containers: Podman runs none here (${String(error).split('\n')[0]})`,
+        );
+        this.skip();
+      }
+      service = await TestService.startAs(
+        { batchName: 'localbatch', storageName: 'localstorage' },
+        env,
+        ...['--container-engine', 'podman'],
+      );
+      client = service.client('2025-06-01');
+      await client.pool.add({
+        id: 'pool',
+        ...containerMachine,
+        targetDedicatedNodes: 1,
+        taskSlotsPerNode: 4,
       });
-    } catch (error) {
-      console.log(`    skipped tasks in containers: Podman runs none here (${String(error).split('\n')[0]})`);
-      this.skip();
-    }
-    service = await TestService.startAs(
-      { batchName: 'localbatch', storageName: 'localstorage' },
-      env,
-      ...['--container-engine', 'podman'],
-    );
-    client = service.client('2025-06-01');
-    await client.pool.add({ id: 'pool', ...containerMachine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
-    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
-  });
-
-  after(async () => {
-    await service?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+      await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+    },
+    async () => {
+      await service?.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  );
 
   const podman = async (...args: string[]) =>
     (await run('podman', args, { env: { ...process.env, ...env } })).stdout.trim();
@@ -357,7 +365,7 @@ describe('Tasks in containers of the local Batch service', function () {
 });
 
 describe('Tasks in containers without a container engine', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
 
   it('are refused by name, and so are pools, when a client of Docker has no daemon', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'batch-engine-'));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { eventually, machine, realAccount, refused, type TestAccount, TestService } from './harness';
+import { eventually, machine, prepare, realAccount, refused, type TestAccount, TestService } from './harness';
 
 const pool: BatchServiceModels.PoolAddParameter = {
   id: `pool-${Date.now().toString(36)}`,
@@ -26,24 +26,25 @@ if (!realAccount) {
 /** What clients can rely on, on the local service and on Azure alike. */
 function contract(version: string, open: () => Promise<TestAccount>): void {
   describe(`Contract of the Batch API ${version}, with the official client`, function () {
-    this.timeout(realAccount ? 1_800_000 : 60_000);
+    this.timeout(realAccount ? 1_800_000 : 240_000);
     let account: TestAccount;
     let client: BatchServiceClient;
     const made: string[] = [];
 
-    before(async () => {
-      account = await open();
-      client = account.client(version.slice(0, version.includes(',') ? version.indexOf(',') : undefined));
-      await client.pool.add(pool);
-    });
-
-    after(async () => {
-      if (realAccount) {
-        for (const id of made) await client.job.deleteMethod(id).catch(() => undefined);
-        for (const id of [pool.id, 'pool-auto']) await client.pool.deleteMethod(id).catch(() => undefined);
-      }
-      await account.close();
-    });
+    prepare(
+      async () => {
+        account = await open();
+        client = account.client(version.slice(0, version.includes(',') ? version.indexOf(',') : undefined));
+        await client.pool.add(pool);
+      },
+      async () => {
+        if (realAccount) {
+          for (const id of made) await client.job.deleteMethod(id).catch(() => undefined);
+          for (const id of [pool.id, 'pool-auto']) await client.pool.deleteMethod(id).catch(() => undefined);
+        }
+        await account.close();
+      },
+    );
 
     async function addJob(job: BatchServiceModels.JobAddParameter): Promise<void> {
       made.push(job.id);
@@ -138,7 +139,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
         'job-fail',
         { id: 'code', commandLine: '/bin/sh -c "exit 7"', constraints: { maxTaskRetryCount: 2 } },
         { id: 'missing', commandLine: 'no-such-program' },
-        { id: 'long', commandLine: '/bin/sh -c "sleep 60"', constraints: { maxWallClockTime: 'PT0.3S' } },
+        { id: 'long', commandLine: '/bin/sh -c "sleep 600"', constraints: { maxWallClockTime: 'PT0.3S' } },
       );
       const { executionInfo: code } = await client.task.get('job-fail', 'code');
       assert.deepEqual(
@@ -222,7 +223,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
     it('requeues a task when its node is preempted', async () => {
       await addJob({ id: 'job-preempt', poolInfo: { poolId: pool.id } });
       const mark = '"$AZ_BATCH_NODE_ROOT_DIR/../once"';
-      const once = `test -e ${mark} || { touch ${mark}; echo waiting; exec sleep 30; }`;
+      const once = `test -e ${mark} || { touch ${mark}; echo waiting; exec sleep 600; }`;
       await client.task.add('job-preempt', { id: 'b', commandLine: `/bin/bash -c '${once}'` });
       await eventually(
         () => client.file.getPropertiesFromTask('job-preempt', 'b', 'stdout.txt').catch(() => undefined),
@@ -262,10 +263,11 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
     });
 
     it('deletes jobs and pools', async () => {
-      await client.job.deleteMethod('job-list');
+      await addJob({ id: 'job-deleted', poolInfo: { poolId: pool.id } });
+      await client.job.deleteMethod('job-deleted');
       await eventually(
         () => client.job.list(),
-        (jobs) => jobs.every(({ id }) => id !== 'job-list'),
+        (jobs) => jobs.every(({ id }) => id !== 'job-deleted'),
       );
       await client.pool.deleteMethod(pool.id);
       await eventually(
@@ -277,14 +279,15 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
 }
 
 describe('Authentication of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
 
-  before(async () => {
-    service = await TestService.start();
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+    },
+    () => service.close(),
+  );
 
   const path = '/pools?api-version=2025-06-01';
 

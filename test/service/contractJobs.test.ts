@@ -1,22 +1,29 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, prepare, refused, TestService } from './harness';
 
 describe('Jobs and tasks of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   const poolId = 'pool';
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client('2025-06-01');
-    await client.pool.add({ id: poolId, ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
-  });
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client('2025-06-01');
+      await client.pool.add({ id: poolId, ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
+    },
+    () => service.close(),
+  );
 
-  after(() => service.close());
-
-  const wait = { id: 'wait', commandLine: '/bin/sleep 30' };
+  const wait = { id: 'wait', commandLine: '/bin/sleep 600' };
+  /** Runs until there is a file of this name beside the data of the service. */
+  const until = (name: string) =>
+    `/bin/sh -c "until [ -e ${join(service.dataDir, name)} ]; do sleep 0.05; done"`;
+  const go = (name: string) => writeFileSync(join(service.dataDir, name), '');
 
   async function addJob(
     id: string,
@@ -54,10 +61,11 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.equal(ended.executionInfo?.failureInfo?.code, 'TaskEnded');
     await client.job.deleteMethod('requeue');
 
-    await addJob('patient', [{ id: 'short', commandLine: '/bin/sleep 3' }]);
+    await addJob('patient', [{ id: 'short', commandLine: until('patient') }]);
     await taskIn('patient', 'short', 'running');
     await client.job.disable('patient', 'wait');
     assert.equal((await client.job.get('patient')).state, 'disabling');
+    go('patient');
     await jobIn('patient', 'disabled');
     const done = await client.task.get('patient', 'short');
     assert.deepEqual([done.executionInfo?.exitCode, done.executionInfo?.requeueCount], [0, 0]);
@@ -175,7 +183,7 @@ describe('Jobs and tasks of the local Batch service', function () {
   it('fill the slots of nodes in order of priority', async () => {
     const busy = Array.from({ length: 2 }, (_, index) => ({
       id: `two${index}`,
-      commandLine: '/bin/sleep 0.6',
+      commandLine: until('slots'),
       requiredSlots: 2,
     }));
     await addJob('slots', busy);
@@ -184,6 +192,7 @@ describe('Jobs and tasks of the local Batch service', function () {
     await addJob('early', [{ id: 'task', commandLine: '/bin/true', requiredSlots: 2 }], { priority: 10 });
     const counts = await client.job.getTaskCounts('slots');
     assert.equal(counts.taskSlotCounts.running, 4);
+    go('slots');
     const [late, early] = await Promise.all(['late', 'early'].map((id) => taskIn(id, 'task', 'completed')));
     const start = (task?: BatchServiceModels.CloudTask) => Number(task?.executionInfo?.startTime);
     assert.ok(start(early) <= start(late));

@@ -1,22 +1,25 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+import { eventually, machine, prepare, type RefusedWith, refused, TestService } from './harness';
 
 const older = '2022-10-01.16.0';
 const newer = '2025-06-01';
 
 describe('Pools of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    // Slow enough that a resize can be stopped.
-    service = await TestService.start('--node-step-ms', '150');
-    client = service.client(newer);
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      // Slow enough that a resize can be stopped.
+      service = await TestService.start('--node-step-ms', '150');
+      client = service.client(newer);
+    },
+    () => service.close(),
+  );
 
   async function steady(poolId: string): Promise<BatchServiceModels.CloudPool> {
     return eventually(
@@ -41,11 +44,13 @@ describe('Pools of the local Batch service', function () {
   it('grow and shrink, one resize at a time', async () => {
     await add('resized', { targetDedicatedNodes: 1 });
     await nodesIn('resized', 'idle', 1);
+    await service.fault({ resizingMs: 600_000 });
     await client.pool.resize('resized', { targetDedicatedNodes: 3, targetLowPriorityNodes: 1 });
     await assert.rejects(
       client.pool.resize('resized', { targetDedicatedNodes: 1 }),
       refused('PoolBeingResized', 409),
     );
+    await service.fault({ resizingMs: 0 });
     await steady('resized');
     await nodesIn('resized', 'idle', 4);
     await client.pool.resize('resized', { targetDedicatedNodes: 0, targetLowPriorityNodes: 1 });
@@ -60,11 +65,11 @@ describe('Pools of the local Batch service', function () {
   it('keep their targets when a resize is stopped, and report it', async () => {
     await add('stopped');
     const before = await client.pool.get('stopped');
-    await service.fault({ allocation: 'AccountCoreQuotaReached' });
+    await service.fault({ allocation: 'AccountCoreQuotaReached', resizingMs: 600_000 });
     await client.pool.resize('stopped', { targetLowPriorityNodes: 2 });
     await client.pool.stopResize('stopped');
     const pool = await steady('stopped');
-    await service.fault({ allocation: null });
+    await service.fault({ allocation: null, resizingMs: 0 });
     assert.equal(pool.targetLowPriorityNodes, 2);
     assert.deepEqual(
       pool.resizeErrors?.map(({ code }) => code),
@@ -176,13 +181,27 @@ describe('Pools of the local Batch service', function () {
     const [node] = await nodesIn('nodes', 'idle', 1);
     const id = node?.id ?? '';
     const boot = (await client.computeNode.get('nodes', id)).lastBootTime;
-    await client.computeNode.reboot('nodes', id);
-    await nodesIn('nodes', 'rebooting', 1);
-    await assert.rejects(client.computeNode.reimage('nodes', id), refused('NodeBeingRebooted', 409));
+    // Both may be over before they are seen.
+    await eventually(
+      async () => {
+        await nodesIn('nodes', 'idle', 1);
+        await client.computeNode.reboot('nodes', id);
+        const { state } = await client.computeNode.get('nodes', id);
+        const refusal = await client.computeNode.reimage('nodes', id).catch(({ code }) => code);
+        return [state, refusal];
+      },
+      (seen) => seen.join() === 'rebooting,NodeBeingRebooted',
+    );
     await nodesIn('nodes', 'idle', 1);
     assert.notDeepEqual((await client.computeNode.get('nodes', id)).lastBootTime, boot);
-    await client.computeNode.reimage('nodes', id);
-    await nodesIn('nodes', 'reimaging', 1);
+    await eventually(
+      async () => {
+        await nodesIn('nodes', 'idle', 1);
+        await client.computeNode.reimage('nodes', id);
+        return client.computeNode.get('nodes', id);
+      },
+      ({ state }) => state === 'reimaging',
+    );
     await nodesIn('nodes', 'idle', 1);
     await client.computeNode.disableScheduling('nodes', id);
     await nodesIn('nodes', 'offline', 1);
@@ -199,16 +218,19 @@ describe('Pools of the local Batch service', function () {
     const [node] = await nodesIn('busy', 'idle', 1);
     const id = node?.id ?? '';
     await client.job.add({ id: 'busy', poolInfo: { poolId: 'busy' } });
+    const go = join(service.dataDir, 'waited-go');
     for (const [taskId, nodeRebootOption, exitCode] of [
       ['ended', 'terminate', undefined],
       ['waited', 'taskcompletion', 0],
     ] as const) {
-      await client.task.add('busy', { id: taskId, commandLine: '/bin/sleep 1' });
+      const commandLine = `/bin/sh -c "until [ -e ${go} ]; do sleep 0.05; done"`;
+      await client.task.add('busy', { id: taskId, commandLine });
       await eventually(
         () => client.task.get('busy', taskId),
         ({ state }) => state === 'running',
       );
       await client.computeNode.reboot('busy', id, { nodeRebootOption });
+      if (nodeRebootOption === 'taskcompletion') writeFileSync(go, '');
       const { executionInfo } = await eventually(
         () => client.task.get('busy', taskId),
         ({ state }) => state === 'completed',

@@ -47,7 +47,7 @@ const succeeded = (client: BatchServiceClient, count: number) =>
   );
 
 describe('The local Batch service after a crash', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
   const path = (name: string) => join(service.dataDir, name);
 
@@ -315,7 +315,7 @@ describe('The local Batch service after a crash', function () {
 });
 
 describe('A data folder whose service was killed where nothing reaps processes', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
 
   it('is taken over from the zombie', async () => {
     const folder = await temporaryFolder('zombie');
@@ -362,7 +362,7 @@ async function azuriteEnded({ dataDir }: TestService): Promise<void> {
 const smallDisk = ['unshare', '-rm', '/bin/sh', '-c', 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'];
 
 describe('The local Batch service on a full disk', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
 
   before(async function () {

@@ -11,7 +11,7 @@ function send(port: number, text: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.end(text, 'latin1'));
     let reply = '';
-    socket.setTimeout(5_000, () => socket.destroy());
+    socket.setTimeout(60_000, () => socket.destroy());
     socket.on('data', (chunk) => {
       reply += chunk.toString('latin1');
     });
@@ -59,7 +59,7 @@ const authorization = fc.oneof(
 const json = fc.oneof(fc.json(), fc.constantFrom('{', '[]', 'null', '{"id":1e999}'), fc.string());
 
 describe('Random requests to the local Batch service', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
 
   before(async () => {

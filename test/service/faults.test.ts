@@ -1,20 +1,22 @@
 import assert from 'node:assert/strict';
 import type { BatchServiceClient } from '@azure/batch';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, prepare, refused, TestService, withLongerLimits } from './harness';
 
-const sleeping = { commandLine: '/bin/sh -c "sleep 30"' };
+const sleeping = { commandLine: '/bin/sh -c "sleep 600"' };
 
 /** Faults that the service can be told to have: each is what its order says, and ends with it. */
 describe('the faults of the local service', () => {
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async function () {
-    this.timeout(30_000);
-    service = await TestService.start();
-    client = service.client();
-  });
-  after(() => service.close());
+  prepare(
+    async function () {
+      this.timeout(240_000);
+      service = await TestService.start();
+      client = service.client();
+    },
+    () => service.close(),
+  );
   afterEach(() =>
     service.fault({
       refuseShare: 0,
@@ -88,15 +90,22 @@ describe('the faults of the local service', () => {
   });
 
   it('an allocation error passes by itself; the next resize gets its nodes', async () => {
-    await service.fault({ allocation: { code: 'AllocationTimedOut', forMs: 400 } });
-    await pool('refused', 1);
-    const { resizeErrors } = await steady('refused');
+    let id = '';
+    const { resizeErrors } = await withLongerLimits(
+      async (seconds) => {
+        id = `refused-${seconds}`;
+        await service.fault({ allocation: { code: 'AllocationTimedOut', forMs: seconds * 1000 } });
+        await pool(id, 1);
+        return steady(id);
+      },
+      ({ resizeErrors = [] }) => resizeErrors.length > 0,
+    );
     assert.equal(resizeErrors?.[0]?.code, 'AllocationTimedOut');
     await eventually(
       async () => {
-        await steady('refused');
-        await client.pool.resize('refused', { targetLowPriorityNodes: 1 });
-        return (await steady('refused')).resizeErrors ?? [];
+        await steady(id);
+        await client.pool.resize(id, { targetLowPriorityNodes: 1 });
+        return (await steady(id)).resizeErrors ?? [];
       },
       (errors) => errors.length === 0,
     );

@@ -246,11 +246,35 @@ export function refused(code: string, status: number, property?: string) {
   };
 }
 
-/** Polls until a condition holds. Throws after a while, with the last value. */
+/**
+ * Registers hooks that prepare a suite before its tests, and anew before the second try of a test: what the first try
+ * left behind, such as a job of the same id, doesn't fail the second one.
+ */
+export function prepare(
+  start: (this: Mocha.Context) => Promise<void>,
+  clear: (this: Mocha.Context) => Promise<unknown>,
+): void {
+  let last: string | undefined;
+  before(start);
+  beforeEach(async function () {
+    const title = this.currentTest?.fullTitle();
+    if (title === last) {
+      await clear.call(this);
+      await start.call(this);
+    }
+    last = title;
+  });
+  after(clear);
+}
+
+/**
+ * Polls until a condition holds. Throws with the last value after `seconds`, which only ends a wait for what never
+ * comes: no test may depend on the speed of the machine.
+ */
 export async function eventually<T>(
   ask: () => Promise<T>,
   isSo: (seen: T) => boolean,
-  seconds = realAccount ? 900 : 30,
+  seconds = realAccount ? 900 : 150,
 ): Promise<T> {
   const end = Date.now() + seconds * 1000;
   for (;;) {
@@ -259,6 +283,19 @@ export async function eventually<T>(
     if (Date.now() > end) throw new Error(`Still not so after ${seconds} s: ${JSON.stringify(seen)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/**
+ * Runs something that a time limit ends, with longer and longer limits in seconds, until it gets as far as it should
+ * before the limit. Resolves to the last result.
+ */
+export async function withLongerLimits<T>(
+  run: (seconds: number) => Promise<T>,
+  isFarEnough: (result: T) => boolean,
+): Promise<T> {
+  let result = await run(2);
+  for (const seconds of [10, 50]) if (!isFarEnough(result)) result = await run(seconds);
+  return result;
 }
 
 export function md5(data: Uint8Array): string {

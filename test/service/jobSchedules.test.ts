@@ -2,21 +2,22 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { eventually, machine, refused, TestService } from './harness';
+import { eventually, machine, prepare, refused, TestService } from './harness';
 
 const minute = 60_000;
 
 describe('Job schedules of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client('2025-06-01');
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client('2025-06-01');
+    },
+    () => service.close(),
+  );
 
   /** Sets the clock of job schedules ahead of the machine's. */
   const advance = (ms: number) => service.fault({ clockOffsetMs: ms });

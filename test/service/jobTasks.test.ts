@@ -2,22 +2,28 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
-import { eventually, listAll, machine, refused, TestService } from './harness';
+import { eventually, listAll, machine, prepare, refused, TestService } from './harness';
 
 type Job = BatchServiceModels.JobAddParameter;
 
 describe('Preparation and release tasks of the local Batch service', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client();
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client();
+      await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
+      // Otherwise the tasks of a job may all run on the first node.
+      await eventually(
+        () => client.computeNode.list('pool'),
+        (nodes) => nodes.filter(({ state }) => state === 'idle').length === 2,
+      );
+    },
+    () => service.close(),
+  );
 
   /** A command that adds a line to a file beside the data of the service. */
   const noting = (line: string, then = 'true') =>

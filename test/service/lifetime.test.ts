@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { TestService } from './harness';
 
 describe('The life of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
 
   beforeEach(async () => {
@@ -35,7 +35,7 @@ describe('The life of the local Batch service', function () {
 
   it('does not take a stranger for itself, who has the process id of one that was killed', async () => {
     await service.kill();
-    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    const stranger = spawn('sleep', ['600'], { stdio: 'ignore' });
     try {
       const [, started] = readFileSync(path('service.lock'), 'utf8').split(' ');
       writeFileSync(path('service.lock'), `${stranger.pid} ${started}`);

@@ -2,21 +2,22 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { BatchServiceClient } from '@azure/batch';
-import { eventually, listAll, machine, TestService } from './harness';
+import { eventually, listAll, machine, prepare, TestService } from './harness';
 
 describe('Job managers of the local Batch service', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client();
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
-    await client.job.add({ id: 'other', poolInfo: { poolId: 'pool' } });
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client();
+      await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 2 });
+      await client.job.add({ id: 'other', poolInfo: { poolId: 'pool' } });
+    },
+    () => service.close(),
+  );
 
   const completed = (jobId: string) =>
     eventually(

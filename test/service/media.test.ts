@@ -27,7 +27,7 @@ const tone = (frequency = 440, seconds = 2) => [
 ];
 
 describe('Media', function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let service: TestService;
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   const at = (name: string) => join(root.path, name);

@@ -5,24 +5,25 @@ import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { descendantsOf, processesWith } from './descendants';
-import { eventually, machine, refused, skip, TestService } from './harness';
+import { eventually, machine, prepare, refused, skip, TestService, withLongerLimits } from './harness';
 
 type Task = BatchServiceModels.TaskAddParameter;
 type Settings = Omit<BatchServiceModels.MultiInstanceSettings, 'coordinationCommandLine'>;
 
 describe('Multi-instance tasks of the local Batch service', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start('--max-processes', '0');
-    client = service.client();
-    await addPool('pool', 3);
-    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' }, usesTaskDependencies: true });
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start('--max-processes', '0');
+      client = service.client();
+      await addPool('pool', 3);
+      await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' }, usesTaskDependencies: true });
+    },
+    () => service.close(),
+  );
 
   const addPool = (id: string, nodes: number, more: Partial<BatchServiceModels.PoolAddParameter> = {}) =>
     service.client().pool.add({
@@ -233,36 +234,60 @@ describe('Multi-instance tasks of the local Batch service', function () {
       constraints: { maxTaskRetryCount: 1 },
       settings: { commonResourceFiles: [{ httpUrl: `${service.ready.blobUrl}/files/none`, filePath: 'x' }] },
     });
-    await add('slow', 2, 'exit 0', 'exec sleep 600', { constraints: { maxWallClockTime: 'PT4S' } });
-    const containerUrl = await files().generateSasUrl({
-      permissions: ContainerSASPermissions.parse('w'),
-      expiresOn: new Date(Date.now() + 3_600_000),
-    });
-    await add('slowly', 2, 'echo waiting; exec sleep 600', 'exit 0', {
-      constraints: { maxWallClockTime: 'PT4S' },
-      outputFiles: [
-        {
-          filePattern: '../stdout.txt',
-          destination: { container: { containerUrl, path: 'slowly' } },
-          uploadOptions: { uploadCondition: 'taskfailure' },
-        },
-      ],
-    });
-    const ends = await Promise.all(
-      ['primary', 'missing', 'slow', 'slowly'].map((id) => inState(id, 'completed')),
-    );
+    const ends = await Promise.all(['primary', 'missing'].map((id) => inState(id, 'completed')));
     assert.deepEqual(
       ends.map((task) => [task.executionInfo?.exitCode, task.executionInfo?.failureInfo?.code]),
       [
         [7, 'FailureExitCode'],
         [undefined, 'BlobNotFound'],
-        [143, 'TaskEnded'],
-        [undefined, 'TaskEnded'],
       ],
     );
     assert.equal(ends[1]?.executionInfo?.retryCount, 0);
-    assert.equal(String(await files().getBlobClient('slowly').downloadToBuffer()), 'waiting\n');
     assert.equal((await subtasksOf('primary'))[0]?.failureInfo?.code, 'TaskEnded');
+  });
+
+  it('end at their time limit, in the application and in the coordination, whose output is uploaded', async () => {
+    const ended = async (id: string) => {
+      const { executionInfo } = await inState(id, 'completed');
+      return { exitCode: executionInfo?.exitCode, failure: executionInfo?.failureInfo?.code };
+    };
+    const application = await withLongerLimits(
+      async (seconds) => {
+        const constraints = { maxWallClockTime: `PT${seconds}S` };
+        await add(`slow-${seconds}`, 2, 'exit 0', 'exec sleep 600', { constraints });
+        return ended(`slow-${seconds}`);
+      },
+      ({ exitCode }) => exitCode !== undefined,
+    );
+    assert.deepEqual(application, { exitCode: 143, failure: 'TaskEnded' });
+    await files().createIfNotExists();
+    const containerUrl = await files().generateSasUrl({
+      permissions: ContainerSASPermissions.parse('w'),
+      expiresOn: new Date(Date.now() + 3_600_000),
+    });
+    const coordination = await withLongerLimits(
+      async (seconds) => {
+        const id = `slowly-${seconds}`;
+        await add(id, 2, 'echo waiting; exec sleep 600', 'exit 0', {
+          constraints: { maxWallClockTime: `PT${seconds}S` },
+          outputFiles: [
+            {
+              filePattern: '../stdout.txt',
+              destination: { container: { containerUrl, path: id } },
+              uploadOptions: { uploadCondition: 'taskfailure' },
+            },
+          ],
+        });
+        const { exitCode, failure } = await ended(id);
+        const text = await files()
+          .getBlobClient(id)
+          .downloadToBuffer()
+          .then(String, () => '');
+        return { exitCode, failure, text };
+      },
+      ({ text }) => text !== '',
+    );
+    assert.deepEqual(coordination, { exitCode: undefined, failure: 'TaskEnded', text: 'waiting\n' });
   });
 
   it('start again whole when a node is lost, between coordination and application too, and after a kill', async () => {
@@ -437,25 +462,27 @@ describe('Multi-instance tasks of the local Batch service', function () {
   });
 
   it('leave no background process behind, whatever dies first', async () => {
+    // In the command lines of this test alone, on the whole machine.
+    const mark = `876.${process.pid}`;
     const isOver = () =>
       eventually(
-        async () => processesWith('876'),
+        async () => processesWith(mark),
         (pids) => pids.length === 0,
       );
-    await add('background', 2, `sleep 876 & echo c >> ${path('background')}`, 'exec sleep 876');
+    await add('background', 2, `sleep ${mark} & echo c >> ${path('background')}`, `exec sleep ${mark}`);
     await inState('background', 'running');
     await untilLines('background', 2);
     for (const starter of descendantsOf(service.ready.pid, 'starter.js')) process.kill(starter, 'SIGKILL');
     assert.equal((await inState('background', 'completed')).executionInfo?.result, 'failure');
     await isOver();
-    await add('both', 2, `sleep 876 & echo c >> ${path('both')}`, waitFor('both-go'));
+    await add('both', 2, `sleep ${mark} & echo c >> ${path('both')}`, waitFor('both-go'));
     await untilLines('both', 2);
     const starters = descendantsOf(service.ready.pid, 'starter.js');
     // The background processes are left over, and the commands that started them have ended.
     for (const starter of starters) process.kill(starter, 'SIGSTOP');
     await service.kill();
     for (const starter of starters) process.kill(starter, 'SIGKILL');
-    assert.equal(processesWith('876').length, 2);
+    assert.equal(processesWith(mark).length, 2);
     await service.start();
     client = service.client();
     writeFileSync(path('both-go'), '');

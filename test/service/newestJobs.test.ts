@@ -1,26 +1,27 @@
 import assert from 'node:assert/strict';
 import { Batch } from '../../src/core/azure/batch';
 import { newestJobs } from '../../src/core/jobs/newestJobs';
-import { TestService } from './harness';
+import { prepare, TestService } from './harness';
 
 /** With pages of 10 jobs, 50 are read of a list. */
 const pageSize = 10;
 
 describe('The newest jobs of an account', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let batch: Batch;
 
-  before(async () => {
-    service = await TestService.start();
-    batch = new Batch(service.connection);
-    await batch.addPool({ id: 'pool', vmSize: 'Standard_D2s_v5', ...image, targetDedicatedNodes: 0 });
-    // Ids in the opposite order of their age, as the service lists them by id.
-    for (let index = 79; index >= 0; index--)
-      await batch.addJob({ id: `job-${String(index).padStart(2, '0')}`, poolInfo: { poolId: 'pool' } });
-  });
-
-  after(() => service?.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      batch = new Batch(service.connection);
+      await batch.addPool({ id: 'pool', vmSize: 'Standard_D2s_v5', ...image, targetDedicatedNodes: 0 });
+      // Ids in the opposite order of their age, as the service lists them by id.
+      for (let index = 79; index >= 0; index--)
+        await batch.addJob({ id: `job-${String(index).padStart(2, '0')}`, poolInfo: { poolId: 'pool' } });
+    },
+    () => service?.close(),
+  );
 
   it('come first, whatever their ids, when the whole list is read', async () => {
     const { jobs, cutBefore } = await newestJobs(batch, { select: 'state' });

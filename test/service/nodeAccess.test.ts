@@ -6,28 +6,29 @@ import {
   generateBlobSASQueryParameters,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
-import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
+import { eventually, machine, prepare, type RefusedWith, refused, TestService } from './harness';
 
 const older = '2022-10-01.16.0';
 
 describe('Users, logs, certificates and statistics of the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
   let nodeId = '';
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client(older);
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
-    const [node] = await eventually(
-      () => client.computeNode.list('pool'),
-      (nodes) => nodes[0]?.state === 'idle',
-    );
-    nodeId = node?.id ?? '';
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client(older);
+      await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
+      const [node] = await eventually(
+        () => client.computeNode.list('pool'),
+        (nodes) => nodes[0]?.state === 'idle',
+      );
+      nodeId = node?.id ?? '';
+    },
+    () => service.close(),
+  );
 
   it('nodes take users, whose secrets are not kept', async () => {
     await client.computeNode.addUser('pool', nodeId, { name: 'someone', password: 'hunter2', isAdmin: true });

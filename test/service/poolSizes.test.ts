@@ -16,7 +16,7 @@ import {
   useDedicatedNodes,
 } from '../../src/core/pools/poolSizes';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
-import { eventually, machine, TestService } from './harness';
+import { eventually, machine, prepare, TestService } from './harness';
 
 const { signal } = new AbortController();
 const minute = 60_000;
@@ -27,15 +27,17 @@ describe('The sizes of pools', () => {
   let pools = 0;
   let vmSizes = 0;
 
-  before(async function () {
-    this.timeout(30_000);
-    service = await TestService.start();
-    batch = new Batch(service.connection);
-  });
-  after(async () => {
-    batch?.close();
-    await service?.close();
-  });
+  prepare(
+    async function () {
+      this.timeout(240_000);
+      service = await TestService.start();
+      batch = new Batch(service.connection);
+    },
+    async () => {
+      batch?.close();
+      await service?.close();
+    },
+  );
   afterEach(() => service.fault({ resizingMs: 0, allocation: null }));
 
   /** A pool whose formula was set so many minutes ago. */
@@ -94,7 +96,7 @@ describe('The sizes of pools', () => {
     await batch.addJob({ id: 'theirs', poolInfo: { poolId: id } });
     const other = await scalingPool({ dedicated: 0, spot: 5 }, 8);
     await batch.addJob({ id: 'idle', poolInfo: { poolId: other } });
-    await batch.addTasks('theirs', [{ id: 't', commandLine: '/bin/sh -c "sleep 60"' }]);
+    await batch.addTasks('theirs', [{ id: 't', commandLine: '/bin/sh -c "sleep 600"' }]);
     for (const poolId of [id, other]) await giveNodes(batch, poolId, { dedicated: 0, spot: 1 }, scaling);
     assert.deepEqual((await formulaTargets(id))?.spot, 5);
     assert.deepEqual((await formulaTargets(other))?.spot, 1);

@@ -11,7 +11,7 @@ import { manifestOf, namesIn } from './runSetup';
 const dead = 'http://127.0.0.1:9';
 
 describe('Behind a proxy', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let folders = 0;
 

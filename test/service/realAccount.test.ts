@@ -40,7 +40,7 @@ if (!real) {
 for (const isReal of real ? [false, true] : [false]) {
   const account = isReal ? 'a real account' : 'the local account';
   describe(`The main job on ${account}, from connecting to cleaning up`, function () {
-    this.timeout(isReal ? 30 * 60_000 : 60_000);
+    this.timeout(isReal ? 30 * 60_000 : 240_000);
     let service: TestService | undefined;
     let connection: Connection;
     let root: Awaited<ReturnType<typeof temporaryFolder>>;

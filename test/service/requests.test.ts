@@ -5,21 +5,22 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import type { BatchServiceClient } from '@azure/batch';
-import { eventually, listAll, machine, type RefusedWith, refused, TestService } from './harness';
+import { eventually, listAll, machine, prepare, type RefusedWith, refused, TestService } from './harness';
 
 const version = '2025-06-01';
 
 describe('Requests to the local Batch service', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
 
-  before(async () => {
-    service = await TestService.start();
-    client = service.client(version);
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+      client = service.client(version);
+    },
+    () => service.close(),
+  );
 
   /** Sends a signed request. Returns the status, and the code and details of an error. */
   async function ask(method: string, path: string, body?: unknown) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BatchServiceClient } from '@azure/batch';
-import { eventually, machine, TestService } from './harness';
+import { eventually, machine, prepare, TestService } from './harness';
 
 const content = Buffer.alloc(300_000, 'resource');
 
@@ -30,31 +30,32 @@ const answers: Record<string, Answer[]> = {
 };
 
 describe('Resource files from a server that misbehaves', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let client: BatchServiceClient;
   let server: Server;
   const asked = new Map<string, number>();
 
-  before(async () => {
-    server = createServer((request, reply) => {
-      const name = (request.url ?? '').slice(1);
-      const times = asked.get(name) ?? 0;
-      asked.set(name, times + 1);
-      const turns = answers[name] ?? [];
-      turns[Math.min(times, turns.length - 1)]?.(request, reply);
-    });
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    service = await TestService.start();
-    client = service.client('2025-06-01');
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
-    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
-  });
-
-  after(async () => {
-    await service.close();
-    server.close();
-  });
+  prepare(
+    async () => {
+      server = createServer((request, reply) => {
+        const name = (request.url ?? '').slice(1);
+        const times = asked.get(name) ?? 0;
+        asked.set(name, times + 1);
+        const turns = answers[name] ?? [];
+        turns[Math.min(times, turns.length - 1)]?.(request, reply);
+      });
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+      service = await TestService.start();
+      client = service.client('2025-06-01');
+      await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
+      await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
+    },
+    async () => {
+      await service.close();
+      server.close();
+    },
+  );
 
   async function outcome(name: string) {
     const { port } = server.address() as AddressInfo;

@@ -7,7 +7,7 @@ import { type Problem, UserError } from '../../src/core/errors';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
-import { eventually, TestService } from './harness';
+import { eventually, prepare, TestService } from './harness';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
@@ -38,7 +38,7 @@ interface Conditions {
 
 for (const conditions of [obedient, disobedient]) {
   describe(conditions.title, function () {
-    this.timeout(180_000);
+    this.timeout(240_000);
     runSuite(conditions);
   });
 }
@@ -50,17 +50,18 @@ function runSuite({ rate, faults }: Conditions): void {
   let sample = '';
   let folders = 0;
 
-  before(async () => {
-    service = await TestService.start();
-    await service.fault(faults);
-    root = await temporaryFolder('run');
-    sample = await clip(join(root.path, 'sample.mp4'), 1.5);
-  });
-
-  after(async () => {
-    await service.close();
-    await root.remove();
-  });
+  prepare(
+    async () => {
+      service = await TestService.start();
+      await service.fault(faults);
+      root = await temporaryFolder('run');
+      sample = await clip(join(root.path, 'sample.mp4'), 1.5);
+    },
+    async () => {
+      await service.close();
+      await root.remove();
+    },
+  );
 
   afterEach(() => service.fault({ startTask: null, allocation: null, refuseShare: 0, ...faults }));
 

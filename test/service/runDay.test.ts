@@ -11,7 +11,7 @@ import { Run } from '../../src/core/runs/run';
 import type { UploadRequest } from '../../src/core/transfers/requests';
 import { Transfers } from '../../src/core/transfers/transfers';
 import { FastClock } from '../clock';
-import { eventually } from './harness';
+import { eventually, prepare } from './harness';
 import { never, RunFixture } from './runFixture';
 import { manifestOf, namesIn } from './runSetup';
 
@@ -64,11 +64,12 @@ describe('A day of a laptop', function () {
   this.timeout(240_000);
   let fixture: RunFixture;
 
-  before(async () => {
-    fixture = await RunFixture.make();
-  });
-
-  after(() => fixture.close());
+  prepare(
+    async () => {
+      fixture = await RunFixture.make();
+    },
+    () => fixture.close(),
+  );
 
   it('with 60 GB at 20 Mbit/s, two sleeps and a lost Spot node ends with every output and nothing left', async () => {
     const names = Array.from({ length: files }, (_, index) => `clip ${index}.mp4`);

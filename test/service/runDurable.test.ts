@@ -13,7 +13,7 @@ import { readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
 import { faultyProxy } from './faultyProxy';
-import { eventually, machine, TestService } from './harness';
+import { eventually, machine, prepare, TestService } from './harness';
 import { startRunProcess } from './runProcess';
 import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 
@@ -30,18 +30,19 @@ describe('A run that is interrupted', function () {
   let claimFolder = '';
   let folders = 0;
 
-  before(async () => {
-    service = await TestService.start();
-    root = await temporaryFolder('durable');
-    claimFolder = join(root.path, 'claims');
-    sample = await clip(join(root.path, 'sample.mp4'), 1.5);
-    long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=240', join(root.path, 'long.wav'));
-  });
-
-  after(async () => {
-    await service.close();
-    await root.remove();
-  });
+  prepare(
+    async () => {
+      service = await TestService.start();
+      root = await temporaryFolder('durable');
+      claimFolder = join(root.path, 'claims');
+      sample = await clip(join(root.path, 'sample.mp4'), 1.5);
+      long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=240', join(root.path, 'long.wav'));
+    },
+    async () => {
+      await service.close();
+      await root.remove();
+    },
+  );
 
   afterEach(async () => {
     const { batch, storage } = partsOf(service).parts;

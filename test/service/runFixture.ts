@@ -5,7 +5,7 @@ import { Run } from '../../src/core/runs/run';
 import type { RunEvent, Step } from '../../src/core/runs/runEvents';
 import type { RunParts } from '../../src/core/runs/runState';
 import type { Clock } from '../../src/core/wait';
-import { clip, ffmpeg, temporaryFolder } from '../media';
+import { clip, temporaryFolder } from '../media';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
 import { TestService } from './harness';
 import { type ManifestOptions, manifestOf, partsOf } from './runSetup';
@@ -15,8 +15,7 @@ export const never = new AbortController().signal;
 /** The service, sources, and proxies before Batch and Storage for the tests of runs. */
 export class RunFixture {
   #folders = 0;
-  #long: string | undefined;
-  #endless: string | undefined;
+  #releases: (() => void)[] = [];
 
   private constructor(
     readonly service: TestService,
@@ -44,6 +43,7 @@ export class RunFixture {
 
   /** Ends all faults. */
   async calm(): Promise<void> {
+    for (const release of this.#releases.splice(0)) release();
     this.batch.fault = undefined;
     this.blobs.fault = undefined;
     await this.service.fault({
@@ -57,17 +57,15 @@ export class RunFixture {
     });
   }
 
-  /** An audio file whose transcode takes a few seconds. */
-  async long(): Promise<string> {
-    this.#long ??= await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=480', join(this.root.path, 'long.wav'));
-    return this.#long;
-  }
-
-  /** Audio whose task takes far longer than any test waits for it. */
-  async endless(): Promise<string> {
-    const source = 'sine=duration=7200:sample_rate=8000';
-    this.#endless ??= await ffmpeg('-f', 'lavfi', '-i', source, join(this.root.path, 'endless.wav'));
-    return this.#endless;
+  /** Holds back the task of a source, at the download of its input, until the returned function is called. */
+  holdTask(name: string): () => void {
+    const released = new Promise<void>((resolve) => this.#releases.push(resolve));
+    this.blobs.fault = async ({ method, url = '' }) => {
+      // Tasks come with a SAS, the client with the account's key.
+      if (method === 'GET' && url.includes(name) && url.includes('sig=')) await released;
+      return false;
+    };
+    return this.#releases.at(-1) as () => void;
   }
 
   /** A new folder with copies of a source under these names. */

@@ -6,23 +6,24 @@ import { join } from 'node:path';
 import { UserError } from '../../src/core/errors';
 import { Run } from '../../src/core/runs/run';
 import { clip, temporaryFolder } from '../media';
-import { TestService } from './harness';
+import { prepare, TestService } from './harness';
 import { manifestOf, partsOf } from './runSetup';
 
 describe('A signal that lives for long', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let service: TestService;
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
 
-  before(async () => {
-    service = await TestService.start();
-    root = await temporaryFolder('signals');
-  });
-
-  after(async () => {
-    await service.close();
-    await root.remove();
-  });
+  prepare(
+    async () => {
+      service = await TestService.start();
+      root = await temporaryFolder('signals');
+    },
+    async () => {
+      await service.close();
+      await root.remove();
+    },
+  );
 
   it('has nothing left on it by calls that are over, however they ended', async () => {
     const { signal } = new AbortController();

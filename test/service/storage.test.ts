@@ -8,7 +8,7 @@ import { rejectsWith } from './problems';
 import { Relay } from './relay';
 
 describe('Storage', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   const { signal } = new AbortController();
   let url: string;
   let storage: Storage;

@@ -10,7 +10,7 @@ import { Relay } from './relay';
 import { isRoot, MiB, mountSmallDisk, readOnlyFolder, TransferSetup } from './transferSetup';
 
 describe('Download', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let setup: TransferSetup;
 
   beforeEach(async () => {

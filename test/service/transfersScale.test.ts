@@ -12,7 +12,7 @@ import { MiB, TransferSetup } from './transferSetup';
 const run = promisify(execFile);
 
 describe('Transfers of large and many files', function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let setup: TransferSetup;
 
   beforeEach(async () => {

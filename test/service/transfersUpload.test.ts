@@ -7,7 +7,7 @@ import { Relay } from './relay';
 import { asOrdinaryUser, MiB, TransferSetup } from './transferSetup';
 
 describe('Upload', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   const { signal } = new AbortController();
   let setup: TransferSetup;
 

@@ -15,7 +15,7 @@ const openGop = [...h264.slice(0, 3), 'veryfast', ...h264.slice(4), '-bf', '3', 
 const openMpeg2 = ['-c:v', 'mpeg2video', '-g', '12', '-bf', '2'];
 
 describe('Cutting a video', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 
   before(async () => {

@@ -273,7 +273,7 @@ const lines: readonly (readonly [FailureReason, string, subject?: string])[] = [
 ];
 
 describe('The reason of a failure', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   const at = (name: string) => join(root.path, name);
 

@@ -55,7 +55,7 @@ const formats: Readonly<Record<string, Format>> = {
 };
 
 describe('A probe', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let program: string;
 

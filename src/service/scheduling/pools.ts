@@ -119,7 +119,8 @@ export class Pools {
     if (leaving || pool.isWaitingForNode || pool.wire.allocationState === 'steady') return;
     const resizedForMs = Date.now() - Date.parse(String(pool.wire.allocationStateTransitionTime));
     const left = pool.wire.allocationState === 'stopping' ? 0 : this.faults.resizingMs - resizedForMs;
-    if (left > 0) this.#settleLater(pool, left);
+    // The fault may be taken back meanwhile.
+    if (left > 0) this.#settleLater(pool, Math.min(left, 100));
     else this.#steady(pool);
   }
 
