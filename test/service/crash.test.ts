@@ -17,7 +17,7 @@ import type { BatchServiceClient } from '@azure/batch';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { temporaryFolder } from '../media';
 import { descendantsOf } from './descendants';
-import { eventually, listAll, machine, TestService } from './harness';
+import { eventually, listAll, machine, prepare, TestService } from './harness';
 
 const sh = (script: string) => `/bin/sh -c '${script}'`;
 const blobTable = 'blobs/__azurite_db_blob__.json';
@@ -365,15 +365,16 @@ describe('The local Batch service on a full disk', function () {
   this.timeout(240_000);
   let service: TestService;
 
-  before(async function () {
-    // Not every container allows a mount.
-    if (spawnSync('unshare', ['-rm', 'true']).status !== 0) this.skip();
-    service = await TestService.startUnder(smallDisk);
-  });
-
-  after(async () => {
-    await service?.close();
-  });
+  prepare(
+    async function () {
+      // Not every container allows a mount.
+      if (spawnSync('unshare', ['-rm', 'true']).status !== 0) this.skip();
+      service = await TestService.startUnder(smallDisk);
+    },
+    async () => {
+      await service?.close();
+    },
+  );
 
   it('loses nothing that it has acknowledged, refuses changes, and continues once there is room', async () => {
     const client = service.client();

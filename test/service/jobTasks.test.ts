@@ -180,10 +180,10 @@ describe('Preparation and release tasks of the local Batch service', function ()
     });
     await client.job.terminate('unused');
     await jobCompleted('unused');
-    await client.job.deleteMethod('both');
+    await client.job.deleteMethod('unused');
     await eventually(
       () =>
-        client.job.get('both').then(
+        client.job.get('unused').then(
           () => false,
           () => true,
         ),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -43,6 +43,12 @@ describe('A run that is interrupted', function () {
       await root.remove();
     },
   );
+
+  let slow: TestService | undefined;
+  afterEach(async () => {
+    await slow?.close();
+    slow = undefined;
+  });
 
   afterEach(async () => {
     const { batch, storage } = partsOf(service).parts;
@@ -240,8 +246,9 @@ describe('A run that is interrupted', function () {
   it('ends with every output while Spot nodes are preempted, and continues with dedicated ones when asked', async () => {
     const { paths } = folderOf(long, ['a.wav', 'b.wav', 'c.wav', 'd.wav']);
     // Slow enough to be seen, as they are in Azure.
-    const slow = await TestService.start('--node-step-ms', '700');
-    const { parts, steps } = partsOf(slow);
+    const other = await TestService.start('--node-step-ms', '700');
+    slow = other;
+    const { parts, steps } = partsOf(other);
     const run = await Run.create(parts, await manifestOf(paths, { spotNodes: 2 }), never);
     const advancing = run.advance('fetched', never);
     const hasTrouble = () =>
@@ -250,11 +257,10 @@ describe('A run that is interrupted', function () {
       async () => attemptOf(run.manifest).poolId,
       (id) => id !== undefined,
     );
-    for (let taken = 0; taken < 60 && !hasTrouble(); taken++) {
-      await slow.fault({ preempt: poolId }).catch(() => undefined);
-      await pause(300);
-    }
-    assert.ok(hasTrouble(), 'a person is told');
+    await eventually(async () => {
+      if (run.progress.tasks.running > 0) await other.fault({ preempt: poolId }).catch(() => undefined);
+      return hasTrouble();
+    }, Boolean);
     assert.equal(await run.useDedicatedNodes(never), 2);
     const summary = await advancing;
     await run.close();
@@ -264,7 +270,6 @@ describe('A run that is interrupted', function () {
     const { nodeHours = 0, dedicatedNodeHours = 0 } = run.manifest;
     assert.ok(dedicatedNodeHours > 0 && dedicatedNodeHours < nodeHours, 'the hours of each kind are known');
     assert.ok([...run.results.values()].some(({ retries = 0 }) => retries > 0));
-    await slow.close();
   });
 
   it('has its kept nodes reported when they have been idle for long', async () => {
@@ -293,18 +298,22 @@ describe('A run that is interrupted', function () {
   describe('on a disk of its own', () => {
     let disk = '';
 
-    before(function () {
-      disk = join(root.path, 'disk');
+    let isMounted = false;
+
+    beforeEach(function () {
+      disk = join(root.path, `disk-${++folders}`);
       mkdirSync(disk);
       try {
         execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
+        isMounted = true;
       } catch {
         this.skip();
       }
     });
 
-    after(() => {
-      if (disk) spawn('umount', [disk], { stdio: 'ignore' });
+    afterEach(() => {
+      if (isMounted) execFileSync('umount', [disk], { stdio: 'ignore' });
+      isMounted = false;
     });
 
     it('reports a full disk, and downloads the rest once there is space', async () => {
@@ -324,7 +333,6 @@ describe('A run that is interrupted', function () {
       await again.close();
       assert.equal(attemptOf(again.manifest).jobId, attemptOf(run.manifest).jobId);
       assert.ok(statSync(join(disk, 'a.mp3')).size > 100_000);
-      execFileSync('rm', [path, join(disk, 'a.mp3')]);
     });
 
     it('reports a folder that cannot be written to', async () => {
