@@ -115,7 +115,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       await run('job-env', {
         id: 'env',
         commandLine:
-          '/bin/bash -c "echo $AZ_BATCH_JOB_ID $AZ_BATCH_TASK_ID $NAME; pwd; echo wrong >&2; echo x > \'a b.txt\'"',
+          '/bin/bash -c "echo $AZ_BATCH_JOB_ID $AZ_BATCH_TASK_ID $NAME $AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES; pwd; echo wrong >&2; echo x > \'a b.txt\'"',
         environmentSettings: [{ name: 'NAME', value: 'given value' }],
       });
       const task = await client.task.get('job-env', 'env');
@@ -124,7 +124,7 @@ function contract(version: string, open: () => Promise<TestAccount>): void {
       const { readableStreamBody } = await client.file.getFromTask('job-env', 'env', 'stdout.txt');
       let stdout = '';
       for await (const chunk of readableStreamBody ?? []) stdout += chunk;
-      assert.match(stdout, /^job-env env given value\n.*workitems\/job-env\/job-1\/env\/wd\n$/);
+      assert.match(stdout, /^job-env env given value \d+\n.*workitems\/job-env\/job-1\/env\/wd\n$/);
       const files = await client.file.listFromTask('job-env', 'env', { recursive: true });
       assert.deepEqual(
         files.map(({ name }) => name).filter((name) => !name?.startsWith('certs')),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createConnection } from 'node:net';
 import type { BatchServiceClient } from '@azure/batch';
 import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
 
@@ -12,6 +13,18 @@ const windows = {
   },
 };
 const anyUser = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
+
+const isRefused =
+  (code: string) =>
+  ({ body }: { body: RefusedWith }) =>
+    body.code === code;
+
+/** Everything that a server sends to one connection. */
+async function fetchText(host: string, port: number): Promise<string> {
+  let text = '';
+  for await (const bytes of createConnection(port, host)) text += bytes;
+  return text;
+}
 
 /** Values that Azure adds to what a client sends, by recorded replies. */
 describe('The local Batch service fills in what Azure fills in', function () {
@@ -127,6 +140,61 @@ describe('The local Batch service fills in what Azure fills in', function () {
     }
   });
 
+  it('in the endpoints of nodes, where a program is reached', async () => {
+    const natPool = (more = {}) => ({
+      name: 'web',
+      protocol: 'tcp',
+      backendPort: 8765,
+      frontendPortRangeStart: 60_000,
+      frontendPortRangeEnd: 61_000,
+      networkSecurityGroupRules: [{ priority: 150, access: 'allow', sourceAddressPrefix: '*' }],
+      ...more,
+    });
+    const add = (id: string, ...inboundNATPools: unknown[]) =>
+      ask('POST', '/pools', {
+        id,
+        ...machine,
+        targetDedicatedNodes: 1,
+        networkConfiguration: { endpointConfiguration: { inboundNATPools } },
+      });
+    await add('endpoints', natPool());
+    const { networkConfiguration } = await ask('GET', '/pools/endpoints');
+    const [shown] = networkConfiguration.endpointConfiguration.inboundNATPools;
+    assert.deepEqual(shown.networkSecurityGroupRules[0].sourcePortRanges, ['*']);
+    const [node] = await eventually(
+      () => client.computeNode.list('endpoints'),
+      (nodes) => nodes[0]?.state === 'idle',
+    );
+    const endpoints = node?.endpointConfiguration?.inboundEndpoints ?? [];
+    assert.deepEqual(
+      endpoints.map(({ name, protocol, backendPort }) => [name, protocol, backendPort]),
+      [
+        ['web.0', 'tcp', 8765],
+        ['SSHRule.0', 'tcp', 22],
+      ],
+    );
+    const { publicIPAddress = '', frontendPort } = endpoints[0] ?? {};
+    await client.job.add({ id: 'web', poolInfo: { poolId: 'endpoints' } });
+    const listen = `require('net').createServer((s) => s.end('hello')).listen(8765, process.env.LOCAL_BATCH_NODE_ADDRESS)`;
+    await client.task.add('web', {
+      id: 'server',
+      commandLine: `"${process.execPath}" -e "${listen}"`,
+    });
+    const heard = await eventually(
+      () => fetchText(publicIPAddress, Number(frontendPort)).catch(() => ''),
+      (text) => text !== '',
+    );
+    assert.equal(heard, 'hello');
+    for (const wrong of [
+      { backendPort: 22 },
+      { frontendPortRangeStart: 50_000, frontendPortRangeEnd: 50_100 },
+      { frontendPortRangeEnd: 60_010 },
+      { name: '-x' },
+    ])
+      await assert.rejects(add('wrong', natPool(wrong)), isRefused('InvalidPropertyValue'));
+    await assert.rejects(add('wrong', natPool(), natPool()), isRefused('InvalidPropertyValue'));
+  });
+
   it('by its old name, where a version has another', async () => {
     const old = '2019-08-01.10.0';
     await ask('POST', '/pools', { id: 'old', ...machine, maxTasksPerNode: 3 }, old);
@@ -135,7 +203,7 @@ describe('The local Batch service fills in what Azure fills in', function () {
     assert.equal((await client.pool.get('old')).taskSlotsPerNode, 3);
     await assert.rejects(
       ask('POST', '/pools', { id: 'other', ...machine, maxTasksPerNode: 3 }),
-      ({ body }: { body: RefusedWith }) => body.code === 'InvalidRequestBody',
+      isRefused('InvalidRequestBody'),
     );
   });
 
@@ -154,7 +222,7 @@ describe('The local Batch service fills in what Azure fills in', function () {
     );
     await assert.rejects(
       ask('PATCH', '/pools/pool', { displayName: 'busy' }),
-      ({ body }: { body: RefusedWith }) => body.code === 'OperationInvalidForCurrentState',
+      isRefused('OperationInvalidForCurrentState'),
     );
     await ask('PATCH', '/pools/old', { displayName: 'empty', userAccounts: [{ name: 'a', password: 'b' }] });
     const { displayName, userAccounts } = await ask('GET', '/pools/old');

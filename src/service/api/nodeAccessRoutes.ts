@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerClient } from '@azure/storage-blob';
-import { loopback, type NodeState } from '../scheduling/state';
+import { loopback, type NodeState, sshPort } from '../scheduling/state';
 import { credentialFor } from '../tasks/ownStorage';
 import { BatchError } from '../wire/errors';
 import { type Context, page, type Reply, type Request, type Route, versioned } from './http/context';
@@ -52,7 +52,7 @@ function remoteLogin(context: Context, request: Request): Reply {
     status: 200,
     metadata: 'Microsoft.Azure.Batch.Protocol.Entities.RemoteLoginSettings',
     headers: { DataServiceId: `${node.wire.url}/remoteloginsettings` },
-    body: { remoteLoginIPAddress: loopback, remoteLoginPort: 22 },
+    body: { remoteLoginIPAddress: loopback, remoteLoginPort: sshPort },
   };
 }
 

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 
-const reserveBytes = 1024 * 1024;
+/** What the service keeps free for itself. Below it, the disk counts as full and no task starts. */
+export const reserveBytes = 1024 * 1024;
 const stepBytes = 64 * 1024;
 
 /** A file that occupies room on the disk, so that changes in progress can be completed when the disk is full. */

@@ -236,6 +236,7 @@ export function placeOf(
     poolId: pool.id,
     nodeId: node.id,
     isDedicated: Boolean(node.wire.isDedicated),
+    address: String(node.wire.ipAddress),
     root,
     taskDir: taskFolder(root, job.id, taskId),
     jobId: job.id,

@@ -237,6 +237,9 @@ const lastAddress = 65_534;
 /** The address that nodes of earlier versions share. */
 export const loopback = '127.0.0.1';
 
+/** Where SSH listens on a machine that has it. */
+export const sshPort = 22;
+
 /** A node that begins its life, as the API shows it. */
 export function newNode(pool: PoolState, id: string, accountUrl: string, details: Wire): NodeState {
   const now = timestamp();
@@ -253,10 +256,36 @@ export function newNode(pool: PoolState, id: string, accountUrl: string, details
     totalTasksSucceeded: 0,
     runningTasksCount: 0,
     runningTaskSlotsCount: 0,
-    endpointConfiguration: { inboundEndpoints: [] },
+    endpointConfiguration: { inboundEndpoints: endpointsOf(pool, details.ipAddress) },
     ...details,
   };
   return nodeOf(pool, id, wire);
+}
+
+/**
+ * The inbound endpoints of a new node: those of its pool and, on Linux, the one that the remote login settings name.
+ * Since a node has an address of its own on this machine, a program that listens there is reached without a translation
+ * of ports.
+ */
+function endpointsOf({ wire, nodes }: PoolState, ipAddress: unknown): Wire[] {
+  const { endpointConfiguration } = (wire.networkConfiguration ?? {}) as {
+    endpointConfiguration?: { inboundNATPools?: Wire[] };
+  };
+  const { nodeAgentSKUId } = (wire.virtualMachineConfiguration ?? {}) as { nodeAgentSKUId?: string };
+  const endpoint = (name: unknown, protocol: unknown, address: unknown, port: unknown): Wire => ({
+    name: `${name}.${nodes.size}`,
+    protocol,
+    publicIPAddress: address,
+    publicFQDN: address,
+    frontendPort: port,
+    backendPort: port,
+  });
+  return [
+    ...(endpointConfiguration?.inboundNATPools ?? []).map(({ name, protocol, backendPort }) =>
+      endpoint(name, protocol, ipAddress, backendPort),
+    ),
+    ...(/windows/i.test(nodeAgentSKUId ?? '') ? [] : [endpoint('SSHRule', 'tcp', loopback, sshPort)]),
+  ];
 }
 
 /** A node on which nothing runs. */

@@ -41,6 +41,7 @@ export class StartTasks {
       poolId: pool.id,
       nodeId: node.id,
       isDedicated: Boolean(node.wire.isDedicated),
+      address: String(node.wire.ipAddress),
       root,
       taskDir: join(root, 'startup'),
       containers: containersOf(pool),

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { DataFolder, pathInside } from '../guard/dataFolder';
+import { reserveBytes } from '../guard/reserve';
 import type { Wire } from '../wire/wire';
 import type { ContainerConfiguration, ContainerRunner } from './containerTask';
 import type { OwnStorage } from './ownStorage';
@@ -22,6 +23,8 @@ export interface Place {
   readonly poolId: string;
   readonly nodeId: string;
   readonly isDedicated: boolean;
+  /** IP address of the node. */
+  readonly address: string;
   /** Root folder of the node. */
   readonly root: string;
   readonly taskDir: string;
@@ -106,6 +109,8 @@ export function batchVariables(
     AZ_BATCH_POOL_ID: place.poolId,
     AZ_BATCH_NODE_ID: place.nodeId,
     AZ_BATCH_NODE_IS_DEDICATED: String(place.isDedicated),
+    // On a node of Azure, its address is that of the machine.
+    LOCAL_BATCH_NODE_ADDRESS: place.address,
     AZ_BATCH_NODE_ROOT_DIR: root,
     AZ_BATCH_NODE_SHARED_DIR: join(root, 'shared'),
     AZ_BATCH_NODE_STARTUP_DIR: join(root, 'startup'),
@@ -114,6 +119,7 @@ export function batchVariables(
     AZ_BATCH_TASK_DIR: taskDir,
     AZ_BATCH_TASK_WORKING_DIR: join(taskDir, 'wd'),
     AZ_BATCH_CERTIFICATES_DIR: join(taskDir, 'certs'),
+    AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES: String(reserveBytes),
     ...(jobId === undefined ? {} : { AZ_BATCH_JOB_ID: jobId }),
     ...(taskId === undefined ? {} : { AZ_BATCH_TASK_ID: taskId }),
     ...(jobPrepDir === undefined

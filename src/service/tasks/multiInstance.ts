@@ -70,8 +70,6 @@ export function instanceSettings(
     AZ_BATCH_MASTER_NODE: `${hosts[0]}:${masterPort}`,
     AZ_BATCH_IS_CURRENT_NODE_MASTER: String(instance === 0),
     AZ_BATCH_TASK_SHARED_DIR: taskDir,
-    // On a node of Azure, its address is that of the machine.
-    LOCAL_BATCH_NODE_ADDRESS: hosts[instance],
     // Open MPI starts its processes on other nodes with it. https://docs.open-mpi.org (plm_rsh_agent)
     // The daemons of one machine share their topology at an address that they guess, which crashes some of them now and then.
     ...(remoteShell === undefined

@@ -114,8 +114,12 @@ class Starter {
     const waiting = this.#waiting.get(reply.id);
     switch (reply.kind) {
       case 'started':
-        if (waiting) waiting.pid = reply.pid;
-        waiting?.started(reply.pid);
+        // The last replies of a starter that was killed can arrive after its end was noticed.
+        if (waiting === undefined) endTree(reply.pid, 'SIGKILL');
+        else {
+          waiting.pid = reply.pid;
+          waiting.started(reply.pid);
+        }
         return;
       case 'refused':
         this.#refuse(reply.id, Object.assign(new Error(reply.message), { code: reply.code }));

@@ -64,6 +64,31 @@ const atMost =
   (value) =>
     (value as unknown[]).length <= count ? undefined : `The list must have at most ${count} items.`;
 
+/** https://learn.microsoft.com/rest/api/batchservice/pool/add, inboundNATPools */
+const natPools: Limit = (value) => {
+  const pools = value as { name: string; backendPort: number }[];
+  const isRepeated = (member: 'name' | 'backendPort') =>
+    new Set(pools.map((one) => one[member])).size < pools.length;
+  return isRepeated('name') || isRepeated('backendPort')
+    ? 'The names and backend ports of a pool must be distinct.'
+    : atMost(5)(value);
+};
+const natPoolName: Limit = (value) =>
+  /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?$/.test(String(value))
+    ? undefined
+    : 'The value must be 1 to 77 letters, digits, underscores, periods and hyphens.';
+const backendPort: Limit = (value) =>
+  [22, 3389, 29_876, 29_877].includes(Number(value)) ? 'The port is reserved.' : between(1, 65_535)(value);
+const minFrontendPorts = 40;
+const frontendPort: Limit = (value, owner) => {
+  const start = Number(owner?.frontendPortRangeStart ?? value);
+  const end = Number(owner?.frontendPortRangeEnd ?? value);
+  if (start <= 55_000 && end >= 50_000) return 'The ports from 50000 to 55000 are reserved.';
+  if (owner?.frontendPortRangeEnd !== undefined && end - start + 1 < minFrontendPorts)
+    return `The range must have at least ${minFrontendPorts} ports.`;
+  return between(1, 65_534)(value);
+};
+
 const pool: Record<string, Limit> = {
   displayName,
   vmSize: filled,
@@ -95,6 +120,14 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   PoolResizeParameter: pool,
   PoolEnableAutoScaleParameter: pool,
   NodeRemoveParameter: { nodeList: atMost(100), resizeTimeout },
+  PoolEndpointConfiguration: { inboundNATPools: natPools },
+  InboundNATPool: {
+    name: natPoolName,
+    backendPort,
+    frontendPortRangeStart: frontendPort,
+    frontendPortRangeEnd: frontendPort,
+  },
+  NetworkSecurityGroupRule: { priority: between(150, 4096), sourceAddressPrefix: filled },
   StartTask: command,
   JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },
   JobPreparationTask: { ...command, id },

@@ -110,12 +110,16 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   OSDisk: { stored: 'ephemeralOSDiskSettings caching diskSizeGB managedDisk writeAcceleratorEnabled' },
   DiffDiskSettings: { stored: 'placement' },
   NetworkConfiguration: {
+    done: 'endpointConfiguration',
     stored: 'dynamicVNetAssignmentScope publicIPAddressConfiguration enableAcceleratedNetworking',
-    refused: {
-      subnetId: networks,
-      endpointConfiguration: 'Nodes of the local Batch service have no inbound endpoints.',
-    },
+    refused: { subnetId: networks },
   },
+  PoolEndpointConfiguration: { done: 'inboundNATPools' },
+  InboundNATPool: {
+    done: 'name protocol backendPort',
+    stored: 'frontendPortRangeStart frontendPortRangeEnd networkSecurityGroupRules',
+  },
+  NetworkSecurityGroupRule: { stored: 'priority access sourceAddressPrefix sourcePortRanges' },
   PublicIPAddressConfiguration: { stored: 'provision ipAddressIds ipFamilies ipTags' },
   StartTask: {
     done: 'commandLine resourceFiles environmentSettings userIdentity maxTaskRetryCount waitForSuccess',

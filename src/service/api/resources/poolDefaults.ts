@@ -32,7 +32,7 @@ export function withInnerDefaults(given: Wire, pool: Wire = given): Wire {
       cloudServiceConfiguration: { osVersion: '*', ...cloudServiceConfiguration },
     }),
     ...(networkConfiguration && {
-      networkConfiguration: { dynamicVNetAssignmentScope: 'none', ...networkConfiguration },
+      networkConfiguration: withNetworkDefaults(networkConfiguration),
     }),
     ...(startTask && { startTask: withStartTaskDefaults(startTask) }),
     ...(userAccounts && {
@@ -54,6 +54,31 @@ function withMachineDefaults(configuration: Wire): Wire {
 /** A disk whose kind is in `managedDisk` has no kind of its own. */
 function withDiskDefaults(disk: Wire): Wire {
   return { caching: 'none', ...(disk.managedDisk ? {} : { storageAccountType: 'standard_lrs' }), ...disk };
+}
+
+interface NatPool extends Wire {
+  readonly networkSecurityGroupRules?: readonly Wire[];
+}
+
+function withNetworkDefaults(configuration: Wire): Wire {
+  const { inboundNATPools } = (configuration.endpointConfiguration ?? {}) as { inboundNATPools?: NatPool[] };
+  return {
+    dynamicVNetAssignmentScope: 'none',
+    ...configuration,
+    ...(inboundNATPools && {
+      endpointConfiguration: {
+        inboundNATPools: inboundNATPools.map(({ networkSecurityGroupRules, ...rest }) => ({
+          ...rest,
+          ...(networkSecurityGroupRules && {
+            networkSecurityGroupRules: networkSecurityGroupRules.map((rule) => ({
+              sourcePortRanges: ['*'],
+              ...rule,
+            })),
+          }),
+        })),
+      },
+    }),
+  };
 }
 
 function withStartTaskDefaults(startTask: Wire): Wire {
