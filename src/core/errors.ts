@@ -34,7 +34,7 @@ export type Problem =
       kind: 'transcodeFailed';
       file: string;
       exitCode?: number;
-      /** The line of ffmpeg's log that says why. */
+      /** The line of ffmpeg's log with the reason. */
       line?: string;
       /** Undefined for a line that is not known. */
       reason?: FailureReason;

@@ -31,7 +31,7 @@ interface WaitOptions {
   readonly clock?: Clock;
 }
 
-/** Asks until the state is reached, with growing pauses up to 10 s. For states that end without our doing. */
+/** Asks until the state is reached, with growing pauses up to 10 s. For states that end by themselves. */
 export async function waitFor<T>(
   ask: () => Promise<{ value: T; done: boolean }>,
   { signal, minutes, stuck, clock = systemClock }: WaitOptions,

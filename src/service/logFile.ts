@@ -21,7 +21,7 @@ export function logTo(path: string, echo: boolean): Log {
       appendFileSync(path, text, { mode: 0o600 });
       size += Buffer.byteLength(text);
     } catch {
-      // There is nowhere left to report it.
+      // This error cannot be reported anywhere.
     }
   };
 }

@@ -23,7 +23,7 @@ export class Ports {
     try {
       return await start(last);
     } catch (error) {
-      // What is wrong with the data folder is wrong on every port.
+      // A fault of the data folder doesn't depend on the port.
       if (error instanceof StartError) throw error;
       return start(0);
     }

@@ -1,11 +1,14 @@
 let report: (error: unknown) => unknown = (error) => console.error(error);
 
-/** Sets who hears of work in the background that fails. Called once, when the extension is activated. */
+/** Sets the reporter of failures of background work. Called once, when the extension is activated. */
 export function reportFailuresTo(reporter: (error: unknown) => unknown): void {
   report = reporter;
 }
 
-/** Lets work go on without waiting for it: a message that may stay open for hours, for example. A failure is reported. */
+/**
+ * Runs work in the background, without waiting for it: for example a message that may stay open for hours. A failure is
+ * reported.
+ */
 export function background(work: Thenable<unknown>): void {
   work.then(undefined, report);
 }

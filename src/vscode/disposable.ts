@@ -1,6 +1,6 @@
 import type { Disposable } from 'vscode';
 
-/** What a part acquired. Disposes it all together, in reverse order. */
+/** A collection of disposables, which are disposed together, in reverse order. */
 export class DisposableStore implements Disposable {
   readonly #items: Disposable[] = [];
 

@@ -11,7 +11,7 @@ declare function acquireVsCodeApi(): {
   setState(state: { asTable?: boolean }): void;
 };
 
-/** A screen reader is told of changes, but not more often than this. */
+/** Milliseconds between two announcements of changes to a screen reader. */
 const announceMs = 30_000;
 /** Cells from this height on have room for their slots, and from the next for the last hour. */
 const slotsFrom = 24;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getL10nJson } from '@vscode/l10n-dev';
+import { builtInPresets } from '../../src/core/presets/builtIn';
 
 function json(path: string): Record<string, string> {
   return JSON.parse(readFileSync(path, 'utf8'));
@@ -27,6 +28,14 @@ describe('Languages', () => {
     const shown = await shownStrings();
     assert.deepEqual(Object.keys(json('l10n/bundle.l10n.json')).sort(), shown);
     assert.deepEqual(Object.keys(json('l10n/bundle.l10n.zh-cn.json')).sort(), shown);
+  });
+
+  it('contain the label of every built-in preset', () => {
+    const chinese = json('l10n/bundle.l10n.zh-cn.json');
+    assert.deepEqual(
+      builtInPresets.map(({ label }) => label).filter((label) => chinese[label] === undefined),
+      [],
+    );
   });
 
   it('keep placeholders and icons', () => {

@@ -42,7 +42,10 @@ export function parseKey(pasted: string, what: 'batchKey' | 'storageKey'): strin
   return key;
 }
 
-/** Reads a storage account name: 3 to 24 lowercase letters and digits. The service answers others like a wrong key. */
+/**
+ * Reads a storage account name: 3 to 24 lowercase letters and digits. The service responds to any other name as if the
+ * key were wrong.
+ */
 export function parseStorageName(pasted: string): string {
   const name = cleaned(pasted).toLowerCase();
   if (!/^[a-z0-9]{3,24}$/.test(name)) throw new UserError({ kind: 'accountInvalid', what: 'storageName' });

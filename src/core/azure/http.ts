@@ -101,7 +101,7 @@ export async function observed<T extends Received>(
   }
 }
 
-/** Parameters that say what is asked for. All others can hold a signature or a user's text. */
+/** Parameters that name the operation. All others can contain a signature or text of the user. */
 const loggedParameters = ['comp', 'restype'];
 
 /** Host and path of a URL, with the parameters that are safe to log. */

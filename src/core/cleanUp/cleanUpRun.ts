@@ -59,7 +59,7 @@ export async function deleteFetched(
 
 function isFree({ usedBy = [], isLive }: OwnedResource, runId: string): boolean {
   const others = usedBy.filter((user) => user !== runId);
-  // Nodes that run something without a job of ours work for somebody else.
+  // Nodes that run tasks while no job of this extension is active work for another client.
   return others.length === 0 && (usedBy.length > 0 || !isLive);
 }
 

@@ -6,7 +6,7 @@ import { outputContainerOf } from '../plan/manifest';
 import { readManifest } from '../records/manifestStore';
 import { type OwnedResource, ownedResources } from './ownedResources';
 
-/** What runs left in an account that nobody works on. */
+/** What runs left in an account, if no window works on them. */
 export interface Leftovers {
   /** Newest first. */
   readonly runIds: readonly string[];
@@ -15,9 +15,9 @@ export interface Leftovers {
 }
 
 /**
- * Runs whose uploads are still in the account although their jobs have ended and no window of any machine works on them: a run
- * deletes its uploads when it ends. A run that its user only wanted to upload is none. `isKnown` tells runs that are no news: one
- * request is made if there are no others.
+ * Runs whose uploads are still in the account although their jobs have ended and no window of any machine works on
+ * them: a run deletes its uploads when it ends. Runs that the user asked only to upload don't count. Runs for which
+ * `isKnown` returns true are skipped; if all are known, one request is made.
  */
 export async function findLeftovers(
   batch: Batch,
@@ -62,7 +62,7 @@ async function isOnlyUploaded(storage: Storage, runId: string, signal: AbortSign
     const { goal, canceled } = await readManifest(storage, outputContainerOf(runId), signal);
     return goal === 'uploaded' && canceled === undefined;
   } catch (error) {
-    // Nothing can be continued without its manifest.
+    // A run without its manifest can't be continued.
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return false;
     throw error;
   }

@@ -20,8 +20,8 @@ export interface OwnedResource {
   /** As the service says it: `active`, `steady`, `deleting`. */
   readonly state?: string;
   /**
-   * Whether a run needs the resource now: one of its jobs has not ended, or a window of any machine works on it. To delete it
-   * makes that run fail.
+   * Whether a run needs the resource now: one of its jobs has not ended, or a window of any machine works on it.
+   * Deleting it makes that run fail.
    */
   readonly isLive: boolean;
   /** Runs with jobs on a pool that have not ended. */
@@ -92,7 +92,7 @@ async function ownedPools(
       isLive && poolId === id ? runId : [],
     );
     const counts = await batch.nodeCounts(id, signal);
-    // Also for jobs of others.
+    // Includes jobs of other clients.
     const running = (counts?.dedicated?.running ?? 0) + (counts?.lowPriority?.running ?? 0);
     owned.push({
       kind: 'pool',
@@ -146,7 +146,7 @@ async function contentOf(
   return { bytes, outputs, isLeased };
 }
 
-/** Outputs that only the account has. One that could not be downloaded, or not proved, is not fetched. */
+/** Counts the outputs that only the account has: those that could not be downloaded or proved complete, too. */
 async function countUnfetched(
   storage: Storage,
   container: string,

@@ -112,7 +112,10 @@ export function estimateRun(manifest: Manifest, { isLocal, speed }: EstimateOpti
   };
 }
 
-/** Seconds of media of each task of a file: one, or one for each part of a split file. Audio and join take little. */
+/**
+ * Seconds of media of each task of a file: one, or one for each part of a split file. The audio and the join take
+ * little time.
+ */
 function mediaSecondsOfTasks(file: ManifestFile, preset: Preset): number[] {
   if (file.split === undefined) return [mediaSecondsOf(file, preset)];
   return file.split.parts.map(({ startSeconds, endSeconds }) => endSeconds - startSeconds);

@@ -27,17 +27,17 @@ const encodingShare = 0.8;
 /** Downloads are watched for so long before their rate counts. */
 const minFetchMs = 2_000;
 
-/** What the upload counts in the share of the work that is done. */
+/** The weight of the upload in the share of the work that is done. */
 const uploadShare = 0.2;
 
-/** An upload is watched for so long before its rate counts. */
+/** An upload must have lasted this long before its rate is used. */
 const minUploadMs = 2_000;
 
 /**
  * Estimates how long a run still takes: the bytes that are left to upload at the rate so far, the seconds of media that
  * are left to encode at the speed of the tasks, spread over the slots that work, and the outputs that wait to be
- * downloaded. Falls when things go well; rises
- * only when the run has been slower than estimated for ten seconds. The clock is passed in, in milliseconds.
+ * downloaded. Falls as the run goes on; rises only when the run has been slower than estimated for ten seconds. The clock is
+ * passed in, in milliseconds.
  */
 export class TimeLeft {
   readonly #seen = new Map<string, { progress: FileProgress; at: number }>();

@@ -124,7 +124,10 @@ const axisHeight = 24;
 /** Lanes that are drawn. The table has them all. */
 const maxLanes = 60;
 
-/** Uploads, tasks and fetches differ in colour; failed ones are striped, so that they show in high contrast, too. */
+/**
+ * Uploads, tasks, and fetches differ in color. Failed ones are striped, so that they can be told apart in high
+ * contrast, too.
+ */
 const style = [
   '.tl-text{font:12px sans-serif;fill:var(--vscode-editor-foreground,#333)}',
   '.tl-line{stroke:var(--vscode-editor-foreground,#333);stroke-opacity:.25}',

@@ -3,10 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { builtProgram } from './builtProgram';
 import type { FilePosition } from './runningHash';
 
-/** What a thread is to do with some data, which lies in shared memory. */
+/** An order to a hashing thread, about data in shared memory. */
 export interface HashOrder {
   readonly id: number;
-  /** The running hash that the data belongs to; without it the data is hashed alone. */
+  /** The running hash that the data continues; if undefined, the data is hashed by itself. */
   readonly sequence?: number;
   readonly data: Uint8Array;
   /** Whether this data is the last of its sequence. */
@@ -40,7 +40,7 @@ export class HashThread {
   #idle: NodeJS.Timeout | undefined;
   #orders = 0;
   #sequences = 0;
-  /** Running hashes, whose state only the worker has. */
+  /** Number of running hashes. Only the worker has their state. */
   #open = 0;
   /** Sequences before this one have lost their state with a worker that failed. */
   #firstSequence = 0;
@@ -102,7 +102,7 @@ export class HashThread {
     this.#idle = setTimeout(() => {
       const worker = this.#worker;
       this.#worker = undefined;
-      // Ending a thread that has no work cannot fail in a way that matters.
+      // A failure to end a thread without work has no effect.
       worker?.terminate().catch(() => undefined);
     }, idleMs).unref();
   }

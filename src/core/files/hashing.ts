@@ -34,7 +34,7 @@ class HashHere implements RunningHash {
   }
 
   async drop(): Promise<void> {
-    // It holds nothing.
+    // It has no resources.
   }
 }
 

@@ -14,7 +14,7 @@ import { isSplit } from './splitTasks';
  */
 export const unfinishedJobMinutes = 30;
 
-/** What a job that ran out of time before all its tasks were added says. */
+/** Termination reason of a job that ran out of time before all its tasks were added. */
 export const outOfTime = 'MaxWallClockTimeExpiry';
 
 interface JobRequest {
@@ -145,7 +145,7 @@ function wallClock({ creationTime }: Pick<Job, 'creationTime'>, minutes: number,
   return `PT${Math.ceil(ageMs / 60_000) + minutes}M`;
 }
 
-/** Longer than a request that was aborted can still be under way, in milliseconds. */
+/** Milliseconds after which an aborted request has taken effect or never will. */
 const lateMs = 20_000;
 
 /**

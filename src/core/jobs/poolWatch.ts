@@ -21,7 +21,7 @@ export interface NodeNumbers {
 
 export interface PoolObserver {
   nodes(nodes: NodeNumbers): void;
-  /** A problem that the user should know of, while the run goes on. Told once for each kind. */
+  /** A problem that the user should know of although the run goes on. Called once for each kind. */
   trouble(problem: Problem): void;
   /** Nodes that the service could not allocate were asked for again. */
   resizeRetried(pool: string, nextTryMinutes: number): void;
@@ -111,7 +111,7 @@ export class PoolWatch {
     };
   }
 
-  /** Counts are no verdict: the nodes themselves are listed, and the run ends only if each of them has failed. */
+  /** Counts may be out of date, so the nodes themselves are listed: the run ends only if each of them has failed. */
   async #readFailedNodes(poolId: string): Promise<void> {
     const { signal } = this.watched;
     const failed: Node[] = [];

@@ -20,8 +20,9 @@ export function isSplit(file: ManifestFile): file is FileInParts {
 }
 
 /**
- * The task that encodes a part of a file, or its audio. A task that depends on a failed one runs all the same and fails at
- * once for want of its input: otherwise it would wait, and its pool keep its nodes, until the job's time is over.
+ * The task that encodes a part of a file, or its audio. A task that depends on a failed one runs all the same and fails
+ * at once because its input is missing: otherwise it would wait, and its pool keep its nodes, until the job's time is
+ * over.
  */
 export function pieceTaskOf(
   manifest: Manifest,

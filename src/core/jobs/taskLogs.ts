@@ -39,7 +39,7 @@ export async function readStatement(
   return log === undefined ? undefined : parseFfmpegLog(log);
 }
 
-/** The join only copies: what the input was like, the logs of its pieces say. */
+/** The join only copies packets, so the logs of the pieces describe the input. */
 async function readSplitStatement(
   storage: Storage,
   { attempts, outputContainer }: Pick<Manifest, 'attempts' | 'outputContainer'>,

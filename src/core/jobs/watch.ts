@@ -32,8 +32,8 @@ export interface WatchObserver extends PoolObserver {
 }
 
 /**
- * `completed`: each task to wait for has completed or was deleted. Completed is not succeeded. `jobEnded`: the job ended
- * or was deleted with tasks left, which will never run. `timeLimit`: tasks go on, but are no longer watched.
+ * `completed`: each task to wait for has completed or was deleted. A completed task may have failed. `jobEnded`: the
+ * job ended or was deleted with tasks left, which will never run. `timeLimit`: tasks go on, but are no longer watched.
  */
 export type WatchOutcome = 'completed' | 'jobEnded' | 'timeLimit';
 

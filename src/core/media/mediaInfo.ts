@@ -1,6 +1,6 @@
 /**
- * What a probe knows of a media file. Codec, layout, colour and field names are ffmpeg's. A member is undefined where the
- * probe could not tell.
+ * What a probe knows of a media file. Names of codecs, layouts, colors, and fields are ffmpeg's. A member is undefined
+ * where the probe could not tell.
  */
 export interface MediaInfo {
   /** ffmpeg's name of the demuxer: `mov,mp4,m4a,3gp,3g2,mj2`, `avi`. */

@@ -1,6 +1,6 @@
-/*
- * Filters that measure, on the node, whether an output is silent or black while its source is not. They change nothing
- * of the output: ffmpeg prints what they found to its log, which `ffmpegLog.ts` reads.
+/**
+ * Filters that measure, on the node, whether an output is silent or black while its source is not. They don't change
+ * the output: ffmpeg prints what they found to its log, which `ffmpegLog.ts` reads.
  */
 
 /** Passes every sample format through. Options are as old as ffmpeg 4.2. */

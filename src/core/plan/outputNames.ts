@@ -33,8 +33,9 @@ export function extensionOnNode(name: string): string {
 }
 
 /**
- * A name as part of a blob name: Storage reads a backslash as a slash, refuses control characters and half characters,
- * and drops dots at the end. https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+ * A name as part of a blob name: Storage reads a backslash as a slash, refuses control characters and lone surrogates,
+ * and drops dots at the end.
+ * https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
  */
 export function blobPart(name: string): string {
   const safe = wellFormed(name).replace(/[\p{Cc}\\/\ufffe\uffff]/gu, '_');
@@ -44,7 +45,7 @@ export function blobPart(name: string): string {
   return `${kept.join('')}${end}`.replace(/[.\s]+$/, (tail) => '_'.repeat(tail.length)) || '_';
 }
 
-/** Half characters (lone surrogates) cannot be encoded in a URL. */
+/** Lone surrogates cannot be encoded in a URL. */
 function wellFormed(text: string): string {
   return text.replace(/\p{Cs}/gu, '_');
 }
@@ -60,7 +61,7 @@ function markedName(whole: string, base: string, label: string, end: string): st
     : `${whole}${end}`;
 }
 
-/** Which names are taken in each folder, as its file system tells them apart. */
+/** The names that are taken in each folder, compared as its file system compares them. */
 export class OutputNames {
   readonly #folders = new Map<string, Folder>();
 
@@ -95,8 +96,8 @@ export class OutputNames {
 }
 
 /**
- * The names of one folder. Most file systems tell neither case nor composition apart; one in which two sources differ
- * in nothing else does.
+ * The names of one folder. Most file systems distinguish neither the case nor the composition of characters. A file
+ * system in which two sources differ only in that does.
  */
 class Folder {
   readonly #tellsCase: boolean;
@@ -128,7 +129,7 @@ class Folder {
   }
 }
 
-/** Through upper case, in which more letters are equal: `ß` becomes `SS`. */
+/** Converted to upper case first, in which more letters are equal: `ß` becomes `SS`. */
 function withoutCase(name: string): string {
   return name.toUpperCase().toLowerCase();
 }

@@ -159,7 +159,10 @@ function planFile(
   };
 }
 
-/** The tracks that can be compared with those of the output: of what is not known, those that the preset cannot do without. */
+/**
+ * The kinds of tracks in which source and output can be compared. If the tracks are unknown, the kinds that the preset
+ * requires.
+ */
 function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): MeasuredTracks {
   const hasAudio = media?.knows.includes('audio')
     ? media.tracks.some(({ kind }) => kind === 'audio')

@@ -10,7 +10,7 @@ function words(text: string): string[] {
 
 interface AudioPreset {
   readonly filters?: string;
-  /** A cover comes along. */
+  /** A cover is kept. */
   readonly cover?: boolean;
 }
 
@@ -95,19 +95,19 @@ const evenSpeech =
   '${audioSync},${mono},loudnorm=I=-16:TP=-2:LRA=7,aresample=48000,' +
   'acompressor=threshold=0.2:ratio=4:attack=1:release=60,loudnorm=I=-15.6:TP=-2.5:LRA=7';
 
-/** The presets everyone has; the first is the default. */
+/** The built-in presets. The first is the default. */
 export const builtInPresets: readonly Preset[] = [
   audio('mp3', 'MP3 audio', 'mp3', '-c:a libmp3lame -b:a 192k -id3v2_version 3', { cover: true }),
   audio('m4a', 'AAC audio (M4A)', 'm4a', `${aac} -movflags +faststart`, { cover: true }),
   audio('opus', 'Opus audio', 'opus', '-c:a libopus -b:a 128k'),
   audio('flac', 'FLAC audio (lossless)', 'flac', '-c:a flac', { cover: true }),
-  // Past 4 GiB the header of a WAV overflows; RF64 is the form of it that has room.
+  // The header of a WAV file overflows at 4 GiB; RF64 is a WAV file with larger fields.
   audio('wav', 'WAV audio (uncompressed)', 'wav', '-c:a ${pcm} -rf64 auto', { filters: '${audioSync}' }),
   audio(
     'speech',
-    'Speech, evenly loud (MP3)',
+    'Speech, normalized loudness (MP3)',
     'mp3',
-    // The filter works at 192 kHz and leaves it at that.
+    // The filter resamples to 192 kHz and doesn't resample back.
     '-ar 44100 -ac 1 -c:a libmp3lame -b:a 96k -id3v2_version 3',
     { filters: evenSpeech },
   ),
@@ -121,7 +121,7 @@ export const builtInPresets: readonly Preset[] = [
   video('h264-1080p', 'H.264 video, 1080p (MP4)', 'mp4', 1080, x264),
   video('h264-720p', 'H.264 video, 720p (MP4)', 'mp4', 720, x264),
   video('h264-480p', 'H.264 video, 480p (MP4)', 'mp4', 480, x264),
-  // Hardware decoders end at 4K, whatever the source has.
+  // Hardware decoders support at most 4K.
   video('h264-source', 'H.264 video, source size (MP4)', 'mp4', 2160, x264),
   video('h265', 'H.265 video (MP4)', 'mp4', 2160, x265),
   video('vp9', 'VP9 video (WebM)', 'webm', 1080, vp9),
@@ -165,7 +165,7 @@ export const builtInPresets: readonly Preset[] = [
   },
   {
     id: 'hls',
-    label: 'HLS ladder, 720p and 360p (folder)',
+    label: 'HLS, 720p and 360p (folder)',
     needs: 'video',
     arguments: words('-i ${input} ${ladder} ${output}/%v/index.m3u8'),
     extension: 'm3u8',

@@ -7,8 +7,8 @@ export function toCommandLine(argv: readonly string[]): string {
 }
 
 /**
- * Single quotes keep everything as it is, wherever a command line is split, be it by a shell; a single quote itself
- * goes between double ones.
+ * Quotes an argument so that nodes and POSIX shells split it the same way: everything is literal between single quotes,
+ * and a single quote is written between double quotes.
  */
 export function quote(arg: string): string {
   if (!arg.includes("'")) return `'${arg}'`;

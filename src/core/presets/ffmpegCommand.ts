@@ -9,7 +9,7 @@ import type { Preset } from './preset';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
 import { fillFilter } from './sourceFilters';
 
-/** What is known of a source when its command line is made. People's file names are not among it. */
+/** What is known of a source when its command line is made, without its file name. */
 export interface CommandFacts {
   readonly nodeInput: string;
   /** One, or several made of the same input. */
@@ -167,10 +167,10 @@ function mergeAudio(args: readonly string[], merging: string): string[] {
   return [...mapped.slice(0, first), '-filter_complex', graph, ...mapped.slice(first)];
 }
 
-/** Seconds that a source of unknown length is taken for, where a number is necessary. */
+/** Seconds that are assumed for a source of unknown length, where a number is necessary. */
 const unknownSeconds = 160;
 
-/** Length of what the preset works on. */
+/** Length, in seconds, of the track that the preset works on. */
 function secondsOf({ preset, media, video, audio: [track] }: SourceFacts): number {
   const own = preset.needs === 'audio' ? track?.seconds : video?.seconds;
   const seconds = own ?? media?.seconds ?? 0;

@@ -1,15 +1,15 @@
 import { displaySize, isHdr } from './filters/videoFilters';
 import { isSilent, type SourceFacts } from './sourceFacts';
 
-/** The shorter sides of the rungs. */
+/** The shorter sides of the renditions, in pixels. */
 const rungs = [720, 360];
 
-/** A rung that is hardly smaller than the one above it shows nothing new. */
+/** A rendition must be smaller than the next larger one by this factor. */
 const minStep = 1.25;
 
 /**
- * The rungs of a source: none above its own size, which is the first one's where the source is smaller than that. All
- * of them if the size is not known.
+ * The shorter sides of the renditions of a source. None is larger than the source; if the source is smaller than the
+ * largest rendition, the first one has the size of the source. All of them if the size is unknown.
  */
 export function rungsOf(shorterSide: number | undefined): readonly number[] {
   const [top = 0, ...lower] = rungs;
@@ -18,12 +18,12 @@ export function rungsOf(shorterSide: number | undefined): readonly number[] {
   return [first, ...lower.filter((rung) => rung * minStep <= first)];
 }
 
-/** Bits a second by the shorter side: 2,800k at 720, 800k at 360, by what is between them. */
+/** Bits per second by the shorter side: 2,800k at 720, 800k at 360, interpolated between them. */
 function bitrate(rung: number): string {
   return `${Math.max(2, Math.round((2800 * (rung / 720) ** 1.807) / 50)) * 50}k`;
 }
 
-/** The rungs, their audio, and the muxer's names for them. */
+/** Options of the renditions, their audio, and the muxer's names for them. */
 export function ladder({ media, video }: SourceFacts): string[] {
   const size = displaySize(video);
   const sides = rungsOf(size && Math.min(size.width, size.height));
@@ -38,7 +38,7 @@ export function ladder({ media, video }: SourceFacts): string[] {
     ...each((_, index) => ['-map', `[v${index}]`, ...(withAudio ? ['-map', '${audio}'] : [])]).flat(),
     ...each((side, index) => [`-b:v:${index}`, bitrate(side)]).flat(),
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-sc_threshold', '0'],
-    // Segments of all rungs begin at the same pictures, whatever the rate.
+    // Segments of all renditions begin at the same pictures, whatever the frame rate.
     ...['-force_key_frames', 'expr:gte(t,n_forced*2)'],
     ...(withAudio ? ['-af', '${audioSync},${audioLayout}', '-c:a', 'aac', '-b:a', '128k'] : []),
     ...['-f', 'hls', '-hls_time', '6', '-hls_playlist_type', 'vod', '-hls_flags', 'independent_segments'],

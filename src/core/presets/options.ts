@@ -7,7 +7,7 @@ import type { SourceFacts } from './sourceFacts';
 /** Codecs of covers that ID3, MP4 and FLAC hold as they are. */
 const coverCodecs = new Set(['mjpeg', 'png']);
 
-/** Seconds of a start that no picture has to be repeated for. */
+/** A start that is later by at most this many seconds needs no repeated picture. */
 const startTolerance = 0.01;
 
 /** The options of a placeholder for a source; none if it needs none. They may name placeholders of values and filters. */

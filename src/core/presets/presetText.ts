@@ -4,15 +4,15 @@ import { quote } from './commandLine';
 import { unknownPlaceholder } from './placeholders';
 import type { Preset } from './preset';
 
-/** What people see and edit of a preset: ffmpeg and its arguments, the placeholders as they are. */
+/** The command of a preset that users see and edit: ffmpeg and its arguments, with the placeholders. */
 export function presetCommand(preset: Preset): string {
   const words = preset.arguments.map((arg) => (/^[\w@%+=:,./?*[\]|${}-]+$/.test(arg) ? arg : quote(arg)));
   return ['ffmpeg', ...words].join(' ');
 }
 
 /**
- * The preset with the arguments of an edited command, whose output may well be shorter than its source. Quotes keep
- * blanks together, nothing is expanded. Throws `presetInvalid` for a command without its input or output, or with a
+ * The preset with the arguments of an edited command, whose output may be shorter than its source. Quotes keep blanks
+ * together, nothing is expanded. Throws `presetInvalid` for a command without its input or output, or with a
  * placeholder that does not exist.
  */
 export function withCommand(preset: Preset, text: string): Preset {

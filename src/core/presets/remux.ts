@@ -4,7 +4,7 @@ import { chain } from './filters/filterChain';
 import { isHdr } from './filters/videoFilters';
 import { isTextSubtitle } from './subtitles';
 
-/** What an MP4 holds and players know. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
+/** Codecs that MP4 can contain and players support. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
 const videoCodecs = new Set(['h264', 'hevc', 'av1', 'vp9', 'mpeg4', 'mpeg2video', 'mpeg1video', 'mjpeg']);
 
@@ -13,13 +13,13 @@ function fits(track: Track, codecs: ReadonlySet<string>): boolean {
   return track.codec === undefined || codecs.has(track.codec);
 }
 
-/** What becomes of the tracks of a source in an MP4 without re-encoding. */
+/** What happens to the tracks of a source in an MP4 without re-encoding. */
 export interface RemuxPlan {
   readonly video: readonly { readonly track: Track; readonly copy: boolean }[];
   readonly audio: readonly { readonly track: Track; readonly copy: boolean }[];
-  /** Places among the subtitle tracks of those that come along. */
+  /** Indexes, among the subtitle tracks, of those that are kept. */
   readonly subtitles: readonly number[];
-  /** Subtitle tracks that cannot come: pictures. */
+  /** Subtitle tracks that are left out, because they are pictures. */
   readonly left: readonly Track[];
 }
 

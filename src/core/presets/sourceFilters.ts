@@ -4,7 +4,7 @@ import { deinterlace, fit, fitWidth, limitFrameRate, readsKeyFrames, tonemap } f
 import type { FilterName } from './placeholders';
 import type { SourceFacts } from './sourceFacts';
 
-/** Pictures of clips that are shorter than this get a picture at least, whatever the rate. */
+/** Clips that are shorter than this get at least one picture, whatever the rate. */
 const shortSeconds = 1;
 
 /** The filter of a placeholder for a source; empty if it needs none. */
@@ -42,15 +42,17 @@ function seconds({ media, video }: SourceFacts): number | undefined {
   return length !== undefined && length > 0 ? length : undefined;
 }
 
-/** That many pictures a second, and one at least. */
+/** This number of pictures per second, and at least one picture. */
 function samplesAt(rate: string, length: number | undefined): string {
   return length !== undefined && length >= shortSeconds ? `fps=${rate}` : `fps=fps=${rate}:round=up`;
 }
 
-/** Length that a source of unknown length is taken for. */
+/** Seconds that are assumed for a source of unknown length. */
 const unknownSeconds = 160;
 
-/** That many pictures, evenly over the whole length; the last stands for those that a shorter source lacks. */
+/**
+ * This number of pictures, evenly distributed over the whole length. If the source has fewer, its last one is repeated.
+ */
 function spread(count: number, length: number | undefined): string {
   const rate = `${count}/${(length ?? unknownSeconds).toFixed(3)}`;
   return chain(samplesAt(rate, length), `tpad=stop=${count - 1}:stop_mode=clone`);

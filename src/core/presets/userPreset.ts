@@ -59,7 +59,7 @@ export function parseUserPreset(value: unknown): Preset {
   };
 }
 
-/** The presets of the settings that can be used, and what is wrong with the others. */
+/** The presets of the settings that can be used, and the problems of the others. */
 export function parseUserPresets(values: readonly unknown[]): { presets: Preset[]; problems: UserError[] } {
   const presets: Preset[] = [];
   const problems: UserError[] = [];

@@ -216,7 +216,7 @@ export class Collector {
     return tasks;
   }
 
-  /** A join that fails for want of a piece says nothing of the reason: the task of the piece does. */
+  /** If a join fails because a piece is missing, the task of that piece has the reason. */
   async #pieceProblem(
     file: FileInParts,
     pieces: readonly Task[],
@@ -242,7 +242,7 @@ export class Collector {
       const task = { jobId: attempt.jobId, taskId: id };
       return await readTail(state.parts.batch, task, 'stderr.txt', signal);
     } catch (error) {
-      // Without a log, the exit code has to do.
+      // Without a log, the exit code is the only reason that is known.
       if (error instanceof UserError && !signal.aborted) return '';
       throw error;
     }

@@ -19,7 +19,7 @@ import { Submitter } from './submit';
 export type { Until } from '../plan/manifest';
 export type { RunParts } from './runState';
 
-/** For what has to be done after the signal of the work has aborted, in milliseconds. */
+/** Milliseconds for work that must be done after the signal has aborted. */
 const tidyMs = 20_000;
 
 /**
@@ -50,7 +50,8 @@ export class Run {
         signal,
       });
     } catch (error) {
-      // Nobody would find a run without its manifest; the account may not be reachable for this either.
+      // A run without its manifest can't be found, so its container is deleted. The account may be unreachable for
+      // that, too.
       if (signal.aborted)
         await storage.deleteContainer(container, AbortSignal.timeout(tidyMs)).catch(() => undefined);
       throw error;

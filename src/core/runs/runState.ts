@@ -121,7 +121,7 @@ export class RunState {
     });
   }
 
-  /** What it means for the run that its manifest or results could not be written; undefined if nothing. */
+  /** The error that ends the run if its manifest or results could not be written; undefined if the run can go on. */
   #lossOf(error: unknown): UserError | undefined {
     const { runId, outputContainer } = this.manifest;
     if (isStorageCode(error, 'LeaseIdMismatchWithBlobOperation', 'LeaseIdMissing'))

@@ -24,7 +24,7 @@ const assumedRate = (2 * 1024 * 1024) / 1000;
 /** A rate measured over less time than this, in milliseconds, says nothing. */
 const minMeasureMs = 3_000;
 
-/** Something of a file that was uploaded: a piece of a split file, or all of the file. */
+/** What was uploaded: a whole file, or a piece of a split file. */
 export interface Uploaded {
   readonly file: ManifestFile;
   readonly piece?: Piece;

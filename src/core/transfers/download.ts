@@ -17,7 +17,10 @@ interface Begun {
   readonly from: number;
 }
 
-/** A canceled download keeps its part file from this size on: less is downloaded again sooner than it is looked for. */
+/**
+ * A canceled download keeps its part file from this size on: downloading less again is faster than finding the part
+ * file.
+ */
 const minKeptBytes = 16 * 1024 * 1024;
 
 /** After these problems a part file is kept. */

@@ -1,4 +1,4 @@
-/** What is wrong with a formula: its text, what its text means, or the data that it meets when it is evaluated. */
+/** The kind of an error in a formula: in its syntax, in its meaning, or in the data with which it is evaluated. */
 export type FormulaErrorKind = 'syntax' | 'meaning' | 'data';
 
 /** A formula that cannot be parsed or evaluated, with the place. */

@@ -76,7 +76,7 @@ export function callMethod(
   }
 }
 
-/** The last sample of a metric: what it is worth where a number is expected. */
+/** The last sample of a metric, which is its value where a number is expected. */
 export function lastSample(name: Token, samples: readonly Sample[]): Value {
   const last = samples.at(-1);
   if (last === undefined) throw tooFew(name);

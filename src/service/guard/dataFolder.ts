@@ -79,7 +79,7 @@ export class DataFolder {
     return join(this.path, 'packages');
   }
 
-  /** Folders of nodes that nothing knows any more. */
+  /** Folders of nodes that no longer exist. */
   async unknownNodes(isKnown: (poolId: string, nodeId: string) => boolean | undefined): Promise<string[]> {
     const found: string[] = [];
     const root = join(this.path, 'nodes');
@@ -90,7 +90,7 @@ export class DataFolder {
     return found;
   }
 
-  /** What waits for its removal. */
+  /** Folder of what is yet to be removed. */
   get trash(): string {
     return join(this.path, 'trash');
   }
@@ -140,7 +140,7 @@ function oneName(name: string): string {
 
 /**
  * Adds text to a file that a task could have replaced: a link is not followed, and a pipe is not waited for. Text that
- * cannot be written is dropped: it only tells a reader more.
+ * cannot be written is dropped, because it is only additional information.
  */
 export async function appendText(path: string, text: string): Promise<void> {
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
@@ -152,13 +152,13 @@ export async function appendText(path: string, text: string): Promise<void> {
       await file.close();
     }
   } catch {
-    // Full disk, or the path is no file any more.
+    // The disk is full, or the path is not a file any more.
   }
 }
 
 /**
- * Makes a folder that only its owner can enter, or takes the access of others to one that exists. Throws for a folder that
- * is not for one program, such as /tmp: taking it from others would break the machine.
+ * Makes a folder that only its owner can enter, or takes the access of others to one that exists. Throws a
+ * SharedFolderError for a folder that other programs use, such as /tmp.
  */
 export async function makePrivate(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -170,7 +170,7 @@ export class Journal {
     return this.#window.subarray(start, start + bytes);
   }
 
-  /** Whether a file that was just read is to be rewritten: it is small, or much of it is of the past. */
+  /** Whether a file that was just read is to be rewritten: it is small, or much of it is out of date. */
   get isWorthRewriting(): boolean {
     return this.#oldLines > 0 && (this.#bytes <= smallBytes || this.#bytes > 1.25 * this.#bytesRewritten);
   }
@@ -223,11 +223,11 @@ export class Journal {
     }
   }
 
-  /** Has the system bring to the disk what it holds in memory: what a power cut, rather than a kill, would lose. */
+  /** Flushes the file to the disk, so that its content survives a power failure, too. */
   sync(): void {
     if (!this.#isUnsynced) return;
     this.#isUnsynced = false;
-    // An error would be one of the disk, which the next write reports.
+    // An error of the disk is reported by the next write.
     fdatasync(this.#file, () => undefined);
   }
 

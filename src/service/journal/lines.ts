@@ -4,7 +4,7 @@ import { BatchError } from '../wire/errors';
 /** One change: a record under its key, or its end. */
 export type Line = [key: string, record: unknown];
 
-/** A line of the file that is no change, and what its beginning says it belonged to. */
+/** A damaged line of the file, and the resource that its beginning names. */
 export interface DamagedLine {
   readonly text: string;
   readonly key: string | undefined;
@@ -16,7 +16,7 @@ export interface ReadLine {
   /** Where it begins in the file, and its length without the end of the line, in bytes. */
   readonly at: number;
   readonly bytes: number;
-  /** Nothing ends it: the process was killed while it was written. */
+  /** The line has no end, because the process was killed while it was written. */
   readonly isTorn: boolean;
 }
 

@@ -41,7 +41,7 @@ const rank: Record<StopReason, number> = { requeue: 0, terminate: 1, delete: 2 }
 
 const byUser = endedFailure('UserError', 'by user request');
 
-/** Runs tasks on nodes, and decides by how they end what becomes of them: completed, retried, requeued or deleted. */
+/** Runs tasks on nodes, and decides by how they end whether they are completed, retried, requeued or deleted. */
 export class Execution {
   /** Called when a slot has become free. */
   onFree: () => void = () => undefined;
@@ -258,7 +258,7 @@ export class Execution {
     return max < 0 || Number((wire.executionInfo as Wire).retryCount ?? 0) < max;
   }
 
-  /** Has a task that ran start again, as after the loss of its node. */
+  /** Requeues a task that ran, as after the loss of its node. */
   requeue(task: TaskState): void {
     if (task.subtasks) this.state.setSubtasks(task, []);
     this.state.moveTask(task, 'active', () => {

@@ -7,7 +7,7 @@ import type { Nodes } from './nodes';
 import type { Pools } from './pools';
 import { type JobState, type State, setState } from './state';
 
-/** How long a job is in a state that passes by itself. */
+/** Milliseconds that a job stays in a transitional state. */
 const enablingMs = 50;
 
 /** Brings jobs through their states. */
@@ -126,7 +126,7 @@ export class Jobs {
 
   /** Brings a job to its next state if what it waits for has happened. */
   check(job: JobState): void {
-    // It was deleted while something of it still ended.
+    // The job was deleted while one of its tasks was ending.
     if (this.state.job(job.id) !== job) return;
     const { wire, counts } = job;
     if (

@@ -103,7 +103,10 @@ export class Pools {
     this.#settleLater(pool);
   }
 
-  /** Replaces a node that the pool has lost. One that was to leave brings the pool nearer to its target, or its end. */
+  /**
+   * Replaces a node that the pool has lost. A node that was to leave brings the pool nearer to its target or its
+   * deletion.
+   */
   #nodeLeft(pool: PoolState, node: NodeState): void {
     if (pool.wire.state === 'deleting' || node.leaving) this.#settle(pool);
     else this.reconcile(pool);

@@ -178,7 +178,7 @@ export class TaskState {
     return this.#record instanceof WaitingTask ? this.#record.stored : this.#record;
   }
 
-  /** Lets go of what the journal has of a task that waits. */
+  /** Removes from memory what the journal has of a task that waits. */
   release(stored: StoredRecord): void {
     if (!(this.#record instanceof WaitingTask))
       this.#record = WaitingTask.of(this.id, this.#record, stored) ?? this.#record;
@@ -367,7 +367,7 @@ export function removeId(job: JobState, id: string): void {
   if (ids[low] === id) job.ids.splice(low, 1);
 }
 
-/** Whether a job has been terminated or deleted, or does so. */
+/** Whether a job is being terminated or deleted, or was. */
 export function isEnding({ wire }: JobState): boolean {
   return ['terminating', 'completed', 'deleting'].includes(String(wire.state));
 }

@@ -60,7 +60,7 @@ export class StartTasks {
         signal,
       ),
     );
-    // It runs again after the reboot, or the node is on its way out of the pool.
+    // The start task runs again after the reboot, or the node leaves the pool.
     if (outcome.stopped) return false;
     await this.state.whenWritable();
     const succeeded = complete(info, outcome);

@@ -138,7 +138,7 @@ async function writeTable(path: string, text: string): Promise<void> {
   await rename(draft, path);
 }
 
-/** Ends once, whatever asks for it: the service, its death, or both. */
+/** Ends the process once, whether the service asks for it, has died, or both. */
 function end(): void {
   if (ending) return;
   ending = true;

@@ -6,7 +6,7 @@ import { repairTables } from './tables';
 
 const restartPauseMs = 2_000;
 const watchMs = 1_000;
-/** Below this, writes fail soon; above, they work again. */
+/** Free bytes below which writes fail soon, and above which they work again. */
 const fullBytes = 256 * 1024;
 
 /** Blob Storage of the service: Azurite, started again whenever it ends, on the same port. */
@@ -75,7 +75,7 @@ export class Storage {
         if (this.#closing) return;
         this.log('Azurite ended; starting it again.');
         this.#current = this.#startAgain();
-        // Whoever waits for it learns why; only the end of the service makes it fail.
+        // Callers that wait are told the reason. Only the end of the service rejects.
         this.#current.catch(() => undefined);
       },
       (error) => this.log(`Unexpected error about Azurite: ${error}`),

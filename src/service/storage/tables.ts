@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { blobTable, extentFolder, extentTable, previousOf } from './messages';
 
 /**
- * Sees to it that Azurite can read its tables, after a crash or a full disk left one torn. A damaged table is moved to
+ * Makes the tables of Azurite readable after a crash or a full disk left one incomplete. A damaged table is moved to
  * `damaged` and replaced by the last copy that is complete; the table of extents is simply made anew from their files.
  * Resolves to sentences for the user: what was damaged, what is lost, where the damaged file is.
  */

@@ -252,7 +252,7 @@ function inside(folder: string, path: string): string {
   }
 }
 
-/** The bits of a file mode as the API takes it, in octal (`0770`); undefined for what is none. */
+/** The bits of a file mode as the API takes it, in octal (`0770`); undefined for any other text. */
 function fileModeOf(text: string | undefined): number | undefined {
   return text !== undefined && /^(0o)?[0-7]{3,5}$/.test(text)
     ? Number.parseInt(text.replace(/^0o/, ''), 8) & modeBits

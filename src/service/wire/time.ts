@@ -42,7 +42,7 @@ const unlimitedDays = 10_000_000;
 
 /**
  * Milliseconds of an ISO 8601 duration, in which a year has 365 days and a month 30, as .NET counts them. Infinity for
- * Batch's longest; undefined for what is no duration.
+ * Batch's longest; undefined for text that is no duration.
  */
 export function durationMs(text: string | undefined): number | undefined {
   const match = text === undefined || text.length > 64 ? null : duration.exec(text);

@@ -3,7 +3,7 @@ import { setContextKey } from '../contextKeys';
 import { DisposableStore } from '../disposable';
 import { type Accounts, canUpdateCredentials, localAccountId } from './accounts';
 
-/** Tells the palette which commands about accounts can do anything. */
+/** Sets the context keys that hide commands about accounts that would have no effect. */
 export class AccountContext implements Disposable {
   readonly #disposables = new DisposableStore();
 

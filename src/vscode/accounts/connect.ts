@@ -253,7 +253,7 @@ function credentialsOf(
   };
 }
 
-/** One cheap call to each service, so that a wrong key is noticed now and not during a run. */
+/** Makes one cheap call to each service, so that a wrong key is noticed now and not during a run. */
 async function tryConnection(connection: Connection): Promise<void> {
   const [{ Batch }, { Storage }] = await Promise.all([
     import('../../core/azure/batch'),

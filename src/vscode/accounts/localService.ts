@@ -40,7 +40,7 @@ interface Ready {
  */
 export class LocalService {
   #starting: Promise<Ready> | undefined;
-  /** The process of an outdated service that the user was told about. */
+  /** Process ID of an outdated service that was reported to the user. */
   #reported: number | undefined;
 
   constructor(
@@ -245,7 +245,7 @@ async function readyLine(child: ChildProcess, logFile: string): Promise<Ready> {
   });
 }
 
-/** A service that cannot start says why in one line. */
+/** A service that cannot start logs the reason in one line. */
 async function lastLine(logFile: string): Promise<string | undefined> {
   const text = await readFile(logFile, 'utf8');
   return text.trimEnd().split('\n').at(-1) || undefined;

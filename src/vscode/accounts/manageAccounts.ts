@@ -57,7 +57,7 @@ export async function removeAccount(accounts: Accounts, account: AccountRecord |
   if (answer === remove) await accounts.remove(chosen.id);
 }
 
-/** Asks for one of the accounts. Throws `noAccount` if there is none that suits. */
+/** Asks for one of the accounts. Throws `noAccount` if there is none to choose from. */
 export async function pickAccount(
   accounts: Accounts,
   title: string,

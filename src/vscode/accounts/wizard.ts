@@ -5,13 +5,13 @@ import { DisposableStore } from '../disposable';
 import { showError } from '../messages';
 import { textOf } from '../words/sentences';
 
-/** How a step ended. `skipped` means that it had one possible answer, or none that is needed, and asked nothing. */
+/** How a step ended. `skipped`: it asked nothing, because there was only one possible answer or none was needed. */
 export type StepOutcome = 'asked' | 'skipped' | 'back' | 'cancelled';
 
 /** What the title bar of a step shows. */
 export interface Place {
   readonly title: string;
-  /** Counts the steps that asked something, from 1. */
+  /** Number of the step among those that ask something, from 1. */
   readonly step: number;
   /** Undefined where a later step may turn out to have nothing to ask. */
   readonly steps?: number;

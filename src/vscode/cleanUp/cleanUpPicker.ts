@@ -10,7 +10,7 @@ interface ResourceItem extends QuickPickItem {
   readonly resource?: OwnedResource;
 }
 
-/** Finds what this workspace knows of a run. */
+/** Finds the record of a run in this workspace. */
 export type FindRun = (runId: string) => Pick<RunRecord, 'preset' | 'files'> | undefined;
 
 /**
@@ -42,7 +42,10 @@ export async function pickResources(
   return picked?.flatMap(({ resource }) => resource ?? []);
 }
 
-/** Says what will be deleted, what that frees and what is lost. The button says it once more. */
+/**
+ * Asks for confirmation, with what is deleted, the bytes that are freed, and what is lost. The button repeats what is
+ * deleted.
+ */
 export async function confirmCleanUp(chosen: readonly OwnedResource[]): Promise<boolean> {
   const remove =
     chosen.length === 1 ? l10n.t('Delete 1 Resource') : l10n.t('Delete {0} Resources', count(chosen.length));
@@ -105,7 +108,7 @@ function itemOf(resource: OwnedResource): ResourceItem {
   };
 }
 
-/** What a resource is to its run. */
+/** The role of a resource in its run. */
 function roleOf({ kind, id }: OwnedResource): string {
   switch (kind) {
     case 'job':

@@ -10,12 +10,12 @@ import { bytes, count } from '../words/numbers';
 
 const offeredKey = 'offeredLeftovers';
 
-/** Runs whose leftovers were offered that are remembered. */
+/** Maximum number of remembered runs whose leftovers were offered. */
 const maxOffered = 500;
 
 const timeoutMs = 60_000;
 
-/** Opening a window does not wait for this, nor compete with it. */
+/** Milliseconds before the search begins, so that it doesn't slow down the start of the window. */
 const delayMs = 15_000;
 
 interface Parts {
@@ -41,15 +41,15 @@ export class LeftoverOffer implements Disposable {
 }
 
 /**
- * Offers once, when a window opens, to clean up what runs left in the accounts of this workspace. Asks nobody to sign in,
- * starts no service, and does not say it again until another run has left something.
+ * Offers once, when a window opens, to clean up what runs left in the accounts of this workspace. Never asks to sign in
+ * and starts no service. Offers again only when another run has left something.
  */
 async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Parts): Promise<void> {
   if (!workspace.isTrusted) return;
   const used = new Set([accounts.current?.id, ...runs.records.map(({ accountId }) => accountId)]);
   for (const account of accounts.all.filter(({ id }) => used.has(id))) {
     const offered = state.get<string[]>(offeredKey, []);
-    // What this window works on or continues at this moment is no leftover.
+    // Runs that this window works on or continues have no leftovers yet.
     const isKnown = (runId: string) =>
       offered.includes(runId) || runs.live(runId) !== undefined || runs.record(runId)?.status === 'running';
     const left = await leftoversOf(account, { accounts, log, isKnown });

@@ -99,7 +99,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     return this.#lists.parentOf(node);
   }
 
-  /** The lists as they were loaded last. What VS Code asks for again is not asked of the service again. */
+  /** Returns the rows as they were loaded last. VS Code may ask for them again without a request to the service. */
   async getChildren(node?: ExplorerNode): Promise<ExplorerNode[]> {
     if (node === undefined) {
       const { all, current } = this.accounts;
@@ -132,7 +132,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     this.#schedule();
   }
 
-  /** Brings an account up to date after an action on it, and follows what the action sets going. */
+  /** Refreshes an account after an action on it, and follows the effects of the action for a while. */
   update(account: AccountRecord): void {
     this.#lists.follow(account.id);
     this.#notBefore = 0;
@@ -165,7 +165,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     return window.state.focused ? 'focused' : 'unfocused';
   }
 
-  /** A view that comes back shows what is, not what was. */
+  /** Refreshes what is out of date when the view is shown again. */
   #lookAgain(): void {
     if (this.#watch === 'focused') this.#lists.markOlderStale();
     this.#schedule();
@@ -194,7 +194,9 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     }
   }
 
-  /** Fires only for what is different: each row that is made anew costs VS Code memory for as long as the window is open. */
+  /**
+   * Fires only for rows that are different: each new row takes memory of VS Code for as long as the window is open.
+   */
   async #refreshList(node: ExplorerNode): Promise<void> {
     const { row, isReordered, changed } = await this.#lists.reload(node);
     if (isReordered) this.#changed.fire(row);

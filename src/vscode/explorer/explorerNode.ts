@@ -147,7 +147,7 @@ export function resourceName(node: ExplorerNode): string {
   }
 }
 
-/** States of a compute node that last until something happens to the node. All others lead on by themselves. */
+/** States of a compute node that last until a client changes them. All others are transitional. */
 const settledNodeStates = new Set([
   'idle',
   'offline',

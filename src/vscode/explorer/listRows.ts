@@ -14,7 +14,7 @@ export interface ReadList {
   readonly total?: number;
 }
 
-/** The rows that a list shows now, and a row that says what it leaves out. */
+/** The rows that a list shows now, and a row that describes what is left out. */
 export function listRows(
   { shown, filter }: Pick<ListView, 'shown' | 'filter'>,
   { parent, list, all, isCut, total }: ReadList,

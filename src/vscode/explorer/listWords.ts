@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { count, time } from '../words/numbers';
 import type { NodeOf } from './explorerNode';
 
-/** What stands in a list without rows. */
+/** The text of a list without rows. */
 export function emptyText({ list, isFiltered }: NodeOf<'empty'>): string {
   if (isFiltered) return l10n.t('Nothing matches the filter');
   switch (list) {
@@ -23,7 +23,7 @@ export function emptyText({ list, isFiltered }: NodeOf<'empty'>): string {
   }
 }
 
-/** Says what a list leaves out that was too long to be read in full. */
+/** Describes which items a list lacks because it was too long to be read in full. */
 export function cutText({ list, read, before }: NodeOf<'cut'>): string {
   switch (list) {
     case 'pools':

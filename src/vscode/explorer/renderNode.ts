@@ -306,7 +306,7 @@ function problemRow(node: NodeOf<'problem'>): Row {
       };
 }
 
-/** What a screen reader says first: the whole name, not the shortened one. */
+/** What a screen reader reads first: the whole name, not the shortened one. */
 function spokenName(node: ExplorerNode, label: string): string {
   switch (node.kind) {
     case 'pool':

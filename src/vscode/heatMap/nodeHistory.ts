@@ -62,7 +62,7 @@ function minuteAt(time: Date): number {
   return Math.floor(time.getTime() / minuteMs);
 }
 
-/** A minute in which a node did several things counts for the work it did, or for the failure. */
+/** Of several activities within a minute, the one that counts: failure or work before idleness. */
 function busier(known: Minute | undefined, seen: Minute): Minute {
   const order = ['g', '?', 'i', 's', 'r', 'f'];
   return known !== undefined && order.indexOf(known) > order.indexOf(seen) ? known : seen;

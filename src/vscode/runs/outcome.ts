@@ -105,7 +105,7 @@ export async function showOutput(uri: Uri): Promise<void> {
   else await commands.executeCommand('vscode.open', await fileIn(uri));
 }
 
-/** A file as it is; the first file of a folder, which no editor can open. */
+/** The file itself, or the first file of a folder, since no editor can open a folder. */
 async function fileIn(uri: Uri): Promise<Uri> {
   const { type } = await workspace.fs.stat(uri);
   if (!(type & FileType.Directory)) return uri;

@@ -91,7 +91,7 @@ function usedWords({ isLocal, idleHours }: FullReport, nodeHours: number): strin
     : l10n.t('{0}, and {1} until the pool scales to zero', hoursOf(nodeHours), hoursOf(idleHours));
 }
 
-/** Few hours have more digits, so that they are not nothing. */
+/** Small numbers of hours have more digits, so that they don't round to 0. */
 function hoursOf(hours: number): string {
   return hours >= 0.01 || hours === 0 ? decimal(hours) : l10n.t('less than {0}', decimal(0.01));
 }
@@ -99,7 +99,7 @@ function hoursOf(hours: number): string {
 function expectedSection(report: FullReport): string[] {
   const { expected, minutes, canceled } = report;
   const hours = allHours(report);
-  // A canceled run has done less than was expected of it.
+  // The expected values apply to a run that wasn't canceled.
   if (expected === undefined || minutes === undefined || canceled) return [];
   const cost = costOfReport(report);
   const isPriced = expected.cost !== undefined && cost !== undefined && report.prices;

@@ -4,13 +4,13 @@ import { DisposableStore } from '../disposable';
 import { hasFailures, hasOutputs } from './runCommands';
 import type { Runs } from './runs';
 
-/** Tells the palette which commands about runs can do anything. */
+/** Sets the context keys that hide commands about runs that would have no effect. */
 export class RunContext implements Disposable {
   readonly #disposables = new DisposableStore();
 
   constructor(private readonly runs: Runs) {
     this.#set();
-    // Fires for each number of a run, too, which changes nothing here.
+    // Also fires when only numbers of a run change, which the keys do not depend on.
     this.#disposables.add(runs.onChanged((runId) => runId === undefined && this.#set()));
   }
 

@@ -14,11 +14,14 @@ import { liveTitle, liveWords, runTitle, stateWords } from './runWords';
 interface RunQuestion {
   readonly title: string;
   readonly suits: (record: RunRecord) => boolean;
-  /** Said when no run suits. */
+  /** The message if no run qualifies. */
   readonly none: string;
 }
 
-/** The run that suits; asks if there are several. Says so and returns undefined if there is none. */
+/**
+ * Returns the run that qualifies, and asks if there are several. Shows a message and returns undefined if there is
+ * none.
+ */
 export async function pickRun(
   runs: Runs,
   { title, suits, none }: RunQuestion,

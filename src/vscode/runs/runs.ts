@@ -225,7 +225,7 @@ export class Runs {
       if (until !== 'fetched') status = until;
       return summary;
     } finally {
-      // Until then the run is this window's: nobody else may seem to work on it, and it is not interrupted.
+      // Until then the run belongs to this window: it is neither shown as taken by another window nor interrupted.
       await run.close().finally(() => this.#live.delete(runId));
       await remember(status);
       this.#ended.fire({ account, manifest: run.manifest, results: [...run.results.values()] });

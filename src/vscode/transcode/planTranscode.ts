@@ -61,7 +61,7 @@ export async function planTranscode(
   return { manifest: { ...manifest, expected }, notes: planned?.notes ?? [] };
 }
 
-/** Says why none of the files can be transcoded, and offers another preset. */
+/** Shows why none of the files can be transcoded, and offers another preset. */
 async function refuseAll({ refused }: Manifest): Promise<'otherPreset' | undefined> {
   const [first] = refused;
   if (first && refused.length === 1) throw new UserError(first.problem);

@@ -27,7 +27,10 @@ interface Followed {
   share(): number;
 }
 
-/** How often the notification changes: often enough to look alive, seldom enough to be read. */
+/**
+ * Milliseconds between two updates of the notification: often enough to show progress, and rarely enough to be
+ * readable.
+ */
 const refreshMs = 250;
 
 /**

@@ -100,7 +100,7 @@ export class RunWork {
     }
   }
 
-  /** Works at any moment, also while the run is being created or opened. */
+  /** Can be called at any time, also while the run is being created or opened. */
   async #cancel(runId: string, choice: CancelChoice): Promise<void> {
     if (choice === 'stopWatching') this.runs.stop(runId);
     else await this.runs.cancel(runId);

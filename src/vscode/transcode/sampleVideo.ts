@@ -7,7 +7,7 @@ import { commands, l10n, Uri, workspace } from 'vscode';
 import { findFfmpeg } from '../accounts/ffmpeg';
 import { longWork } from '../longWork';
 
-/** Creates a short video to try things with, in the workspace folder if there is one, and reveals it. */
+/** Creates a short sample video, in the workspace folder if there is one, and reveals it. */
 export async function createSample(): Promise<Uri> {
   const ffmpeg = await findFfmpeg();
   const [folder] = workspace.workspaceFolders ?? [];

@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import type { Problem } from '../../core/errors';
 import type { FailureReason } from '../../core/failureReasons';
 
-/** What a known failure means, and what to do if something can be done. */
+/** The meaning of each known failure, and what to do about it. */
 const sentences: Readonly<Record<FailureReason, (subject: string) => string>> = {
   diskFull: () =>
     l10n.t('The disk of the node is full. Use a VM size with a larger disk, or fewer tasks per node.'),

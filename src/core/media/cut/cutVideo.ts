@@ -5,9 +5,9 @@ import type { CutVideo, WholeReason } from './parts';
 import { cutTransportStream } from './transportStream';
 
 /**
- * Cuts a video into parts of about `seconds` without re-encoding, by its format. Reads tables and a few frames, whatever the
- * size of the file. Resolves with the reason if the video has to stay whole. Throws what reading throws; damaged tables give
- * `index`.
+ * Cuts a video into parts of about `seconds` without re-encoding, by its format. Reads tables and a few frames,
+ * whatever the size of the file. Resolves with the reason if the video has to stay whole. Throws the errors of
+ * `file.read`. Resolves with `index` for damaged tables.
  */
 export async function cutVideo(file: Bytes, size: number, seconds: number): Promise<CutVideo | WholeReason> {
   const head = Buffer.from(await file.read(0, Math.min(size, 16)));

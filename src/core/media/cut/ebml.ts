@@ -13,7 +13,7 @@ export interface Element {
 /** Longest header: an ID of 4 bytes and a size of 8. */
 const maxHeaderBytes = 12;
 
-/** Reads the header of the element at a position. Undefined at the end, and for what is no element. */
+/** Reads the header of the element at a position. Undefined at the end, and for bytes that are no element. */
 export async function elementAt(file: Bytes, at: number, limit: number): Promise<Element | undefined> {
   if (at >= limit) return undefined;
   const bytes = await file.read(at, Math.min(maxHeaderBytes, limit - at));

@@ -129,7 +129,7 @@ async function readLayout(file: Bytes, size: number): Promise<Layout | WholeReas
       clusters.push(element);
     } else if ([ids.info, ids.tracks, ids.chapters, ids.tags].includes(element.id)) described.push(element);
   }
-  // What follows damage isn't found by its headers.
+  // Clusters after damage can't be found by their headers.
   if (reached < Math.min(segment.end, size)) return 'index';
   const bytes = described.reduce((sum, { at, end }) => sum + end - at, 0);
   const tracks = described.find(({ id }) => id === ids.tracks);

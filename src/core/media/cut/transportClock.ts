@@ -47,7 +47,7 @@ async function lastTime(
   }
 }
 
-/** The clock of a stream, as far as samples of it tell. */
+/** The clock of a stream, from samples of it. */
 export interface StreamClock {
   readonly first: CutPoint;
   readonly last: CutPoint;
@@ -56,7 +56,7 @@ export interface StreamClock {
   readonly unwrapped: (time: number) => number;
 }
 
-/** `clock` for one that jumps or starts again: it says nothing of lengths. `index` if there is none. */
+/** `clock` if the clock jumps or starts again, so that it doesn't state lengths; `index` if there is no clock. */
 export async function readClock(
   file: Bytes,
   program: Program,

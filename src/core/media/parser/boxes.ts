@@ -36,7 +36,7 @@ const firstTypes = new Set(['ftyp', 'moov', 'mdat', 'wide', 'free', 'skip', 'pno
 /** Larger than any header that is read; a table beyond it is not an edit list. */
 const maxBytes = 64 * 1024;
 
-/** More than any file has on one level, unless it was made to keep a parser busy. */
+/** More than any file has on one level, except one that is made to keep a parser busy. */
 const maxBoxes = 100_000;
 
 /** Sample entries of encrypted tracks: ISO/IEC 14496-12 section 8.12, and FairPlay's. */

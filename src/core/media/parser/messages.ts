@@ -28,7 +28,7 @@ export type FromParser =
 
 /** What the parser found in a file. */
 export interface Parsed {
-  /** Undefined for a format that the parser does not know, or gives up on. */
+  /** Undefined for a format that the parser does not know or can't read. */
   readonly media?: MediaInfo;
   /** Of an MP4 or QuickTime file whose video tracks can be left out. */
   readonly audioOnly?: AudioOnlyLayout;

@@ -103,7 +103,7 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   return { media: { ...media, audioOnlyBytes }, audioOnly };
 }
 
-/** Formats that the parser does not know, or of which the header tells more. */
+/** Formats that the parser does not know, or whose header has facts that the parser does not report. */
 const headerReaders = [readAvi, readAsf, readFlv, readWave, readWave64, readAudioHeader];
 
 /** What the parser found, and what the header of the file says. A length that a header states is the one to prove. */
@@ -149,7 +149,7 @@ async function parseMedia(
     getSize: () => size,
     // The tables of an MP4 file are read one after the other: what follows them is samples, which no probe needs.
     prefetchProfile: hasTables ? 'none' : 'fileSystem',
-    // Of a prefetch that is not needed. A read that is needed fails by itself.
+    // A prefetch may fail unnoticed: a read that is needed reports its own error.
     handleUnhandledError: () => undefined,
     read: async (start, end) => {
       budget -= Math.max(end - start, minBytes);
@@ -169,7 +169,7 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   const found = await input.getTracks();
   const boxes = tabled.has(format) ? await readBoxes(file, size) : undefined;
   const matroska = format === MATROSKA || format === WEBM ? await readMatroska(file, size) : undefined;
-  // A container whose tables are missing says nothing of what is in it.
+  // Without its tables, a file doesn't say what it contains.
   if (found.length === 0) return undefined;
   const lengths: Length[] = [];
   for (const track of found) lengths.push(await lengthOf(track, format));
@@ -348,7 +348,7 @@ function readPlaylist(playlist: string): MediaInfo | undefined {
   return { ...media, seconds: lengths.reduce((sum, length) => sum + length, 0) };
 }
 
-/** What a file is that is no media; a file that ends too soon shows by its boxes. */
+/** What a file is if it is no media file. A file that was cut off is recognized by its boxes. */
 async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['instead']> {
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';

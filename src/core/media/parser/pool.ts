@@ -61,7 +61,7 @@ export class ParserPool {
   }
 }
 
-/** One parser process. It ends with the first file that it fails on: the next one gets a process without a past. */
+/** One parser process. It ends with the first file that it fails on: the next file gets a new process. */
 class ParserProcess {
   readonly #child: ChildProcess;
   /** Buffers for reads, used again: those of 5,000 files would be hundreds of megabytes of garbage. */
@@ -152,7 +152,7 @@ class ParserProcess {
   }
 
   #send(message: ToParser): void {
-    // A process that is gone is told of by its exit.
+    // If the process has ended, its exit event reports that.
     this.#child.send(message, () => undefined);
   }
 

@@ -63,7 +63,7 @@ function waveTrack(view: ByteView, at: number): Track {
   };
 }
 
-/** Undefined for what is no AVI file. Throws a RangeError for a header that is cut off. */
+/** Undefined for any other file. Throws a RangeError for a header that is cut off. */
 export async function readAvi(file: Bytes): Promise<MediaInfo | undefined> {
   const view = await headAfterMark(file, ['RIFF'], headBytes);
   if (view === undefined || view.length < 12 || view.text(8, 4) !== 'AVI ') return undefined;
@@ -122,7 +122,7 @@ function aviTrack(view: ByteView, from: number, to: number): Track | 'other' | u
   }
 }
 
-/** Undefined for what is no WAV file, or one of a length that its header does not hold. */
+/** Undefined for any other file, and for a WAV file whose header does not state its length. */
 export async function readWave(file: Bytes): Promise<MediaInfo | undefined> {
   const view = await headAfterMark(file, ['RIFF', 'RF64', 'BW64'], headBytes);
   if (view === undefined || view.length < 12 || view.text(8, 4) !== 'WAVE') return undefined;

@@ -15,7 +15,7 @@ export interface Expected {
   readonly proof: ProofTrack;
 }
 
-/** Formats of outputs that can be read to prove them; others are taken as they come. */
+/** Formats of outputs that can be read to prove them; outputs in other formats are accepted as they are. */
 const provable = new Set('mp4 m4a m4v m4b mov mkv mka webm mp3 wav flac ogg oga opus aac ts m3u8'.split(' '));
 
 /** The track that proves the output of a preset for a source. */
@@ -35,7 +35,7 @@ export interface Proof {
   readonly problem?: Problem;
   /** Length of the output, if it is known. */
   readonly seconds?: number;
-  /** What is wrong with an output that counts all the same. */
+  /** What is wrong with an output that is accepted nevertheless. */
   readonly warning?: Problem;
 }
 

@@ -2,7 +2,7 @@ import type { AudioSelection } from '../../media/audioTracks';
 import type { Track } from '../../media/mediaInfo';
 import { chain } from './filterChain';
 
-/** What tells the encoder of a preset. */
+/** The members of a preset that determine its encoder. */
 interface Encoding {
   readonly arguments: readonly string[];
   readonly extension: string;
@@ -21,7 +21,7 @@ const flacLayouts = ['mono', 'stereo', '3.0', 'quad', '5.0', '5.1', '6.1', '7.1'
 
 const aacTarget: AudioTarget = { layouts: ['5.1', 'stereo', 'mono'], maxSampleRate: 48_000 };
 
-/** Seconds of a start that are not worth silence. */
+/** A start that is later by at most this many seconds gets no silence. */
 const startTolerance = 0.005;
 
 /** Silence for gaps from 30 ms on: shorter ones are jitter of time stamps, and ffmpeg's own 100 ms are out of step. */

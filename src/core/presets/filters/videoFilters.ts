@@ -15,7 +15,7 @@ const broadcastFormats = /^(mpegts|mpeg|mxf|dv|vob)\b/;
 /** Formats in which all pictures of a track have one size. */
 const fixedSizeFormats = /(^|,)(mov|mp4)\b/;
 
-/** Frames a second beyond which hardware decoders of phones and televisions give up. */
+/** Frames per second that hardware decoders of phones and televisions support. */
 const maxFrameRate = 60;
 
 /** Formats and codecs whose key frames can be relied on to be flagged. */
@@ -69,8 +69,8 @@ export function limitFrameRate(video: Track | undefined): string {
 }
 
 /**
- * The shorter side at most that long: 1080p is 1920 by 1080 lying and 1080 by 1920 standing. Never enlarged, square
- * pixels, both sides even, as encoders want them. ffmpeg has turned a rotated source upright by then.
+ * Limits the shorter side: 1080p is 1920 by 1080 in landscape and 1080 by 1920 in portrait. Never enlarges, makes
+ * pixels square and both sides even, as encoders require. ffmpeg has turned a rotated source upright before.
  */
 export function fit(limit: number, media: MediaInfo | undefined, video: Track | undefined): string {
   const size = displaySize(video);
@@ -82,7 +82,7 @@ export function fit(limit: number, media: MediaInfo | undefined, video: Track | 
   return chain(box(even(size.width * scale), even(size.height * scale)), rgbToBt709(video));
 }
 
-/** That wide, as high as the shape wants. */
+/** Scales to this width, in pixels, and keeps the aspect ratio. */
 export function fitWidth(width: number, media: MediaInfo | undefined, video: Track | undefined): string {
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
@@ -99,7 +99,7 @@ export function displaySize(video: Track | undefined): { width: number; height: 
   return width && height ? { width, height } : undefined;
 }
 
-/** A side as encoders want it. */
+/** An even number, as encoders require for the sides of a picture. */
 function even(side: number): number {
   return Math.max(2, Math.floor(side / 2 + 0.01) * 2);
 }
@@ -111,8 +111,8 @@ function fitByExpression(limit: number, isSquare: boolean): string {
 }
 
 /**
- * Every picture in a frame of this size, in its own shape and with black bars where that is another. A stream whose
- * pictures change in size would otherwise end the encoder or be squeezed. `dar` is the shape of the picture at hand.
+ * Scales every picture into a frame of this size, keeps its aspect ratio, and adds black bars. Otherwise a stream whose
+ * pictures change in size would end the encoder or be distorted. `dar` is the aspect ratio of the current picture.
  */
 function box(width: number, height: number): string {
   const w = `if(gt(${height}*dar,${width - 2}),${width},max(2,trunc(${height}*dar/2)*2))`;
@@ -120,7 +120,7 @@ function box(width: number, height: number): string {
   return `scale=w='${w}':h='${h}',setsar=1,pad=${width}:${height}:-1:-1`;
 }
 
-/** RGB becomes BT.709, and says so: players take a large picture without a label for that. */
+/** Converts RGB to BT.709 and labels it so, which players assume for large pictures without a label. */
 function rgbToBt709(video: Track | undefined): string {
   if (!/^(x?rgb|x?bgr|gbr|argb|abgr|0rgb|0bgr|pal8)/.test(video?.pixelFormat ?? '')) return '';
   return chain(

@@ -80,7 +80,7 @@ export function versioned(
 /** Method, path with `{}` for each parameter, handler. */
 export type Route = readonly [method: string, path: string, handler: Handler];
 
-/** Ids that exist: letters, digits, hyphens and underscores, and a colon in jobs of job schedules. */
+/** Characters of ids: letters, digits, hyphens and underscores, and a colon in jobs of job schedules. */
 const idPattern = /^[A-Za-z0-9_:-]{1,80}$/;
 
 export function isId(text: string): boolean {

@@ -2,7 +2,7 @@ import { isFolderName } from '../../tasks/containers/settings';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
-/** What is wrong with a value of the right type, as a member of its owner; undefined when nothing is. */
+/** Returns the reason why a value of the right type is invalid as a member of its owner; undefined if it is valid. */
 type Limit = (value: unknown, owner?: Wire) => string | undefined;
 
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
@@ -108,7 +108,7 @@ const job: Record<string, Limit> = {
   priority: between(-1000, 1000),
   maxParallelTasks: parallelTasks,
 };
-/** An empty command line has a container run what its image names. */
+/** With an empty command line, a container runs the command of its image. */
 const commandLine: Limit = (value, owner) => (owner?.containerSettings ? undefined : filled(value));
 const command: Record<string, Limit> = { commandLine, maxTaskRetryCount: retries };
 

@@ -8,7 +8,7 @@ type Added = Record<string, Record<string, Record<string, Mapper>>>;
 const text: Mapper = { type: { name: 'String' } };
 const flag: Mapper = { type: { name: 'Boolean' } };
 const integer: Mapper = { type: { name: 'Number' } };
-/** A member whose inside is not described: it is stored as it comes. */
+/** A member whose content has no description. It is stored as it is. */
 const anything: Mapper = { type: { name: 'Object' } };
 const one = (className: string): Mapper => ({ type: { name: 'Composite', className } });
 const many = (element: Mapper): Mapper => ({ type: { name: 'Sequence', element } });

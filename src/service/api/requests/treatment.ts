@@ -211,7 +211,7 @@ for (const [model, { refused = {}, ...rest }] of Object.entries(models)) {
     members.set(`${model}.${name}`, { treatment: 'refused', reason });
 }
 
-/** What becomes of a member; undefined for one that the table does not have. */
+/** How a member is treated; undefined for a member that is not in the table. */
 export function treatmentOf(model: string, name: string): MemberTreatment | undefined {
   return members.get(`${model}.${name}`);
 }

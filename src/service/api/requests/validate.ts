@@ -91,7 +91,7 @@ function keepPassword(registry: Wire, { containers }: Place): void {
   delete registry.password;
 }
 
-/** A refused member that is set to nothing asks for nothing. */
+/** Whether a value is empty: a refused member with an empty value has no effect and is accepted. */
 function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }

@@ -69,7 +69,7 @@ export function checkOutputFiles({ outputFiles = [] }: Wire): void {
     checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
 }
 
-/** Refuses what is no HTTP or HTTPS URL. Undefined is none. */
+/** Refuses anything but an HTTP or HTTPS URL. */
 export function checkUrl(name: string, value: unknown): void {
   if (value === undefined) return;
   if (!/^https?:$/.test(URL.canParse(String(value)) ? new URL(String(value)).protocol : ''))
@@ -77,8 +77,8 @@ export function checkUrl(name: string, value: unknown): void {
 }
 
 /**
- * A named user must be one of the pool's accounts. Administrator rights are refused where the service was not told to
- * allow them, since a task that needs them would do something else without.
+ * A named user must be one of the pool's accounts. Administrator rights are refused unless the service allows them: a
+ * task that needs them would have another effect without them.
  */
 export function checkUserIdentity(
   { userIdentity }: Wire,

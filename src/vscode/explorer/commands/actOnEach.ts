@@ -9,7 +9,7 @@ import { type AccountNode, resourceName } from '../explorerNode';
 import type { ExplorerParts } from './parts';
 
 const requestsAtOnce = 8;
-/** Lines of a message: a dialog does not scroll everywhere. */
+/** Maximum number of lines in a message, since not every dialog scrolls. */
 const maxLines = 20;
 
 interface Failure {
@@ -17,7 +17,7 @@ interface Failure {
   readonly problem: Problem;
 }
 
-/** Acts on each of the rows, goes on past those that fail, says which did and why, and brings the view up to date. */
+/** Acts on each row, continues after failures, shows which rows failed and why, and refreshes the view. */
 export async function actOnEach<Row extends AccountNode>(
   { accountsView }: Pick<ExplorerParts, 'accountsView'>,
   rows: readonly Row[],

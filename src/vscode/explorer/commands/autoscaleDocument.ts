@@ -28,7 +28,7 @@ import { FlatFileSystem } from '../flatFileSystem';
 
 export const autoscaleScheme = 'azure-batch-autoscale';
 
-/** A formula to begin with: https://learn.microsoft.com/azure/batch/batch-automatic-scaling */
+/** The example for a pool without a formula: https://learn.microsoft.com/azure/batch/batch-automatic-scaling */
 const firstFormula = [
   '// One dedicated node while tasks are waiting or running, else none.',
   'pending = max(0, $PendingTasks.GetSample(1));',
@@ -75,7 +75,7 @@ export class AutoscaleDocuments extends FlatFileSystem {
     );
   }
 
-  /** Opens the formula of a pool in an editor: the one that it has, else one to begin with. */
+  /** Opens the formula of a pool in an editor, or an example if the pool has none. */
   async open(account: AccountRecord, poolId: string): Promise<void> {
     const uri = Uri.from({
       scheme: autoscaleScheme,
@@ -106,7 +106,7 @@ export class AutoscaleDocuments extends FlatFileSystem {
     return Buffer.from((await this.#formula(uri)).text);
   }
 
-  /** Keeps the text: it is applied only once the user has seen what it gives. */
+  /** Keeps the text. It is applied only after the user has seen its result. */
   override writeFile(uri: Uri, content: Uint8Array): void {
     const text = Buffer.from(content).toString('utf8');
     this.#formulas.set(uri.toString(), { text, changed: Date.now(), isDraft: true });

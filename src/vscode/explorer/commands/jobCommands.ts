@@ -14,7 +14,7 @@ import { selectedRows } from './selection';
 
 type JobRow = NodeOf<'job'>;
 
-/** The commands on jobs. Those that stop tasks ask first when some run or wait. */
+/** The commands on jobs. Commands that stop tasks ask for confirmation if tasks run or wait. */
 export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
   const { data } = parts;
   const batchOf = async (row: JobRow) => (await data.gateways(row.account)).batch;

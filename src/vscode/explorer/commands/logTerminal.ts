@@ -52,7 +52,7 @@ class LogTerminal implements Pseudoterminal {
     }
   }
 
-  /** What is not part of the log is dim. */
+  /** Writes a line that isn't part of the log, in dim text. */
   #say(text: string): void {
     this.#written.fire(`\x1b[2m── ${text}\x1b[0m\r\n`);
   }

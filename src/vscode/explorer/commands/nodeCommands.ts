@@ -16,10 +16,10 @@ import { selectedRow, selectedRows } from './selection';
 
 type NodeRow = NodeOf<'node'>;
 
-/** What a run reports of a node. It does not know which account of this window the node is in. */
+/** The problem that a run reports of a node. It doesn't name the account of the node. */
 type StartTaskProblem = Extract<Problem, { kind: 'startTaskFailed' }>;
 
-/** The commands on compute nodes. Those that stop tasks ask first when something runs. */
+/** The commands on compute nodes. Commands that stop tasks ask for confirmation if tasks run. */
 export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
   const { data } = parts;
   const act =

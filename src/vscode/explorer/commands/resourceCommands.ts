@@ -114,7 +114,7 @@ function toggleContainers(parts: ExplorerParts, clicked: ExplorerNode | undefine
   parts.accountsView.refresh({ kind: 'account', account: row.account });
 }
 
-/** The whole resource as the service has it now; what the row shows where it is gone. */
+/** The whole resource as the service returns it now, or the data of the row if it no longer exists. */
 async function resourceOf(data: ExplorerData, row: Resource): Promise<unknown> {
   const { batch } = await data.gateways(row.account);
   switch (row.kind) {
@@ -163,7 +163,7 @@ async function saveAs(uri: Uri): Promise<void> {
   if (target) await workspace.fs.copy(uri, target, { overwrite: true });
 }
 
-/** Saves files under their own names, and leaves those alone that exist. */
+/** Saves files under their own names, without overwriting existing files. */
 async function saveInFolder(uris: readonly Uri[]): Promise<void> {
   const [target] =
     (await window.showOpenDialog({
