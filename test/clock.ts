@@ -2,13 +2,24 @@ import { type Clock, pause } from '../src/core/wait';
 
 /** A clock that runs `rate` times as fast as the system's, and can be set forward: a laptop that sleeps. */
 export class FastClock implements Clock {
-  readonly #start = Date.now();
-  #slept = 0;
+  #time = Date.now();
+  #readAt = Date.now();
 
-  constructor(readonly rate = 1) {}
+  /**
+   * If `isHeld` is given, the clock stands still while it returns true and while the process doesn't get to run: hours
+   * don't pass because the machine is slow.
+   */
+  constructor(
+    readonly rate = 1,
+    private readonly isHeld?: () => boolean,
+  ) {}
 
   now(): number {
-    return this.#start + (Date.now() - this.#start) * this.rate + this.#slept;
+    const elapsed = Date.now() - this.#readAt;
+    this.#readAt += elapsed;
+    if (this.isHeld === undefined) this.#time += elapsed * this.rate;
+    else if (!this.isHeld()) this.#time += Math.min(elapsed, 50) * this.rate;
+    return this.#time;
   }
 
   async pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -20,6 +31,6 @@ export class FastClock implements Clock {
 
   /** Sets the clock forward by this many milliseconds. */
   sleep(ms: number): void {
-    this.#slept += ms;
+    this.#time += ms;
   }
 }

@@ -4,7 +4,7 @@ import { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure/ms-rest-js';
 import fc from 'fast-check';
 import { chanceOf } from '../chance';
-import { machine, TestService } from './harness';
+import { machine, prepare, TestService } from './harness';
 
 /** Sends bytes to a server and returns its answer, which may be empty. */
 function send(port: number, text: string): Promise<string> {
@@ -62,11 +62,12 @@ describe('Random requests to the local Batch service', function () {
   this.timeout(240_000);
   let service: TestService;
 
-  before(async () => {
-    service = await TestService.start();
-  });
-
-  after(() => service.close());
+  prepare(
+    async () => {
+      service = await TestService.start();
+    },
+    () => service.close(),
+  );
 
   it('are refused when they are not signed', async () => {
     const port = Number(new URL(service.ready.batchUrl).port);

@@ -21,6 +21,8 @@ export interface FaultyProxy {
   readonly url: string;
   /** Method and path of every request, in order. */
   readonly requests: string[];
+  /** Milliseconds for which the oldest request has waited for its answer; 0 if none waits. */
+  waitingMs(): number;
   /** Answers instead of the service if it returns true. */
   fault: Fault | undefined;
   /** Changes an answer of the service. If it returns undefined, the connection is closed without an answer. */
@@ -32,7 +34,11 @@ export interface FaultyProxy {
 export async function faultyProxy(target: string): Promise<FaultyProxy> {
   const { hostname, port, pathname } = new URL(target);
   const requests: string[] = [];
+  const waitingSince = new Set<{ readonly at: number }>();
   const server = createServer(async (incoming, outgoing) => {
+    const waiting = { at: Date.now() };
+    waitingSince.add(waiting);
+    outgoing.once('close', () => waitingSince.delete(waiting));
     requests.push(`${incoming.method} ${incoming.url}`);
     if (await proxy.fault?.(incoming, outgoing)) {
       incoming.resume();
@@ -60,6 +66,10 @@ export async function faultyProxy(target: string): Promise<FaultyProxy> {
   const proxy: FaultyProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}`,
     requests,
+    waitingMs() {
+      const [oldest] = waitingSince;
+      return oldest === undefined ? 0 : Date.now() - oldest.at;
+    },
     fault: undefined,
     change: undefined,
     async close() {

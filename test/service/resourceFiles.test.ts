@@ -38,6 +38,7 @@ describe('Resource files from a server that misbehaves', function () {
 
   prepare(
     async () => {
+      asked.clear();
       server = createServer((request, reply) => {
         const name = (request.url ?? '').slice(1);
         const times = asked.get(name) ?? 0;

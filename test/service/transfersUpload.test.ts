@@ -179,7 +179,7 @@ describe('Upload', function () {
       };
       const transfers = setup.transfers(relay.url, {
         parallel: 1,
-        silenceMs: 1_000,
+        silenceMs: 2_000,
         onRetry: () => relay.speakAgain(),
       });
       await setup.upload('clip.mp4', { onBytes }, transfers);
