@@ -49,7 +49,7 @@ interface Taken {
 }
 
 /** The video that the simulation is about. */
-const film = { seconds: 2 * 3600, partSeconds: 300, megabitsPerSecond: 8 };
+const longVideo = { seconds: 2 * 3600, partSeconds: 300, megabitsPerSecond: 8 };
 const linkMegabits = 100;
 
 /**
@@ -157,7 +157,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
           ],
         },
         {
-          title: `Simulated: ${film.seconds / 3600} hours in parts of ${film.partSeconds / 60} minutes, ${film.megabitsPerSecond} Mbit/s video, link of ${linkMegabits} Mbit/s`,
+          title: `Simulated: ${longVideo.seconds / 3600} hours in parts of ${longVideo.partSeconds / 60} minutes, ${longVideo.megabitsPerSecond} Mbit/s video, link of ${linkMegabits} Mbit/s`,
           columns: [
             { key: 'minutes', label: 'minutes' },
             { key: 'leastMinutes', label: 'least possible' },
@@ -308,7 +308,7 @@ function compared(predicted: number, measured: number): Record<string, number> {
 }
 
 function predicted(nodes: number, costs: SplitCosts, measuredSeconds: number): Record<string, number> {
-  const upload = (film.seconds * film.megabitsPerSecond) / linkMegabits;
-  const { run, least } = simulate(nodes, scaled(costs, { measuredSeconds, ...film, upload }));
+  const upload = (longVideo.seconds * longVideo.megabitsPerSecond) / linkMegabits;
+  const { run, least } = simulate(nodes, scaled(costs, { measuredSeconds, ...longVideo, upload }));
   return { minutes: run / 60, leastMinutes: least / 60, uploadMinutes: upload / 60 };
 }

@@ -1,6 +1,7 @@
-// Installs the official clients that the service suite lets use the local Batch service: the Azure CLI and Microsoft's
-// older Python package from the system's packages, its current Python package from PyPI, the first JavaScript client
-// from npm, and the Java client from Maven Central. Also Podman with a program to put into an image, for tasks that run in containers. A client whose registry can't be reached is skipped, with a line that says so.
+// Installs the official clients that the service suite runs against the local Batch service: the Azure CLI and
+// Microsoft's older Python package from the system's packages, its current Python package from PyPI, the first
+// JavaScript client from npm, and the Java client from Maven Central. Also Podman with a program to put into an image,
+// for tasks that run in containers. A client whose registry can't be reached is skipped, with a line that says so.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,7 +54,7 @@ function ensureSystemClients() {
   run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...missing], { env });
 }
 
-/** Leaves nothing where PyPI can't be reached, or where Python can't make environments. */
+/** Installs nothing if PyPI can't be reached or Python can't create environments. */
 function ensurePython() {
   if (existsSync(pythonHome)) return;
   const python = ['python3', '/usr/bin/python3'].find(
@@ -80,7 +81,7 @@ function ensurePython() {
   if (!isInstalled) say("Skipping azure-batch 15.1: PyPI can't be reached");
 }
 
-/** Leaves nothing where there is no Maven, or Maven Central can't be reached. */
+/** Installs nothing if there is no Maven or Maven Central can't be reached. */
 function ensureJava() {
   if (existsSync(javaHome)) return;
   if (!findProgram('java') || !findProgram('mvn')) return say('Skipping Java: there is no Java or no Maven');

@@ -1,4 +1,4 @@
-// Mocha's own list for people, and counts and durations as JSON for scripts/test.mjs.
+// Mocha reporter: prints Mocha's list of tests, and writes counts and durations as JSON for scripts/test.mjs.
 import { writeFileSync } from 'node:fs';
 import Mocha from 'mocha';
 

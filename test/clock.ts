@@ -1,6 +1,6 @@
 import { type Clock, pause } from '../src/core/wait';
 
-/** A clock that runs `rate` times as fast as the system's, and can be set forward: a laptop that sleeps. */
+/** A clock that runs `rate` times as fast as the system's, and can be set forward, as after the sleep of a laptop. */
 export class FastClock implements Clock {
   #time = Date.now();
   #readAt = Date.now();

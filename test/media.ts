@@ -6,25 +6,25 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A folder that goes when the tests are over. */
+/** A folder that is removed after the tests. */
 export async function temporaryFolder(name: string): Promise<{ path: string; remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), `${name}-`));
   return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
-/** What a program prints. */
+/** Returns what a program prints. */
 export async function printed(program: string, args: readonly string[]): Promise<string> {
   const { stdout } = await run(program, args, { maxBuffer: 64 * 1024 * 1024 });
   return stdout;
 }
 
-/** ffmpeg with these arguments, the last of which is the file it makes. */
+/** Runs ffmpeg with these arguments. Returns the last one, the path of the output. */
 export async function ffmpeg(...args: string[]): Promise<string> {
   await run('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...args]);
   return args.at(-1) ?? '';
 }
 
-/** A clip with moving pictures and a tone. */
+/** Creates a video with a test pattern and a tone. Returns its path. */
 export function clip(path: string, seconds = 1, size = '160x120'): Promise<string> {
   return ffmpeg(
     ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25`, '-f', 'lavfi', '-i', 'sine=frequency=440'],
@@ -55,7 +55,7 @@ export interface Probed {
   }[];
 }
 
-/** What ffprobe reads from a file. */
+/** Returns what ffprobe reads from a file. */
 export async function probe(path: string): Promise<Probed> {
   const { stdout } = await run('ffprobe', [
     '-v',

@@ -1,4 +1,4 @@
-/** Numbers that look random, the same ones for the same seed (mulberry32). */
+/** Pseudo-random numbers from 0 to 1, the same ones for the same seed (mulberry32). */
 export function randomOf(seed: number): () => number {
   let state = seed;
   return () => {

@@ -7,7 +7,7 @@ export interface ZipItem {
   readonly mode?: number;
 }
 
-/** A ZIP archive, byte for byte, also with names and modes that no program writes. */
+/** Creates a ZIP archive, also with names and modes that no program writes. */
 export function zipOf(items: readonly ZipItem[]): Buffer {
   const parts: Buffer[] = [];
   const central: Buffer[] = [];

@@ -112,7 +112,7 @@ export class AzureStandIn {
     };
   }
 
-  /** The environment of a process that is to find the stand-in. */
+  /** The environment of a process that connects to the stand-in. */
   get env(): Record<string, string> {
     return { HTTPS_PROXY: this.proxyUrl, NODE_EXTRA_CA_CERTS: certificate };
   }

@@ -94,7 +94,7 @@ describe('Every command of the palette, with nothing selected', function () {
     for (let attempt = 0, quiet = 0; quiet < 2 && attempt < 30; attempt++) {
       if (await open.first().isVisible()) {
         quiet = 0;
-        // A question that stays open when it loses the focus hears no key.
+        // A question that stays open without the focus receives no keys.
         if (await input().isVisible()) await input().focus();
         await workbench.page.keyboard.press('Escape');
       } else quiet++;
@@ -115,7 +115,7 @@ describe('Every command of the palette, with nothing selected', function () {
     await workbench.run('View: Close All Editors');
   }
 
-  it('shows only what can act where no account is connected, and runs without an error', async () => {
+  it('shows only commands that have an effect without an account, and each runs without an error', async () => {
     let list = await shown();
     // VS Code adds what an extension shows to the palette a moment after its window has opened.
     for (let attempt = 1; attempt < 10 && !isShown(list, 'transcode'); attempt++) {
@@ -223,7 +223,7 @@ describe('Every command of the palette, with nothing selected', function () {
     await workbench.run('View: Close All Editors');
   });
 
-  it('asks what is put where before a terminal gets the keys of the account', async () => {
+  it('asks before a terminal gets the keys of the account', async () => {
     await workbench.openView('Azure Batch');
     await workbench.openMenu(workbench.treeItem('Local Batch account'));
     await workbench.choose('Open Terminal on This Account');

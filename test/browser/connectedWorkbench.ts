@@ -7,7 +7,7 @@ import { Workbench } from '../../scripts/workbench.mjs';
 import { type FaultyProxy, faultyProxy } from '../service/faultyProxy';
 import { machine, TestService } from '../service/harness';
 
-/** A workbench with an account of a service that the test has in its hands, behind a proxy that counts requests. */
+/** A workbench with an account of a service that the test controls, behind a proxy that counts requests. */
 export interface ConnectedWorkbench {
   readonly folder: string;
   readonly service: TestService;

@@ -83,7 +83,7 @@ describe('The Accounts view', function () {
     await workbench.treeItem('No jobs').waitFor();
   });
 
-  it('shows what others change, without a run and without a click', async () => {
+  it('shows changes of other clients, without a run and without a click', async () => {
     const { workbench, batch } = connected;
     await workbench.expand('Pools');
     await workbench.treeItem(/^pool-onesteady · 0 nodes/).waitFor();
@@ -232,7 +232,7 @@ describe('The Accounts view', function () {
     await workbench.treeItem(/^pool-one/).waitFor();
   });
 
-  it('does what the palette offers with nothing selected', async () => {
+  it('runs the commands of the palette with nothing selected', async () => {
     const { workbench } = connected;
     await workbench.run('Azure Batch: Toggle Task Grouping');
     await workbench.run('Azure Batch: Toggle Task Grouping');
@@ -284,7 +284,7 @@ describe('The Accounts view', function () {
     for (const row of [...rows, /^job-menu/, /^Storage/, /^transcode-menu/, /^localbatch/]) {
       if (row.source.includes('task-menu')) await workbench.expand(/^Failed/);
       for (const name of await menuOf(row)) {
-        // What a command before has changed may leave this one nothing to do.
+        // After the changes of an earlier command, this one may have no effect.
         if (!(await menuOf(row)).includes(name)) continue;
         await workbench.openMenu(workbench.treeItem(row));
         await workbench.choose(name);

@@ -89,7 +89,7 @@ describe('The workbench, driven by clicks and keys', function () {
     await dismiss('2 of 2 transcoded');
   });
 
-  it('asks what to do with an output that exists, and leaves the old one whole', async () => {
+  it('asks what to do with an output that exists, and leaves it unchanged', async () => {
     writeFileSync(join(folder, 'one.mp3'), 'kept');
     await workbench.rightClick('one.mp4');
     await workbench.choose('Transcode on Azure Batch');
@@ -116,7 +116,7 @@ describe('The workbench, driven by clicks and keys', function () {
     assert.ok(outputs().includes('steps.mp3'));
   });
 
-  it('shows what a run will do, has its command edited for once, and reports on it', async () => {
+  it('shows a review, uses a command that is edited for one run, and reports on the run', async () => {
     await clip(join(folder, 'options.mp4'));
     await workbench.rightClick('options.mp4');
     await workbench.choose('Azure Batch', 'Transcode on Azure Batch With Options…');

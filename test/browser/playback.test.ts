@@ -10,7 +10,7 @@ import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
 import { temporaryFolder } from '../media';
 import { Matrix } from '../media/matrix';
-import { films, type Source } from '../media/sources';
+import { type Source, videos } from '../media/sources';
 
 const contentTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -113,7 +113,7 @@ describe('Outputs of the web presets', function () {
     'anamorphic.mp4',
     'silent.avi',
   ];
-  const sources = names.map((name) => films.find((film) => film.name === name) as Source);
+  const sources = names.map((name) => videos.find((video) => video.name === name) as Source);
 
   for (const source of sources) {
     it(`play in Chromium: ${source.name}`, async () => {

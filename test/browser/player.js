@@ -1,6 +1,6 @@
 // Runs in the page of playback.test.ts.
 
-/** Plays a file, or a playlist by hls.js, to its end; resolves with what was seen and heard. */
+/** Plays a file, or a playlist by hls.js, to its end; resolves with the measurements. */
 globalThis.play = async (source) => {
   const video = document.querySelector('video');
   const problem = new Promise((resolve) => {
@@ -33,7 +33,7 @@ globalThis.play = async (source) => {
   };
 };
 
-/** Looks at a video every 40 ms: counts the pictures that differ, and measures how bright the last one is. */
+/** Samples a video every 40 ms: counts the pictures that differ, and measures the brightness of the last one. */
 function watch(video) {
   const [width, height] = [64, 36];
   const canvas = new OffscreenCanvas(width, height);

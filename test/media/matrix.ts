@@ -15,7 +15,7 @@ import type { Source } from './sources';
 const run = promisify(execFile);
 const never = new AbortController().signal;
 
-/** What ffprobe says of an output, of the members that the tests read. */
+/** The members of ffprobe's output that the tests read. */
 export interface OutputStream {
   readonly codec_type: string;
   readonly codec_name: string;
@@ -49,7 +49,7 @@ export interface Output {
   };
 }
 
-/** A folder of sources, made when they are first asked for, and of what presets make of them. */
+/** A folder with sources, which are made when they are first needed, and with the outputs of presets. */
 export class Matrix {
   readonly #made = new Map<string, Promise<string>>();
 
@@ -77,7 +77,7 @@ export class Matrix {
     );
   }
 
-  /** What the product's probe knows of a file. */
+  /** What the extension's probe knows of a file. */
   async media(path: string, withFfprobe = true): Promise<MediaInfo> {
     const program = await findFfprobe('');
     if (program === undefined) throw new Error('ffprobe is not on the PATH.');

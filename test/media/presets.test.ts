@@ -7,7 +7,7 @@ import type { Preset } from '../../src/core/presets/preset';
 import { temporaryFolder } from '../media';
 import { preset } from '../presets';
 import { Matrix, type Output, type OutputStream, rungsOf } from './matrix';
-import { films, original, parts, type Source, sounds } from './sources';
+import { original, parts, type Source, sounds, videos } from './sources';
 
 /** Commands that run at a time. */
 const limit = pLimit(2);
@@ -27,7 +27,7 @@ describe('Presets', function () {
     root = await temporaryFolder('presets');
     matrix = new Matrix(root.path);
     await Promise.all(parts.map((part) => matrix.source(part)));
-    await Promise.all([...films, ...sounds].map((source) => limit(() => matrix.source(source))));
+    await Promise.all([...videos, ...sounds].map((source) => limit(() => matrix.source(source))));
   });
 
   after(() => root.remove());
@@ -60,12 +60,12 @@ describe('Presets', function () {
     assert.equal(failures.join('\n'), '');
   }
 
-  for (const source of [...films, ...sounds].filter(({ channels }) => channels !== undefined)) {
+  for (const source of [...videos, ...sounds].filter(({ channels }) => channels !== undefined)) {
     it(`make audio of ${source.name}`, () =>
       check(source, audioPresets, async (one, path) => checkAudio(source, one, await matrix.output(path))));
   }
 
-  for (const source of films) {
+  for (const source of videos) {
     it(`make video of ${source.name}`, () =>
       check(source, videoPresets, async (one, path) => {
         const output = await matrix.output(path);
@@ -87,7 +87,7 @@ describe('Presets', function () {
       check(source, [preset('hls')], async (_, path) => checkHls(source, path)));
   }
 
-  for (const source of [...films, ...sounds]) {
+  for (const source of [...videos, ...sounds]) {
     it(`put ${source.name} into an MP4 without re-encoding`, () =>
       check(source, [preset('remux')], async (_, path) => checkRemux(source, await matrix.output(path))));
   }

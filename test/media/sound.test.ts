@@ -154,7 +154,7 @@ describe('Sound', function () {
     }
   });
 
-  it('of any layout is one that players of the format know', async () => {
+  it('of any layout gets one that players of the format support', async () => {
     const layouts = [
       ...['mono', 'stereo', 'downmix', '2.1', '3.0', '3.0(back)', '4.0', 'quad', 'quad(side)', '3.1', '5.0'],
       ...['5.0(side)', '5.1', '5.1(side)', '4.1', '6.0', '6.0(front)', 'hexagonal', '6.1', '6.1(back)'],
@@ -191,7 +191,7 @@ describe('Sound', function () {
     );
   });
 
-  it('in WAV has the depth of its source, to the bit, and room to pass 4 GiB', async () => {
+  it('in WAV keeps the bit depth of its source, and can exceed 4 GiB', async () => {
     const noise = ['-f', 'lavfi', '-i', 'anoisesrc=d=0.5:r=48000:a=0.3'];
     const depths: Readonly<Record<string, readonly string[]>> = {
       pcm_s16le: ['16.flac', '-sample_fmt', 's16'],

@@ -1,6 +1,6 @@
 /** The inputs of the preset matrix: small files, all of them with the same moving picture and tone. */
 
-/** What is true of a source, however its file stores it. */
+/** Properties of a source, however its file stores them. */
 export interface Source {
   /** The file's name. */
   readonly name: string;
@@ -15,7 +15,7 @@ export interface Source {
   readonly rate?: number;
   /** SSIM with the original picture that outputs reach; it is low where the source itself has lost much. */
   readonly minSsim?: number;
-  /** What part of the picture shows the original, if not all of it. */
+  /** The picture shows something other than the original. */
   readonly isOtherPicture?: boolean;
   /** Seconds by which outputs may be shorter or longer. */
   readonly tolerance?: number;
@@ -43,7 +43,7 @@ const x264 = words('-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuv420p');
 const both = [...picture(), ...tone()];
 const small = [160, 90] as const;
 
-function film(name: string, options: string, more: Partial<Source> = {}): Source {
+function video(name: string, options: string, more: Partial<Source> = {}): Source {
   const size = more.size ? more.size.join('x') : '160x90';
   return {
     name,
@@ -86,61 +86,61 @@ function hdr(name: string, transfer: string): Source {
 
 const interlacedFrames = words('-vf interlace=scan=tff,setfield=tff -flags +ilme+ildct');
 
-export const films: readonly Source[] = [
-  film('tidy.mp4', `${x264.join(' ')} -c:a aac`),
-  film('tidy.mov', `${x264.join(' ')} -c:a aac`),
-  film('tidy.mkv', `${x264.join(' ')} -c:a aac`),
-  film('fragmented.mp4', `${x264.join(' ')} -c:a aac -movflags +frag_keyframe+empty_moov`),
-  film('vp8.webm', '-c:v libvpx -b:v 1M -deadline realtime -cpu-used 8 -c:a libvorbis'),
-  film('vp9.webm', '-c:v libvpx-vp9 -b:v 1M -deadline realtime -cpu-used 8 -c:a libopus'),
-  film('av1.mkv', '-c:v libaom-av1 -crf 20 -cpu-used 8 -c:a libopus'),
-  film('hev1.mp4', '-c:v libx265 -preset ultrafast -x265-params log-level=error:crf=12 -c:a aac'),
-  film('xvid.avi', '-c:v mpeg4 -q:v 2 -bf 2 -c:a libmp3lame'),
-  film('h264.avi', `${x264.join(' ')} -bf 0 -c:a libmp3lame`),
-  film('sorenson.flv', '-c:v flv1 -q:v 2 -ar 44100 -c:a libmp3lame', { tolerance: 0.15 }),
-  film('windows.wmv', '-c:v wmv2 -q:v 2 -c:a wmav2', { tolerance: 0.15 }),
-  film('mpeg2.mpg', '-c:v mpeg2video -q:v 2 -c:a mp2'),
-  film('disc.vob', '-c:v mpeg2video -q:v 2 -c:a ac3'),
-  film('broadcast.ts', `${x264.join(' ')} -c:a mp2`),
-  film('camera.mts', `${x264.join(' ')} -c:a ac3`),
-  film('late clock.ts', `${x264.join(' ')} -c:a aac -output_ts_offset 40000`),
-  film('camera.mxf', '-c:v mpeg2video -q:v 2 -c:a pcm_s16le'),
-  film('theora.ogv', '-c:v libtheora -q:v 10 -c:a libvorbis'),
-  film('h261.mkv', '-c:v h261 -q:v 2 -c:a pcm_s16le', { size: [176, 144] }),
-  film('phone.3gp', '-c:v h263 -q:v 2 -c:a aac -ar 8000', {
+export const videos: readonly Source[] = [
+  video('tidy.mp4', `${x264.join(' ')} -c:a aac`),
+  video('tidy.mov', `${x264.join(' ')} -c:a aac`),
+  video('tidy.mkv', `${x264.join(' ')} -c:a aac`),
+  video('fragmented.mp4', `${x264.join(' ')} -c:a aac -movflags +frag_keyframe+empty_moov`),
+  video('vp8.webm', '-c:v libvpx -b:v 1M -deadline realtime -cpu-used 8 -c:a libvorbis'),
+  video('vp9.webm', '-c:v libvpx-vp9 -b:v 1M -deadline realtime -cpu-used 8 -c:a libopus'),
+  video('av1.mkv', '-c:v libaom-av1 -crf 20 -cpu-used 8 -c:a libopus'),
+  video('hev1.mp4', '-c:v libx265 -preset ultrafast -x265-params log-level=error:crf=12 -c:a aac'),
+  video('xvid.avi', '-c:v mpeg4 -q:v 2 -bf 2 -c:a libmp3lame'),
+  video('h264.avi', `${x264.join(' ')} -bf 0 -c:a libmp3lame`),
+  video('sorenson.flv', '-c:v flv1 -q:v 2 -ar 44100 -c:a libmp3lame', { tolerance: 0.15 }),
+  video('windows.wmv', '-c:v wmv2 -q:v 2 -c:a wmav2', { tolerance: 0.15 }),
+  video('mpeg2.mpg', '-c:v mpeg2video -q:v 2 -c:a mp2'),
+  video('disc.vob', '-c:v mpeg2video -q:v 2 -c:a ac3'),
+  video('broadcast.ts', `${x264.join(' ')} -c:a mp2`),
+  video('camera.mts', `${x264.join(' ')} -c:a ac3`),
+  video('late clock.ts', `${x264.join(' ')} -c:a aac -output_ts_offset 40000`),
+  video('camera.mxf', '-c:v mpeg2video -q:v 2 -c:a pcm_s16le'),
+  video('theora.ogv', '-c:v libtheora -q:v 10 -c:a libvorbis'),
+  video('h261.mkv', '-c:v h261 -q:v 2 -c:a pcm_s16le', { size: [176, 144] }),
+  video('phone.3gp', '-c:v h263 -q:v 2 -c:a aac -ar 8000', {
     size: [176, 144],
     tolerance: 0.25,
   }),
-  film('prores.mov', '-c:v prores_ks -profile:v 1 -c:a pcm_s24le'),
-  film('motion jpeg.avi', '-c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s16le'),
-  film('full range.mp4', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuvj420p -c:a aac'),
-  film('rgb.mkv', '-c:v libx264rgb -preset ultrafast -crf 12 -c:a flac'),
-  film('ten bits.mkv', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuv420p10le -c:a flac'),
-  film('transparent.mov', '-vf format=rgba -c:v png -c:a aac'),
-  film('odd sides.mp4', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuv444p -c:a aac', {
+  video('prores.mov', '-c:v prores_ks -profile:v 1 -c:a pcm_s24le'),
+  video('motion jpeg.avi', '-c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s16le'),
+  video('full range.mp4', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuvj420p -c:a aac'),
+  video('rgb.mkv', '-c:v libx264rgb -preset ultrafast -crf 12 -c:a flac'),
+  video('ten bits.mkv', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuv420p10le -c:a flac'),
+  video('transparent.mov', '-vf format=rgba -c:v png -c:a aac'),
+  video('odd sides.mp4', '-c:v libx264 -preset ultrafast -crf 12 -pix_fmt yuv444p -c:a aac', {
     size: [161, 91],
   }),
-  film('portrait.mp4', `${x264.join(' ')} -c:a aac`, { size: [90, 160] }),
+  video('portrait.mp4', `${x264.join(' ')} -c:a aac`, { size: [90, 160] }),
   {
-    ...film('turned.mp4', ''),
+    ...video('turned.mp4', ''),
     make: [...both, '-vf', 'transpose=2', ...x264, '-c:a', 'aac'],
     turn: 90,
   },
   {
-    ...film('upside down.mov', ''),
+    ...video('upside down.mov', ''),
     make: [...both, '-vf', 'hflip,vflip', ...x264, '-c:a', 'aac'],
     turn: 180,
   },
   {
-    ...film('anamorphic.mp4', ''),
+    ...video('anamorphic.mp4', ''),
     make: [...both, '-vf', 'scale=120:90,setsar=4/3', ...x264, '-c:a', 'aac'],
   },
   {
-    ...film('anamorphic.mpg', ''),
+    ...video('anamorphic.mpg', ''),
     make: [...both, '-vf', 'scale=120:90,setdar=16/9', ...words('-c:v mpeg2video -q:v 2 -c:a mp2')],
   },
   {
-    ...film('interlaced.mp4', ''),
+    ...video('interlaced.mp4', ''),
     make: [
       ...[...picture('160x96', 50), ...tone(), ...interlacedFrames, ...x264],
       ...words('-x264opts tff=1 -c:a aac'),
@@ -149,7 +149,7 @@ export const films: readonly Source[] = [
     minSsim: 0.75,
   },
   {
-    ...film('interlaced.ts', ''),
+    ...video('interlaced.ts', ''),
     make: [
       ...[...picture('160x96', 50), ...tone()],
       ...words(
@@ -162,32 +162,32 @@ export const films: readonly Source[] = [
   hdr('hdr10.mov', 'smpte2084'),
   hdr('hlg.mp4', 'arib-std-b67'),
   {
-    ...film('variable rate.mp4', ''),
+    ...video('variable rate.mp4', ''),
     make: [...both, ...words("-vf select='not(mod(n,5))+lt(n,5)' -vsync vfr"), ...[...x264, '-c:a', 'aac']],
     tolerance: 0.25,
   },
   {
-    ...film('slow motion.mp4', ''),
+    ...video('slow motion.mp4', ''),
     make: [...picture('160x90', 120), ...tone(), ...x264, '-c:a', 'aac'],
     rate: 60,
   },
-  { ...film('silent.mp4', ''), make: [...picture(), ...x264], channels: undefined },
-  { ...film('silent.avi', ''), make: [...picture(), ...words('-c:v mpeg4 -q:v 2')], channels: undefined },
-  { ...film('picture.gif', ''), make: [...picture()], channels: undefined, minSsim: 0.8 },
+  { ...video('silent.mp4', ''), make: [...picture(), ...x264], channels: undefined },
+  { ...video('silent.avi', ''), make: [...picture(), ...words('-c:v mpeg4 -q:v 2')], channels: undefined },
+  { ...video('picture.gif', ''), make: [...picture()], channels: undefined, minSsim: 0.8 },
   {
-    ...film('late sound.mkv', ''),
+    ...video('late sound.mkv', ''),
     make: [...picture(), '-itsoffset', '0.5', ...tone('', 0.5), ...x264, '-c:a', 'aac'],
   },
   {
-    ...film('late picture.mp4', ''),
+    ...video('late picture.mp4', ''),
     make: ['-itsoffset', '0.4', ...picture(), ...tone('', 1.4), ...x264, '-c:a', 'aac'],
     seconds: 1.4,
     isOtherPicture: true,
   },
-  film('surround.mp4', `${x264.join(' ')} -ac 6 -c:a ac3`, { channels: 6 }),
-  film('seven.mkv', `${x264.join(' ')} -af aformat=channel_layouts=7.1 -c:a flac`, { channels: 8 }),
+  video('surround.mp4', `${x264.join(' ')} -ac 6 -c:a ac3`, { channels: 6 }),
+  video('seven.mkv', `${x264.join(' ')} -af aformat=channel_layouts=7.1 -c:a flac`, { channels: 8 }),
   {
-    ...film('sixteen.mov', ''),
+    ...video('sixteen.mov', ''),
     make: [
       ...[...picture(), '-f', 'lavfi', '-i', `aevalsrc=${Array(16).fill('0.1*sin(2764*t)').join('|')}:d=1`],
       ...[...x264, '-c:a', 'pcm_s16le'],
@@ -195,13 +195,13 @@ export const films: readonly Source[] = [
     channels: 16,
   },
   {
-    ...film('two mono.mov', ''),
+    ...video('two mono.mov', ''),
     make: [...[...both, ...tone(), '-map', '0', '-map', '1', '-map', '2', ...x264], ...['-c:a', 'pcm_s16le']],
     channels: 2,
     tracks: 2,
   },
   {
-    ...film('four mono.mxf', ''),
+    ...video('four mono.mxf', ''),
     make: [
       ...[...both, ...words('-map 0 -map 1 -map 1 -map 1 -map 1 -c:v mpeg2video -q:v 2')],
       ...['-c:a', 'pcm_s16le'],
@@ -210,13 +210,13 @@ export const films: readonly Source[] = [
     tracks: 4,
   },
   {
-    ...film('one picture.mp4', ''),
+    ...video('one picture.mp4', ''),
     make: [...picture(), '-frames:v', '1', ...x264],
     seconds: 0.04,
     channels: undefined,
   },
   {
-    ...film('growing.ts', ''),
+    ...video('growing.ts', ''),
     make: ['-i', 'concat:IN/part 1.ts|IN/part 2.ts', '-c', 'copy'],
     seconds: 2,
     isOtherPicture: true,
@@ -225,8 +225,8 @@ export const films: readonly Source[] = [
 
 /** Made for the sources that are joined of them. */
 export const parts: readonly Source[] = [
-  film('part 1.ts', `${x264.join(' ')} -c:a aac`),
-  film('part 2.ts', `${x264.join(' ')} -c:a aac -output_ts_offset 1`, { size: [96, 96] }),
+  video('part 1.ts', `${x264.join(' ')} -c:a aac`),
+  video('part 2.ts', `${x264.join(' ')} -c:a aac -output_ts_offset 1`, { size: [96, 96] }),
 ];
 
 export const sounds: readonly Source[] = [

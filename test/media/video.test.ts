@@ -8,12 +8,12 @@ import { parseUserPreset } from '../../src/core/presets/userPreset';
 import { ffmpeg, temporaryFolder } from '../media';
 import { preset } from '../presets';
 import { Matrix, rungsOf } from './matrix';
-import { films, original, type Source } from './sources';
+import { original, type Source, videos } from './sources';
 
 const exec = promisify(execFile);
 
-const film = (name: string): Source => {
-  const found = films.find((one) => one.name === name);
+const videoNamed = (name: string): Source => {
+  const found = videos.find((one) => one.name === name);
   assert.ok(found, name);
   return found;
 };
@@ -54,9 +54,9 @@ describe('Video', function () {
 
   after(() => root.remove());
 
-  it('of which nothing is known becomes right all the same', async () => {
+  it('of which nothing is known is converted correctly', async () => {
     for (const name of ['tidy.mp4', 'anamorphic.mp4', 'interlaced.ts', 'surround.mp4', 'late sound.mkv']) {
-      const source = film(name);
+      const source = videoNamed(name);
       const path = await matrix.source(source);
       const [width, height] = source.size ?? [];
       const output = await matrix.make(preset('h264-480p'), path, undefined, undefined, `unknown ${name}`);
@@ -95,10 +95,10 @@ describe('Video', function () {
     }
   });
 
-  it('in HDR keeps what says how bright it is in H.265 and AV1', async () => {
+  it('in HDR keeps its transfer function and primaries in H.265 and AV1', async () => {
     const bright =
       'master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400';
-    const source = film('hdr10.mov');
+    const source = videoNamed('hdr10.mov');
     const path = await matrix.source({
       ...source,
       name: 'mastered.mov',
@@ -115,7 +115,7 @@ describe('Video', function () {
     }
   });
 
-  it('in HDR10 keeps the display it was mastered on and its light levels in H.265', async () => {
+  it('in HDR10 keeps its mastering display and light levels in H.265', async () => {
     const display = 'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)';
     const parameters = `log-level=0:hdr10=1:repeat-headers=1:master-display=${display}:max-cll=1000,400`;
     const source = await ffmpeg(
@@ -132,7 +132,7 @@ describe('Video', function () {
     );
   });
 
-  it('in Dolby Vision profile 5 is refused, and is told from profile 8, of which the base layer remains', async () => {
+  it('in Dolby Vision profile 5 is refused, and in profile 8 its base layer is kept', async () => {
     const plain = await ffmpeg('-f', 'lavfi', '-i', original('160x90'), ...hevc10, matrix.path('plain.mp4'));
     for (const profile of [5, 8]) {
       const path = matrix.path(`vision ${profile}.mp4`);
@@ -317,7 +317,7 @@ describe('Video', function () {
       ],
     });
     for (const name of ['hdr10.mov', 'interlaced.mp4', 'surround.mp4', 'anamorphic.mp4']) {
-      const path = await matrix.source(film(name));
+      const path = await matrix.source(videoNamed(name));
       const output = await matrix.make(own, path, await matrix.media(path), undefined, `own ${name}`);
       const [video, audio] = (await matrix.output(output)).streams;
       assert.equal(video?.height, 48, name);

@@ -65,7 +65,7 @@ describe('The local Batch service after a crash', function () {
     process.kill(azurite, 'SIGKILL');
   }
 
-  it('has the outputs of every task that it calls succeeded', async () => {
+  it('has the outputs of every task that it reports as succeeded', async () => {
     const client = service.client();
     await addJob(client);
     const container = storageOf(service).getContainerClient('out');

@@ -128,7 +128,7 @@ describe('The local Batch service, killed again and again', function () {
       return isOver;
     };
     /** Resolves to what has not completed. */
-    const look = async (): Promise<string[]> => {
+    const unfinished = async (): Promise<string[]> => {
       const present = service.client();
       const jobs = await present.job.list();
       const pending: string[] = [];
@@ -155,13 +155,13 @@ describe('The local Batch service, killed again and again', function () {
 
     for (let kill = 1; kill <= kills; kill++) {
       await pause(random() * 400);
-      await look();
+      await unfinished();
       await service.kill();
       await service.start();
       // Each time, the next recurrence is due.
       await service.fault({ clockOffsetMs: kill * 3_660_000 });
     }
-    await eventually(look, (pending) => pending.length === 0, 120);
+    await eventually(unfinished, (pending) => pending.length === 0, 120);
     await eventually(
       async () => processesWith(mark),
       (left) => left.length === 0,

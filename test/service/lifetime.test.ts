@@ -24,7 +24,7 @@ describe('The life of the local Batch service', function () {
     assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
   });
 
-  it('keeps keys out of what it writes, and its files to its user', async () => {
+  it('writes no keys, and only files that no other user can read', async () => {
     const { batchKey, storageKey } = service.credentials;
     for (const name of ['service.json', 'service.log', 'service.lock', 'state.jsonl', 'ports.json']) {
       const text = readFileSync(path(name), 'utf8');
@@ -33,7 +33,7 @@ describe('The life of the local Batch service', function () {
     }
   });
 
-  it('does not take a stranger for itself, who has the process id of one that was killed', async () => {
+  it('does not mistake another process for a killed service with the same process id', async () => {
     await service.kill();
     const stranger = spawn('sleep', ['600'], { stdio: 'ignore' });
     try {

@@ -72,7 +72,7 @@ describe('Job managers of the local Batch service', function () {
     assert.equal((await client.job.get('managed')).state, 'active');
   });
 
-  it('run before other tasks, with a node to themselves, and end their job with what still runs', async () => {
+  it('run before other tasks, with a node to themselves, and end their job with its running tasks', async () => {
     await client.pool.add({ id: 'single', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
     await client.job.add({
       id: 'exclusive',

@@ -47,7 +47,7 @@ describe('Media', function () {
     await root.remove();
   });
 
-  /** Runs a preset on files and tells what became of each, in their order. */
+  /** Runs a preset on files and returns the result of each, in their order. */
   async function transcode(paths: readonly string[], options: ManifestOptions = {}) {
     const { parts } = partsOf(service);
     const run = await Run.create(parts, await manifestOf(paths, options), never);

@@ -53,7 +53,7 @@ describe('The newest jobs of an account', function () {
     assert.ok(jobs.length >= 21 && jobs.length <= 50, `${jobs.length} jobs`);
   });
 
-  it('are never said to be all when they are not', async () => {
+  it('are never reported as complete when some are missing', async () => {
     let requests = 0;
     const options = { select: 'state', pageSize, onRequest: () => requests++ };
     const { jobs, cutBefore } = await newestJobs(batch, options);

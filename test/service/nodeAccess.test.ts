@@ -77,7 +77,7 @@ describe('Users, logs, certificates and statistics of the local Batch service', 
     assert.match((await blob.downloadToBuffer()).toString(), /^\d{4}-\d\d-\d\dT.*Ready/m);
   });
 
-  it('certificates are none, and none can be added, until the version that has none', async () => {
+  it('certificates are an empty list, and none can be added, until the version without certificates', async () => {
     assert.deepEqual([...(await client.certificate.list())], []);
     await assert.rejects(
       client.certificate.add({ thumbprint: '00', thumbprintAlgorithm: 'sha1', data: 'AA==' }),

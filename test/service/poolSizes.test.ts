@@ -91,7 +91,7 @@ describe('The sizes of pools', () => {
     assert.deepEqual(await formulaTargets(id), { dedicated: 0, spot: 1 });
   });
 
-  it('count the tasks of other people’s jobs, and no job of theirs without tasks', async () => {
+  it('take account of jobs of other programs only while these have tasks', async () => {
     const id = await scalingPool({ dedicated: 0, spot: 5 }, 8);
     await batch.addJob({ id: 'theirs', poolInfo: { poolId: id } });
     const other = await scalingPool({ dedicated: 0, spot: 5 }, 8);

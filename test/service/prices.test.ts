@@ -126,7 +126,7 @@ describe('The list of retail prices', () => {
     assert.deepEqual(await ask(), { currency: 'USD', dedicated: undefined, spot: 0.023 });
   });
 
-  it('is asked once a day, whatever is asked at a time and in however many sessions', async () => {
+  it('is requested once a day, for any number of simultaneous calls and of sessions', async () => {
     const prices = new RetailPrices(store, { endpoint: list.endpoint, now: () => now });
     await Promise.all([prices.pricesOf(question), prices.pricesOf(question)]);
     now += 23 * 60 * 60_000;
@@ -144,7 +144,7 @@ describe('The list of retail prices', () => {
     assert.equal(await ask({ currency: 'EUR' }), undefined);
   });
 
-  it('is silent where it cannot be reached or answers nonsense, and is not asked again at once', async () => {
+  it('gives no price, and no error, if it is unreachable or invalid, and is not requested again at once', async () => {
     const prices = new RetailPrices(store, { endpoint: list.endpoint, now: () => now });
     list.status = 503;
     assert.equal(await prices.pricesOf(question), undefined);

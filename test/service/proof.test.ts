@@ -48,7 +48,7 @@ interface Outcome {
   readonly warnings: readonly Problem[];
 }
 
-/** Seconds at which a file stops to be silent. */
+/** Seconds of silence at the beginning of a file. */
 async function firstSound(path: string): Promise<number> {
   const { stderr } = await promisify(execFile)('ffmpeg', [
     ...['-hide_banner', '-nostdin', '-i', path, '-map', '0:a', '-af', 'silencedetect=noise=-30dB:d=0.1'],
@@ -123,7 +123,7 @@ describe('The proof of an output', function () {
     });
   }
 
-  /** Whether a problem says how much of how much there is, or that the source is incomplete. */
+  /** Whether a problem states the actual and the expected length, or that the source is incomplete. */
   function isIncomplete(problem: Problem | undefined): boolean {
     if (problem?.kind === 'cutOff' || problem?.kind === 'transcodeFailed') return true;
     if (problem?.kind === 'sourceDamaged') return (problem.share ?? 0) > 0.2;
@@ -132,7 +132,7 @@ describe('The proof of an output', function () {
     return Math.abs(expectedSeconds - 4) < 0.3 && actualSeconds < 3.3;
   }
 
-  it('tells half a file of any format from a whole one', async () => {
+  it('distinguishes half a file of any format from a whole one', async () => {
     const names = Object.keys(sources);
     const paths = await Promise.all(names.flatMap((name) => [source(name), cut(name)]));
     const outcomes = await transcode(paths);
@@ -143,7 +143,7 @@ describe('The proof of an output', function () {
     });
   });
 
-  it('tells half a video from a whole one, also as HLS and copied', async () => {
+  it('distinguishes half a video from a whole one, also as HLS and copied', async () => {
     for (const preset of ['h264-480p', 'hls', 'remux']) {
       const paths = await Promise.all(['clip.mp4', 'clip.mkv'].map((name) => cut(name)));
       for (const [index, { problem }] of (await transcode(paths, preset)).entries()) {
@@ -152,7 +152,7 @@ describe('The proof of an output', function () {
     }
   });
 
-  it('takes an output that is longer than a header claims', async () => {
+  it('accepts an output that is longer than a header claims', async () => {
     const parts = [tone(1, 440), tone(3, 880)];
     for (const extension of ['mp3', 'ts']) {
       const encoding = extension === 'ts' ? ['-c:a', 'aac', '-f', 'mpegts'] : [];

@@ -42,7 +42,7 @@ describe('Behind a proxy', function () {
     await service.close();
   });
 
-  describe('that alone knows the way to Azure', () => {
+  describe('that alone can reach Azure', () => {
     let standIn: AzureStandIn;
 
     before(async () => {

@@ -15,7 +15,7 @@ import { manifestOf, namesIn, partsOf } from './runSetup';
 
 const never = new AbortController().signal;
 
-/** From what a person copies out of the portal. */
+/** A connection from values as they are copied from the portal. */
 function realConnection(): Connection | undefined {
   const { BATCH_TEST_URL, BATCH_TEST_KEY, STORAGE_TEST_CONNECTION } = process.env;
   if (!BATCH_TEST_URL || !BATCH_TEST_KEY || !STORAGE_TEST_CONNECTION) return undefined;
@@ -58,7 +58,7 @@ for (const isReal of real ? [false, true] : [false]) {
 
     it('checks the connection, transcodes, and leaves nothing', async () => {
       const [batch, storage] = [new Batch(connection), new Storage(connection)];
-      const folder = join(root.path, 'films');
+      const folder = join(root.path, 'videos');
       mkdirSync(folder);
       const paths = [await clip(join(folder, 'one.mp4')), await clip(join(folder, 'two.mp4'))];
       const manifest = await manifestOf(paths, { lifetime: 'run', spotNodes: 1, monitorMinutes: 25 });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A plain TCP relay that can cut, swallow and refuse: what a network does. */
+/** A TCP relay that can cut, stall and refuse connections, as networks do. */
 export class Relay {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
@@ -44,12 +44,12 @@ export class Relay {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** From now on nothing comes through, and nobody is told. */
+  /** Forwards nothing from now on, without closing connections. */
   goSilent(): void {
     this.#isSilent = true;
   }
 
-  /** New connections work again; those that were swallowed stay dead. */
+  /** Forwards new connections again. Earlier ones stay silent. */
   speakAgain(): void {
     this.#isSilent = false;
   }

@@ -47,7 +47,7 @@ describe('The local Batch service, whatever its tasks do', function () {
     },
   ];
 
-  /** Runs a task until it has completed, and tells how. */
+  /** Runs a task and returns it once it has completed. */
   async function run(id: string, commandLine: string, rest: Partial<Task> = {}) {
     await client.task.add('job', { id, commandLine, ...rest });
     const { executionInfo } = await eventually(

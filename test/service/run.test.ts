@@ -134,7 +134,7 @@ function runSuite({ rate, faults }: Conditions): void {
     const bad = join(folder, 'bad.mp4');
     writeFileSync(bad, Buffer.alloc(5000, 7));
     const text = join(folder, 'text.mp4');
-    writeFileSync(text, 'not a film\n');
+    writeFileSync(text, 'not a video\n');
     const { run } = await start([...paths, bad, text], { withoutFfprobe: true });
     const summary = await run.advance('fetched', never);
     await run.close();

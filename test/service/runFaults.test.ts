@@ -132,7 +132,7 @@ describe('A run', function () {
   });
 
   for (const blob of ['results.jsonl', 'manifest.json']) {
-    it(`tells its end only after ${blob} is saved, however slow or unwilling Storage is`, async () => {
+    it(`reports its end only after ${blob} is saved, however slow Storage is and however often it refuses`, async () => {
       const { paths } = fixture.folder(['a.mp4']);
       const { run, parts, steps } = await fixture.start(paths);
       let refusals = 0;
@@ -240,7 +240,7 @@ describe('A run', function () {
       );
     });
 
-    it('submits nothing when what is done is fetched', async () => {
+    it('submits nothing when its completed outputs are fetched', async () => {
       const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
       fixture.holdTask('a.mp4');
       const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
@@ -407,7 +407,7 @@ describe('A run', function () {
     await again.close();
   });
 
-  it('does not believe counts that are 10 seconds old', async () => {
+  it('does not rely on counts that are 10 seconds old', async () => {
     await fixture.service.fault({ countsLagMs: 10_000 });
     const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
     const { run } = await fixture.start(paths, { lifetime: 'run' });
@@ -587,7 +587,7 @@ describe('A run', function () {
     await run.close();
   });
 
-  it('fails as itself when it was deleted', async () => {
+  it('fails with a reason when it was deleted', async () => {
     const { paths } = fixture.folder(['a.mp4']);
     fixture.holdTask('a.mp4');
     const { run, parts } = await fixture.start(paths, { spotNodes: 1 });

@@ -46,7 +46,7 @@ export interface ManifestOptions {
 
 const files = new DiskFiles();
 
-/** A manifest for these files, looked at and planned as the extension does. */
+/** A manifest for these files, which are probed and planned as the extension does. */
 export async function manifestOf(paths: readonly string[], options: ManifestOptions = {}): Promise<Manifest> {
   const { preset: wanted = 'mp3' } = options;
   const preset = typeof wanted === 'string' ? builtInPresets.find(({ id }) => id === wanted) : wanted;
@@ -97,7 +97,7 @@ export async function manifestOf(paths: readonly string[], options: ManifestOpti
   };
 }
 
-/** The parts of a run against a service, and what it told. */
+/** The parts of a run against a service, and the events that it reports. */
 export function partsOf(
   service: Pick<TestService, 'connection'>,
   { patienceMs = 60_000, clock }: { patienceMs?: number; clock?: Clock } = {},

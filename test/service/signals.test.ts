@@ -25,11 +25,11 @@ describe('A signal that lives for long', function () {
     },
   );
 
-  it('has nothing left on it by calls that are over, however they ended', async () => {
+  it('keeps no listeners of calls that have ended, however they ended', async () => {
     const { signal } = new AbortController();
     const { parts } = partsOf(service);
     const { batch, storage } = parts;
-    const folder = join(root.path, 'films');
+    const folder = join(root.path, 'videos');
     await mkdir(folder);
     const source = await clip(join(folder, 'a.mp4'));
     copyFileSync(source, join(folder, 'b.mp4'));

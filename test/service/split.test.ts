@@ -17,7 +17,7 @@ const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 /** Videos that differ in what a cut and a join can break, by name: arguments of ffmpeg. */
 const sources: Readonly<Record<string, readonly string[]>> = {
-  'film-23.976.mp4': [...picture('24000/1001'), ...tone(), ...h264(), '-c:a', 'aac'],
+  'video-23.976.mp4': [...picture('24000/1001'), ...tone(), ...h264(), '-c:a', 'aac'],
   'ntsc-29.97.mp4': [...picture('30000/1001'), ...tone(), ...h264('-bf', '3'), '-c:a', 'aac'],
   'fast-59.94.mp4': [...picture('60000/1001'), ...tone(), ...h264(), '-c:a', 'aac'],
   'fast-50.mp4': [...picture('50'), ...tone(), ...h264(), '-c:a', 'aac'],
@@ -87,7 +87,7 @@ describe('A video that is transcoded in parts', function () {
       ...['-ss', '1.3', '-i', join(folder.path, 'sources', 'fast-50.mp4'), '-c', 'copy'],
       join(folder.path, 'sources', 'trimmed.mp4'),
     );
-    const straight = join(folder.path, 'sources', 'film-23.976.mp4');
+    const straight = join(folder.path, 'sources', 'video-23.976.mp4');
     await ffmpeg(
       '-i',
       straight,
@@ -104,7 +104,7 @@ describe('A video that is transcoded in parts', function () {
     await folder?.remove();
   });
 
-  it('has the frames, times, colour, shape and audio of one that is transcoded as a whole', async () => {
+  it('has the frames, times, color, shape and audio of one that is transcoded as a whole', async () => {
     const names = [...Object.keys(sources), 'turned.mp4', 'trimmed.mp4'];
     const [whole, split] = [
       await transcode('whole', names, {}),
@@ -123,7 +123,7 @@ describe('A video that is transcoded in parts', function () {
   });
 
   it('shows no seams: frames around each cut are as similar to the source as the others', async () => {
-    for (const name of ['film-23.976.mp4', 'surround.mp4', 'broadcast.ts']) {
+    for (const name of ['video-23.976.mp4', 'surround.mp4', 'broadcast.ts']) {
       const source = join(folder.path, 'sources', name);
       const output = join(folder.path, 'split', name.replace(/\.\w+$/, '.mp4'));
       const similar = await similarity(output, source);

@@ -1,4 +1,4 @@
-// Moves the files of a folder in a process of its own, and tells its peak memory: TRANSFER holds the orders as JSON.
+// Moves the files of a folder in a process of its own, and prints its peak memory: TRANSFER holds the order as JSON.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -17,7 +17,7 @@ export interface Orders {
 
 export interface Report {
   readonly files: number;
-  /** As progress told them. */
+  /** As the progress reported them. */
   readonly bytes: number;
   readonly peakBytes: number;
 }
@@ -50,7 +50,7 @@ async function blobNames(): Promise<string[]> {
   return names;
 }
 
-// All at once: how many are under way is the transfers' own affair.
+// All at once: the transfers limit themselves.
 const names = direction === 'up' ? await readdir(folder) : await blobNames();
 await Promise.all(names.map(direction === 'up' ? upload : download));
 const report: Report = { files: names.length, bytes, peakBytes: peakMemory() };

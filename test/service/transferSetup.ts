@@ -122,7 +122,7 @@ export class TransferSetup {
 
 export const isRoot = process.getuid?.() === 0;
 
-/** Makes a disk of its own there, and returns what takes it away. */
+/** Makes a disk of its own there, and returns a function that unmounts it. */
 export function mountSmallDisk(path: string, size: number, options = 'rw'): () => void {
   mkdirSync(path);
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},${options}`, 'tmpfs', path]);
@@ -137,7 +137,7 @@ export function readOnlyFolder(path: string): { unlock: () => void } {
   return { unlock: () => chmodSync(path, 0o755) };
 }
 
-/** Runs a step without the rights of root; for anybody else it just runs. */
+/** Runs a step without the rights of root; for other users it just runs. */
 export async function asOrdinaryUser<T>(step: () => Promise<T>): Promise<T> {
   if (isRoot) process.seteuid?.(65534);
   try {

@@ -77,12 +77,12 @@ describe('Upload', function () {
   describe('of a file that changes meanwhile', () => {
     const size = 30 * MiB;
 
-    /** Uploads, and does something to the file once the first block has arrived. */
+    /** Uploads a file, and runs a step on the file once the first block has arrived. */
     async function meddle(step: (path: string) => Promise<unknown>): Promise<unknown> {
       await setup.file('clip.mp4', size);
       let meddling: Promise<unknown> | undefined;
       const transfers = setup.transfers(setup.url, { parallel: 1 });
-      // The next block is read only when this one has been told of.
+      // The next block is read only after this one was reported.
       const onBytes = () => {
         meddling ??= step(setup.path('clip.mp4'));
       };

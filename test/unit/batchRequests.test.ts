@@ -148,7 +148,7 @@ describe('Bodies of requests to the local Batch service', () => {
         ['InvalidPropertyValue', name],
         JSON.stringify(body),
       );
-    // Set to nothing, it asks for nothing.
+    // An empty value has no effect.
     validated('PoolAddParameter', { ...pool, mountConfiguration: [], networkConfiguration: {} }, version);
   });
 
@@ -206,7 +206,7 @@ describe('Bodies of requests to the local Batch service', () => {
     assert.match(wrong.reason ?? '', /^exitConditions\.default\.dependencyAction: .*satisfy, block/);
   });
 
-  it('have ids that are ids, wherever they are', () => {
+  it('have valid ids, wherever they are', () => {
     const specification = { poolLifetimeOption: 'job', pool: { ...pool, id: undefined } };
     for (const [model, body, name] of [
       ['PoolAddParameter', { ...pool, id: '../x' }, 'id'],

@@ -48,7 +48,7 @@ describe('The image of a pool', () => {
     assert.equal(newestUbuntu(images, 'Standard_A1_v2').imageReference.sku, 'server-gen1');
   });
 
-  it('is not one whose support has ended, and its absence is said', () => {
+  it('is not one whose support has ended, and is reported if there is no other', () => {
     const old = [image('server', '22.04', { batchSupportEndOfLife: new Date('2020-01-01') })];
     assert.throws(
       () => newestUbuntu(old, 'Standard_D2s_v5'),
@@ -72,7 +72,7 @@ describe('The nodes of a pool', () => {
     assert.deepEqual(nodeTargets(pool, 100), { dedicated: 2, spot: 5 });
   });
 
-  it('come at once, stay while tasks wait, and go when nothing does', () => {
+  it('come at once, stay while tasks wait, and are removed when none wait', () => {
     const submitted = Date.parse('2026-11-25T08:00:00Z');
     const formula = scaleToZeroFormula({ dedicated: 1, spot: 4 }, new Date(submitted));
     const targets = (minutes: number, pending: number[]) => {

@@ -163,7 +163,7 @@ describe('The command of a preset', () => {
     }
   });
 
-  it('re-encodes for MP4 only what does not fit, and takes text subtitles along', () => {
+  it('re-encodes for MP4 only what does not fit, and keeps text subtitles', () => {
     const subtitle = (codec: string): Track => ({ kind: 'subtitle', codec, isDefault: false });
     const media = mediaOf(
       { ...video, codec: 'hevc' },

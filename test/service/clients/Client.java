@@ -13,8 +13,8 @@ import java.util.Map;
 import org.joda.time.Period;
 
 /**
- * Microsoft's Java client (azure-batch 11), unchanged, against a Batch service that it knows nothing of. Reads one line of
- * JSON from stdin: batchName, batchKey, batchUrl. Prints one line of JSON: what it saw on the way.
+ * Microsoft's Java client (azure-batch 11), unchanged, against the local Batch service. Reads one line of JSON from
+ * stdin: batchName, batchKey, batchUrl. Prints one line of JSON: what it observed.
  */
 public class Client {
   static final int MANY = 12;

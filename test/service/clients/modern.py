@@ -1,7 +1,7 @@
-"""Microsoft's current Python package (azure-batch 15), sync and async, against a Batch service that it knows nothing of.
+"""Microsoft's current Python package (azure-batch 15), sync and async, against the local Batch service.
 
 Reads one line of JSON from stdin: batchName, batchKey, batchUrl, storageName, storageKey, blobUrl, inputs (paths of MP4s),
-folder (where the MP3s go). Prints one line of JSON: what it saw on the way.
+folder (where the MP3s go). Prints one line of JSON: what it observed.
 """
 
 import asyncio
@@ -46,10 +46,7 @@ def tutorial(client, given, saw):
     client.create_pool(
         models.BatchPoolCreateOptions(
             id="modern",
-            vm_size="Standard_D2s_v5",
-            virtual_machine_configuration=models.VirtualMachineConfiguration(
-                image_reference=image.image_reference, node_agent_sku_id=image.node_agent_sku_id
-            ),
+            **machine(image),
             target_low_priority_nodes=2,
             task_slots_per_node=2,
             start_task=models.BatchStartTask(
@@ -142,7 +139,7 @@ def tasks(client, saw):
     saw["disabled"] = client.get_job("modern").state
     client.begin_enable_job("modern", polling_interval=POLL).result()
     client.update_job("modern", models.BatchJobUpdateOptions(priority=5))
-    # What was got is put back, changed.
+    # Gets a job, changes it, and puts it back.
     job = client.get_job("modern")
     job.priority += 1
     client.replace_job("modern", job)
@@ -166,10 +163,7 @@ def multi_instance(client, given, saw):
     client.create_pool(
         models.BatchPoolCreateOptions(
             id="MultiInstanceSamplePool",
-            vm_size="Standard_D2s_v5",
-            virtual_machine_configuration=models.VirtualMachineConfiguration(
-                image_reference=image.image_reference, node_agent_sku_id=image.node_agent_sku_id
-            ),
+            **machine(image),
             target_dedicated_nodes=3,
             enable_inter_node_communication=True,
             task_slots_per_node=1,
@@ -292,10 +286,7 @@ async def asynchronous(url, credential, saw):
         await client.create_pool(
             models.BatchPoolCreateOptions(
                 id="modern-async",
-                vm_size="Standard_D2s_v5",
-                virtual_machine_configuration=models.VirtualMachineConfiguration(
-                    image_reference=image.image_reference, node_agent_sku_id=image.node_agent_sku_id
-                ),
+                **machine(image),
                 target_dedicated_nodes=1,
             )
         )
@@ -318,6 +309,16 @@ async def asynchronous(url, credential, saw):
         await (await client.begin_delete_job("modern-async", polling_interval=POLL)).result()
         await (await client.begin_delete_pool("modern-async", polling_interval=POLL)).result()
         saw["asyncGone"] = [pool.id async for pool in client.list_pools()] == []
+
+
+def machine(image):
+    """The size and the image of every pool of this program."""
+    return {
+        "vm_size": "Standard_D2s_v5",
+        "virtual_machine_configuration": models.VirtualMachineConfiguration(
+            image_reference=image.image_reference, node_agent_sku_id=image.node_agent_sku_id
+        ),
+    }
 
 
 def newest_image(client):

@@ -1,7 +1,7 @@
-"""The tutorial's steps with Microsoft's Python SDK, which knows nothing of the local Batch service.
+"""The tutorial's steps with Microsoft's Python SDK, unchanged, against the local Batch service.
 
 Reads one line of JSON from stdin: batchName, batchKey, batchUrl, storageName, storageKey, blobUrl, inputs (paths of MP4s),
-folder (where the MP3s go). Prints one line of JSON: what it saw on the way.
+folder (where the MP3s go). Prints one line of JSON: what it observed.
 """
 
 import datetime
