@@ -336,6 +336,8 @@ describe('Authentication of the local Batch service', function () {
       'ResourceNotFound',
     );
     assert.equal(await code(await service.request('PUT', path, {})), 'UnsupportedHttpVerb');
+    const late = await service.request('GET', `${path}&timeOut=soon`);
+    assert.equal(await code(late), 'InvalidQueryParameterValue');
   });
 
   it('serves no file outside a task’s folder', async () => {

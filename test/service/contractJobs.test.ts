@@ -223,7 +223,9 @@ describe('Jobs and tasks of the local Batch service', function () {
   });
 
   it('serve ranges of files, respect If-Modified-Since, and delete files', async () => {
-    await addJob('files', [{ id: 'task', commandLine: '/bin/echo 0123456789' }]);
+    await addJob('files', [
+      { id: 'task', commandLine: '/bin/sh -c "echo 0123456789; ln -s ../stdout.txt link"' },
+    ]);
     await taskIn('files', 'task', 'completed');
     const path = '/jobs/files/tasks/task/files/stdout.txt?api-version=2025-06-01';
     const range = async (text: string) => {
@@ -244,8 +246,35 @@ describe('Jobs and tasks of the local Batch service', function () {
     const since = new Date(Date.now() + 1000).toUTCString();
     const unchanged = await service.request('GET', path, undefined, { 'if-modified-since': since });
     assert.equal(unchanged.status, 304);
+    await assert.rejects(range('bytes=4-2'), { statusCode: 400 });
+    // Of a link, the link is deleted, and the folder of the task is not.
+    await client.file.deleteFromTask('files', 'task', 'wd/link');
+    await assert.rejects(
+      client.file.deleteFromTask('files', 'task', 'wd/..', { recursive: true }),
+      refused('FileNotFound', 404),
+    );
+    assert.equal(await range('bytes=2-4'), '234');
     await client.file.deleteFromTask('files', 'task', 'stdout.txt');
     assert.equal((await service.request('GET', path)).status, 404);
+  });
+
+  it('run on the node that they ask for, if it is free', async () => {
+    const nodes = await eventually(
+      () => client.computeNode.list(poolId),
+      (list) => list.length === 2 && list.every(({ state }) => state === 'idle'),
+    );
+    for (const [index, { id, affinityId = '' }] of nodes.entries()) {
+      const tasks = ['one', 'two'].map((name) => ({
+        id: `${name}${index}`,
+        commandLine: until('near'),
+        affinityInfo: { affinityId },
+      }));
+      await addJob(`near${index}`, tasks);
+      for (const task of tasks)
+        assert.equal((await taskIn(`near${index}`, task.id, 'running')).nodeInfo?.nodeId, id);
+    }
+    go('near');
+    for (const index of nodes.keys()) await client.job.deleteMethod(`near${index}`);
   });
 
   it('are counted on their nodes, which list recent tasks', async () => {

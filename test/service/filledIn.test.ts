@@ -4,6 +4,7 @@ import type { BatchServiceClient } from '@azure/batch';
 import { eventually, machine, type RefusedWith, refused, TestService } from './harness';
 
 const version = '2025-06-01';
+const old = '2019-08-01.10.0';
 const endless = 'P10675199DT2H48M5.4775807S';
 const windows = {
   vmSize: 'Standard_D2s_v5',
@@ -56,6 +57,8 @@ describe('The local Batch service fills in what Azure fills in', function () {
       virtualMachineConfiguration: {
         ...windows.virtualMachineConfiguration,
         dataDisks: [{ lun: 1, diskSizeGB: 50 }],
+        osDisk: { caching: 'readwrite', managedDisk: { storageAccountType: 'StandardSSD_LRS' } },
+        securityProfile: { securityType: 'trustedLaunch', uefiSettings: { vTpmEnabled: true } },
         nodePlacementConfiguration: { policy: 'zonal' },
       },
       taskSchedulingPolicy: { nodeFillType: 'pack' },
@@ -75,12 +78,41 @@ describe('The local Batch service fills in what Azure fills in', function () {
       dynamicVNetAssignmentScope: 'none',
       enableAcceleratedNetworking: true,
     });
-    const { dataDisks, nodePlacementConfiguration } = pool.virtualMachineConfiguration;
+    const { dataDisks, osDisk, securityProfile, nodePlacementConfiguration } =
+      pool.virtualMachineConfiguration;
+    assert.deepEqual(osDisk, {
+      caching: 'ReadWrite',
+      managedDisk: { storageAccountType: 'standardssd_lrs' },
+    });
+    assert.deepEqual(securityProfile, {
+      securityType: 'trustedlaunch',
+      uefiSettings: { vTpmEnabled: true },
+    });
     assert.deepEqual(dataDisks, [
       { lun: 1, diskSizeGB: 50, caching: 'none', storageAccountType: 'standard_lrs' },
     ]);
     assert.deepEqual(nodePlacementConfiguration, { policy: 'Zonal' });
     assert.deepEqual(pool.taskSchedulingPolicy, { nodeFillType: 'Pack' });
+  });
+
+  it('and checks what later versions added as it checks the rest', async () => {
+    for (const wrong of [
+      { upgradePolicy: { mode: 'sometimes' } },
+      { upgradePolicy: { mode: 'rolling', rollingUpgradePolicy: { maxBatchInstancePercent: 4 } } },
+      { upgradePolicy: { mode: 'rolling', rollingUpgradePolicy: { pauseTimeBetweenBatches: 'soon' } } },
+    ])
+      await assert.rejects(
+        ask('POST', '/pools', { id: 'wrong', ...machine, ...wrong }),
+        isRefused('InvalidPropertyValue'),
+      );
+    await assert.rejects(
+      ask('POST', '/pools', { id: 'wrong', ...machine, cloudServiceConfiguration: { osFamily: '5' } }, old),
+      isRefused('InvalidPropertyValue'),
+    );
+    await assert.rejects(
+      ask('POST', '/pools', { id: 'wrong', ...machine, upgradePolicy: { mode: 'manual', speed: 1 } }),
+      isRefused('InvalidRequestBody'),
+    );
   });
 
   it('in the manager, preparation and release tasks of a job and of a schedule', async () => {
@@ -196,7 +228,6 @@ describe('The local Batch service fills in what Azure fills in', function () {
   });
 
   it('by its old name, where a version has another', async () => {
-    const old = '2019-08-01.10.0';
     await ask('POST', '/pools', { id: 'old', ...machine, maxTasksPerNode: 3 }, old);
     const { maxTasksPerNode, taskSlotsPerNode } = await ask('GET', '/pools/old', undefined, old);
     assert.deepEqual([maxTasksPerNode, taskSlotsPerNode], [3, undefined]);

@@ -130,15 +130,22 @@ async function get(served: Served, request: Request): Promise<Reply> {
 function range(text: string | undefined, size: number): { start: number; end: number } {
   if (text === undefined) return { start: 0, end: size - 1 };
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(text) ?? [];
-  if (from === undefined)
+  if (from === undefined || (to && Number(to) < Number(from)))
     throw new BatchError('InvalidHeaderValue', { HeaderName: 'ocp-range', HeaderValue: text });
   const start = Number(from);
   if (start >= size) throw new BatchError('InvalidRange');
   return { start, end: Math.min(to ? Number(to) : size - 1, size - 1) };
 }
 
+/** Deletes a file or a folder; of a link, only the link. The folder that is served stays. */
 async function remove(served: Served, request: Request): Promise<Reply> {
+  const path = join(served.root, request.params.at(-1) ?? '');
   const real = await resolve(served, request.params.at(-1) ?? '');
+  if (relative(served.root, path) === '') throw new BatchError('FileNotFound');
+  if ((await lstat(path)).isSymbolicLink()) {
+    await rm(path);
+    return { status: 200 };
+  }
   const recursive = request.query.get('recursive')?.toLowerCase() === 'true';
   const stats = await stat(real);
   if (stats.isDirectory() && !recursive && (await readdir(real)).length > 0) {

@@ -186,6 +186,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
       faults.maybeRefuse();
       if (faults.takeCut()) request.socket.destroy();
       checkVersion(query.get('api-version'));
+      checkTimeout(query.get('timeout'));
     } else if (!faults.isAllowed) {
       throw new BatchError('ResourceNotFound');
     }
@@ -298,6 +299,16 @@ function sendHalf(response: ServerResponse, text: string, ending: 'close' | 'han
   response.setHeader('Content-Length', bytes.length);
   response.write(bytes.subarray(0, bytes.length / 2), () => {
     if (ending === 'close') response.socket?.end();
+  });
+}
+
+/** Seconds that the server may take. It takes none that count. */
+function checkTimeout(timeout: string | undefined): void {
+  if (timeout === undefined || /^\d{1,9}$/.test(timeout)) return;
+  throw new BatchError('InvalidQueryParameterValue', {
+    QueryParameterName: 'timeout',
+    QueryParameterValue: timeout,
+    Reason: 'The value must be a number of seconds.',
   });
 }
 

@@ -199,9 +199,12 @@ export class Scheduler {
     const pack = /^pack$/i.test(
       String((pool.wire.taskSchedulingPolicy as Wire | undefined)?.nodeFillType ?? ''),
     );
+    // A wish: where that node is busy, the task runs elsewhere.
+    const { affinityId } = (task.read().affinityInfo ?? {}) as { affinityId?: string };
     let best: NodeState | undefined;
     for (const node of pool.nodes.values()) {
       if (node.slotsUsed + slots > per || !this.#isUsable(task, node)) continue;
+      if (node.wire.affinityId === affinityId) return node;
       if (best === undefined || (pack ? node.slotsUsed > best.slotsUsed : node.slotsUsed < best.slotsUsed))
         best = node;
     }

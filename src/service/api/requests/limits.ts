@@ -128,6 +128,11 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
     frontendPortRangeEnd: frontendPort,
   },
   NetworkSecurityGroupRule: { priority: between(150, 4096), sourceAddressPrefix: filled },
+  RollingUpgradePolicy: {
+    maxBatchInstancePercent: between(5, 100),
+    maxUnhealthyInstancePercent: between(5, 100),
+    maxUnhealthyUpgradedInstancePercent: between(0, 100),
+  },
   StartTask: command,
   JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },
   JobPreparationTask: { ...command, id },

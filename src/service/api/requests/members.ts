@@ -1,18 +1,21 @@
 import { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, Mapper } from '@azure/ms-rest-js';
 import type { Wire } from '../../wire/wire';
+import {
+  anything,
+  diskKind,
+  flag,
+  integer,
+  laterModels,
+  type Member,
+  many,
+  one,
+  oneOf,
+  text,
+} from './laterModels';
 
 type Mappers = Record<string, CompositeMapper>;
-type Added = Record<string, Record<string, Record<string, Mapper>>>;
-
-const text: Mapper = { type: { name: 'String' } };
-const flag: Mapper = { type: { name: 'Boolean' } };
-const integer: Mapper = { type: { name: 'Number' } };
-/** A member whose content has no description. It is stored as it is. */
-const anything: Mapper = { type: { name: 'Object' } };
-const one = (className: string): Mapper => ({ type: { name: 'Composite', className } });
-const many = (element: Mapper): Mapper => ({ type: { name: 'Sequence', element } });
-const oneOf = (...allowedValues: string[]): Mapper => ({ type: { name: 'Enum', allowedValues } });
+type Added = Record<string, Record<string, Record<string, Member>>>;
 
 /**
  * Members that the installed package's description of 2022-10-01.16.0 lacks, by the version they came with and by
@@ -20,20 +23,24 @@ const oneOf = (...allowedValues: string[]): Mapper => ({ type: { name: 'Enum', a
  */
 const added: Added = {
   '2023-11-01.18.0': {
-    PoolAddParameter: { upgradePolicy: anything, resourceTags: anything },
-    PoolSpecification: { upgradePolicy: anything, resourceTags: anything },
+    PoolAddParameter: { upgradePolicy: one('UpgradePolicy'), resourceTags: anything },
+    PoolSpecification: { upgradePolicy: one('UpgradePolicy'), resourceTags: anything },
     PoolPatchParameter: { resourceTags: anything },
-    VirtualMachineConfiguration: { securityProfile: anything, serviceArtifactReference: anything },
+    VirtualMachineConfiguration: {
+      securityProfile: one('SecurityProfile'),
+      serviceArtifactReference: one('ServiceArtifactReference'),
+    },
     OSDisk: {
       caching: oneOf('none', 'readonly', 'readwrite'),
       diskSizeGB: integer,
-      managedDisk: anything,
+      managedDisk: one('ManagedDisk'),
       writeAcceleratorEnabled: flag,
     },
     NetworkConfiguration: { enableAcceleratedNetworking: flag },
     VMExtension: { enableAutomaticUpgrade: flag },
   },
   '2024-07-01.20.0': {
+    ManagedDisk: { securityProfile: one('VMDiskSecurityProfile') },
     ImageReference: { sharedGalleryImageId: text, communityGalleryImageId: text },
     PoolPatchParameter: {
       displayName: text,
@@ -45,7 +52,7 @@ const added: Added = {
       networkConfiguration: one('NetworkConfiguration'),
       userAccounts: many(one('UserAccount')),
       mountConfiguration: many(one('MountConfiguration')),
-      upgradePolicy: anything,
+      upgradePolicy: one('UpgradePolicy'),
     },
     JobPatchParameter: { networkConfiguration: one('JobNetworkConfiguration') },
     JobNetworkConfiguration: { skipWithdrawFromVNet: flag },
@@ -53,9 +60,11 @@ const added: Added = {
   },
   '2025-06-01': {
     TaskSchedulingPolicy: { jobDefaultOrder: oneOf('none', 'creationtime') },
-    PublicIPAddressConfiguration: { ipFamilies: many(text), ipTags: many(anything) },
+    PublicIPAddressConfiguration: { ipFamilies: many(text), ipTags: many(one('IPTag')) },
     DiskEncryptionConfiguration: { customerManagedKey: anything },
-    DataDisk: { managedDisk: anything },
+    DataDisk: { managedDisk: one('ManagedDisk') },
+    ManagedDisk: { diskEncryptionSet: anything },
+    SecurityProfile: { proxyAgentSettings: anything },
   },
 };
 
@@ -73,26 +82,11 @@ const removed: Record<string, Record<string, readonly string[]>> = {
   },
 };
 
-/** Models that later versions added. */
-const later: Mappers = {
-  ContainerHostBatchBindMountEntry: {
-    serializedName: 'ContainerHostBatchBindMountEntry',
-    type: {
-      name: 'Composite',
-      className: 'ContainerHostBatchBindMountEntry',
-      modelProperties: {
-        source: { ...text, serializedName: 'source' },
-        isReadOnly: { ...flag, serializedName: 'isReadOnly' },
-      },
-    },
-  },
-};
-
 /** The official package's mappers, with what later versions added. */
 export const mappers: Readonly<Mappers> = extended();
 
 function extended(): Mappers {
-  const copy = structuredClone({ ...BatchServiceMappers, ...later }) as unknown as Mappers;
+  const copy = structuredClone({ ...BatchServiceMappers, ...laterModels }) as unknown as Mappers;
   for (const models of Object.values(added)) {
     for (const [model, members] of Object.entries(models)) {
       const known = copy[model]?.type.modelProperties;
@@ -100,6 +94,9 @@ function extended(): Mappers {
       for (const [name, mapper] of Object.entries(members)) known[name] = { ...mapper, serializedName: name };
     }
   }
+  // Its value for standard SSDs came later.
+  const kind = copy.DataDisk?.type.modelProperties?.storageAccountType;
+  if (kind) kind.type = diskKind.type;
   // Required until 2025-06-01, which removed it: checked where the version is known.
   const properties = copy.PoolUpdatePropertiesParameter?.type.modelProperties;
   if (properties?.certificateReferences) properties.certificateReferences.required = false;

@@ -109,6 +109,20 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   NodePlacementConfiguration: { stored: 'policy' },
   OSDisk: { stored: 'ephemeralOSDiskSettings caching diskSizeGB managedDisk writeAcceleratorEnabled' },
   DiffDiskSettings: { stored: 'placement' },
+  ManagedDisk: { stored: 'storageAccountType securityProfile diskEncryptionSet' },
+  VMDiskSecurityProfile: { stored: 'securityEncryptionType' },
+  SecurityProfile: { stored: 'encryptionAtHost securityType uefiSettings proxyAgentSettings' },
+  UefiSettings: { stored: 'secureBootEnabled vTpmEnabled' },
+  ServiceArtifactReference: { stored: 'id' },
+  UpgradePolicy: { stored: 'mode automaticOSUpgradePolicy rollingUpgradePolicy' },
+  AutomaticOSUpgradePolicy: {
+    stored:
+      'disableAutomaticRollback enableAutomaticOSUpgrade useRollingUpgradePolicy osRollingUpgradeDeferral',
+  },
+  RollingUpgradePolicy: {
+    stored:
+      'enableCrossZoneUpgrade maxBatchInstancePercent maxUnhealthyInstancePercent maxUnhealthyUpgradedInstancePercent pauseTimeBetweenBatches prioritizeUnhealthyInstances rollbackFailedInstancesOnPolicyBreach',
+  },
   NetworkConfiguration: {
     done: 'endpointConfiguration',
     stored: 'dynamicVNetAssignmentScope publicIPAddressConfiguration enableAcceleratedNetworking',
@@ -121,6 +135,7 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   },
   NetworkSecurityGroupRule: { stored: 'priority access sourceAddressPrefix sourcePortRanges' },
   PublicIPAddressConfiguration: { stored: 'provision ipAddressIds ipFamilies ipTags' },
+  IPTag: { stored: 'ipTagType tag' },
   StartTask: {
     done: 'commandLine resourceFiles environmentSettings userIdentity maxTaskRetryCount waitForSuccess',
     engine: 'containerSettings',
@@ -170,9 +185,9 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   JobScheduleUpdateParameter: { done: 'schedule jobSpecification', stored: 'metadata' },
   Schedule: { done: 'doNotRunUntil doNotRunAfter startWindow recurrenceInterval' },
   TaskAddParameter: {
-    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings multiInstanceSettings',
+    done: 'id commandLine exitConditions resourceFiles outputFiles environmentSettings constraints requiredSlots userIdentity dependsOn applicationPackageReferences authenticationTokenSettings multiInstanceSettings affinityInfo',
     engine: 'containerSettings',
-    stored: 'displayName affinityInfo',
+    stored: 'displayName',
   },
   MultiInstanceSettings: { done: 'numberOfInstances coordinationCommandLine commonResourceFiles' },
   TaskAddCollectionParameter: { done: 'value' },
@@ -182,7 +197,7 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   ExitCodeMapping: { done: 'code exitOptions' },
   ExitCodeRangeMapping: { done: 'start end exitOptions' },
   ExitOptions: { done: 'jobAction dependencyAction' },
-  AffinityInformation: { stored: 'affinityId' },
+  AffinityInformation: { done: 'affinityId' },
   TaskDependencies: { done: 'taskIds taskIdRanges' },
   TaskIdRange: { done: 'start end' },
   OutputFile: { done: 'filePattern destination uploadOptions' },

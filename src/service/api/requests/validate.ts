@@ -140,6 +140,7 @@ function checkedValue(mapper: Mapper, value: unknown, place: Place): unknown {
 
 /** Values that Azure returns in another case than its description has, by member: recorded replies. */
 const spellings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  caching: { readonly: 'ReadOnly', readwrite: 'ReadWrite' },
   nodeFillType: { pack: 'Pack', spread: 'Spread' },
   policy: { regional: 'Regional', zonal: 'Zonal' },
   uploadCondition: {

@@ -18,6 +18,13 @@ const maxFormula = 8192;
 export function newPool(context: Context, id: string, given: Wire): PoolState {
   if (given.virtualMachineConfiguration === undefined && given.cloudServiceConfiguration === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'virtualMachineConfiguration' });
+  if (given.virtualMachineConfiguration !== undefined && given.cloudServiceConfiguration !== undefined) {
+    throw invalidProperty(
+      'cloudServiceConfiguration',
+      undefined,
+      'Only one of cloudServiceConfiguration and virtualMachineConfiguration may be given.',
+    );
+  }
   checkImage(given.virtualMachineConfiguration as Wire | undefined);
   checkScale(given);
   checkPackages(context, given);
