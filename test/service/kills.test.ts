@@ -228,6 +228,25 @@ describe('The processes that start programs for the local Batch service', functi
     assert.equal(next.executionInfo?.exitCode, 0);
   });
 
+  it('leave nothing when a program kills the one that is starting it', async () => {
+    const client = service.client();
+    const mark = `654.${process.pid}`;
+    const tasks = ['1', '2', '3', '4', '5', '6'].map((id) => ({
+      id,
+      commandLine: `/bin/sh -c 'kill -9 $PPID; exec sleep ${mark}'`,
+    }));
+    await client.task.addCollection('job', tasks);
+    const { taskCounts } = await eventually(
+      () => client.job.getTaskCounts('job'),
+      (read) => read.taskCounts.completed === tasks.length,
+    );
+    assert.equal(taskCounts.failed, tasks.length);
+    await eventually(
+      async () => processesWith(mark),
+      (pids) => pids.length === 0,
+    );
+  });
+
   it('do not wait for each other', async () => {
     await whileSleeping();
     const client = service.client();

@@ -464,19 +464,21 @@ describe('Multi-instance tasks of the local Batch service', function () {
   it('leave no background process behind, whatever dies first', async () => {
     // In the command lines of this test alone, on the whole machine.
     const mark = `876.${process.pid}`;
-    const isOver = () =>
+    const untilRunning = (count: number) =>
       eventually(
         async () => processesWith(mark),
-        (pids) => pids.length === 0,
+        (pids) => pids.length === count,
       );
     await add('background', 2, `sleep ${mark} & echo c >> ${path('background')}`, `exec sleep ${mark}`);
     await inState('background', 'running');
     await untilLines('background', 2);
     for (const starter of descendantsOf(service.ready.pid, 'starter.js')) process.kill(starter, 'SIGKILL');
     assert.equal((await inState('background', 'completed')).executionInfo?.result, 'failure');
-    await isOver();
+    await untilRunning(0);
     await add('both', 2, `sleep ${mark} & echo c >> ${path('both')}`, waitFor('both-go'));
     await untilLines('both', 2);
+    // A line can come before the background process has become `sleep`.
+    await untilRunning(2);
     const starters = descendantsOf(service.ready.pid, 'starter.js');
     // The background processes are left over, and the commands that started them have ended.
     for (const starter of starters) process.kill(starter, 'SIGSTOP');
@@ -487,6 +489,6 @@ describe('Multi-instance tasks of the local Batch service', function () {
     client = service.client();
     writeFileSync(path('both-go'), '');
     assert.equal((await inState('both', 'completed')).executionInfo?.exitCode, 0);
-    await isOver();
+    await untilRunning(0);
   });
 });

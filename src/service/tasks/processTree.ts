@@ -68,6 +68,20 @@ export async function groupMembers(group: number): Promise<number[]> {
   return found;
 }
 
+/** The process groups whose members have a variable (`NAME=value`) in their environment; none where the system does not say. */
+export async function groupsWith(variable: string): Promise<number[]> {
+  const groups = new Set<number>();
+  for (const name of await readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(name)) continue;
+    const environment = await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '');
+    if (!environment.split('\0').includes(variable)) continue;
+    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+    const group = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
+    if (group > 1) groups.add(group);
+  }
+  return [...groups];
+}
+
 /** What tells a process from a later one with the same pid; undefined where the system does not say. */
 export function startTime(pid: number): string | undefined {
   try {

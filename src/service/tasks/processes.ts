@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { endRecorded, endTree, forget, groupMembers } from './processTree';
+import { endRecorded, endTree, forget, groupMembers, groupsWith } from './processTree';
 import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
 export type ProcessRequest = Omit<StartOrder, 'id'>;
@@ -31,6 +31,9 @@ const graceMs = 2_000;
 const unendingMs = 3_000;
 /** Between two checks of a process group that is ending. */
 const groupPollMs = 10;
+/** When a starter has died, a program that it was about to start begins within this time. */
+const unreportedMs = 500;
+const unreportedPollMs = 50;
 
 const signalNumbers: Record<string, number> = {
   SIGHUP: 1,
@@ -52,6 +55,7 @@ interface Started {
 }
 
 interface Waiting {
+  readonly order: Omit<StartOrder, 'id'>;
   readonly started: (pid: number) => void;
   readonly refused: (error: Error) => void;
   readonly ended: (end: Ended) => void;
@@ -82,7 +86,7 @@ class Starter {
     });
     this.#starting++;
     const pid = await new Promise<number>((started, refused) => {
-      this.#waiting.set(id, { started, refused, ended });
+      this.#waiting.set(id, { order, started, refused, ended });
       child.send({ ...order, id }, (error) => error && this.#refuse(id, error));
     }).finally(() => this.#starting--);
     if (order.keepsGroup) this.#groups.add(pid);
@@ -141,12 +145,26 @@ class Starter {
     this.#child = undefined;
     for (const group of this.#groups) endTree(group, 'SIGKILL');
     this.#groups.clear();
-    for (const { pid, refused, ended } of this.#waiting.values()) {
-      if (pid !== undefined) endTree(pid, 'SIGKILL');
-      refused(error);
-      ended({ code: null, signal: 'SIGKILL' });
+    for (const { order, pid, refused, ended } of this.#waiting.values()) {
+      if (pid !== undefined) {
+        endTree(pid, 'SIGKILL');
+        ended({ code: null, signal: 'SIGKILL' });
+      } else {
+        const refuse = () => refused(error);
+        endUnreported(order).then(refuse, refuse);
+      }
     }
     this.#waiting.clear();
+  }
+}
+
+/** Ends what a starter may have started for an order before it died: only the environment of the program tells. */
+async function endUnreported({ env }: Omit<StartOrder, 'id'>): Promise<void> {
+  const { AZ_BATCH_TASK_DIR: taskDir } = env;
+  if (taskDir === undefined) return;
+  for (let waited = 0; waited < unreportedMs; waited += unreportedPollMs) {
+    for (const group of await groupsWith(`AZ_BATCH_TASK_DIR=${taskDir}`)) endTree(group, 'SIGKILL');
+    await delay(unreportedPollMs);
   }
 }
 
