@@ -3,6 +3,9 @@
 /** The prefix of everything this extension contributes: commands, settings, views, context keys. */
 export const section = 'batchTranscode';
 
+/** The publisher and name of this extension. */
+export const extensionId = 'azure-batch-transcode.azure-batch-transcode';
+
 /** The views, by their full ids. */
 export const runsView = `${section}.runs`;
 export const accountsView = `${section}.accounts`;

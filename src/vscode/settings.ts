@@ -1,13 +1,17 @@
-import { type ConfigurationScope, workspace } from 'vscode';
+import { type ConfigurationScope, extensions, workspace } from 'vscode';
 import type { Limits, PoolLifetime, RunPool } from '../core/plan/manifest';
-import { section } from './contributions';
+import { extensionId, section } from './contributions';
 
 export { section };
 
-/** The settings of this extension as they are now, typed here and nowhere else. */
+/**
+ * The settings of this extension as they are now, typed here and nowhere else. VS Code only marks a value that the manifest
+ * doesn't allow: a number out of range becomes the nearest one in range, and any other such value the default.
+ */
 export function settings(scope?: ConfigurationScope) {
   const values = workspace.getConfiguration(section, scope);
-  const get = <T>(name: string, fallback: T) => values.get<T>(name) ?? fallback;
+  const get = <T>(name: string, fallback: T) =>
+    allowed(schemas()[`${section}.${name}`], values.get<unknown>(name) ?? fallback, fallback);
   return {
     preset: get('preset', 'mp3'),
     presets: get<unknown[]>('presets', []),
@@ -18,7 +22,7 @@ export function settings(scope?: ConfigurationScope) {
     partSeconds: 60 * get('splitMinutes', 5),
     review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
-    extensions: get<string[]>('media.extensions', []),
+    extensions: get<unknown[]>('media.extensions', []).filter((one) => typeof one === 'string'),
     account: get('account', ''),
     ffmpegPath: get('local.ffmpegPath', ''),
     idleMinutes: get('local.idleMinutes', 60),
@@ -37,6 +41,34 @@ export function settings(scope?: ConfigurationScope) {
       get('task.retries', 1),
     ),
   };
+}
+
+/** The members of a setting's declaration in the manifest that limit its values. */
+interface Schema {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+let declared: Readonly<Record<string, Schema>> | undefined;
+
+/** The declarations of all settings, by their full names. */
+function schemas(): Readonly<Record<string, Schema>> {
+  if (declared !== undefined) return declared;
+  const groups: readonly { readonly properties: Readonly<Record<string, Schema>> }[] =
+    extensions.getExtension(extensionId)?.packageJSON.contributes.configuration ?? [];
+  declared = Object.fromEntries(groups.flatMap(({ properties }) => Object.entries(properties)));
+  return declared;
+}
+
+function allowed<T>(schema: Schema = {}, value: unknown, fallback: T): T {
+  const { type, enum: choices, minimum, maximum } = schema;
+  if (Array.isArray(value) !== Array.isArray(fallback) || typeof value !== typeof fallback) return fallback;
+  if (choices && !choices.includes(value)) return fallback;
+  if (typeof value !== 'number') return value as T;
+  const nearest = Math.min(Math.max(value, minimum ?? value), maximum ?? value);
+  return (type === 'integer' ? Math.round(nearest) : nearest) as T;
 }
 
 /** A user delegation SAS lasts at most seven days, and a job must end before its SAS does. */

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { commands, extensions, lm, workspace } from 'vscode';
-
-const id = 'azure-batch-transcode.azure-batch-transcode';
+import { ConfigurationTarget, commands, extensions, lm, workspace } from 'vscode';
+import { extensionId, section } from '../../src/vscode/contributions';
+import { settings } from '../../src/vscode/settings';
 
 describe('The extension in its host', () => {
   before(async () => {
-    await extensions.getExtension(id)?.activate();
+    await extensions.getExtension(extensionId)?.activate();
   });
 
   it('registers every command that its manifest declares', async () => {
-    const declared: { command: string }[] = extensions.getExtension(id)?.packageJSON.contributes.commands;
+    const declared: { command: string }[] =
+      extensions.getExtension(extensionId)?.packageJSON.contributes.commands;
     const registered = new Set(await commands.getCommands(true));
     assert.deepEqual(
       declared.map(({ command }) => command).filter((command) => !registered.has(command)),
@@ -19,9 +20,27 @@ describe('The extension in its host', () => {
     );
   });
 
+  it('replaces values of settings that the manifest does not allow', async () => {
+    const values = workspace.getConfiguration(section);
+    const wrong = {
+      'transfers.parallel': 0,
+      'pool.lifetime': 'forever',
+      'media.extensions': 'mxf',
+    };
+    const set = async (name: string, value?: unknown) =>
+      values.update(name, value, ConfigurationTarget.Workspace);
+    for (const [name, value] of Object.entries(wrong)) await set(name, value);
+    try {
+      const { parallel, pool, extensions: added } = settings();
+      assert.deepEqual([parallel, pool.lifetime, added], [1, 'scaleToZero', []]);
+    } finally {
+      for (const name of Object.keys(wrong)) await set(name);
+    }
+  });
+
   it('offers its tools to assistants', () => {
     const declared: { name: string }[] =
-      extensions.getExtension(id)?.packageJSON.contributes.languageModelTools;
+      extensions.getExtension(extensionId)?.packageJSON.contributes.languageModelTools;
     const offered = new Set(lm.tools.map(({ name }) => name));
     assert.deepEqual(
       declared.map(({ name }) => name).filter((name) => !offered.has(name)),
