@@ -3,6 +3,7 @@ import type { Job } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
 import { time } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
+import { shorten } from '../words/shorten';
 import { type ExplorerNode, resourceName, type TaskGroup } from './explorerNode';
 
 /** Characters of an id that fit beside its state in a sidebar of 300 pixels. */
@@ -90,13 +91,6 @@ export function groupLabel(group: TaskGroup): string {
     case 'succeeded':
       return l10n.t('Succeeded');
   }
-}
-
-/** `transco…c1d2e4`: the beginning and the end, which tell ids and file names apart. */
-export function shorten(text: string, length: number, head = Math.ceil((length - 1) / 2)): string {
-  const characters = [...text];
-  if (characters.length <= length) return text;
-  return `${characters.slice(0, head).join('')}…${characters.slice(head + 1 - length).join('')}`;
 }
 
 /** The time of day for today, else the day: what fits into a row. Tooltips have both. */

@@ -31,7 +31,7 @@ export async function pickRun(
   if (records.length < 2) return records[0];
   const answer = await window.showQuickPick(
     records.map((record) => ({
-      label: runTitle(record),
+      label: plainText(runTitle(record)),
       description: time(new Date(record.created)),
       detail: stateWords(record, false),
       record,
@@ -47,7 +47,7 @@ export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefin
   if (liveRuns.length < 2) return liveRuns[0];
   const answer = await window.showQuickPick(
     liveRuns.map((live) => ({
-      label: liveTitle(live),
+      label: plainText(liveTitle(live)),
       description: time(new Date(live.manifest.created)),
       detail: liveWords(live),
       live,
@@ -93,7 +93,7 @@ function runItem(run: ListedRun, record: RunRecord | undefined): QuickPickItem &
   const where = run.workspace || l10n.t('no workspace');
   if (record === undefined) return { label: run.runId, description: when, detail: plainText(where), run };
   return {
-    label: runTitle(record),
+    label: plainText(runTitle(record)),
     description: stateWords(record, false),
     detail: plainText([when, where, ...firstNames(record)].join(' · ')),
     run,

@@ -5,7 +5,7 @@ import { logLineOf } from '../words/ffmpegReasons';
 import { sentenceOf } from '../words/sentences';
 import type { RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
-import { hasPartialOutput, withoutName } from './runWords';
+import { fileLabel, hasPartialOutput, withFolder, withoutName } from './runWords';
 
 /*
  * The rows of the Transcodes view: what they stand for, and the parts of their looks that need nothing but that.
@@ -48,15 +48,16 @@ export function contextOf(
 /** The row of a file that was refused before the run. */
 export function refusedItem({ record, file }: Extract<RunNode, { kind: 'refused' }>): TreeItem {
   const { text } = sentenceOf(file.problem);
-  const item = new TreeItem(file.path);
+  const item = new TreeItem(fileLabel(file.path));
   item.id = `${record.runId}/refused/${file.uri}`;
   item.contextValue = 'runFile.refused';
   item.iconPath = new ThemeIcon('circle-slash', new ThemeColor('problemsWarningIcon.foreground'));
-  item.description = l10n.t('not transcoded: {0}', withoutName(text, file.path));
+  const state = l10n.t('not transcoded: {0}', withoutName(text, file.path));
+  item.description = withFolder(state, file.path);
   item.tooltip = new MarkdownString().appendText(
     [file.path, text, l10n.t('Retry Failed Files checks it again.')].join('\n'),
   );
-  item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
+  item.accessibilityInformation = { label: `${file.path}, ${state}` };
   return item;
 }
 

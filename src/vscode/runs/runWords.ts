@@ -5,6 +5,7 @@ import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
+import { baseName, cut, folderOf, shorten } from '../words/shorten';
 import { doneWords, type FileNumbers, withTimeLeft } from '../words/story';
 import { fileNumbers, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
@@ -18,6 +19,32 @@ export function runTitle({
   presetId = '',
 }: Pick<RunRecord, 'files' | 'preset' | 'presetId'>): string {
   return l10n.t('{0}, {1}', filesOf(files), presetName({ id: presetId, label: preset }));
+}
+
+/** Width of a preset's name that leaves room for the state in a sidebar of 300 pixels. */
+const presetWidth = 18;
+/** Characters of a file's name that do so. */
+const nameLength = 28;
+
+/** The title of a run in its row. The format in brackets and the end of a long name are in the tooltip. */
+export function runLabel({
+  files,
+  preset,
+  presetId = '',
+}: Pick<RunRecord, 'files' | 'preset' | 'presetId'>): string {
+  const name = presetName({ id: presetId, label: preset });
+  const short = cut(name, presetWidth) === name ? name : name.replace(/\s*[(（][^()（）]*[)）]$/, '');
+  return l10n.t('{0}, {1}', filesOf(files), cut(short, presetWidth));
+}
+
+/** The name of a file in its row; the whole path is in the tooltip. */
+export function fileLabel(path: string): string {
+  return shorten(baseName(path), nameLength);
+}
+
+/** The state of a file, and the folder that it is in. */
+export function withFolder(state: string, path: string): string {
+  return [state, folderOf(path)].filter(Boolean).join(' · ');
 }
 
 /** The title of a run that this window works on. */

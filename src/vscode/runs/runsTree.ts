@@ -28,7 +28,17 @@ import {
   tooltipOf,
 } from './runRows';
 import type { LiveRun, Runs } from './runs';
-import { fileWords, liveWords, pieceTitle, pieceWords, runTitle, stateWords } from './runWords';
+import {
+  fileLabel,
+  fileWords,
+  liveWords,
+  pieceTitle,
+  pieceWords,
+  runLabel,
+  runTitle,
+  stateWords,
+  withFolder,
+} from './runWords';
 
 /** Files that are listed at once: a run with more lists pages of so many files. */
 const pageSize = 100;
@@ -195,7 +205,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const live = this.runs.live(record.runId);
     const isElsewhere = !live && this.#elsewhere.has(record.runId);
     const item = new TreeItem(
-      runTitle(record),
+      runLabel(record),
       live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;
@@ -204,7 +214,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.iconPath = live || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
     item.tooltip = this.#runTooltip(record, live, item.description);
     item.accessibilityInformation = {
-      label: [item.label, item.description, time(new Date(record.created))].join(', '),
+      label: [runTitle(record), item.description, time(new Date(record.created))].join(', '),
     };
     return item;
   }
@@ -253,18 +263,19 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const result = this.#resultOf(record, file);
     const isLiveSplit = live !== undefined && result === undefined && file.split !== undefined;
     const item = new TreeItem(
-      file.path,
+      fileLabel(file.path),
       isLiveSplit ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None,
     );
     item.id = `${record.runId}/${file.id}`;
     item.contextValue = contextOfFile(file, result);
     item.iconPath = fileIcon(file, result, live?.progress);
-    item.description = fileWords(file, result, live?.progress);
+    const state = fileWords(file, result, live?.progress);
+    item.description = withFolder(state, file.path);
     if (result?.outputUri && !file.output.isFolder) {
       const uri = Uri.parse(result.outputUri);
       item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
     }
-    item.accessibilityInformation = { label: `${file.path}, ${item.description}` };
+    item.accessibilityInformation = { label: `${file.path}, ${state}` };
     return item;
   }
 }

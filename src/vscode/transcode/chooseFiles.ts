@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import pLimit from 'p-limit';
 import { FileType, l10n, ThemeIcon, type Uri, window, workspace } from 'vscode';
 import { UserError } from '../../core/errors';
+import type { Until } from '../../core/plan/manifest';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
@@ -26,12 +27,13 @@ const statsAtOnce = 32;
 /**
  * The files that a command is about: those it was called with, and the media files in folders, each once. Shows a file
  * dialog if it was called with none. Undefined if the user canceled. `isOutput` tells the outputs of earlier runs, which
- * a folder does not offer.
+ * a folder does not offer; `until` is how far the command goes.
  */
 export async function chooseFiles(
   clicked: Uri | undefined,
   selected: readonly Uri[] | undefined,
   isOutput: (uri: string) => boolean,
+  until: Until,
 ): Promise<ChosenFile[] | undefined> {
   const uris = selected?.length ? selected : clicked ? [clicked] : await pickFiles();
   if (uris === undefined) return undefined;
@@ -42,6 +44,7 @@ export async function chooseFiles(
     if ((types[index] ?? FileType.Unknown) & FileType.Directory) folders.push(uri);
     else found.set(uri.toString(), uri);
   }
+  const selectedFiles = found.size;
   const [folder] = folders;
   const scans = folder ? await scanAll(folders, isOutput) : [];
   for (const file of scans.flatMap(({ files }) => files)) found.set(file.toString(), file);
@@ -53,7 +56,8 @@ export async function chooseFiles(
       folder ? { kind: 'noMedia', folder: workspace.asRelativePath(folder) } : { kind: 'nothingChosen' },
     );
   }
-  if (folder && !(await confirmCount(folders, files.length, scans))) return undefined;
+  if (folder && !(await confirmCount({ folders, scans, selectedFiles, files: files.length }, until)))
+    return undefined;
   return files;
 }
 
@@ -105,20 +109,29 @@ async function scanAll(folders: readonly Uri[], isOutput: (uri: string) => boole
   });
 }
 
+/** Folders that a title names. */
+const maxNames = 3;
+
+interface Found {
+  readonly folders: readonly Uri[];
+  readonly scans: readonly FolderScan[];
+  /** Files that were selected themselves. */
+  readonly selectedFiles: number;
+  /** All files, each once. */
+  readonly files: number;
+}
+
 /** Shows how many files the folders hold, and what was left out, before anything is done with them. */
-async function confirmCount(
-  folders: readonly Uri[],
-  files: number,
-  scans: readonly FolderScan[],
-): Promise<boolean> {
-  const transcode = files === 1 ? l10n.t('Transcode 1 File') : l10n.t('Transcode {0} Files', count(files));
-  const names = folders.map(({ path }) => basename(path)).join(', ');
+async function confirmCount({ folders, scans, selectedFiles, files }: Found, until: Until): Promise<boolean> {
+  const named = folders.slice(0, maxNames).map(({ path }) => basename(path));
+  const names = [...named, ...(folders.length > maxNames ? ['…'] : [])].join(', ');
+  const inFolders = filesOf(files - selectedFiles);
   const sum = (of: (scan: FolderScan) => number) => scans.reduce((total, scan) => total + of(scan), 0);
   const answer = await window.showQuickPick(
     [
       {
         iconPath: new ThemeIcon('files'),
-        label: transcode,
+        label: actionTitle(until, files),
         detail: leftOutWords(
           sum(({ outputs }) => outputs),
           sum(({ excluded }) => excluded),
@@ -126,11 +139,26 @@ async function confirmCount(
       },
     ],
     {
-      title: l10n.t('{0} and its subfolders: {1} to transcode', names, filesOf(files)),
+      title:
+        selectedFiles > 0
+          ? l10n.t('Selected: {0}. In {1} and subfolders: {2}', filesOf(selectedFiles), names, inFolders)
+          : l10n.t('In {0} and subfolders: {1}', names, inFolders),
       placeHolder: l10n.t('Press Enter to continue'),
     },
   );
   return answer !== undefined;
+}
+
+/** What the command does with the files, as a button. */
+function actionTitle(until: Until, files: number): string {
+  switch (until) {
+    case 'uploaded':
+      return files === 1 ? l10n.t('Upload 1 File') : l10n.t('Upload {0} Files', count(files));
+    case 'submitted':
+      return files === 1 ? l10n.t('Submit 1 File') : l10n.t('Submit {0} Files', count(files));
+    case 'fetched':
+      return files === 1 ? l10n.t('Transcode 1 File') : l10n.t('Transcode {0} Files', count(files));
+  }
 }
 
 function leftOutWords(outputs: number, excluded: number): string | undefined {

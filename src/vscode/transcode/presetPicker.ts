@@ -5,6 +5,7 @@ import type { Preset } from '../../core/presets/preset';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 import { presetItem } from '../words/presetLabels';
+import { baseName } from '../words/shorten';
 import type { ChosenFile } from './chooseFiles';
 
 const lastPresetKey = 'lastPreset';
@@ -26,7 +27,7 @@ export async function pickPreset(
     .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
   const title =
     chosen.length === 1
-      ? l10n.t('Transcode {0} on {1}', chosen[0]?.path ?? '', account.label)
+      ? l10n.t('Transcode {0} on {1}', baseName(chosen[0]?.path ?? ''), account.label)
       : l10n.t('Transcode {0} on {1}', filesOf(chosen.length), account.label);
   const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
     title,

@@ -52,7 +52,7 @@ export class Transcode {
       import('./presetPicker'),
       import('./planTranscode'),
     ]);
-    const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records));
+    const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records), until);
     if (chosen === undefined) return;
     const account = given ?? (await accountOfWorkspace(this.parts));
     if (account === undefined) return;
@@ -90,7 +90,7 @@ export class Transcode {
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
     const [first] = uris;
     const { chooseFiles } = await import('./chooseFiles');
-    const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records)));
+    const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records), 'fetched'));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
     const [{ probeChosen }, { planRun }, { allPresets }] = await Promise.all([
       import('./probeChosen'),
