@@ -133,6 +133,17 @@ describe('The time that a run still takes', () => {
     });
   }
 
+  it('does not take a short clip, which is mostly overhead, for the speed of long files', () => {
+    const lengths = [3, ...Array(6).fill(2_400)];
+    const { shown, seconds } = play({
+      ...{ slots: 4, speed: 150, overhead: 6, uploadBytesPerSecond: 20_000_000 },
+      files: files(lengths.length, (index) => lengths[index]),
+    });
+    assert.ok(shown.length > seconds / 3, `${shown.length} estimates in ${seconds} s`);
+    for (const { at, ms } of shown)
+      assert.ok(ms / 1000 < 2 * (seconds - at) + 10, `${ms} ms at ${at} of ${seconds} s`);
+  });
+
   it('rises when the run becomes much slower', () => {
     const { shown, seconds } = play({
       ...steady,

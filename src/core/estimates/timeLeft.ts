@@ -21,6 +21,13 @@ const believedAfterMs = 10_000;
 /** How fast an estimate follows what is believed: the share of the difference that is left after one second. */
 const keptPerSecond = 0.8;
 
+/** An estimate that was so many times too high is corrected faster. */
+const muchTooHigh = 2;
+const keptPerSecondThen = 0.3;
+
+/** Tasks that ended say how fast the others are only if their files were at least this share as long. */
+const comparableShare = 0.25;
+
 /** Until a task has ended, its share that is not encoding (start, download, upload) is unknown. */
 const encodingShare = 0.8;
 
@@ -90,7 +97,8 @@ export class TimeLeft {
     if (this.#shown === undefined) return raw;
     const elapsed = now - this.#shown.at;
     const expected = Math.max(this.#shown.ms - elapsed, 0);
-    const kept = keptPerSecond ** (elapsed / 1000);
+    const isMuchTooHigh = expected > muchTooHigh * raw;
+    const kept = (isMuchTooHigh ? keptPerSecondThen : keptPerSecond) ** (elapsed / 1000);
     if (raw <= this.#shown.ms) {
       this.#slowSince = undefined;
       return Math.min(raw + (expected - raw) * kept, this.#shown.ms);
@@ -159,9 +167,10 @@ export class TimeLeft {
     results: ReadonlyMap<string, FileResult>,
   ): { left: number; oneFile: number } | undefined {
     this.#note(now, running);
-    const speed = this.#speed(results);
-    if (speed === undefined) return undefined;
-    const msOf = (work: number) => (work * 1000) / speed;
+    const rate = this.#rate(results);
+    if (rate === undefined) return undefined;
+    const msOf = (work: number) => (work * 1000) / rate.speed;
+    const taskMs = (work: number) => rate.overheadMs + msOf(work);
     const slots: number[] = [];
     const queued: number[] = [];
     for (const [id, work] of this.#work) {
@@ -171,20 +180,20 @@ export class TimeLeft {
         for (const { state, startSeconds, endSeconds, progress } of parts) {
           const left = endSeconds - startSeconds - (progress?.seconds ?? 0);
           if (state === 'running') slots.push(msOf(Math.max(left, 0)));
-          else if (state === 'waiting') queued.push(msOf(left));
+          else if (state === 'waiting') queued.push(taskMs(left));
         }
         continue;
       }
       const seen = this.#seen.get(id);
       if (seen && running.has(id)) slots.push(msOf(Math.max(work - doneOf(seen, now), 0)));
-      else queued.push(msOf(work));
+      else queued.push(taskMs(work));
     }
     // Tasks that run without a progress yet have just begun.
     while (slots.length < tasks.running && queued.length > 0) slots.push(queued.shift() ?? 0);
     if (slots.length === 0) slots.push(0);
     const all = [...this.#work.values()];
     const mean = all.reduce((sum, work) => sum + work, 0) / Math.max(all.length, 1);
-    return { left: makespan(slots, queued), oneFile: msOf(mean) };
+    return { left: makespan(slots, queued), oneFile: taskMs(mean) };
   }
 
   #note(now: number, running: RunProgress['running']): void {
@@ -193,21 +202,31 @@ export class TimeLeft {
     }
   }
 
-  /** Units of work per second of a task: of tasks that ended, or else of those that run, or else of earlier runs. */
-  #speed(results: ReadonlyMap<string, FileResult>): number | undefined {
-    let work = 0;
-    let seconds = 0;
-    for (const result of results.values()) {
-      const taken = taskSecondsOf(result);
-      if (result.problem || taken === undefined) continue;
-      work += this.#work.get(result.id) ?? 0;
-      seconds += taken;
-    }
-    if (work > 0 && seconds > 0) return work / seconds;
+  /**
+   * Units of work per second of encoding, and what a task takes besides. The speed is that of the tasks that run, or have
+   * run while they were watched; without any, that of tasks that ended, unless they were much shorter than those that are
+   * left: they say nothing of the speed. Otherwise that of earlier runs.
+   */
+  #rate(results: ReadonlyMap<string, FileResult>): { speed: number; overheadMs: number } | undefined {
+    const ended = [...results.values()].flatMap((result) => {
+      const seconds = taskSecondsOf(result);
+      if (result.problem || seconds === undefined) return [];
+      return { work: this.#work.get(result.id) ?? 0, seconds };
+    });
+    const sum = (of: (one: (typeof ended)[number]) => number) => ended.reduce((all, one) => all + of(one), 0);
     const speeds = [...this.#seen.values()].flatMap(({ progress }) => progress.speed || []);
-    if (speeds.length > 0)
-      return (encodingShare * speeds.reduce((sum, speed) => sum + speed, 0)) / speeds.length;
-    return this.expectedSpeed;
+    if (speeds.length > 0) {
+      const speed = speeds.reduce((all, one) => all + one, 0) / speeds.length;
+      if (ended.length === 0) return { speed: encodingShare * speed, overheadMs: 0 };
+      const overhead = sum(({ work, seconds }) => Math.max(seconds - work / speed, 0)) / ended.length;
+      return { speed, overheadMs: overhead * 1000 };
+    }
+    const left = [...this.#work].flatMap(([id, work]) => (results.has(id) ? [] : work));
+    const meanLeft = left.reduce((all, work) => all + work, 0) / Math.max(left.length, 1);
+    const [work, seconds] = [sum((one) => one.work), sum((one) => one.seconds)];
+    if (work > 0 && seconds > 0 && work / ended.length >= comparableShare * meanLeft)
+      return { speed: work / seconds, overheadMs: 0 };
+    return this.expectedSpeed === undefined ? undefined : { speed: this.expectedSpeed, overheadMs: 0 };
   }
 }
 

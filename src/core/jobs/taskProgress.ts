@@ -24,6 +24,8 @@ const readBytes = 64 * 1024;
  */
 export class TaskProgress {
   readonly #positions = new Map<string, number>();
+  /** Tasks that are known to run. */
+  readonly #running = new Set<string>();
   #turn = 0;
 
   constructor(
@@ -52,6 +54,10 @@ export class TaskProgress {
       signal,
     });
     const ids = items.map(({ id = '' }) => id);
+    for (const id of ids) {
+      if (!this.#running.has(id)) this.onProgress(id, { seconds: 0 });
+      this.#running.add(id);
+    }
     for (let asked = 0; asked < Math.min(tasksPerRound, ids.length); asked++) {
       await this.#read(ids[this.#turn++ % ids.length] ?? '', signal);
     }

@@ -8,7 +8,7 @@ import type { Documents } from '../documents';
 import { longWork } from '../longWork';
 import { showInformation, showWarning } from '../messages';
 import { settings } from '../settings';
-import { count, decimal, time } from '../words/numbers';
+import { count, secondsOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import type { Accounts } from './accounts';
 
@@ -136,7 +136,7 @@ function lineOf(result: CheckResult, isLocal: boolean): string {
 function detailWords(detail: CheckDetail): string {
   if (typeof detail === 'string') return detail;
   if ('clockSeconds' in detail)
-    return l10n.t('differs by {0} seconds', decimal(Math.abs(Math.round(detail.clockSeconds))));
+    return l10n.t('differs by {0}', secondsOf(Math.abs(Math.round(detail.clockSeconds))));
   const { dedicatedCores, spotCores, pools, jobs } = detail.quota;
   const cores = (value: number | undefined) => (value === undefined ? l10n.t('no limit') : count(value));
   return [

@@ -39,10 +39,11 @@ export function contextOfFile(file: ManifestFile, result: FileResult | undefined
 export function contextOf(
   { status, failed = 0 }: RunRecord,
   live: LiveRun | undefined,
-  isElsewhere: boolean,
+  place: { readonly isOpening: boolean; readonly isElsewhere: boolean },
 ): string {
   if (live) return 'run.live';
-  return `run.${isElsewhere ? 'elsewhere' : status}${failed > 0 ? '.failed' : ''}`;
+  if (place.isOpening) return 'run.live.opening';
+  return `run.${place.isElsewhere ? 'elsewhere' : status}${failed > 0 ? '.failed' : ''}`;
 }
 
 /** The row of a file that was refused before the run. */

@@ -107,6 +107,11 @@ export class Runs {
     return this.#live.has(runId) || this.#opening.has(runId);
   }
 
+  /** Whether this window is creating or opening a run, which has no numbers yet. */
+  isOpening(runId: string): boolean {
+    return this.#opening.has(runId);
+  }
+
   get liveRuns(): LiveRun[] {
     return [...this.#live.values()];
   }
@@ -210,6 +215,7 @@ export class Runs {
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
     this.#opening.set(runId, opening);
+    this.#changed.fire(runId);
     const [{ TimeLeft }, run] = await Promise.all([
       import('../../core/estimates/timeLeft'),
       this.#open(connection, runId, opening, open),
@@ -225,9 +231,13 @@ export class Runs {
       if (until !== 'fetched') status = until;
       return summary;
     } finally {
-      // Until then the run belongs to this window: it is neither shown as taken by another window nor interrupted.
-      await run.close().finally(() => this.#live.delete(runId));
-      await remember(status);
+      // Until its record is written the run belongs to this window: it is neither shown as taken by another window nor
+      // as interrupted.
+      await run
+        .close()
+        .finally(() => remember(status))
+        .finally(() => this.#live.delete(runId));
+      this.#changed.fire(undefined);
       this.#ended.fire({ account, manifest: run.manifest, results: [...run.results.values()] });
     }
   }

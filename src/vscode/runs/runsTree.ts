@@ -84,6 +84,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     if (node.kind === 'file') return this.#piecesOf(node);
     if (node.kind !== 'run' && node.kind !== 'page') return [];
     const { record } = node;
+    // Its manifest may not be written yet.
+    if (this.runs.isOpening(record.runId)) return [];
     try {
       const manifest = await this.#manifestOf(record);
       if (manifest === undefined) return [];
@@ -203,15 +205,17 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   #runItem(record: RunRecord): TreeItem {
     const live = this.runs.live(record.runId);
-    const isElsewhere = !live && this.#elsewhere.has(record.runId);
+    const isOpening = !live && this.runs.isOpening(record.runId);
+    const isElsewhere = !live && !isOpening && this.#elsewhere.has(record.runId);
     const item = new TreeItem(
       runLabel(record),
-      live ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
+      live || isOpening ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;
-    item.contextValue = contextOf(record, live, isElsewhere);
-    item.description = live ? liveWords(live) : stateWords(record, isElsewhere);
-    item.iconPath = live || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
+    item.contextValue = contextOf(record, live, { isOpening, isElsewhere });
+    if (live) item.description = liveWords(live);
+    else item.description = isOpening ? l10n.t('starting') : stateWords(record, isElsewhere);
+    item.iconPath = live || isOpening || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
     item.tooltip = this.#runTooltip(record, live, item.description);
     item.accessibilityInformation = {
       label: [runTitle(record), item.description, time(new Date(record.created))].join(', '),

@@ -1,7 +1,7 @@
 import { l10n, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
-import type { Manifest, RunPool } from '../../core/plan/manifest';
+import type { Manifest, RunPool, Until } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Preset } from '../../core/presets/preset';
 import { longWork } from '../longWork';
@@ -27,7 +27,7 @@ export async function planTranscode(
   account: AccountRecord,
   chosen: readonly ChosenFile[],
   preset: Preset,
-  { costs, withOptions }: { costs: RunCosts; withOptions: boolean },
+  { costs, withOptions, until }: { costs: RunCosts; withOptions: boolean; until: Until },
 ): Promise<PlannedRun | 'otherPreset' | undefined> {
   const [{ probeChosen }, { resolveConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
     import('./probeChosen'),
@@ -52,7 +52,7 @@ export async function planTranscode(
   await refuseBeyondQuota(account, pool);
   const isReviewed = withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
   const planned = isReviewed
-    ? await (await import('./review')).reviewRun({ account, probed, costs }, choices)
+    ? await (await import('./review')).reviewRun({ account, probed, costs, until }, choices)
     : first;
   if (planned === 'otherPreset') return planned;
   const manifest = planned && (await resolveConflicts(planned.manifest));

@@ -1,6 +1,6 @@
 import { l10n, type QuickPickItem, ThemeIcon, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
-import { tasksOf, toUpload } from '../../core/plan/manifest';
+import { tasksOf, toUpload, type Until } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
 import type { ProbedFiles } from '../../core/plan/probeFiles';
 import { nodeTargets } from '../../core/pools/nodeTargets';
@@ -37,6 +37,8 @@ interface Reviewed {
   readonly account: AccountRecord;
   readonly probed: ProbedFiles;
   readonly costs: RunCosts;
+  /** How far the command goes. */
+  readonly until: Until;
 }
 
 /**
@@ -47,15 +49,15 @@ export async function reviewRun(
   reviewed: Reviewed,
   choices: Choices,
 ): Promise<PlannedRun | 'otherPreset' | undefined> {
-  const { account, probed, costs } = reviewed;
+  const { account, probed, costs, until } = reviewed;
   let current = choices;
   for (;;) {
     const planned = planRun(probed, current);
     const expected = await costs.expect(account, planned.manifest);
     const answer = await window.showQuickPick(itemsOf(planned, reviewed, current, expected), {
       title: l10n.t(
-        'Transcode {0} on {1}: {2}',
-        filesOf(planned.manifest.files.length),
+        '{0} on {1}: {2}',
+        actionOf(until, filesOf(planned.manifest.files.length)),
         account.label,
         presetName(current.preset),
       ),
@@ -95,7 +97,7 @@ export async function reviewRun(
 
 function itemsOf(
   planned: PlannedRun,
-  { account, probed }: Reviewed,
+  { account, probed, until }: Reviewed,
   choices: Choices,
   expected: ExpectedRun,
 ): ReviewItem[] {
@@ -109,8 +111,11 @@ function itemsOf(
       act: 'start',
       iconPath: new ThemeIcon('play'),
       // Not as a description: its hover would cover the cost.
-      label: l10n.t('Transcode {0}', sizeWords(planned)),
-      detail: expectedWords(planned, account, expected),
+      label: actionOf(until, sizeWords(planned)),
+      detail:
+        until === 'uploaded'
+          ? l10n.t('Once submitted: {0}', expectedWords(planned, account, expected))
+          : expectedWords(planned, account, expected),
     },
     {
       act: 'preset',
@@ -147,6 +152,18 @@ function itemsOf(
         ]
       : []),
   ];
+}
+
+/** What the command does with the files. */
+function actionOf(until: Until, files: string): string {
+  switch (until) {
+    case 'uploaded':
+      return l10n.t('Upload {0}', files);
+    case 'submitted':
+      return l10n.t('Submit {0}', files);
+    case 'fetched':
+      return l10n.t('Transcode {0}', files);
+  }
 }
 
 function sizeWords({ manifest }: PlannedRun): string {

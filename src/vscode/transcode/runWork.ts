@@ -1,6 +1,6 @@
 import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
-import { UserError } from '../../core/errors';
+import { isAbort, UserError } from '../../core/errors';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
@@ -95,8 +95,10 @@ export class RunWork {
       });
       await this.#ended(connection.account, summary, until);
     } catch (error) {
-      if (choice === undefined) throw error;
-      await this.#canceled(connection.account, runId, choice);
+      // The run may have been canceled from its row, too.
+      const isCanceled = isAbort(error) && this.runs.record(runId)?.status === 'canceled';
+      if (choice === undefined && !isCanceled) throw error;
+      await this.#canceled(connection.account, runId, choice ?? 'cancelRun');
     }
   }
 

@@ -63,7 +63,7 @@ export class Transcode {
     for (;;) {
       const preset = await pickPreset(chosen, account, this.state, showProblem);
       if (preset === undefined) return;
-      const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions });
+      const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions, until });
       if (planned === 'otherPreset') continue;
       if (planned) await this.work.start(connection, planned, until, { showsOutput });
       return;

@@ -14,7 +14,7 @@ import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import type { RunRecord } from '../runs/runRecord';
 import type { RunNode } from '../runs/runRows';
 import type { Runs } from '../runs/runs';
-import { liveTitle } from '../runs/runWords';
+import { runTitle } from '../runs/runWords';
 import { sentenceOf } from '../words/sentences';
 import { type RunWork, requireTrust } from './runWork';
 import type { Transcode } from './transcode';
@@ -53,7 +53,7 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
       const record = node?.record ?? (await pickFailed(runs));
       if (record) await work.retry(record);
     },
-    cancelRun: (node?: RunNode) => cancelRun(runs, node?.record.runId),
+    cancelRun: (node?: RunNode) => cancelRun(runs, node?.record),
     createSample: async () => (await import('./sampleVideo')).createSample(),
     async trySample() {
       requireTrust();
@@ -124,17 +124,18 @@ function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
   });
 }
 
-async function cancelRun(runs: Runs, runId: string | undefined): Promise<void> {
-  const live = runId ? runs.live(runId) : await pickLiveRun(runs);
-  if (live === undefined) return;
+/** Also while the run is being created or opened. */
+async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<void> {
+  const record = clicked ?? runs.record((await pickLiveRun(runs))?.manifest.runId ?? '');
+  if (record === undefined) return;
   const cancel = l10n.t('Cancel Run');
   const answer = await showWarning(
-    l10n.t('Cancel “{0}”?', liveTitle(live)),
+    l10n.t('Cancel “{0}”?', runTitle(record)),
     { modal: true, detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.') },
     cancel,
   );
   if (answer !== cancel) return;
-  await live.cancel();
+  await runs.cancel(record.runId);
 }
 
 /**

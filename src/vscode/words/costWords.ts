@@ -1,5 +1,5 @@
 import { env, l10n } from 'vscode';
-import { count, minutesOf, nodeHoursOf } from './numbers';
+import { count, minutesOf, nodeHoursOf, secondsOf } from './numbers';
 
 interface Cost {
   readonly cost?: number;
@@ -23,7 +23,7 @@ export function costWords({ cost, currency }: Cost, nodeHours: number): string {
 /** `25 seconds` below a minute, in steps of five; `6 minutes`; `2 hours 5 minutes`. */
 export function roughly(minutes: number): string {
   const seconds = Math.max(1, Math.ceil(minutes * 12)) * 5;
-  if (seconds < 60) return l10n.t('{0} seconds', count(seconds));
+  if (seconds < 60) return secondsOf(seconds);
   const whole = Math.round(minutes);
   if (whole < 90) return minutesOf(whole);
   const hours = Math.floor(whole / 60);

@@ -70,6 +70,11 @@ export function tasksOf(value: number): string {
   return value === 1 ? l10n.t('1 task') : l10n.t('{0} tasks', count(value));
 }
 
+/** `1 second`, `30 seconds`. */
+export function secondsOf(value: number): string {
+  return value === 1 ? l10n.t('1 second') : l10n.t('{0} seconds', count(value));
+}
+
 /** `1 minute`, `30 minutes`. */
 export function minutesOf(value: number): string {
   return value === 1 ? l10n.t('1 minute') : l10n.t('{0} minutes', count(value));
