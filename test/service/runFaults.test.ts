@@ -14,10 +14,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'tinyduration';
 import { UserError } from '../../src/core/errors';
 import { ensureJob } from '../../src/core/jobs/jobLife';
+import { PoolWatch } from '../../src/core/jobs/poolWatch';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
 import { watchJob } from '../../src/core/jobs/watch';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
+import { systemClock } from '../../src/core/wait';
 import { FastClock } from '../clock';
 import { clip, probe } from '../media';
 import { eventually, machine, prepare } from './harness';
@@ -336,6 +338,19 @@ describe('A run', function () {
     assert.deepEqual([outcome, deleted], ['completed', ['join']]);
     await batch.deleteJob('parts');
     await batch.deletePool('no-nodes');
+  });
+
+  it('does not blame a pool that the service deleted with its job', async () => {
+    const { batch } = fixture.parts().parts;
+    const watched = { jobId: 'with-its-pool', poolId: 'deleted-pool', clock: systemClock, signal: never };
+    const observer = { nodes: () => undefined, trouble: () => undefined, resizeRetried: () => undefined };
+    const counts = { active: 1, running: 0, completed: 0, succeeded: 0, failed: 0 };
+    const read = () => new PoolWatch(batch, watched, observer).read(counts);
+    await batch.addJob({ id: watched.jobId, poolInfo: { poolId: watched.poolId } });
+    await rejectsWith(read(), { kind: 'poolUnusable' });
+    await batch.terminateJob(watched.jobId, 'AllTasksCompleted');
+    await read();
+    await batch.deleteJob(watched.jobId);
   });
 
   it('waits for a disabled job, says so, and makes no second one', async () => {

@@ -1,8 +1,10 @@
 import type { Batch, Node, Pool, TaskCounts } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
 import { retryAllocation } from '../pools/poolSizes';
 import type { Clock } from '../wait';
+import { hasEnded } from './jobLife';
 import { resizeProblem, schedulingProblem } from './poolFailure';
 import { startTaskProblem } from './taskFailure';
 
@@ -50,6 +52,7 @@ export class PoolWatch {
   /** Errors from before are those of other runs. In the service's time. */
   #since: Date | undefined;
   #preempted = { now: 0, times: 0 };
+  #reads = 0;
   #retries = 0;
   #retryAt: number | undefined;
 
@@ -62,7 +65,8 @@ export class PoolWatch {
   }
 
   /** One or two requests, more only when nodes have failed. Throws UserError if the pool cannot run any task. */
-  async read(counts: TaskCounts, polls: number): Promise<void> {
+  async read(counts: TaskCounts): Promise<void> {
+    const reads = this.#reads++;
     if (this.#since === undefined) await this.#readJob();
     const poolId = this.#poolId;
     if (poolId === undefined) {
@@ -73,8 +77,8 @@ export class PoolWatch {
     const nodes = await this.#countNodes(poolId);
     this.observer.nodes(nodes);
     const working = nodes.idle + nodes.running + nodes.starting;
-    if (nodes.failed > 0) await this.#readFailedNodes(poolId);
-    else if (working === 0 && counts.running === 0 ? polls % 3 === 0 : counts.active > 0 && polls % 15 === 0)
+    if (nodes.failed > 0) await this.#unlessPoolDeleted(this.#readFailedNodes(poolId), poolId);
+    else if (working === 0 && counts.running === 0 ? reads % 3 === 0 : counts.active > 0 && reads % 15 === 0)
       await this.#readResizeErrors(poolId, counts);
   }
 
@@ -141,12 +145,14 @@ export class PoolWatch {
   /** Whether the service is not about to add nodes that may do better. */
   async #noMoreNodes(poolId: string, nodes: number): Promise<boolean> {
     const pool = await this.#pool(poolId);
+    if (pool === undefined) return false;
     const target = (pool.targetDedicatedNodes ?? 0) + (pool.targetLowPriorityNodes ?? 0);
     return pool.allocationState === 'steady' || nodes >= target;
   }
 
   async #readResizeErrors(poolId: string, counts: TaskCounts): Promise<void> {
     const pool = await this.#pool(poolId);
+    if (pool === undefined) return;
     const problem = resizeProblem(pool, this.#since ?? new Date(0));
     if (problem === undefined) return;
     const nodes = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
@@ -168,10 +174,28 @@ export class PoolWatch {
     this.observer.resizeRetried(pool.id ?? '', minutes(this.#retries));
   }
 
-  async #pool(poolId: string): Promise<Pool> {
+  /** Undefined once the job has ended. Throws `poolUnusable` for a pool that was deleted before that. */
+  async #pool(poolId: string): Promise<Pool | undefined> {
     const pool = await this.batch.pool(poolId, { signal: this.watched.signal });
-    if (pool === undefined) throw new UserError({ kind: 'poolUnusable', pool: poolId, detail: 'deleted' });
+    if (pool === undefined) await this.#refuseDeletedPool(poolId);
     return pool;
+  }
+
+  async #unlessPoolDeleted(reading: Promise<void>, poolId: string): Promise<void> {
+    try {
+      await reading;
+    } catch (error) {
+      if (!isBatchCode(error, 'PoolNotFound')) throw error;
+      await this.#refuseDeletedPool(poolId);
+    }
+  }
+
+  /** The service deletes an auto pool when its job ends, which the counts may not show yet. */
+  async #refuseDeletedPool(poolId: string): Promise<void> {
+    const { jobId, signal } = this.watched;
+    const job = await this.batch.job(jobId, { select: 'id,state', signal });
+    if (job !== undefined && !hasEnded(job))
+      throw new UserError({ kind: 'poolUnusable', pool: poolId, detail: 'deleted' });
   }
 
   #tell(problem: Problem): void {

@@ -53,6 +53,13 @@ const minPauseMs = 100;
 const firstPauseMs = 250;
 const usualPauseMs = 1_000;
 
+/** Parts of the time that tasks have run for, of which a pause is one: while tasks wait, and when the last tasks run. */
+const waitingShare = 20;
+const lastShare = 40;
+
+/** Between two reads of the pool: the end of a job says nothing of its nodes. */
+const poolEveryMs = 200;
+
 /** Between two complete reads of the tasks of a job, which cost a request for each page. */
 const finalReadEveryMs = 3_000;
 
@@ -65,7 +72,7 @@ const tasksAskedAtOnce = 8;
 
 /**
  * Watches a job until no task is left to wait for, with at most two requests a poll: the task counts, and either tasks that
- * have completed since, or the pool, or the job. Task and node counts may be out of date
+ * have completed since, or the pool, or the job. Frequent polls always ask for completed tasks as well. Task and node counts may be out of date
  * (https://learn.microsoft.com/azure/batch/batch-get-resource-counts), so each outcome is decided by a read of the job and
  * its tasks. Throws UserError if the run cannot go on, for example if the start task fails on all nodes or a quota is
  * reached.
@@ -96,6 +103,11 @@ class Watch {
   #counts: TaskCounts | undefined;
   /** `completed` of the counts when completed tasks were last read. */
   #completedRead = 0;
+  /** Completed tasks that a list has shown. */
+  #completedSeen = 0;
+  /** Whether polls are more frequent than once a second. */
+  #isFrequent = false;
+  #poolReadAt = Number.NEGATIVE_INFINITY;
   #workSince: number | undefined;
   #completedAt = 0;
   #finalReadAt = Number.NEGATIVE_INFINITY;
@@ -114,37 +126,60 @@ class Watch {
   /** How the watch ended; undefined as long as it goes on. */
   async poll(polls: number): Promise<'completed' | 'jobEnded' | undefined> {
     const { jobId, signal, waitingFor } = this.watched;
-    const counts = await this.#unlessGone(this.batch.taskCounts(jobId, signal));
+    const isBeside = this.#isFrequent;
+    const [asked, read] = await Promise.allSettled([
+      this.#unlessGone(this.batch.taskCounts(jobId, signal)),
+      // Tasks may complete any moment: asked for together, they are known one round trip earlier.
+      isBeside ? this.#unlessGone(this.#readCompleted()) : undefined,
+    ]);
+    if (asked.status === 'rejected') throw asked.reason;
+    if (read.status === 'rejected') throw read.reason;
+    const counts = asked.value;
     if (counts === undefined) return this.#jobGone();
     this.observer.counts(counts);
     this.#note(counts);
     const { active, running, completed } = counts;
     if (completed !== this.#completedRead) {
-      await this.#readCompleted();
+      if (!isBeside || this.#completedSeen < completed) await this.#readCompleted();
       this.#completedRead = completed;
     } else if (running === 0 && polls % jobEvery === jobEvery - 1) {
       const ended = await this.#readJob();
       if (ended) return ended;
-    } else if (active > 0 || running > 0 || polls % 5 === 0) await this.#pool.read(counts, polls);
+    } else if (active > 0 || running > 0 || polls % 5 === 0) await this.#readPool(counts);
     if (waitingFor() === undefined) return undefined;
     if (this.#left().length > 0 && active + running === 0) await this.#finalRead();
     return this.#left().length === 0 ? 'completed' : undefined;
   }
 
   /**
-   * Every second at first, every five seconds in a long run. More often when tasks have just begun to run and when the end is
-   * near by the pace so far, and less again when that was wrong.
+   * Every second at first, every five seconds in a long run. More often when tasks have just begun to run, when the last
+   * tasks run, and when the end is near by the pace so far; and less again when that was wrong.
    */
   pauseMs(ageMs: number): number {
+    const pause = this.#pauseMs(ageMs);
+    this.#isFrequent = pause < usualPauseMs;
+    return pause;
+  }
+
+  #pauseMs(ageMs: number): number {
     const long = Math.min(Math.max(ageMs / 60, usualPauseMs), 5_000);
     const { active = 0, running = 0, completed = 0 } = this.#counts ?? {};
     if (this.#workSince === undefined) return long;
     const now = this.clock.now();
-    const begun = Math.max((now - this.#workSince) / 20, firstPauseMs);
+    const isKnown = this.watched.waitingFor() !== undefined;
+    const [share, min] = isKnown && active === 0 ? [lastShare, minPauseMs] : [waitingShare, firstPauseMs];
+    const begun = Math.max((now - this.#workSince) / share, min);
     const usual = begun < usualPauseMs ? begun : long;
-    if (completed === 0 || this.watched.waitingFor() === undefined) return usual;
+    if (completed === 0 || !isKnown) return usual;
     const msUntilEnd = ((active + running) * (now - this.#workSince)) / completed;
     return Math.min(usual, Math.max(minPauseMs, msUntilEnd / 2, (now - this.#completedAt) / 8));
+  }
+
+  async #readPool(counts: TaskCounts): Promise<void> {
+    const now = this.clock.now();
+    if (now - this.#poolReadAt < poolEveryMs) return;
+    this.#poolReadAt = now;
+    await this.#pool.read(counts);
   }
 
   #note(counts: TaskCounts): void {
@@ -258,6 +293,7 @@ class Watch {
     const fresh = tasks.filter(({ id = '' }) => !this.#seen.has(id));
     for (const { id = '', stateTransitionTime } of fresh) {
       this.#seen.add(id);
+      this.#completedSeen++;
       if (stateTransitionTime && (!this.#latest || stateTransitionTime > this.#latest)) {
         this.#latest = stateTransitionTime;
       }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Batch, Pool } from '../azure/batch';
+import type { Batch, Pool, PoolSpec } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
 import { isOwn, madeBy, ownMetadata } from '../azure/ownership';
 import { UserError } from '../errors';
@@ -21,6 +21,20 @@ export interface PoolChoice {
   readonly reused: boolean;
 }
 
+/** The specification of a run's pool, and the pool of the first name that it can have, if that exists. */
+export interface FoundPool {
+  readonly spec: PoolSpec;
+  readonly hash: string;
+  readonly existing?: Pool;
+}
+
+/** Reads what `ensurePool` needs. It can be read some time before, because `ensurePool` checks all that can change. */
+export async function findPool(batch: Batch, pool: RunPool, signal: AbortSignal): Promise<FoundPool> {
+  const spec = await poolSpec(batch, pool, signal);
+  const hash = specHash(spec, pool.lifetime);
+  return { spec, hash, existing: await batch.pool(poolId(hash, 1), { signal }) };
+}
+
 /**
  * Finds or makes the pool of a run and gives it nodes. A pool is recognized by its metadata, which holds the hash of its
  * specification and lifetime. A pool of that name that is another's is left alone, and the next free name is used.
@@ -32,13 +46,14 @@ export async function ensurePool(
   pool: RunPool,
   nodes: NodeTargets,
   signal: AbortSignal,
+  finding: Promise<FoundPool> = findPool(batch, pool, signal),
 ): Promise<PoolChoice> {
-  const spec = await poolSpec(batch, pool, signal);
-  const hash = specHash(spec, pool.lifetime);
+  const { spec, hash, existing: first } = await finding;
+  const isSettled = first?.state !== 'deleting';
   let number = 1;
-  for (;;) {
-    const id = `transcode-${hash}${number === 1 ? '' : `-${number}`}`;
-    const existing = await whenNotDeleting(batch, id, signal);
+  for (let reads = isSettled ? 0 : 1; ; reads++) {
+    const id = poolId(hash, number);
+    const existing = reads === 0 ? first : await whenNotDeleting(batch, id, signal);
     if (existing === undefined) {
       const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal);
       batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
@@ -69,13 +84,17 @@ async function couldGiveNodes(
   }
 }
 
+function poolId(hash: string, number: number): string {
+  return `transcode-${hash}${number === 1 ? '' : `-${number}`}`;
+}
+
 function isSame(pool: Pool, hash: string): boolean {
   return isOwn(pool.metadata, 'pool') && ownMetadata(pool.metadata, 'spec') === hash;
 }
 
 interface NewPool {
   readonly id: string;
-  readonly spec: Awaited<ReturnType<typeof poolSpec>>;
+  readonly spec: PoolSpec;
   readonly hash: string;
   readonly pool: RunPool;
   readonly nodes: NodeTargets;

@@ -71,6 +71,11 @@ export class ResultJournal {
     this.#changed.add(id);
   }
 
+  /** Creates the journal of a new run, so that the first results need one request less. */
+  async create(signal: AbortSignal): Promise<void> {
+    await create(this.storage, this.container, signal);
+  }
+
   /** Appends what has changed. What could not be written is written by the next call. */
   async save(signal: AbortSignal): Promise<void> {
     const changed = [...this.#changed];
@@ -98,11 +103,15 @@ async function append(storage: Storage, container: string, text: string, signal:
     await once();
   } catch (error) {
     if (!isStorageCode(error, 'BlobNotFound')) throw error;
-    await storage.call({ operation: 'create blob', resource: journalBlob, signal }, (abortSignal) =>
-      blob.createIfNotExists({ abortSignal }),
-    );
+    await create(storage, container, signal);
     await once();
   }
+}
+
+async function create(storage: Storage, container: string, signal: AbortSignal): Promise<void> {
+  await storage.call({ operation: 'create blob', resource: journalBlob, signal }, (abortSignal) =>
+    storage.appendBlob(container, journalBlob).createIfNotExists({ abortSignal }),
+  );
 }
 
 /** Results of a run in the account, and whether its journal holds them. */

@@ -11,6 +11,7 @@ import { Claim } from './claim';
 import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
 import { endIfFatal, finish, summaryOf } from './finish';
+import { PoolSearch } from './poolSearch';
 import { ranOutOfTime, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
 import { containerMetadata, type RunParts, RunState } from './runState';
@@ -41,6 +42,9 @@ export class Run {
     const { storage } = parts;
     const container = manifest.outputContainer;
     const store = new ManifestStore(storage, container);
+    // The service makes an auto pool by itself.
+    const needsPool = manifest.goal !== 'uploaded' && manifest.pool.lifetime !== 'run';
+    const search = needsPool ? new PoolSearch(parts.batch, manifest.pool, signal) : undefined;
     let claim: Claim;
     try {
       await storage.createContainer(container, containerMetadata(manifest, 'output'), signal);
@@ -50,6 +54,7 @@ export class Run {
         signal,
       });
     } catch (error) {
+      search?.end();
       // A run without its manifest can't be found, so its container is deleted. The account may be unreachable for
       // that, too.
       if (signal.aborted)
@@ -58,6 +63,7 @@ export class Run {
     }
     const state = new RunState(parts, manifest, claim, store);
     state.isNew = true;
+    state.poolSearch = search;
     state.tell({
       kind: 'started',
       run: manifest.runId,
@@ -281,6 +287,7 @@ export class Run {
 
   /** Gives up the right to act on the run, after a cancel has ended, so that another window can act at once. */
   async close(): Promise<void> {
+    this.state.poolSearch?.end();
     await this.#canceling;
     await this.claim.release();
   }

@@ -10,6 +10,7 @@ import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
+import type { PoolSearch } from './poolSearch';
 import { emptyProgress, ProgressTotals } from './progress';
 import type { RunEvent, RunProgress, Step } from './runEvents';
 
@@ -43,6 +44,8 @@ export class RunState {
   usesDedicatedNodes = false;
   /** Whether this process has created the run and not worked on it yet: the account holds no job of it. */
   isNew = false;
+  /** Looks for the pool of a run that this process creates, until the run has one. */
+  poolSearch: PoolSearch | undefined;
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
   /** When this process uploaded files, by their ids. */
@@ -131,16 +134,23 @@ export class RunState {
     return undefined;
   }
 
+  /** Creates the journal of results of a new run. */
+  createJournal(signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#withLoss(() => this.#journal.create(signal)));
+  }
+
   /** Writes results that have changed to the account, where a later process and the report find them. */
   saveResults(signal: AbortSignal): Promise<void> {
     this.#savedAt = this.clock.now();
-    return this.#inTurn(async () => {
-      try {
-        await this.#journal.save(signal);
-      } catch (error) {
-        throw this.#lossOf(error) ?? error;
-      }
-    });
+    return this.#inTurn(() => this.#withLoss(() => this.#journal.save(signal)));
+  }
+
+  async #withLoss(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      throw this.#lossOf(error) ?? error;
+    }
   }
 
   /** Saves the results if that was long ago: a process that is killed does not lose them. */

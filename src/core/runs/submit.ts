@@ -14,8 +14,12 @@ import { together, withTicks } from '../wait';
 import { containerMetadata, type RunState } from './runState';
 import { type Uploaded, Uploads } from './uploads';
 
-/** Tasks of small files that are uploaded within this time are added with one request, once the first were added. */
-const gatherMs = 100;
+/**
+ * Tasks of small files that are uploaded within this time are added with one request. The first tasks of a run, for which
+ * nodes wait, are gathered for less: so many milliseconds for each task that was added.
+ */
+const maxGatherMs = 100;
+const gatherMsPerTask = 2;
 
 /** From the request for a node to a node that runs tasks: boot and start task. */
 const nodeStartMs = 4 * 60_000;
@@ -93,6 +97,9 @@ export class Submitter {
         await uploads.run(own);
       },
       (own) => this.#submit(uploads, count, own),
+      async (own) => {
+        if (isAhead) await state.createJournal(own);
+      },
     );
   }
 
@@ -167,7 +174,7 @@ export class Submitter {
       await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
       this.#added += tasks.length;
       this.#isReady();
-      await state.clock.pause(gatherMs, signal);
+      await uploads.gather(Math.min(this.#added * gatherMsPerTask, maxGatherMs), signal);
     }
   }
 
@@ -254,28 +261,44 @@ export class Submitter {
 
   async #ensureJob(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
-    const { manifest } = state;
     const { batch } = state.parts;
+    const { isNew, manifest } = state;
     const nodes = this.#targets(uploads, count);
     const autoPool = manifest.pool.lifetime === 'run';
-    if (!autoPool && attempt.poolId === undefined) {
-      const pool = await ensurePool(batch, manifest.pool, nodes, signal);
-      attempt.poolId = pool.id;
-      await state.save(signal);
-      state.tell({ kind: pool.reused ? 'poolReused' : 'poolCreated', pool: pool.id, ...nodes });
-    }
-    state.jobsAsked.add(attempt.jobId);
+    const makesPool = !autoPool && attempt.poolId === undefined;
+    if (makesPool) await this.#ensurePool(nodes, signal);
     const { poolId } = attempt;
-    const { created } = await ensureJob(batch, manifest, attempt, {
-      nodes,
-      poolId,
-      isNew: state.isNew,
+    state.jobsAsked.add(attempt.jobId);
+    await together(
       signal,
-    });
+      async (own) => {
+        const { created } = await ensureJob(batch, manifest, attempt, { nodes, poolId, isNew, signal: own });
+        if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+      },
+      async (own) => {
+        if (makesPool) await state.save(own);
+      },
+    );
     state.jobsAsked.delete(attempt.jobId);
     this.#asked = nodes;
     this.#prolongedAt = state.clock.now();
-    if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+  }
+
+  /** Sets the pool of the attempt. An earlier process may have ended after it made the job and before it saved the pool. */
+  async #ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    const { batch } = state.parts;
+    const { pool } = state.manifest;
+    if (!state.isNew) {
+      const job = await batch.job(attempt.jobId, { select: 'id,poolInfo', signal });
+      attempt.poolId = job?.poolInfo?.poolId;
+      if (attempt.poolId !== undefined) return;
+    }
+    const found = state.poolSearch?.found;
+    state.poolSearch = undefined;
+    const { id, reused } = await ensurePool(batch, pool, nodes, signal, found);
+    attempt.poolId = id;
+    state.tell({ kind: reused ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
   }
 
   async #grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {

@@ -38,7 +38,7 @@ export class Uploads {
   readonly #left: Map<string, number>;
   readonly #open = new Set<ManifestFile>();
   #uploaded: Uploaded[] = [];
-  #ended = false;
+  readonly #ended = new AbortController();
   #arrivals = 0;
   #sent = 0;
   #since: number;
@@ -62,7 +62,7 @@ export class Uploads {
     try {
       await this.#uploadAll(signal);
     } finally {
-      this.#ended = true;
+      this.#ended.abort();
       this.#changes.emit('change');
     }
   }
@@ -70,15 +70,26 @@ export class Uploads {
   /** What was uploaded since the last call; waits for something. Undefined when there will be no more. */
   async take(signal: AbortSignal): Promise<Uploaded[] | undefined> {
     while (this.#uploaded.length === 0) {
-      if (this.#ended) return undefined;
+      if (this.#ended.signal.aborted) return undefined;
       await this.#change(signal);
     }
     return this.#uploaded.splice(0);
   }
 
+  /** Waits so long for more files to be uploaded, or until all uploads have ended. */
+  async gather(ms: number, signal: AbortSignal): Promise<void> {
+    const ended = this.#ended.signal;
+    try {
+      await this.state.clock.pause(ms, anyOf(signal, ended));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!ended.aborted) throw error;
+    }
+  }
+
   /** Resolves when at least one file has been uploaded, is likely to be within `ms`, or all uploads have ended. */
   async near(ms: number, signal: AbortSignal): Promise<void> {
-    while (!this.#ended && this.#arrivals === 0 && this.#within(ms) === 0) {
+    while (!this.#ended.signal.aborted && this.#arrivals === 0 && this.#within(ms) === 0) {
       const done = new AbortController();
       const either = anyOf(signal, done.signal);
       const waits = [this.#change(either), this.state.clock.pause(1_000, either)];
