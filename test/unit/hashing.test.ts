@@ -45,4 +45,15 @@ describe('Hashes of transfers', () => {
     assert.equal(hex(await ended.digest()), md5(data));
     await ended.drop();
   });
+
+  it('end with the bytes that they were begun for, or earlier', async () => {
+    const size = 1024 * 1024;
+    const whole = beginHash(size);
+    await whole.update(data.subarray(0, size));
+    await assert.rejects(whole.update(data.subarray(0, 1)), /more data/);
+    assert.equal(hex(await whole.digest()), md5(data.subarray(0, size)));
+    const short = beginHash(size);
+    await short.update(data.subarray(0, 1000));
+    assert.equal(hex(await short.digest()), md5(data.subarray(0, 1000)));
+  });
 });

@@ -11,9 +11,9 @@ const readBytes = 1024 * 1024;
 
 const noData = new Uint8Array(0);
 
-/** Begins the hash of so many bytes. Large data is hashed in a thread, so that neither window nor transfer waits. */
+/** Begins the hash of so many bytes, or of less. Large data is hashed in a thread, so that neither window nor transfer waits. */
 export function beginHash(bytes: number): RunningHash {
-  return bytes > maxBytesHere ? new HashInThread() : new HashHere();
+  return bytes > maxBytesHere ? new HashInThread(bytes) : new HashHere();
 }
 
 /** Returns the MD5 of data in shared memory, which must not change until the promise resolves. */
@@ -41,27 +41,40 @@ class HashHere implements RunningHash {
 class HashInThread implements RunningHash {
   readonly #thread: HashThread = idlestThread();
   readonly #sequence = this.#thread.beginSequence();
-  #isOver = false;
+  /** The hash, once the thread has all data. */
+  #ending: Promise<Uint8Array | undefined> | undefined;
+
+  /** `left`: bytes that are not hashed yet. The hash ends with the last of them, which takes one message less. */
+  constructor(private left: number) {}
 
   async update(data: Uint8Array): Promise<void> {
-    await this.#thread.do({ sequence: this.#sequence, data });
+    await this.#continue({ data });
   }
 
   async updateAndWrite(data: Uint8Array, to: FilePosition): Promise<void> {
-    await this.#thread.do({ sequence: this.#sequence, data, to });
+    await this.#continue({ data, to });
   }
 
   async digest(): Promise<Uint8Array> {
-    this.#isOver = true;
-    try {
-      return digestOf(await this.#thread.do({ sequence: this.#sequence, data: noData, ends: true }));
-    } finally {
-      this.#thread.endSequence();
-    }
+    return digestOf(await (this.#ending ?? this.#end({ data: noData })));
   }
 
   async drop(): Promise<void> {
-    if (!this.#isOver) await this.digest();
+    if (this.#ending === undefined) await this.#end({ data: noData });
+  }
+
+  async #continue(order: { readonly data: Uint8Array; readonly to?: FilePosition }): Promise<void> {
+    if (this.#ending) throw new Error('there is more data than the hash was begun for');
+    this.left -= order.data.length;
+    if (this.left > 0) await this.#thread.do({ sequence: this.#sequence, ...order });
+    else await this.#end(order);
+  }
+
+  #end(order: { readonly data: Uint8Array; readonly to?: FilePosition }): Promise<Uint8Array | undefined> {
+    this.#ending = this.#thread
+      .do({ sequence: this.#sequence, ...order, ends: true })
+      .finally(() => this.#thread.endSequence());
+    return this.#ending;
   }
 }
 

@@ -75,10 +75,9 @@ export class DiskFiles implements Files {
     const path = fileURLToPath(uri);
     const folder = dirname(path);
     const partPath = partPathOf(path, version);
-    const handle = await openPart(partPath).catch((error) => {
+    const { handle, size } = await openPart(partPath).catch((error) => {
       throw writeProblem(error, folder);
     });
-    const { size } = await handle.stat();
     const flush = new RollingFlush(handle);
     const written = async (writing: Promise<unknown>, bytes: number) => {
       try {
@@ -122,9 +121,13 @@ export class DiskFiles implements Files {
   }
 
   async freeBytes(uri: string): Promise<number | undefined> {
-    const folder = await nearestFolder(dirname(fileURLToPath(uri)));
+    let folder = dirname(fileURLToPath(uri));
     try {
-      await access(folder, constants.W_OK);
+      await access(folder, constants.W_OK).catch(async (error) => {
+        if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw error;
+        folder = await nearestFolder(dirname(folder));
+        await access(folder, constants.W_OK);
+      });
     } catch (error) {
       throw writeProblem(error, folder);
     }
@@ -174,15 +177,17 @@ class RollingFlush {
 }
 
 /** Opens a part file and creates its folders: an output of several files has a folder of its own. */
-async function openPart(path: string): Promise<FileHandle> {
+async function openPart(path: string): Promise<{ handle: FileHandle; size: number }> {
   const flags = constants.O_RDWR | constants.O_CREAT;
   try {
-    return await open(path, flags, 0o666);
+    // Most part files are new: then nothing has to be asked about them.
+    return { handle: await open(path, flags | constants.O_EXCL, 0o666), size: 0 };
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
-    await mkdir(dirname(path), { recursive: true });
-    return open(path, flags, 0o666);
+    if (errorCode(error) === 'ENOENT') await mkdir(dirname(path), { recursive: true });
+    else if (errorCode(error) !== 'EEXIST') throw error;
   }
+  const handle = await open(path, flags, 0o666);
+  return { handle, size: (await handle.stat()).size };
 }
 
 /** The folder, or the nearest parent that exists. */
