@@ -57,7 +57,7 @@ const usualPauseMs = 1_000;
 const waitingShare = 20;
 const lastShare = 40;
 
-/** Between two reads of the pool: the end of a job says nothing of its nodes. */
+/** Between two reads of the pool. Polls near the end of a job are more frequent, for the sake of its tasks. */
 const poolEveryMs = 200;
 
 /** Between two complete reads of the tasks of a job, which cost a request for each page. */
@@ -72,10 +72,10 @@ const tasksAskedAtOnce = 8;
 
 /**
  * Watches a job until no task is left to wait for, with at most two requests a poll: the task counts, and either tasks that
- * have completed since, or the pool, or the job. Frequent polls always ask for completed tasks as well. Task and node counts may be out of date
- * (https://learn.microsoft.com/azure/batch/batch-get-resource-counts), so each outcome is decided by a read of the job and
- * its tasks. Throws UserError if the run cannot go on, for example if the start task fails on all nodes or a quota is
- * reached.
+ * have completed since, or the pool, or the job. Frequent polls ask for completed tasks in any case. Task and node counts
+ * may be out of date (https://learn.microsoft.com/azure/batch/batch-get-resource-counts), so each outcome is decided by a
+ * read of the job and its tasks. Throws UserError if the run cannot go on, for example if the start task fails on all nodes
+ * or a quota is reached.
  */
 export async function watchJob(
   batch: Batch,
