@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { parseArgs } from 'node:util';
 import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
 import {
   BlobServiceClient,
@@ -18,6 +17,7 @@ import { clip, temporaryFolder } from '../test/media';
 import { machine, TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { numbersOf, optionsOf } from './options';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 
 const { signal } = new AbortController();
@@ -43,19 +43,16 @@ type Way = (paths: readonly string[], place: Place) => Promise<void>;
  * requests dominate, as they do when other machines transcode.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      files: { type: 'string', default: '20,200' },
-      seconds: { type: 'string', default: '60' },
-      latency: { type: 'string', default: '20' },
-      rounds: { type: 'string', default: '3' },
-    },
+  const values = optionsOf(args, {
+    files: '20,200',
+    seconds: '60',
+    latency: '20',
+    rounds: '3',
   });
   const root = await temporaryFolder('bench-job');
   const tables: Table[] = [];
   try {
-    const counts = values.files.split(',').map(Number);
+    const counts = numbersOf(values.files);
     const rounds = Number(values.rounds);
     const sample = await clip(join(root.path, 'sample.mp4'), Number(values.seconds), '320x240');
     for (const files of counts) {

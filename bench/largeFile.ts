@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { connectionTo } from './network/connection';
 import type { LargeUpload, LargeUploadFigures } from './network/largeUpload';
 import { firstLine } from './network/namespaces';
+import { optionsOf } from './options';
 import { type BenchResult, report } from './table';
 
 const runFile = promisify(execFile);
@@ -16,7 +17,7 @@ const runFile = promisify(execFile);
  * process. Throws if a block was sent twice, if the cancellation took a second, or the memory reached 200 MB.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({ args: [...args], options: { gib: { type: 'string', default: '20' } } });
+  const values = optionsOf(args, { gib: '20' });
   const bytes = Number(values.gib) * 2 ** 30;
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
   const path = join(folder, 'large.mp4');

@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { accountKey, accountName, connectionTo } from './network/connection';
 import { firstLine, Link, whyNoLink } from './network/namespaces';
 import { patternBytes, patternFrom } from './network/pattern';
 import type { RawOptions } from './network/rawTcp';
+import { numbersOf, optionsOf } from './options';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 import { azCommand, hasAz, timed } from './transferAz';
 import type { WayFigures, WayOptions } from './transferWays';
@@ -44,29 +45,26 @@ const runFile = promisify(execFile);
  * and bare TCP connections. Storage is a small program that keeps no data.
  */
 export async function run(args: readonly string[]): Promise<BenchResult | undefined> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rounds: { type: 'string', default: '5' },
-      /** Share of the files' size; of the number of small files. */
-      scale: { type: 'string', default: '1' },
-      mbit: { type: 'string', default: '200,1000' },
-      'round-trip': { type: 'string', default: '10,80' },
-      loss: { type: 'string', default: '0,0.1' },
-      case: { type: 'string', default: Object.keys(shapes).join() },
-      direction: { type: 'string', default: Object.keys(directions).join() },
-      ways: { type: 'string', default: 'raw,ours,sdk,az' },
-      /** TCP's congestion control. Default: this machine's. A namespace takes those that its kernel allows. */
-      congestion: { type: 'string' },
-      connections: { type: 'string', default: '16' },
-    },
+  const values = optionsOf(args, {
+    rounds: '5',
+    /** Share of the files' size; of the number of small files. */
+    scale: '1',
+    mbit: '200,1000',
+    'round-trip': '10,80',
+    loss: '0,0.1',
+    case: Object.keys(shapes).join(),
+    direction: Object.keys(directions).join(),
+    ways: 'raw,ours,sdk,az',
+    /** TCP's congestion control. Default: this machine's. A namespace takes those that its kernel allows. */
+    congestion: undefined,
+    connections: '16',
   });
   const why = whyNoLink();
   if (why !== undefined) {
     console.log(`The benchmark of the link is skipped: ${why}`);
     return undefined;
   }
-  const numbers = (text: string) => text.split(',').map(Number);
+  const numbers = (text: string) => numbersOf(text);
   const cells = numbers(values.mbit).flatMap((mbit) =>
     numbers(values['round-trip']).flatMap((roundTrip) =>
       numbers(values.loss).map((loss): Cell => ({ mbit, roundTrip, loss })),

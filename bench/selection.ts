@@ -11,7 +11,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Workbench } from '../scripts/workbench.mjs';
 import { Run } from '../src/core/runs/run';
 import { clip, temporaryFolder } from '../test/media';
@@ -19,6 +18,7 @@ import { descendantsOf } from '../test/service/descendants';
 import { TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { numbersOf, optionsOf } from './options';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 
 const { signal } = new AbortController();
@@ -33,17 +33,14 @@ const fewMedia = 3;
  * than before the click.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      files: { type: 'string', default: '1000,5000' },
-      others: { type: 'string', default: '20000' },
-      rounds: { type: 'string', default: '3' },
-      /** `core`, `window`, or both. */
-      only: { type: 'string' },
-    },
+  const values = optionsOf(args, {
+    files: '1000,5000',
+    others: '20000',
+    rounds: '3',
+    /** `core`, `window`, or both. */
+    only: undefined,
   });
-  const counts = values.files.split(',').map(Number);
+  const counts = numbersOf(values.files);
   const rounds = Number(values.rounds);
   const root = await temporaryFolder('bench-selection');
   try {

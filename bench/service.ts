@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import type { BatchServiceClient } from '@azure/batch';
 import { machine, TestService } from '../test/service/harness';
+import { numbersOf, optionsOf } from './options';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 
 const command = '/bin/true';
@@ -15,18 +15,15 @@ const collectionsInFlight = 4;
  * `xargs -P` with the same command; then memory and page time with many waiting tasks.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      tasks: { type: 'string', default: '1000,3000' },
-      rounds: { type: 'string', default: '5' },
-      waiting: { type: 'string', default: '100000' },
-    },
+  const values = optionsOf(args, {
+    tasks: '1000,3000',
+    rounds: '5',
+    waiting: '100000',
   });
   const cores = availableParallelism();
   const rounds = Number(values.rounds);
   const running: Row[] = [];
-  for (const tasks of values.tasks.split(',').map(Number)) {
+  for (const tasks of numbersOf(values.tasks)) {
     const [floors, runs]: [Figures[], Figures[]] = [[], []];
     for (let round = 0; round < rounds; round++) {
       floors.push(floor(tasks, cores));

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { randomOf } from '../test/random';
 import { descendantsOf } from '../test/service/descendants';
 import { TestService } from '../test/service/harness';
+import { optionsOf } from './options';
 import { basis, type Chosen, chooserOf, randomRequest } from './serviceRequests';
 import type { BenchResult } from './table';
 
@@ -23,10 +23,7 @@ const maxBytes = 1_000_000_000;
  * SIGTERM (or survive a kill), and start again without damage. A failure names the seed that brings it back.
  */
 export async function soakService(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } },
-  });
+  const values = optionsOf(args, { minutes: '10', seed: undefined });
   const end = Date.now() + Number(values.minutes) * 60_000;
   let seed = Number(values.seed ?? Date.now() % 1_000_000);
   const service = await TestService.start('--max-nodes', '40', '--max-processes', '8');

@@ -13,7 +13,6 @@ import {
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { deleteResources } from '../src/core/cleanUp/deleteResources';
 import { ownedResources } from '../src/core/cleanUp/ownedResources';
 import { attemptOf, type Manifest, type PoolLifetime } from '../src/core/plan/manifest';
@@ -23,6 +22,7 @@ import { randomOf } from '../test/random';
 import { eventually, TestService } from '../test/service/harness';
 import { startRunProcess } from '../test/service/runProcess';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { optionsOf } from './options';
 import { soakService } from './serviceSoak';
 import type { BenchResult } from './table';
 
@@ -61,10 +61,7 @@ interface Scenario {
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   if (args[0] === 'service') return soakService(args.slice(1));
-  const { values } = parseArgs({
-    args: [...args],
-    options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } },
-  });
+  const values = optionsOf(args, { minutes: '10', seed: undefined });
   const end = Date.now() + Number(values.minutes) * 60_000;
   let seed = Number(values.seed ?? Date.now() % 1_000_000);
   const service = await TestService.start('--node-step-ms', '200');

@@ -2,7 +2,6 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { wholeOf } from '../src/core/files/bytes';
 import type { Files } from '../src/core/files/files';
 import { cutLayouts } from '../src/core/media/parser/cutContent';
@@ -13,6 +12,7 @@ import { Transfers } from '../src/core/transfers/transfers';
 import { ffmpeg, temporaryFolder } from '../test/media';
 import { TestService } from '../test/service/harness';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { optionsOf } from './options';
 import { type SplitCosts, scaled, simulate } from './splitSimulation';
 import { type BenchResult, median, type Row, report } from './table';
 
@@ -58,13 +58,10 @@ const linkMegabits = 100;
  * measured runs on two slots and then asked about 5, 20 and 100 nodes. Takes about 8 minutes on an idle machine.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seconds: { type: 'string', default: '72' },
-      'part-seconds': { type: 'string', default: '6' },
-      rounds: { type: 'string', default: '3' },
-    },
+  const values = optionsOf(args, {
+    seconds: '72',
+    'part-seconds': '6',
+    rounds: '3',
   });
   const root = await temporaryFolder('bench-split');
   const seconds = Number(values.seconds);

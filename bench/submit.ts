@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { Batch, type TaskAdd } from '../src/core/azure/batch';
 import { addTasks } from '../src/core/jobs/addTasks';
 import { TestService } from '../test/service/harness';
 import { Counter } from './counter';
+import { optionsOf } from './options';
 import { type BenchResult, type Row, report } from './table';
 
 const { signal } = new AbortController();
@@ -16,7 +17,7 @@ const oneByOneShare = 10;
  * one request at a time, as in the tutorial's first edition; and the collections of Microsoft's Python SDK.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({ args: [...args], options: { tasks: { type: 'string', default: '10000' } } });
+  const values = optionsOf(args, { tasks: '10000' });
   const tasks = Number(values.tasks);
   const service = await TestService.start();
   const counter = await Counter.before(service.ready.batchUrl);

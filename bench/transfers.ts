@@ -4,10 +4,11 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import type { Connection } from '../src/core/azure/account';
 import { Storage } from '../src/core/azure/storage';
 import { type Azurite, startAzurite } from '../src/service/storage/azurite';
+import { optionsOf } from './options';
 import { type BenchResult, median, type Row, report, type Table } from './table';
 import { azCommand, hasAz, timed } from './transferAz';
 import type { WayFigures, WayOptions } from './transferWays';
@@ -42,13 +43,10 @@ const runFile = promisify(execFile);
  * against a fresh service, in turns; the figures are medians over the rounds.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rounds: { type: 'string', default: '3' },
-      case: { type: 'string', default: Object.keys(cases).join() },
-      ways: { type: 'string', default: Object.keys(ways).join() },
-    },
+  const values = optionsOf(args, {
+    rounds: '3',
+    case: Object.keys(cases).join(),
+    ways: Object.keys(ways).join(),
   });
   const chosen = values.ways.split(',') as WayName[];
   const tables: Table[] = [];

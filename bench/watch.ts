@@ -1,9 +1,9 @@
-import { parseArgs } from 'node:util';
 import { Batch } from '../src/core/azure/batch';
 import { addTasks } from '../src/core/jobs/addTasks';
 import { watchJob } from '../src/core/jobs/watch';
 import { machine, TestService } from '../test/service/harness';
 import { Counter } from './counter';
+import { numbersOf, optionsOf } from './options';
 import { type BenchResult, type Row, report } from './table';
 
 const { signal } = new AbortController();
@@ -14,12 +14,9 @@ const watchedMs = 30_000;
  * tutorial's method, which lists all tasks each second.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { tasks: { type: 'string', default: '10,1000,100000' } },
-  });
+  const values = optionsOf(args, { tasks: '10,1000,100000' });
   const rows: Row[] = [];
-  for (const tasks of values.tasks.split(',').map(Number)) {
+  for (const tasks of numbersOf(values.tasks)) {
     const { ours, tutorial } = await watch(tasks);
     rows.push({ way: `this extension, ${tasks} tasks`, figures: ours });
     rows.push({ way: `all tasks each second, ${tasks} tasks`, figures: tutorial });

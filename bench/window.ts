@@ -2,12 +2,12 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import type { BatchServiceClient } from '@azure/batch';
 import { Workbench } from '../scripts/workbench.mjs';
 import { clip, temporaryFolder } from '../test/media';
 import { machine, TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';
+import { optionsOf } from './options';
 import { type BenchResult, median, report, type Table } from './table';
 
 const jobs = 1_000;
@@ -33,10 +33,7 @@ interface Sample {
  * quick succession.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { rounds: { type: 'string', default: '5' }, hours: { type: 'string', default: '24' } },
-  });
+  const values = optionsOf(args, { rounds: '5', hours: '24' });
   execFileSync(process.execPath, ['scripts/build.mjs', '--production']);
   const root = await temporaryFolder('bench-window');
   const service = await TestService.start();
