@@ -64,10 +64,9 @@ export async function run(args: readonly string[]): Promise<BenchResult | undefi
     console.log(`The benchmark of the link is skipped: ${why}`);
     return undefined;
   }
-  const numbers = (text: string) => numbersOf(text);
-  const cells = numbers(values.mbit).flatMap((mbit) =>
-    numbers(values['round-trip']).flatMap((roundTrip) =>
-      numbers(values.loss).map((loss): Cell => ({ mbit, roundTrip, loss })),
+  const cells = numbersOf(values.mbit).flatMap((mbit) =>
+    numbersOf(values['round-trip']).flatMap((roundTrip) =>
+      numbersOf(values.loss).map((loss): Cell => ({ mbit, roundTrip, loss })),
     ),
   );
   const bench = new Bench({
