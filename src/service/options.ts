@@ -83,8 +83,14 @@ export function optionsOf(args: readonly string[]): Options {
     allowElevated: values['allow-elevated'],
     faults: values.faults,
     quiet: values.quiet,
-    command: values.help ? 'help' : values['disk-use'] ? 'diskUse' : values.reset ? 'reset' : 'serve',
+    command: commandOf(values),
   };
+}
+
+function commandOf(values: ReturnType<typeof parsed>['values']): Options['command'] {
+  if (values.help) return 'help';
+  if (values['disk-use']) return 'diskUse';
+  return values.reset ? 'reset' : 'serve';
 }
 
 function parsed(args: readonly string[]) {

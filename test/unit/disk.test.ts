@@ -10,10 +10,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
+import { firstProgram, pathsOnPath } from '../../src/core/files/programs';
 
 describe('Files on disks', () => {
   const files = new DiskFiles();
@@ -175,5 +176,25 @@ describe('Files on disks', () => {
   it('report the free space, also for a folder that does not exist yet', async () => {
     assert.ok(((await files.freeBytes(uri('clip.mp3'))) ?? 0) > 0);
     assert.ok(((await files.freeBytes(uri('a/b/clip.mp3'))) ?? 0) > 0);
+  });
+});
+
+describe('A program', () => {
+  it('is the first executable file, never a folder and never in a relative folder of PATH', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'programs-'));
+    const [directory, text, program] = ['folder', 'text', 'program'].map((name) => join(folder, name));
+    assert.ok(directory && text && program);
+    mkdirSync(directory);
+    writeFileSync(text, '', { mode: 0o600 });
+    writeFileSync(program, '', { mode: 0o700 });
+    const isWindows = process.platform === 'win32';
+    assert.equal(
+      await firstProgram([join(folder, 'none'), directory, isWindows ? directory : text, program]),
+      program,
+    );
+    assert.equal(await firstProgram([directory]), undefined);
+    const path = ['bin', folder, ''].join(delimiter);
+    assert.deepEqual(pathsOnPath('tool', path), [join(folder, isWindows ? 'tool.exe' : 'tool')]);
+    rmSync(folder, { recursive: true });
   });
 });

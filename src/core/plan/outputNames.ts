@@ -88,7 +88,8 @@ export class OutputNames {
     const expected = `${base}${end}`;
     const own = there.isSource(expected) ? markedName(whole, base, label, end) : expected;
     for (let copy = 0; ; copy++) {
-      const wanted = copy === 0 ? own : copy === 1 ? `${whole}${end}` : `${whole} (${copy})${end}`;
+      const other = copy === 1 ? `${whole}${end}` : `${whole} (${copy})${end}`;
+      const wanted = copy === 0 ? own : other;
       const name = shortened(end === '' ? asFolder(wanted) : wanted, end);
       if (there.take(name)) return { name, isExpected: name === own };
     }

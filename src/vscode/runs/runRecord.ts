@@ -86,7 +86,6 @@ export function recordOf(
   until = manifest.goal,
 ): RunRecord {
   const { runId, outputContainer, created, preset, files } = manifest;
-  const isCanceled = manifest.canceled !== undefined;
   const sources = files.map(({ uri }) => uri);
   const outputs = results.flatMap(({ outputUri }) => outputUri ?? []);
   return {
@@ -102,9 +101,15 @@ export function recordOf(
     outputs: outputs.slice(0, maxUris),
     otherOutputs: digestsOf(outputs),
     outputExtension: preset.folder ? '' : preset.extension,
-    status: status === 'running' ? status : isCanceled ? 'canceled' : manifest.finished ? 'finished' : status,
+    status: status === 'running' ? status : (endOf(manifest) ?? status),
     until,
   };
+}
+
+/** How a run ended; undefined while it has not. */
+function endOf({ canceled, finished }: Manifest): 'canceled' | 'finished' | undefined {
+  if (canceled !== undefined) return 'canceled';
+  return finished === undefined ? undefined : 'finished';
 }
 
 /**

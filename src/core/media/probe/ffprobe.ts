@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { stat } from 'node:fs/promises';
-import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
+import { firstProgram, pathsOnPath, programName } from '../../files/programs';
 import type { MediaInfo, Track } from '../mediaInfo';
 import { parseFfprobe, parseFirstFrame } from './ffprobeOutput';
 
@@ -37,23 +37,10 @@ export type FfprobeResult =
 
 /** ffprobe beside a configured ffmpeg, or the first on the PATH; undefined if there is none. `ffmpegPath` may be empty. */
 export async function findFfprobe(ffmpegPath: string): Promise<string | undefined> {
-  const name = process.platform === 'win32' ? 'ffprobe.exe' : 'ffprobe';
-  const candidates = ffmpegPath
-    ? [join(dirname(ffmpegPath), name), join(ffmpegPath, name)]
-    : (process.env.PATH ?? '')
-        .split(delimiter)
-        .filter((folder) => isAbsolute(folder))
-        .map((folder) => join(folder, name));
-  for (const path of candidates) {
-    if (
-      await stat(path).then(
-        (found) => found.isFile(),
-        () => false,
-      )
-    )
-      return path;
-  }
-  return undefined;
+  const name = programName('ffprobe');
+  return firstProgram(
+    ffmpegPath ? [join(dirname(ffmpegPath), name), join(ffmpegPath, name)] : pathsOnPath('ffprobe'),
+  );
 }
 
 /** What ffprobe reads in a file on this machine's disks. Throws the reason of the signal if it aborts. */
