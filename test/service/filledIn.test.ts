@@ -137,6 +137,24 @@ describe('The local Batch service fills in what Azure fills in', function () {
     }
   });
 
+  it('in the form of durations, whatever form was sent', async () => {
+    for (const [index, [sent, returned]] of [
+      ['P3Y6M4DT12H30M5S', 'P1279DT12H30M5S'],
+      ['P1W', 'P7D'],
+      ['PT90M', 'PT1H30M'],
+      ['PT24H', 'P1D'],
+      ['PT0061.50S', 'PT1M1.5S'],
+      [endless, endless],
+      // As Python's packages write it.
+      ['P10675199DT2H48M5.477581S', endless],
+    ].entries()) {
+      const constraints = { maxWallClockTime: sent };
+      await ask('POST', '/jobs/tasks/tasks', { id: `long${index}`, commandLine: 'true', constraints });
+      const task = await ask('GET', `/jobs/tasks/tasks/long${index}`);
+      assert.equal(task.constraints.maxWallClockTime, returned, sent);
+    }
+  });
+
   it('in the auto pool of a job, whose id ends with a GUID', async () => {
     for (const autoPoolIdPrefix of [undefined, 'mine']) {
       const id = `auto-${autoPoolIdPrefix}`;

@@ -37,6 +37,8 @@ export const infiniteDuration = 'P10675199DT2H48M5.4775807S';
 const duration =
   /^(-)?P(?=[\dT])(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
 
+const dayMs = 86_400_000;
+
 /** Days beyond which a duration is unlimited: Batch's longest has 10,675,199. */
 const unlimitedDays = 10_000_000;
 
@@ -53,4 +55,24 @@ export function durationMs(text: string | undefined): number | undefined {
   const total = years * 365 + months * 30 + weeks * 7 + days;
   const ms = (((total * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
   return (match[1] ? -1 : 1) * (total > unlimitedDays ? Number.POSITIVE_INFINITY : ms);
+}
+
+/**
+ * A duration as Azure returns it, whatever form it was sent in: days, hours, minutes and seconds with up to seven
+ * fraction digits, without those that are 0 (`P1W` → `P7D`, `PT90M` → `PT1H30M`). Milliseconds.
+ */
+export function durationText(ms: number): string {
+  if (!Number.isFinite(ms)) return infiniteDuration;
+  const positive = Math.abs(ms);
+  const days = Math.floor(positive / dayMs);
+  const ticks = Math.round((positive - days * dayMs) * 10_000);
+  const seconds = ticks / 10_000_000;
+  const parts = [
+    [Math.floor(seconds / 3600), 'H'],
+    [Math.floor(seconds / 60) % 60, 'M'],
+    [Number((seconds % 60).toFixed(7)), 'S'],
+  ] as const;
+  const time = parts.map(([count, unit]) => (count === 0 ? '' : `${count}${unit}`)).join('');
+  const text = `${days === 0 ? '' : `${days}D`}${time === '' ? '' : `T${time}`}`;
+  return `${ms < 0 ? '-' : ''}P${text === '' ? 'T0S' : text}`;
 }

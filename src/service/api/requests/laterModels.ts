@@ -6,7 +6,6 @@ export type Member = Mapper;
 export const text: Member = { type: { name: 'String' } };
 export const flag: Member = { type: { name: 'Boolean' } };
 export const integer: Member = { type: { name: 'Number' } };
-export const duration: Member = { type: { name: 'TimeSpan' } };
 /** A member whose content has no description. It is stored as it is. */
 export const anything: Member = { type: { name: 'Object' } };
 export const one = (className: string): Member => ({ type: { name: 'Composite', className } });
@@ -34,7 +33,8 @@ const models: Readonly<Record<string, Readonly<Record<string, Member>>>> = {
     maxBatchInstancePercent: integer,
     maxUnhealthyInstancePercent: integer,
     maxUnhealthyUpgradedInstancePercent: integer,
-    pauseTimeBetweenBatches: duration,
+    // A duration that is returned as it was sent.
+    pauseTimeBetweenBatches: text,
     prioritizeUnhealthyInstances: flag,
     rollbackFailedInstancesOnPolicyBreach: flag,
   },

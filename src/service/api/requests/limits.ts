@@ -132,6 +132,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
     maxBatchInstancePercent: between(5, 100),
     maxUnhealthyInstancePercent: between(5, 100),
     maxUnhealthyUpgradedInstancePercent: between(0, 100),
+    pauseTimeBetweenBatches: durationBetween(0, undefined, 'a duration in ISO 8601 format'),
   },
   StartTask: command,
   JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },

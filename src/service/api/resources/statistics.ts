@@ -1,6 +1,6 @@
 import type { JobState, PoolState, TaskState } from '../../scheduling/state';
 import { coresOf } from '../../tasks/multiInstance';
-import { timestamp } from '../../wire/time';
+import { durationText, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
 /**
@@ -33,18 +33,13 @@ function measured(url: string, since: unknown, { wallClock, wait }: Totals): Wir
     lastUpdateTime: timestamp(),
     userCPUTime: 'PT0S',
     kernelCPUTime: 'PT0S',
-    wallClockTime: durationOf(wallClock),
+    wallClockTime: durationText(wallClock),
     readIOps: '0',
     writeIOps: '0',
     readIOGiB: 0,
     writeIOGiB: 0,
-    waitTime: durationOf(wait),
+    waitTime: durationText(wait),
   };
-}
-
-/** Milliseconds as an ISO 8601 duration in seconds. */
-function durationOf(ms: number): string {
-  return `PT${Math.round(ms) / 1000}S`;
 }
 
 const none = (): Totals => ({ wallClock: 0, wait: 0, retries: 0 });
@@ -85,7 +80,7 @@ export function poolStatistics(url: string, since: unknown, pools: Iterable<Pool
     url,
     startTime: since,
     lastUpdateTime,
-    usageStats: { startTime: since, lastUpdateTime, dedicatedCoreTime: durationOf(Math.max(0, coreTime)) },
+    usageStats: { startTime: since, lastUpdateTime, dedicatedCoreTime: durationText(Math.max(0, coreTime)) },
   };
 }
 
