@@ -5,12 +5,12 @@ import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import type { Files } from '../files/files';
 import type { FileResult, Manifest, ManifestFile, TimeSpan } from '../plan/manifest';
+import type { PoolSearch } from '../pools/poolSearch';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
-import type { PoolSearch } from './poolSearch';
 import { emptyProgress, ProgressTotals } from './progress';
 import type { RunEvent, RunProgress, Step } from './runEvents';
 

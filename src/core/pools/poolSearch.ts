@@ -1,7 +1,7 @@
 import type { Batch } from '../azure/batch';
 import type { RunPool } from '../plan/manifest';
-import { type FoundPool, findPool } from '../pools/ensurePool';
 import { anyOf } from '../wait';
+import { type FoundPool, findPool } from './ensurePool';
 
 /** Looks for the pool of a new run while the containers of the run are made: these requests change nothing. */
 export class PoolSearch {
