@@ -1,10 +1,11 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BatchServiceClient } from '@azure/batch';
 import { Workbench } from '../scripts/workbench.mjs';
 import { clip, temporaryFolder } from '../test/media';
+import { descendantsOf } from '../test/service/descendants';
 import { machine, TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';
 import { optionsOf } from './options';
@@ -129,7 +130,7 @@ async function memory(hours: number, root: string, service: TestService, relay: 
     await workbench.expand(hostOf(service));
     for (const list of ['Pools', 'Jobs']) await workbench.expand(list);
     await (await startOf(workbench, 'MP3 audio')).click();
-    held.push(await heldTask());
+    held.push(await heldTask(service));
     await workbench.openView('Azure Batch');
     await workbench.treeItem('Jobs').waitFor();
     await workbench.run('Bench: Hurry');
@@ -174,12 +175,12 @@ async function memory(hours: number, root: string, service: TestService, relay: 
 }
 
 /** Stops the process of the only running task, so that its run lasts as long as needed. */
-async function heldTask(): Promise<number> {
+async function heldTask({ ready }: TestService): Promise<number> {
   for (;;) {
-    const [pid] = spawnSync('pgrep', ['-x', 'ffmpeg'], { encoding: 'utf8' }).stdout.split('\n');
+    const [pid] = descendantsOf(ready.pid, 'ffmpeg');
     if (pid) {
-      process.kill(Number(pid), 'SIGSTOP');
-      return Number(pid);
+      process.kill(pid, 'SIGSTOP');
+      return pid;
     }
     await pause(20);
   }
