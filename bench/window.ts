@@ -31,10 +31,10 @@ interface Sample {
  * Response times in a real VS Code, and memory over time: activation beside VS Code's Git extension, the first page of a
  * long list beside the plain request, the time from a click to the first byte of a file beside a script with the SDK; and
  * the extension host's memory while a run is monitored with the tree open, with as many polls as `--hours` hours have, in
- * quick succession.
+ * quick succession. `--snapshots FOLDER` saves its heap there near the beginning and at the end.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
-  const values = optionsOf(args, { rounds: '5', hours: '24' });
+  const values = optionsOf(args, { rounds: '5', hours: '24', snapshots: '' });
   execFileSync(process.execPath, ['scripts/build.mjs', '--production']);
   const root = await temporaryFolder('bench-window');
   const service = await TestService.start();
@@ -42,7 +42,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   try {
     const tables = [
       await waits(Number(values.rounds), root.path, service, relay),
-      ...(await memory(Number(values.hours), root.path, service, relay)),
+      ...(await memory(Number(values.hours), values.snapshots, root.path, service, relay)),
     ];
     const result = { name: 'window', tables };
     report(result);
@@ -111,7 +111,13 @@ async function waits(rounds: number, root: string, service: TestService, relay: 
   };
 }
 
-async function memory(hours: number, root: string, service: TestService, relay: Relay): Promise<Table[]> {
+async function memory(
+  hours: number,
+  snapshots: string,
+  root: string,
+  service: TestService,
+  relay: Relay,
+): Promise<Table[]> {
   if (hours === 0) return [];
   const client = service.client();
   const samples = join(root, 'samples.jsonl');
@@ -122,7 +128,12 @@ async function memory(hours: number, root: string, service: TestService, relay: 
   await clip(join(folder, 'one.mp4'), videoSeconds);
   const workbench = await Workbench.open(folder, {
     extensions: [resolve('.'), resolve('bench/probe')],
-    env: { BENCH_HOURS: String(hours), BENCH_SPEED: String(speed), BENCH_SAMPLES: samples },
+    env: {
+      BENCH_HOURS: String(hours),
+      BENCH_SPEED: String(speed),
+      BENCH_SAMPLES: samples,
+      BENCH_SNAPSHOTS: snapshots,
+    },
   });
   const held: number[] = [];
   try {

@@ -1,6 +1,7 @@
 // Runs beside the extension in its host: speeds up timers and writes the host's memory use to a file.
 const { appendFileSync } = require('node:fs');
 const { syncBuiltinESMExports } = require('node:module');
+const { join } = require('node:path');
 const promises = require('node:timers/promises');
 const v8 = require('node:v8');
 const vm = require('node:vm');
@@ -10,12 +11,14 @@ v8.setFlagsFromString('--expose-gc');
 const collectGarbage = vm.runInNewContext('gc');
 
 const samples = 48;
+/** Samples with which the heap is saved, if it is to be: in the first quarter, and the last. */
+const snapshots = [8, samples];
 
 /** The tree's poll interval; timers of this length are counted as polls. */
 const lookMs = 4_000;
 
 exports.activate = ({ subscriptions }) => {
-  const { BENCH_HOURS, BENCH_SPEED, BENCH_SAMPLES } = process.env;
+  const { BENCH_HOURS, BENCH_SPEED, BENCH_SAMPLES, BENCH_SNAPSHOTS } = process.env;
   subscriptions.push(
     vscode.commands.registerCommand('bench.hurry', async () => {
       const [pause, speed] = [promises.setTimeout, Number(BENCH_SPEED)];
@@ -33,6 +36,8 @@ exports.activate = ({ subscriptions }) => {
       for (let sample = 0; sample <= samples; sample++) {
         while (looks < (sample * wanted) / samples) await pause(50);
         collectGarbage();
+        if (BENCH_SNAPSHOTS && snapshots.includes(sample))
+          v8.writeHeapSnapshot(join(BENCH_SNAPSHOTS, `${sample}.heapsnapshot`));
         const { heapUsed, external, rss } = process.memoryUsage();
         appendFileSync(BENCH_SAMPLES, `${JSON.stringify({ looks, heapUsed, external, rss })}\n`);
       }
