@@ -18,3 +18,17 @@ export function showWarning(text: string, ...items: Items): Shown {
 export function showError(text: string, ...items: Items): Shown {
   return window.showErrorMessage(withoutLinks(text), ...(items as string[]));
 }
+
+/**
+ * Asks before something that cannot be undone. `keep` is the button that leaves everything as it is: a plain Cancel would
+ * be ambiguous where the question is whether to cancel.
+ */
+export async function confirmWarning(
+  text: string,
+  { detail, button, keep }: { readonly detail: string; readonly button: string; readonly keep: string },
+): Promise<boolean> {
+  const options = { modal: true, detail };
+  const items = [{ title: button }, { title: keep, isCloseAffordance: true }];
+  const answer = await window.showWarningMessage(withoutLinks(text), options, ...items);
+  return answer?.title === button;
+}

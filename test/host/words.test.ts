@@ -22,6 +22,8 @@ describe('The words of a run', () => {
     const label = (presetId: string, preset = '') => runLabel({ files: 12, preset, presetId });
     assert.equal(label('mp3'), '12 files, MP3 audio');
     assert.equal(label('h264-1080p'), '12 files, H.264 video, 1080p');
+    assert.equal(label('h265'), '12 files, H.265 video');
+    assert.equal(label('own', 'Mine (2)'), '12 files, Mine (2)');
     assert.equal(label('speech'), '12 files, Speech, normalize…');
     assert.equal(label('own', '用于语音识别的单声道音频'), '12 files, 用于语音识别的单…');
     assert.equal(fileLabel('a/b/clip.mp4'), 'clip.mp4');
@@ -61,6 +63,8 @@ describe('The words of a run', () => {
     assert.equal(fileWords(file, undefined, progressOf()), 'waiting, 1 MB');
     const running = progressOf({ running: new Map([['0001', { seconds: 5, speed: 2 }]]) });
     assert.equal(fileWords(file, undefined, running), '50%, 2.0× real time');
+    const slow = progressOf({ running: new Map([['0001', { seconds: 5, speed: 0.04 }]]) });
+    assert.equal(fileWords(file, undefined, slow), '50%, 0.04× real time');
     assert.equal(
       fileWords(file, undefined, progressOf({ settling: new Set(['0001']) })),
       'fetching the output',

@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import type { Problem } from '../../core/errors';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
-import { bytes, duration, filesOf, percent } from '../words/numbers';
+import { bytes, decimal, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { baseName, cut, folderOf, shorten } from '../words/shorten';
@@ -23,6 +23,8 @@ export function runTitle({
 
 /** Width of a preset's name that leaves room for the state in a sidebar of 300 pixels. */
 const presetWidth = 18;
+/** A name that is wider loses the format in brackets. */
+const wholeWidth = 14;
 /** Characters of a file's name that do so. */
 const nameLength = 28;
 
@@ -33,7 +35,7 @@ export function runLabel({
   presetId = '',
 }: Pick<RunRecord, 'files' | 'preset' | 'presetId'>): string {
   const name = presetName({ id: presetId, label: preset });
-  const short = cut(name, presetWidth) === name ? name : name.replace(/\s*[(（][^()（）]*[)）]$/, '');
+  const short = cut(name, wholeWidth) === name ? name : name.replace(/\s*[(（][^()（）]*[)）]$/, '');
   return l10n.t('{0}, {1}', filesOf(files), cut(short, presetWidth));
 }
 
@@ -115,7 +117,9 @@ export function fileWords(
 function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
   const done =
     file.seconds === undefined ? duration(seconds * 1000) : percent(Math.min(seconds / file.seconds, 1));
-  return speed === undefined ? done : l10n.t('{0}, {1}× real time', done, speed.toFixed(1));
+  return speed === undefined
+    ? done
+    : l10n.t('{0}, {1}× real time', done, speed < 1 ? decimal(speed) : speed.toFixed(1));
 }
 
 /** A sentence about a file without the name of the file at its beginning or after a colon. */

@@ -8,7 +8,7 @@ import type { ConnectParts } from '../accounts/connect';
 import { background } from '../background';
 import type { Commands, Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
-import { showInformation, showWarning } from '../messages';
+import { confirmWarning, showInformation, showWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import type { RunRecord } from '../runs/runRecord';
@@ -128,14 +128,12 @@ function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
 async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<void> {
   const record = clicked ?? runs.record((await pickLiveRun(runs))?.manifest.runId ?? '');
   if (record === undefined) return;
-  const cancel = l10n.t('Cancel Run');
-  const answer = await showWarning(
-    l10n.t('Cancel “{0}”?', runTitle(record)),
-    { modal: true, detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.') },
-    cancel,
-  );
-  if (answer !== cancel) return;
-  await runs.cancel(record.runId);
+  const isSure = await confirmWarning(l10n.t('Cancel “{0}”?', runTitle(record)), {
+    detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
+    button: l10n.t('Cancel Run'),
+    keep: l10n.t('Keep Running'),
+  });
+  if (isSure) await runs.cancel(record.runId);
 }
 
 /**
