@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, root, run, say } from './bootstrap.mjs';
+import { findProgram, root, say } from './bootstrap.mjs';
 
 /** Where the clients are installed: out of the project's own packages. */
 export const clientsHome = join(root, '.vscode-test/clients');
@@ -29,11 +29,21 @@ export function ensureClients() {
   say(`Installing ${oldClient}`);
   mkdirSync(clientsHome, { recursive: true });
   writeFileSync(join(clientsHome, 'package.json'), '{"private":true}\n');
-  run(
-    'npm',
-    ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--save-exact', oldClient],
-    { cwd: clientsHome },
-  );
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--save-exact'];
+  const isInstalled = succeeds('npm', ['install', ...flags, oldClient], { cwd: clientsHome });
+  if (!isInstalled) say(`Skipping ${oldClient}: the registry of npm can't be reached`);
+}
+
+/** Runs a program that uses the network, a second time if it fails. */
+function succeeds(program, args, options) {
+  const attempt = () =>
+    spawnSync(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: 300_000,
+      shell: process.platform === 'win32',
+      ...options,
+    }).status === 0;
+  return attempt() || attempt();
 }
 
 function ensureSystemClients() {
@@ -50,8 +60,11 @@ function ensureSystemClients() {
   say(`Installing ${missing.join(', ')} with apt-get; this takes a minute`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
-  run('apt-get', [...apt, 'update'], { env });
-  run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...missing], { env });
+  const install = ['install', '-y', '--no-install-recommends', ...missing];
+  // The lists that are there already may do if one can't be renewed.
+  succeeds('apt-get', [...apt, 'update'], { env });
+  if (!succeeds('apt-get', [...apt, ...install], { env }))
+    say(`Skipping ${missing.join(', ')}: the packages of the system can't be installed`);
 }
 
 /** Installs nothing if PyPI can't be reached or Python can't create environments. */
@@ -72,10 +85,7 @@ function ensurePython() {
       ['-m', 'pip', 'install', '--quiet', '--retries', '1', '--only-binary', ':all:', ...pythonPackages],
     ],
   ];
-  const isInstalled = steps.every(
-    ([program, args]) =>
-      spawnSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 }).status === 0,
-  );
+  const isInstalled = steps.every(([program, args]) => succeeds(program, args));
   if (isInstalled && !existsSync(pythonHome)) renameSync(half, pythonHome);
   else rmSync(half, { recursive: true, force: true });
   if (!isInstalled) say("Skipping azure-batch 15.1: PyPI can't be reached");
@@ -89,14 +99,13 @@ function ensureJava() {
   const half = `${javaHome}.${process.pid}`;
   mkdirSync(half, { recursive: true });
   writeFileSync(join(half, 'pom.xml'), pom);
-  const { status } = spawnSync(
-    'mvn',
-    ['-q', '-B', '-f', join(half, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${half}`],
-    { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 },
-  );
-  if (status === 0 && !existsSync(javaHome)) renameSync(half, javaHome);
+  const pomFile = join(half, 'pom.xml');
+  const isInstalled = succeeds('mvn', [
+    ...['-q', '-B', '-f', pomFile, 'dependency:copy-dependencies', `-DoutputDirectory=${half}`],
+  ]);
+  if (isInstalled && !existsSync(javaHome)) renameSync(half, javaHome);
   else rmSync(half, { recursive: true, force: true });
-  if (status !== 0) say("Skipping Java: Maven Central can't be reached");
+  if (!isInstalled) say("Skipping Java: Maven Central can't be reached");
 }
 
 /** The package names a snapshot of another for its own tests, which no registry has. */

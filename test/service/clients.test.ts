@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { clip, ffmpeg, temporaryFolder } from '../media';
-import { eventually, skip, TestService } from './harness';
+import { eventually, machine, prepare, skip, TestService } from './harness';
 
 const run = promisify(execFile);
 const image = [
@@ -21,15 +21,16 @@ describe('Official clients, unchanged, with the local Batch service', function (
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 
-  before(async () => {
-    service = await TestService.start();
-    folder = await temporaryFolder('clients');
-  });
-
-  after(async () => {
-    await service.close();
-    await folder.remove();
-  });
+  prepare(
+    async () => {
+      service = await TestService.start();
+      folder = await temporaryFolder('clients');
+    },
+    async () => {
+      await service.close();
+      await folder.remove();
+    },
+  );
 
   describe('the Azure CLI', () => {
     /** Returns what a command prints, as JSON; undefined when it prints nothing. */
@@ -52,6 +53,13 @@ describe('Official clients, unchanged, with the local Batch service', function (
       const found = await run('az', ['--version']).catch(() => undefined);
       if (found === undefined) skip(this, 'the Azure CLI: it is not installed');
     });
+
+    /** Makes the pool as the first test does: each test runs without the others. */
+    const ensurePool = () =>
+      service
+        .client()
+        .pool.add({ id: 'az-pool', ...machine, targetDedicatedNodes: 1 })
+        .catch(({ code }) => assert.equal(code, 'PoolExists'));
 
     it('creates, changes and shows a pool and its nodes', async () => {
       await az(...['pool', 'create', '--id', 'az-pool', '--vm-size', 'Standard_D2s_v5'], ...image);
@@ -80,6 +88,7 @@ describe('Official clients, unchanged, with the local Batch service', function (
     });
 
     it('runs tasks, shows how they ended and downloads their files', async () => {
+      await ensurePool();
       await az('job', 'create', '--id', 'az-job', '--pool-id', 'az-pool');
       const list = join(folder.path, 'tasks.json');
       await writeFile(
@@ -110,13 +119,15 @@ describe('Official clients, unchanged, with the local Batch service', function (
     });
 
     it('deletes the job and the pool', async () => {
-      await az('job', 'delete', '--job-id', 'az-job', '--yes');
+      await ensurePool();
+      await az('job', 'create', '--id', 'az-gone', '--pool-id', 'az-pool');
+      await az('job', 'delete', '--job-id', 'az-gone', '--yes');
       await az('pool', 'delete', '--pool-id', 'az-pool', '--yes');
       await eventually(
         () => az('pool', 'list'),
         (pools) => pools.every(({ id }: { id: string }) => id !== 'az-pool'),
       );
-      await assert.rejects(az('job', 'show', '--job-id', 'az-job'), /The specified job does not exist/);
+      await assert.rejects(az('job', 'show', '--job-id', 'az-gone'), /The specified job does not exist/);
     });
   });
 

@@ -195,6 +195,27 @@ describe('The processes that start programs for the local Batch service', functi
     );
   }
 
+  it('leave no daemon of a task behind, whether the service is asked to end or killed and started again', async () => {
+    const isThere = () => processesWith(mark).length > 0;
+    const add = async (id: string) => {
+      const commandLine = `/bin/sh -c "setsid sh -c 'sleep ${mark} & sleep ${mark}' > /dev/null 2>&1 &"`;
+      await service.client().task.add('job', { id, commandLine });
+      await eventually(
+        () => service.client().task.get('job', id),
+        ({ state }) => state === 'completed',
+      );
+      await eventually(async () => isThere(), Boolean);
+    };
+    await add('killed');
+    await service.kill();
+    await service.start();
+    await eventually(async () => !isThere(), Boolean);
+    await add('ended');
+    process.kill(service.ready.pid, 'SIGTERM');
+    await service.ended();
+    await eventually(async () => !isThere(), Boolean);
+  });
+
   it('end what they started when the service is killed', async () => {
     const pid = await whileSleeping();
     await service.kill();

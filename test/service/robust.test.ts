@@ -71,6 +71,7 @@ describe('The local Batch service, whatever its tasks do', function () {
     return Buffer.concat(chunks).toString();
   }
 
+  const idOf = (pattern: string) => pattern.replace(/\W+/g, '-');
   const ok = { exitCode: 0, failure: undefined };
 
   it('uploads regular files only: folders, links to folders, pipes and devices match nothing', async () => {
@@ -90,6 +91,31 @@ describe('The local Batch service, whatever its tasks do', function () {
     assert.deepEqual(await blobs('all'), ['all/a']);
     assert.deepEqual(await blobs('deep'), ['deep/a', 'deep/d/x']);
     assert.deepEqual(await blobs('link'), ['link']);
+  });
+
+  it('uploads nothing from outside its job through links to folders, nor from folders that are gone', async () => {
+    const links = sh('ln -s /etc l; mkdir d; ln -s / d/root; echo 1 > d/x');
+    for (const pattern of ['l/passwd', 'l/*', 'd/root/etc/*', 'd/**/*'])
+      assert.deepEqual(
+        await run(`from-${idOf(pattern)}`, links, { outputFiles: uploads(pattern, 'links') }),
+        ok,
+      );
+    assert.deepEqual(await blobs('links'), ['links/x']);
+    const tricks = {
+      root: 'cd ..; rm -rf wd; ln -s / wd',
+      file: 'cd ..; rm -rf wd; echo 1 > wd',
+      none: 'cd ..; rm -rf wd',
+      all: 'cd /; rm -rf "$AZ_BATCH_TASK_DIR"',
+    };
+    for (const [name, script] of Object.entries(tricks)) {
+      const outputFiles = [
+        ...(uploads('**/*', `wd-${name}`) ?? []),
+        ...(uploads('etc/passwd', `wd-${name}`) ?? []),
+      ];
+      assert.deepEqual(await run(`wd-${name}`, sh(script), { outputFiles }), ok, name);
+      assert.deepEqual(await blobs(`wd-${name}`), []);
+      await client.task.deleteMethod('job', `wd-${name}`);
+    }
   });
 
   it('takes a pattern of many wildcards in time that depends on its length only', async () => {

@@ -88,6 +88,7 @@ export class Scheduler {
   async close(): Promise<void> {
     this.supervisor.stop();
     await this.supervisor.settle();
+    await killLeftovers(this.nodes.recordFolder);
   }
 
   /** Whether tasks run, or wait in a pool that exists, or a job is ending: the service is not idle then. */

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, opendir, realpath } from 'node:fs/promises';
-import { isAbsolute, join, relative, sep } from 'node:path';
+import { type FileHandle, lstat, open, readdir, realpath } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
@@ -99,6 +99,7 @@ async function matches(
 ): Promise<Match[]> {
   const absolute = isAbsolute(text) ? text : `${workingDir}/${text}`;
   const pattern = new FilePattern(absolute.split(sep).join('/'));
+  if (!(await staysInJob(pattern.literal ?? pattern.base, taskDir))) return [];
   if (pattern.literal !== undefined) {
     const file = await regularFile(pattern.literal, taskDir);
     const name = pattern.literal.slice(pattern.literal.lastIndexOf('/') + 1);
@@ -113,6 +114,18 @@ async function matches(
   return found.sort((one, other) => (one.blob < other.blob ? -1 : 1));
 }
 
+/**
+ * Whether a path below the folder of a job leads to no place outside it. A task may have put a link in place of a folder,
+ * also of its working directory. Other absolute paths are those that the client names.
+ */
+async function staysInJob(path: string, taskDir: string): Promise<boolean> {
+  const isBelow = (one: string, folder: string) => one === folder || one.startsWith(`${folder}${sep}`);
+  const job = dirname(taskDir);
+  if (!isBelow(join(path), job)) return true;
+  const [target, root] = await Promise.all([path, job].map((one) => realpath(one).catch(() => undefined)));
+  return target !== undefined && root !== undefined && isBelow(target, root);
+}
+
 /** A file, or what a link to a file of the same job leads to. */
 async function regularFile(path: string, taskDir: string): Promise<string | undefined> {
   const stats = await lstat(path).catch(() => undefined);
@@ -123,10 +136,10 @@ async function regularFile(path: string, taskDir: string): Promise<string | unde
   return (await lstat(target).catch(() => undefined))?.isFile() ? target : undefined;
 }
 
+/** The regular files below a folder. One that can't be read, or is removed meanwhile, has none. */
 async function* filesIn(folder: string, signal: AbortSignal): AsyncGenerator<string> {
-  const entries = await opendir(folder).catch(() => undefined);
-  if (entries === undefined) return;
-  for await (const entry of entries) {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
     signal.throwIfAborted();
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* filesIn(path, signal);

@@ -49,11 +49,30 @@ export async function endRecorded(pid: number, record: string, dataDir: string):
 }
 
 async function hasMemberOf(group: number, dataDir: string): Promise<boolean> {
-  for (const pid of await groupMembers(group)) {
-    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
-    if (environment.includes(`AZ_BATCH_NODE_ROOT_DIR=${dataDir}${sep}`)) return true;
-  }
+  for (const pid of await groupMembers(group)) if (await isOf(pid, dataDir)) return true;
   return false;
+}
+
+/** Whether a process has the environment of a task whose node is in this data folder. */
+async function isOf(pid: number, dataDir: string): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+  return environment.includes(`AZ_BATCH_NODE_ROOT_DIR=${dataDir}${sep}`);
+}
+
+/**
+ * Ends the daemons that tasks of a data folder have left: programs in sessions of their own, which belong to no process
+ * group that is known. Their environment tells whose they are; only Linux shows it.
+ */
+export async function endDaemons(dataDir: string): Promise<void> {
+  for (const name of await readdir('/proc').catch(() => [])) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || !(await isOf(pid, dataDir))) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
 }
 
 /** The processes of a group that run, zombies left out; none where the system does not say. */

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { endRecorded, endTree, forget, groupMembers, groupsWith } from './processTree';
+import { endDaemons, endRecorded, endTree, forget, groupMembers, groupsWith } from './processTree';
 import type { EndOrder, StartOrder, StartReply } from './startOrders';
 
 export type ProcessRequest = Omit<StartOrder, 'id'>;
@@ -218,7 +218,7 @@ export async function startProcess(order: ProcessRequest): Promise<RunningGroup>
   return { done, kill, endGroup };
 }
 
-/** Ends the process groups that an earlier life of the service, killed in the middle, left running. */
+/** Ends the process groups and daemons that tasks left running, also those of an earlier life of the service. */
 export async function killLeftovers(recordFolder: string): Promise<void> {
   const dataDir = dirname(resolve(recordFolder));
   const names = await readdir(recordFolder).catch(() => []);
@@ -228,4 +228,5 @@ export async function killLeftovers(recordFolder: string): Promise<void> {
     if (Number.isInteger(pid)) await endRecorded(pid, recorded, dataDir);
     await rm(join(recordFolder, name), { force: true });
   }
+  await endDaemons(dataDir);
 }

@@ -144,7 +144,7 @@ def tasks(client, saw):
     job.priority += 1
     client.replace_job("modern", job)
     saw["priority"] = client.get_job("modern").priority
-    client.create_task("modern", models.BatchTaskCreateOptions(id="changed", command_line="/bin/sleep 60"))
+    client.create_task("modern", models.BatchTaskCreateOptions(id="changed", command_line="/bin/sleep 600"))
     task = client.get_task("modern", "changed")
     task.constraints.max_task_retry_count = 3
     client.replace_task("modern", "changed", task)
@@ -340,10 +340,10 @@ def sas(given, container, permission):
 
 
 def wait(is_so):
-    deadline = time.time() + 60
+    deadline = time.time() + 200
     while not is_so():
         if time.time() > deadline:
-            raise SystemExit("Still not so after 60 seconds.")
+            raise SystemExit("Still not so after 200 seconds.")
         time.sleep(POLL)
 
 

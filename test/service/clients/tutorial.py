@@ -59,7 +59,7 @@ def main():
     tasks = [task(index, file, output) for index, file in enumerate(files)]
     added = batch.task.add_collection(JOB, tasks).value
 
-    deadline = time.time() + 60
+    deadline = time.time() + 200
     while any(one.state != models.TaskState.completed for one in batch.task.list(JOB)):
         if time.time() > deadline:
             raise SystemExit("The tasks did not complete.")
