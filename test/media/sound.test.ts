@@ -191,6 +191,18 @@ describe('Sound', function () {
     );
   });
 
+  it('of a decoder that names no layout is made into any format', async () => {
+    const path = await made('mono.tta', '-f', 'lavfi', '-i', 'sine=duration=0.2', '-c:a', 'tta');
+    await Promise.all(
+      ['mp3', 'm4a', 'opus', 'remux'].map((id) =>
+        limit(async () => {
+          const [audio] = (await matrix.output(await run(id, path))).streams;
+          assert.deepEqual([audio?.channels, audio?.channel_layout], [1, 'mono'], id);
+        }),
+      ),
+    );
+  });
+
   it('in WAV keeps the bit depth of its source, and can exceed 4 GiB', async () => {
     const noise = ['-f', 'lavfi', '-i', 'anoisesrc=d=0.5:r=48000:a=0.3'];
     const depths: Readonly<Record<string, readonly string[]>> = {

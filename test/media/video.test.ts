@@ -115,6 +115,76 @@ describe('Video', function () {
     }
   });
 
+  it('in PQ that names nothing but its transfer function is tone-mapped', async () => {
+    const path = await ffmpeg(
+      ...['-f', 'lavfi', '-i', original('160x90'), '-c:v', 'libx265', '-preset', 'ultrafast'],
+      ...['-pix_fmt', 'yuv420p10le', '-x265-params', 'log-level=0:transfer=smpte2084'],
+      matrix.path('transfer.mp4'),
+    );
+    const media = await matrix.media(path);
+    assert.deepEqual([media.tracks[0]?.colorTransfer, media.tracks[0]?.colorSpace], ['smpte2084', undefined]);
+    for (const id of ['h264-480p', 'thumbnail']) {
+      const [video] = (await matrix.output(await matrix.make(preset(id), path, media))).streams;
+      assert.notEqual(video?.color_transfer, 'smpte2084', id);
+    }
+  });
+
+  it('in high definition without a label keeps its colors and square pixels in small sizes', async () => {
+    const path = await ffmpeg(
+      ...['-f', 'lavfi', '-i', 'color=0x20c040:size=1920x1080:rate=10:duration=0.4'],
+      ...['-vf', 'scale=out_color_matrix=bt709,format=yuv420p', '-c:v', 'libx264', '-preset', 'ultrafast'],
+      matrix.path('unlabelled.mp4'),
+    );
+    const media = await matrix.media(path);
+    assert.equal(media.tracks[0]?.colorSpace, undefined);
+    for (const id of ['h264-480p', 'thumbnail', 'contact-sheet', 'preview']) {
+      const output = await matrix.make(preset(id), path, media);
+      const [video] = (await matrix.output(output)).streams;
+      assert.match(video?.sample_aspect_ratio ?? '1:1', /^(1:1|0:1|N\/A)$/, id);
+      if (id === 'h264-480p') {
+        assert.deepEqual([video?.width, video?.height, video?.color_space], [854, 480, 'bt709']);
+      }
+      const { stdout } = await exec(
+        'ffmpeg',
+        [
+          ...[
+            '-v',
+            'error',
+            '-nostdin',
+            '-i',
+            output,
+            '-frames:v',
+            '1',
+            '-vf',
+            'crop=8:8,format=rgb24,scale=1:1',
+          ],
+          ...['-f', 'rawvideo', '-'],
+        ],
+        { encoding: 'buffer' },
+      );
+      const difference = Math.max(
+        ...[0x20, 0xc0, 0x40].map((value, at) => Math.abs((stdout[at] ?? 0) - value)),
+      );
+      assert.ok(difference <= 6, `${id}: ${[...stdout]}`);
+    }
+  });
+
+  it('that begins 21 ms after the audio, as in many Matroska files, stays in step with it', async () => {
+    const path = await ffmpeg(
+      ...['-f', 'lavfi', '-i', original('160x90'), '-f', 'lavfi', '-i', 'sine=duration=1:sample_rate=48000'],
+      ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac'],
+      ...['-output_ts_offset', '10', matrix.path('primed.mkv')],
+    );
+    const [source] = (await matrix.media(path)).tracks.filter(({ kind }) => kind === 'video');
+    assert.ok(Math.abs((source?.startSeconds ?? 0) - 0.021) < 0.002, `${source?.startSeconds}`);
+    for (const id of ['h264-480p', 'h265', 'remux']) {
+      const output = await matrix.make(preset(id), path, await matrix.media(path), undefined, 'primed');
+      const [video, audio] = (await matrix.output(output)).streams;
+      const lead = Number(video?.start_time) - Number(audio?.start_time);
+      assert.ok(Math.abs(lead - 0.021) < 0.005, `${id}: ${lead}`);
+    }
+  });
+
   it('in HDR10 keeps its mastering display and light levels in H.265', async () => {
     const display = 'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)';
     const parameters = `log-level=0:hdr10=1:repeat-headers=1:master-display=${display}:max-cll=1000,400`;

@@ -25,6 +25,7 @@ const video: Track = {
   isVariableFrameRate: false,
   fieldOrder: 'progressive',
   pixelFormat: 'yuv420p',
+  colorSpace: 'bt709',
 };
 const audio: Track = {
   kind: 'audio',
@@ -65,8 +66,9 @@ function filtersOf(option: string, one: Preset, media: MediaInfo | undefined): s
 describe('The command of a preset', () => {
   it('has no filter that a plain source does not need', () => {
     const fit = (limit: number) => {
-      const side = (name: string) => `'max(2,trunc(${name}*min(1,${limit}/min(iw,ih))/2+0.01)*2)'`;
-      return `scale=w=${side('iw')}:h=${side('ih')}`;
+      const side = (name: string) =>
+        `'max(2,if(gt(min(iw,ih),${limit}),round(${name}*${limit}/min(iw,ih)/2),trunc(${name}/2+0.01))*2)'`;
+      return `scale=w=${side('iw')}:h=${side('ih')},setsar=1`;
     };
     assert.equal(
       argumentsOf(preset('mp3'), tidy),
@@ -83,7 +85,7 @@ describe('The command of a preset', () => {
     );
     assert.equal(
       argumentsOf(preset('thumbnail'), tidy),
-      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0 -frames:v 1 -q:v 3 -update 1 out`,
+      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0,scale=out_color_matrix=bt601:out_range=pc -frames:v 1 -q:v 3 -update 1 out`,
     );
     assert.match(
       filtersOf('-filter_complex', preset('hls'), tidy),
@@ -121,6 +123,39 @@ describe('The command of a preset', () => {
       assert.match(argumentsOf(preset(id), hdr), /-pix_fmt yuv420p10le/, id);
       assert.doesNotMatch(argumentsOf(preset(id), hdr), /tonemap/, id);
     }
+  });
+
+  it('labels high definition without a label as BT.709 where it becomes small', () => {
+    const label = 'setparams=color_primaries=bt709:colorspace=bt709:color_trc=bt709';
+    const large: Track = {
+      ...video,
+      width: 1920,
+      height: 1080,
+      colorSpace: undefined,
+      pixelFormat: 'yuv420p',
+    };
+    const isLabelled = (id: string, track: Track) =>
+      argumentsOf(preset(id), mediaOf(track, audio)).includes(label);
+    for (const id of ['h264-720p', 'h264-480p', 'contact-sheet', 'preview', 'hls']) {
+      assert.ok(isLabelled(id, large), id);
+      assert.ok(!isLabelled(id, { ...large, width: 720, height: 576 }), `small ${id}`);
+      assert.ok(!isLabelled(id, { ...large, colorSpace: 'smpte170m' }), `labelled ${id}`);
+    }
+    assert.ok(!isLabelled('h264-1080p', large));
+  });
+
+  it('shows each picture at its exact time where the rate varies or the video begins late', () => {
+    const timing = (track: Partial<Track>) =>
+      /-vsync vfr( -enc_time_base:v 1\/90000)?/.exec(
+        argumentsOf(preset('h264-720p'), mediaOf({ ...video, ...track }, audio)),
+      )?.[0];
+    assert.equal(timing({}), undefined);
+    assert.equal(timing({ startSeconds: 0.021 }), '-vsync vfr -enc_time_base:v 1/90000');
+    assert.equal(
+      timing({ isVariableFrameRate: true, framesPerSecond: 30 }),
+      '-vsync vfr -enc_time_base:v 1/90000',
+    );
+    assert.equal(timing({ isVariableFrameRate: true, framesPerSecond: 1 }), '-vsync vfr');
   });
 
   it('halves 120 frames per second', () => {

@@ -13,9 +13,11 @@ export interface CutSource {
   readonly audioBytes: number;
 }
 
-/** ffmpeg shows the first frame of a whole video at a multiple of its frame duration. */
-function onFrame(seconds: number, framesPerSecond: number | undefined): number {
-  return framesPerSecond ? Math.round(seconds * framesPerSecond) / framesPerSecond : seconds;
+/** Without a time base, ffmpeg shows the first frame of a whole video at a multiple of its frame duration. */
+function firstFrame(argv: readonly string[], seconds: number, framesPerSecond: number | undefined): number {
+  return framesPerSecond && !argv.includes('-enc_time_base:v')
+    ? Math.round(seconds * framesPerSecond) / framesPerSecond
+    : seconds;
 }
 
 /** Parts have no time codes, which ffmpeg otherwise keeps. */
@@ -35,7 +37,7 @@ export function splitFile(
 ): { split: SplitFile; joinCommandLine: string } | undefined {
   const commands = splitCommands(argv, names, {
     ...cuts,
-    videoStartSeconds: onFrame(cuts.videoStartSeconds, framesPerSecond),
+    videoStartSeconds: firstFrame(argv, cuts.videoStartSeconds, framesPerSecond),
   });
   if (commands === undefined) return undefined;
   const { audio, extension } = commands;

@@ -76,6 +76,9 @@ const vp9 = {
   ...toSdr,
 };
 
+/** Viewers take every JPEG for BT.601 in full range (JFIF), and ffmpeg changes the range only. */
+const jpegColor = 'scale=out_color_matrix=bt601:out_range=pc';
+
 function picture(id: string, label: string, extension: string, making: string): Preset {
   return {
     id,
@@ -141,13 +144,13 @@ export const builtInPresets: readonly Preset[] = [
     'thumbnail',
     'Thumbnail (JPEG)',
     'jpg',
-    '${keyFrames} -i ${input} -map 0:V:0 -vf ${sample},${deinterlace},${fit:720},${tonemap},thumbnail=50,setpts=0 -frames:v 1 -q:v 3 -update 1',
+    `\${keyFrames} -i \${input} -map 0:V:0 -vf \${sample},\${deinterlace},\${fit:720},\${tonemap},thumbnail=50,setpts=0,${jpegColor} -frames:v 1 -q:v 3 -update 1`,
   ),
   picture(
     'contact-sheet',
     'Contact sheet, 4 by 4 (JPEG)',
     'jpg',
-    '-i ${input} -map 0:V:0 -vf ${deinterlace},${spread:16},${fitWidth:320},${tonemap},tile=4x4 -frames:v 1 -q:v 3 -update 1',
+    `-i \${input} -map 0:V:0 -vf \${deinterlace},\${spread:16},\${fitWidth:320},\${tonemap},tile=4x4,${jpegColor} -frames:v 1 -q:v 3 -update 1`,
   ),
   picture(
     'preview',

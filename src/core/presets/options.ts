@@ -10,6 +10,9 @@ const coverCodecs = new Set(['mjpeg', 'png']);
 /** A start that is later by at most this many seconds needs no repeated picture. */
 const startTolerance = 0.01;
 
+/** Pictures a second from which on each is shown at its exact time. */
+const minExactRate = 4;
+
 /** The options of a placeholder for a source; none if it needs none. They may name placeholders of values and filters. */
 export function fillOption(name: OptionName, facts: SourceFacts): string[] {
   const { media } = facts;
@@ -20,8 +23,7 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
       return /(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '') ? ['-fflags', '+genpts'] : [];
     case 'timing':
-      // At a constant rate, ffmpeg repeats the last picture of a source of variable rate.
-      return isConstantRate(facts) ? [] : ['-vsync', 'vfr'];
+      return isConstantRate(facts) ? [] : timingOptions(facts);
     case 'hdr10':
       return hdr10Options(facts);
     case 'cover':
@@ -44,6 +46,16 @@ function hdr10Options({ video }: SourceFacts): string[] {
     ...(light ? [`max-cll=${light}`] : []),
   ];
   return parameters.length > 0 ? ['-x265-params', ['hdr10=1', ...parameters].join(':')] : [];
+}
+
+/**
+ * At a constant rate, ffmpeg repeats the last picture of a source of variable rate. In the time base that it chooses, it
+ * moves pictures to multiples of their mean duration, which is out of step with the audio. In the finer one, ffmpeg 4.4
+ * does not know how long the last picture lasts, which is much where pictures are slow.
+ */
+function timingOptions({ video }: SourceFacts): string[] {
+  const isSlow = (video?.framesPerSecond ?? 0) < minExactRate;
+  return ['-vsync', 'vfr', ...(isSlow ? [] : ['-enc_time_base:v', '1/90000'])];
 }
 
 function isConstantRate({ video }: SourceFacts): boolean {

@@ -84,7 +84,7 @@ function toTarget(target: AudioTarget, track: Track | undefined): string {
 }
 
 /** Codecs whose decoders name no layout, which encoders need. */
-const withoutLayout = new Set(['speex']);
+const withoutLayout = new Set(['speex', 'tta', 'shorten']);
 
 function layoutFilter(target: AudioTarget, { channels, channelLayout, codec = '' }: Track): string {
   if (channels === undefined) return anyOf(target);

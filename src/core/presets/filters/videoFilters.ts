@@ -18,6 +18,10 @@ const fixedSizeFormats = /(^|,)(mov|mp4)\b/;
 /** Frames per second that hardware decoders of phones and televisions support. */
 const maxFrameRate = 60;
 
+/** Sides from which on players take a picture for high definition. */
+const hdWidth = 1280;
+const hdHeight = 720;
+
 /** Formats and codecs whose key frames can be relied on to be flagged. */
 const keyFrameFormats = /(^|,)(mov|mp4|matroska|webm)\b/;
 const keyFrameCodecs = new Set(['h264', 'hevc', 'av1', 'vp8', 'vp9', 'mpeg4']);
@@ -48,10 +52,12 @@ export function deinterlace(
  */
 export function tonemap(video: Track | undefined): string {
   if (video === undefined || !isHdr(video)) return '';
-  // Pictures that name their transfer function alone have the others of ITU-R BT.2100.
   const matrix = video.colorSpace === 'bt2020c' ? 'bt2020c' : 'bt2020nc';
   const range = video.colorRange === 'pc' ? 'pc' : 'tv';
+  const isLabelled = video.colorSpace !== undefined && video.colorPrimaries !== undefined;
   return chain(
+    // Pictures that name their transfer function alone have the others of ITU-R BT.2100. zscale needs them in the frame.
+    isLabelled ? '' : `setparams=color_primaries=bt2020:colorspace=${matrix}`,
     `zscale=tin=${video.colorTransfer}:min=${matrix}:pin=bt2020:rin=${range}:t=linear:npl=203`,
     'format=gbrpf32le',
     'zscale=p=bt709',
@@ -75,22 +81,26 @@ export function limitFrameRate(video: Track | undefined): string {
 export function fit(limit: number, media: MediaInfo | undefined, video: Track | undefined): string {
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
+  const label = limit <= hdHeight ? labelAsBt709(video) : '';
   if (size === undefined || (isSquare && fixedSizeFormats.test(media?.format ?? ''))) {
-    return chain(fitByExpression(limit, isSquare), isSquare ? '' : 'setsar=1', rgbToBt709(video));
+    // ffmpeg would keep what is lost by rounding the sides as a shape of the pixels.
+    return chain(label, fitByExpression(limit, isSquare), 'setsar=1', rgbToBt709(video));
   }
-  const scale = Math.min(1, limit / Math.min(size.width, size.height));
-  return chain(box(even(size.width * scale), even(size.height * scale)), rgbToBt709(video));
+  const scale = limit / Math.min(size.width, size.height);
+  const side = (length: number) => (scale < 1 ? nearestEven(length * scale) : evenWithin(length));
+  return chain(label, box(side(size.width), side(size.height)), rgbToBt709(video));
 }
 
 /** Scales to this width, in pixels, and keeps the aspect ratio. */
 export function fitWidth(width: number, media: MediaInfo | undefined, video: Track | undefined): string {
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
+  const label = labelAsBt709(video);
   if (isSquare && (size === undefined || fixedSizeFormats.test(media?.format ?? ''))) {
-    return `scale=${width}:-2,setsar=1`;
+    return chain(label, `scale=${width}:-2,setsar=1`);
   }
   if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
-  return box(width, Math.max(2, Math.round((width * size.height) / size.width / 2) * 2));
+  return chain(label, box(width, nearestEven((width * size.height) / size.width)));
 }
 
 /** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
@@ -99,14 +109,21 @@ export function displaySize(video: Track | undefined): { width: number; height: 
   return width && height ? { width, height } : undefined;
 }
 
-/** An even number, as encoders require for the sides of a picture. */
-function even(side: number): number {
+/** An even number, as encoders require, for a side that is not scaled: never larger. */
+function evenWithin(side: number): number {
   return Math.max(2, Math.floor(side / 2 + 0.01) * 2);
+}
+
+/** An even number, as encoders require, for a scaled side: 16:9 at 480 is 854 wide. */
+function nearestEven(side: number): number {
+  return Math.max(2, Math.round(side / 2) * 2);
 }
 
 function fitByExpression(limit: number, isSquare: boolean): string {
   const [width, height] = isSquare ? ['iw', 'ih'] : ['iw*sar', 'ih'];
-  const side = (name: string) => `'max(2,trunc(${name}*min(1,${limit}/min(${width},${height}))/2+0.01)*2)'`;
+  const shorter = `min(${width},${height})`;
+  const side = (name: string) =>
+    `'max(2,if(gt(${shorter},${limit}),round(${name}*${limit}/${shorter}/2),trunc(${name}/2+0.01))*2)'`;
   return `scale=w=${side(width)}:h=${side(height)}`;
 }
 
@@ -118,6 +135,19 @@ function box(width: number, height: number): string {
   const w = `if(gt(${height}*dar,${width - 2}),${width},max(2,trunc(${height}*dar/2)*2))`;
   const h = `if(gt(${width}/dar,${height - 2}),${height},max(2,trunc(${width}/dar/2)*2))`;
   return `scale=w='${w}':h='${h}',setsar=1,pad=${width}:${height}:-1:-1`;
+}
+
+/**
+ * Labels a large picture without a label as BT.709, which players take it for. They take a small one for BT.601, so that
+ * its colors would change with its size. The label comes before a filter that scales, which may convert to RGB as well.
+ */
+function labelAsBt709(video: Track | undefined): string {
+  const { width = 0, height = 0, pixelFormat = '', colorSpace, colorPrimaries, colorTransfer } = video ?? {};
+  const isLarge = Math.max(width, height) >= hdWidth || Math.min(width, height) >= hdHeight;
+  const isOther = colorSpace !== undefined || isHdr(video) || (colorPrimaries ?? 'bt709') !== 'bt709';
+  if (!isLarge || isOther || !/^(yuv|nv|p\d)/.test(pixelFormat)) return '';
+  const transfer = colorTransfer === undefined ? ':color_trc=bt709' : '';
+  return `setparams=color_primaries=bt709:colorspace=bt709${transfer}`;
 }
 
 /** Converts RGB to BT.709 and labels it so, which players assume for large pictures without a label. */
