@@ -203,6 +203,15 @@ describe('Sound', function () {
     );
   });
 
+  it('of six channels in WavPack, whose blocks have two each, is not taken for stereo', async () => {
+    const hexagonal = 'sine=duration=0.2,aformat=channel_layouts=hexagonal';
+    const path = await made('six.wv', '-f', 'lavfi', '-i', hexagonal, '-c:a', 'wavpack');
+    for (const id of ['opus', 'm4a']) {
+      const [audio] = (await matrix.output(await run(id, path))).streams;
+      assert.equal(audio?.channel_layout, '5.1', id);
+    }
+  });
+
   it('in WAV keeps the bit depth of its source, and can exceed 4 GiB', async () => {
     const noise = ['-f', 'lavfi', '-i', 'anoisesrc=d=0.5:r=48000:a=0.3'];
     const depths: Readonly<Record<string, readonly string[]>> = {

@@ -132,7 +132,14 @@ describe('Video', function () {
   it('in high definition without a label keeps its colors and square pixels in small sizes', async () => {
     const path = await ffmpeg(
       ...['-f', 'lavfi', '-i', 'color=0x20c040:size=1920x1080:rate=10:duration=0.4'],
-      ...['-vf', 'scale=out_color_matrix=bt709,format=yuv420p', '-c:v', 'libx264', '-preset', 'ultrafast'],
+      ...[
+        '-vf',
+        'scale=out_color_matrix=bt709,format=yuv420p,setparams=colorspace=unknown',
+        '-c:v',
+        'libx264',
+        '-preset',
+        'ultrafast',
+      ],
       matrix.path('unlabelled.mp4'),
     );
     const media = await matrix.media(path);

@@ -189,12 +189,15 @@ describe('The command of a preset', () => {
 
   it('fills silence before sound that begins late', () => {
     const late = mediaOf(video, { ...audio, startSeconds: 3 });
-    for (const id of ['mp3', 'wav', 'h264-720p']) {
-      assert.match(
-        filtersOf('-af', preset(id), late),
-        /^aresample=async=1:min_hard_comp=0.03:first_pts=0/,
-        id,
-      );
+    const decodedLate = mediaOf(video, { ...audio, codec: 'wmav2' });
+    for (const media of [late, decodedLate]) {
+      for (const id of ['mp3', 'wav', 'h264-720p']) {
+        assert.match(
+          filtersOf('-af', preset(id), media),
+          /^aresample=async=1:min_hard_comp=0.03:first_pts=0/,
+          id,
+        );
+      }
     }
   });
 

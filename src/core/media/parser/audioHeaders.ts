@@ -41,7 +41,7 @@ export async function readAudioHeader(file: Bytes): Promise<MediaInfo | undefine
 
 interface AudioHeader {
   readonly codec?: string;
-  readonly channels: number;
+  readonly channels?: number;
   readonly sampleRate: number;
   readonly bitsPerSample?: number;
   /** Of one channel. */
@@ -118,11 +118,15 @@ const wavPackRates = [
   ...[6000, 8000, 9600, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 192000],
 ];
 
+/** A block that is the first and the last of its samples; more than two channels have several blocks. */
+const wavPackWhole = 0x1800;
+
 function readWavPack(view: ByteView): MediaInfo {
   const [total, flags] = [view.u32le(12), view.u32le(24)];
+  const isWhole = (flags & wavPackWhole) === wavPackWhole;
   return single('wv', {
     codec: 'wavpack',
-    channels: flags & 4 ? 1 : 2,
+    channels: isWhole ? (flags & 4 ? 1 : 2) : undefined,
     sampleRate: wavPackRates[(flags >> 23) & 15] ?? 0,
     samples: total === 0xffffffff ? undefined : total,
   });

@@ -24,6 +24,9 @@ const aacTarget: AudioTarget = { layouts: ['5.1', 'stereo', 'mono'], maxSampleRa
 /** A start that is later by at most this many seconds gets no silence. */
 const startTolerance = 0.005;
 
+/** Codecs whose first packet gives no samples: the audio begins later than its track. */
+const decodesLate = /^wma(v[12]|pro|voice)$/;
+
 /** Silence for gaps from 30 ms on: shorter ones are jitter of time stamps, and ffmpeg's own 100 ms are out of step. */
 const fillGaps = 'aresample=async=1:min_hard_comp=0.03';
 
@@ -36,7 +39,11 @@ export const fillGapsFromStart = `${fillGaps}:first_pts=0`;
  */
 export function audioSync(tracks: readonly Track[]): string {
   const beginsAtOnce =
-    tracks.length > 0 && tracks.every(({ startSeconds = 1 }) => Math.abs(startSeconds) <= startTolerance);
+    tracks.length > 0 &&
+    tracks.every(
+      ({ startSeconds = 1, codec = '' }) =>
+        Math.abs(startSeconds) <= startTolerance && !decodesLate.test(codec),
+    );
   return beginsAtOnce ? fillGaps : fillGapsFromStart;
 }
 
