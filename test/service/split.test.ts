@@ -73,6 +73,9 @@ describe('A video that is transcoded in parts', function () {
   this.timeout(300_000);
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  /** Names of the outputs, by file: an MP4 has another than its source. */
+  const outputNames = new Map<string, string>();
+  const outputOf = (work: string, file: string) => join(work, outputNames.get(file) ?? '');
   /** Seconds of the cuts, by file. */
   const cutsOf = new Map<string, number[]>();
 
@@ -112,10 +115,9 @@ describe('A video that is transcoded in parts', function () {
     ];
     const differences: string[] = [];
     for (const name of names) {
-      const output = name.replace(/\.\w+$/, '.mp4');
       const [expected, actual] = [
-        await describeOutput(join(whole, output)),
-        await describeOutput(join(split, output)),
+        await describeOutput(outputOf(whole, name)),
+        await describeOutput(outputOf(split, name)),
       ];
       differences.push(...compare(name, expected, actual));
     }
@@ -125,7 +127,7 @@ describe('A video that is transcoded in parts', function () {
   it('shows no seams: frames around each cut are as similar to the source as the others', async () => {
     for (const name of ['video-23.976.mp4', 'surround.mp4', 'broadcast.ts']) {
       const source = join(folder.path, 'sources', name);
-      const output = join(folder.path, 'split', name.replace(/\.\w+$/, '.mp4'));
+      const output = outputOf(join(folder.path, 'split'), name);
       const similar = await similarity(output, source);
       const usual = [...similar].sort((one, other) => one - other)[Math.floor(similar.length / 20)] ?? 0;
       const { times } = await describeOutput(output);
@@ -219,6 +221,10 @@ describe('A video that is transcoded in parts', function () {
     for (const [index, file] of files.entries())
       copyFileSync(join(folder.path, 'sources', file), paths[index] as string);
     const manifest = await manifestOf(paths, { preset: 'h264-480p', ...options });
+    for (const { path, output } of manifest.files) {
+      assert.ok(!files.includes(output.name), `${output.name} is a source`);
+      outputNames.set(path, output.name);
+    }
     if (options.partSeconds) {
       const cut = manifest.files.filter(({ split }) => split !== undefined).map(({ path }) => path);
       assert.deepEqual(cut.sort(), [...files].sort(), 'files that are split');
