@@ -265,6 +265,11 @@ describe('The workbench, driven by clicks and keys', function () {
     await workbench.toast(/tasks: 0 completed, 1 running/).waitFor();
     await workbench.reload();
     await workbench.toast(/tasks: 0 completed, 1 running/).waitFor();
+    await workbench.openView('Azure Batch');
+    await workbench.openMenu(workbench.treeItem(/^1 file, VP9 video.*0 of 1 done/));
+    await workbench.choose('Cancel Run…');
+    const dialog = workbench.page.getByRole('dialog', { name: 'Cancel “1 file, VP9 video (WebM)”?' });
+    await dialog.getByRole('button', { name: 'Keep Running' }).click();
     await workbench.press(/Azure Batch/, 'Cancel');
     await workbench.pick('Cancel and Clean Up');
     await workbench.toast(/Deleted \d+ resource/).waitFor();
