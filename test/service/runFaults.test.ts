@@ -375,6 +375,23 @@ describe('A run', function () {
     assert.deepEqual([summary.succeeded, again.manifest.attempts.length], [2, 1]);
   });
 
+  it('uses the pool of its job, which an earlier process made and did not save', async () => {
+    const { paths } = fixture.folder(['a.mp4']);
+    const { run, parts } = await fixture.start(paths);
+    const { batch } = parts;
+    const poolId = 'pool-of-the-job';
+    const nodes = { dedicated: 1, spot: 0 };
+    await batch.addPool({ id: poolId, ...machine, targetDedicatedNodes: 1 });
+    const request = { nodes, poolId, isNew: true, signal: never };
+    await ensureJob(batch, run.manifest, attemptOf(run.manifest), request);
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    const summary = await again.advance('fetched', never);
+    await again.close();
+    assert.deepEqual([summary.succeeded, attemptOf(again.manifest).poolId], [1, poolId]);
+    await batch.deletePool(poolId);
+  });
+
   it('makes no second job for one that was disabled before all its tasks were added', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const { run, parts } = await fixture.start(paths, { lifetime: 'run' });
