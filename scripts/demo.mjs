@@ -3,7 +3,7 @@
 //   npm run demo                        runs it and prints the log and the results
 //   npm run demo -- --open              keeps VS Code open until Ctrl+C
 //   npm run demo -- --screenshots DIR   saves the screenshots in DIR instead of demo-output/
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -66,8 +66,8 @@ async function show() {
   await workbench.toast(/tasks: \d|of 5 transcoded/).waitFor();
   await workbench.screenshot(pictures, '3-progress');
   await workbench.toast(/of 5 transcoded/).waitFor({ timeout: 180_000 });
-  await workbench.treeItem('Jobs').click();
-  await workbench.treeItem('Pools').click();
+  await workbench.expand('Jobs');
+  await workbench.expand('Pools');
   await workbench.page.waitForTimeout(1500);
   await workbench.screenshot(pictures, '4-tree');
   await workbench.openView('Explorer');
@@ -80,11 +80,9 @@ async function show() {
 
 /** The extension's log, from the file behind its output channel. */
 function transcript() {
-  const files = readdirSync(workbench.server.base, { recursive: true }).map(String);
-  const log = files.filter((file) => /Azure Batch Transcode\.log$/.test(file)).at(-1);
-  return log
-    ? readFileSync(join(workbench.server.base, log), 'utf8').trim()
-    : '(no log file: VS Code runs without its native log module)';
+  const lines = workbench.log().trim().split('\n');
+  const shown = lines.filter((line) => !line.includes('[debug]')).join('\n');
+  return shown || '(no log file: VS Code runs without its native log module)';
 }
 
 async function report() {

@@ -13,13 +13,17 @@ const {
 
 export default class Reporter extends Mocha.reporters.Spec {
   constructor(runner, options) {
+    // In front of the list for people, which prints what the error says then.
+    for (const event of [EVENT_TEST_FAIL, EVENT_TEST_RETRY])
+      runner.on(event, (_test, error) => explain(error));
     super(runner, options);
-    const counts = { passed: 0, failed: 0, skipped: [], retried: [], durations: [] };
+    const counts = { passed: 0, failed: 0, failures: [], skipped: [], retried: [], durations: [] };
     runner.on(EVENT_TEST_PASS, () => {
       counts.passed++;
     });
-    runner.on(EVENT_TEST_FAIL, () => {
+    runner.on(EVENT_TEST_FAIL, (test, error) => {
       counts.failed++;
+      counts.failures.push(`${test.fullTitle()}: ${error.message}`);
     });
     runner.on(EVENT_TEST_RETRY, (test, error) =>
       counts.retried.push(`${test.fullTitle()}: ${error.message}`),
@@ -32,4 +36,14 @@ export default class Reporter extends Mocha.reporters.Spec {
       if (process.env.TEST_REPORT) writeFileSync(process.env.TEST_REPORT, JSON.stringify(counts));
     });
   }
+}
+
+/** The message of an error of Batch's client is an object that prints as nothing: the service's answer takes its place. */
+function explain(error) {
+  if (error?.message !== '[object Object]') return;
+  const { statusCode, code, body } = error;
+  const answer = body?.message?.value ?? JSON.stringify(body);
+  const text = [statusCode, code, answer].filter((part) => part !== undefined).join(' ');
+  error.stack = error.stack?.replace(error.message, text);
+  error.message = text;
 }

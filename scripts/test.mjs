@@ -5,7 +5,7 @@
 //   npm test -- unit service -g cancel  some suites, some tests
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bootstrap, root, say } from './bootstrap.mjs';
 import { ensureClients } from './clients.mjs';
@@ -71,38 +71,65 @@ function listSlowest() {
 async function runSuite(suite, beside) {
   const files = tests(suite);
   if (files.length === 0) return;
-  const report = join(results, `${suite}.json`);
   const output = beside && join(results, `${suite}.log`);
   if (!beside) console.log(`\n── ${suite}`);
-  const env = { TEST_REPORT: report, TEST_GREP: flags.grep ?? '' };
-  const code =
-    suite === 'host'
-      ? await run(process.execPath, ['scripts/hostTests.mjs'], minutes.host, { env, output })
-      : await run('npx', mochaArgs(files), minutes[suite], { env, output });
+  const end = Date.now() + minutes[suite] * 60_000;
+  const outcomes = [];
+  for (const part of partsOf(suite, files)) outcomes.push(await runPart(part, end, output));
   await beside;
   if (output !== undefined) console.log(`\n── ${suite}\n${readFileSync(output, 'utf8')}`);
-  const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
+  for (const outcome of outcomes) count(suite, outcome);
+}
+
+/**
+ * What runs in one process. A second try tells a machine that is busy from a fault; each is listed, since a flaky test is
+ * a fault as well. Tests that drive a window build on each other, so a file of them is tried again as a whole, in a new
+ * process with a new window; other tests are tried again by mocha. The time-out ends what hangs; how long a test takes on a
+ * slow machine is no reason to fail.
+ */
+function partsOf(suite, files) {
+  const host = { name: 'host', args: () => [process.execPath, 'scripts/hostTests.mjs'], tries: 2 };
+  if (suite === 'host') return [host];
+  const timeout = ['--timeout', suite === 'browser' ? '600000' : '240000'];
+  const common = ['npx', 'mocha', '--reporter', 'scripts/reporter.mjs', ...timeout, '--exit'];
+  if (flags.grep) common.push('--grep', flags.grep);
+  if (suite !== 'browser')
+    return [{ name: suite, args: () => [...common, '--retries', '1', ...files], tries: 1 }];
+  return files.map((file) => ({
+    name: basename(file, '.test.js'),
+    // What follows a test that failed in the first try is for the second.
+    args: (isLast) => [...common, ...(isLast ? [] : ['--bail']), file],
+    tries: 2,
+  }));
+}
+
+/** Runs a part of a suite, at most as often as it may be tried. Resolves with the counts of the last try. */
+async function runPart({ name, args, tries }, end, output) {
+  const retried = [];
+  for (let number = 1; ; number++) {
+    const isLast = number === tries;
+    const report = join(results, `${name}-${number}.json`);
+    const [program, ...rest] = args(isLast);
+    const env = { TEST_REPORT: report, TEST_GREP: flags.grep ?? '' };
+    const code = await run(program, rest, (end - Date.now()) / 60_000, { env, output });
+    const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
+    if (code === 0 || isLast || Date.now() >= end) return { name, code, counts, retried };
+    retried.push(...(counts?.failures ?? [`${name}: exit code ${code}`]));
+  }
+}
+
+function count(suite, { name, code, counts, retried }) {
   passed += counts?.passed ?? 0;
   failed += counts?.failed ?? 0;
   durations.push(...(counts?.durations ?? []).map((test) => ({ suite, ...test })));
-  for (const retried of counts?.retried ?? []) console.log(`  second try: ${retried}`);
+  for (const title of [...retried, ...(counts?.retried ?? [])]) console.log(`  second try: ${title}`);
   for (const skipped of counts?.skipped ?? []) console.log(`  skipped: ${skipped}`);
   const isSilent = counts === undefined || (counts.passed + counts.failed === 0 && !flags.grep);
   if (isSilent || (code !== 0 && counts.failed === 0)) {
     failed++;
-    console.error(`✗ ${suite}: exit code ${code}, ${isSilent ? 'no results' : 'although all tests passed'}`);
+    const why = isSilent ? 'no results' : 'although all tests passed';
+    console.error(`✗ ${suite}, ${name}: exit code ${code}, ${why}`);
   }
-}
-
-function mochaArgs(files) {
-  return [
-    'mocha',
-    // A second try tells a machine that is busy from a fault; each is listed, since a flaky test is a fault as well. The
-    // time-out ends what hangs; how long a test takes on a slow machine is no reason to fail.
-    ...['--reporter', 'scripts/reporter.mjs', '--timeout', '240000', '--retries', '1', '--exit'],
-    ...(flags.grep ? ['--grep', flags.grep] : []),
-    ...files,
-  ];
 }
 
 function tests(suite) {
@@ -120,7 +147,7 @@ function tests(suite) {
  */
 function run(program, args, limit, { env = {}, output } = {}) {
   return new Promise((resolve) => {
-    const stream = output === undefined ? 'inherit' : openSync(output, 'w');
+    const stream = output === undefined ? 'inherit' : openSync(output, 'a');
     const child = spawn(program, args, {
       cwd: root,
       stdio: ['ignore', stream, stream],
@@ -129,7 +156,7 @@ function run(program, args, limit, { env = {}, output } = {}) {
       shell: process.platform === 'win32',
     });
     const timer = setTimeout(() => {
-      console.error(`${program} ${args[0]} didn't end within ${limit} minutes`);
+      console.error(`${program} ${args[0]} didn't end within ${limit.toFixed(1)} minutes`);
       try {
         process.kill(-child.pid, 'SIGKILL');
       } catch {

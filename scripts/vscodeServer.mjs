@@ -7,7 +7,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -18,6 +17,12 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { codeServerHome, findBrowser } from './bootstrap.mjs';
+
+/** How long a machine that is slow or busy may take for one step. */
+export const patienceMs = 180_000;
+
+/** Deletes a folder that a process which is just ending may still write to. */
+const deleting = { recursive: true, force: true, maxRetries: 10, retryDelay: 500 };
 
 const entry = join(codeServerHome, 'node_modules/code-server/out/node/entry.js');
 
@@ -136,7 +141,7 @@ export async function startServer(options = {}) {
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
     child.on('exit', (code) => failed(new Error(`code-server ended with code ${code}\n${said}`)));
-    setTimeout(() => failed(new Error(`code-server did not start\n${said}`)), 60_000).unref();
+    setTimeout(() => failed(new Error(`code-server did not start\n${said}`)), patienceMs).unref();
   });
   const kill = (signal) => {
     try {
@@ -151,6 +156,7 @@ export async function startServer(options = {}) {
     url,
     base,
     pid: child.pid,
+    localService: localServiceOf(base),
     uri: (path) => ({ scheme: 'vscode-remote', authority: new URL(url).host, path: resolve(path) }),
     async stop() {
       const gone = new Promise((done) => child.once('exit', done));
@@ -158,27 +164,34 @@ export async function startServer(options = {}) {
       await Promise.race([gone, new Promise((done) => setTimeout(done, 3000))]);
       kill('SIGKILL');
       process.removeListener('exit', killAtExit);
-      await endLocalServices(base);
-      rmSync(sockets, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-      if (!options.dataDir) rmSync(base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+      await endLocalService(base);
+      rmSync(sockets, deleting);
+      if (!options.dataDir) rmSync(base, deleting);
     },
   };
 }
 
-/** Stops the local Batch services of a user data folder, which outlive their window by design. */
-async function endLocalServices(base) {
-  for (const file of readdirSync(base, { recursive: true }).map(String)) {
-    if (!file.endsWith('local/service.json')) continue;
-    const { pid } = JSON.parse(readFileSync(join(base, file), 'utf8'));
-    try {
-      process.kill(pid, 'SIGTERM');
-      for (let waited = 0; waited < 10_000; waited += 100) {
-        process.kill(pid, 0);
-        await new Promise((done) => setTimeout(done, 100));
-      }
-    } catch {
-      // The process has ended.
+/** The file that a running local Batch service writes. */
+function localServiceOf(base) {
+  return join(base, 'User/globalStorage/azure-batch-transcode.azure-batch-transcode/local/service.json');
+}
+
+/** Stops the local Batch service of a user data folder, which outlives its window by design. */
+async function endLocalService(base) {
+  const ready = join(
+    base,
+    'User/globalStorage/azure-batch-transcode.azure-batch-transcode/local/service.json',
+  );
+  try {
+    const { pid } = JSON.parse(readFileSync(ready, 'utf8'));
+    process.kill(pid, 'SIGTERM');
+    for (const end = Date.now() + patienceMs; Date.now() < end; ) {
+      process.kill(pid, 0);
+      await new Promise((done) => setTimeout(done, 100));
     }
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // No service was started, or it has ended.
   }
 }
 
@@ -198,6 +211,7 @@ export async function launchBrowser() {
     executablePath: findBrowser(),
     headless: true,
     args: browserFlags,
+    timeout: patienceMs,
   });
 }
 
@@ -216,6 +230,7 @@ export async function openWorkbench(server, options = {}) {
   } = options;
   const browser = await launchBrowser();
   const page = await browser.newPage({ viewport });
+  page.setDefaultTimeout(patienceMs);
   const isElsewhere = (url) => /^https?:$/.test(url.protocol) && url.hostname !== '127.0.0.1';
   await page.context().route(isElsewhere, (route) => route.abort());
   const development = {
@@ -243,7 +258,7 @@ export async function openWorkbench(server, options = {}) {
     JSON.stringify(Object.entries({ skipWelcome: 'true', skipReleaseNotes: 'true', ...payload })),
   );
   await page.goto(`${server.url}/?${query}`);
-  await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 60_000 });
+  await page.waitForSelector('.monaco-workbench .part.statusbar');
   return { page, url: page.url(), close: () => browser.close() };
 }
 
@@ -319,7 +334,7 @@ async function runTests({ folder, extensions, testsPath, ...options }) {
     clearInterval(ticker);
     await workbench?.close();
     await server?.stop();
-    rmSync(shared, { recursive: true, force: true });
+    rmSync(shared, deleting);
   }
 }
 

@@ -26,7 +26,7 @@ export class Commands {
       store.add(
         commands.registerCommand(`${section}.${id}`, async (...args: never[]) => {
           try {
-            return await handler(...args);
+            return await this.#run(id, handler, args);
           } catch (error) {
             await this.show(error);
             return undefined;
@@ -37,11 +37,20 @@ export class Commands {
     return store;
   }
 
+  async #run(id: string, handler: Handler, args: never[]): Promise<unknown> {
+    this.log.debug(`Command ${id} started`);
+    try {
+      return await handler(...args);
+    } finally {
+      this.log.debug(`Command ${id} ended`);
+    }
+  }
+
   /** Shows an error once and logs it. Cancellation is not shown. */
   async show(error: unknown): Promise<void> {
     if (isAbort(error)) return;
     if (error instanceof UserError) return this.#showProblem(error.problem, error);
-    this.log.error(causesOf(error).join('\n'));
+    this.log.error(['An unexpected error occurred', ...causesOf(error)].join('\n'));
     const message = maskSas(error instanceof Error ? error.message : String(error));
     await this.#ask(l10n.t('An unexpected error occurred: {0}', message), []);
   }

@@ -7,6 +7,9 @@ import { Workbench } from '../../scripts/workbench.mjs';
 import { type FaultyProxy, faultyProxy } from '../service/faultyProxy';
 import { machine, TestService } from '../service/harness';
 
+/** Deletes a folder that a process which is just ending may still write to. */
+export const deleting = { recursive: true, force: true, maxRetries: 10, retryDelay: 500 };
+
 /** A workbench with an account of a service that the test controls, behind a proxy that counts requests. */
 export interface ConnectedWorkbench {
   readonly folder: string;
@@ -30,7 +33,7 @@ export async function connectedWorkbench(
     await workbench?.close();
     await proxy.close();
     await service.close();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(folder, deleting);
   };
   try {
     workbench = await Workbench.open(folder, options);

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
-import { launchBrowser } from '../../scripts/vscodeServer.mjs';
+import { launchBrowser, patienceMs } from '../../scripts/vscodeServer.mjs';
 import { heatMapBody } from '../../src/vscode/heatMap/heatMapBody';
 import type { Cell, Strings, ToPage } from '../../src/webview/messages';
 
@@ -66,8 +66,7 @@ function cells(count: number, state = (index: number) => states[index % states.l
   }));
 }
 
-describe('The heat map', function () {
-  this.timeout(60_000);
+describe('The heat map', () => {
   let browser: Browser;
   let page: Page;
 
@@ -84,6 +83,7 @@ describe('The heat map', function () {
   async function open(theme: keyof typeof themes = 'light', width = 900): Promise<void> {
     const [background, foreground, focus, kind] = themes[theme];
     page = await browser.newPage({ viewport: { width, height: 500 } });
+    page.setDefaultTimeout(patienceMs);
     const contrast = theme.startsWith('high') ? '--vscode-contrastBorder: #6fc3df;' : '';
     await page.setContent(`<!DOCTYPE html><html lang="en"><head><title>Nodes</title><style>
       :root { --vscode-editor-background: ${background}; --vscode-foreground: ${foreground}; ${contrast}
@@ -180,6 +180,7 @@ describe('The heat map', function () {
     await open();
     await sendNodes(cells(7));
     await page.getByRole('button', { name: 'Show as Table' }).click();
+    await page.locator('#table tbody tr').nth(6).waitFor();
     assert.equal(await page.locator('#table tbody tr').count(), 7);
     await page.getByRole('button', { name: 'tvmps_3' }).focus();
     await sendNodes(cells(9, () => 'running').slice(2));
@@ -195,6 +196,7 @@ describe('The heat map', function () {
   it('describes color and marks in words', async () => {
     await open();
     await sendNodes(cells(7));
+    await page.locator('#map .cell').nth(6).waitFor();
     const labels = await page.evaluate<string[]>(
       "[...document.querySelectorAll('#map .cell')].map((cell) => cell.getAttribute('aria-label'))",
     );

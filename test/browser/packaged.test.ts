@@ -6,9 +6,9 @@ import { basename, join } from 'node:path';
 import { installExtension } from '../../scripts/vscodeServer.mjs';
 import { Workbench } from '../../scripts/workbench.mjs';
 import { clip } from '../media';
+import { deleting } from './connectedWorkbench';
 
-describe('The packed extension, in an empty VS Code', function () {
-  this.timeout(300_000);
+describe('The packed extension, in an empty VS Code', () => {
   const folder = mkdtempSync(join(tmpdir(), 'transcode-packed-'));
   const dataDir = mkdtempSync(join(tmpdir(), 'vscw-'));
   const project = mkdtempSync(join(tmpdir(), 'transcode-project-'));
@@ -16,8 +16,7 @@ describe('The packed extension, in an empty VS Code', function () {
 
   after(async () => {
     await workbench?.close();
-    for (const path of [folder, dataDir, project])
-      rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    for (const path of [folder, dataDir, project]) rmSync(path, deleting);
   });
 
   it('does the main job with nothing beside it', async () => {

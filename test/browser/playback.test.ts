@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { dirname, extname, join, normalize, relative } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
-import { launchBrowser } from '../../scripts/vscodeServer.mjs';
+import { launchBrowser, patienceMs } from '../../scripts/vscodeServer.mjs';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
 import { temporaryFolder } from '../media';
@@ -75,8 +75,7 @@ function play(page: Page, path: string): Promise<Played> {
   return page.evaluate(`play(${JSON.stringify(path)})`);
 }
 
-describe('Outputs of the web presets', function () {
-  this.timeout(120_000);
+describe('Outputs of the web presets', () => {
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
   let matrix: Matrix;
   let browser: Browser;
@@ -93,6 +92,7 @@ describe('Outputs of the web presets', function () {
 
   beforeEach(async () => {
     page = await browser.newPage();
+    page.setDefaultTimeout(patienceMs);
     await page.goto(url);
   });
 

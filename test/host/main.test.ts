@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigurationTarget, commands, extensions, lm, workspace } from 'vscode';
 import { extensionId, section } from '../../src/vscode/contributions';
@@ -74,9 +74,7 @@ async function keysOfLocalAccount(): Promise<string[]> {
   const { VSCODE_AGENT_FOLDER: agent, VSCODE_LOGS: logs = '' } = process.env;
   // VS Code's server names its folder in the first, the desktop its logs in the second.
   const base = agent ? dirname(agent) : (logs.split('/logs/')[0] ?? '');
-  const files = readdirSync(base, { recursive: true }).map(String);
-  const path = files.find((file) => file.endsWith('local/credentials.json'));
-  assert.ok(path, `no credentials below ${base}`);
-  const { batchKey, storageKey } = JSON.parse(readFileSync(join(base, path), 'utf8'));
+  const path = join(base, 'User/globalStorage', id, 'local/credentials.json');
+  const { batchKey, storageKey } = JSON.parse(readFileSync(path, 'utf8'));
   return [batchKey, storageKey];
 }

@@ -131,12 +131,19 @@ describe('Files of a virtual workspace', () => {
     const folder = workspace.workspaceFolders?.[0]?.uri.fsPath ?? '';
     memory.content.set('/clip.mp4', await readFile(join(folder, 'sample-1.mp4')));
     await commands.executeCommand('batchTranscode.useLocalAccount');
-    void commands.executeCommand('batchTranscode.transcode', Uri.parse(uri('clip.mp4')));
-    while (!memory.content.has('/clip.mp3')) {
+    let isEnded = false;
+    const transcoded = Promise.resolve(
+      commands.executeCommand('batchTranscode.transcode', Uri.parse(uri('clip.mp4'))),
+    ).finally(() => {
+      isEnded = true;
+    });
+    while (!isEnded && !memory.content.has('/clip.mp3')) {
       // The list of presets, once it is there: its first is MP3.
       await commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
       await pause(500);
     }
+    await commands.executeCommand('notifications.clearAll');
+    await transcoded;
     const made = await temporaryFolder('memory');
     try {
       await writeFile(join(made.path, 'clip.mp3'), memory.content.get('/clip.mp3') ?? '');
