@@ -21,7 +21,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await clip(join(folder, 'series/part 2.mov'));
     await long(join(folder, 'long.mp4'));
     writeFileSync(join(folder, 'text.mp4'), 'these are only words\n');
-    workbench = await Workbench.open(folder);
+    workbench = await Workbench.open(folder, { settings: { 'batchTranscode.split': 'never' } });
   });
 
   after(async () => {
