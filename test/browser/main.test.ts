@@ -225,6 +225,7 @@ describe('The workbench, driven by clicks and keys', () => {
     assert.match((await run.getAttribute('aria-label')) ?? '', /^2 files, H\.265 video \(MP4\), /);
     await workbench.statusBarItem('Transcode 0/2').waitFor();
     await workbench.screenshot(pictures, 'progress');
+    await workbench.expand('Jobs');
     await workbench.expand(/H\.265 .*0\/1/);
     await workbench.expand(/^Running1/);
     await workbench.pressInRow(workbench.treeItem(/^long\.mp4running/), 'Follow a Log…');
