@@ -74,7 +74,7 @@ async function keysOfLocalAccount(): Promise<string[]> {
   const { VSCODE_AGENT_FOLDER: agent, VSCODE_LOGS: logs = '' } = process.env;
   // VS Code's server names its folder in the first, the desktop its logs in the second.
   const base = agent ? dirname(agent) : (logs.split('/logs/')[0] ?? '');
-  const path = join(base, 'User/globalStorage', id, 'local/credentials.json');
+  const path = join(base, 'User/globalStorage', extensionId, 'local/credentials.json');
   const { batchKey, storageKey } = JSON.parse(readFileSync(path, 'utf8'));
   return [batchKey, storageKey];
 }
