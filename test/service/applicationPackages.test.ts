@@ -96,6 +96,8 @@ describe('Application packages of the local Batch service', function () {
   });
 
   it('that do not exist are refused, and damaged ones fail what needs them', async () => {
+    await client.pool.add({ id: 'plain', ...machine, targetDedicatedNodes: 1 });
+    await client.job.add({ id: 'damaged', poolInfo: { poolId: 'plain' } });
     const missing = [{ applicationId: 'none' }, { applicationId: 'extra', version: '8' }];
     await assert.rejects(
       client.pool.add({ id: 'missing', ...machine, applicationPackageReferences: missing }),
@@ -109,7 +111,7 @@ describe('Application packages of the local Batch service', function () {
       },
     );
     await assert.rejects(
-      client.task.add('job', {
+      client.task.add('damaged', {
         id: 'missing',
         commandLine: '/bin/true',
         applicationPackageReferences: missing,
@@ -117,12 +119,12 @@ describe('Application packages of the local Batch service', function () {
       refused('InvalidApplicationPackageReferences', 409),
     );
     const broken = [{ applicationId: 'broken', version: '1' }];
-    await client.task.add('job', {
+    await client.task.add('damaged', {
       id: 'broken',
       commandLine: '/bin/true',
       applicationPackageReferences: broken,
     });
-    const { executionInfo } = await completed('job', 'broken');
+    const { executionInfo } = await completed('damaged', 'broken');
     assert.deepEqual(
       [executionInfo?.failureInfo?.category?.toLowerCase(), executionInfo?.failureInfo?.code],
       ['usererror', 'ApplicationPackageError'],
