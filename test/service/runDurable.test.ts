@@ -12,6 +12,7 @@ import { nodeTargets } from '../../src/core/pools/nodeTargets';
 import { readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
 import { clip, ffmpeg, probe, temporaryFolder } from '../media';
+import { randomOf } from '../random';
 import { faultyProxy } from './faultyProxy';
 import { eventually, machine, prepare, TestService } from './harness';
 import { startRunProcess } from './runProcess';
@@ -20,6 +21,7 @@ import { type ManifestOptions, manifestOf, namesIn, partsOf } from './runSetup';
 const never = new AbortController().signal;
 const kills = 50;
 const filesEach = 20;
+const seed = Number(process.env.TEST_SEED ?? Date.now() % 1_000_000);
 
 describe('A run that is interrupted', function () {
   this.timeout(400_000);
@@ -76,7 +78,8 @@ describe('A run that is interrupted', function () {
     return { ...told, run: await Run.create(told.parts, await manifestOf(paths, options), never) };
   }
 
-  it(`ends with every output once, though its process is killed ${kills} times`, async () => {
+  it(`ends with every output once, though its process is killed ${kills} times (seed ${seed})`, async () => {
+    const random = randomOf(seed);
     const { batch, storage } = partsOf(service).parts;
     const names = Array.from({ length: filesEach }, (_, index) => `clip ${index}.mp4`);
     for (let killed = 0; killed < kills; ) {
@@ -85,7 +88,7 @@ describe('A run that is interrupted', function () {
       let summary: Record<string, unknown> | undefined;
       while (summary === undefined) {
         const child = work(manifest);
-        const delay = Math.random() * 2500;
+        const delay = random() * 2500;
         const said = await Promise.race([child.said, pause(killed < kills ? delay : 60_000)]);
         if (said) summary = said;
         else {

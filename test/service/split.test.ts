@@ -70,7 +70,7 @@ const sources: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe('A video that is transcoded in parts', function () {
-  this.timeout(300_000);
+  this.timeout(900_000);
   let service: TestService;
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   /** Names of the outputs, by file: an MP4 has another than its source. */

@@ -85,7 +85,7 @@ describe('The command of a preset', () => {
     );
     assert.equal(
       argumentsOf(preset('thumbnail'), tidy),
-      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0,scale=out_color_matrix=bt601:out_range=pc -frames:v 1 -q:v 3 -update 1 out`,
+      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0,scale,format=rgb24,scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p -frames:v 1 -q:v 3 -update 1 out`,
     );
     assert.match(
       filtersOf('-filter_complex', preset('hls'), tidy),

@@ -76,8 +76,11 @@ const vp9 = {
   ...toSdr,
 };
 
-/** Viewers take every JPEG for BT.601 in full range (JFIF), and ffmpeg changes the range only. */
-const jpegColor = 'scale=out_color_matrix=bt601:out_range=pc';
+/**
+ * Viewers take every JPEG for BT.601 in full range (JFIF), and ffmpeg changes the range only. By way of RGB, because ffmpeg
+ * 7.0 does not convert from one YUV matrix to another here.
+ */
+const jpegColor = 'scale,format=rgb24,scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p';
 
 function picture(id: string, label: string, extension: string, making: string): Preset {
   return {
