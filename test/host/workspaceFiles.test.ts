@@ -142,7 +142,11 @@ describe('Files of a virtual workspace', () => {
       await commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
       await pause(500);
     }
-    await commands.executeCommand('notifications.clearAll');
+    // The command ends when its last notification is closed, which may come after the file.
+    while (!isEnded) {
+      await commands.executeCommand('notifications.clearAll');
+      await pause(200);
+    }
     await transcoded;
     const made = await temporaryFolder('memory');
     try {

@@ -54,6 +54,19 @@ describe('An archive of an application package', () => {
     assert.ok(!existsSync('/tmp/outside-of-unzip.txt'));
   });
 
+  it('is refused wherever the second entry of a name is noticed, and ends no process', async () => {
+    const good = { name: 'good.txt', text: 'good' };
+    writeFileSync(join(folder, 'a.zip'), zipOf([good, good]));
+    const tries = Array.from({ length: 100 }, (_, index) =>
+      assert.rejects(
+        unzip(join(folder, 'a.zip'), join(folder, `out-${index}`), new AbortController().signal),
+        UnzipError,
+      ),
+    );
+    await Promise.all(tries);
+    assert.deepEqual(readdirSync(folder), ['a.zip']);
+  });
+
   it('is refused if it becomes too large, whatever its header states', async () => {
     const zeros = Buffer.alloc(2_000_000);
     await assert.rejects(unpack(zipOf([{ name: 'zeros', text: zeros }]), { bytes: 1_000_000, entries: 10 }), {

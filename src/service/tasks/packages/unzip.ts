@@ -104,9 +104,11 @@ async function unpackEntry(
       }
     },
   });
-  // A file that two entries name is damage, and never an overwriting.
+  const content = await readStream(zip, entry);
+  // A file that two entries name is damage, and never an overwriting. Nothing may be awaited between the opening of the file
+  // and the pipeline: an error of a stream that nobody listens to ends the process.
   const file = createWriteStream(target, { flags: 'wx', mode: (mode & 0o777 || 0o644) | 0o600 });
-  await pipeline(await readStream(zip, entry), counter, file, { signal });
+  await pipeline(content, counter, file, { signal });
 }
 
 function open(archive: string): Promise<ZipFile> {
