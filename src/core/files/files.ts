@@ -75,11 +75,12 @@ export function partName(name: string, version: string): string {
 }
 
 /**
- * Whether a relative path with slashes stays below its folder on every system. Names of blobs come from nodes: a segment
- * can be `..`, and Windows reads a backslash as a slash.
+ * Whether a relative path with slashes stays below its folder on this system. Names of blobs come from nodes: a segment can
+ * be `..`, and Windows reads a backslash as a slash. Elsewhere a backslash is a character like any other.
  */
-export function staysBelow(path: string): boolean {
-  return path.split('/').every((name) => !['', '.', '..'].includes(name) && !/[\\\p{Cc}]/u.test(name));
+export function staysBelow(path: string, isWindows = process.platform === 'win32'): boolean {
+  const names = path.split(isWindows ? /[\\/]/ : '/');
+  return names.every((name) => !['', '.', '..'].includes(name) && !name.includes('\0'));
 }
 
 /** The last segment of a URI, decoded. */
