@@ -315,7 +315,10 @@ export class Workbench {
     return this.page.getByRole('tab', { name: new RegExp(`^${escaped(name)}`) }).first();
   }
 
-  /** Expands an item of the extension's views. */
+  /**
+   * Expands an item of the extension's views. VS Code collapses an item again that is refreshed while it expands, so it must
+   * stay expanded for a moment.
+   */
   async expand(text) {
     await this.openView('Azure Batch');
     const item = this.treeItem(text);
@@ -324,7 +327,8 @@ export class Workbench {
     await repeat(`${text} expands`, async (wait) => {
       if (await isExpanded()) return true;
       await item.locator('.monaco-tl-twistie').click({ timeout: wait });
-      return becomesTrue(isExpanded, wait);
+      if (!(await becomesTrue(isExpanded, wait))) return false;
+      return !(await becomesTrue(async () => !(await isExpanded()), 500));
     });
   }
 

@@ -124,9 +124,11 @@ describe('The Accounts view', () => {
     await addPool(batch, 'pool-two', 2);
     await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem(/^pool-twosteady · 2 nodes/).waitFor();
-    await workbench.expand('pool-two');
     const nodes = workbench.page.locator('.sidebar [role=treeitem]', { hasText: 'tvm…' });
-    await nodes.nth(4).waitFor();
+    await repeat('The nodes of both pools are shown', async (wait) => {
+      await workbench.expand('pool-two');
+      return becomesTrue(async () => (await nodes.count()) === 5, wait);
+    });
     await nodes.nth(0).click();
     await workbench.setSelected(nodes.nth(4), true);
     await workbench.openMenu(nodes.nth(4));
