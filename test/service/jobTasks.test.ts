@@ -158,6 +158,33 @@ describe('Preparation and release tasks of the local Batch service', function ()
     client = service.client();
   });
 
+  it('that a kill of the service interrupts end with their job when no task needs them again', async () => {
+    await client.pool.add({ id: 'idle', ...machine, targetDedicatedNodes: 1 });
+    await addJob('idle', {
+      poolInfo: { poolId: 'idle' },
+      jobPreparationTask: { commandLine: '/bin/sleep 600' },
+      jobReleaseTask: { commandLine: '/bin/true' },
+    });
+    await addTasks('idle', 1, '/bin/true');
+    const status = async () => (await service.client().job.listPreparationAndReleaseTaskStatus('idle'))[0];
+    await eventually(status, (one) => one?.jobPreparationTaskExecutionInfo?.state === 'running');
+    await client.job.disable('idle', 'requeue');
+    await eventually(
+      () => client.job.get('idle'),
+      ({ state }) => state === 'disabled',
+    );
+    await service.kill();
+    await service.start();
+    client = service.client();
+    await client.job.terminate('idle');
+    await jobCompleted('idle');
+    const ended = await status();
+    assert.equal(ended?.jobPreparationTaskExecutionInfo?.state, 'completed');
+    assert.equal(ended?.jobPreparationTaskExecutionInfo?.result, 'failure');
+    assert.equal(ended?.jobReleaseTaskExecutionInfo?.result, 'success');
+    await client.pool.deleteMethod('idle');
+  });
+
   it('end with their job, which waits for no node that is gone', async () => {
     await client.pool.add({ id: 'gone', ...machine, targetDedicatedNodes: 1 });
     await addJob('gone', {

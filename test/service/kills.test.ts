@@ -116,12 +116,12 @@ describe('The local Batch service, killed again and again', function () {
       (existsSync(ledger) ? readFileSync(ledger, 'utf8').split('\n') : []).filter((line) => line === key)
         .length;
     /** Remembers what has completed, and compares it with what was remembered. */
-    const check = (key: string, info: Ended | undefined) => {
+    const check = (key: string, info: Ended | undefined, mayFail = false) => {
       const { endTime, result } = info ?? {};
       const isOver = endTime !== undefined;
       const known = completed.get(key);
       if (!isOver) assert.equal(known, undefined, `${key} had completed (seed ${seed})`);
-      else if (known === undefined) assert.equal(result, 'success', `${key} (seed ${seed})`);
+      else if (known === undefined && !mayFail) assert.equal(result, 'success', `${key} (seed ${seed})`);
       const now = `${endTime?.toISOString()}, ${runsOf(key)} runs`;
       if (known !== undefined) assert.equal(now, known, `${key} ran again (seed ${seed})`);
       else if (isOver) completed.set(key, now);
@@ -141,13 +141,16 @@ describe('The local Batch service, killed again and again', function () {
           if (!check(`${jobId}/${id}`, executionInfo)) pending.push(`${jobId}/${id}`);
         if (/^(prepared|hourly)/.test(jobId) && state !== 'completed') pending.push(`job ${jobId}: ${state}`);
       }
-      for (const status of await present.job.listPreparationAndReleaseTaskStatus('prepared')) {
+      const statuses = await present.job.listPreparationAndReleaseTaskStatus('prepared');
+      const isEnding = (await present.job.get('prepared')).state !== 'active';
+      for (const status of statuses) {
         for (const [id, info] of [
           ['jobpreparation', status.jobPreparationTaskExecutionInfo],
           ['jobrelease', status.jobReleaseTaskExecutionInfo],
         ] as const) {
           const key = `prepared/${id}/${status.nodeId}`;
-          if (!check(key, info)) pending.push(key);
+          // A preparation that was interrupted, and that no task has needed since, ends with its job.
+          if (!check(key, info, id === 'jobpreparation' && isEnding)) pending.push(key);
         }
       }
       return pending;
@@ -198,7 +201,9 @@ describe('The processes that start programs for the local Batch service', functi
   it('leave no daemon of a task behind, whether the service is asked to end or killed and started again', async () => {
     const isThere = () => processesWith(mark).length > 0;
     const add = async (id: string) => {
-      const commandLine = `/bin/sh -c "setsid sh -c 'sleep ${mark} & sleep ${mark}' > /dev/null 2>&1 &"`;
+      // A daemon that has not left the process group yet when its task ends would end with it.
+      const daemon = `setsid sh -c 'touch began; sleep ${mark} & sleep ${mark}' > /dev/null 2>&1 &`;
+      const commandLine = `/bin/sh -c "${daemon} while [ ! -e began ]; do sleep 0.02; done"`;
       await service.client().task.add('job', { id, commandLine });
       await eventually(
         () => service.client().task.get('job', id),

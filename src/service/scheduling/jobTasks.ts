@@ -109,6 +109,7 @@ export class JobTasks {
       const pool = this.state.pool(entry.poolId);
       const node = pool?.nodes.get(entry.nodeId);
       this.#preparing.get(entry)?.stop();
+      if (!this.#preparing.has(entry)) this.#endInterrupted(job, entry);
       if (this.#preparing.has(entry) || this.#releasing.has(entry)) mustWait = true;
       else if (pool && node && !node.leaving && isReleaseDue(job, entry)) {
         const state = String(node.wire.state);
@@ -117,6 +118,14 @@ export class JobTasks {
       }
     }
     return mustWait;
+  }
+
+  /** A preparation that a restart has interrupted, and that no task has needed since, ends with the job. */
+  #endInterrupted(job: JobState, entry: JobNode): void {
+    const info = entry.jobPreparationTaskExecutionInfo;
+    if (info?.state !== 'running') return;
+    complete(info, { failureInfo: endedFailure('UserError', 'by user request') });
+    this.#save(job, entry);
   }
 
   #startRelease(pool: PoolState, node: NodeState, job: JobState, entry: JobNode): void {
