@@ -1,21 +1,7 @@
 import assert from 'node:assert/strict';
-import type { RunProgress } from '../../src/core/runs/runEvents';
 import { fileLabel, fileWords, runLabel, withFolder } from '../../src/vscode/runs/runWords';
 import { progressLine } from '../../src/vscode/words/story';
-
-function progressOf(others: Partial<RunProgress> = {}): RunProgress {
-  return {
-    phase: 'tasks',
-    upload: { files: 1, filesTotal: 1, bytes: 10, bytesTotal: 10 },
-    nodes: { idle: 0, running: 1, starting: 0, failed: 0, total: 1, dedicated: 0, target: 1 },
-    tasks: { active: 0, running: 1, completed: 25, failed: 0, total: 26 },
-    fetch: { bytes: 2_000_000 },
-    running: new Map(),
-    settling: new Set(),
-    pieces: new Map(),
-    ...others,
-  };
-}
+import { progressOf } from '../runProgress';
 
 describe('The words of a run', () => {
   it('leave room for the state in a narrow sidebar, whatever the names of presets and files', () => {
@@ -36,12 +22,13 @@ describe('The words of a run', () => {
 
   it('count files while outputs are fetched, and tasks while tasks run', () => {
     const numbers = { files: 1, succeeded: 0, failed: 0 };
+    const tasks = { active: 0, running: 1, completed: 25, failed: 0, total: 26 };
     assert.equal(
-      progressLine(progressOf(), numbers, undefined),
+      progressLine(progressOf({ tasks }), numbers, undefined),
       'tasks: 25 completed, 1 running, 0 failed of 26',
     );
     assert.equal(
-      progressLine(progressOf({ phase: 'fetching' }), numbers, 65_000),
+      progressLine(progressOf({ phase: 'fetching', fetch: { bytes: 2_000_000 } }), numbers, 65_000),
       'fetching outputs: 0 of 1 done, 2 MB, about 1:05 left',
     );
   });

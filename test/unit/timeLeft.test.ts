@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { TimeLeft } from '../../src/core/estimates/timeLeft';
 import type { FileResult } from '../../src/core/plan/manifest';
 import type { RunProgress } from '../../src/core/runs/runEvents';
+import { progressOf } from '../runProgress';
 
 interface Simulated {
   readonly files: { id: string; size: number; seconds?: number }[];
@@ -155,16 +156,11 @@ describe('The time that a run still takes', () => {
   });
 
   it('is unknown before anything shows how fast the run is, unless earlier runs do', () => {
-    const progress: RunProgress = {
+    const progress = progressOf({
       phase: 'pool',
-      upload: { files: 1, filesTotal: 1, bytes: 10, bytesTotal: 10 },
       nodes: { idle: 0, running: 0, starting: 1, failed: 0, total: 1, dedicated: 0, target: 1 },
       tasks: { active: 1, running: 0, completed: 0, failed: 0, total: 1 },
-      fetch: { bytes: 0 },
-      running: new Map(),
-      settling: new Set(),
-      pieces: new Map(),
-    };
+    });
     const one = files(1, () => 100);
     assert.equal(new TimeLeft(one).estimate(0, progress, new Map()), undefined);
     assert.equal(new TimeLeft(one, 5).estimate(0, progress, new Map()), 20_000);
@@ -173,16 +169,7 @@ describe('The time that a run still takes', () => {
   it('is nothing once the run is done, and unknown while only an output of unknown size is fetched', () => {
     const one = files(1, () => 100);
     const left = new TimeLeft(one, 5);
-    const progress: RunProgress = {
-      phase: 'tasks',
-      upload: { files: 1, filesTotal: 1, bytes: 10, bytesTotal: 10 },
-      nodes: { idle: 0, running: 1, starting: 0, failed: 0, total: 1, dedicated: 0, target: 1 },
-      tasks: { active: 0, running: 1, completed: 0, failed: 0, total: 1 },
-      fetch: { bytes: 0 },
-      running: new Map(),
-      settling: new Set(),
-      pieces: new Map(),
-    };
+    const progress = progressOf();
     assert.equal(left.estimate(0, progress, new Map()), 20_000);
     progress.settling.add('0');
     assert.equal(left.estimate(1_000, progress, new Map()), undefined);
