@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Content } from '../../src/core/files/bytes';
+import { pathToFileURL } from 'node:url';
+import { type Content, wholeOf } from '../../src/core/files/bytes';
+import type { OpenFile } from '../../src/core/files/files';
+import { DiskFiles } from '../../src/core/files/localFiles';
 import { ParserError, ParserPool } from '../../src/core/media/parser/pool';
 import { probeMedia } from '../../src/core/media/probe/probeMedia';
 import { proveOutput } from '../../src/core/media/probe/proof';
@@ -128,6 +131,43 @@ describe('The parser of media files', function () {
       while (isAlive(parserId)) await delay(50);
     },
   );
+
+  it('reads a file of a disk by itself, without the process that opened it', async () => {
+    const parser = new ParserPool();
+    for (const format of ['mp4', 'mkv', 'mp3']) {
+      const opened = await openedFile(`alone.${format}`, file(format));
+      const alone: Content = {
+        size: opened.opened.size,
+        onDisk: opened.onDisk,
+        read: () => Promise.reject(new Error('Nothing is asked.')),
+      };
+      const [own, other] = [await parser.parse('probe', alone), await parser.parse('probe', wholeOf(opened))];
+      assert.ok((own.media?.tracks.length ?? 0) > 0, format);
+      assert.deepEqual(own, other);
+      assert.deepEqual(own, await parser.parse('probe', contentOf(file(format))), format);
+      await opened.close();
+    }
+  });
+
+  it('asks for the bytes of a file that another one has replaced', async () => {
+    const parser = new ParserPool();
+    const opened = await openedFile('replaced.mp4', file('mp4'));
+    const other = join(root.path, 'other.wav');
+    writeFileSync(other, file('wav'));
+    renameSync(other, join(root.path, 'replaced.mp4'));
+    const { media } = await parser.parse('probe', wholeOf(opened));
+    assert.deepEqual(
+      media?.tracks.map(({ kind }) => kind),
+      ['video', 'audio'],
+    );
+    await opened.close();
+  });
+
+  function openedFile(name: string, bytes: Buffer): Promise<OpenFile> {
+    const path = join(root.path, name);
+    writeFileSync(path, bytes);
+    return new DiskFiles().open(pathToFileURL(path).href);
+  }
 
   it('fails with the error of the file when the file cannot be read', async () => {
     const parser = new ParserPool();

@@ -28,9 +28,21 @@ export interface FileStat {
   readonly modified: number;
 }
 
+/** An open file of a disk of this machine, by which another process can open the same file, or see that it is another one. */
+export interface DiskFile {
+  readonly path: string;
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly size: bigint;
+  /** Nanoseconds since 1970. */
+  readonly modified: bigint;
+}
+
 export interface OpenFile {
   /** The file as it was when it was opened. */
   readonly opened: FileStat;
+  /** Where it is, if it is on a disk of this machine. */
+  readonly onDisk?: DiskFile;
   /** Reads at most `length` bytes from `position`, fewer only at the end of the file. Uses the memory of `into` if it can. */
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** The open file as it is now; or, if another file has its name now, that one. */

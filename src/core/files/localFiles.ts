@@ -14,7 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from '../errors';
-import { type FileStat, type Files, type OpenFile, type PartFile, partName } from './files';
+import { type DiskFile, type FileStat, type Files, type OpenFile, type PartFile, partName } from './files';
 import { writeBytes } from './writeBytes';
 
 const anyoneMayWrite = 0o222;
@@ -48,6 +48,7 @@ export class DiskFiles implements Files {
     }
     return {
       opened: fileStat(opened),
+      onDisk: diskFile(path, opened),
       async read(position, length, into) {
         try {
           return await readFully(handle, position, length, into);
@@ -282,6 +283,11 @@ function partPathOf(path: string, version: string): string {
 
 function fileStat(stats: BigIntStats): FileStat {
   return { isFolder: stats.isDirectory(), size: Number(stats.size), modified: Number(stats.mtimeMs) };
+}
+
+/** The identity of a file: another file under the same name, or the same one after a change, has another. */
+export function diskFile(path: string, { dev, ino, size, mtimeNs }: BigIntStats): DiskFile {
+  return { path, device: dev, inode: ino, size, modified: mtimeNs };
 }
 
 function readProblem(error: unknown, file: string): unknown {

@@ -3,9 +3,9 @@ import { RangedContent } from './fileRanges';
 import type { AudioOnlyLayout } from './messages';
 import { ParserError, type ParserPool, parserPool } from './pool';
 
-/** Layouts that probes found and uploads have not used yet, by source. The oldest go first. */
+/** Layouts that probes found and uploads have not used yet, by source. The oldest go first: finding one again takes a millisecond. */
 const layouts = new Map<string, AudioOnlyLayout>();
-const maxLayoutBytes = 16 * 1024 * 1024;
+const maxLayoutBytes = 4 * 1024 * 1024;
 let layoutBytes = 0;
 
 export interface SourceVersion {

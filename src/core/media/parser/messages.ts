@@ -1,3 +1,4 @@
+import type { DiskFile } from '../../files/files';
 import type { CutVideo, WholeReason } from '../cut/parts';
 import type { MediaInfo } from '../mediaInfo';
 
@@ -11,7 +12,14 @@ export interface CutTask {
 
 /** To the parser process. Serialized by the structured clone algorithm, so that bytes stay bytes. */
 export type ToParser =
-  | { readonly kind: 'start'; readonly job: number; readonly task: ParserTask; readonly size: number }
+  | {
+      readonly kind: 'start';
+      readonly job: number;
+      readonly task: ParserTask;
+      readonly size: number;
+      /** A file that the process can read by itself. */
+      readonly onDisk?: DiskFile;
+    }
   | { readonly kind: 'data'; readonly job: number; readonly read: number; readonly data?: Uint8Array };
 
 /** From the parser process. */

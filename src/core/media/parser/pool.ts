@@ -46,13 +46,25 @@ export class ParserPool {
   parse(task: ParserTask, file: Content, signal?: AbortSignal): Promise<Parsed> {
     return this.#limit(async () => {
       signal?.throwIfAborted();
-      const parser: ParserProcess =
-        this.#idle.pop() ?? new ParserProcess(this.#limits, (ended) => this.#drop(ended));
+      const parser = this.#idle.pop() ?? this.#start();
       const parsed = await parser.parse(task, file, signal);
       this.#idle.push(parser);
       parser.rest();
       return parsed;
     });
+  }
+
+  /** Starts processes for files that are likely to come soon. They end when none come. */
+  prepare(): void {
+    while (this.#idle.length + this.#limit.activeCount < maxProcesses) {
+      const parser = this.#start();
+      this.#idle.push(parser);
+      parser.rest();
+    }
+  }
+
+  #start(): ParserProcess {
+    return new ParserProcess(this.#limits, (ended) => this.#drop(ended));
   }
 
   #drop(parser: ParserProcess): void {
@@ -115,7 +127,7 @@ class ParserProcess {
         },
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#send({ kind: 'start', job: id, task, size: file.size });
+      this.#send({ kind: 'start', job: id, task, size: file.size, onDisk: file.onDisk });
     });
   }
 

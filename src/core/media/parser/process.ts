@@ -14,11 +14,13 @@ import {
 } from './messages';
 import { readMedia, readOutput } from './parseMedia';
 import { ReadAhead } from './readAhead';
+import { SourceFile } from './sourceFile';
 
 /*
- * The process that parses media files, which are untrusted bytes. It has no access to the extension host: it asks for
- * bytes of the file by message, and whatever happens to it concerns that file only. A worker thread would not do:
- * V8 ends the whole process when the heap of a thread is full, also with `resourceLimits` (tried with Node 20).
+ * The process that parses media files, which are untrusted bytes. It has no access to the extension host: it reads a file
+ * of a disk itself, asks for bytes of any other by message, and whatever happens to it concerns that file only. A worker
+ * thread would not do: V8 ends the whole process when the heap of a thread is full, also with `resourceLimits` (tried with
+ * Node 20).
  */
 
 const limits = JSON.parse(process.argv[2] ?? '') as ParserLimits;
@@ -31,26 +33,54 @@ const guard = new Worker(join(dirname(fileURLToPath(import.meta.url)), 'parserGu
 guard.on('error', () => process.exit(1));
 guard.unref();
 
-/** Reads a file through messages, up to the limit of bytes. */
-class RemoteFile implements Bytes {
+/** Reads a file, up to the limit of bytes: from its disk, or through messages. */
+class LimitedFile implements Bytes {
   readonly #waiting = new Map<
     number,
     { resolve: (data: Uint8Array) => void; reject: (error: Error) => void }
   >();
   #reads = 0;
   #bytes = 0;
+  #hasEnded = false;
 
-  constructor(private readonly job: number) {}
+  constructor(
+    private readonly job: number,
+    private readonly source: SourceFile | undefined,
+  ) {}
 
-  read(position: number, length: number): Promise<Uint8Array> {
+  async read(position: number, length: number): Promise<Uint8Array> {
     this.#bytes += length;
-    if (this.#bytes > limits.readBytes) return Promise.reject(new Error('The limit of bytes is reached.'));
+    if (this.#bytes > limits.readBytes) throw new Error('The limit of bytes is reached.');
+    if (this.#hasEnded) throw new Error('The work on this file has ended.');
+    // The extension host reports why a disk can't be read, if it can't read it either.
+    return this.#readDisk(position, length) ?? this.#ask(position, length);
+  }
+
+  #readDisk(position: number, length: number): Uint8Array | undefined {
+    // Waiting for a disk is no work.
+    Atomics.add(state, guardState.reads, 1);
+    try {
+      return this.source?.read(position, length);
+    } catch {
+      return undefined;
+    } finally {
+      Atomics.sub(state, guardState.reads, 1);
+    }
+  }
+
+  #ask(position: number, length: number): Promise<Uint8Array> {
     const read = this.#reads++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(read, { resolve, reject });
       Atomics.add(state, guardState.reads, 1);
       send({ kind: 'read', job: this.job, read, position, length });
     });
+  }
+
+  /** Refuses reads that the parser has left behind. */
+  end(): void {
+    this.#hasEnded = true;
+    this.source?.close();
   }
 
   answer(read: number, data: Uint8Array | undefined): void {
@@ -63,22 +93,28 @@ class RemoteFile implements Bytes {
   }
 }
 
-let current: { readonly job: number; readonly file: RemoteFile } | undefined;
+let current: { readonly job: number; readonly file: LimitedFile } | undefined;
 
-async function work({ job, task, size }: Extract<ToParser, { kind: 'start' }>): Promise<void> {
-  const file = new RemoteFile(job);
+async function work({ job, task, size, onDisk }: Extract<ToParser, { kind: 'start' }>): Promise<void> {
+  const source = onDisk && SourceFile.open(onDisk);
+  const file = new LimitedFile(job, source);
   current = { job, file };
   Atomics.store(state, guardState.isWorking, 1);
   try {
-    send({ kind: 'done', job, parsed: await parse(task, file, size) });
+    const window = source ? diskWindow : undefined;
+    send({ kind: 'done', job, parsed: await parse(task, file, size, window) });
   } catch (error) {
     send({ kind: 'failed', job, message: error instanceof Error ? error.message : String(error) });
   } finally {
+    file.end();
     current = undefined;
     Atomics.store(state, guardState.isWorking, 0);
     Atomics.store(state, guardState.reads, 0);
   }
 }
+
+/** Bytes of a disk that are read at once: such a read is cheap, and what it brings is often not needed. */
+const diskWindow = 16 * 1024;
 
 /** A cut reads the headers of all fragments or clusters, which lie far apart: much more than them would reach the limit. */
 const cutWindow = 8 * 1024;
@@ -87,9 +123,10 @@ async function parse(
   task: Extract<ToParser, { kind: 'start' }>['task'],
   source: Bytes,
   size: number,
+  window?: number,
 ): Promise<Parsed> {
   if (typeof task === 'object') return cut(new ReadAhead(source, cutWindow), size, task.cutSeconds);
-  const file = new ReadAhead(source);
+  const file = new ReadAhead(source, window);
   switch (task) {
     case 'probe':
       return readMedia(file, size);
