@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { Batch } from '../../src/core/azure/batch';
+import { Batch, type Job } from '../../src/core/azure/batch';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
 import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
-import { machine, TestService } from './harness';
+import { eventually, machine, TestService } from './harness';
 
 const never = new AbortController().signal;
 
@@ -46,6 +46,35 @@ describe('A call to Batch', () => {
       await call(batch);
     });
   }
+
+  it('reads the selected properties of a list as all properties are read, page by page', async () => {
+    await batch.addJob({
+      id: 'calls-other',
+      displayName: 'Other',
+      metadata: [{ name: 'a', value: 'b' }],
+      poolInfo: { poolId: 'calls' },
+    });
+    await batch.terminateJob('calls-other', 'Enough');
+    await eventually(
+      async () => (await batch.job('calls-other'))?.state,
+      (state) => state === 'completed',
+    );
+    const names = ['id', 'creationTime', 'displayName', 'state', 'metadata', 'executionInfo'] as const;
+    const all = (await batch.jobPage()).items.map((job) =>
+      Object.fromEntries(names.filter((name) => job[name] !== undefined).map((name) => [name, job[name]])),
+    );
+    const options = { select: names.join(), pageSize: 1 };
+    const selected: Job[] = [];
+    let next: string | undefined;
+    do {
+      const page = await batch.jobPage(options, next);
+      selected.push(...page.items);
+      next = page.next;
+    } while (next !== undefined);
+    assert.ok(selected.length >= 2 && selected.every(({ creationTime }) => creationTime instanceof Date));
+    assert.ok(selected.some(({ executionInfo }) => executionInfo?.endTime instanceof Date));
+    assert.deepEqual(selected, all);
+  });
 
   it('is made again when the body of an answer never ends', async () => {
     const brief = new Batch(service.connection, { attemptMs: 2_000 });
