@@ -20,6 +20,7 @@ import { ExplorerData } from './vscode/explorer/explorerData';
 import { IdleWatch } from './vscode/explorer/idleWatch';
 import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
 import { HeatMapLoader } from './vscode/heatMap/heatMapLoader';
+import { LastingTreeView } from './vscode/lastingTreeView';
 import { Reports, reportScheme } from './vscode/runs/report';
 import { runCommands } from './vscode/runs/runCommands';
 import { RunContext } from './vscode/runs/runContext';
@@ -58,7 +59,7 @@ export function activate(context: ExtensionContext): void {
   const runs = new Runs(workspaceState, log, join(storage, 'claims'));
   const costs = new RunCosts(workspaceState, globalState, log);
   const runsTree = new RunsTree(runs, accounts);
-  const runsTreeView = window.createTreeView(runsView, { treeDataProvider: runsTree });
+  const runsTreeView = new LastingTreeView(runsView, { treeDataProvider: runsTree });
   const isVisible = () => runsTreeView.visible;
   const history = new RunHistory({ accounts, runs, runsTree, costs, log, isVisible });
   const reports = new Reports(accounts, runs, costs);

@@ -4,7 +4,6 @@ import {
   EventEmitter,
   type TreeDataProvider,
   type TreeItem,
-  type TreeView,
   Uri,
   window,
 } from 'vscode';
@@ -13,6 +12,7 @@ import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { accountsView } from '../contributions';
 import { DisposableStore } from '../disposable';
+import { LastingTreeView } from '../lastingTreeView';
 import type { Runs } from '../runs/runs';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode, NodeOf } from './explorerNode';
@@ -38,7 +38,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
   readonly onDropped = this.#dropped.event;
   readonly #disposables = new DisposableStore();
   readonly #lists: LoadedLists;
-  readonly view: TreeView<ExplorerNode>;
+  readonly view: LastingTreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
   #runTimer: NodeJS.Timeout | undefined;
   /** No request before this time, in milliseconds since 1970. */
@@ -62,7 +62,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     this.#disposables.add(this.#changed);
     this.#disposables.add(this.#dropped);
     this.view = this.#disposables.add(
-      window.createTreeView(accountsView, {
+      new LastingTreeView<ExplorerNode>(accountsView, {
         treeDataProvider: this,
         showCollapseAll: true,
         canSelectMany: true,
