@@ -162,6 +162,7 @@ export class ExplorerData {
       case 'account': {
         const { account } = node;
         const showsAll = this.#showsAllContainers.has(account.id);
+        this.#connections.prepare(account);
         return [
           { kind: 'pools', account },
           { kind: 'jobs', account },
