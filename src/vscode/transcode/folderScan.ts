@@ -61,18 +61,20 @@ class Scan {
     const isExcluded = exclusionsOf(folder);
     for (const [name, type] of entries) {
       this.options.signal.throwIfAborted();
-      const uri = Uri.joinPath(folder, name);
       const isFolder = (type & FileType.Directory) !== 0;
-      if (isFolder ? ignoredFolders.has(name) || isExcluded(name, names) : false) this.excluded++;
-      else if (isFolder && this.options.isOutput(uri)) this.outputs++;
-      else if (isFolder) await this.enter(uri);
-      else if (type & FileType.File) await this.#take(uri, name, () => isExcluded(name, names));
+      const isMedia = !isFolder && (type & FileType.File) !== 0 && this.#extensions.has(extensionOf(name));
+      // A folder may hold ten thousands of other files.
+      if (!isFolder && !isMedia) continue;
+      const uri = Uri.joinPath(folder, name);
+      if (isMedia) await this.#take(uri, name, () => isExcluded(name, names));
+      else if (ignoredFolders.has(name) || isExcluded(name, names)) this.excluded++;
+      else if (this.options.isOutput(uri)) this.outputs++;
+      else await this.enter(uri);
     }
   }
 
   async #take(uri: UriType, name: string, isExcluded: () => boolean): Promise<void> {
     const extension = extensionOf(name);
-    if (!this.#extensions.has(extension)) return;
     // `._clip.mp4` holds what macOS knows of clip.mp4 on disks that cannot: https://www.rfc-editor.org/rfc/rfc1740
     if (name.startsWith('._') || isExcluded()) {
       this.excluded++;

@@ -52,7 +52,7 @@ export async function planTranscode(
   await refuseBeyondQuota(account, pool);
   const isReviewed = withOptions || review === 'always' || (review === 'azure' && account.signIn !== 'local');
   const planned = isReviewed
-    ? await (await import('./review')).reviewRun({ account, probed, costs, until }, choices)
+    ? await (await import('./review')).reviewRun({ account, probed, costs, until }, choices, first)
     : first;
   if (planned === 'otherPreset') return planned;
   const manifest = planned && (await resolveConflicts(planned.manifest));

@@ -1,4 +1,5 @@
 import { DiskFiles } from '../../core/files/localFiles';
+import { parserPool } from '../../core/media/parser/pool';
 import { findFfprobe } from '../../core/media/probe/ffprobe';
 import { type ProbedFiles, probeFiles } from '../../core/plan/probeFiles';
 import type { Preset } from '../../core/presets/preset';
@@ -6,6 +7,11 @@ import type { Report } from '../longWork';
 import { settings } from '../settings';
 import { WorkspaceFiles } from '../workspaceFiles';
 import type { ChosenFile } from './chooseFiles';
+
+/** Starts what probes need, while the user chooses a preset. */
+export function prepareProbes(): void {
+  parserPool.prepare();
+}
 
 /** Probes files on disks and in virtual workspaces, and reports the progress. */
 export async function probeChosen(

@@ -42,17 +42,18 @@ interface Reviewed {
 }
 
 /**
- * Shows what a run will do, take and cost before it does anything. The user can change the pool, the audio tracks and
+ * Shows what a run will do, take and cost before it does anything: `first` is its plan by these choices. The user can change the pool, the audio tracks and
  * the command for this run, or return to the presets. Undefined if the user canceled.
  */
 export async function reviewRun(
   reviewed: Reviewed,
   choices: Choices,
+  first: PlannedRun,
 ): Promise<PlannedRun | 'otherPreset' | undefined> {
   const { account, probed, costs, until } = reviewed;
   let current = choices;
+  let planned = first;
   for (;;) {
-    const planned = planRun(probed, current);
     const expected = await costs.expect(account, planned.manifest);
     const answer = await window.showQuickPick(itemsOf(planned, reviewed, current, expected), {
       title: l10n.t(
@@ -92,6 +93,7 @@ export async function reviewRun(
       case 'notes':
         await showNotes(planned);
     }
+    planned = planRun(probed, current);
   }
 }
 

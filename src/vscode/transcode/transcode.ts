@@ -47,10 +47,11 @@ export class Transcode {
     { withOptions = false, account: given, showsOutput = false }: TranscodeOptions = {},
   ): Promise<void> {
     requireTrust();
-    const [{ chooseFiles }, { pickPreset }, { planTranscode }] = await Promise.all([
+    const [{ chooseFiles }, { pickPreset }, { planTranscode }, { prepareProbes }] = await Promise.all([
       import('./chooseFiles'),
       import('./presetPicker'),
       import('./planTranscode'),
+      import('./probeChosen'),
     ]);
     const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records), until);
     if (chosen === undefined) return;
@@ -59,6 +60,7 @@ export class Transcode {
     const connection = await this.work.connect(account);
     // Asked now, so that the review does not wait for it.
     background(this.costs.pricesOf(account, settings().pool.vmSize));
+    prepareProbes();
     const showProblem = (problem: UserError) => background(this.commands.show(problem));
     for (;;) {
       const preset = await pickPreset(chosen, account, this.state, showProblem);
