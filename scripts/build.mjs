@@ -5,6 +5,7 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
+import { mergeChunks } from './mergeChunks.mjs';
 
 const watch = process.argv.includes('--watch');
 const tests = process.argv.includes('--tests');
@@ -36,8 +37,10 @@ const builds = [
     chunkNames: 'chunks/[name]-[hash]',
     format: 'esm',
     splitting: true,
+    metafile: true,
     external: ['vscode'],
     banner: commonJsBanner,
+    plugins: [mergeChunks('dist/extension.js', 'extension')],
   },
   {
     ...common,
@@ -105,7 +108,7 @@ if (watch) {
   for (const options of builds) await (await esbuild.context(options)).watch();
 } else {
   const results = await Promise.all(
-    builds.map((options) => esbuild.build({ ...options, metafile: production })),
+    builds.map((options) => esbuild.build({ metafile: production, ...options })),
   );
   if (production) writeMeta(results);
 }
