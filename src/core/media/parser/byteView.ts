@@ -1,3 +1,5 @@
+import type { Bytes } from '../../files/bytes';
+
 /** Reads numbers and text from a part of a file. All readers throw a RangeError beyond its end. */
 export class ByteView {
   readonly #bytes: Buffer;
@@ -59,4 +61,19 @@ export class ByteView {
   find(bytes: string | Uint8Array, from = 0): number {
     return this.#bytes.indexOf(bytes, from, 'latin1');
   }
+}
+
+/**
+ * The first `length` bytes of a file that begins with one of these marks (Latin-1). Undefined for any other file, of which
+ * only these few bytes are read: each format asks every file.
+ */
+export async function headAfterMark(
+  file: Bytes,
+  marks: readonly string[],
+  length: number,
+): Promise<ByteView | undefined> {
+  const longest = Math.max(...marks.map((mark) => mark.length));
+  const start = new ByteView(await file.read(0, longest));
+  if (!marks.some((mark) => start.text(0, mark.length) === mark)) return undefined;
+  return new ByteView(await file.read(0, length));
 }

@@ -1,7 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import type { ByteView } from './byteView';
-import { headAfterMark } from './fileHead';
+import { type ByteView, headAfterMark } from './byteView';
 
 /* FLV headers: Adobe Flash Video File Format Specification 10.1, annex E. */
 

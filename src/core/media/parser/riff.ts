@@ -1,7 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import type { ByteView } from './byteView';
-import { headAfterMark } from './fileHead';
+import { type ByteView, headAfterMark } from './byteView';
 
 /*
  * AVI and WAV headers. ffprobe estimates the length of such a file from its size, so that half a file looks like a whole
