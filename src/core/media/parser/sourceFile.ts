@@ -20,9 +20,8 @@ export class SourceFile {
     } catch {
       return undefined;
     }
-    const file = new SourceFile(fd, Number(wanted.size));
-    if (file.#is(wanted)) return file;
-    file.close();
+    if (isSame(fd, wanted)) return new SourceFile(fd, Number(wanted.size));
+    closeSync(fd);
     return undefined;
   }
 
@@ -42,9 +41,13 @@ export class SourceFile {
   close(): void {
     closeSync(this.fd);
   }
+}
 
-  #is({ device, inode, size, modified }: DiskFile): boolean {
-    const { dev, ino, size: bytes, mtimeNs } = fstatSync(this.fd, { bigint: true });
-    return dev === device && ino === inode && bytes === size && mtimeNs === modified;
+function isSame(fd: number, { device, inode, size, modified }: DiskFile): boolean {
+  try {
+    const found = fstatSync(fd, { bigint: true });
+    return found.dev === device && found.ino === inode && found.size === size && found.mtimeNs === modified;
+  } catch {
+    return false;
   }
 }
