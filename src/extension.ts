@@ -63,7 +63,7 @@ export function activate(context: ExtensionContext): void {
   const isVisible = () => runsTreeView.visible;
   const history = new RunHistory({ accounts, runs, runsTree, costs, log, isVisible });
   const reports = new Reports(accounts, runs, costs);
-  const work = new RunWork(accounts, runs, commands);
+  const work = new RunWork(accounts, runs);
   const transcode = new Transcode(connect, runs, work, costs, commands, workspaceState);
 
   const explorerData = new ExplorerData(accounts);
@@ -75,7 +75,19 @@ export function activate(context: ExtensionContext): void {
   const idleWatch = new IdleWatch(accounts, runs, accountsView);
 
   subscriptions.push(
-    ...[log, accounts, runs, runsTree, history, accountsView, heatMaps, autoscale, idleWatch, leftoverOffer],
+    ...[
+      log,
+      accounts,
+      runs,
+      reports,
+      runsTree,
+      history,
+      accountsView,
+      heatMaps,
+      autoscale,
+      idleWatch,
+      leftoverOffer,
+    ],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
     runsTreeView,

@@ -27,7 +27,7 @@ export type Problem =
   | { kind: 'outputExists'; file: string }
   | { kind: 'folderReadOnly'; folder: string }
   | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number }
-  | { kind: 'presetInvalid'; preset: string; detail: string }
+  | { kind: 'presetInvalid'; preset: string; fault: PresetFault; subject?: string }
   | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }
   // One file of a run
   | {
@@ -88,11 +88,14 @@ export type Problem =
   | { kind: 'runNotFound'; run: string }
   /** A later version of the extension wrote it. */
   | { kind: 'runNewer'; run: string }
-  | { kind: 'runTaken'; run: string }
+  /** Another window works on it, or this one if `here` is set. */
+  | { kind: 'runTaken'; run: string; here?: boolean }
   | { kind: 'monitoringTimeout'; minutes: number; job: string; unfinished: number }
   // Accounts, services and the network
-  | { kind: 'noAccount' }
+  /** `account` is the id of the account that is needed; without it any account would do. */
+  | { kind: 'noAccount'; account?: string }
   | { kind: 'untrusted' }
+  | { kind: 'settingNotSaved'; setting: string; detail: string }
   | { kind: 'accountInvalid'; what: AccountField; detail?: string }
   | { kind: 'secretMissing'; account: string }
   | { kind: 'signedOut'; account: string }
@@ -120,6 +123,21 @@ export type Problem =
 export function rootProblem(problem: Problem): Problem {
   return problem.kind === 'partFailed' ? rootProblem(problem.problem) : problem;
 }
+
+/** What is wrong with a preset. `subject` names the property or the placeholder. */
+export type PresetFault =
+  | 'name'
+  | 'nameTaken'
+  | 'unknownPreset'
+  | 'unknownProperty'
+  | 'arguments'
+  | 'missingPlaceholder'
+  | 'unknownPlaceholder'
+  | 'nullCharacter'
+  | 'extension'
+  | 'needs'
+  | 'inputs'
+  | 'boolean';
 
 export type Service = 'batch' | 'storage' | 'identity' | 'arm';
 

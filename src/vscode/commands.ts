@@ -82,6 +82,10 @@ export class Commands {
     switch (remedy) {
       case 'openPoolSettings':
         return openSettings('pool');
+      case 'openPresetSettings':
+        return openSettings('presets');
+      case 'openTaskSettings':
+        return openSettings('task');
       case 'openLocalSettings':
         return openSettings('local.ffmpegPath');
       case 'manageTrust':
@@ -125,6 +129,8 @@ function remedyTitle(remedy: Remedy): string {
     case 'cleanUp':
       return l10n.t('Clean Up…');
     case 'openPoolSettings':
+    case 'openPresetSettings':
+    case 'openTaskSettings':
     case 'openLocalSettings':
       return l10n.t('Open Settings');
     case 'manageTrust':

@@ -1,4 +1,5 @@
-import { type ConfigurationScope, extensions, workspace } from 'vscode';
+import { type ConfigurationScope, type ConfigurationTarget, extensions, workspace } from 'vscode';
+import { UserError } from '../core/errors';
 import type { Limits, PoolLifetime, RunPool } from '../core/plan/manifest';
 import { extensionId, section } from './contributions';
 
@@ -22,7 +23,9 @@ export function settings(scope?: ConfigurationScope) {
     partSeconds: 60 * get('splitMinutes', 5),
     review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
-    extensions: get<unknown[]>('media.extensions', []).filter((one) => typeof one === 'string'),
+    extensions: get<unknown[]>('media.extensions', [])
+      .filter((one) => typeof one === 'string')
+      .map((one) => one.replace(/^\./, '')),
     account: get('account', ''),
     ffmpegPath: get('local.ffmpegPath', ''),
     idleMinutes: get('local.idleMinutes', 60),
@@ -41,6 +44,23 @@ export function settings(scope?: ConfigurationScope) {
       get('task.retries', 1),
     ),
   };
+}
+
+/**
+ * Changes a setting. Throws `settingNotSaved` with VS Code's reason: the file of the settings has errors or unsaved
+ * changes, for example.
+ */
+export async function updateSetting(
+  name: string,
+  value: unknown,
+  target: ConfigurationTarget,
+): Promise<void> {
+  try {
+    await workspace.getConfiguration(section).update(name, value, target);
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new UserError({ kind: 'settingNotSaved', setting: `${section}.${name}`, detail }, { cause: error });
+  }
 }
 
 /** The members of a setting's declaration in the manifest that limit its values. */

@@ -69,6 +69,10 @@ export class WorkspaceFiles implements Files {
           await end();
         } catch (error) {
           await Promise.resolve(workspace.fs.delete(part)).catch(() => undefined);
+          if (error instanceof FileSystemError && error.code === 'NoPermissions') {
+            const folder = workspace.asRelativePath(Uri.joinPath(target, '..'));
+            throw new UserError({ kind: 'folderReadOnly', folder }, { cause: error });
+          }
           throw problemOf(error, uri);
         }
       },
@@ -130,8 +134,11 @@ function orProblem<T>(uri: string, work: Thenable<T>): Promise<T> {
   });
 }
 
-/** https://code.visualstudio.com/api/references/vscode-api#FileSystemError */
-function problemOf(error: unknown, uri: string): UserError {
+/**
+ * What kept a file from being read: https://code.visualstudio.com/api/references/vscode-api#FileSystemError. An unknown
+ * error has its message as the detail.
+ */
+export function problemOf(error: unknown, uri: string): UserError {
   const file = workspace.asRelativePath(Uri.parse(uri));
   const code = error instanceof FileSystemError ? error.code : undefined;
   switch (code) {
@@ -142,6 +149,16 @@ function problemOf(error: unknown, uri: string): UserError {
     case 'NoPermissions':
       return new UserError({ kind: 'fileDenied', file });
     default:
-      return new UserError({ kind: 'fileFailed', file, detail: code ?? String(error) });
+      return new UserError({ kind: 'fileFailed', file, detail: detailOf(error) }, { cause: error });
   }
+}
+
+/** What kept a file from being written, with the message of the file system. */
+export function writeProblemOf(error: unknown, uri: string): UserError {
+  const file = workspace.asRelativePath(Uri.parse(uri));
+  return new UserError({ kind: 'fileFailed', file, detail: detailOf(error) }, { cause: error });
+}
+
+function detailOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

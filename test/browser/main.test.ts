@@ -110,10 +110,10 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Upload to Batch Storage');
     await workbench.pick('MP3 audio');
-    await workbench.clear('1 of 1 files uploaded');
+    await workbench.clear('1 of 1 file uploaded');
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Submit Transcode');
-    await workbench.clear('1 of 1 files submitted');
+    await workbench.clear('1 of 1 file submitted');
     assert.ok(!outputs().includes('steps.mp3'));
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Fetch Outputs');

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import type { Problem } from '../../src/core/errors';
 import { fileLabel, fileWords, runLabel, withFolder } from '../../src/vscode/runs/runWords';
+import { bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
+import { sentenceOf } from '../../src/vscode/words/sentences';
 import { progressLine } from '../../src/vscode/words/story';
 import { progressOf } from '../runProgress';
 
@@ -31,6 +34,34 @@ describe('The words of a run', () => {
       progressLine(progressOf({ phase: 'fetching', fetch: { bytes: 2_000_000 } }), numbers, 65_000),
       'fetching outputs: 0 of 1 done, 2 MB, about 1:05 left',
     );
+  });
+
+  it('say what is wrong, with what, and what to do', () => {
+    const text = (problem: Problem) => sentenceOf(problem).text;
+    assert.match(text({ kind: 'noAccount' }), /^No account is connected/);
+    assert.deepEqual(sentenceOf({ kind: 'noAccount', account: 'a.b.batch.azure.com' }), {
+      text: "The account a.b.batch.azure.com isn't connected. Connect it to continue.",
+      remedies: ['connect'],
+    });
+    assert.deepEqual(sentenceOf({ kind: 'noAccount', account: 'local' }).remedies, ['useLocalAccount']);
+    assert.match(text({ kind: 'runTaken', run: 'r' }), /another window/);
+    assert.match(
+      text({ kind: 'runTaken', run: 'r', here: true }),
+      /^This window is already working on run r/,
+    );
+    const fault = { kind: 'presetInvalid', preset: 'Mine', fault: 'missingPlaceholder' } as const;
+    assert.equal(
+      text({ ...fault, subject: '${output}' }),
+      'The preset Mine is invalid: ${output} is missing in its arguments.',
+    );
+  });
+
+  it('round sizes and hours to what is shown', () => {
+    assert.equal(bytes(1), '1 byte');
+    assert.equal(bytes(999_949), '999.9 kB');
+    assert.equal(bytes(999_960), '1 MB');
+    assert.equal(nodeHoursOf(1.003), '1 node-hour');
+    assert.equal(nodeHoursOf(1.2), '1.2 node-hours');
   });
 
   it('name a time that is left only where there is one', () => {

@@ -14,6 +14,7 @@ import {
 } from 'vscode';
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
+import { scanFolder } from '../../src/vscode/transcode/folderScan';
 import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
 
@@ -25,7 +26,7 @@ class Memory implements FileSystemProvider {
 
   watch = () => ({ dispose: () => undefined });
   createDirectory = () => undefined;
-  readDirectory = () =>
+  readDirectory = (_: { path: string }) =>
     [...this.content.keys()].map((path): [string, FileType] => [path.slice(1), FileType.File]);
 
   stat({ path }: { path: string }) {
@@ -156,6 +157,30 @@ describe('Files of a virtual workspace', () => {
       await made.remove();
     }
     assert.deepEqual([...memory.content.keys()].sort(), ['/clip.mp3', '/clip.mp4']);
+  });
+
+  it('are found in a folder, without the subfolders that must not be listed', async () => {
+    memory.readDirectory = ({ path }) => {
+      if (path === '/closed') throw FileSystemError.NoPermissions(path);
+      if (path !== '/') return [['inner.mp4', FileType.File]];
+      return [
+        ['open', FileType.Directory],
+        ['closed', FileType.Directory],
+        ['clip.mp4', FileType.File],
+      ];
+    };
+    const options = { isOutput: () => false, onFound: () => undefined, signal: AbortSignal.timeout(60_000) };
+    const { files: found, unreadable } = await scanFolder(Uri.parse(uri('')), options);
+    assert.deepEqual(found.map(({ path }) => path).sort(), ['/clip.mp4', '/open/inner.mp4']);
+    assert.equal(unreadable, 1);
+    assert.equal(await failure(scanFolder(Uri.parse(uri('closed')), options)), 'fileDenied');
+  });
+
+  it('that must not be written have an error that names their folder', async () => {
+    memory.writeFile = ({ path }) => {
+      throw FileSystemError.NoPermissions(path);
+    };
+    assert.equal(await failure(write('clip.mp3', false)), 'folderReadOnly');
   });
 
   it('of any length are written', async () => {

@@ -182,6 +182,11 @@ export function timeSpan(start: number, end: number): TimeSpan {
   return { start: new Date(start).toISOString(), end: new Date(end).toISOString() };
 }
 
+/** Whether all tasks of a run have been added. */
+export function isSubmitted({ attempts }: Pick<Manifest, 'attempts'>): boolean {
+  return attempts.every(({ submitted }) => submitted !== undefined);
+}
+
 /** The last attempt. */
 export function attemptOf({ attempts }: Manifest): Attempt {
   const last = attempts.at(-1);

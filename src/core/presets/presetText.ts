@@ -1,5 +1,5 @@
 import { parseArgsStringToArgv } from 'string-argv';
-import { UserError } from '../errors';
+import { type PresetFault, UserError } from '../errors';
 import { quote } from './commandLine';
 import { unknownPlaceholder } from './placeholders';
 import type { Preset } from './preset';
@@ -18,12 +18,12 @@ export function presetCommand(preset: Preset): string {
 export function withCommand(preset: Preset, text: string): Preset {
   const [first, ...rest] = parseArgsStringToArgv(text);
   const args = first === 'ffmpeg' ? rest : first === undefined ? [] : [first, ...rest];
-  const refuse = (detail: string): never => {
-    throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail });
+  const refuse = (fault: PresetFault, subject: string): never => {
+    throw new UserError({ kind: 'presetInvalid', preset: preset.label, fault, subject });
   };
   const missing = ['${input}', '${output}'].find((name) => !args.some((arg) => arg.includes(name)));
-  if (missing !== undefined) refuse(`${missing} is missing`);
+  if (missing !== undefined) refuse('missingPlaceholder', missing);
   const unknown = unknownPlaceholder(args);
-  if (unknown !== undefined) refuse(`${unknown} is unknown`);
+  if (unknown !== undefined) refuse('unknownPlaceholder', unknown);
   return { ...preset, arguments: args, proof: 'none' };
 }

@@ -1,4 +1,4 @@
-import { UserError } from '../errors';
+import { type PresetFault, UserError } from '../errors';
 import { unknownPlaceholder } from './placeholders';
 import type { Preset } from './preset';
 
@@ -22,26 +22,26 @@ export function parseUserPreset(value: unknown): Preset {
   const given: Readonly<Record<string, unknown>> =
     typeof value === 'object' && value !== null ? { ...value } : {};
   const name = typeof given.name === 'string' ? given.name.trim() : '';
-  const refuse = (detail: string): never => {
-    throw new UserError({ kind: 'presetInvalid', preset: name || '?', detail });
+  const refuse = (fault: PresetFault, subject?: string): never => {
+    throw new UserError({ kind: 'presetInvalid', preset: name || '?', fault, subject });
   };
-  if (name === '') refuse('name: a text');
+  if (name === '') refuse('name');
   const stranger = Object.keys(given).find((key) => !known.has(key));
-  if (stranger !== undefined) refuse(`${stranger}: unknown`);
-  const args = isStrings(given.arguments) ? given.arguments : refuse('arguments: a list of texts');
+  if (stranger !== undefined) refuse('unknownProperty', stranger);
+  const args = isStrings(given.arguments) ? given.arguments : refuse('arguments');
   for (const place of ['${input}', '${output}']) {
-    if (!args.some((arg) => arg.includes(place))) refuse(`arguments: ${place} is missing`);
+    if (!args.some((arg) => arg.includes(place))) refuse('missingPlaceholder', place);
   }
   const unknown = unknownPlaceholder(args);
-  if (unknown !== undefined) refuse(`arguments: ${unknown} is unknown`);
-  if (args.some((arg) => arg.includes('\0'))) refuse('arguments: a character that no argument can hold');
-  const extension = asExtension(given.extension) ?? refuse('extension: letters and digits, like mp3');
+  if (unknown !== undefined) refuse('unknownPlaceholder', unknown);
+  if (args.some((arg) => arg.includes('\0'))) refuse('nullCharacter');
+  const extension = asExtension(given.extension) ?? refuse('extension');
   const needs = (['audio', 'video', 'subtitle', 'any'] as const).find((track) => track === given.needs);
-  if (given.needs !== undefined && needs === undefined) refuse('needs: audio, video, subtitle or any');
+  if (given.needs !== undefined && needs === undefined) refuse('needs');
   const inputs = given.inputs === undefined ? undefined : asInputs(given.inputs);
-  if (given.inputs !== undefined && inputs === undefined) refuse('inputs: a list of extensions, like mp4');
+  if (given.inputs !== undefined && inputs === undefined) refuse('inputs');
   const flag = (key: 'folder' | 'sameDuration' | 'severalAudioTracks' | 'split'): boolean => {
-    if (given[key] !== undefined && typeof given[key] !== 'boolean') refuse(`${key}: true or false`);
+    if (given[key] !== undefined && typeof given[key] !== 'boolean') refuse('boolean', key);
     return given[key] === true;
   };
   const sameDuration = flag('sameDuration') || given.sameDuration === undefined;
@@ -67,7 +67,7 @@ export function parseUserPresets(values: readonly unknown[]): { presets: Preset[
     try {
       const preset = parseUserPreset(value);
       if (presets.some(({ id }) => id === preset.id)) {
-        throw new UserError({ kind: 'presetInvalid', preset: preset.label, detail: 'name: taken' });
+        throw new UserError({ kind: 'presetInvalid', preset: preset.label, fault: 'nameTaken' });
       }
       presets.push(preset);
     } catch (error) {

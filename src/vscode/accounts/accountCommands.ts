@@ -1,9 +1,10 @@
-import { commands, l10n, ThemeIcon, Uri, window } from 'vscode';
+import { commands, l10n, type QuickPickItem, ThemeIcon, Uri, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { background } from '../background';
 import type { Handlers } from '../commands';
 import type { AccountCommandId } from '../contributions';
 import { showInformation } from '../messages';
+import { settings } from '../settings';
 import { localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
@@ -72,7 +73,10 @@ function accountIn(node: AccountNode): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;
 }
 
-/** The account of this workspace; asks for one at first use. Undefined if the user canceled. */
+/**
+ * The account of this workspace; asks for one at first use, and if the setting names one that isn't connected on this
+ * machine. Undefined if the user canceled.
+ */
 export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRecord | undefined> {
   const { accounts } = parts;
   if (accounts.current) return accounts.current;
@@ -81,11 +85,28 @@ export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRe
     label: l10n.t('Use the local Batch account'),
     description: l10n.t('no Azure account needed'),
   };
+  const { account: id } = settings();
+  const others = accounts.all
+    .filter((account) => account.id !== localAccountId)
+    .map((account) => ({
+      iconPath: new ThemeIcon('server-environment'),
+      label: l10n.t('Use {0}', account.label),
+      description: l10n.t('this time'),
+      account,
+    }));
   const azure = { iconPath: new ThemeIcon('azure'), label: l10n.t('Connect an Azure Batch account…') };
-  const answer = await window.showQuickPick([local, azure], {
-    title: l10n.t('Where do you want to transcode?'),
-    ignoreFocusOut: true,
-  });
+  const answer = await window.showQuickPick<QuickPickItem & { account?: AccountRecord }>(
+    [...others, local, azure],
+    {
+      title: l10n.t('Where do you want to transcode?'),
+      placeHolder:
+        id === ''
+          ? undefined
+          : l10n.t("The account of this workspace isn't connected on this machine: {0}", id),
+      ignoreFocusOut: true,
+    },
+  );
+  if (answer?.account) return answer.account;
   if (answer === local) return accounts.addLocal();
   if (answer === azure) await (await import('./connect')).connectAccount(parts);
   return accounts.current;

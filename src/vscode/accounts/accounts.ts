@@ -64,6 +64,13 @@ export class Accounts {
     return this.all.find((account) => account.id === id);
   }
 
+  /** The account that a run is in. Throws `noAccount` if it isn't connected. */
+  accountOf({ accountId }: { readonly accountId: string }): AccountRecord {
+    const account = this.byId(accountId);
+    if (account === undefined) throw new UserError({ kind: 'noAccount', account: accountId });
+    return account;
+  }
+
   /** The account of this workspace: the one of the setting, or the first one if nothing is set. */
   get current(): AccountRecord | undefined {
     const { all } = this;

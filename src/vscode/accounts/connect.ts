@@ -10,9 +10,10 @@ import {
 import type { AccountRecord, Connection, SignIn, TokenSignIn } from '../../core/azure/account';
 import { cloudOf } from '../../core/azure/clouds';
 import { UserError } from '../../core/errors';
+import { background } from '../background';
 import { accountsView } from '../contributions';
 import type { Documents } from '../documents';
-import { showError, showWarning } from '../messages';
+import { showError, showInformation, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { sentenceOf } from '../words/sentences';
 import { type Accounts, accountId, canUpdateCredentials, localAccountId } from './accounts';
@@ -141,6 +142,11 @@ export async function updateCredentials(
   account: AccountRecord | undefined,
 ): Promise<void> {
   const [only, ...others] = accounts.all.filter(canUpdateCredentials);
+  if (account === undefined && only === undefined && accounts.all.length > 0) {
+    const text = l10n.t('No connected account has keys or a Microsoft sign-in that can be updated.');
+    background(showInformation(text));
+    return;
+  }
   const chosen =
     account ??
     (only && others.length === 0

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { l10n } from 'vscode';
 import { errorCode, UserError } from '../../core/errors';
 import type { AccountSecrets, Secrets } from '../secrets';
 
@@ -45,7 +46,7 @@ async function readKeys(path: string): Promise<AccountSecrets | undefined> {
   }
   throw new UserError({
     kind: 'localServiceFailed',
-    detail: `${path} does not hold valid keys; delete it to have new ones made`,
+    detail: l10n.t("{0} doesn't contain valid keys. Delete the file so that new keys are created.", path),
   });
 }
 

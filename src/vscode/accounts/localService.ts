@@ -10,6 +10,7 @@ import { UserError } from '../../core/errors';
 import { showInformation, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
+import { secondsOf } from '../words/numbers';
 import { findFfmpeg } from './ffmpeg';
 import { batchName, localKeys, storageName } from './localKeys';
 
@@ -202,7 +203,10 @@ export class LocalService {
       child.stdout?.destroy();
       child.unref();
       if (!(await isAnswering(started, await localKeys(this.dataFolder, this.secrets))))
-        throw new UserError({ kind: 'localServiceFailed', detail: 'a service with other keys is running' });
+        throw new UserError({
+          kind: 'localServiceFailed',
+          detail: l10n.t('A service with other keys is running.'),
+        });
       for (const notice of started.notices ?? []) {
         showWarning(l10n.t('Local Batch account: {0}', notice)).then(undefined, (error) =>
           this.log.error(error),
@@ -230,12 +234,15 @@ async function readyLine(child: ChildProcess, logFile: string): Promise<Ready> {
   if (stdout === null) throw new Error('The service has no stdout.');
   return new Promise((resolve, reject) => {
     const fail = (detail: string) => reject(new UserError({ kind: 'localServiceFailed', detail }));
-    const timer = setTimeout(() => fail(`no answer within ${maxStartMs / 1000} s`), maxStartMs);
+    const timer = setTimeout(
+      () => fail(l10n.t('It gave no answer within {0}.', secondsOf(maxStartMs / 1000))),
+      maxStartMs,
+    );
     child.once('error', (error) => fail(error.message));
     child.once('exit', (code) => {
       lastLine(logFile).then(
-        (line) => fail(line ?? `exit code ${code}`),
-        () => fail(`exit code ${code}`),
+        (line) => fail(line ?? l10n.t('exit code {0}', String(code))),
+        () => fail(l10n.t('exit code {0}', String(code))),
       );
     });
     createInterface(stdout).once('line', (line) => {

@@ -1,8 +1,8 @@
 import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
-import { section } from '../contributions';
 import { showWarning } from '../messages';
+import { updateSetting } from '../settings';
 import { type Accounts, localAccountId } from './accounts';
 
 /** Gives an account another name. Only this extension shows it. */
@@ -26,7 +26,7 @@ export async function chooseAccount(accounts: Accounts): Promise<void> {
 /** Makes an account the one of this workspace, or of all windows where no folder is open. */
 export async function useInWorkspace(id: string): Promise<void> {
   const target = workspace.workspaceFolders ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
-  await workspace.getConfiguration(section).update('account', id, target);
+  await updateSetting('account', id, target);
 }
 
 /** Asks whether this workspace uses an account that was just connected, unless it is in use already. */
@@ -52,7 +52,9 @@ export async function removeAccount(accounts: Accounts, account: AccountRecord |
   const detail =
     chosen.id === localAccountId
       ? l10n.t('Its files stay on this machine.')
-      : l10n.t("Its keys are removed from VS Code's secret storage. Nothing in Azure is deleted.");
+      : chosen.signIn === 'keys'
+        ? l10n.t("Its keys are removed from VS Code's secret storage. Nothing in Azure is deleted.")
+        : l10n.t('Nothing in Azure is deleted.');
   const answer = await showWarning(l10n.t('Remove {0}?', chosen.label), { modal: true, detail }, remove);
   if (answer === remove) await accounts.remove(chosen.id);
 }

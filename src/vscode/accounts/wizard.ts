@@ -106,7 +106,7 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         }
         pick.items = items;
         pick.busy = false;
-        pick.placeholder = items.length > 0 ? placeholder : l10n.t('Nothing found');
+        pick.placeholder = items.length > 0 ? placeholder : l10n.t('{0} None was found.', placeholder);
       },
       (error: unknown) => {
         // Closing the browser's sign-in page is the user's decision, not a failure.

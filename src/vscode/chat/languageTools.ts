@@ -12,6 +12,7 @@ import {
   Uri,
   workspace,
 } from 'vscode';
+import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
 import type { ExplorerData } from '../explorer/explorerData';
@@ -38,6 +39,16 @@ export function registerLanguageTools(
   return store;
 }
 
+/** Gives the assistant the sentence of a problem, as the user would read it, instead of an error. */
+async function orSentence(work: () => Promise<LanguageModelToolResult>): Promise<LanguageModelToolResult> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UserError) return text(sentenceOf(error.problem).text);
+    throw error;
+  }
+}
+
 const text = (value: unknown) =>
   new LanguageModelToolResult([
     new LanguageModelTextPart(typeof value === 'string' ? value : JSON.stringify(value)),
@@ -53,7 +64,11 @@ class ListJobs implements LanguageModelTool<Record<string, never>> {
     return { invocationMessage: l10n.t('Listing jobs') };
   }
 
-  async invoke(): Promise<LanguageModelToolResult> {
+  invoke(): Promise<LanguageModelToolResult> {
+    return orSentence(() => this.#list());
+  }
+
+  async #list(): Promise<LanguageModelToolResult> {
     const account = this.accounts.current;
     if (account === undefined) return text(sentenceOf({ kind: 'noAccount' }).text);
     const { batch } = await this.explorer.gateways(account);
@@ -82,11 +97,19 @@ class ExplainFailures implements LanguageModelTool<{ run?: string }> {
     return { invocationMessage: l10n.t('Finding out why files failed') };
   }
 
-  async invoke({
-    input,
-  }: LanguageModelToolInvocationOptions<{ run?: string }>): Promise<LanguageModelToolResult> {
-    const outcome = await outcomeOf(this.accounts, this.runs, input.run);
-    if (outcome === undefined) return text(l10n.t('No files have been transcoded in this workspace yet.'));
+  invoke({ input }: LanguageModelToolInvocationOptions<{ run?: string }>): Promise<LanguageModelToolResult> {
+    return orSentence(() => this.#explain(input.run));
+  }
+
+  async #explain(runId: string | undefined): Promise<LanguageModelToolResult> {
+    const outcome = await outcomeOf(this.accounts, this.runs, runId);
+    if (outcome === undefined) {
+      return text(
+        runId
+          ? l10n.t('This workspace has no run {0}.', runId)
+          : l10n.t('No files have been transcoded in this workspace yet.'),
+      );
+    }
     const { manifest, results } = outcome;
     const paths = new Map(manifest.files.map(({ id, path }) => [id, path]));
     const failures = [
@@ -128,10 +151,14 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
     };
   }
 
-  async invoke(
+  invoke(
     { input }: LanguageModelToolInvocationOptions<TranscodeInput>,
     token: CancellationToken,
   ): Promise<LanguageModelToolResult> {
+    return orSentence(() => this.#transcode(input, token));
+  }
+
+  async #transcode(input: TranscodeInput, token: CancellationToken): Promise<LanguageModelToolResult> {
     const { succeeded, failed, total, runId } = await this.transcode.transcodeFiles(
       input.files.map(inWorkspace),
       input.preset ?? 'mp3',

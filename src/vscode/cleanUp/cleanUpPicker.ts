@@ -4,14 +4,15 @@ import type { OwnedResource } from '../../core/cleanUp/ownedResources';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
-import { age, bytes, count, filesOf, nodesOf } from '../words/numbers';
+import { runTitle } from '../runs/runWords';
+import { age, bytes, count, nodesOf } from '../words/numbers';
 
 interface ResourceItem extends QuickPickItem {
   readonly resource?: OwnedResource;
 }
 
 /** Finds the record of a run in this workspace. */
-export type FindRun = (runId: string) => Pick<RunRecord, 'preset' | 'files'> | undefined;
+export type FindRun = (runId: string) => Pick<RunRecord, 'preset' | 'presetId' | 'files'> | undefined;
 
 /**
  * Lets the user select what to delete, grouped by run. Selected at first is what can be deleted without a loss: nothing of
@@ -72,14 +73,14 @@ function groupsOf(resources: readonly OwnedResource[]): [string, OwnedResource[]
   return [...groups].sort((one, other) => newest(other) - newest(one));
 }
 
-/** `MP3 audio, 5 files · 2 days ago · 1.2 GB`. */
+/** `5 files, MP3 audio · 2 days ago · 1.2 GB`. */
 function groupLabel(runId: string, ofRun: readonly OwnedResource[], findRun: FindRun): string {
   if (runId === '') return l10n.t('Pools that runs share');
   const run = findRun(runId);
   const created = Math.min(...ofRun.map((resource) => Number(resource.created ?? Number.POSITIVE_INFINITY)));
   const size = sum(ofRun, (resource) => resource.bytes);
   return [
-    run ? l10n.t('{0}, {1}', run.preset, filesOf(run.files)) : l10n.t('Run {0}', runId),
+    run ? runTitle(run) : l10n.t('Run {0}', runId),
     Number.isFinite(created) ? age(new Date(created)) : '',
     size > 0 ? bytes(size) : '',
     ofRun.some(({ isLive }) => isLive) ? l10n.t('in progress') : '',
@@ -147,12 +148,14 @@ function freedBy(chosen: readonly OwnedResource[]): string {
 
 function lossesOf(chosen: readonly OwnedResource[]): string[] {
   const unfetched = sum(chosen, (resource) => resource.unfetched);
-  const live = chosen.filter(({ isLive }) => isLive);
+  const live = new Set(
+    chosen.flatMap(({ isLive, runId, usedBy = [] }) => (isLive ? [runId ?? [], usedBy].flat() : [])),
+  );
   return [
     unfetched === 1 ? l10n.t('1 output that was not fetched will be lost.') : '',
     unfetched > 1 ? l10n.t('{0} outputs that were not fetched will be lost.', count(unfetched)) : '',
-    live.length > 0
-      ? l10n.t('Runs that use these resources are canceled first: {0}', live.map(({ id }) => id).join(', '))
+    live.size > 0
+      ? l10n.t('Runs that use these resources are canceled first: {0}', [...live].join(', '))
       : '',
   ].filter(Boolean);
 }

@@ -21,7 +21,7 @@ const timeoutMs = 60_000;
 
 /**
  * The outcome of a run so far: from this window if it works on the run, or else from the account. The newest run if none
- * is named; undefined if there is none. Throws `noAccount` if the account of the run is not connected any more.
+ * is named; undefined if there is none. Throws `noAccount` if the account of the run isn't connected.
  */
 export async function outcomeOf(
   accounts: Accounts,
@@ -32,8 +32,7 @@ export async function outcomeOf(
   if (record === undefined) return undefined;
   const live = runs.live(record.runId);
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
-  const account = accounts.byId(record.accountId);
-  if (account === undefined) throw new UserError({ kind: 'noAccount' });
+  const account = accounts.accountOf(record);
   const [{ Storage }, { readManifest }, { readResults }] = await Promise.all([
     import('../../core/azure/storage'),
     import('../../core/records/manifestStore'),
@@ -86,23 +85,35 @@ function failureItem(
   };
 }
 
-/** Shows the first output of a run. */
+/** Outputs that are looked for until one is found that still exists. */
+const maxTried = 100;
+
+/** Shows the first output of a run that still exists. */
 export async function showOutputs(accounts: Accounts, runs: Runs, runId: string | undefined): Promise<void> {
   const outcome = await outcomeOf(accounts, runs, runId);
-  const result = outcome?.results.find(({ outputUri }) => outputUri);
-  if (result?.outputUri) return showOutput(Uri.parse(result.outputUri));
+  const outputs = outcome?.results.flatMap(({ outputUri }) => outputUri ?? []) ?? [];
+  for (const output of outputs.slice(0, maxTried)) {
+    const uri = Uri.parse(output);
+    if (await doesExist(uri)) return showOutput(uri);
+  }
+  const [first] = outputs;
+  if (first) return showOutput(Uri.parse(first));
   background(showInformation(l10n.t('This run has no outputs on this machine.')));
 }
 
 /** Reveals an output in the Explorer. One outside the workspace is opened, or revealed in its folder if it is one. */
 export async function showOutput(uri: Uri): Promise<void> {
-  const exists = await workspace.fs.stat(uri).then(
+  if (!(await doesExist(uri)))
+    throw new UserError({ kind: 'fileMissing', file: workspace.asRelativePath(uri) });
+  if (workspace.getWorkspaceFolder(uri)) await commands.executeCommand('revealInExplorer', uri);
+  else await commands.executeCommand('vscode.open', await fileIn(uri));
+}
+
+async function doesExist(uri: Uri): Promise<boolean> {
+  return workspace.fs.stat(uri).then(
     () => true,
     () => false,
   );
-  if (!exists) throw new UserError({ kind: 'fileMissing', file: workspace.asRelativePath(uri) });
-  if (workspace.getWorkspaceFolder(uri)) await commands.executeCommand('revealInExplorer', uri);
-  else await commands.executeCommand('vscode.open', await fileIn(uri));
 }
 
 /** The file itself, or the first file of a folder, since no editor can open a folder. */

@@ -1,4 +1,4 @@
-import { l10n, Uri, window } from 'vscode';
+import { l10n, Uri, window, workspace } from 'vscode';
 import type { ManifestFile } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
@@ -13,8 +13,7 @@ export async function savePartialOutput(
   record: RunRecord,
   { uri, output }: ManifestFile,
 ): Promise<void> {
-  const account = accounts.byId(record.accountId);
-  if (account === undefined) return;
+  const account = accounts.accountOf(record);
   const name = output.name.replace(/(\.[^.]*)?$/, (extension) => ` (${l10n.t('incomplete')})${extension}`);
   const target = await window.showSaveDialog({
     title: l10n.t('Save the incomplete output'),
@@ -41,7 +40,10 @@ export async function savePartialOutput(
   );
   const open = l10n.t('Show');
   background(
-    showInformation(l10n.t('Saved the incomplete output as {0}', name), open).then(async (answer) => {
+    showInformation(
+      l10n.t('Saved the incomplete output as {0}', workspace.asRelativePath(target)),
+      open,
+    ).then(async (answer) => {
       if (answer === open) await showOutput(target);
     }),
   );

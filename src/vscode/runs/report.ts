@@ -1,6 +1,17 @@
-import { commands, l10n, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
+import {
+  commands,
+  type Disposable,
+  EventEmitter,
+  l10n,
+  type TextDocumentContentProvider,
+  Uri,
+  window,
+  workspace,
+} from 'vscode';
+import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { presetName } from '../words/presetLabels';
+import { sentenceOf } from '../words/sentences';
 import { outcomeOf } from './outcome';
 import type { FullReport } from './reportText';
 import type { RunCosts } from './runCosts';
@@ -9,23 +20,39 @@ import type { Runs } from './runs';
 export const reportScheme = 'azure-batch-report';
 
 /** The reports of runs as documents, written when they are opened. */
-export class Reports implements TextDocumentContentProvider {
+export class Reports implements TextDocumentContentProvider, Disposable {
+  readonly #changed = new EventEmitter<Uri>();
+  readonly onDidChange = this.#changed.event;
+
   constructor(
     private readonly accounts: Accounts,
     private readonly runs: Runs,
     private readonly costs: RunCosts,
   ) {}
 
+  /** The report as Markdown, or the reason why there is none: after a reload of the window, VS Code asks for it again. */
   async provideTextDocumentContent(uri: Uri): Promise<string> {
-    const report = await this.#report(uri.query);
-    if (report === undefined) return '';
-    const { markdownOf } = await import('./reportText');
-    return markdownOf(report);
+    const { markdownOf, textInMarkdown } = await import('./reportText');
+    try {
+      const report = await this.#report(uri.query);
+      return report === undefined ? '' : markdownOf(report);
+    } catch (error) {
+      if (error instanceof UserError) return textInMarkdown(sentenceOf(error.problem).text);
+      throw error;
+    }
   }
 
-  /** Opens the report of a run in the Markdown preview. */
+  dispose(): void {
+    this.#changed.dispose();
+  }
+
+  /** Opens the report of a run, as the run is now, in the Markdown preview. Throws `noAccount`. */
   async show(runId: string): Promise<void> {
+    const record = this.runs.record(runId);
+    if (record !== undefined && !this.runs.live(runId)) this.accounts.accountOf(record);
     const uri = Uri.from({ scheme: reportScheme, path: `/${l10n.t('Transcode')} ${runId}.md`, query: runId });
+    // VS Code keeps a document for minutes after its editor was closed, and the run may have continued since.
+    this.#changed.fire(uri);
     await commands.executeCommand('markdown.showPreview', uri);
   }
 
@@ -41,8 +68,15 @@ export class Reports implements TextDocumentContentProvider {
       title: l10n.t('Export the report of the run'),
     });
     if (target === undefined) return;
-    const { textOf } = await import('./reportText');
-    await workspace.fs.writeFile(target, new TextEncoder().encode(textOf(report, target.path)));
+    const [{ textOf }, { writeProblemOf }] = await Promise.all([
+      import('./reportText'),
+      import('../workspaceFiles'),
+    ]);
+    try {
+      await workspace.fs.writeFile(target, new TextEncoder().encode(textOf(report, target.path)));
+    } catch (error) {
+      throw writeProblemOf(error, target.toString());
+    }
     await window.showTextDocument(target);
   }
 

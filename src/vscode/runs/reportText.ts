@@ -25,9 +25,10 @@ const maxBars = 1_000;
 
 /** A report in the format that the extension of its file asks for. */
 export function textOf(report: FullReport, path: string): string {
-  if (path.endsWith('.json'))
+  const name = path.toLowerCase();
+  if (name.endsWith('.json'))
     return `${JSON.stringify({ ...report, cost: costOfReport(report) }, undefined, 2)}\n`;
-  return path.endsWith('.md') ? markdownOf(report) : reportCsv(report, (problem) => sentenceOf(problem).text);
+  return name.endsWith('.md') ? markdownOf(report) : reportCsv(report, (problem) => sentenceOf(problem).text);
 }
 
 /** A report as Markdown. */
@@ -38,8 +39,8 @@ export function markdownOf(report: FullReport): string {
   ];
   const failed = report.rows.filter(({ problem }) => problem);
   return [
-    `# ${escaped(report.preset)}`,
-    ...['', ...factsOf(report).map(([name, value]) => `- **${name}**: ${escaped(value)}`), ''],
+    `# ${textInMarkdown(report.preset)}`,
+    ...['', ...factsOf(report).map(([name, value]) => `- **${name}**: ${textInMarkdown(value)}`), ''],
     ...expectedSection(report),
     ...(failed.length > 0 ? [`## ${l10n.t('Failures')}`, '', ...failed.map(failureLine), ''] : []),
     ...timelineSection(report),
@@ -115,7 +116,7 @@ function expectedSection(report: FullReport): string[] {
   return [
     ...[`## ${l10n.t('Expected and actual')}`, ''],
     ...[line(['', l10n.t('Expected'), l10n.t('Actual')]), line(['---', '---', '---'])],
-    ...[...rows.map((cells) => line(cells.map(escaped))), ''],
+    ...[...rows.map((cells) => line(cells.map(textInMarkdown))), ''],
   ];
 }
 
@@ -136,7 +137,12 @@ function timelineSection({ timeline, preset }: FullReport): string[] {
   const table = bars
     .slice(0, maxBars)
     .map(({ lane, bar }) =>
-      line([escaped(laneName(lane)), escaped(nameOf(bar)), duration(bar.start), duration(bar.end)]),
+      line([
+        textInMarkdown(laneName(lane)),
+        textInMarkdown(nameOf(bar)),
+        duration(bar.start),
+        duration(bar.end),
+      ]),
     );
   return [
     ...[`## ${l10n.t('Timeline')}`, '', svg, ''],
@@ -168,7 +174,7 @@ function shortNode(node: string): string {
 }
 
 function failureLine({ file, problem }: ReportRow): string {
-  return `- **${escaped(file)}**: ${escaped(problem ? withoutName(sentenceOf(problem).text, file) : '')}`;
+  return `- **${textInMarkdown(file)}**: ${textInMarkdown(problem ? withoutName(sentenceOf(problem).text, file) : '')}`;
 }
 
 /** `74.1 kB, 29%`: the size of an output, and its share of the source's size. */
@@ -189,20 +195,20 @@ function cellsOf(row: ReportRow): string[] {
   const output = row.output && decodeURIComponent(row.output.slice(row.output.lastIndexOf('/') + 1));
   const marks = { done: '✓', failed: '✗', unfinished: '…' };
   return [
-    `${marks[row.status]} ${escaped(row.file)}`,
+    `${marks[row.status]} ${textInMarkdown(row.file)}`,
     ifKnown(row.bytes, (size) => unbroken(bytes(size))),
     ifKnown(row.seconds, (seconds) => duration(seconds * 1000)),
-    output ? `${escaped(output)} (${outputWords(row)})` : '',
+    output ? `${textInMarkdown(output)} (${outputWords(row)})` : '',
     ifKnown(row.taskSeconds, (seconds) => duration(seconds * 1000)),
     ifKnown(row.speed, (speed) => `${decimal(speed)}×`),
     ifKnown(row.retries, count),
-    ifKnown(row.node, (node) => escaped(shortNode(node))),
+    ifKnown(row.node, (node) => textInMarkdown(shortNode(node))),
   ];
 }
 
 const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
 
 /** The text as it is, in Markdown. */
-function escaped(text: string): string {
+export function textInMarkdown(text: string): string {
   return text.replace(/[\r\n]+/g, ' ').replace(/[\\`*_{}[\]<>()#+!|~&-]/g, '\\$&');
 }

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import type { Handlers } from '../commands';
 import type { RunCommandId } from '../contributions';
@@ -52,7 +53,7 @@ export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Ha
     exportReport: forRun({ title: l10n.t('Export the report of which run?'), act: (id) => reports.save(id) }),
     forgetRun: forRun({
       title: l10n.t('Remove which run from the list?'),
-      suits: ({ runId }) => !runs.live(runId),
+      suits: ({ runId }) => !runs.isWorkingOn(runId),
       act: (id) => forgetRun(runs, id),
     }),
     async savePartialOutput(node?: RunNode) {
@@ -79,6 +80,8 @@ function runIdOf(run: RunArgument): string | undefined {
 async function forgetRun(runs: Runs, runId: string): Promise<void> {
   const record = runs.record(runId);
   if (record === undefined) return;
+  // It would be listed again at once.
+  if (runs.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
   const remove = l10n.t('Remove from List');
   const answer = await showWarning(
     l10n.t('Remove {0} from the list?', runTitle(record)),

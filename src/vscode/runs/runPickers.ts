@@ -16,6 +16,8 @@ interface RunQuestion {
   readonly suits: (record: RunRecord) => boolean;
   /** The message if no run qualifies. */
   readonly none: string;
+  /** Asks even if only one run qualifies. */
+  readonly alwaysAsks?: boolean;
 }
 
 /**
@@ -24,11 +26,11 @@ interface RunQuestion {
  */
 export async function pickRun(
   runs: Runs,
-  { title, suits, none }: RunQuestion,
+  { title, suits, none, alwaysAsks = false }: RunQuestion,
 ): Promise<RunRecord | undefined> {
   const records = runs.records.filter(suits);
   if (records.length === 0) background(showInformation(none));
-  if (records.length < 2) return records[0];
+  if (records.length === 0 || (records.length === 1 && !alwaysAsks)) return records[0];
   const answer = await window.showQuickPick(
     records.map((record) => ({
       label: plainText(runTitle(record)),

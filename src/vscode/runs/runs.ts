@@ -33,6 +33,8 @@ export interface LiveRun {
   stop(reason?: unknown): void;
   /** Stops working on the run, waits until that has settled, and ends its jobs. */
   cancel(): Promise<void>;
+  /** Enables a job of the run that was disabled. */
+  enableJob(jobId: string): Promise<void>;
   /** Asks for dedicated nodes instead of Spot nodes. Resolves with how many. */
   useDedicatedNodes(): Promise<number>;
 }
@@ -210,7 +212,7 @@ export class Runs {
     { runId, isNew }: { runId: string; isNew: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
-    if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId });
+    if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
     const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
@@ -340,6 +342,7 @@ function liveRun(account: AccountRecord, run: Run, estimator: TimeLeft, abort: A
     share: () => estimator.share(Date.now(), progress, run.results),
     stop: (reason) => abort.abort(reason),
     cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
+    enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),
     useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
   };
 }

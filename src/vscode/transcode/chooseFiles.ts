@@ -6,6 +6,7 @@ import type { Until } from '../../core/plan/manifest';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
+import { problemOf } from '../workspaceFiles';
 import type { FolderScan } from './folderScan';
 import { mediaExtensions } from './mediaExtensions';
 
@@ -74,7 +75,7 @@ async function typeOf(uri: Uri): Promise<FileType> {
   try {
     return (await workspace.fs.stat(uri)).type;
   } catch (error) {
-    throw new UserError({ kind: 'fileMissing', file: workspace.asRelativePath(uri) }, { cause: error });
+    throw problemOf(error, uri.toString());
   }
 }
 
@@ -135,6 +136,7 @@ async function confirmCount({ folders, scans, selectedFiles, files }: Found, unt
         detail: leftOutWords(
           sum(({ outputs }) => outputs),
           sum(({ excluded }) => excluded),
+          sum(({ unreadable }) => unreadable),
         ),
       },
     ],
@@ -161,9 +163,10 @@ function actionTitle(until: Until, files: number): string {
   }
 }
 
-function leftOutWords(outputs: number, excluded: number): string | undefined {
+function leftOutWords(outputs: number, excluded: number, unreadable: number): string | undefined {
   const parts = [
     ...(outputs > 0 ? [l10n.t('outputs of earlier runs: {0}', count(outputs))] : []),
+    ...(unreadable > 0 ? [l10n.t("folders that can't be read: {0}", count(unreadable))] : []),
     ...(excluded > 0 ? [l10n.t('excluded files and folders: {0}', count(excluded))] : []),
   ];
   return parts.length > 0 ? l10n.t('Left out: {0}', parts.join(', ')) : undefined;

@@ -4,10 +4,11 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
-import { count, duration } from '../words/numbers';
+import { count, duration, filesOf } from '../words/numbers';
+import { sentenceOf } from '../words/sentences';
 
 /** What the user can do next, by the button of a message. */
-export type NextStep = 'cleanUp' | 'fetch' | 'retry' | 'showFailures' | 'showOutputs' | 'submit';
+export type NextStep = 'cleanUp' | 'continue' | 'fetch' | 'retry' | 'showFailures' | 'showOutputs' | 'submit';
 
 /** Shows how a run ended. Resolves with the button that the user pressed, which may be hours later. */
 export function tellEnd(
@@ -36,18 +37,35 @@ export function tellPart(
   { total, failed }: RunSummary,
   until: Exclude<Until, 'fetched'>,
 ): Promise<NextStep | undefined> {
-  const [done, all] = [count(total - failed), count(total)];
-  return until === 'uploaded'
-    ? askNext('information', l10n.t('{0} of {1} files uploaded', done, all), 'submit')
-    : askNext('information', l10n.t('{0} of {1} files submitted', done, all), 'fetch');
+  const [done, all] = [count(total - failed), filesOf(total)];
+  const text =
+    until === 'uploaded'
+      ? l10n.t('{0} of {1} uploaded', done, all)
+      : l10n.t('{0} of {1} submitted', done, all);
+  const next = until === 'uploaded' ? 'submit' : 'fetch';
+  return failed === 0 ? askNext('information', text, next) : askNext('warning', text, 'showFailures', next);
 }
 
-/** Shows that the user canceled a run. */
+/** Shows that a run is no longer monitored, and offers to continue. */
+export function tellTimeout({
+  unfinished,
+  job,
+  monitorMinutes: minutes,
+}: RunSummary): Promise<NextStep | undefined> {
+  return askNext(
+    'warning',
+    sentenceOf({ kind: 'monitoringTimeout', minutes, job, unfinished }).text,
+    'continue',
+  );
+}
+
+/** Shows that the user canceled a run. It has no record if it was canceled before it was created. */
 export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | undefined> {
+  if (record === undefined) return askNext('information', l10n.t('The run was canceled before it started.'));
   const text = l10n.t(
-    'The run was canceled. {0} of {1} outputs are complete; its containers and pool remain.',
-    count(record?.succeeded ?? 0),
-    count(record?.files ?? 0),
+    'The run was canceled. {0} of {1} outputs are complete. Its containers remain until you clean them up.',
+    count(record.succeeded ?? 0),
+    count(record.files),
   );
   return askNext('information', text, 'fetch', 'cleanUp');
 }
@@ -64,10 +82,28 @@ export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | und
     : askNext('information', text, 'cleanUp');
 }
 
-/** Shows that the run goes on without this window. Has no buttons, so that VS Code hides it soon. */
-export function tellStopped(record: RunRecord | undefined, isLocal: boolean): void {
-  const [done, files] = [count(record?.succeeded ?? 0), count(record?.files ?? 0)];
-  const text = isLocal
+/**
+ * Shows what goes on without this window. `isSubmitted`: every file has a task. Has no buttons, so that VS Code hides it
+ * soon.
+ */
+export function tellStopped(
+  record: RunRecord | undefined,
+  { isLocal, isSubmitted }: { readonly isLocal: boolean; readonly isSubmitted: boolean },
+): void {
+  background(showInformation(stoppedWords(record, isLocal, isSubmitted)));
+}
+
+function stoppedWords(record: RunRecord | undefined, isLocal: boolean, isSubmitted: boolean): string {
+  if (record === undefined) return l10n.t('The run was stopped before it started.');
+  const [done, files] = [count(record.succeeded ?? 0), count(record.files)];
+  if (!isSubmitted) {
+    return l10n.t(
+      'The run stopped after {0} of {1} outputs, before all its files were submitted. Tasks that were submitted keep running. Fetch Outputs in the Transcodes view continues the run.',
+      done,
+      files,
+    );
+  }
+  return isLocal
     ? l10n.t(
         'Monitoring stopped after {0} of {1} outputs. The tasks keep running. Fetch the outputs later from the Transcodes view.',
         done,
@@ -78,7 +114,6 @@ export function tellStopped(record: RunRecord | undefined, isLocal: boolean): vo
         done,
         files,
       );
-  background(showInformation(text));
 }
 
 async function askNext(
@@ -96,6 +131,8 @@ function nextTitle(step: NextStep): string {
   switch (step) {
     case 'cleanUp':
       return l10n.t('Clean Up…');
+    case 'continue':
+      return l10n.t('Continue Monitoring');
     case 'fetch':
       return l10n.t('Fetch Outputs');
     case 'retry':

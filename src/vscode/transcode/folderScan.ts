@@ -1,8 +1,9 @@
 import { realpath } from 'node:fs/promises';
 import { posix, sep } from 'node:path';
 import picomatch from 'picomatch';
-import { FileType, Uri, type Uri as UriType, workspace } from 'vscode';
+import { FileSystemError, FileType, Uri, type Uri as UriType, workspace } from 'vscode';
 import { settings } from '../settings';
+import { problemOf } from '../workspaceFiles';
 import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
 import { isTransportStreamFile } from './transportStreams';
 
@@ -24,16 +25,23 @@ export interface FolderScan {
   readonly excluded: number;
   /** Outputs of earlier runs, which are no sources. */
   readonly outputs: number;
+  /** Subfolders that can't be listed: access is denied, or they were deleted meanwhile. */
+  readonly unreadable: number;
 }
 
 /**
  * The media files in a folder and its subfolders. Follows links, but not out of the workspace, and enters each folder
- * once. Throws an AbortError when `signal` aborts.
+ * once. Throws an AbortError when `signal` aborts, and a `UserError` if the folder itself can't be listed.
  */
 export async function scanFolder(folder: UriType, options: ScanOptions): Promise<FolderScan> {
   const scan = new Scan(options, await rootsOf(folder));
-  await scan.enter(folder);
-  return { files: [...scan.files.values()], excluded: scan.excluded, outputs: scan.outputs };
+  try {
+    await scan.enter(folder);
+  } catch (error) {
+    throw error instanceof FileSystemError ? problemOf(error, folder.toString()) : error;
+  }
+  const { files, excluded, outputs, unreadable } = scan;
+  return { files: [...files.values()], excluded, outputs, unreadable };
 }
 
 class Scan {
@@ -41,6 +49,7 @@ class Scan {
   readonly files = new Map<string, UriType>();
   excluded = 0;
   outputs = 0;
+  unreadable = 0;
   readonly #entered = new Set<string>();
   readonly #extensions = new Set([
     ...mediaExtensions,
@@ -69,7 +78,16 @@ class Scan {
       if (isMedia) await this.#take(uri, name, () => isExcluded(name, names));
       else if (ignoredFolders.has(name) || isExcluded(name, names)) this.excluded++;
       else if (this.options.isOutput(uri)) this.outputs++;
-      else await this.enter(uri);
+      else await this.#enterSubfolder(uri);
+    }
+  }
+
+  async #enterSubfolder(folder: UriType): Promise<void> {
+    try {
+      await this.enter(folder);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      this.unreadable++;
     }
   }
 

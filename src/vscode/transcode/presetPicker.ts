@@ -22,9 +22,11 @@ export async function pickPreset(
 ): Promise<Preset | undefined> {
   const presets = await allPresets(onProblem);
   const last = state.get<string>(lastPresetKey) ?? settings().preset;
+  // A preset of the settings has a name only.
+  const isFirst = ({ id }: Preset) => id === last || id === `user:${last}`;
   const items = presets
     .map((preset) => ({ ...presetItem(preset), preset }))
-    .sort((one, other) => Number(other.preset.id === last) - Number(one.preset.id === last));
+    .sort((one, other) => Number(isFirst(other.preset)) - Number(isFirst(one.preset)));
   const title =
     chosen.length === 1
       ? l10n.t('Transcode {0} on {1}', baseName(chosen[0]?.path ?? ''), account.label)

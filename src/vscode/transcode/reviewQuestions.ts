@@ -6,6 +6,7 @@ import type { ProbedFiles } from '../../core/plan/probeFiles';
 import { presetCommand, withCommand } from '../../core/presets/presetText';
 import { section } from '../contributions';
 import { askNodeCounts } from '../nodeCounts';
+import { updateSetting } from '../settings';
 import { noteSentence } from '../words/notes';
 import { plainText } from '../words/plainText';
 import { sentenceOf, textOf } from '../words/sentences';
@@ -51,7 +52,7 @@ export async function makeLifetimeDefault(lifetime: PoolLifetime): Promise<void>
   const values = workspace.getConfiguration(section);
   const isOfWorkspace = values.inspect('pool.lifetime')?.workspaceValue !== undefined;
   const target = isOfWorkspace ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
-  await values.update('pool.lifetime', lifetime, target);
+  await updateSetting('pool.lifetime', lifetime, target);
 }
 
 /** Asks for the numbers of nodes; undefined if the user canceled. */
@@ -83,7 +84,9 @@ export function audioLabel({ audio }: Choices): string {
 /** Asks which audio tracks the outputs get. */
 export async function askAudio(probed: ProbedFiles, { audio }: Choices): Promise<Choices['audio']> {
   const languages = new Set(
-    probed.sources.flatMap(({ media }) => media?.tracks ?? []).flatMap(({ language }) => language ?? []),
+    probed.sources
+      .flatMap(({ media }) => media?.tracks ?? [])
+      .flatMap(({ kind, language }) => (kind === 'audio' ? (language ?? []) : [])),
   );
   const items = [
     {

@@ -6,7 +6,7 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
-import type { FileResult, Manifest } from '../../core/plan/manifest';
+import { type FileResult, isSubmitted, type Manifest } from '../../core/plan/manifest';
 import type { RunProgress } from '../../core/runs/runEvents';
 import { fileNumbers } from '../runs/runRecord';
 import { liveTitle } from '../runs/runWords';
@@ -93,7 +93,10 @@ async function askCancel(run: Followed | undefined): Promise<CancelChoice | 'kee
     {
       iconPath: new ThemeIcon('eye-closed'),
       label: l10n.t('Stop Watching'),
-      detail: l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.'),
+      detail:
+        run && isSubmitted(run.manifest)
+          ? l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.')
+          : l10n.t('Tasks that were submitted keep running. Other files wait until you fetch the outputs.'),
       choice: 'stopWatching',
     },
     {

@@ -1,13 +1,13 @@
 import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import { isAbort, UserError } from '../../core/errors';
+import { isSubmitted, type Manifest, outputContainerOf } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import type { CleanUpRequest } from '../cleanUp/cleanUp';
-import type { Commands } from '../commands';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
@@ -20,6 +20,7 @@ import {
   tellFetchedOfCanceled,
   tellPart,
   tellStopped,
+  tellTimeout,
 } from './endMessages';
 import { type CancelChoice, follow } from './runNotification';
 
@@ -28,7 +29,6 @@ export class RunWork {
   constructor(
     private readonly accounts: Accounts,
     private readonly runs: Runs,
-    private readonly commands: Commands,
   ) {}
 
   /** Starts a run that was planned. */
@@ -49,11 +49,9 @@ export class RunWork {
 
   /** Continues a run that this window remembers. */
   async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
-    const { accountId, runId, outputContainer } = record;
+    const { runId, outputContainer } = record;
     const preset = presetName({ id: record.presetId ?? '', label: record.preset });
-    const account = this.accounts.byId(accountId);
-    if (account === undefined) throw new UserError({ kind: 'noAccount' });
-    const connection = await this.connect(account);
+    const connection = await this.connect(this.accounts.accountOf(record));
     const resume = () => this.runs.resume(connection, outputContainer, until, options);
     await this.#work(connection, runId, preset, resume, until);
   }
@@ -88,9 +86,11 @@ export class RunWork {
     const title = preset ? l10n.t('Azure Batch: {0}', preset) : l10n.t('Azure Batch');
     const live = () => this.runs.live(runId);
     let choice: CancelChoice | undefined;
+    let stopped: Manifest | undefined;
     try {
       const summary = await follow(title, live, work(), (chosen) => {
         choice = chosen;
+        stopped = live()?.manifest;
         background(this.#cancel(runId, chosen));
       });
       await this.#ended(connection.account, summary, until);
@@ -98,7 +98,7 @@ export class RunWork {
       // The run may have been canceled from its row, too.
       const isCanceled = isAbort(error) && this.runs.record(runId)?.status === 'canceled';
       if (choice === undefined && !isCanceled) throw error;
-      await this.#canceled(connection.account, runId, choice ?? 'cancelRun');
+      await this.#canceled(connection.account, runId, choice ?? 'cancelRun', stopped);
     }
   }
 
@@ -108,23 +108,30 @@ export class RunWork {
     else await this.runs.cancel(runId);
   }
 
-  async #canceled(account: AccountRecord, runId: string, choice: CancelChoice): Promise<void> {
+  async #canceled(
+    account: AccountRecord,
+    runId: string,
+    choice: CancelChoice,
+    stopped: Manifest | undefined,
+  ): Promise<void> {
     const record = this.runs.record(runId);
     switch (choice) {
       case 'cancelAndCleanUp':
         return this.cleanUp(account, { runId, confirmed: true });
       case 'stopWatching':
-        return tellStopped(record, account.signIn === 'local');
+        return tellStopped(record, {
+          isLocal: account.signIn === 'local',
+          isSubmitted: stopped === undefined || isSubmitted(stopped),
+        });
       case 'cancelRun':
         return this.#next(account, runId, await tellCanceled(record));
     }
   }
 
   async #ended(account: AccountRecord, summary: RunSummary, until: Until): Promise<void> {
-    const { unfinished, runId, job, monitorMinutes: minutes } = summary;
+    const { unfinished, runId } = summary;
     if (until !== 'fetched') return this.#next(account, runId, await tellPart(summary, until));
-    if (unfinished > 0)
-      return this.commands.showProblem({ kind: 'monitoringTimeout', minutes, job, unfinished });
+    if (unfinished > 0) return this.#next(account, runId, await tellTimeout(summary));
     const record = this.runs.record(runId);
     if (record?.status === 'canceled') return this.#next(account, runId, await tellFetchedOfCanceled(record));
     const setting = settings().cleanUp;
@@ -137,8 +144,9 @@ export class RunWork {
     if (step === undefined) return;
     if (step === 'cleanUp') return this.cleanUp(account, { runId });
     const record = this.runs.record(runId);
-    if (record === undefined) throw new UserError({ kind: 'runNotFound', run: runId });
+    if (record === undefined) throw new UserError({ kind: 'runNotFound', run: outputContainerOf(runId) });
     switch (step) {
+      case 'continue':
       case 'fetch':
         return this.resume(record, 'fetched');
       case 'retry':

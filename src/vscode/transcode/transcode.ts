@@ -80,7 +80,7 @@ export class Transcode {
 
   /**
    * Transcodes files without asking, for callers that have asked already. Outputs that exist are kept. Throws for a
-   * preset or file that does not exist.
+   * preset or file that does not exist, and if none of the files can be transcoded.
    */
   async transcodeFiles(
     uris: readonly Uri[],
@@ -94,28 +94,30 @@ export class Transcode {
     const { chooseFiles } = await import('./chooseFiles');
     const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records), 'fetched'));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
-    const [{ probeChosen }, { planRun }, { allPresets }] = await Promise.all([
+    const [{ probeChosen }, { planRun }, { allPresets }, { parseAudioChoice }] = await Promise.all([
       import('./probeChosen'),
       import('../../core/plan/planRun'),
       import('./presetPicker'),
+      import('../../core/media/audioTracks'),
     ]);
     const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
     if (preset === undefined)
-      throw new UserError({ kind: 'presetInvalid', preset: presetId, detail: 'unknown' });
+      throw new UserError({ kind: 'presetInvalid', preset: presetId, fault: 'unknownPreset' });
     const connection = await this.work.connect(account);
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
     const probed = await probeChosen(chosen, preset, { report: () => undefined }, aborted.signal);
-    const { pool, limits, split } = settings();
-    const workspaceName = workspace.name ?? '';
+    const { pool, audio, limits, split } = settings();
     const planned = planRun(probed, {
       preset,
       pool,
-      audio: 'default',
+      audio: parseAudioChoice(audio),
       limits,
       split,
-      workspace: workspaceName,
+      workspace: workspace.name ?? '',
     });
+    const [refused] = planned.manifest.refused;
+    if (refused && planned.manifest.files.length === 0) throw new UserError(refused.problem);
     token.onCancellationRequested(() => this.runs.stop(planned.manifest.runId));
     return this.runs.start(connection, planned, 'fetched');
   }

@@ -94,11 +94,15 @@ async function fetchOutputs(
   requireTrust();
   const { runs, work } = parts;
   if (clicked && 'record' in clicked) return work.resume(clicked.record, 'fetched');
-  const submitted = clicked && newestOf(runs, clicked, selected, ['submitted', 'stopped', 'finished']);
+  const states = ['submitted', 'stopped', 'running', 'canceled', 'finished'] as const;
+  const submitted = clicked && newestOf(runs, clicked, selected, states);
   if (submitted) return work.resume(submitted, 'fetched');
   const suits = ({ status, runId }: RunRecord) => status !== 'uploaded' && !runs.live(runId);
   if (!runs.records.some(suits)) return attach(parts);
-  const record = await pickRun(runs, { title: l10n.t('Fetch the outputs of which run?'), suits, none: '' });
+  // The only run is not one of the selected files, so it is offered, not taken.
+  const alwaysAsks = clicked !== undefined;
+  const title = l10n.t('Fetch the outputs of which run?');
+  const record = await pickRun(runs, { title, suits, none: '', alwaysAsks });
   if (record) await work.resume(record, 'fetched');
 }
 
@@ -137,11 +141,16 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
 }
 
 /**
- * Tells the user of a problem with which a run waits for somebody: a job that was disabled, or Spot nodes that Azure preempts
- * again and again, for which it offers dedicated ones. Other problems are in the log.
+ * Tells the user of a problem with which a run waits for somebody: a job that was disabled, which it offers to enable, or
+ * Spot nodes that Azure preempts again and again, for which it offers dedicated ones. Other problems are in the log.
  */
 export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
-  if (problem.kind === 'jobDisabled') background(showWarning(sentenceOf(problem).text));
+  if (problem.kind === 'jobDisabled') {
+    const enable = l10n.t('Enable Job');
+    if ((await showWarning(sentenceOf(problem).text, enable)) === enable)
+      await runs.live(runId)?.enableJob(problem.job);
+    return;
+  }
   if (problem.kind !== 'preempted') return;
   const use = l10n.t('Use Dedicated Nodes');
   const keep = l10n.t('Keep Spot Nodes');

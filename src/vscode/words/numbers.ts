@@ -3,7 +3,10 @@ import { env, l10n } from 'vscode';
 /** `12.3 MB`, in the user's language; decimal units, as Azure bills them. */
 export function bytes(count: number): string {
   const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
-  const step = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
+  const exact = Math.min(Math.floor(Math.log10(Math.max(count, 1)) / 3), units.length - 1);
+  // 999,960 bytes are 1 MB, not 1,000 kB.
+  const isNext = exact > 0 && exact < units.length - 1 && count / 1000 ** exact >= 999.95;
+  const step = isNext ? exact + 1 : exact;
   return new Intl.NumberFormat(env.language, {
     style: 'unit',
     unit: units[step],
@@ -87,7 +90,7 @@ export function timesOf(value: number): string {
 
 /** `1 node-hour`, `2.5 node-hours`. */
 export function nodeHoursOf(value: number): string {
-  return value === 1 ? l10n.t('1 node-hour') : l10n.t('{0} node-hours', decimal(value));
+  return decimal(value) === decimal(1) ? l10n.t('1 node-hour') : l10n.t('{0} node-hours', decimal(value));
 }
 
 /** `45 %`, of a share between 0 and 1. */

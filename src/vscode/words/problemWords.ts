@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { Problem, Service } from '../../core/errors';
+import { count } from './numbers';
 
 /** The meaning of each rejection, by the error code of Batch, Storage or Microsoft Entra. */
 const refusals: Record<string, () => string> = {
@@ -71,9 +72,9 @@ export function quotaWords({ what, needed, available }: Quota): string {
     case 'spotCores':
       return known
         ? l10n.t(
-            "The run requires {0} Spot cores, but the account's quota is {1}. Request a quota increase, or use dedicated nodes.",
-            needed,
-            available,
+            "The run requires more Spot cores ({0}) than the account's quota ({1}). Request a quota increase, or use dedicated nodes.",
+            count(needed),
+            count(available),
           )
         : l10n.t(
             "The account's Spot core quota is used up. Request a quota increase, or use dedicated nodes.",
@@ -81,9 +82,9 @@ export function quotaWords({ what, needed, available }: Quota): string {
     case 'dedicatedCores':
       return known
         ? l10n.t(
-            "The run requires {0} dedicated cores, but the account's quota is {1}. Request a quota increase, or use Spot nodes.",
-            needed,
-            available,
+            "The run requires more dedicated cores ({0}) than the account's quota ({1}). Request a quota increase, or use Spot nodes.",
+            count(needed),
+            count(available),
           )
         : l10n.t(
             'The dedicated core quota of the account or of this VM series is used up. Request a quota increase, or use another VM size or Spot nodes.',
@@ -108,6 +109,39 @@ export function limitWords({ what, limit, name }: Extract<Problem, { kind: 'limi
       return l10n.t('{0} has more than {1} files.', name, limit);
     case 'commandLine':
       return l10n.t('The command line for {0} is longer than {1} characters.', name, limit);
+  }
+}
+
+/** Says what is wrong with a preset, and what is right. */
+export function presetFaultWords({
+  fault,
+  subject = '',
+}: Extract<Problem, { kind: 'presetInvalid' }>): string {
+  switch (fault) {
+    case 'name':
+      return l10n.t('Its name is missing.');
+    case 'nameTaken':
+      return l10n.t('Another preset has the same name.');
+    case 'unknownPreset':
+      return l10n.t("There's no preset with this ID.");
+    case 'unknownProperty':
+      return l10n.t('A preset has no property “{0}”.', subject);
+    case 'arguments':
+      return l10n.t('Its arguments must be a list of strings.');
+    case 'missingPlaceholder':
+      return l10n.t('{0} is missing in its arguments.', subject);
+    case 'unknownPlaceholder':
+      return l10n.t("The placeholder {0} doesn't exist or isn't allowed in this place.", subject);
+    case 'nullCharacter':
+      return l10n.t("Its arguments can't contain null characters.");
+    case 'extension':
+      return l10n.t('Its extension must be 1 to 10 letters and digits, such as mp3.');
+    case 'needs':
+      return l10n.t('The value of “needs” must be audio, video, subtitle, or any.');
+    case 'inputs':
+      return l10n.t('The value of “inputs” must be a list of extensions, such as mp4.');
+    case 'boolean':
+      return l10n.t('The value of “{0}” must be true or false.', subject);
   }
 }
 

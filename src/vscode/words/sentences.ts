@@ -6,6 +6,7 @@ import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
   limitWords,
+  presetFaultWords,
   quotaWords,
   serviceName,
   unauthorizedWords,
@@ -21,6 +22,8 @@ export type Remedy =
   | 'checkConnection'
   | 'cleanUp'
   | 'openPoolSettings'
+  | 'openPresetSettings'
+  | 'openTaskSettings'
   | 'openLocalSettings'
   | 'manageTrust'
   | 'getFfmpeg'
@@ -103,7 +106,10 @@ function words(problem: Problem): Words {
             ),
       ];
     case 'presetInvalid':
-      return [l10n.t('The preset {0} is invalid: {1}', problem.preset, problem.detail)];
+      return [
+        l10n.t('The preset {0} is invalid: {1}', problem.preset, presetFaultWords(problem)),
+        'openPresetSettings',
+      ];
     case 'limitExceeded':
       return [limitWords(problem)];
     case 'timeLimit':
@@ -113,7 +119,7 @@ function words(problem: Problem): Words {
           problem.file,
           minutesOf(problem.minutes),
         ),
-        'openPoolSettings',
+        'openTaskSettings',
       ];
     case 'inputNotReachable':
       return [
@@ -254,11 +260,15 @@ function words(problem: Problem): Words {
         ),
       ];
     case 'runTaken':
-      return [l10n.t('Run {0} is in use by another window.', problem.run)];
+      return [
+        problem.here
+          ? l10n.t('This window is already working on run {0}.', problem.run)
+          : l10n.t('Run {0} is in use by another window.', problem.run),
+      ];
     case 'monitoringTimeout':
       return [
         l10n.t(
-          'Monitoring stopped after {0}. {1} of job {2} still to complete; nothing is stopped. Attach to the run to continue monitoring.',
+          'Monitoring stopped after {0}. {1} of job {2} still to complete; nothing is stopped. Continue monitoring to fetch the outputs.',
           minutesOf(problem.minutes),
           tasksOf(problem.unfinished),
           problem.job,
@@ -266,12 +276,19 @@ function words(problem: Problem): Words {
         'attach',
       ];
     case 'noAccount':
-      return [l10n.t('No account is connected.'), 'useLocalAccount', 'connect'];
+      if (problem.account === undefined)
+        return [l10n.t('No account is connected.'), 'useLocalAccount', 'connect'];
+      // The local account has no URL that could be its id.
+      return problem.account === 'local'
+        ? [l10n.t("The local Batch account isn't connected."), 'useLocalAccount']
+        : [l10n.t("The account {0} isn't connected. Connect it to continue.", problem.account), 'connect'];
     case 'untrusted':
       return [
         l10n.t("The workspace isn't trusted, so files can't be uploaded, submitted, or transcoded."),
         'manageTrust',
       ];
+    case 'settingNotSaved':
+      return [l10n.t("Couldn't change the setting {0}: {1}", problem.setting, problem.detail)];
     case 'accountInvalid':
       return [withDetail(fieldWords[problem.what](), problem.detail), 'connect'];
     case 'secretMissing':

@@ -143,11 +143,11 @@ function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress, number
   switch (phase) {
     case 'uploading':
       return l10n.t(
-        'uploading {0} of {1}, {2} of {3} files',
+        'uploading {0} of {1}, {2} of {3}',
         bytes(upload.bytes),
         bytes(upload.bytesTotal),
         count(upload.files),
-        count(upload.filesTotal),
+        filesOf(upload.filesTotal),
       );
     case 'pool':
       return nodes.total === 0

@@ -1,7 +1,8 @@
-import { commands, env, l10n, Uri, window, workspace } from 'vscode';
+import { commands, env, FileSystemError, l10n, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
 import { cloudOf } from '../../../core/azure/clouds';
 import { ownPrefix } from '../../../core/azure/ownership';
+import { UserError } from '../../../core/errors';
 import { maskSas } from '../../../core/jobs/poolFailure';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
@@ -160,7 +161,7 @@ async function saveAs(uri: Uri): Promise<void> {
   const target = await window.showSaveDialog({
     defaultUri: folder && Uri.joinPath(folder.uri, baseName(uri)),
   });
-  if (target) await workspace.fs.copy(uri, target, { overwrite: true });
+  if (target) await copy(uri, target, true);
 }
 
 /** Saves files under their own names, without overwriting existing files. */
@@ -176,14 +177,27 @@ async function saveInFolder(uris: readonly Uri[]): Promise<void> {
   const existing: string[] = [];
   for (const uri of uris) {
     try {
-      await workspace.fs.copy(uri, Uri.joinPath(target, baseName(uri)), { overwrite: false });
+      await copy(uri, Uri.joinPath(target, baseName(uri)), false);
     } catch (error) {
-      if ((error as { code?: string }).code !== 'FileExists') throw error;
+      if (!(error instanceof UserError) || error.problem.kind !== 'outputExists') throw error;
       existing.push(baseName(uri));
     }
   }
   if (existing.length > 0)
     await showWarning(l10n.t('Not saved, because these files exist: {0}', existing.join(', ')));
+}
+
+/** Throws `outputExists`, or `fileFailed` with the reason if the file can't be read or written. */
+async function copy(uri: Uri, target: Uri, overwrite: boolean): Promise<void> {
+  try {
+    await workspace.fs.copy(uri, target, { overwrite });
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+    const file = workspace.asRelativePath(target);
+    throw error.code === 'FileExists'
+      ? new UserError({ kind: 'outputExists', file })
+      : new UserError({ kind: 'fileFailed', file, detail: error.message }, { cause: error });
+  }
 }
 
 /** Characters that file names cannot have here. Names of files of nodes and blobs can have most of them. */

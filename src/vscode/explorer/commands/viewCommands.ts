@@ -39,8 +39,8 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
   };
 }
 
-/** The account of an item of the Accounts view, or of a run in the Transcodes view. */
+/** The account of an item of the Accounts view, or of a run in the Transcodes view. Throws `noAccount`. */
 function accountOf(accounts: Accounts, target: ExplorerNode | RunNode): AccountRecord | undefined {
-  if ('record' in target) return accounts.byId(target.record.accountId);
+  if ('record' in target) return accounts.accountOf(target.record);
   return 'account' in target ? target.account : undefined;
 }
