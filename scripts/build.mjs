@@ -2,7 +2,7 @@
 //
 // The extension is ESM with code splitting: opening VS Code loads src/extension.ts and its static imports only; the
 // Azure SDKs are in chunks behind `await import(...)`.
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
 import { mergeChunks } from './mergeChunks.mjs';
@@ -46,7 +46,7 @@ const builds = [
     ...common,
     entryPoints: {
       service: 'src/service/main.ts',
-      starter: 'src/service/tasks/starter.ts',
+      starter: 'src/service/tasks/processes/starter.ts',
       hashWorker: 'src/core/files/hashWorker.ts',
       parserProcess: 'src/core/media/parser/process.ts',
       parserGuard: 'src/core/media/parser/guard.ts',
@@ -104,6 +104,7 @@ if (tests) {
 }
 
 if (!watch) rmSync('dist', { recursive: true, force: true });
+cpSync('src/service/tasks/processes/starter.pl', 'dist/starter.pl');
 if (watch) {
   for (const options of builds) await (await esbuild.context(options)).watch();
 } else {

@@ -7,6 +7,7 @@ import { root } from './bootstrap.mjs';
 const files = {
   'dist/service.js': 'service.js',
   'dist/starter.js': 'starter.js',
+  'dist/starter.pl': 'starter.pl',
   'dist/azurite.cjs': 'azurite.cjs',
   'standalone/start.mjs': 'start.mjs',
   'standalone/env.mjs': 'env.mjs',

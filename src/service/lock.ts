@@ -1,5 +1,5 @@
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { isRunning, startTime } from './tasks/processTree';
+import { isRunning, startTime } from './tasks/processes/processTree';
 
 /** The lock of a data folder: a file that names the process that holds it. A process that has ended holds nothing. */
 export class Lock {

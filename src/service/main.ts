@@ -4,6 +4,7 @@ import { help, type Options, optionsOf, UsageError } from './options';
 import { reset } from './reset';
 import { serve } from './serve';
 import { ContainerEngine, type EngineChoice } from './tasks/containers/engine';
+import { startWith } from './tasks/processes/processes';
 import { keepLoopbackDirect } from './tasks/proxy';
 
 /** Exit codes of sysexits.h. */
@@ -32,6 +33,7 @@ async function run(options: Options): Promise<void> {
       return;
     case 'serve':
       keepLoopbackDirect(process.env);
+      startWith(options.perl);
       await serve(options);
   }
 }

@@ -22,6 +22,8 @@ Usage: node service.js --data-dir DIR [options]
   --packages DIR          Folder of application packages, APPLICATION/VERSION.zip (default: packages in the data folder).
   --container-engine WHO  Engine of tasks with containerSettings: docker, podman, none, or auto (default), the first
                           of docker and podman that answers.
+  --perl PATH             Perl that starts the programs of tasks, which takes less memory and time than Node.js (default on
+                          Linux: /usr/bin/perl), or none. Where it doesn't work, Node.js starts them.
   --allow-elevated        Run start tasks that ask for administrator rights, as the user that runs the service.
   --faults                Allow the signed route POST /_faults, which injects faults for tests.
   --quiet                 Write the log to DIR/service.log only, not to stderr as well.
@@ -46,6 +48,8 @@ export interface Options {
   readonly pathPrepend: readonly string[];
   readonly packagesDir?: string;
   readonly containerEngine: EngineChoice;
+  /** The Perl interpreter that starts programs; undefined for Node.js. */
+  readonly perl?: string;
   readonly allowElevated: boolean;
   readonly faults: boolean;
   readonly quiet: boolean;
@@ -80,6 +84,7 @@ export function optionsOf(args: readonly string[]): Options {
     pathPrepend: values['path-prepend'],
     packagesDir: values.packages,
     containerEngine,
+    perl: values.perl === 'none' ? undefined : values.perl,
     allowElevated: values['allow-elevated'],
     faults: values.faults,
     quiet: values.quiet,
@@ -110,6 +115,7 @@ function parsed(args: readonly string[]) {
         'path-prepend': { type: 'string', multiple: true, default: [] },
         packages: { type: 'string' },
         'container-engine': { type: 'string', default: 'auto' },
+        perl: { type: 'string', default: process.platform === 'linux' ? '/usr/bin/perl' : 'none' },
         'allow-elevated': { type: 'boolean', default: false },
         faults: { type: 'boolean', default: false },
         quiet: { type: 'boolean', default: false },

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { ContainerClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { startersOf } from './descendants';
 import { eventually, machine, prepare, refused, TestService } from './harness';
 
 const run = promisify(execFile);
@@ -348,10 +349,7 @@ describe('Tasks in containers of the local Batch service', function () {
     // Killed together with the process that starts programs, nothing ends the container until the next start.
     const { pid } = service.ready;
     process.kill(pid, 'SIGSTOP');
-    for (const child of (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')) {
-      if ((await readFile(`/proc/${child}/cmdline`, 'utf8')).includes('starter.js'))
-        process.kill(Number(child), 'SIGKILL');
-    }
+    for (const starter of startersOf(pid)) process.kill(starter, 'SIGKILL');
     const before = await remaining();
     await service.kill();
     assert.equal(await remaining(), before);

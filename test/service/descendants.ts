@@ -14,6 +14,11 @@ export function descendantsOf(ancestor: number, argument: string): number[] {
   return processesWith(argument).filter(isBelow);
 }
 
+/** Ids of the processes that start programs for a service. */
+export function startersOf(service: number): number[] {
+  return ['starter.pl', 'starter.js'].flatMap((script) => descendantsOf(service, script));
+}
+
 /** Ids of all processes of the machine whose command line has this argument. */
 export function processesWith(argument: string): number[] {
   return readdirSync('/proc')

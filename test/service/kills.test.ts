@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { randomOf } from '../random';
-import { descendantsOf, processesWith } from './descendants';
+import { processesWith } from './descendants';
 import { eventually, listAll, machine, prepare, TestService } from './harness';
 
 interface Ended {
@@ -172,120 +172,5 @@ describe('The local Batch service, killed again and again', function () {
     const kinds = [...completed.keys()].map((key) => key.replace(/\W.*/, ''));
     for (const kind of ['plain', 'together', 'managed', 'prepared', 'hourly'])
       assert.ok(kinds.includes(kind), `${kind} (seed ${seed})`);
-  });
-});
-
-describe('The processes that start programs for the local Batch service', function () {
-  this.timeout(240_000);
-  let service: TestService;
-
-  beforeEach(async () => {
-    service = await TestService.start();
-    const client = service.client();
-    await client.pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 3 });
-    await client.job.add({ id: 'job', poolInfo: { poolId: 'pool' } });
-  });
-
-  afterEach(() => service.close());
-
-  const sleeper = { id: 'sleeper', commandLine: '/bin/sleep 321' };
-
-  async function whileSleeping(): Promise<number> {
-    await service.client().task.add('job', sleeper);
-    return eventually(
-      async () => descendantsOf(service.ready.pid, '321')[0] ?? 0,
-      (pid) => pid > 0,
-    );
-  }
-
-  it('leave no daemon of a task behind, whether the service is asked to end or killed and started again', async () => {
-    const isThere = () => processesWith(mark).length > 0;
-    const add = async (id: string) => {
-      // A daemon that has not left the process group yet when its task ends would end with it.
-      const daemon = `setsid sh -c 'touch began; sleep ${mark} & sleep ${mark}' > /dev/null 2>&1 &`;
-      const commandLine = `/bin/sh -c "${daemon} while [ ! -e began ]; do sleep 0.02; done"`;
-      await service.client().task.add('job', { id, commandLine });
-      await eventually(
-        () => service.client().task.get('job', id),
-        ({ state }) => state === 'completed',
-      );
-      await eventually(async () => isThere(), Boolean);
-    };
-    await add('killed');
-    await service.kill();
-    await service.start();
-    await eventually(async () => !isThere(), Boolean);
-    await add('ended');
-    process.kill(service.ready.pid, 'SIGTERM');
-    await service.ended();
-    await eventually(async () => !isThere(), Boolean);
-  });
-
-  it('end what they started when the service is killed', async () => {
-    const pid = await whileSleeping();
-    await service.kill();
-    await eventually(
-      async () => existsSync(`/proc/${pid}`),
-      (isThere) => !isThere,
-    );
-    await service.start();
-    await eventually(
-      () => service.client().task.get('job', 'sleeper'),
-      ({ state, executionInfo }) => state === 'running' && executionInfo?.requeueCount === 1,
-    );
-  });
-
-  it('are started again when they are killed, and what they had started has ended', async () => {
-    await whileSleeping();
-    const [starter = 0] = descendantsOf(service.ready.pid, 'starter.js');
-    process.kill(starter, 'SIGKILL');
-    const client = service.client();
-    const ended = await eventually(
-      () => client.task.get('job', 'sleeper'),
-      ({ state }) => state === 'completed',
-    );
-    assert.equal(ended.executionInfo?.result, 'failure');
-    assert.deepEqual(descendantsOf(service.ready.pid, '321'), []);
-    await client.task.add('job', { id: 'next', commandLine: '/bin/true' });
-    const next = await eventually(
-      () => client.task.get('job', 'next'),
-      ({ state }) => state === 'completed',
-    );
-    assert.equal(next.executionInfo?.exitCode, 0);
-  });
-
-  it('leave nothing when a program kills the one that is starting it', async () => {
-    const client = service.client();
-    const mark = `654.${process.pid}`;
-    const tasks = ['1', '2', '3', '4', '5', '6'].map((id) => ({
-      id,
-      commandLine: `/bin/sh -c 'kill -9 $PPID; exec sleep ${mark}'`,
-    }));
-    await client.task.addCollection('job', tasks);
-    const { taskCounts } = await eventually(
-      () => client.job.getTaskCounts('job'),
-      (read) => read.taskCounts.completed === tasks.length,
-    );
-    assert.equal(taskCounts.failed, tasks.length);
-    await eventually(
-      async () => processesWith(mark),
-      (pids) => pids.length === 0,
-    );
-  });
-
-  it('do not wait for each other', async () => {
-    await whileSleeping();
-    const client = service.client();
-    const [first = 0] = descendantsOf(service.ready.pid, 'starter.js');
-    process.kill(first, 'SIGSTOP');
-    const tasks = ['one', 'two'].map((id) => ({ id, commandLine: '/bin/true' }));
-    await client.task.addCollection('job', tasks);
-    const completed = () =>
-      Promise.all(tasks.map(({ id }) => client.task.get('job', id))).then((read) =>
-        read.filter(({ state }) => state === 'completed').map(({ executionInfo }) => executionInfo?.exitCode),
-      );
-    await eventually(completed, (codes) => codes.length === 1);
-    process.kill(first, 'SIGCONT');
-    assert.deepEqual(await eventually(completed, (codes) => codes.length === 2), [0, 0]);
   });
 });

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
-import { descendantsOf, processesWith } from './descendants';
+import { descendantsOf, processesWith, startersOf } from './descendants';
 import { eventually, machine, prepare, refused, skip, TestService, withLongerLimits } from './harness';
 
 type Task = BatchServiceModels.TaskAddParameter;
@@ -472,14 +472,14 @@ describe('Multi-instance tasks of the local Batch service', function () {
     await add('background', 2, `sleep ${mark} & echo c >> ${path('background')}`, `exec sleep ${mark}`);
     await inState('background', 'running');
     await untilLines('background', 2);
-    for (const starter of descendantsOf(service.ready.pid, 'starter.js')) process.kill(starter, 'SIGKILL');
+    for (const starter of startersOf(service.ready.pid)) process.kill(starter, 'SIGKILL');
     assert.equal((await inState('background', 'completed')).executionInfo?.result, 'failure');
     await untilRunning(0);
     await add('both', 2, `sleep ${mark} & echo c >> ${path('both')}`, waitFor('both-go'));
     await untilLines('both', 2);
     // A line can come before the background process has become `sleep`.
     await untilRunning(2);
-    const starters = descendantsOf(service.ready.pid, 'starter.js');
+    const starters = startersOf(service.ready.pid);
     // The background processes are left over, and the commands that started them have ended.
     for (const starter of starters) process.kill(starter, 'SIGSTOP');
     await service.kill();

@@ -17,7 +17,7 @@ import { newestUbuntu } from '../../src/core/pools/images';
 import { nodeTargets } from '../../src/core/pools/nodeTargets';
 import { parseFilter, select } from '../../src/service/api/http/odata';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
-import { durationMs, etagOf } from '../../src/service/wire/time';
+import { durationMs, etagOf, timestamp } from '../../src/service/wire/time';
 
 const key = Buffer.alloc(64, 7).toString('base64');
 
@@ -250,6 +250,14 @@ describe('Filters of the local Batch service', () => {
 });
 
 describe('Times of the local Batch service', () => {
+  it('are each later than the one before, however many a millisecond has', () => {
+    const times = Array.from({ length: 25_000 }, () => timestamp());
+    for (const time of times) assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?Z$/);
+    const ticks = times.map((time) => BigInt(etagOf(time)));
+    assert.ok(ticks.every((tick, index) => index === 0 || tick > (ticks[index - 1] ?? tick)));
+    assert.ok(Math.abs(Date.parse(times.at(-1) ?? '') - Date.now()) < 60_000);
+  });
+
   it('become the same ETags as in Azure', () => {
     assert.equal(etagOf('2022-09-06T23:45:31.168152Z'), '0x8DA9061E271C7F0');
   });

@@ -117,6 +117,21 @@ export class DataFolder {
     return target;
   }
 
+  /**
+   * Makes a new folder on a node. Returns where that which was in its place waits for its removal with `removeTree`;
+   * undefined if nothing was.
+   */
+  makeNew(path: string): string | undefined {
+    let trash: string | undefined;
+    try {
+      mkdirSync(path);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'EEXIST') trash = this.takeAway(path);
+      mkdirSync(path, { recursive: true });
+    }
+    return trash;
+  }
+
   /** Where damaged records and files are kept that could not be read. */
   get damaged(): string {
     return join(this.path, 'damaged');

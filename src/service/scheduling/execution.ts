@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { type Place, type Surroundings, taskPath } from '../tasks/environment';
@@ -137,13 +136,11 @@ export class Execution {
   ): Promise<Outcome | 'unprepared'> {
     const token = this.tokens.issue(task);
     try {
-      const preparing = Promise.all(nodes.map((node) => this.jobTasks.prepare(pool, node, task.job)));
-      const isPrepared = await Promise.race([
-        preparing.then((prepared) => !prepared.includes(false)),
-        aborted(signal).then(() => false),
-      ]);
-      if (signal.aborted) return { stopped: true };
-      if (!isPrepared) return 'unprepared';
+      if (task.job.wire.jobPreparationTask !== undefined) {
+        const isPrepared = await this.#prepare(pool, nodes, task, signal);
+        if (signal.aborted) return { stopped: true };
+        if (!isPrepared) return 'unprepared';
+      }
       if (task.wire.state === 'preparing') {
         await this.state.whenWritable();
         this.#startPrepared(task);
@@ -169,6 +166,20 @@ export class Execution {
     }
   }
 
+  /** Prepares the nodes of a task for its job. Resolves to whether the task may run there; at once when the signal aborts. */
+  async #prepare(
+    pool: PoolState,
+    nodes: readonly NodeState[],
+    { job }: TaskState,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const preparing = Promise.all(nodes.map((node) => this.jobTasks.prepare(pool, node, job)));
+    return Promise.race([
+      preparing.then((prepared) => !prepared.includes(false)),
+      aborted(signal).then(() => false),
+    ]);
+  }
+
   #startPrepared(task: TaskState): void {
     if (task.subtasks) this.state.setSubtasks(task, task.subtasks.map(startedSubtask));
     this.state.moveTask(task, 'running', () => {
@@ -185,12 +196,10 @@ export class Execution {
     token: string | undefined,
   ): Promise<Attempt> {
     const node = nodes[instance] as NodeState;
-    const root = this.nodes.root(pool.id, node.id);
-    const place = placeOf(pool, node, task.job, task.id, root);
-    const { taskDir } = place;
-    const trash = this.nodes.folder.takeAway(taskDir);
+    node.root ??= this.nodes.root(pool.id, node.id);
+    const place = placeOf(pool, node, task.job, task.id, node.root);
+    const trash = this.nodes.folder.makeNew(place.taskDir);
     if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
-    mkdirSync(taskDir, { recursive: true });
     const settings = [
       ...(await this.nodes.deployPackages(pool, node, task.wire)),
       ...(settingsOf(task.wire) ? await this.#instance(pool, nodes, instance, place) : []),

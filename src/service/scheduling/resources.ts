@@ -24,6 +24,8 @@ export interface NodeState {
   readonly id: string;
   readonly poolId: string;
   wire: Wire;
+  /** Its root folder, once a task has run there. */
+  root?: string;
   readonly running: Set<TaskState>;
   slotsUsed: number;
   /** It leaves its pool once its tasks have ended. */

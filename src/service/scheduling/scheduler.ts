@@ -1,6 +1,6 @@
 import type { Supervisor } from '../guard/supervisor';
 import { instancesOf, settingsOf } from '../tasks/multiInstance';
-import { killLeftovers } from '../tasks/processes';
+import { killLeftovers } from '../tasks/processes/processes';
 import type { Wire } from '../wire/wire';
 import type { Autoscaling } from './autoscaling';
 import type { Execution } from './execution';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isRunning } from '../tasks/processTree';
+import { isRunning } from '../tasks/processes/processTree';
 import type { StorageOrder, StorageReply } from './messages';
 
 export interface StorageAccount {

@@ -1,4 +1,4 @@
-import type { RunningProcess } from './processes';
+import type { RunningProcess } from './processes/processes';
 import { failure } from './taskFailure';
 
 /** A registry as requests name it, without its password. */

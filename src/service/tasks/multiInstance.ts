@@ -1,11 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Wire } from '../wire/wire';
-import type { RunningGroup } from './processes';
+import type { RunningGroup } from './processes/processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
 import type { FailureInfo } from './taskFailure';
 import {
   type Attempt,
+  eitherOf,
   endedFailure,
   endOf,
   exitOutcome,
@@ -115,7 +116,7 @@ export function runMultiInstance(run: MultiInstanceRun, signal: AbortSignal): Pr
   return withinLimit(application, signal, async (limit) => {
     const groups = new Groups();
     try {
-      const failed = await coordinate(run, groups, AbortSignal.any([signal, limit]));
+      const failed = await coordinate(run, groups, eitherOf(signal, limit));
       signal.throwIfAborted();
       if (failed === undefined && !limit.aborted)
         return await runWithin({ ...application, resourceFiles: [] }, signal, limit);

@@ -13,7 +13,7 @@ import {
 import { batchVariables, environmentOf, type Place, type Surroundings } from './environment';
 import { type OutputFile, uploadOutputFiles } from './outputFiles';
 import { isOwn } from './ownStorage';
-import { type RunningGroup, type RunningProcess, startProcess } from './processes';
+import { type RunningGroup, type RunningProcess, startProcess } from './processes/processes';
 import { fetchResourceFiles, type ResourceFile } from './resourceFiles';
 import { type FailureInfo, TaskFailure } from './taskFailure';
 
@@ -89,31 +89,38 @@ export function runAttempt(attempt: Attempt, signal: AbortSignal): Promise<Outco
   return withinLimit(attempt, signal, (limit) => runWithin(attempt, signal, limit));
 }
 
+/** The limit of an attempt without one. */
+const noLimit = new AbortController().signal;
+
 /** Does the work of an attempt within its time limit, at which `limit` aborts. Never rejects. */
 export async function withinLimit(
   { limitMs = Number.POSITIVE_INFINITY }: Attempt,
   signal: AbortSignal,
   work: (limit: AbortSignal) => Promise<Outcome>,
 ): Promise<Outcome> {
-  const limit = new AbortController();
-  const timer = Number.isFinite(limitMs)
-    ? setTimeout(() => limit.abort(), Math.min(limitMs, maxTimerMs))
-    : undefined;
+  const controller = Number.isFinite(limitMs) ? new AbortController() : undefined;
+  const limit = controller?.signal ?? noLimit;
+  const timer = controller && setTimeout(() => controller.abort(), Math.min(limitMs, maxTimerMs));
   try {
-    return await work(limit.signal);
+    return await work(limit);
   } catch (error) {
     if (signal.aborted) return { stopped: true };
-    if (limit.signal.aborted) return { failureInfo: timeFailure };
+    if (limit.aborted) return { failureInfo: timeFailure };
     return { failureInfo: failureOf(error) };
   } finally {
     clearTimeout(timer);
   }
 }
 
+/** A signal that aborts with `signal` or at the limit. A limit that never comes keeps no record of such signals. */
+export function eitherOf(signal: AbortSignal, limit: AbortSignal): AbortSignal {
+  return limit === noLimit ? signal : AbortSignal.any([signal, limit]);
+}
+
 /** Runs one attempt until it ends, or one of the signals aborts. Rejects with a TaskFailure or an error of the service. */
 export async function runWithin(attempt: Attempt, signal: AbortSignal, limit: AbortSignal): Promise<Outcome> {
   const workingDir = makeTaskFolders(attempt);
-  const either = AbortSignal.any([signal, limit]);
+  const either = eitherOf(signal, limit);
   await fetchResourceFiles(attempt.resourceFiles, workingDir, either, attempt.surroundings.storage);
   either.throwIfAborted();
   const { exitCode, ...container } = await endOf(await startProgram(attempt, either), either);

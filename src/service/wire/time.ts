@@ -1,22 +1,30 @@
 /** Ticks of 100 ns from 0001-01-01, the epoch of .NET, to 1970-01-01. */
 const ticksAtEpoch = 621_355_968_000_000_000n;
 
-let last = 0n;
+const ticksPerMs = 10_000;
+
+/** Milliseconds since 1970 of the last time that was returned, and ticks beyond them. */
+let lastMs = 0;
+let lastTicks = 0;
 
 /** Returns the current time in ISO 8601 with up to seven fraction digits. No time is returned twice, since ETags derive from it. */
 export function timestamp(): string {
-  let ticks = BigInt(Date.now()) * 10_000n;
-  if (ticks <= last) ticks = last + 1n;
-  last = ticks;
-  return fromTicks(ticks);
+  const now = Date.now();
+  if (now > lastMs) {
+    lastMs = now;
+    lastTicks = 0;
+  } else if (++lastTicks === ticksPerMs) {
+    lastMs++;
+    lastTicks = 0;
+  }
+  return textOf(lastMs, lastTicks);
 }
 
-function fromTicks(ticks: bigint): string {
-  const ms = Number(ticks / 10_000n);
-  const rest = String(ticks % 10_000n).padStart(4, '0');
-  const [whole = '', fraction = ''] = new Date(ms).toISOString().slice(0, -1).split('.');
-  const digits = `${fraction}${rest}`.replace(/0+$/, '');
-  return digits === '' ? `${whole}Z` : `${whole}.${digits}Z`;
+function textOf(ms: number, ticks: number): string {
+  const text = new Date(ms).toISOString().slice(0, -1);
+  if (ticks === 0 && !text.endsWith('0')) return `${text}Z`;
+  const digits = `${text}${String(ticks).padStart(4, '0')}`.replace(/\.?0+$/, '');
+  return `${digits}Z`;
 }
 
 function toTicks(iso: string): bigint {

@@ -12,7 +12,7 @@ import type {
   Registry,
   RunningContainer,
 } from '../containerTask';
-import { type RunningProcess, startProcess } from '../processes';
+import { type RunningProcess, startProcess } from '../processes/processes';
 import { failure } from '../taskFailure';
 import { ContainerEngine, type EngineChoice } from './engine';
 import { Registries } from './registries';

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, mkdirSync, openSync, writeFileSync } from 'node:fs';
-import { endTree, recordOf, recordPath, startTime } from './processTree';
-import type { EndOrder, StartOrder, StartReply } from './startOrders';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { endTree, forget, recordOf, recordPath, startTime } from './processTree';
+import { type EndOrder, outputFlags, type StartOrder, type StartReply } from './startOrders';
 
 // Starts programs for the service in a small process: to start a program, a process copies the tables of its memory and
-// stops everything else meanwhile, which takes longer the more memory it has.
+// stops everything else meanwhile, which takes longer the more memory it has. starter.pl does the same where Perl is.
 
 /** Process groups that were started and have not ended, with the orders that started them. */
 const running = new Map<number, StartOrder>();
@@ -47,8 +48,9 @@ async function start(order: StartOrder): Promise<void> {
       running.delete(pid);
       // What the program left running in its group ends with it, as on a node.
       endTree(pid, 'SIGKILL');
+      forget(recordFolder, pid);
     }
-    say({ id, kind: 'ended', code, signal });
+    say({ id, kind: 'ended', exitCode: code ?? 128 + constants.signals[signal ?? 'SIGTERM'] });
   } catch (error) {
     refuse(id, error);
   }
@@ -62,7 +64,7 @@ function launch({ id, argv, cwd, env, stdoutPath, stderrPath }: StartOrder): Chi
   const [program = '', ...args] = argv;
   const files: number[] = [];
   try {
-    for (const path of [stdoutPath, stderrPath]) files.push(openOutput(path));
+    for (const path of [stdoutPath, stderrPath]) files.push(openSync(path, outputFlags, 0o666));
     const child = spawn(program, args, {
       cwd,
       env,
@@ -95,12 +97,6 @@ function record(folder: string, pid: number, start: string | undefined, keepsGro
   } catch {
     // Without a record, only a crash of the whole machine could leave it running, and that ends it as well.
   }
-}
-
-/** A retried task may have put a link or a pipe in the place of its output: neither is followed or waited for. */
-function openOutput(path: string): number {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-  return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666);
 }
 
 function refuse(id: number, error: unknown): void {

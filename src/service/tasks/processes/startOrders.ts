@@ -1,3 +1,10 @@
+import { constants } from 'node:fs';
+
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+
+/** A retried task may have put a link or a pipe in the place of its output: neither is followed or waited for. */
+export const outputFlags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+
 /** What is to be started, and where it writes. */
 export interface StartOrder {
   readonly id: number;
@@ -23,9 +30,5 @@ export interface EndOrder {
 export type StartReply =
   | { readonly id: number; readonly kind: 'started'; readonly pid: number }
   | { readonly id: number; readonly kind: 'refused'; readonly code?: string; readonly message: string }
-  | {
-      readonly id: number;
-      readonly kind: 'ended';
-      readonly code: number | null;
-      readonly signal: NodeJS.Signals | null;
-    };
+  /** The exit code is 128 and the number of the signal if one ended the program. */
+  | { readonly id: number; readonly kind: 'ended'; readonly exitCode: number };

@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { endDaemons, endRecorded, endTree, forget, groupMembers, groupsWith } from './processTree';
-import type { EndOrder, StartOrder, StartReply } from './startOrders';
+import { openNodeStarter, openPerlStarter, type StarterProcess } from './starterProcess';
+import type { StartOrder, StartReply } from './startOrders';
 
 export type ProcessRequest = Omit<StartOrder, 'id'>;
 
@@ -35,31 +34,28 @@ const groupPollMs = 10;
 const unreportedMs = 500;
 const unreportedPollMs = 50;
 
-const signalNumbers: Record<string, number> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGTERM: 15,
-};
-
-interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+/** How a program ends with the process that started it. */
+const lostEnd: ProcessEnd = { exitCode: 128 + constants.signals.SIGKILL };
 
 interface Started {
   readonly pid: number;
-  readonly ended: Promise<Ended>;
+  readonly ended: Promise<ProcessEnd>;
 }
 
 interface Waiting {
   readonly order: Omit<StartOrder, 'id'>;
   readonly started: (pid: number) => void;
   readonly refused: (error: Error) => void;
-  readonly ended: (end: Ended) => void;
+  readonly ended: (end: ProcessEnd) => void;
   pid?: number;
+}
+
+/** The Perl interpreter that starts programs; Node.js does where there is none that works. */
+let perl: string | undefined;
+
+/** Has programs started with this Perl interpreter, if it works. To be called before the first program is started. */
+export function startWith(interpreter: string | undefined): void {
+  perl = interpreter;
 }
 
 /** A small process that starts programs for this one; `starter.ts` says why. */
@@ -67,7 +63,7 @@ class Starter {
   readonly #waiting = new Map<number, Waiting>();
   /** Process groups that stay when the process that began them has ended. */
   readonly #groups = new Set<number>();
-  #child: ChildProcess | undefined;
+  #process: StarterProcess | undefined;
   #orders = 0;
   #starting = 0;
 
@@ -78,16 +74,14 @@ class Starter {
 
   async start(order: Omit<StartOrder, 'id'>): Promise<Started> {
     const id = this.#orders++;
-    this.#child ??= this.#open();
-    const child = this.#child;
-    let ended: (end: Ended) => void = () => undefined;
-    const end = new Promise<Ended>((resolve) => {
+    let ended: (end: ProcessEnd) => void = () => undefined;
+    const end = new Promise<ProcessEnd>((resolve) => {
       ended = resolve;
     });
     this.#starting++;
     const pid = await new Promise<number>((started, refused) => {
       this.#waiting.set(id, { order, started, refused, ended });
-      child.send({ ...order, id }, (error) => error && this.#refuse(id, error));
+      this.#send(id, order);
     }).finally(() => this.#starting--);
     if (order.keepsGroup) this.#groups.add(pid);
     return { pid, ended: end };
@@ -96,22 +90,22 @@ class Starter {
   endGroup(pid: number): void {
     this.#groups.delete(pid);
     endTree(pid, 'SIGKILL');
-    const order: EndOrder = { endGroup: pid };
     // A starter that has ended has taken its groups with it.
-    this.#child?.send(order, () => undefined);
+    this.#process?.send({ endGroup: pid }, () => undefined);
   }
 
-  #open(): ChildProcess {
-    const path = join(dirname(fileURLToPath(import.meta.url)), 'starter.js');
-    const child = spawn(process.execPath, [path], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
-      windowsHide: true,
-    });
-    child.on('message', (reply: StartReply) => this.#hear(reply));
-    child.once('error', (error) => this.#lose(child, error));
-    child.once('exit', (code) => this.#lose(child, new Error(`The starter ended with ${code}.`)));
-    return child;
+  #send(id: number, order: Omit<StartOrder, 'id'>): void {
+    this.#process ??= this.#open();
+    this.#process.send({ ...order, id }, (error) => this.#refuse(id, error));
+  }
+
+  #open(): StarterProcess {
+    const events = {
+      reply: (reply: StartReply) => this.#hear(reply),
+      lost: (error: Error, isUnusable: boolean) => this.#lose(opened, error, isUnusable),
+    };
+    const opened = perl === undefined ? openNodeStarter(events) : openPerlStarter(perl, events);
+    return opened;
   }
 
   #hear(reply: StartReply): void {
@@ -139,16 +133,25 @@ class Starter {
     this.#waiting.delete(id);
   }
 
-  /** Ends what it had started: nothing would report how that ends by itself. */
-  #lose(child: ChildProcess, error: Error): void {
-    if (this.#child !== child) return;
-    this.#child = undefined;
+  /**
+   * Ends what it had started: nothing would report how that ends by itself. What a Perl interpreter that doesn't work was
+   * to start is started by Node.js.
+   */
+  #lose(lost: StarterProcess, error: Error, isUnusable: boolean): void {
+    if (this.#process !== lost) return;
+    this.#process = undefined;
+    if (isUnusable) {
+      perl = undefined;
+      for (const [id, { order }] of this.#waiting) this.#send(id, order);
+      return;
+    }
     for (const group of this.#groups) endTree(group, 'SIGKILL');
     this.#groups.clear();
     for (const { order, pid, refused, ended } of this.#waiting.values()) {
       if (pid !== undefined) {
         endTree(pid, 'SIGKILL');
-        ended({ code: null, signal: 'SIGKILL' });
+        if (!order.keepsGroup) forget(order.recordFolder, pid);
+        ended(lostEnd);
       } else {
         const refuse = () => refused(error);
         endUnreported(order).then(refuse, refuse);
@@ -187,12 +190,11 @@ function open(): Starter {
 
 /** Starts a program in a process group of its own. Rejects if it cannot be started (`ENOENT`, `EACCES`). */
 export async function startProcess(order: ProcessRequest): Promise<RunningGroup> {
-  const { recordFolder, keepsGroup = false } = order;
   const starter = freeStarter();
   const { pid, ended } = await starter.start(order);
   let isOver = false;
-  let giveUp: (end: Ended) => void = () => undefined;
-  const givenUp = new Promise<Ended>((resolve) => {
+  let giveUp: (end: ProcessEnd) => void = () => undefined;
+  const givenUp = new Promise<ProcessEnd>((resolve) => {
     giveUp = resolve;
   });
   const kill = () => {
@@ -201,19 +203,18 @@ export async function startProcess(order: ProcessRequest): Promise<RunningGroup>
     setTimeout(() => {
       if (isOver) return;
       endTree(pid, 'SIGKILL');
-      setTimeout(giveUp, unendingMs, { code: null, signal: 'SIGKILL' }).unref();
+      setTimeout(giveUp, unendingMs, lostEnd).unref();
     }, graceMs).unref();
   };
-  const done = Promise.race([ended, givenUp]).then(({ code, signal }) => {
+  const done = Promise.race([ended, givenUp]).then((end) => {
     isOver = true;
-    if (!keepsGroup) forget(recordFolder, pid);
-    return { exitCode: code ?? 128 + (signalNumbers[signal ?? ''] ?? 15) };
+    return end;
   });
   const endGroup = async () => {
     starter.endGroup(pid);
     const end = Date.now() + unendingMs;
     while (Date.now() < end && (await groupMembers(pid)).length > 0) await delay(groupPollMs);
-    forget(recordFolder, pid);
+    forget(order.recordFolder, pid);
   };
   return { done, kill, endGroup };
 }
