@@ -109,7 +109,7 @@ describe('The local Batch service after a crash', function () {
     await eventually(async () => tableHas(`${blobTable}.previous`), Boolean);
     await service.kill();
     await azuriteEnded(service);
-    truncateSync(path(blobTable), statSync(path(blobTable)).size / 2);
+    truncateSync(path(blobTable), Math.floor(statSync(path(blobTable)).size / 2));
     writeFileSync(path(extentTable), '');
     await service.start();
     const [blobs = '', extents = ''] = service.ready.notices ?? [];
