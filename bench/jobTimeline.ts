@@ -8,6 +8,7 @@ import { clip, temporaryFolder } from '../test/media';
 import { TestService } from '../test/service/harness';
 import { Relay } from '../test/service/relay';
 import { manifestOf, partsOf } from '../test/service/runSetup';
+import { preparedFfmpeg } from './preparedFfmpeg';
 import { type BenchResult, report } from './table';
 
 const { signal } = new AbortController();
@@ -31,7 +32,7 @@ class Timeline {
 /**
  * Prints what happens when during one job of small files: steps of the run, requests with their duration, and tasks as the
  * service saw them. For finding out where time goes; times depend on the machine, the order of requests does not.
- * `--latency` is in milliseconds in each direction.
+ * `--latency` is in milliseconds in each direction; with `--instant`, nodes take no time.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -40,22 +41,27 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
       files: { type: 'string', default: '20' },
       seconds: { type: 'string', default: '60' },
       latency: { type: 'string', default: '0' },
+      instant: { type: 'boolean', default: false },
     },
   });
   const root = await temporaryFolder('bench-timeline');
-  const service = await TestService.start();
+  const sample = await clip(join(root.path, 'sample.mp4'), Number(values.seconds), '320x240');
+  const names = { batchName: 'localbatch', storageName: 'localstorage' };
+  const path = values.instant
+    ? { PATH: `${await preparedFfmpeg(root.path, sample)}:${process.env.PATH}` }
+    : {};
+  const service = await TestService.startAs(names, path);
   const latency = Number(values.latency);
-  const [batch, blobs] = [
-    await Relay.before(service.ready.batchUrl, latency),
-    await Relay.before(service.ready.blobUrl, latency),
-  ];
+  // Even without latency a relay takes time of its own.
+  const relays =
+    latency > 0 ? await Promise.all(urlsOf(service).map((url) => Relay.before(url, latency))) : [];
+  const [batchUrl = '', blobUrl = ''] = latency > 0 ? relays.map(({ url }) => url) : urlsOf(service);
   try {
-    const sample = await clip(join(root.path, 'sample.mp4'), Number(values.seconds), '320x240');
     const folder = join(root.path, 'clips');
     mkdirSync(folder);
     const paths = Array.from({ length: Number(values.files) }, (_, index) => join(folder, `${index}.mp4`));
     for (const path of paths) copyFileSync(sample, path);
-    const figures = await timed(paths, service, { batchUrl: batch.url, blobUrl: blobs.url });
+    const figures = await timed(paths, service, { batchUrl, blobUrl });
     const result = {
       name: 'jobTimeline',
       tables: [
@@ -73,10 +79,14 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
     report(result);
     return result;
   } finally {
-    await Promise.all([batch.close(), blobs.close()]);
+    await Promise.all(relays.map((relay) => relay.close()));
     await service.close();
     await root.remove();
   }
+}
+
+function urlsOf({ ready }: TestService): [batchUrl: string, blobUrl: string] {
+  return [ready.batchUrl, ready.blobUrl];
 }
 
 async function timed(

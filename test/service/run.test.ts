@@ -82,7 +82,7 @@ function runSuite({ rate, faults }: Conditions): void {
 
   it('puts a complete output beside every source, and nothing else', async () => {
     const { folder, paths } = folderWith('one.mp4', 'two.v2.mp4', "it's; $(three).mp4");
-    const { run, steps } = await start(paths);
+    const { run, steps, parts } = await start(paths);
     const summary = await run.advance('fetched', never);
     await run.close();
     assert.equal(summary.succeeded, 3);
@@ -108,6 +108,13 @@ function runSuite({ rate, faults }: Conditions): void {
       assert.ok(told.has(kind), kind);
     }
     assert.equal(steps.at(-1)?.kind, 'ended');
+    // Each blob more is a request more for its task.
+    const { outputContainer, files, attempts } = run.manifest;
+    const blobs: string[] = [];
+    for await (const { name } of parts.storage.blobs(outputContainer, { signal: never })) blobs.push(name);
+    const logs = files.map(({ id }) => `logs/${attempts[0]?.jobId}/${id}/stderr.txt`);
+    const outputs = files.map(({ output }) => output.blob);
+    assert.deepEqual(blobs.sort(), [...logs, ...outputs, 'manifest.json', 'results.jsonl'].sort());
   });
 
   it('deletes the input container, has the job end itself, and uses the pool again', async () => {

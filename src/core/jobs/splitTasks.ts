@@ -2,7 +2,7 @@ import type { TaskAdd } from '../azure/batch';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { encodedBlob, type Piece, piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
 import { encodedPart, headFile, partInput, partList, rawName } from '../plan/splitNames';
-import { blobUrl, type ContainerUrls, taskConstraints, taskLogs } from './taskSpec';
+import { blobUrl, type ContainerUrls, taskConstraints, taskLog } from './taskSpec';
 
 /** Names of the blobs of a split file in the input container. */
 export const splitBlobs = {
@@ -53,7 +53,7 @@ export function pieceTaskOf(
         destination: { container: { containerUrl: urls.output, path: blob } },
         uploadOptions: { uploadCondition: 'tasksuccess' },
       },
-      taskLogs(attempt, id, urls),
+      taskLog(attempt, id, urls),
     ],
     exitConditions: {
       default: { dependencyAction: 'satisfy' },
@@ -93,7 +93,7 @@ export function joinTaskOf(
         destination: { container: { containerUrl: urls.output, path: output.blob } },
         uploadOptions: { uploadCondition: 'tasksuccess' },
       },
-      taskLogs(attempt, id, urls),
+      taskLog(attempt, id, urls),
     ],
     ...(waitsFor.length > 0 && { dependsOn: { taskIds: waitsFor } }),
     constraints: taskConstraints(manifest),

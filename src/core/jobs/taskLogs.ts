@@ -4,7 +4,7 @@ import { type FfmpegStatement, parseFfmpegLog } from '../media/probe/ffmpegLog';
 import { mergeStatements } from '../media/probe/mergeStatements';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
-import { logPrefix } from './taskSpec';
+import { logBlob } from './taskSpec';
 
 /** A log that is longer is read in two parts of this size, its beginning and its end. */
 const partBytes = 1024 * 1024;
@@ -66,7 +66,7 @@ export function readLogOf(
   taskId: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  return readLog(storage, outputContainer, `${logPrefix(attempt, { id: taskId })}/stderr.txt`, signal);
+  return readLog(storage, outputContainer, logBlob(attempt, { id: taskId }), signal);
 }
 
 async function readLog(

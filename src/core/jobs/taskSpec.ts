@@ -17,7 +17,7 @@ export interface ContainerUrls {
   readonly encoded: string;
 }
 
-/** The task of one file: ffmpeg reads a blob and its output becomes a blob. So do its logs, to outlive the node. */
+/** The task of one file: ffmpeg reads a blob and its output becomes a blob. So does its log, to outlive the node. */
 export function taskOf(
   manifest: Manifest,
   attempt: Attempt,
@@ -41,17 +41,17 @@ export function taskOf(
         destination: { container: { containerUrl: urls.output, path: output.blob } },
         uploadOptions: { uploadCondition: 'tasksuccess' },
       },
-      taskLogs(attempt, file.id, urls),
+      taskLog(attempt, file.id, urls),
     ],
     constraints: taskConstraints(manifest),
   };
 }
 
-/** Uploads the logs of a task, also if it succeeds: ffmpeg's log says what it could decode. */
-export function taskLogs(attempt: Attempt, taskId: string, { output }: ContainerUrls): OutputFile {
+/** Uploads ffmpeg's log, also if the task succeeds: it says what ffmpeg could decode. ffmpeg writes nothing to stdout. */
+export function taskLog(attempt: Attempt, taskId: string, { output }: ContainerUrls): OutputFile {
   return {
-    filePattern: '../std*.txt',
-    destination: { container: { containerUrl: output, path: logPrefix(attempt, { id: taskId }) } },
+    filePattern: '../stderr.txt',
+    destination: { container: { containerUrl: output, path: logBlob(attempt, { id: taskId }) } },
     uploadOptions: { uploadCondition: 'taskcompletion' },
   };
 }
@@ -64,9 +64,9 @@ export function taskConstraints({ limits }: Pick<Manifest, 'limits'>): NonNullab
   };
 }
 
-/** Prefix of the blobs in the output container that hold the logs of a task. */
-export function logPrefix(attempt: Pick<Attempt, 'jobId'>, { id }: Pick<ManifestFile, 'id'>): string {
-  return `logs/${attempt.jobId}/${id}`;
+/** The blob in the output container that holds the log of a task, the stderr of ffmpeg. */
+export function logBlob({ jobId }: Pick<Attempt, 'jobId'>, { id }: Pick<ManifestFile, 'id'>): string {
+  return `logs/${jobId}/${id}/stderr.txt`;
 }
 
 /** URL of a blob from the URL of its container with a SAS, which is valid for its blobs. */
