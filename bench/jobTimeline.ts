@@ -50,7 +50,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   const path = values.instant
     ? { PATH: `${await preparedFfmpeg(root.path, sample)}:${process.env.PATH}` }
     : {};
-  const service = await TestService.startAs(names, path);
+  const service = await TestService.startAs(names, env);
   const latency = Number(values.latency);
   // Even without latency a relay takes time of its own.
   const relays =
