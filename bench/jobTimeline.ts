@@ -47,9 +47,8 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   const root = await temporaryFolder('bench-timeline');
   const sample = await clip(join(root.path, 'sample.mp4'), Number(values.seconds), '320x240');
   const names = { batchName: 'localbatch', storageName: 'localstorage' };
-  const path = values.instant
-    ? { PATH: `${await preparedFfmpeg(root.path, sample)}:${process.env.PATH}` }
-    : {};
+  const env: Record<string, string> = {};
+  if (values.instant) env.PATH = `${await preparedFfmpeg(root.path, sample)}:${process.env.PATH}`;
   const service = await TestService.startAs(names, env);
   const latency = Number(values.latency);
   // Even without latency a relay takes time of its own.
