@@ -29,8 +29,10 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   for (const tasks of numbersOf(values.tasks)) {
     const [floors, runs]: [Figures[], Figures[]] = [[], []];
     for (let round = 0; round < rounds; round++) {
-      floors.push(floor(tasks, cores));
-      runs.push(await runTasks(tasks, cores));
+      const lowest = floor(tasks, cores);
+      const figures = await runTasks(tasks, cores);
+      floors.push(lowest);
+      runs.push({ ...figures, ...comparison(figures.perTask, lowest.perTask) });
     }
     running.push({ way: `xargs -P${cores}, ${tasks} (the floor)`, figures: medians(floors) });
     running.push({ way: `the service, ${tasks}`, figures: medians(runs) });
@@ -49,8 +51,9 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
         { key: 'seconds', label: 'run, s', digits: 2 },
         { key: 'perTask', label: 'ms per task', digits: 2 },
         { key: 'overhead', label: 'ms above the floor', digits: 2 },
+        { key: 'ratio', label: 'times the floor', digits: 2 },
       ],
-      rows: withOverhead(running),
+      rows: running,
     },
     {
       title: `${waiting} tasks that wait, median of ${rounds}`,
@@ -96,14 +99,9 @@ function floor(tasks: number, cores: number): Figures {
   return { seconds, perTask: (seconds * 1000) / tasks };
 }
 
-/** Milliseconds per task above the floor, which is the row before. */
-function withOverhead(rows: readonly Row[]): Row[] {
-  return rows.map((row, index) => {
-    const floorRow = rows[index - 1];
-    if (index % 2 === 0 || !row.figures || !floorRow?.figures) return row;
-    const overhead = (row.figures.perTask ?? 0) - (floorRow.figures.perTask ?? 0);
-    return { ...row, figures: { ...row.figures, overhead } };
-  });
+/** Milliseconds per task beside the floor of the same round: the machine may be slower in the next one. */
+function comparison(perTask = Number.NaN, lowest = Number.NaN): Figures {
+  return { overhead: perTask - lowest, ratio: perTask / lowest };
 }
 
 async function runTasks(tasks: number, cores: number): Promise<Figures> {
