@@ -284,14 +284,21 @@ describe('The sizes of pools', () => {
       assert.deepEqual(more, { id, reused: false });
     });
 
-    for (const lifetime of ['keep', 'scaleToZero'] as const) {
-      it(`leave nothing of a pool (${lifetime}) that was canceled while it was made`, async () => {
+    for (const [lifetime, isLost] of [
+      ['keep', false],
+      ['scaleToZero', false],
+      ['keep', true],
+    ] as const) {
+      const answer = isLost ? ', though the answer was lost' : '';
+      it(`leave nothing of a pool (${lifetime}) that was canceled while it was made${answer}`, async () => {
         const abort = new AbortController();
         let id = '';
         proxy.change = (answer) => {
           if (answer.request.method === 'POST' && answer.request.url?.startsWith('/pools?')) {
-            id = String(answer.headers.dataserviceid).split('/').at(-1) ?? '';
+            const isFirst = id === '';
+            if (isFirst) id = String(answer.headers.dataserviceid).split('/').at(-1) ?? '';
             abort.abort();
+            if (isFirst && isLost) return undefined;
           }
           return answer;
         };

@@ -3,6 +3,7 @@ import { type Manifest, newAttempt } from '../../src/core/plan/manifest';
 import { ManifestStore, readManifest } from '../../src/core/records/manifestStore';
 import { readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
+import { FastClock } from '../clock';
 import { clip, temporaryFolder } from '../media';
 import { TestService } from './harness';
 import { manifestOf, partsOf } from './runSetup';
@@ -122,6 +123,52 @@ describe('The record of a run in the account', () => {
       ['0001', '0002'],
     );
     assert.deepEqual((await readManifest(storage, container, never)).files, manifest.files);
+  });
+
+  it('is not read from a manifest that is damaged or names containers of others', async () => {
+    const manifest = manifestWith('others1', 1);
+    const { parts } = partsOf(service);
+    const container = manifest.outputContainer;
+    await parts.storage.createContainer(container, {}, never);
+    const [attempt] = manifest.attempts;
+    const texts = [
+      '{"version":1,',
+      'null',
+      ...[
+        { runId: '../../20261126-000000-others1' },
+        { outputContainer: 'photos' },
+        { attempts: [] },
+        { attempts: [{ ...attempt, inputContainer: 'photos' }] },
+        { attempts: [{ ...attempt, inputContainer: 'transcode-20261126-000000-others2-input' }] },
+        { attempts: [{ ...attempt, jobId: 'nightly' }] },
+      ].map((change) => JSON.stringify({ ...manifest, ...change })),
+    ];
+    for (const text of texts) {
+      await parts.storage.writeText(container, 'manifest.json', text, { signal: never });
+      await assert.rejects(
+        Run.open(parts, container, never),
+        { problem: { kind: 'runNotFound', run: container } },
+        text,
+      );
+    }
+  });
+
+  it('gets blocks less often the longer a run takes', async () => {
+    const manifest = manifestWith('long1', 3);
+    const clock = new FastClock();
+    const { parts } = partsOf(service, { clock });
+    const run = await Run.create(parts, manifest, never);
+    const saved: number[] = [];
+    for (const [index, sleepMs] of [24 * 3_600_000, 60_000, 60_000].entries()) {
+      clock.sleep(sleepMs);
+      const file = manifest.files[index];
+      assert.ok(file);
+      run.state.settle(file, { outputUri: 'file:///a.mp3' });
+      await run.state.saveResultsInTime(never);
+      saved.push((await readResults(parts.storage, manifest.outputContainer, never)).length);
+    }
+    await run.close();
+    assert.deepEqual(saved, [1, 1, 3]);
   });
 
   it('of a later version is not touched', async () => {

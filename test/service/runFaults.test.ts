@@ -18,6 +18,7 @@ import { PoolWatch } from '../../src/core/jobs/poolWatch';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
 import { watchJob } from '../../src/core/jobs/watch';
 import { attemptOf } from '../../src/core/plan/manifest';
+import { readManifest } from '../../src/core/records/manifestStore';
 import { Run } from '../../src/core/runs/run';
 import { systemClock } from '../../src/core/wait';
 import { FastClock } from '../clock';
@@ -263,6 +264,40 @@ describe('A run', function () {
       await again.close();
     });
 
+    it('is not continued by the next process, though this one ended before the job did', async () => {
+      const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+      const { run, parts, steps } = await fixture.start(paths, { spotNodes: 1 });
+      let release: (isAnswered: boolean) => void = () => undefined;
+      const held = new Promise<boolean>((resolve) => {
+        release = resolve;
+      });
+      fixture.blobs.fault = (request) => (isPut('b.mp4')(request) ? held : false);
+      const advancing = run.advance('fetched', never);
+      await eventually(
+        async () => steps.some(({ kind }) => kind === 'jobCreated'),
+        (isTold) => isTold,
+      );
+      fixture.batch.fault = ({ url = '' }) => (url.includes('/terminate') ? held : false);
+      const end = new AbortController();
+      const canceling = run.cancel(end.signal);
+      await assert.rejects(advancing, { name: 'AbortError' });
+      await eventually(
+        () => readManifest(parts.storage, run.manifest.outputContainer, never),
+        ({ canceled }) => canceled !== undefined,
+      );
+      end.abort();
+      await assert.rejects(canceling, { name: 'AbortError' });
+      await run.close();
+      await fixture.calm();
+      const again = await Run.open(parts, run.manifest.outputContainer, never);
+      const summary = await again.advance('fetched', never);
+      await again.close();
+      release(true);
+      assert.deepEqual([again.manifest.attempts.length, summary.unfinished], [1, 0]);
+      assert.equal(again.results.get('0002')?.problem?.kind, 'ended');
+      assert.equal((await parts.batch.job(attemptOf(again.manifest).jobId))?.state, 'completed');
+    });
+
     it('leaves nothing when it was being created', async () => {
       const { paths } = fixture.folder(['a.mp4']);
       const abort = new AbortController();
@@ -303,41 +338,98 @@ describe('A run', function () {
     assert.equal(await parts.storage.containerMetadata(inputContainer, never), undefined);
   });
 
-  it('does not wait for a task whose dependency was deleted', async () => {
-    const { parts } = fixture.parts();
-    const { batch } = parts;
-    await batch.addPool({ id: 'no-nodes', ...machine, targetDedicatedNodes: 0 });
-    await batch.addJob({ id: 'parts', poolInfo: { poolId: 'no-nodes' }, usesTaskDependencies: true });
-    const commandLine = '/bin/true';
-    await batch.addTasks('parts', [
-      { id: 'part', commandLine },
-      { id: 'join', commandLine, dependsOn: { taskIds: ['part'] } },
-    ]);
-    await batch.deleteTask('parts', 'part');
+  describe('whose task waits for one that was deleted', () => {
     const deleted: string[] = [];
     const waiting = new Set(['join']);
-    const outcome = await watchJob(
-      batch,
+
+    /** Watches the job `jobId`. `counts` is called at each poll. */
+    const watched = async (
+      jobId: string,
       {
-        jobId: 'parts',
-        poolId: 'no-nodes',
-        waitingFor: () => waiting,
-        hasDependencies: true,
-        limitMinutes: 1,
-        signal: never,
-      },
-      {
-        counts: () => undefined,
-        nodes: () => undefined,
-        completed: () => undefined,
-        deleted: (ids) => deleted.push(...ids),
-        trouble: () => undefined,
-        resizeRetried: () => undefined,
-      },
-    );
-    assert.deepEqual([outcome, deleted], ['completed', ['join']]);
-    await batch.deleteJob('parts');
-    await batch.deletePool('no-nodes');
+        waitingFor,
+        counts = () => undefined,
+      }: { waitingFor: typeof waiting | undefined; counts?: () => void },
+    ) => {
+      const { batch } = fixture.parts().parts;
+      await batch.addJob({ id: jobId, poolInfo: { poolId: 'no-nodes' }, usesTaskDependencies: true });
+      const commandLine = '/bin/true';
+      await batch.addTasks(jobId, [
+        { id: 'part', commandLine },
+        { id: 'join', commandLine, dependsOn: { taskIds: ['part'] } },
+      ]);
+      await batch.deleteTask(jobId, 'part');
+      deleted.length = 0;
+      const clock = new FastClock(20);
+      return watchJob(
+        batch,
+        {
+          ...{ jobId, poolId: 'no-nodes', hasDependencies: true, limitMinutes: 60, clock, signal: never },
+          waitingFor: () => waitingFor,
+        },
+        {
+          counts,
+          nodes: () => undefined,
+          completed: () => undefined,
+          deleted: (ids) => deleted.push(...ids),
+          trouble: () => undefined,
+          resizeRetried: () => undefined,
+        },
+      );
+    };
+
+    before(async () => {
+      const { batch } = fixture.parts().parts;
+      await batch.addPool({ id: 'no-nodes', ...machine, targetDedicatedNodes: 0 });
+    });
+
+    after(async () => {
+      const { batch } = fixture.parts().parts;
+      for (const id of ['blocked', 'renewed']) await batch.deleteJob(id);
+      await batch.deletePool('no-nodes');
+    });
+
+    it('does not wait for it, nor believes a count that says the job is gone', async () => {
+      let left = 1;
+      fixture.batch.fault = ({ url = '' }, response) => {
+        if (!url.includes('taskcounts') || left-- <= 0) return false;
+        response.writeHead(404, { 'content-type': 'application/json' });
+        response.end(JSON.stringify({ code: 'JobNotFound', message: { lang: 'en-US', value: 'none' } }));
+        return true;
+      };
+      assert.equal(await watched('blocked', { waitingFor: waiting }), 'completed');
+      assert.deepEqual(deleted, ['join']);
+    });
+
+    it('waits while tasks are added: the other one may only get a new SAS', async () => {
+      const { batch } = fixture.parts().parts;
+      let polls = 0;
+      let ending: Promise<void> | undefined;
+      const counts = () => {
+        if (++polls === 12) ending = batch.terminateJob('renewed');
+      };
+      await rejectsWith(watched('renewed', { waitingFor: undefined, counts }), { kind: 'jobEnded' });
+      await ending;
+      assert.deepEqual(deleted, []);
+    });
+  });
+
+  it('gives a file a result whose log is refused while its output is downloaded', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run } = await fixture.start(paths);
+    const refuseLog = refuse(403, 'AuthorizationFailure', isGet('/0001/stderr.txt'));
+    fixture.blobs.fault = async (request, response) => {
+      if (isGet('a.mp3')(request)) await pause(200);
+      return refuseLog(request, response);
+    };
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    const summary = await run
+      .advance('fetched', never)
+      .finally(() => process.off('unhandledRejection', note));
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed, unhandled], [1, 1, []]);
+    assert.equal(run.results.get('0001')?.problem?.kind, 'unauthorized');
   });
 
   it('does not blame a pool that the service deleted with its job', async () => {
@@ -389,6 +481,24 @@ describe('A run', function () {
     const summary = await again.advance('fetched', never);
     await again.close();
     assert.deepEqual([summary.succeeded, attemptOf(again.manifest).poolId], [1, poolId]);
+    await batch.deletePool(poolId);
+  });
+
+  it('has nodes for all its tasks, though an earlier process asked for one', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
+    const { run, parts } = await fixture.start(paths, { lifetime: 'keep', spotNodes: 3 });
+    const { batch } = parts;
+    const poolId = 'pool-of-one-node';
+    const nodes = { dedicated: 0, spot: 1 };
+    await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 1 });
+    const attempt = attemptOf(run.manifest);
+    await ensureJob(batch, run.manifest, attempt, { nodes, poolId, isNew: true, signal: never });
+    await run.close();
+    const again = await Run.open(parts, run.manifest.outputContainer, never);
+    await again.advance('submitted', never);
+    assert.equal((await batch.pool(poolId))?.targetLowPriorityNodes, 3);
+    await again.cancel(never);
+    await again.close();
     await batch.deletePool(poolId);
   });
 

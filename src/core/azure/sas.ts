@@ -9,13 +9,21 @@ import {
 import type { Credential } from './account';
 
 /** Returns the URL of a container with a SAS of these permissions (`r`, `w`). */
-export type SignContainer = (container: string, permissions: string, expiresOn: Date) => Promise<string>;
+export type SignContainer = (
+  container: string,
+  permissions: string,
+  expiresOn: Date,
+  abortSignal: AbortSignal,
+) => Promise<string>;
 
 /** https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas */
 const delegationMs = 7 * 24 * 3_600_000;
 
-/** How long before now a key is valid, for services whose clock is behind this machine's. */
-const slackMs = 5 * 60_000;
+/**
+ * How long before now a key is valid, and how much less than seven days, for services whose clock is behind this
+ * machine's by what Azure tolerates: https://learn.microsoft.com/azure/storage/common/storage-sas-overview
+ */
+const slackMs = 15 * 60_000;
 
 /**
  * Services accept all earlier versions. Later ones sign more fields, none of which is used here, and Azurite cannot
@@ -26,15 +34,16 @@ const sasVersion = '2022-11-02';
 /** Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. */
 export function signerOf(service: BlobServiceClient, credential: Credential): SignContainer {
   const signed = credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service);
-  return async (container, permissions, expiresOn) => {
+  return async (container, permissions, expiresOn, abortSignal) => {
     const { url } = service.getContainerClient(container);
-    const sas = await signed({
+    const values = {
       containerName: container,
       permissions: ContainerSASPermissions.parse(permissions),
       expiresOn,
       protocol: url.startsWith('https:') ? SASProtocol.Https : SASProtocol.HttpsAndHttp,
       version: sasVersion,
-    });
+    };
+    const sas = await signed(values, abortSignal);
     return `${url}?${sas}`;
   };
 }
@@ -47,7 +56,7 @@ interface SasValues {
   readonly version: string;
 }
 
-type Sign = (values: SasValues) => Promise<string>;
+type Sign = (values: SasValues, abortSignal: AbortSignal) => Promise<string>;
 
 function byKey({ name, key }: { name: string; key: string }): Sign {
   const credential = new StorageSharedKeyCredential(name, key);
@@ -56,11 +65,11 @@ function byKey({ name, key }: { name: string; key: string }): Sign {
 
 function byDelegation(service: BlobServiceClient): Sign {
   let known: { key: UserDelegationKey; expires: Date } | undefined;
-  return async (values) => {
+  return async (values, abortSignal) => {
     const now = Date.now();
     const expiresOn = new Date(Math.min(values.expiresOn.getTime(), now + delegationMs - slackMs));
     if (known === undefined || known.expires < expiresOn) {
-      const key = await service.getUserDelegationKey(new Date(now - slackMs), expiresOn);
+      const key = await service.getUserDelegationKey(new Date(now - slackMs), expiresOn, { abortSignal });
       known = { key, expires: expiresOn };
     }
     return generateBlobSASQueryParameters(

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
+import { pause } from '../wait';
 import type { Connection } from './account';
 import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
 import { agentFor, closeIdle } from './http';
@@ -122,7 +122,7 @@ export class Storage {
       } catch (error) {
         if (isStorageCode(error, 'ContainerAlreadyExists')) return 'exists';
         if (!isStorageCode(error, 'ContainerBeingDeleted') || Date.now() > end) throw error;
-        await delay(beingDeletedPauseMs, undefined, { signal });
+        await pause(beingDeletedPauseMs, signal);
       }
     }
   }
@@ -196,7 +196,7 @@ export class Storage {
         }
       }
     } catch (error) {
-      if (!isStorageCode(error, 'ContainerNotFound')) throw error;
+      if (!isStorageCode(error, 'ContainerNotFound', 'ContainerBeingDeleted')) throw error;
     }
   }
 
@@ -277,15 +277,15 @@ export class Storage {
    * Returns the URL of a container with a SAS of these permissions (`r`, `w`): a service SAS with a key, a user delegation
    * SAS with a token, which is valid for seven days at most.
    */
-  sasUrl(container: string, permissions: string, expiresOn: Date): Promise<string> {
-    return this.call({ operation: 'sign', resource: container }, () =>
-      this.#sign(container, permissions, expiresOn),
+  sasUrl(container: string, permissions: string, expiresOn: Date, signal?: AbortSignal): Promise<string> {
+    return this.call({ operation: 'sign', resource: container, signal }, (abortSignal) =>
+      this.#sign(container, permissions, expiresOn, abortSignal),
     );
   }
 
   /** Writes a text to a blob and reads it back with a SAS alone, as a task does. Returns the text that was read. */
   async roundTrip(container: string, text: string, signal: AbortSignal): Promise<string> {
-    const url = await this.sasUrl(container, 'rw', new Date(Date.now() + 10 * 60_000));
+    const url = await this.sasUrl(container, 'rw', new Date(Date.now() + 10 * 60_000), signal);
     const blob = containerBySas(url, this.#http).getBlockBlobClient('check.txt');
     return this.call(
       { operation: 'write and read with a SAS', resource: container, signal },
@@ -389,7 +389,7 @@ async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
   } catch (error) {
-    if (isStorageCode(error, 'HTTP 404')) return undefined;
+    if (isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) return undefined;
     throw error;
   }
 }

@@ -57,13 +57,15 @@ function runsWithUploads(resources: readonly OwnedResource[]): string[] {
   return [...new Set(ids)].sort().reverse();
 }
 
+/** Whether the uploads of a run may be wanted: its user asked for no more. */
 async function isOnlyUploaded(storage: Storage, runId: string, signal: AbortSignal): Promise<boolean> {
   try {
     const { goal, canceled } = await readManifest(storage, outputContainerOf(runId), signal);
     return goal === 'uploaded' && canceled === undefined;
   } catch (error) {
-    // A run without its manifest can't be continued.
+    // A run without its manifest can't be continued. What a later version wants of its run isn't known.
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return false;
+    if (error instanceof UserError && error.problem.kind === 'runNewer') return true;
     throw error;
   }
 }

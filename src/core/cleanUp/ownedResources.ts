@@ -5,6 +5,7 @@ import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
+import { isInputContainerOf, outputContainerOf } from '../plan/manifest';
 import { manifestBlob } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
@@ -112,8 +113,8 @@ async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<O
   const found: { name: string; role: string; runId?: string; modified: Date }[] = [];
   for await (const { name, metadata, modified } of storage.containers(`${ownPrefix}-`, signal)) {
     const role = metadataValue(metadata, madeBy.name);
-    if (role === 'input' || role === 'output' || role === 'check')
-      found.push({ name, role, runId: metadataValue(metadata, madeBy.run), modified });
+    const runId = metadataValue(metadata, madeBy.run);
+    if (role !== undefined && isOwnContainer(name, role, runId)) found.push({ name, role, runId, modified });
   }
   const limit = pLimit(requestsAtOnce);
   return Promise.all(
@@ -126,6 +127,15 @@ async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<O
       }),
     ),
   );
+}
+
+/** Whether a container has the name that its metadata say: others can copy the metadata of a run to a container of theirs. */
+function isOwnContainer(name: string, role: string, runId: string | undefined): boolean {
+  if (role === 'check') return true;
+  if (runId === undefined) return false;
+  return role === 'output'
+    ? name === outputContainerOf(runId)
+    : role === 'input' && isInputContainerOf(runId, name);
 }
 
 /** The size of a container, the ids of the files with outputs in it, and whether a window works on its run. */

@@ -154,9 +154,10 @@ const lateMs = 20_000;
  */
 export async function endJob(
   batch: Batch,
+  { runId, pool }: Pick<Manifest, 'runId' | 'pool'>,
   jobId: string,
   reason: string,
-  { runId, mayArrive, clock, signal }: EndOptions,
+  { mayArrive, clock, signal }: EndOptions,
 ): Promise<boolean> {
   const end = clock.now() + lateMs;
   for (let pauseMs = 500; ; pauseMs = Math.min(pauseMs * 2, 4_000)) {
@@ -166,12 +167,11 @@ export async function endJob(
     if (job === undefined && (!mayArrive || clock.now() >= end)) return false;
     await clock.pause(pauseMs, signal);
   }
-  await deleteAutoPools(batch, runId, jobId, clock, signal);
+  if (pool.lifetime === 'run') await deleteAutoPools(batch, runId, jobId, clock, signal);
   return true;
 }
 
 interface EndOptions {
-  readonly runId: string;
   readonly mayArrive: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;

@@ -125,17 +125,26 @@ class Watch {
 
   /** How the watch ended; undefined as long as it goes on. */
   async poll(polls: number): Promise<'completed' | 'jobEnded' | undefined> {
+    try {
+      return await this.#poll(polls);
+    } catch (error) {
+      // Deleted between two requests. The job itself is asked: counts may be out of date.
+      if (!isBatchCode(error, 'JobNotFound')) throw error;
+      return this.#readJob();
+    }
+  }
+
+  async #poll(polls: number): Promise<'completed' | 'jobEnded' | undefined> {
     const { jobId, signal, waitingFor } = this.watched;
     const isBeside = this.#isFrequent;
     const [asked, read] = await Promise.allSettled([
-      this.#unlessGone(this.batch.taskCounts(jobId, signal)),
+      this.batch.taskCounts(jobId, signal),
       // Tasks may complete any moment: asked for together, they are known one round trip earlier.
-      isBeside ? this.#unlessGone(this.#readCompleted()) : undefined,
+      isBeside ? this.#readCompleted() : undefined,
     ]);
     if (asked.status === 'rejected') throw asked.reason;
     if (read.status === 'rejected') throw read.reason;
     const counts = asked.value;
-    if (counts === undefined) return this.#jobGone();
     this.observer.counts(counts);
     this.#note(counts);
     const { active, running, completed } = counts;
@@ -198,7 +207,9 @@ class Watch {
     const job = await this.batch.job(jobId, { select: 'id,state,executionInfo', signal });
     if (job === undefined) return this.#jobGone();
     this.#tellDisabled(job);
-    if (job.state === 'active' && this.watched.hasDependencies) await this.#endBlocked();
+    // While tasks are being added, one that waits for its new SAS does not exist for a moment.
+    const isComplete = this.watched.waitingFor() !== undefined;
+    if (job.state === 'active' && isComplete && this.watched.hasDependencies) await this.#endBlocked();
     if (job.state !== 'completed') return undefined;
     const problem = schedulingProblem(job);
     if (problem) throw new UserError(problem);
@@ -227,11 +238,22 @@ class Watch {
       if (state !== 'active') continue;
       for (const other of dependsOn?.taskIds?.filter((each) => !listed.has(each)) ?? []) {
         if ((await this.batch.task(jobId, other, signal)) !== undefined) continue;
-        await this.batch.terminateTask(jobId, id, signal);
+        if (!(await this.#couldEnd(id))) break;
         this.#seen.add(id);
         this.observer.deleted([id]);
         break;
       }
+    }
+  }
+
+  /** False if another client has ended or deleted the task: then it is seen as other tasks are. */
+  async #couldEnd(taskId: string): Promise<boolean> {
+    try {
+      await this.batch.terminateTask(this.watched.jobId, taskId, this.watched.signal);
+      return true;
+    } catch (error) {
+      if (!isBatchCode(error, 'TaskCompleted', 'TaskNotFound')) throw error;
+      return false;
     }
   }
 
@@ -299,15 +321,5 @@ class Watch {
       }
     }
     if (fresh.length > 0) this.observer.completed(fresh);
-  }
-
-  /** Undefined if the job no longer exists. */
-  async #unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
-    try {
-      return await call;
-    } catch (error) {
-      if (isBatchCode(error, 'JobNotFound')) return undefined;
-      throw error;
-    }
   }
 }

@@ -261,3 +261,12 @@ export function newRunId(now = new Date(), random = Math.random): string {
 export function outputContainerOf(runId: string): string {
   return `transcode-${runId}-output`;
 }
+
+/** Whether a container has the name of an input container of a run: `newAttempt` makes these names. */
+export function isInputContainerOf(runId: string, container: string): boolean {
+  const first = `transcode-${runId}-input`;
+  return (
+    container === first ||
+    (container.startsWith(`${first}-`) && /^\d+$/.test(container.slice(first.length + 1)))
+  );
+}

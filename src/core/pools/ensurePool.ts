@@ -100,7 +100,7 @@ interface NewPool {
   readonly nodes: NodeTargets;
 }
 
-/** Returns false if another client has made a pool of that name. */
+/** Returns false if another client has made a pool of that name, or is deleting one. */
 async function addPool(
   batch: Batch,
   { id, spec, hash, pool, nodes }: NewPool,
@@ -121,17 +121,25 @@ async function addPool(
     { name: madeBy.request, value: request },
   ];
   const settling = abortedLater(signal, settleMs);
+  const add = async () => {
+    try {
+      await batch.addPool({ id, ...spec, ...size, metadata }, settling.signal);
+      return true;
+    } catch (error) {
+      if (isBatchCode(error, 'PoolBeingDeleted')) return false;
+      if (!isBatchCode(error, 'PoolExists')) throw error;
+      // The answer to an earlier attempt of this very request can be lost.
+      return (await madeByRequest(batch, id, request, settling.signal)) !== undefined;
+    }
+  };
   try {
-    await batch.addPool({ id, ...spec, ...size, metadata }, settling.signal);
+    const isAdded = await add();
     signal.throwIfAborted();
-    return true;
+    return isAdded;
   } catch (error) {
-    // The answer to an earlier attempt of this very request can be lost.
-    if (isBatchCode(error, 'PoolExists'))
-      return (await madeByRequest(batch, id, request, signal)) !== undefined;
+    await undo(batch, id, request);
     if (isBatchCode(error, 'PoolQuotaReached'))
       throw new UserError({ kind: 'quota', what: 'pools' }, { cause: error });
-    await undo(batch, id, request);
     throw error;
   } finally {
     settling.end();

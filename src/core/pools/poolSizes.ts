@@ -185,10 +185,20 @@ export async function isInUse(
     const isActive = state === 'active' || state === 'enabling';
     if (!isActive || id === ownJobId) continue;
     if (isOwn(metadata, 'job')) return true;
-    const { active, running } = await batch.taskCounts(id, signal);
-    if (active + running > 0) return true;
+    if (await hasUnfinishedTasks(batch, id, signal)) return true;
   }
   return false;
+}
+
+async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { active, running } = await batch.taskCounts(jobId, signal);
+    return active + running > 0;
+  } catch (error) {
+    // The job was deleted after it was listed.
+    if (isBatchCode(error, 'JobNotFound')) return false;
+    throw error;
+  }
 }
 
 /** Decides the targets of a pool from its present state and applies them; again if another client changed the pool. */
@@ -225,6 +235,12 @@ async function sizeForRun(
     await batch.resizePool(poolId, size, signal, pool.enableAutoScale ? undefined : pool.eTag);
     return targets;
   });
+}
+
+/** What a pool aims for while there is work; no nodes if it does not exist. */
+export async function targetsOf(batch: Batch, poolId: string, signal: AbortSignal): Promise<NodeTargets> {
+  const pool = await batch.pool(poolId, { signal });
+  return pool ? currentTargets(pool) : noNodes;
 }
 
 /** What a pool aims for while there is work: its formula has the numbers even when it has no nodes at the moment. */

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Storage, WriteOptions } from '../azure/storage';
 import { UserError } from '../errors';
-import type { Attempt, Manifest } from '../plan/manifest';
+import { type Attempt, isInputContainerOf, type Manifest, outputContainerOf } from '../plan/manifest';
 import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';
 
 export const manifestBlob = 'manifest.json';
@@ -33,13 +33,16 @@ export class ManifestStore {
     private readonly container: string,
   ) {}
 
-  /** Throws `runNotFound`, and `runNewer` for a manifest of a version that is not known yet. */
+  /** Throws `runNotFound`, also for what is not a manifest of the run, and `runNewer` for one of a later version. */
   async read(signal: AbortSignal): Promise<Manifest> {
     const blob = await this.storage.readText(this.container, manifestBlob, signal);
     if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
-    const manifest = JSON.parse(blob.text) as Manifest | ChunkedManifest;
+    const manifest = parsed(blob.text);
+    if (manifest === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    if (manifest.version !== 1 && manifest.version !== 2)
+      throw new UserError({ kind: 'runNewer', run: this.container });
+    if (!isOf(manifest, this.container)) throw new UserError({ kind: 'runNotFound', run: this.container });
     if (manifest.version === 1) return manifest;
-    if (manifest.version !== 2) throw new UserError({ kind: 'runNewer', run: this.container });
     const { chunks, ...head } = manifest;
     const limit = pLimit(requestsAtOnce);
     const files = filesIn(
@@ -90,6 +93,33 @@ export class ManifestStore {
     if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
     return blob.text;
   }
+}
+
+/** Undefined for a text that is no JSON object. */
+function parsed(text: string): Manifest | ChunkedManifest | undefined {
+  try {
+    const manifest = JSON.parse(text) as Manifest | ChunkedManifest | null;
+    return manifest !== null && typeof manifest === 'object' ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a manifest is that of the run of this container. Anyone with access to the account can write one, and the
+ * containers and jobs that it names are deleted in the end.
+ */
+function isOf({ runId, outputContainer, attempts }: Manifest | ChunkedManifest, container: string): boolean {
+  return (
+    container === outputContainerOf(runId) &&
+    container === outputContainer &&
+    Array.isArray(attempts) &&
+    attempts.length > 0 &&
+    attempts.every(
+      ({ jobId, inputContainer }) =>
+        `${jobId}-`.startsWith(`transcode-${runId}-`) && isInputContainerOf(runId, inputContainer),
+    )
+  );
 }
 
 /** Reads the manifest of a run. Throws `runNotFound` and `runNewer`. */

@@ -130,7 +130,17 @@ export async function readStoredResults(
   const journal = await storage.readText(outputContainer, journalBlob, signal);
   if (journal !== undefined) return { results: resultsIn(journal.text), isJournal: true };
   const blob = await storage.readText(outputContainer, resultsBlob, signal);
-  return { results: blob === undefined ? [] : (JSON.parse(blob.text) as FileResult[]), isJournal: false };
+  return { results: blob === undefined ? [] : earlyResults(blob.text), isJournal: false };
+}
+
+/** Empty for a text that is not whole. */
+function earlyResults(text: string): FileResult[] {
+  try {
+    const results = JSON.parse(text) as unknown;
+    return Array.isArray(results) ? (results as FileResult[]) : [];
+  } catch {
+    return [];
+  }
 }
 
 /** Reads the results of a run's files as they were last saved. Empty if none were. */

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Lease, Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
+import { pause } from '../wait';
 
 const leaseSeconds = 15;
 const renewMs = 5_000;
@@ -62,7 +62,7 @@ export class Claim {
       let lease = await take();
       for (let tries = 0; note !== undefined && lease === undefined && tries < leftTries; tries++) {
         // The request of a process that was killed a moment ago may still be on its way.
-        if (tries > 0) await pause(leftPauseMs, undefined, { signal });
+        if (tries > 0) await pause(leftPauseMs, signal);
         const left = await note.left();
         if (left.length === 0) break;
         for (const id of left) await storage.releaseLease(container, blob, id, signal);
@@ -112,7 +112,7 @@ export class Claim {
       if (isStorageCode(error, ...expiredCodes)) await this.#regainSoon();
       else if (isStorageCode(error, 'LeaseIdMismatchWithLeaseOperation', 'LeaseAlreadyPresent'))
         this.#lose(new UserError({ kind: 'runTaken', run: this.taken.runId }));
-      else if (isStorageCode(error, 'ContainerNotFound', 'BlobNotFound', 'HTTP 404'))
+      else if (isStorageCode(error, 'ContainerBeingDeleted', 'HTTP 404'))
         this.#lose(new UserError({ kind: 'runNotFound', run: this.taken.container }));
       // Any other failure to reach the service says nothing about the lease: the next renewal asks again.
     }

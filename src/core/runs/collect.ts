@@ -133,9 +133,11 @@ export class Collector {
           state.tellProgress();
         },
         deleted: (ids) => {
+          // A run that was canceled during its upload has not added all its tasks.
+          const kind = attempt.submitted ? 'taskDeleted' : 'ended';
           for (const id of ids)
             this.#settle(id, signal, async (file) =>
-              state.settle(file, { failedAt: 'task', problem: { kind: 'taskDeleted', file: file.path } }),
+              state.settle(file, { failedAt: 'task', problem: { kind, file: file.path } }),
             );
         },
         trouble: (problem) => state.tell({ kind: 'trouble', problem }),

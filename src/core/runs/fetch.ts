@@ -59,6 +59,8 @@ export async function fetchOutput(
 async function fetchFile(state: RunState, file: ManifestFile, signal: AbortSignal): Promise<Fetched> {
   // The log is read while the output is downloaded: only the proof needs it.
   const reading = readStatement(state.parts.storage, state.manifest, file, signal);
+  // The download can take long: until the proof nobody else hears of a failure.
+  reading.catch(() => undefined);
   try {
     return await fetchProved(state, file, reading, signal);
   } finally {

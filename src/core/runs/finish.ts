@@ -60,8 +60,8 @@ async function end(state: RunState, problem: Problem, signal: AbortSignal): Prom
   const { batch } = state.parts;
   const { manifest, clock } = state;
   for (const { attempt, open } of openAttempts(manifest, state.results)) {
-    const options = { runId: manifest.runId, mayArrive: false, clock, signal };
-    if (!(await endJob(batch, attempt.jobId, problem.kind, options))) continue;
+    const options = { mayArrive: false, clock, signal };
+    if (!(await endJob(batch, manifest, attempt.jobId, problem.kind, options))) continue;
     const left = new Set(open);
     for (const file of manifest.files) {
       if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });

@@ -161,7 +161,9 @@ export class Run {
   /** Works on all attempts with files that have no result, at once. */
   async #work(until: Until, signal: AbortSignal): Promise<'done' | 'again' | 'timeLimit'> {
     const { state } = this;
-    if (!state.manifest.canceled && !state.isNew) await repairAttempts(state, signal);
+    // The process that canceled the run may have ended before it had ended the jobs.
+    if (state.manifest.canceled) await this.#endJobs(signal);
+    else if (!state.isNew) await repairAttempts(state, signal);
     let isOver = false;
     const work = async (open: OpenAttempt, own: AbortSignal) => {
       if ((await this.#workOn(open, until, own)) === 'timeLimit') isOver = true;
@@ -185,16 +187,22 @@ export class Run {
     const submitter = state.manifest.canceled ? undefined : new Submitter(state, attempt);
     if (until !== 'fetched') {
       await submitter?.run(until, signal);
+      await submitter?.growForAll(signal);
       return 'completed';
     }
     const collector = new Collector(state, attempt, open);
     if (submitter === undefined) return collector.run(undefined, signal);
     let outcome: Awaited<ReturnType<Collector['run']>> = 'completed';
+    const watched = new AbortController();
     await together(
       signal,
-      (own) => submitter.run('submitted', own),
+      async (own) => {
+        await submitter.run('submitted', own);
+        await submitter.growForAll(own, watched.signal);
+      },
       async (own) => {
         outcome = await collector.run(submitter, own);
+        watched.abort();
       },
     );
     return outcome;
@@ -274,15 +282,31 @@ export class Run {
   async #cancel(signal: AbortSignal): Promise<void> {
     const { state, manifest } = this;
     await this.#working;
+    manifest.canceled = new Date(state.clock.now()).toISOString();
+    // At once: if this process ends meanwhile, the next one must not go on with the run.
+    const saving = state.save(signal);
+    const [saved, ended] = await Promise.allSettled([saving, this.#endJobs(signal)]);
+    if (ended.status === 'rejected') {
+      // Tasks may still run.
+      manifest.canceled = undefined;
+      await state.save(signal).catch(() => undefined);
+      throw ended.reason;
+    }
+    if (saved.status === 'rejected') throw saved.reason;
+  }
+
+  /** Ends the jobs of attempts that have not ended. */
+  async #endJobs(signal: AbortSignal): Promise<void> {
+    const { state, manifest } = this;
     const open = new Set(openAttempts(manifest, state.results).map(({ attempt }) => attempt));
     for (const attempt of manifest.attempts) {
       if (attempt.submitted !== undefined && !open.has(attempt)) continue;
-      const mayArrive = state.jobsAsked.has(attempt.jobId);
-      const options = { runId: manifest.runId, mayArrive, clock: state.clock, signal };
-      await endJob(state.parts.batch, attempt.jobId, 'Canceled', options);
+      await endJob(state.parts.batch, manifest, attempt.jobId, 'Canceled', {
+        mayArrive: state.jobsAsked.has(attempt.jobId),
+        clock: state.clock,
+        signal,
+      });
     }
-    manifest.canceled = new Date(state.clock.now()).toISOString();
-    await state.save(signal);
   }
 
   /** Gives up the right to act on the run, after a cancel has ended, so that another window can act at once. */

@@ -1,5 +1,6 @@
 import { madeBy } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
+import { outputContainerOf } from '../plan/manifest';
 
 /** A run, as the metadata of its output container describes it. */
 export interface ListedRun {
@@ -17,6 +18,8 @@ export async function runsOf(storage: Storage, signal: AbortSignal): Promise<Lis
     const values = new Map(Object.entries(metadata).map(([key, value]) => [key.toLowerCase(), value]));
     const runId = values.get(madeBy.run.toLowerCase());
     if (values.get(madeBy.name.toLowerCase()) !== 'output' || runId === undefined) continue;
+    // Others can copy the metadata of a run.
+    if (name !== outputContainerOf(runId)) continue;
     runs.push({ runId, outputContainer: name, workspace: values.get('workspace') ?? '', modified });
   }
   return runs.sort((one, other) => other.runId.localeCompare(one.runId));

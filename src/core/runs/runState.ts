@@ -31,8 +31,13 @@ export interface RunParts {
   readonly clock?: Clock;
 }
 
-/** Results are saved at most this often while files settle. */
+/**
+ * Results are saved at most this often while files settle: every 5 seconds at first, and after long work in pauses of a
+ * thousandth of its time. Each save appends a block, and an append blob has 50,000 at most:
+ * https://learn.microsoft.com/rest/api/storageservices/append-block
+ */
 const saveEveryMs = 5_000;
+const saveShare = 1_000;
 
 /** What is known of a run in this process: its manifest, the results of its files, and its progress. */
 export class RunState {
@@ -52,6 +57,7 @@ export class RunState {
   readonly uploaded = new Map<string, TimeSpan>();
   #saving: Promise<unknown> = Promise.resolve();
   readonly #journal: ResultJournal;
+  readonly #startedAt: number;
   #savedAt: number;
   /** Node-hours of earlier windows, in the manifest already. */
   readonly #hoursBefore: { readonly all: number; readonly dedicated: number | undefined };
@@ -69,7 +75,8 @@ export class RunState {
     this.#hoursBefore = { all: nodeHours, dedicated };
     this.clock = parts.clock ?? systemClock;
     this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results);
-    this.#savedAt = this.clock.now();
+    this.#startedAt = this.clock.now();
+    this.#savedAt = this.#startedAt;
     this.totals = new ProgressTotals(this.progress, this.clock);
   }
 
@@ -155,7 +162,9 @@ export class RunState {
 
   /** Saves the results if that was long ago: a process that is killed does not lose them. */
   async saveResultsInTime(signal: AbortSignal): Promise<void> {
-    if (this.clock.now() - this.#savedAt >= saveEveryMs) await this.saveResults(signal);
+    const now = this.clock.now();
+    const pauseMs = Math.max(saveEveryMs, (now - this.#startedAt) / saveShare);
+    if (now - this.#savedAt >= pauseMs) await this.saveResults(signal);
   }
 
   /** One write at a time, so that the last one called is the last one in the account. */

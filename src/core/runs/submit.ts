@@ -1,7 +1,8 @@
 import type { Batch, TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
+import { UserError } from '../errors';
 import { addTasks } from '../jobs/addTasks';
-import { closeJob, ensureJob, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
+import { closeJob, ensureJob, hasEnded, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
 import { type FileInParts, isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
@@ -9,8 +10,8 @@ import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } f
 import { encodedBlob, type Piece, pieceOfTask, piecesOf, taskCount } from '../plan/pieces';
 import { ensurePool } from '../pools/ensurePool';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
-import { giveNodes } from '../pools/poolSizes';
-import { together, withTicks } from '../wait';
+import { giveNodes, isDeletedPool, targetsOf } from '../pools/poolSizes';
+import { anyOf, together, withTicks } from '../wait';
 import { containerMetadata, type RunState } from './runState';
 import { type Uploaded, Uploads } from './uploads';
 
@@ -43,8 +44,13 @@ export class Submitter {
   /** Names of pieces of split files that were encoded before. */
   readonly #encoded = new Set<string>();
   #added = 0;
+  /** Whether this process created the job: no earlier one has added tasks. */
+  #isFirst = false;
   #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
-  #asked: NodeTargets = { dedicated: 0, spot: 0 };
+  /** Nodes that were asked for; undefined if an earlier process asked for them. */
+  #asked: NodeTargets | undefined;
+  /** Returns the nodes for all tasks; undefined until all were added. */
+  #needed: (() => NodeTargets) | undefined;
   #prolongedAt: number;
 
   constructor(
@@ -67,6 +73,22 @@ export class Submitter {
     } catch (error) {
       this.#isFailed(error);
       throw error;
+    }
+  }
+
+  /**
+   * Gives the pool the nodes for all tasks that `run` has added, if it was asked for fewer before: Azure refuses to resize
+   * a pool while it allocates the first nodes, which can take longer than the upload. Ends when `watched` aborts.
+   */
+  async growForAll(signal: AbortSignal, watched?: AbortSignal): Promise<void> {
+    if (this.#needed === undefined) return;
+    try {
+      await this.#grow(this.#needed(), watched ? anyOf(signal, watched) : signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // The job can end with its tasks meanwhile. What a deleted pool means for the run is seen by its watch.
+      const isOver = error instanceof UserError && ['poolUnusable', 'jobEnded'].includes(error.problem.kind);
+      if (!isOver && !watched?.aborted) throw error;
     }
   }
 
@@ -158,6 +180,7 @@ export class Submitter {
       ticks,
     );
     await this.#close(signal);
+    if (this.#added > 0) this.#needed = () => this.#targets(uploads, count);
   }
 
   async #addAll(uploads: Uploads, signal: AbortSignal): Promise<void> {
@@ -169,7 +192,7 @@ export class Submitter {
       if (uploaded === undefined) return;
       if (needsMark) await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
       needsMark = false;
-      const urls = await this.#containerUrls();
+      const urls = await this.#containerUrls(signal);
       const tasks = uploaded.map((each) => this.#taskOf(each, urls));
       await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
       this.#added += tasks.length;
@@ -220,7 +243,7 @@ export class Submitter {
     if (this.#added === 0 || Date.parse(attempt.sasExpiry) >= needed.getTime()) return;
     const files = new Map(manifest.files.map((file) => [file.id, file]));
     this.#urls = undefined;
-    const urls = await this.#containerUrls();
+    const urls = await this.#containerUrls(signal);
     const renewed = await renewWaitingTasks(state.parts.batch, attempt.jobId, needed, {
       clock,
       signal,
@@ -234,18 +257,18 @@ export class Submitter {
     if (renewed > 0) state.tell({ kind: 'tasksRenewed', count: renewed, job: attempt.jobId });
   }
 
-  async #containerUrls(): Promise<ContainerUrls> {
+  async #containerUrls(signal: AbortSignal): Promise<ContainerUrls> {
     const { state, attempt } = this;
     const now = state.clock.now();
     if (this.#urls && now - this.#urls.at < sasReuseMs) return this.#urls.value;
     const expiry = sasExpiryFor(state.manifest.limits, new Date(now));
-    // Until tasks were added, the expiry that the attempt was made with means nothing.
-    if (this.#added === 0) attempt.sasExpiry = expiry;
+    // Until tasks were added, by an earlier process or this one, the expiry from the creation of the attempt means nothing.
+    if (this.#added === 0 && this.#isFirst) attempt.sasExpiry = expiry;
     const { storage } = state.parts;
     const value = {
-      input: await storage.sasUrl(attempt.inputContainer, 'r', new Date(expiry)),
-      output: await storage.sasUrl(state.manifest.outputContainer, 'w', new Date(expiry)),
-      encoded: await storage.sasUrl(state.manifest.outputContainer, 'r', new Date(expiry)),
+      input: await storage.sasUrl(attempt.inputContainer, 'r', new Date(expiry), signal),
+      output: await storage.sasUrl(state.manifest.outputContainer, 'w', new Date(expiry), signal),
+      encoded: await storage.sasUrl(state.manifest.outputContainer, 'r', new Date(expiry), signal),
     };
     this.#urls = { value, at: now };
     return value;
@@ -266,7 +289,7 @@ export class Submitter {
     const nodes = this.#targets(uploads, count);
     const autoPool = manifest.pool.lifetime === 'run';
     const makesPool = !autoPool && attempt.poolId === undefined;
-    if (makesPool) await this.#ensurePool(nodes, signal);
+    let isGiven = makesPool && (await this.#ensurePool(nodes, signal));
     const { poolId } = attempt;
     state.jobsAsked.add(attempt.jobId);
     await together(
@@ -274,41 +297,56 @@ export class Submitter {
       async (own) => {
         const { created } = await ensureJob(batch, manifest, attempt, { nodes, poolId, isNew, signal: own });
         if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+        if (autoPool) isGiven = created;
+        this.#isFirst = created;
       },
       async (own) => {
         if (makesPool) await state.save(own);
       },
     );
     state.jobsAsked.delete(attempt.jobId);
-    this.#asked = nodes;
+    this.#asked = isGiven ? nodes : undefined;
     this.#prolongedAt = state.clock.now();
   }
 
-  /** Sets the pool of the attempt. An earlier process may have ended after it made the job and before it saved the pool. */
-  async #ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
+  /**
+   * Sets the pool of the attempt and gives it nodes. Returns false, without giving nodes, if an earlier process made the job
+   * and ended before it saved the pool.
+   */
+  async #ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<boolean> {
     const { state, attempt } = this;
     const { batch } = state.parts;
     const { pool } = state.manifest;
     if (!state.isNew) {
       const job = await batch.job(attempt.jobId, { select: 'id,poolInfo', signal });
       attempt.poolId = job?.poolInfo?.poolId;
-      if (attempt.poolId !== undefined) return;
+      if (attempt.poolId !== undefined) return false;
     }
     const found = state.poolSearch?.found;
     state.poolSearch = undefined;
     const { id, reused } = await ensurePool(batch, pool, nodes, signal, found);
     attempt.poolId = id;
     state.tell({ kind: reused ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
+    return true;
   }
 
   async #grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
-    const asked = this.#asked;
-    if (nodes.dedicated + nodes.spot <= asked.dedicated + asked.spot) return;
+    if (this.#asked && countOf(nodes) <= countOf(this.#asked)) return;
     const { batch } = this.state.parts;
     const { jobId, poolId = await autoPoolOf(batch, jobId, signal) } = this.attempt;
     if (poolId === undefined) return;
+    this.#asked ??= await targetsOf(batch, poolId, signal);
+    if (countOf(nodes) <= countOf(this.#asked)) return;
     const { lifetime } = this.state.manifest.pool;
-    await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal });
+    try {
+      await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal });
+    } catch (error) {
+      if (!isDeletedPool(error)) throw error;
+      // An auto pool ends with its job, whose time may be over.
+      const job = await batch.job(jobId, { select: 'id,state', signal });
+      if (job !== undefined && !hasEnded(job)) throw error;
+      throw new UserError({ kind: 'jobEnded', job: jobId }, { cause: error });
+    }
     this.#asked = nodes;
   }
 
@@ -327,6 +365,10 @@ export class Submitter {
   #isEncoded({ id, split }: FileInParts, piece: Piece): boolean {
     return this.#encoded.has(encodedBlob(id, split, piece));
   }
+}
+
+function countOf({ dedicated, spot }: NodeTargets): number {
+  return dedicated + spot;
 }
 
 /** Undefined while the service has not created the auto pool of a job. */
