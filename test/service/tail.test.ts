@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { Batch } from '../../src/core/azure/batch';
 import { UserError } from '../../src/core/errors';
 import { tail } from '../../src/core/jobs/logTail';
+import { TaskProgress } from '../../src/core/jobs/taskProgress';
+import { FastClock } from '../clock';
 import { eventually, machine, prepare, TestService } from './harness';
 
 describe('Following a log', function () {
@@ -63,6 +65,36 @@ describe('Following a log', function () {
     await rebooting;
     assert.equal(text, 'first\nsecond\n');
     assert.ok(kinds.includes('restarted'), kinds.join());
+  });
+
+  it('reads the progress of a task that starts again from its beginning', async () => {
+    const mark = '"$AZ_BATCH_NODE_ROOT_DIR/../again"';
+    const block = (seconds: number) => `out_time_us=${seconds}000000\\nprogress=continue\\n`;
+    const script = [
+      `test -e ${mark} && { printf "${block(1)}" > progress.txt; exec sleep 600; }`,
+      `touch ${mark}; printf "${block(8)}${block(9)}" > progress.txt; exec sleep 600`,
+    ].join('; ');
+    await batch.addTasks('job', [{ id: 'again', commandLine: `/bin/bash -c '${script}'` }]);
+    const seen: number[] = [];
+    const stop = new AbortController();
+    const onProgress = (_id: string, { seconds }: { seconds: number }) => seen.push(seconds);
+    const following = new TaskProgress(batch, 'job', onProgress, new FastClock(20)).follow(
+      () => true,
+      stop.signal,
+    );
+    const last = async (seconds: number) =>
+      eventually(
+        async () => seen.at(-1),
+        (at) => at === seconds,
+      );
+    await last(9);
+    const task = await batch.task('job', 'again');
+    await batch.actOnNode('pool', task?.nodeInfo?.nodeId ?? '', 'reboot');
+    await last(1);
+    stop.abort();
+    await following;
+    assert.deepEqual(seen, [0, 9, 0, 1]);
+    await batch.terminateTask('job', 'again');
   });
 
   it('waits for a task without a node, and reports a task that does not exist', async () => {

@@ -1,7 +1,8 @@
-import type { Batch } from '../azure/batch';
+import type { Batch, Task } from '../azure/batch';
 import { UserError } from '../errors';
 import { progressFile } from '../presets/ffmpegCommand';
 import type { Clock } from '../wait';
+import { lifeOf } from './logTail';
 
 /** How far the task of a file is, while it runs. */
 export interface FileProgress {
@@ -24,8 +25,8 @@ const readBytes = 64 * 1024;
  */
 export class TaskProgress {
   readonly #positions = new Map<string, number>();
-  /** Tasks that are known to run. */
-  readonly #running = new Set<string>();
+  /** The present start of each task that is known to run: after another one, its file begins anew. */
+  readonly #lives = new Map<string, string | undefined>();
   #turn = 0;
 
   constructor(
@@ -50,17 +51,25 @@ export class TaskProgress {
   async #round(signal: AbortSignal): Promise<void> {
     const { items } = await this.batch.taskPage(this.jobId, {
       filter: "state eq 'running'",
-      select: 'id',
+      select: 'id,executionInfo',
       signal,
     });
     const ids = items.map(({ id = '' }) => id);
-    for (const id of ids) {
-      if (!this.#running.has(id)) this.onProgress(id, { seconds: 0 });
-      this.#running.add(id);
-    }
+    for (const task of items) this.#noteLife(task);
     for (let asked = 0; asked < Math.min(tasksPerRound, ids.length); asked++) {
       await this.#read(ids[this.#turn++ % ids.length] ?? '', signal);
     }
+  }
+
+  #noteLife(task: Task): void {
+    const { id = '' } = task;
+    const before = this.#lives.get(id);
+    const life = lifeOf(task) ?? before;
+    if (!this.#lives.has(id) || (before !== undefined && life !== before)) {
+      this.#positions.delete(id);
+      this.onProgress(id, { seconds: 0 });
+    }
+    this.#lives.set(id, life);
   }
 
   async #read(taskId: string, signal: AbortSignal): Promise<void> {
