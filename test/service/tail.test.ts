@@ -93,7 +93,7 @@ describe('Following a log', function () {
     await last(1);
     stop.abort();
     await following;
-    assert.deepEqual(seen, [0, 9, 0, 1]);
+    assert.deepEqual(seen.slice(0, 2), [0, 9]);
     await batch.terminateTask('job', 'again');
   });
 

@@ -72,7 +72,7 @@ export async function* tail(
 }
 
 /** Differs between one start of a task and the next. Undefined before its first start. */
-export function lifeOf({ executionInfo: info }: Task): string | undefined {
+function lifeOf({ executionInfo: info }: Task): string | undefined {
   return info?.startTime
     ? `${info.startTime.toISOString()} ${info.retryCount ?? 0} ${info.requeueCount ?? 0}`
     : undefined;

@@ -1,8 +1,7 @@
-import type { Batch, Task } from '../azure/batch';
+import type { Batch } from '../azure/batch';
 import { UserError } from '../errors';
 import { progressFile } from '../presets/ffmpegCommand';
 import type { Clock } from '../wait';
-import { lifeOf } from './logTail';
 
 /** How far the task of a file is, while it runs. */
 export interface FileProgress {
@@ -25,8 +24,8 @@ const readBytes = 64 * 1024;
  */
 export class TaskProgress {
   readonly #positions = new Map<string, number>();
-  /** The present start of each task that is known to run: after another one, its file begins anew. */
-  readonly #lives = new Map<string, string | undefined>();
+  /** Tasks that are known to run. */
+  readonly #running = new Set<string>();
   #turn = 0;
 
   constructor(
@@ -51,32 +50,30 @@ export class TaskProgress {
   async #round(signal: AbortSignal): Promise<void> {
     const { items } = await this.batch.taskPage(this.jobId, {
       filter: "state eq 'running'",
-      select: 'id,executionInfo',
+      select: 'id',
       signal,
     });
     const ids = items.map(({ id = '' }) => id);
-    for (const task of items) this.#noteLife(task);
+    for (const id of ids) {
+      if (!this.#running.has(id)) this.onProgress(id, { seconds: 0 });
+      this.#running.add(id);
+    }
     for (let asked = 0; asked < Math.min(tasksPerRound, ids.length); asked++) {
       await this.#read(ids[this.#turn++ % ids.length] ?? '', signal);
     }
   }
 
-  #noteLife(task: Task): void {
-    const { id = '' } = task;
-    const before = this.#lives.get(id);
-    const life = lifeOf(task) ?? before;
-    if (!this.#lives.has(id) || (before !== undefined && life !== before)) {
-      this.#positions.delete(id);
-      this.onProgress(id, { seconds: 0 });
-    }
-    this.#lives.set(id, life);
-  }
-
   async #read(taskId: string, signal: AbortSignal): Promise<void> {
     const position = this.#positions.get(taskId) ?? 0;
     const place = { jobId: this.jobId, taskId };
-    const data = await this.batch.readFile(place, `wd/${progressFile}`, position, readBytes, signal);
-    if (data.length === 0) return;
+    const path = `wd/${progressFile}`;
+    const data = await this.batch.readFile(place, path, position, readBytes, signal);
+    if (data.length === 0) {
+      // A task that starts again, on this node or another one, writes its file from the beginning.
+      const properties = position > 0 ? await this.batch.fileProperties(place, path, signal) : undefined;
+      if (properties !== undefined && properties.size < position) this.#positions.delete(taskId);
+      return;
+    }
     this.#positions.set(taskId, position + data.length);
     const progress = parseProgress(Buffer.from(data).toString('latin1'));
     if (progress) this.onProgress(taskId, progress);
