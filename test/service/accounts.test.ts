@@ -225,6 +225,13 @@ describe('Azure Resource Manager, played by a stand-in', () => {
     );
   });
 
+  it('reports that it cannot be reached', async () => {
+    const closed = { ...arm, endpoint: 'https://127.0.0.1:9' };
+    await assert.rejects(tenants(closed, never), {
+      problem: { kind: 'unreachable', host: '127.0.0.1:9', code: 'ECONNREFUSED' },
+    });
+  });
+
   it('reads cores and families from the names of sizes', () => {
     assert.deepEqual(
       [

@@ -147,6 +147,8 @@ describe('A pasted account value', () => {
       () => parseKey(key.slice(1), 'batchKey'),
       () => parseStorageName('My Store'),
       () => parseConnectionString('AccountName=x'),
+      () => parseConnectionString(`AccountName=x;AccountKey=${key};BlobEndpoint=x.blob.core.windows.net`),
+      () => parseConnectionString(`AccountName=x y;AccountKey=${key}`),
     ];
     for (const parse of wrong) {
       assert.throws(parse, (error) => error instanceof UserError && error.problem.kind === 'accountInvalid');

@@ -134,6 +134,7 @@ describe('The estimate of a run', () => {
     assert.equal(coresOf('Standard_D16s_v5'), 16);
     assert.equal(coresOf('Standard_E16-4s_v5'), 4);
     assert.equal(coresOf('Standard_A1_v2'), 1);
+    assert.equal(coresOf('Standard_DS3_v2'), 4);
     assert.equal(coresOf('odd'), 2);
   });
 });

@@ -67,7 +67,18 @@ export function parseConnectionString(pasted: string): StorageInput {
   const scheme = parts.get('defaultendpointsprotocol') ?? 'https';
   const suffix = parts.get('endpointsuffix') ?? 'core.windows.net';
   const blobUrl = (parts.get('blobendpoint') ?? `${scheme}://${name}.blob.${suffix}`).replace(/\/+$/, '');
+  if (!/^https?:$/.test(protocolOf(blobUrl)))
+    throw new UserError({ kind: 'accountInvalid', what: 'connectionString' });
   return { name, key: parseKey(key, 'storageKey'), blobUrl };
+}
+
+/** `https:`; empty for a text that is no URL. */
+function protocolOf(text: string): string {
+  try {
+    return new URL(text).protocol;
+  } catch {
+    return '';
+  }
 }
 
 function fields(connectionString: string): Map<string, string> {

@@ -5,6 +5,7 @@ import type { TokenCredential } from '@azure/identity';
 import { isAbort, UserError } from '../errors';
 import type { AccountRecord } from './account';
 import type { Cloud } from './clouds';
+import { isCertificateCode, isNetworkCode } from './retry';
 
 /** How long a call may take as a whole, in milliseconds, with its retries and all pages of a list. */
 const callMs = 60_000;
@@ -267,15 +268,20 @@ async function called<T>(
   signal: AbortSignal,
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const { host } = new URL(endpoint);
   const limit = AbortSignal.timeout(callMs);
   try {
     return await call(AbortSignal.any([signal, limit]));
   } catch (error) {
     if (isAbort(error) && limit.aborted && !signal.aborted)
-      throw new UserError({ kind: 'unreachable', host: new URL(endpoint).host, code: 'ETIMEDOUT' });
+      throw new UserError({ kind: 'unreachable', host, code: 'ETIMEDOUT' });
     if (isAbort(error) || error instanceof UserError) throw error;
     const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
-    if (statusCode === undefined && code === undefined) throw error;
+    if (statusCode === undefined) {
+      if (code === undefined) throw error;
+      if (isCertificateCode(code)) throw new UserError({ kind: 'certificate', host, code }, { cause: error });
+      if (isNetworkCode(code)) throw new UserError({ kind: 'unreachable', host, code }, { cause: error });
+    }
     throw new UserError(
       {
         kind: 'service',

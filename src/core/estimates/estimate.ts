@@ -2,6 +2,7 @@ import type { FileResult, Manifest, ManifestFile, RunPool } from '../plan/manife
 import { taskSecondsOf, tasksOf, toUpload } from '../plan/manifest';
 import { maxNodeHours } from '../pools/nodeHours';
 import { nodeTargets } from '../pools/nodeTargets';
+import { coresOf as quotaCoresOf } from '../pools/vmSizes';
 import type { Preset } from '../presets/preset';
 
 /** How fast tasks were: sums over the files of earlier runs with one preset on one size of node. */
@@ -164,10 +165,10 @@ function builtInRate({ id, needs }: Preset, vmSize: string): number {
   return isAudio ? rate : rate * (coresOf(vmSize) / measuredCores) ** coreExponent;
 }
 
-/** `Standard_D16s_v5` → 16: the number after the family's letters. Constrained sizes (`E16-4s`) name their cores second. */
+/** Cores that encode: constrained sizes (`E16-4s`) use fewer than they take from the quota, and name them second. */
 export function coresOf(vmSize: string): number {
-  const [, all, active] = /^[A-Za-z]+_[A-Za-z]+(\d+)(?:-(\d+))?/.exec(vmSize) ?? [];
-  return Math.max(Number(active ?? all ?? measuredCores), 1);
+  const active = /^[A-Za-z]+_[A-Za-z]+\d+-(\d+)/.exec(vmSize)?.[1];
+  return Math.max(Number(active ?? quotaCoresOf(vmSize) ?? measuredCores), 1);
 }
 
 function mediaSecondsOf({ seconds, size }: ManifestFile, preset: Preset): number {
