@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { madeBy } from '../../src/core/azure/ownership';
-import { deleteFetched, planRunCleanUp } from '../../src/core/cleanUp/cleanUpRun';
+import { deleteFetched, planRunCleanUp, withoutPoolsOfOthers } from '../../src/core/cleanUp/cleanUpRun';
 import { deleteResources, endJobs } from '../../src/core/cleanUp/deleteResources';
 import { findLeftovers } from '../../src/core/cleanUp/leftovers';
 import { ownedResources } from '../../src/core/cleanUp/ownedResources';
@@ -101,6 +101,18 @@ describe('The clean-up', function () {
     );
     const plan = await planRunCleanUp(parts.storage, await listed(), runId, outputContainer, never);
     assert.deepEqual(plan.resources.map(({ kind }) => kind).sort(), ['container', 'job', 'pool']);
+    // Another run begins on the pool after everything was listed.
+    const { poolId } = attemptOf(run.manifest);
+    const kinds = async () =>
+      (await withoutPoolsOfOthers(parts.batch, plan.resources, runId, never)).map(({ kind }) => kind).sort();
+    const metadata = [
+      { name: madeBy.name, value: 'job' },
+      { name: madeBy.run, value: 'another' },
+    ];
+    await parts.batch.addJob({ id: 'transcode-another', poolInfo: { poolId }, metadata });
+    assert.deepEqual(await kinds(), ['container', 'job']);
+    await parts.batch.terminateJob('transcode-another');
+    assert.deepEqual(await kinds(), ['container', 'job', 'pool']);
     assert.deepEqual(
       await deleteResources(parts.batch, parts.storage, plan.resources, () => undefined, never),
       [],

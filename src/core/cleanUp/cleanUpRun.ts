@@ -1,6 +1,10 @@
 import pLimit from 'p-limit';
+import type { Batch } from '../azure/batch';
+import { isOwn, ownMetadata } from '../azure/ownership';
+import { everyItem, quoted } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
+import { hasEnded } from '../jobs/jobLife';
 import type { Manifest } from '../plan/manifest';
 import { readManifest } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
@@ -43,6 +47,42 @@ export async function planRunCleanUp(
   const names =
     keepsContainer && record ? await fetchedBlobs(storage, outputContainer, record.fetched, signal) : [];
   return { resources, blobs: { container: outputContainer, names }, keepsContainer };
+}
+
+/**
+ * Leaves out pools on which another run of this extension has begun since the resources were listed, which takes long in
+ * an account with many containers.
+ */
+export async function withoutPoolsOfOthers(
+  batch: Batch,
+  resources: readonly OwnedResource[],
+  runId: string,
+  signal: AbortSignal,
+): Promise<OwnedResource[]> {
+  const left: OwnedResource[] = [];
+  for (const resource of resources) {
+    if (resource.kind !== 'pool' || !(await hasOtherRun(batch, resource.id, runId, signal)))
+      left.push(resource);
+  }
+  return left;
+}
+
+async function hasOtherRun(
+  batch: Batch,
+  poolId: string,
+  runId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const options = {
+    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
+    select: 'id,state,metadata',
+    signal,
+  };
+  for await (const job of everyItem((next) => batch.jobPage(options, next))) {
+    const isOther = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') !== runId;
+    if (isOther && !hasEnded(job)) return true;
+  }
+  return false;
 }
 
 const requestsAtOnce = 8;

@@ -63,15 +63,17 @@ async function cleanUpRun(
   all: readonly OwnedResource[],
   runId: string,
 ): Promise<void> {
-  const { planRunCleanUp, deleteFetched } = await import('../../core/cleanUp/cleanUpRun');
+  const { planRunCleanUp, deleteFetched, withoutPoolsOfOthers } = await import(
+    '../../core/cleanUp/cleanUpRun'
+  );
   const container = runs.record(runId)?.outputContainer ?? outputContainerOf(runId);
-  const { storage } = gateways;
-  const plan = await longWork(l10n.t('Cleaning up {0}', account.label), async (_, signal) => {
+  const { batch, storage } = gateways;
+  const resources = await longWork(l10n.t('Cleaning up {0}', account.label), async (_, signal) => {
     const planned = await planRunCleanUp(storage, all, runId, container, signal);
     await deleteFetched(storage, planned.blobs, signal);
-    return planned;
+    return withoutPoolsOfOthers(batch, planned.resources, runId, signal);
   });
-  await remove(gateways, runs, account, plan.resources);
+  await remove(gateways, runs, account, resources);
 }
 
 /** Runs that the chosen resources belong to end first: in this window as a cancel, elsewhere by the end of their jobs. */
