@@ -8,6 +8,7 @@ import { findLeftovers } from '../../src/core/cleanUp/leftovers';
 import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { Run } from '../../src/core/runs/run';
+import { runsOf } from '../../src/core/runs/runList';
 import { eventually, machine, prepare } from './harness';
 import { never, RunFixture } from './runFixture';
 
@@ -152,6 +153,19 @@ describe('The clean-up', function () {
     assert.deepEqual(
       (await listed()).filter(({ id }) => id === 'transcode-foreign'),
       [],
+    );
+    // The metadata of a run can be copied, for example with a container of an account.
+    const copied = { [madeBy.name]: 'input', [madeBy.run]: '20261126-000000-copied' };
+    await storage.createContainer('transcode-20261126-000000-copied-input', copied, never);
+    await storage.createContainer('transcode-copy', copied, never);
+    await storage.createContainer('transcode-output', { ...copied, [madeBy.name]: 'output' }, never);
+    const own = (await listed()).filter(({ runId }) => runId === '20261126-000000-copied');
+    assert.deepEqual(
+      own.map(({ id }) => id),
+      ['transcode-20261126-000000-copied-input'],
+    );
+    assert.ok(
+      (await runsOf(storage, never)).every(({ outputContainer }) => outputContainer !== 'transcode-output'),
     );
   });
 });

@@ -224,6 +224,8 @@ describe('Storage', function () {
       proxy.fault = containersLinger(1_000);
       await through.deleteContainer(name, signal);
       await through.deleteContainer(name, signal);
+      assert.deepEqual(await collect(through.blobs(name, { signal })), []);
+      assert.equal(await through.readText(name, 'text', signal), undefined);
       assert.equal(await through.createContainer(name, {}, signal), 'created');
     });
 
