@@ -178,7 +178,7 @@ describe('The task counts of jobs', () => {
 
   function counting() {
     const asked: string[] = [];
-    const jobCounts = new JobCounts(() => undefined);
+    const jobCounts = new JobCounts(() => undefined, 0);
     const batch = {
       taskCounts: async (id: string) => {
         asked.push(id);

@@ -1,5 +1,4 @@
 import { fileURLToPath } from 'node:url';
-import pLimit from 'p-limit';
 import { UserError } from '../errors';
 import { type Content, wholeOf } from '../files/bytes';
 import type { Files } from '../files/files';
@@ -39,21 +38,30 @@ export async function probeFiles(
   signal: AbortSignal,
   { ffprobe, partSeconds, onProbed }: ProbeFilesOptions = {},
 ): Promise<ProbedFiles> {
-  const limit = pLimit(probesAtOnce);
   const sources: PlanSource[] = [];
   const refused: RefusedFile[] = [];
+  let next = 0;
   const probeOne = async (file: (typeof chosen)[number]): Promise<PlanSource | RefusedFile> => {
     signal.throwIfAborted();
     try {
       return await probeFile(files, file, preset, { ffprobe, partSeconds }, signal);
     } catch (error) {
       if (error instanceof UserError) return { uri: file.uri, path: file.path, problem: error.problem };
+      // No other file is begun.
+      next = chosen.length;
       throw error;
     } finally {
       onProbed?.();
     }
   };
-  for (const probed of await Promise.all(chosen.map((file) => limit(() => probeOne(file))))) {
+  const results: (PlanSource | RefusedFile)[] = new Array(chosen.length);
+  const probeInTurn = async () => {
+    for (let index = next++; index < chosen.length; index = next++) {
+      results[index] = await probeOne(chosen[index] as (typeof chosen)[number]);
+    }
+  };
+  await Promise.all(Array.from({ length: probesAtOnce }, probeInTurn));
+  for (const probed of results) {
     if ('problem' in probed) refused.push(probed);
     else sources.push(probed);
   }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Batch, TaskCounts } from '../../core/azure/batch';
 import { type ExplorerNode, type NodeOf, nodeId } from './explorerNode';
 
@@ -6,12 +7,18 @@ const maxCountedJobs = 20;
 /** Task counts lag behind the end of a job for some seconds. After this long they are final. */
 const countsFinalMs = 60_000;
 
+/** Milliseconds after which the rows of a list have usually been drawn: requests for counts would delay that. */
+const defaultDrawnMs = 100;
+
 /** Counts the tasks of the newest jobs of a list. The rows do not wait for that. */
 export class JobCounts {
   /** The last counts of the newest jobs of each account, by node id. */
   readonly #known = new Map<string, { readonly counts: TaskCounts; readonly isFinal: boolean }>();
 
-  constructor(private readonly onRequest: () => void) {}
+  constructor(
+    private readonly onRequest: () => void,
+    private readonly drawnMs = defaultDrawnMs,
+  ) {}
 
   /** Adds the counts that are known to the newest jobs. */
   addKnown(nodes: readonly ExplorerNode[]): ExplorerNode[] {
@@ -27,11 +34,13 @@ export class JobCounts {
   async load(nodes: readonly ExplorerNode[], batch: Pick<Batch, 'taskCounts'>): Promise<ExplorerNode[]> {
     const counted = newest(nodes);
     this.#forgetOthers(nodes, counted);
+    const drawn = pause(this.drawnMs);
     await Promise.all(
       counted.map(async (node) => {
         const id = nodeId(node);
         if (this.#known.get(id)?.isFinal) return;
         this.onRequest();
+        await drawn;
         const counts = await batch.taskCounts(node.job.id ?? '').catch(() => undefined);
         const end = node.job.state === 'completed' ? node.job.executionInfo?.endTime : undefined;
         const isFinal = end !== undefined && Date.now() - end.getTime() > countsFinalMs;

@@ -16,8 +16,10 @@ export interface SourceVersion {
 }
 
 /** Keeps what a probe found for the upload of the same source. */
-export function keepLayout(source: SourceVersion, layout: AudioOnlyLayout): void {
+export function keepLayout(source: SourceVersion, { head, ranges, size }: AudioOnlyLayout): void {
   takeLayout(source);
+  // Copies: those of a message hold the whole buffer that the message was read into, 64 KiB for 5.
+  const layout = { head: new Uint8Array(head), ranges: new Float64Array(ranges), size };
   layouts.set(keyOf(source), layout);
   layoutBytes += bytesOf(layout);
   for (const [key, oldest] of layouts) {
