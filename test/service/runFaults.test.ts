@@ -26,7 +26,7 @@ import { clip, probe } from '../media';
 import { eventually, machine, prepare } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
-import { namesIn } from './runSetup';
+import { manifestOf, namesIn } from './runSetup';
 
 const minute = 60_000;
 
@@ -306,7 +306,6 @@ describe('A run', function () {
         return false;
       };
       const { parts } = fixture.parts();
-      const { manifestOf } = await import('./runSetup');
       const manifest = await manifestOf(paths);
       await assert.rejects(Run.create(parts, manifest, abort.signal), { name: 'AbortError' });
       await eventually(
@@ -314,6 +313,29 @@ describe('A run', function () {
         (metadata) => metadata === undefined,
       );
     });
+  });
+
+  it('leaves nothing when Storage refuses its manifest', async () => {
+    const { parts } = fixture.parts();
+    const manifest = await manifestOf(fixture.folder(['a.mp4']).paths);
+    fixture.blobs.fault = refuse(403, 'AuthorizationPermissionMismatch', isPut('manifest.json'));
+    await rejectsWith(Run.create(parts, manifest, never), { kind: 'unauthorized' });
+    assert.equal(await parts.storage.containerMetadata(manifest.outputContainer, never), undefined);
+  });
+
+  it('ends although its uploads cannot be deleted, and says so', async () => {
+    const { run, steps } = await fixture.start(fixture.folder(['a.mp4']).paths);
+    const isDelete = ({ method, url = '' }: IncomingMessage) =>
+      method === 'DELETE' && url.includes('-input?');
+    fixture.blobs.fault = refuse(412, 'LeaseIdMissing', isDelete);
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, run.manifest.finished !== undefined], [1, true]);
+    const told = steps.flatMap((step) => (step.kind === 'trouble' ? step.problem : []));
+    assert.deepEqual(
+      told.map((problem) => problem.kind === 'service' && [problem.operation, problem.code]),
+      [['delete container', 'LeaseIdMissing']],
+    );
   });
 
   it('gives a file whose task was deleted a result, and ends', async () => {

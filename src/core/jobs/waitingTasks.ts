@@ -1,9 +1,17 @@
+import pLimit from 'p-limit';
 import type { Batch, TaskAdd } from '../azure/batch';
 import { everyItem } from '../azure/pages';
 import { UserError } from '../errors';
 import { type Clock, waitFor } from '../wait';
 import { addTasks } from './addTasks';
 import { sasExpiryOf } from './taskSpec';
+
+/**
+ * Tasks that are replaced with one request to add them, and how many are deleted at a time: thousands can wait, and the job
+ * is not prolonged meanwhile.
+ */
+const tasksInTurn = 100;
+const tasksDeletedAtOnce = 8;
 
 interface RenewOptions {
   /** The task with a new SAS; undefined for a task that is not the run's. */
@@ -28,18 +36,40 @@ export async function renewWaitingTasks(
     const expiry = sasExpiryOf(task);
     if (task.id !== undefined && expiry !== undefined && expiry < needed) old.push(task.id);
   }
-  const renewed = old.flatMap((id) => taskOf(id) ?? []);
-  for (const task of renewed) {
-    const { id } = task;
-    await batch.deleteTask(jobId, id, signal);
-    await waitFor(
-      async () => {
-        const there = await batch.task(jobId, id, signal);
-        return { value: undefined, done: there === undefined };
-      },
-      { signal, clock, minutes: 5, stuck: () => new UserError({ kind: 'throttled', service: 'batch' }) },
-    );
-    await addTasks(batch, jobId, [task], signal, clock);
+  // The last ones first: the others start sooner, and a task that starts meanwhile is left alone.
+  const replaceable = old.flatMap((id) => taskOf(id) ?? []).reverse();
+  const limit = pLimit(tasksDeletedAtOnce);
+  let renewed = 0;
+  for (let start = 0; start < replaceable.length; start += tasksInTurn) {
+    const turn = replaceable.slice(start, start + tasksInTurn);
+    const deleting = turn.map((task) => limit(() => couldDelete(batch, jobId, task.id, { clock, signal })));
+    const outcomes = await Promise.allSettled(deleting);
+    const deleted = turn.filter((_, index) => {
+      const outcome = outcomes[index];
+      return outcome?.status === 'fulfilled' && outcome.value;
+    });
+    await addTasks(batch, jobId, deleted, signal, clock);
+    renewed += deleted.length;
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
-  return renewed.length;
+  return renewed;
+}
+
+/** Deletes a task and waits until it does not exist any more. False if it does not wait for a node any more. */
+async function couldDelete(
+  batch: Batch,
+  jobId: string,
+  id: string,
+  { clock, signal }: Pick<RenewOptions, 'clock' | 'signal'>,
+): Promise<boolean> {
+  if ((await batch.task(jobId, id, signal))?.state !== 'active') return false;
+  await batch.deleteTask(jobId, id, signal);
+  await waitFor(
+    async () => {
+      const there = await batch.task(jobId, id, signal);
+      return { value: undefined, done: there === undefined };
+    },
+    { signal, clock, minutes: 5, stuck: () => new UserError({ kind: 'throttled', service: 'batch' }) },
+  );
+  return true;
 }

@@ -9,11 +9,10 @@ import type { RunState } from './runState';
 
 /** Saves the results, deletes the input containers, and only then reports the end. */
 export async function finish(state: RunState, signal: AbortSignal): Promise<void> {
-  const { storage } = state.parts;
   const { manifest } = state;
   await state.saveResults(signal);
   for (const container of new Set(manifest.attempts.map((attempt) => attempt.inputContainer))) {
-    if (await storage.deleteContainer(container, signal)) state.tell({ kind: 'containerDeleted', container });
+    await deleteInput(state, container, signal);
   }
   manifest.finished = new Date(state.clock.now()).toISOString();
   await state.save(signal);
@@ -21,6 +20,18 @@ export async function finish(state: RunState, signal: AbortSignal): Promise<void
   state.tellProgress();
   const { succeeded, total, elapsedMs, nodeHours } = summaryOf(state);
   state.tell({ kind: 'ended', at: new Date(state.clock.now()), elapsedMs, succeeded, total, nodeHours });
+}
+
+/** Reports a refusal (a lock or a lease on the container, a missing permission): the outputs are complete all the same. */
+async function deleteInput(state: RunState, container: string, signal: AbortSignal): Promise<void> {
+  try {
+    const isDeleted = await state.parts.storage.deleteContainer(container, signal);
+    if (isDeleted) state.tell({ kind: 'containerDeleted', container });
+  } catch (error) {
+    const isRefused = error instanceof UserError && ['service', 'unauthorized'].includes(error.problem.kind);
+    if (!isRefused) throw error;
+    state.tell({ kind: 'trouble', problem: error.problem });
+  }
 }
 
 export function summaryOf({ manifest, results }: RunState): RunSummary {

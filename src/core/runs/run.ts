@@ -46,8 +46,10 @@ export class Run {
     const needsPool = manifest.goal !== 'uploaded' && manifest.pool.lifetime !== 'run';
     const search = needsPool ? new PoolSearch(parts.batch, manifest.pool, signal) : undefined;
     let claim: Claim;
+    let isMade = false;
     try {
-      await storage.createContainer(container, containerMetadata(manifest, 'output'), signal);
+      const made = await storage.createContainer(container, containerMetadata(manifest, 'output'), signal);
+      isMade = made === 'created';
       await store.write(manifest, { ifNoneMatch: '*', signal });
       claim = await Claim.take(storage, container, manifestBlob, manifest.runId, {
         folder: parts.claimFolder,
@@ -55,9 +57,9 @@ export class Run {
       });
     } catch (error) {
       search?.end();
-      // A run without its manifest can't be found, so its container is deleted. The account may be unreachable for
+      // Nobody continues a run that could not begin, so its container is deleted. The account may be unreachable for
       // that, too.
-      if (signal.aborted)
+      if (isMade || signal.aborted)
         await storage.deleteContainer(container, AbortSignal.timeout(tidyMs)).catch(() => undefined);
       throw error;
     }
