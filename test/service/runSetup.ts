@@ -10,11 +10,11 @@ import {
   type Manifest,
   type ManifestFile,
   newAttempt,
-  newRunId,
   outputContainerOf,
   type PoolLifetime,
 } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
+import { newRunId } from '../../src/core/plan/planRun';
 import { probeFiles } from '../../src/core/plan/probeFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';

@@ -248,25 +248,6 @@ export function sasExpiryFor({ jobMinutes }: Limits, now = new Date()): string {
   return new Date(now.getTime() + (jobMinutes + sasSlackMinutes) * 60_000).toISOString();
 }
 
-/** `20261125-074718-k3x9qz` */
-export function newRunId(now = new Date(), random = Math.random): string {
-  const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
-  const tail = Array.from(
-    { length: 6 },
-    () => 'abcdefghijkmnpqrstuvwxyz23456789'[Math.floor(random() * 32)],
-  ).join('');
-  return `${stamp}-${tail}`;
-}
-
 export function outputContainerOf(runId: string): string {
   return `transcode-${runId}-output`;
-}
-
-/** Whether a container has the name of an input container of a run: `newAttempt` makes these names. */
-export function isInputContainerOf(runId: string, container: string): boolean {
-  const first = `transcode-${runId}-input`;
-  return (
-    container === first ||
-    (container.startsWith(`${first}-`) && /^\d+$/.test(container.slice(first.length + 1)))
-  );
 }

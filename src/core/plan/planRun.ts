@@ -4,7 +4,6 @@ import {
   type Limits,
   type Manifest,
   newAttempt,
-  newRunId,
   outputContainerOf,
   type RunPool,
   type Until,
@@ -32,6 +31,16 @@ export interface PlannedRun {
 /** Tasks that a pool of this size runs at the same time. */
 function slotsOf({ dedicatedNodes, spotNodes, slotsPerNode }: RunPool): number {
   return (dedicatedNodes + spotNodes) * slotsPerNode;
+}
+
+/** `20261125-074718-k3x9qz` */
+export function newRunId(now = new Date(), random = Math.random): string {
+  const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
+  const tail = Array.from(
+    { length: 6 },
+    () => 'abcdefghijkmnpqrstuvwxyz23456789'[Math.floor(random() * 32)],
+  ).join('');
+  return `${stamp}-${tail}`;
 }
 
 /** Plans a run of probed files. Nothing has been uploaded when it returns. */

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Storage, WriteOptions } from '../azure/storage';
 import { UserError } from '../errors';
-import { type Attempt, isInputContainerOf, type Manifest, outputContainerOf } from '../plan/manifest';
+import { type Attempt, type Manifest, outputContainerOf } from '../plan/manifest';
 import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';
 
 export const manifestBlob = 'manifest.json';
@@ -119,6 +119,15 @@ function isOf({ runId, outputContainer, attempts }: Manifest | ChunkedManifest, 
       ({ jobId, inputContainer }) =>
         `${jobId}-`.startsWith(`transcode-${runId}-`) && isInputContainerOf(runId, inputContainer),
     )
+  );
+}
+
+/** Whether a container has the name of an input container of a run: `newAttempt` makes these names. */
+export function isInputContainerOf(runId: string, container: string): boolean {
+  const first = `transcode-${runId}-input`;
+  return (
+    container === first ||
+    (container.startsWith(`${first}-`) && /^\d+$/.test(container.slice(first.length + 1)))
   );
 }
 
