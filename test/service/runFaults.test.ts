@@ -467,6 +467,45 @@ describe('A run', function () {
     await batch.deleteJob(watched.jobId);
   });
 
+  it('waits for preempted nodes whose start task succeeded before, though that of the only other node failed', async () => {
+    const { batch } = fixture.parts().parts;
+    const poolId = 'preempted-nodes';
+    await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 0 });
+    await batch.addJob({ id: poolId, poolInfo: { poolId } });
+    const nodes = [
+      { id: 'failed', state: 'starttaskfailed', startTaskInfo: { state: 'completed', exitCode: 1 } },
+      { id: 'preempted', state: 'preempted' },
+    ];
+    fixture.batch.change = (answer) => {
+      const { url = '' } = answer.request;
+      const value = url.includes('/nodecounts')
+        ? [{ poolId, lowPriority: { startTaskFailed: 1, unusable: 0, unknown: 0, preempted: 1, total: 2 } }]
+        : nodes;
+      if (!url.includes('/nodecounts') && !url.includes('/nodes?')) return answer;
+      const { 'content-length': _, ...headers } = answer.headers;
+      return { ...answer, headers, body: Buffer.from(JSON.stringify({ value })) };
+    };
+    const told: string[] = [];
+    const read = (completed: number) => {
+      const counts = { active: 1, running: 0, completed, succeeded: completed, failed: 0 };
+      return new PoolWatch(
+        batch,
+        { jobId: poolId, poolId, clock: systemClock, signal: never },
+        {
+          nodes: () => undefined,
+          trouble: ({ kind }) => told.push(kind),
+          resizeRetried: () => undefined,
+        },
+      ).read(counts);
+    };
+    await rejectsWith(read(0), { kind: 'startTaskFailed', node: 'failed' });
+    await read(1);
+    assert.deepEqual(told, ['startTaskFailed']);
+    fixture.batch.change = undefined;
+    await batch.deleteJob(poolId);
+    await batch.deletePool(poolId);
+  });
+
   it('waits for a disabled job, says so, and makes no second one', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const release = fixture.holdTask('a.mp4');

@@ -45,7 +45,9 @@ export class RunFixture {
   async calm(): Promise<void> {
     for (const release of this.#releases.splice(0)) release();
     this.batch.fault = undefined;
+    this.batch.change = undefined;
     this.blobs.fault = undefined;
+    this.blobs.change = undefined;
     await this.service.fault({
       startTask: null,
       allocation: null,

@@ -77,7 +77,7 @@ export class PoolWatch {
     const nodes = await this.#countNodes(poolId);
     this.observer.nodes(nodes);
     const working = nodes.idle + nodes.running + nodes.starting;
-    if (nodes.failed > 0) await this.#unlessPoolDeleted(this.#readFailedNodes(poolId), poolId);
+    if (nodes.failed > 0) await this.#unlessPoolDeleted(this.#readFailedNodes(poolId, counts), poolId);
     else if (working === 0 && counts.running === 0 ? reads % 3 === 0 : counts.active > 0 && reads % 15 === 0)
       await this.#readResizeErrors(poolId, counts);
   }
@@ -115,15 +115,18 @@ export class PoolWatch {
     };
   }
 
-  /** Counts may be out of date, so the nodes themselves are listed: the run ends only if each of them has failed. */
-  async #readFailedNodes(poolId: string): Promise<void> {
+  /**
+   * Counts may be out of date, so the nodes themselves are listed: the run ends only if each of them has failed. Azure
+   * replaces preempted nodes; if tasks have completed, the start task can succeed on the next ones.
+   */
+  async #readFailedNodes(poolId: string, { completed }: TaskCounts): Promise<void> {
     const { signal } = this.watched;
     const failed: Node[] = [];
     let others = 0;
     const options = { select: 'id,state,errors,startTaskInfo', signal };
     for await (const node of everyItem((next) => this.batch.nodePage(poolId, options, next))) {
       if (node.state === 'starttaskfailed' || node.state === 'unusable') failed.push(node);
-      else if (node.state !== 'leavingpool' && node.state !== 'preempted') others++;
+      else if (node.state === 'preempted' ? completed > 0 : node.state !== 'leavingpool') others++;
     }
     const [node] = failed;
     if (node === undefined || (others > 0 && this.#told.has('startTaskFailed'))) return;
