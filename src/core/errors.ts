@@ -26,6 +26,8 @@ export type Problem =
   | { kind: 'fileFailed'; file: string; detail: string }
   | { kind: 'outputExists'; file: string }
   | { kind: 'folderReadOnly'; folder: string }
+  /** Found before the run: nothing has been uploaded. */
+  | { kind: 'outputReadOnly'; folder: string }
   | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number }
   | { kind: 'presetInvalid'; preset: string; fault: PresetFault; subject?: string }
   | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }

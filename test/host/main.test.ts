@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ConfigurationTarget, commands, extensions, lm, workspace } from 'vscode';
+import { ConfigurationTarget, commands, extensions, lm, Uri, workspace } from 'vscode';
 import { extensionId, section } from '../../src/vscode/contributions';
 import { settings } from '../../src/vscode/settings';
 
@@ -36,6 +36,14 @@ describe('The extension in its host', () => {
     } finally {
       for (const name of Object.keys(wrong)) await set(name);
     }
+  });
+
+  it('says in an editor why a file of an account cannot be read', async () => {
+    const uri = Uri.parse('azure-batch://other.eastus.batch.azure.com/task/job/task/stdout.txt');
+    await assert.rejects(
+      Promise.resolve(workspace.fs.readFile(uri)),
+      /The account other\.eastus\.batch\.azure\.com isn't connected\./,
+    );
   });
 
   it('offers its tools to assistants', () => {

@@ -14,6 +14,7 @@ import {
 } from 'vscode';
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
+import { refuseReadOnly } from '../../src/vscode/transcode/conflicts';
 import { scanFolder } from '../../src/vscode/transcode/folderScan';
 import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
@@ -181,6 +182,20 @@ describe('Files of a virtual workspace', () => {
       throw FileSystemError.NoPermissions(path);
     };
     assert.equal(await failure(write('clip.mp3', false)), 'folderReadOnly');
+  });
+
+  it('are refused before the run if their file system is read-only', async () => {
+    const chosen = (scheme: string) => [{ uri: Uri.parse(`${scheme}:/clip.mp4`), path: 'clip.mp4' }];
+    const scheme = `memory${++schemes}`;
+    const readOnly = workspace.registerFileSystemProvider(scheme, memory, { isReadonly: true });
+    try {
+      // The window tells the extension host what it knows of a scheme.
+      while (workspace.fs.isWritableFileSystem(scheme) === undefined) await pause(50);
+      assert.equal(await failure(refuseReadOnly(chosen(scheme))), 'outputReadOnly');
+      assert.equal(await failure(refuseReadOnly(chosen(`memory${schemes - 1}`))), undefined);
+    } finally {
+      readOnly.dispose();
+    }
   });
 
   it('of any length are written', async () => {

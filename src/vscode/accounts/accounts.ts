@@ -64,7 +64,7 @@ export class Accounts {
     return this.all.find((account) => account.id === id);
   }
 
-  /** The account that a run is in. Throws `noAccount` if it isn't connected. */
+  /** The account of a run, or of a document. Throws `noAccount` if it isn't connected. */
   accountOf({ accountId }: { readonly accountId: string }): AccountRecord {
     const account = this.byId(accountId);
     if (account === undefined) throw new UserError({ kind: 'noAccount', account: accountId });

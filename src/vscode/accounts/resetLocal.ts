@@ -1,6 +1,5 @@
-import { l10n } from 'vscode';
+import { l10n, ProgressLocation, window } from 'vscode';
 import { background } from '../background';
-import { longWork } from '../longWork';
 import { showInformation, showWarning } from '../messages';
 import { bytes } from '../words/numbers';
 import type { Accounts } from './accounts';
@@ -27,7 +26,12 @@ export async function resetLocalAccount(accounts: Accounts, service: LocalServic
     reset,
   );
   if (answer !== reset) return false;
-  const freed = await longWork(l10n.t('Resetting the local Batch account'), () => service.reset());
+  // It can't be canceled.
+  const progress = {
+    location: ProgressLocation.Notification,
+    title: l10n.t('Resetting the local Batch account'),
+  };
+  const freed = await window.withProgress(progress, () => service.reset());
   accounts.credentialsChanged();
   background(showInformation(l10n.t('The local Batch account is empty. {0} freed.', bytes(freed))));
   return true;

@@ -8,6 +8,18 @@ import {
   type FileType,
   type Uri,
 } from 'vscode';
+import { UserError } from '../../core/errors';
+import { sentenceOf } from '../words/sentences';
+
+/** Does what reads a file. A problem becomes an error of VS Code's file systems, whose message the editor shows. */
+export async function orFileError<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UserError) throw FileSystemError.Unavailable(sentenceOf(error.problem).text);
+    throw error;
+  }
+}
 
 /**
  * A file system that knows files by their URIs and has no folders: nothing in it can be listed, created, renamed or deleted.

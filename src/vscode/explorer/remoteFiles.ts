@@ -3,7 +3,7 @@ import type { FilePlace } from '../../core/azure/batch';
 import type { Accounts } from '../accounts/accounts';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
-import { FlatFileSystem } from './flatFileSystem';
+import { FlatFileSystem, orFileError } from './flatFileSystem';
 
 /** The URI scheme of files of tasks and nodes, and of blobs. */
 export const remoteScheme = 'azure-batch';
@@ -43,7 +43,11 @@ export class RemoteFiles extends FlatFileSystem {
     super();
   }
 
-  async stat(uri: Uri): Promise<FileStat> {
+  stat(uri: Uri): Promise<FileStat> {
+    return orFileError(() => this.#stat(uri));
+  }
+
+  async #stat(uri: Uri): Promise<FileStat> {
     const remote = parse(uri);
     const { batch, storage } = await this.#gateways(uri);
     if (remote.kind === 'file') {
@@ -75,7 +79,7 @@ export class RemoteFiles extends FlatFileSystem {
   ): Promise<number> {
     const uri = this.#open.get(handle);
     if (uri === undefined) throw FileSystemError.Unavailable();
-    const chunk = await this.#range(uri, position, length);
+    const chunk = await orFileError(() => this.#range(uri, position, length));
     data.set(chunk, offset);
     return chunk.length;
   }
@@ -86,7 +90,7 @@ export class RemoteFiles extends FlatFileSystem {
 
   async readFile(uri: Uri): Promise<Uint8Array> {
     const { size } = await this.stat(uri);
-    return this.#range(uri, 0, size);
+    return orFileError(() => this.#range(uri, 0, size));
   }
 
   async #range(uri: Uri, position: number, length: number): Promise<Uint8Array> {
@@ -99,9 +103,7 @@ export class RemoteFiles extends FlatFileSystem {
   }
 
   #gateways(uri: Uri) {
-    const account = this.accounts.byId(uri.authority);
-    if (account === undefined) throw FileSystemError.Unavailable(uri);
-    return this.explorer.gateways(account);
+    return this.explorer.gateways(this.accounts.accountOf({ accountId: uri.authority }));
   }
 }
 

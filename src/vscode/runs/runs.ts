@@ -355,8 +355,11 @@ function outputUri(file: ManifestFile, name: string): string {
 /** Where the source of a file is in this window. */
 export function sourceUri({ uri, path }: Pick<ManifestFile, 'uri' | 'path'>): Uri {
   const source = Uri.parse(uri);
-  const [folder] = workspace.workspaceFolders ?? [];
+  const folders = workspace.workspaceFolders ?? [];
+  const [first] = folders;
   const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
-  if (isAbsolute || folder === undefined || workspace.getWorkspaceFolder(source)) return source;
-  return Uri.joinPath(folder.uri, path);
+  if (isAbsolute || first === undefined || workspace.getWorkspaceFolder(source)) return source;
+  // In a workspace of several folders, paths begin with the name of theirs.
+  const named = folders.length > 1 ? folders.find(({ name }) => path.startsWith(`${name}/`)) : undefined;
+  return named ? Uri.joinPath(named.uri, path.slice(named.name.length + 1)) : Uri.joinPath(first.uri, path);
 }

@@ -1,5 +1,8 @@
+import { access, constants } from 'node:fs/promises';
+import { posix } from 'node:path';
 import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
+import { errorCode, UserError } from '../../core/errors';
 import type { Manifest, ManifestFile } from '../../core/plan/manifest';
 import { withoutFiles } from '../../core/plan/withoutFiles';
 import { background } from '../background';
@@ -7,6 +10,7 @@ import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
+import type { ChosenFile } from './chooseFiles';
 
 /** Files that are looked up at once. */
 const statsAtOnce = 32;
@@ -27,6 +31,28 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   const text = l10n.t('Nothing to transcode: the output of {0} already exists.', filesOf(existing.size));
   background(showInformation(text));
   return undefined;
+}
+
+/**
+ * Throws `outputReadOnly` if the folder of a file can't be written, so that nobody pays for outputs that can't be saved.
+ * An unknown answer refuses nothing.
+ */
+export async function refuseReadOnly(files: readonly ChosenFile[]): Promise<void> {
+  const folders = new Map(files.map(({ uri }) => [posix.dirname(uri.path), Uri.joinPath(uri, '..')]));
+  const limit = pLimit(statsAtOnce);
+  const check = async (folder: Uri) => {
+    if (await isReadOnly(folder))
+      throw new UserError({ kind: 'outputReadOnly', folder: workspace.asRelativePath(folder) });
+  };
+  await Promise.all([...folders.values()].map((folder) => limit(() => check(folder))));
+}
+
+async function isReadOnly(folder: Uri): Promise<boolean> {
+  if (folder.scheme !== 'file') return workspace.fs.isWritableFileSystem(folder.scheme) === false;
+  return access(folder.fsPath, constants.W_OK).then(
+    () => false,
+    (error: unknown) => ['EACCES', 'EROFS'].includes(errorCode(error) ?? ''),
+  );
 }
 
 /** Paths of outputs that exist, by the id of their file. */

@@ -29,12 +29,14 @@ export async function planTranscode(
   preset: Preset,
   { costs, withOptions, until }: { costs: RunCosts; withOptions: boolean; until: Until },
 ): Promise<PlannedRun | 'otherPreset' | undefined> {
-  const [{ probeChosen }, { resolveConflicts }, { planRun }, { parseAudioChoice }] = await Promise.all([
-    import('./probeChosen'),
-    import('./conflicts'),
-    import('../../core/plan/planRun'),
-    import('../../core/media/audioTracks'),
-  ]);
+  const [{ probeChosen }, { refuseReadOnly, resolveConflicts }, { planRun }, { parseAudioChoice }] =
+    await Promise.all([
+      import('./probeChosen'),
+      import('./conflicts'),
+      import('../../core/plan/planRun'),
+      import('../../core/media/audioTracks'),
+    ]);
+  if (until === 'fetched') await refuseReadOnly(chosen);
   const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
     probeChosen(chosen, preset, progress, signal),
   );

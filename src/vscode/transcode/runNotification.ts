@@ -1,5 +1,6 @@
 import {
   type CancellationToken,
+  CancellationTokenSource,
   l10n,
   ProgressLocation,
   type QuickPickItem,
@@ -48,7 +49,12 @@ export async function follow<T>(
     () => 'ended' as const,
   );
   while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
-    const choice = await Promise.race([askCancel(live()), ended]);
+    // The question is closed when the run ends: it has no answer any more.
+    const asking = new CancellationTokenSource();
+    const choice = await Promise.race([askCancel(live(), asking.token), ended]).finally(() => {
+      asking.cancel();
+      asking.dispose();
+    });
     if (choice === 'ended') break;
     if (choice === 'keepRunning') continue;
     onCancel(choice);
@@ -88,7 +94,10 @@ function cancelled(token: CancellationToken): Promise<'cancelled'> {
   return new Promise((resolve) => token.onCancellationRequested(() => resolve('cancelled')));
 }
 
-async function askCancel(run: Followed | undefined): Promise<CancelChoice | 'keepRunning'> {
+async function askCancel(
+  run: Followed | undefined,
+  token: CancellationToken,
+): Promise<CancelChoice | 'keepRunning'> {
   const choices: (QuickPickItem & { choice: CancelChoice | 'keepRunning' })[] = [
     {
       iconPath: new ThemeIcon('eye-closed'),
@@ -118,9 +127,7 @@ async function askCancel(run: Followed | undefined): Promise<CancelChoice | 'kee
       choice: 'keepRunning',
     },
   ];
-  const answer = await window.showQuickPick(choices, {
-    title: run ? l10n.t('Cancel “{0}”?', liveTitle(run)) : l10n.t('Cancel the run?'),
-    ignoreFocusOut: true,
-  });
+  const title = run ? l10n.t('Cancel “{0}”?', liveTitle(run)) : l10n.t('Cancel the run?');
+  const answer = await window.showQuickPick(choices, { title, ignoreFocusOut: true }, token);
   return answer?.choice ?? 'keepRunning';
 }

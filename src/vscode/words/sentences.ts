@@ -91,6 +91,13 @@ function words(problem: Problem): Words {
           problem.folder,
         ),
       ];
+    case 'outputReadOnly':
+      return [
+        l10n.t(
+          "Outputs can't be saved in {0}, because it's read-only. Change its permissions, or copy the files to another folder.",
+          problem.folder,
+        ),
+      ];
     case 'diskFull':
       return [
         problem.neededBytes === undefined

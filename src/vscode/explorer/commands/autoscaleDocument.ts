@@ -24,7 +24,7 @@ import { longWork } from '../../longWork';
 import { showError, showInformation } from '../../messages';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
-import { FlatFileSystem } from '../flatFileSystem';
+import { FlatFileSystem, orFileError } from '../flatFileSystem';
 
 export const autoscaleScheme = 'azure-batch-autoscale';
 
@@ -98,12 +98,12 @@ export class AutoscaleDocuments extends FlatFileSystem {
   }
 
   async stat(uri: Uri): Promise<FileStat> {
-    const { text, changed } = await this.#formula(uri);
+    const { text, changed } = await orFileError(() => this.#formula(uri));
     return { type: FileType.File, ctime: 0, mtime: changed, size: Buffer.byteLength(text) };
   }
 
   async readFile(uri: Uri): Promise<Uint8Array> {
-    return Buffer.from((await this.#formula(uri)).text);
+    return Buffer.from((await orFileError(() => this.#formula(uri))).text);
   }
 
   /** Keeps the text. It is applied only after the user has seen its result. */
@@ -130,8 +130,7 @@ export class AutoscaleDocuments extends FlatFileSystem {
   }
 
   async #poolOf(uri: Uri): Promise<{ account: AccountRecord; batch: Batch; poolId: string }> {
-    const account = this.accounts.byId(uri.authority);
-    if (account === undefined) throw FileSystemError.Unavailable(uri);
+    const account = this.accounts.accountOf({ accountId: uri.authority });
     const { batch } = await this.data.gateways(account);
     return { account, batch, poolId: uri.path.replace(/^\/|\.autoscale$/g, '') };
   }

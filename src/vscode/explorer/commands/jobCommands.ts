@@ -72,6 +72,7 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
     async retryTasks(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const rows = selectedRows(parts, ['job'], clicked, selected);
       let tasks = 0;
+      let jobs = 0;
       await actOnEach(parts, rows, l10n.t('Retrying failed tasks'), async (row, signal) => {
         const batch = await batchOf(row);
         const jobId = resourceName(row);
@@ -81,8 +82,11 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
           await batch.reactivateTask(jobId, id, signal);
           tasks++;
         }
+        jobs++;
       });
-      if (rows.length > 0) background(showInformation(retriedText(tasks)));
+      // Whether a task of another job has failed is unknown.
+      const isKnown = tasks > 0 || jobs === rows.length;
+      if (rows.length > 0 && isKnown) background(showInformation(retriedText(tasks)));
     },
   };
 }
