@@ -118,7 +118,8 @@ export type Problem =
       requestId?: string;
     }
   // The local Batch account
-  | { kind: 'noFfmpeg' }
+  /** `path` is that of the setting, where there is none. */
+  | { kind: 'noFfmpeg'; path?: string }
   | { kind: 'localServiceFailed'; detail: string };
 
 /** The problem behind a failed part of a split file. */

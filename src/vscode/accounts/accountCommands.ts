@@ -1,4 +1,4 @@
-import { commands, l10n, type QuickPickItem, ThemeIcon, Uri, window } from 'vscode';
+import { commands, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { background } from '../background';
 import type { Handlers } from '../commands';
@@ -21,7 +21,18 @@ type AccountNode = { readonly kind: string; readonly account?: AccountRecord } |
 /** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
 export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
   const { accounts, secrets, documents, localService, onLocalReset } = parts;
-  const showServiceLog = () => commands.executeCommand('vscode.open', Uri.file(localService.logFile));
+  const showServiceLog = async () => {
+    const log = Uri.file(localService.logFile);
+    const exists = await workspace.fs.stat(log).then(
+      () => true,
+      () => false,
+    );
+    if (exists) await commands.executeCommand('vscode.open', log);
+    else
+      background(
+        showInformation(l10n.t("The local Batch service hasn't been started yet, so it has no log.")),
+      );
+  };
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
     signIn: async (node?: AccountNode) =>

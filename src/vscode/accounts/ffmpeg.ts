@@ -13,6 +13,6 @@ export async function findFfmpeg(): Promise<string> {
     ? [join(ffmpegPath, programName('ffmpeg')), ffmpegPath]
     : pathsOnPath('ffmpeg');
   const found = await firstProgram(candidates);
-  if (found === undefined) throw new UserError({ kind: 'noFfmpeg' });
+  if (found === undefined) throw new UserError({ kind: 'noFfmpeg', path: ffmpegPath || undefined });
   return found;
 }

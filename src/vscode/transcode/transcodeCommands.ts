@@ -123,7 +123,8 @@ async function attach(parts: TranscodeParts): Promise<void> {
 function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
   return pickRun(runs, {
     title: l10n.t('Retry the failed files of which run?'),
-    suits: ({ failed = 0, runId }) => failed > 0 && !runs.live(runId),
+    suits: ({ failed = 0, succeeded = 0, files, status, runId }) =>
+      (failed > 0 || (status === 'canceled' && succeeded < files)) && !runs.live(runId),
     none: l10n.t('No run of this workspace has failed files.'),
   });
 }

@@ -145,6 +145,18 @@ export function presetFaultWords({
   }
 }
 
+/** Says where ffmpeg was looked for. */
+export function noFfmpegWords({ path }: Extract<Problem, { kind: 'noFfmpeg' }>): string {
+  return path === undefined
+    ? l10n.t(
+        "The local Batch account requires ffmpeg, which wasn't found on this machine. Install ffmpeg, or set its path.",
+      )
+    : l10n.t(
+        'The local Batch account requires ffmpeg, but there is none at {0}, the path in the settings. Correct the path.',
+        path,
+      );
+}
+
 /** Describes the expected form of each account field. */
 export const fieldWords: Record<Extract<Problem, { kind: 'accountInvalid' }>['what'], () => string> = {
   batchUrl: () => l10n.t('Enter the URL of a Batch account, such as https://name.region.batch.azure.com.'),

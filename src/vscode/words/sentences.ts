@@ -6,6 +6,7 @@ import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
   limitWords,
+  noFfmpegWords,
   presetFaultWords,
   quotaWords,
   serviceName,
@@ -375,13 +376,7 @@ function words(problem: Problem): Words {
         ),
       ];
     case 'noFfmpeg':
-      return [
-        l10n.t(
-          "The local Batch account requires ffmpeg, which wasn't found on this machine. Install ffmpeg, or set its path.",
-        ),
-        'getFfmpeg',
-        'openLocalSettings',
-      ];
+      return [noFfmpegWords(problem), 'getFfmpeg', 'openLocalSettings'];
     case 'localServiceFailed':
       return [l10n.t("Couldn't start the local Batch service: {0}", problem.detail), 'showServiceLog'];
   }
