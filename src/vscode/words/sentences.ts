@@ -292,7 +292,9 @@ function words(problem: Problem): Words {
         : [l10n.t("The account {0} isn't connected. Connect it to continue.", problem.account), 'connect'];
     case 'untrusted':
       return [
-        l10n.t("The workspace isn't trusted, so files can't be uploaded, submitted, or transcoded."),
+        l10n.t(
+          "The workspace isn't trusted, so files can't be uploaded, submitted, or transcoded, and the local Batch service can't be started.",
+        ),
         'manageTrust',
       ];
     case 'settingNotSaved':
