@@ -75,7 +75,11 @@ function groupsOf(resources: readonly OwnedResource[]): [string, OwnedResource[]
 
 /** `5 files, MP3 audio · 2 days ago · 1.2 GB`. */
 function groupLabel(runId: string, ofRun: readonly OwnedResource[], findRun: FindRun): string {
-  if (runId === '') return l10n.t('Pools that runs share');
+  if (runId === '') {
+    return ofRun.every(({ kind }) => kind === 'pool')
+      ? l10n.t('Pools that runs share')
+      : l10n.t('Resources that belong to no run');
+  }
   const run = findRun(runId);
   const created = Math.min(...ofRun.map((resource) => Number(resource.created ?? Number.POSITIVE_INFINITY)));
   const size = sum(ofRun, (resource) => resource.bytes);
@@ -94,7 +98,7 @@ function itemOf(resource: OwnedResource): ResourceItem {
   const { kind, id, created, nodes, bytes: size, isLive, unfetched = 0 } = resource;
   const facts = [
     unfetched > 0 ? unfetchedOf(unfetched) : '',
-    isLive ? l10n.t('in use by a run') : '',
+    isLive ? (runsOf(resource).length > 0 ? l10n.t('in use by a run') : l10n.t('in use')) : '',
     nodes === undefined ? '' : nodesOf(nodes),
     size === undefined ? '' : bytes(size),
     created ? age(created) : '',
@@ -110,13 +114,14 @@ function itemOf(resource: OwnedResource): ResourceItem {
 }
 
 /** The role of a resource in its run. */
-function roleOf({ kind, id }: OwnedResource): string {
+function roleOf({ kind, id, runId }: OwnedResource): string {
   switch (kind) {
     case 'job':
       return l10n.t('Job');
     case 'pool':
       return l10n.t('Pool');
     case 'container':
+      if (!runId) return l10n.t('Container of a connection check');
       return id.endsWith('-output') ? l10n.t('Outputs and record of the run') : l10n.t('Uploaded files');
   }
 }
@@ -146,16 +151,24 @@ function freedBy(chosen: readonly OwnedResource[]): string {
   return nodes > 0 ? l10n.t('Frees {0}.', nodesOf(nodes)) : '';
 }
 
+/** The runs that need a resource. */
+function runsOf({ runId, usedBy = [] }: OwnedResource): string[] {
+  return [...(runId ? [runId] : []), ...usedBy];
+}
+
 function lossesOf(chosen: readonly OwnedResource[]): string[] {
   const unfetched = sum(chosen, (resource) => resource.unfetched);
-  const live = new Set(
-    chosen.flatMap(({ isLive, runId, usedBy = [] }) => (isLive ? [runId ?? [], usedBy].flat() : [])),
-  );
+  const live = chosen.filter(({ isLive }) => isLive);
+  const runIds = new Set(live.flatMap(runsOf));
+  const others = live.filter((resource) => runsOf(resource).length === 0);
   return [
     unfetched === 1 ? l10n.t('1 output that was not fetched will be lost.') : '',
     unfetched > 1 ? l10n.t('{0} outputs that were not fetched will be lost.', count(unfetched)) : '',
-    live.size > 0
-      ? l10n.t('Runs that use these resources are canceled first: {0}', [...live].join(', '))
+    runIds.size > 0
+      ? l10n.t('Runs that use these resources are canceled first: {0}', [...runIds].join(', '))
+      : '',
+    others.length > 0
+      ? l10n.t('Tasks of other programs run here, and end: {0}', others.map(({ id }) => id).join(', '))
       : '',
   ].filter(Boolean);
 }
