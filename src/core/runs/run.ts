@@ -71,6 +71,7 @@ export class Run {
       run: manifest.runId,
       files: manifest.files.length,
       preset: manifest.preset.label,
+      presetId: manifest.preset.id,
       at: new Date(state.clock.now()),
     });
     state.tell({ kind: 'containerCreated', container });

@@ -18,7 +18,9 @@ export type Step =
       readonly kind: 'started';
       readonly run: string;
       readonly files: number;
+      /** The label of the preset in English, and its id. */
       readonly preset: string;
+      readonly presetId: string;
       readonly at: Date;
     }
   | { readonly kind: 'noted'; readonly note: PlanNote }

@@ -3,6 +3,7 @@ import type { RunProgress, Step } from '../../core/runs/runEvents';
 import { nodesByKind } from './costWords';
 import { noteSentence } from './notes';
 import { bytes, count, duration, filesOf, minutesOf, nodeHoursOf, nodesOf, tasksOf, time } from './numbers';
+import { presetName } from './presetLabels';
 import { serviceName } from './problemWords';
 import { sentenceOf } from './sentences';
 
@@ -15,7 +16,7 @@ export function storyLine(step: Step): string {
         time(step.at),
         step.run,
         filesOf(step.files),
-        step.preset,
+        presetName({ id: step.presetId, label: step.preset }),
       );
     case 'resumed':
       return l10n.t('Run {0} resumed: {1}', step.run, time(step.at));
