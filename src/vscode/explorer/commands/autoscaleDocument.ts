@@ -1,4 +1,3 @@
-import { parse } from 'tinyduration';
 import {
   Diagnostic,
   DiagnosticSeverity,
@@ -159,9 +158,10 @@ export class AutoscaleDocuments extends FlatFileSystem {
     );
     if (answer !== apply) return;
     const { enableAutoscale } = await import('../../../core/pools/poolSizes');
+    const intervalMinutes = await intervalOf(pool);
     try {
       await longWork(l10n.t('Applying the formula to pool {0}', poolId), (_, signal) =>
-        enableAutoscale(batch, poolId, formula, { signal, intervalMinutes: intervalOf(pool) }),
+        enableAutoscale(batch, poolId, formula, { signal, intervalMinutes }),
       );
       const key = uri.toString();
       const saved = this.#formulas.get(key);
@@ -186,8 +186,9 @@ export class AutoscaleDocuments extends FlatFileSystem {
 }
 
 /** How often the pool evaluates its formula now, in minutes; undefined for Batch's default. */
-function intervalOf({ autoScaleEvaluationInterval: interval }: Pool): number | undefined {
+async function intervalOf({ autoScaleEvaluationInterval: interval }: Pool): Promise<number | undefined> {
   if (!interval) return undefined;
+  const { parse } = await import('tinyduration');
   const { hours = 0, minutes = 0, days = 0 } = parse(interval);
   return (days * 24 + hours) * 60 + minutes || undefined;
 }
