@@ -315,6 +315,20 @@ describe('A run', function () {
     });
   });
 
+  it('says that its job was created, though the answer was lost', async () => {
+    const { run, steps } = await fixture.start(fixture.folder(['a.mp4']).paths);
+    let left = 1;
+    fixture.batch.change = (answer) => {
+      const isJob = answer.request.method === 'POST' && answer.request.url?.startsWith('/jobs?');
+      return isJob && left-- > 0 ? undefined : answer;
+    };
+    await run.advance('submitted', never);
+    await run.cancel(never);
+    await run.close();
+    assert.equal(steps.filter(({ kind }) => kind === 'jobCreated').length, 1);
+    assert.ok(left < 0);
+  });
+
   it('leaves nothing when Storage refuses its manifest', async () => {
     const { parts } = fixture.parts();
     const manifest = await manifestOf(fixture.folder(['a.mp4']).paths);

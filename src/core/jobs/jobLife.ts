@@ -59,7 +59,8 @@ export async function ensureJob(
   try {
     await batch.addJob(job, signal);
   } catch (error) {
-    if (isBatchCode(error, 'JobExists')) return { created: false };
+    // In a new run only this very request can have created it: the answer to an earlier attempt was lost.
+    if (isBatchCode(error, 'JobExists')) return { created: isNew };
     if (isBatchCode(error, 'ActiveJobAndScheduleQuotaReached')) {
       throw new UserError({ kind: 'quota', what: 'jobs' });
     }
