@@ -15,6 +15,9 @@ my $no_hang = 1;
 my $missed_signal_after = 0.02;
 
 my ($output_flags) = @ARGV;
+# Programs have no stdin: ffmpeg would wait there for an answer.
+open(my $from_service, '<&', *STDIN) or die;
+open(STDIN, '<', '/dev/null') or die;
 # Process groups that were started and have not ended, by their ids.
 my %running;
 my $orders = '';
@@ -26,11 +29,12 @@ $SIG{$_} = sub { } for qw(INT TERM HUP PIPE CHLD);
 
 while (1) {
     send_replies();
-    my $readable = "\1";
+    my $readable = '';
+    vec($readable, fileno($from_service), 1) = 1;
     my $wait = (grep { !$_->{has_ended} } values %running) ? $missed_signal_after : undef;
     if (select($readable, undef, undef, $wait) > 0) {
         # Without an order, the service has died.
-        end_all() unless sysread(STDIN, $orders, 65536, length $orders);
+        end_all() unless sysread($from_service, $orders, 65536, length $orders);
         while (defined(my $order = next_order())) { follow($order) }
     }
     while ((my $pid = waitpid(-1, $no_hang)) > 0) { report_end($pid, $?) }
@@ -100,15 +104,10 @@ sub refuse {
 # Makes this process, a copy of the starter, the program; its output files belong to it alone then.
 sub become {
     my ($order, $report) = @_;
-    my ($stdout, $stderr);
     setpgrp(0, 0);
     my $is_ready =
-        # Without stdin: ffmpeg would wait there for an answer.
-        open(STDIN, '<', '/dev/null')
-        && sysopen($stdout, $order->{stdout}, $output_flags, 0666)
-        && sysopen($stderr, $order->{stderr}, $output_flags, 0666)
-        && open(STDOUT, '>&', $stdout)
-        && open(STDERR, '>&', $stderr)
+        sysopen(STDOUT, $order->{stdout}, $output_flags, 0666)
+        && sysopen(STDERR, $order->{stderr}, $output_flags, 0666)
         && chdir($order->{cwd});
     run($order->{env}, $order->{argv}) if $is_ready;
     syswrite($report, $! + 0);
