@@ -7,7 +7,6 @@ export class Relay {
   readonly #server: Server;
   #cutAfter: { direction: 'up' | 'down'; bytes: number } | undefined;
   #isSilent = false;
-  #silencesNext = false;
   #refuses = false;
   /** Connections made so far. */
   connections = 0;
@@ -55,11 +54,6 @@ export class Relay {
     this.#isSilent = false;
   }
 
-  /** Forwards nothing more of the connection on which the next data comes, without closing it. */
-  silenceNext(): void {
-    this.#silencesNext = true;
-  }
-
   refuse(refuses: boolean): void {
     this.#refuses = refuses;
     if (refuses) this.cutNow();
@@ -87,8 +81,7 @@ export class Relay {
         to.destroy();
       });
       from.on('data', (chunk) => {
-        isDead ||= this.#isSilent || this.#silencesNext;
-        this.#silencesNext = false;
+        isDead ||= this.#isSilent;
         if (isDead) return;
         this.bytes[direction] += chunk.length;
         if (this.#isCut(direction, chunk.length)) {

@@ -232,19 +232,6 @@ describe('Download', function () {
       assert.ok((await setup.content('clip.mp3')).equals(content));
     });
 
-    it('moves a range from a slow connection to another when memory is full', async () => {
-      const content = await setup.blob('clip.mp3', 30 * MiB);
-      let told = 0;
-      let retries = 0;
-      const onBytes = () => {
-        if (told++ === 0) relay.silenceNext();
-      };
-      const transfers = setup.transfers(relay.url, { parallel: 2, onRetry: () => retries++ });
-      await setup.download('clip.mp3', { onBytes }, transfers);
-      assert.ok((await setup.content('clip.mp3')).equals(content));
-      assert.equal(retries, 0);
-    });
-
     it('keeps what a canceled download of a large file has written', async () => {
       const content = await setup.blob('clip.mp3', 40 * MiB);
       const abort = new AbortController();

@@ -38,11 +38,6 @@ export class Slots {
     return this.#buffers.lengthFor(blocksPerRequest * this.count);
   }
 
-  /** Whether at most half of the requests are made because memory is exhausted. */
-  get isStarved(): boolean {
-    return this.#buffers.isExhausted && this.#inFlight <= this.count / 2;
-  }
-
   /** Takes note of bytes that a request has moved. */
   moved(bytes: number): void {
     this.#parallelism.moved(bytes, this.#turns.length > 0);

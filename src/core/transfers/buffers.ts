@@ -42,11 +42,6 @@ export class Buffers {
 
   constructor(private readonly maxSlabs: number) {}
 
-  /** Whether someone waits for memory. */
-  get isExhausted(): boolean {
-    return this.#turns.length > 0;
-  }
-
   /** The largest length of blocks of which so many have room at once. */
   lengthFor(count: number): number {
     let parts = 1;

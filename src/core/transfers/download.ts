@@ -7,15 +7,7 @@ import { beginHash, hashBeginning, hashFile } from '../files/hashing';
 import type { RunningHash } from '../files/runningHash';
 import { type Block, eachBlock, type Slots } from './blocks';
 import { blockBytes } from './buffers';
-import {
-  Arrival,
-  checkedRangeBytes,
-  type Fetched,
-  fetchRange,
-  firstRange,
-  type Version,
-  versionOf,
-} from './ranges';
+import { checkedRangeBytes, type Fetched, fetchRange, firstRange, type Version, versionOf } from './ranges';
 import type { DownloadRequest } from './requests';
 
 /** An open part file, and the position from which it is continued. */
@@ -169,19 +161,11 @@ class Attempt {
     // The thread does its orders one after another, so the next one need not wait for the answer to the one before.
     const isQueued = this.#hash?.updateAndWrite !== undefined && part.writeAndHash !== undefined;
     let turn: Promise<unknown> = Promise.resolve();
-    const arriving = new Set<Arrival>();
     await eachBlock(slots, { from, size, lengthAt, signal: request.signal }, async (block) => {
       const before = turn;
-      const arrival = isChecked ? undefined : new Arrival(block.length);
-      const range = { ...block, etag, isChecked, onBytes, arrival };
-      const fetch = () => fetchRange(storage, { ...request, signal: block.signal }, range);
-      const fetching = slots.request(fetch, block.signal).finally(() => {
-        if (arrival) arriving.delete(arrival);
-        // The memory of all ranges after the first is free only after the first was written.
-        if (slots.isStarved) first(arriving)?.move();
-      });
-      if (arrival) arriving.add(arrival);
-      const begun = this.#write(part, block, fetching, before);
+      const fetch = () =>
+        fetchRange(storage, { ...request, signal: block.signal }, { ...block, etag, isChecked, onBytes });
+      const begun = this.#write(part, block, slots.request(fetch, block.signal), before);
       turn = isQueued ? begun : begun.then(({ done }) => done);
       // The block after this one, if any, takes note of a failure.
       turn.catch(() => undefined);
@@ -226,11 +210,6 @@ class Attempt {
       throw error;
     }
   }
-}
-
-function first<T>(items: Iterable<T>): T | undefined {
-  const [item] = items;
-  return item;
 }
 
 /** Whether a file has the content of a blob, by its hash. False for a blob without a hash: size and time prove nothing. */

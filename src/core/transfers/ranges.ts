@@ -4,7 +4,6 @@ import { connectionCut } from '../azure/retry';
 import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { hashOf } from '../files/hashing';
-import { anyOf } from '../wait';
 import type { DownloadRequest } from './requests';
 
 /** The longest range for which Storage returns a hash. */
@@ -40,41 +39,6 @@ export async function firstRange(
   }
 }
 
-/** A range is requested again over another connection only if at least this share of it is missing. */
-const minMissingShare = 0.25;
-
-/** A range that arrives. Connections to one service can differ in speed by an order of magnitude. */
-export class Arrival {
-  /** Bytes that have arrived, from the beginning of the range. */
-  filled = 0;
-  #request: AbortController | undefined;
-  #isMoved = false;
-
-  constructor(private readonly length: number) {}
-
-  /** Requests what is missing over another connection, if it is much. Does so once. */
-  move(): void {
-    const isMuch = this.length - this.filled >= this.length * minMissingShare;
-    if (this.#isMoved || !isMuch || this.#request === undefined) return;
-    this.#isMoved = true;
-    this.#request.abort(new Error('what is missing is requested over another connection'));
-  }
-
-  /** Makes a request, and one more if it is moved meanwhile. */
-  async receive<T>(request: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const own = new AbortController();
-    this.#request = own;
-    try {
-      return await request(anyOf(signal, own.signal));
-    } catch (error) {
-      if (!own.signal.aborted || signal.aborted) throw error;
-      return await request(signal);
-    } finally {
-      this.#request = undefined;
-    }
-  }
-}
-
 interface Range {
   readonly position: number;
   readonly length: number;
@@ -85,8 +49,6 @@ interface Range {
   readonly isChecked: boolean;
   /** Receives the number of bytes that have arrived since the last call. */
   readonly onBytes: (count: number) => void;
-  /** Given for a range that is not compared, to move it to another connection. */
-  readonly arrival?: Arrival;
 }
 
 export interface Fetched {
@@ -101,10 +63,12 @@ export async function fetchRange(
   { container, blob, signal }: DownloadRequest,
   range: Range,
 ): Promise<Fetched> {
-  const { position, length, buffer, isChecked, onBytes, arrival = new Arrival(length) } = range;
+  const { position, length, buffer, isChecked, onBytes } = range;
   let { etag } = range;
-  const fetch = async (abortSignal: AbortSignal) => {
-    const start = arrival.filled;
+  let filled = 0;
+  const call = { operation: 'download', resource: blob, bytes: length, signal };
+  return storage.call(call, async (abortSignal) => {
+    const start = filled;
     const answer = await storage.blob(container, blob).download(position + start, length - start, {
       conditions: { ifMatch: etag },
       rangeGetContentMD5: isChecked,
@@ -114,26 +78,23 @@ export async function fetchRange(
     etag ??= answer.etag;
     try {
       await readBody(answer, (chunk) => {
-        if (abortSignal.aborted || chunk.length === 0) return;
-        const end = arrival.filled + chunk.length;
-        // Copies as `set` does, which takes several times as long into shared memory.
-        buffer.fill(chunk, arrival.filled, end);
-        arrival.filled = end;
+        if (abortSignal.aborted) return;
+        // Copies as `set` does, which takes four times as long into shared memory.
+        if (chunk.length > 0) buffer.fill(chunk, filled, filled + chunk.length);
+        filled += chunk.length;
         onBytes(chunk.length);
       });
       const theirs = isChecked ? base64(answer.contentMD5) : undefined;
-      if (theirs && base64(await hashOf(buffer.subarray(start, arrival.filled))) !== theirs) {
+      if (theirs && base64(await hashOf(buffer.subarray(start, filled))) !== theirs) {
         throw connectionCut(new Error('what arrived is not what was sent'));
       }
     } catch (error) {
       // The hash of a range covers all of it: an incomplete one is read again.
-      if (isChecked) arrival.filled = start;
+      if (isChecked) filled = start;
       throw error;
     }
-    return { answer, data: buffer.subarray(0, arrival.filled) };
-  };
-  const call = { operation: 'download', resource: blob, bytes: length, signal };
-  return storage.call(call, (abortSignal) => arrival.receive(fetch, abortSignal));
+    return { answer, data: buffer.subarray(0, filled) };
+  });
 }
 
 export async function versionOf(
