@@ -125,12 +125,17 @@ sub run {
 sub record {
     my ($order, $pid) = @_;
     my $path = "$order->{folder}/$pid";
-    my ($stat, $record) = ('');
+    my $stat = '';
     if (open(my $file, '<', "/proc/$pid/stat")) { sysread($file, $stat, 4096) }
     my @facts = split(/ /, substr($stat, rindex($stat, ')') + 2));
     my $text = ($facts[19] // '') . ($order->{keeps_group} ? ' group' : '');
-    open($record, '>', $path) or mkdir($order->{folder}) && open($record, '>', $path);
-    syswrite($record, $text) if $record;
+    my $is_open = open(my $record, '>', $path);
+    if (!$is_open) {
+        # Another starter may make the folder at the same time.
+        mkdir($order->{folder});
+        $is_open = open($record, '>', $path);
+    }
+    syswrite($record, $text) if $is_open;
     return $path;
 }
 
