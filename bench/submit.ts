@@ -24,7 +24,7 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   try {
     const { connection } = service;
     const batch = new Batch({ ...connection, account: { ...connection.account, batchUrl: counter.url } });
-    const measured = async (job: string, count: number, work: () => Promise<void>) => {
+    const measured = async (job: string, count: number, work: () => Promise<unknown>) => {
       await batch.addJob({ id: job, poolInfo: { poolId: 'none' } });
       counter.take();
       const start = performance.now();
@@ -82,7 +82,7 @@ function tasksOf(count: number): TaskAdd[] {
   return Array.from({ length: count }, (_, index) => ({ id: String(index).padStart(6, '0'), commandLine }));
 }
 
-type Measure = (job: string, count: number, work: () => Promise<void>) => Promise<Record<string, number>>;
+type Measure = (job: string, count: number, work: () => Promise<unknown>) => Promise<Record<string, number>>;
 
 async function byPython(
   service: TestService,

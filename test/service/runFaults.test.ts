@@ -352,6 +352,20 @@ describe('A run', function () {
     );
   });
 
+  it('gives a file whose task is refused the reason, and goes on with the others', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
+    const manifest = await manifestOf(paths);
+    const [, second] = manifest.files;
+    const files = manifest.files.map((file) => (file === second ? { ...file, commandLine: '' } : file));
+    const { parts } = fixture.parts();
+    const run = await Run.create(parts, { ...manifest, files }, never);
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed, summary.unfinished], [2, 1, 0]);
+    const { problem, failedAt } = run.results.get(second?.id ?? '') ?? {};
+    assert.deepEqual([problem?.kind, failedAt, run.progress.tasks.total], ['service', 'task', 2]);
+  });
+
   it('gives a file whose task was deleted a result, and ends', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
     const release = fixture.holdTask('a.mp4');

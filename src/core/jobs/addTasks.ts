@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Batch, TaskAdd, TaskAddResult } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
-import { UserError } from '../errors';
+import { type Problem, UserError } from '../errors';
 import { type Clock, systemClock } from '../wait';
 
 /** A collection holds at most 100 tasks and 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection */
@@ -12,9 +12,16 @@ const collectionsInFlight = 4;
 const maxTries = 6;
 const firstPauseMs = 500;
 
+/** A task that Batch does not add, whenever it is asked to. */
+export interface RefusedTask {
+  readonly id: string;
+  readonly problem: Problem;
+}
+
 /**
  * Adds tasks, 100 at a time and several requests at once; a collection that is too large is halved. A task that exists was
- * added by an earlier process of this run. Throws `jobEnded`, and a `service` problem for a task that Batch refuses.
+ * added by an earlier process of this run. Resolves with the tasks that Batch refuses; the others have been added. Throws
+ * `jobEnded`, and `throttled` if Batch fails to add a task again and again.
  */
 export async function addTasks(
   batch: Batch,
@@ -22,15 +29,16 @@ export async function addTasks(
   tasks: readonly TaskAdd[],
   signal: AbortSignal,
   clock: Clock = systemClock,
-): Promise<void> {
+): Promise<RefusedTask[]> {
   const limit = pLimit(collectionsInFlight);
   const collections: TaskAdd[][] = [];
   for (let start = 0; start < tasks.length; start += collectionSize) {
     collections.push(tasks.slice(start, start + collectionSize));
   }
-  await Promise.all(
+  const refused = await Promise.all(
     collections.map((collection) => limit(() => addCollection(batch, jobId, collection, signal, clock))),
   );
+  return refused.flat();
 }
 
 async function addCollection(
@@ -39,26 +47,28 @@ async function addCollection(
   tasks: TaskAdd[],
   signal: AbortSignal,
   clock: Clock,
-): Promise<void> {
+): Promise<RefusedTask[]> {
   let left = tasks;
+  const refused: RefusedTask[] = [];
   for (let tries = 1; left.length > 0; tries++) {
     const results = await addOnce(batch, jobId, left, signal);
     if (results === 'tooLarge') {
       const half = Math.ceil(left.length / 2);
-      await addCollection(batch, jobId, left.slice(0, half), signal, clock);
-      await addCollection(batch, jobId, left.slice(half), signal, clock);
-      return;
+      for (const part of [left.slice(0, half), left.slice(half)])
+        refused.push(...(await addCollection(batch, jobId, part, signal, clock)));
+      return refused;
     }
-    refuseClientErrors(results);
+    refused.push(...refusedIn(results));
     const byId = new Map(results.map((result) => [result.taskId, result]));
     left = left.filter(({ id }) => {
       const result = byId.get(id);
       return result === undefined || /^servererror$/i.test(result.status);
     });
-    if (left.length === 0) return;
+    if (left.length === 0) break;
     if (tries === maxTries) throw new UserError({ kind: 'throttled', service: 'batch' });
     await clock.pause(firstPauseMs * 2 ** (tries - 1), signal);
   }
+  return refused;
 }
 
 async function addOnce(
@@ -78,17 +88,11 @@ async function addOnce(
   }
 }
 
-function refuseClientErrors(results: readonly TaskAddResult[]): void {
-  const refused = results.find(
-    ({ status, error }) => /^clienterror$/i.test(status) && error?.code !== 'TaskExists',
-  );
-  if (refused === undefined) return;
-  throw new UserError({
-    kind: 'service',
-    service: 'batch',
-    operation: 'add task',
-    resource: refused.taskId,
-    code: refused.error?.code ?? 'ClientError',
-    detail: refused.error?.message?.value,
+function refusedIn(results: readonly TaskAddResult[]): RefusedTask[] {
+  return results.flatMap(({ taskId: id, status, error }) => {
+    if (!/^clienterror$/i.test(status) || error?.code === 'TaskExists') return [];
+    const what = { service: 'batch', operation: 'add task', resource: id } as const;
+    const why = { code: error?.code ?? 'ClientError', detail: error?.message?.value };
+    return [{ id, problem: { kind: 'service', ...what, ...why } }];
   });
 }

@@ -48,9 +48,11 @@ export async function renewWaitingTasks(
       const outcome = outcomes[index];
       return outcome?.status === 'fulfilled' && outcome.value;
     });
-    await addTasks(batch, jobId, deleted, signal, clock);
+    const [refused] = await addTasks(batch, jobId, deleted, signal, clock);
     renewed += deleted.length;
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    // Batch had added the same task before.
+    if (refused) throw new UserError(refused.problem);
   }
   return renewed;
 }

@@ -1,7 +1,7 @@
 import type { Batch, TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
-import { addTasks } from '../jobs/addTasks';
+import { addTasks, type RefusedTask } from '../jobs/addTasks';
 import { closeJob, ensureJob, hasEnded, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
 import { type FileInParts, isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
@@ -194,11 +194,21 @@ export class Submitter {
       needsMark = false;
       const urls = await this.#containerUrls(signal);
       const tasks = uploaded.map((each) => this.#taskOf(each, urls));
-      await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
-      this.#added += tasks.length;
-      this.#isReady();
+      const refused = await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
+      for (const task of refused) this.#settleRefused(task);
+      this.#added += tasks.length - refused.length;
+      if (this.#added > 0) this.#isReady();
       await uploads.gather(Math.min(this.#added * gatherMsPerTask, maxGatherMs), signal);
     }
+  }
+
+  /** Gives a file whose task Batch refuses its result. Throws the reason if the task belongs to a split file. */
+  #settleRefused({ id, problem }: RefusedTask): void {
+    const { state, attempt } = this;
+    const file = state.manifest.files.find((each) => each.id === id);
+    if (file === undefined || isSplit(file)) throw new UserError(problem);
+    state.totals.expectFewer(attempt.jobId, 1);
+    state.settle(file, { problem, failedAt: 'task' });
   }
 
   /** The job is closed before anybody hears that all tasks were added. */
