@@ -25,6 +25,7 @@ export type Problem =
   | { kind: 'fileChanged'; file: string }
   | { kind: 'fileFailed'; file: string; detail: string }
   | { kind: 'outputExists'; file: string }
+  | { kind: 'folderMissing'; folder: string }
   | { kind: 'folderReadOnly'; folder: string }
   /** Found before the run: nothing has been uploaded. */
   | { kind: 'outputReadOnly'; folder: string }

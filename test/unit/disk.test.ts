@@ -171,6 +171,13 @@ describe('Files on disks', () => {
       await part.commit({ overwrite: false });
       assert.equal(read('a/b/clip.mp3'), 'content');
     });
+
+    it('say that their folder was deleted meanwhile', async () => {
+      const part = await writePart('gone/clip.mp3', 'content');
+      rmSync(join(folder, 'gone'), { recursive: true });
+      assert.equal(await kindOf(part.commit({ overwrite: false })), 'folderMissing');
+      await part.discard();
+    });
   });
 
   it('report the free space, also for a folder that does not exist yet', async () => {

@@ -316,7 +316,7 @@ function writeProblem(error: unknown, folder: string): unknown {
       return new UserError({ kind: 'folderReadOnly', folder });
     case 'ENOENT':
     case 'ENOTDIR':
-      return new UserError({ kind: 'fileMissing', file: folder });
+      return new UserError({ kind: 'folderMissing', folder });
     case undefined:
       return error;
     default:

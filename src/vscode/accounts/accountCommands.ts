@@ -85,10 +85,13 @@ function accountIn(node: AccountNode): AccountRecord | undefined {
 }
 
 /**
- * The account of this workspace; asks for one at first use, and if the setting names one that isn't connected on this
- * machine. Undefined if the user canceled.
+ * The account of this workspace; asks for one, with this title, at first use, and if the setting names one that isn't
+ * connected on this machine. Undefined if the user canceled.
  */
-export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRecord | undefined> {
+export async function accountOfWorkspace(
+  parts: ConnectParts,
+  title = l10n.t('Choose a Batch account'),
+): Promise<AccountRecord | undefined> {
   const { accounts } = parts;
   if (accounts.current) return accounts.current;
   const local = {
@@ -109,7 +112,7 @@ export async function accountOfWorkspace(parts: ConnectParts): Promise<AccountRe
   const answer = await window.showQuickPick<QuickPickItem & { account?: AccountRecord }>(
     [...others, local, azure],
     {
-      title: l10n.t('Where do you want to transcode?'),
+      title,
       placeHolder:
         id === ''
           ? undefined

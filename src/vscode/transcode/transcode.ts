@@ -1,4 +1,4 @@
-import { type CancellationToken, type Memento, type Uri, workspace } from 'vscode';
+import { type CancellationToken, l10n, type Memento, type Uri, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import type { Until } from '../../core/runs/run';
@@ -55,7 +55,8 @@ export class Transcode {
     ]);
     const chosen = await chooseFiles(clicked, selected, knownOutputs(this.runs.records), until);
     if (chosen === undefined) return;
-    const account = given ?? (await accountOfWorkspace(this.parts));
+    const account =
+      given ?? (await accountOfWorkspace(this.parts, l10n.t('Where do you want to transcode?')));
     if (account === undefined) return;
     const connection = await this.work.connect(account);
     // Asked now, so that the review does not wait for it.

@@ -99,6 +99,10 @@ function words(problem: Problem): Words {
           problem.folder,
         ),
       ];
+    case 'folderMissing':
+      return [
+        l10n.t('{0} no longer exists. Create the folder, then fetch the outputs again.', problem.folder),
+      ];
     case 'diskFull':
       return [
         problem.neededBytes === undefined
