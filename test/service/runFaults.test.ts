@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -350,6 +351,22 @@ describe('A run', function () {
       told.map((problem) => problem.kind === 'service' && [problem.operation, problem.code]),
       [['delete container', 'LeaseIdMissing']],
     );
+  });
+
+  it('does not take its job for ended by others when its tasks end it before all is saved', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run } = await fixture.start(paths, { clock: new FastClock(60), monitorMinutes: 600 });
+    rmSync(paths[1] ?? '');
+    // What is known of the missing file is saved once the job was told to end with its tasks.
+    let appends = 0;
+    fixture.blobs.fault = async ({ url = '' }) => {
+      if (url.includes('comp=appendblock') && appends++ === 0) await pause(2_000);
+      return false;
+    };
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed], [1, 1]);
+    assert.ok(appends > 0);
   });
 
   it('gives a file whose task is refused the reason, and goes on with the others', async () => {

@@ -47,7 +47,7 @@ export class Collector {
     const own = anyOf(signal, this.#stop.signal);
     try {
       await submitter?.ready;
-      const outcome = await this.#watch(submitter === undefined, own);
+      const outcome = await this.#watch(submitter, own);
       await Promise.all(this.#settling.values());
       if (outcome === 'jobEnded') await this.#settleLeft(own);
       await Promise.all(this.#settling.values());
@@ -59,11 +59,11 @@ export class Collector {
     }
   }
 
-  async #watch(nothingIsAdded: boolean, signal: AbortSignal): Promise<WatchOutcome> {
+  async #watch(submitter: Submitter | undefined, signal: AbortSignal): Promise<WatchOutcome> {
     const { state, attempt } = this;
     const { monitorMinutes } = state.manifest.limits;
     const waitingFor = () =>
-      nothingIsAdded || attempt.submitted
+      submitter === undefined || submitter.hasAddedAll || attempt.submitted
         ? new Set(this.open.filter((id) => !state.results.has(id)))
         : undefined;
     if (waitingFor()?.size === 0) return 'completed';

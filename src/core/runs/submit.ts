@@ -44,6 +44,7 @@ export class Submitter {
   /** Names of pieces of split files that were encoded before. */
   readonly #encoded = new Set<string>();
   #added = 0;
+  #hasAddedAll = false;
   /** Whether this process created the job: no earlier one has added tasks. */
   #isFirst = false;
   #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
@@ -63,6 +64,11 @@ export class Submitter {
       this.#isFailed = reject;
     });
     this.ready.catch(() => undefined);
+  }
+
+  /** Whether all tasks were added. The job may not be closed yet, and ends with its tasks as soon as it is. */
+  get hasAddedAll(): boolean {
+    return this.#hasAddedAll;
   }
 
   /** Goes on from what is in the account. Does nothing for an attempt that was submitted. */
@@ -211,16 +217,16 @@ export class Submitter {
     state.settle(file, { problem, failedAt: 'task' });
   }
 
-  /** The job is closed before anybody hears that all tasks were added. */
+  /** The job is closed before the account holds that all tasks were added. */
   async #close(signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { batch } = state.parts;
-    if (this.#added === 0) await batch.terminateJob(attempt.jobId, 'NothingUploaded', signal);
-    else {
-      const minutes = this.#minutesLeft();
-      await this.#renewWaiting(minutes + sasMarginMinutes / 2, signal);
-      await closeJob(batch, attempt.jobId, minutes, state.clock, signal);
-    }
+    const minutes = this.#minutesLeft();
+    // Tasks that get a new SAS do not exist for a moment.
+    if (this.#added > 0) await this.#renewWaiting(minutes + sasMarginMinutes / 2, signal);
+    this.#hasAddedAll = true;
+    if (this.#added > 0) await closeJob(batch, attempt.jobId, minutes, state.clock, signal);
+    else await batch.terminateJob(attempt.jobId, 'NothingUploaded', signal);
     const submitted = { at: this.#now(), tasks: this.#added };
     await state.saveResults(signal);
     attempt.submitted = submitted;

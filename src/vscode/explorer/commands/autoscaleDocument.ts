@@ -14,7 +14,7 @@ import {
   workspace,
 } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
-import type { AutoScaleRun, Batch, Pool } from '../../../core/azure/batch';
+import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
@@ -157,8 +157,11 @@ export class AutoscaleDocuments extends FlatFileSystem {
       apply,
     );
     if (answer !== apply) return;
-    const { enableAutoscale } = await import('../../../core/pools/poolSizes');
-    const intervalMinutes = await intervalOf(pool);
+    const [{ enableAutoscale }, { evaluationInterval }] = await Promise.all([
+      import('../../../core/pools/poolSizes'),
+      import('../../../core/pools/evaluationInterval'),
+    ]);
+    const intervalMinutes = evaluationInterval(pool);
     try {
       await longWork(l10n.t('Applying the formula to pool {0}', poolId), (_, signal) =>
         enableAutoscale(batch, poolId, formula, { signal, intervalMinutes }),
@@ -183,14 +186,6 @@ export class AutoscaleDocuments extends FlatFileSystem {
     this.#problems.set(document.uri, [new Diagnostic(range, problem, DiagnosticSeverity.Error)]);
     background(showError(l10n.t("The formula can't be evaluated: {0}", problem)));
   }
-}
-
-/** How often the pool evaluates its formula now, in minutes; undefined for Batch's default. */
-async function intervalOf({ autoScaleEvaluationInterval: interval }: Pool): Promise<number | undefined> {
-  if (!interval) return undefined;
-  const { parse } = await import('tinyduration');
-  const { hours = 0, minutes = 0, days = 0 } = parse(interval);
-  return (days * 24 + hours) * 60 + minutes || undefined;
 }
 
 /** The place that the message names, as in `line 3` or `Line: 3`. */
