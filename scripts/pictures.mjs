@@ -88,7 +88,7 @@ async function showFeatures() {
   await workbench.page.waitForTimeout(1_500);
   await picture('accounts');
   await workbench.run('Azure Batch: Show Report');
-  const preview = workbench.page.frameLocator('iframe.webview').frameLocator('iframe#active-frame');
+  const preview = workbench.webview();
   await preview.getByRole('heading', { name: 'Timeline' }).waitFor();
   await workbench.page.waitForTimeout(1_000);
   await picture('report');

@@ -345,6 +345,11 @@ export class Workbench {
     });
   }
 
+  /** The content of the webview that is shown. VS Code loads what comes next in a second frame, which then takes its place. */
+  webview() {
+    return this.page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+  }
+
   /** What the extension has written to its log in all windows; empty where VS Code lacks its native log module. */
   log() {
     const folder = join(this.server.base, 'logs');

@@ -194,7 +194,7 @@ describe('Every command of the palette, with nothing selected', () => {
     await workbench.openView('Azure Batch');
     await workbench.openMenu(workbench.treeItem('2 files, MP3 audio'));
     await workbench.choose('Show Report');
-    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const report = workbench.webview();
     await report.getByRole('img', { name: /Timeline of the run/ }).waitFor();
     await report.getByText('Expected and actual').waitFor();
     await report.locator('svg rect.tl-slot').first().waitFor();

@@ -46,7 +46,7 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.screenshot(pictures, `connecting-${this.currentTest.title.replace(/\W+/g, '-')}`);
   });
 
-  const report = () => workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+  const report = () => workbench.webview();
 
   /** The report of Check Connection, with every step that could be tried done. */
   async function isChecked(label: string = azure.batch): Promise<string> {

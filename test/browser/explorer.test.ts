@@ -255,7 +255,7 @@ describe('The Accounts view', () => {
     const pool = workbench.treeItem(/^pool-manysteady · 130 nodes/);
     await workbench.run('Azure Batch: Refresh');
     await workbench.pressInRow(pool, 'Show Heat Map');
-    const frame = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const frame = workbench.webview();
     const last = frame.locator('#map .cell').nth(129);
     await last.waitFor();
     await workbench.screenshot(pictures, 'heatMap-workbench');

@@ -159,7 +159,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.screenshot(pictures, 'outcome');
     await workbench.run('Azure Batch: Show Report');
     await workbench.pick('1 file, MP3 audio');
-    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const report = workbench.webview();
     await report.getByText('1 of 1 done, 0 failed').waitFor();
     await workbench.screenshot(pictures, 'report');
     await workbench.run('View: Close All Editors');
@@ -189,7 +189,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await job.waitFor();
     const pool = workbench.treeItem(/transco….*node/);
     await workbench.pressInRow(pool, 'Show Heat Map');
-    const page = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const page = workbench.webview();
     await page.locator('#map .cell').first().waitFor();
     await page.locator('#map .cell').first().click();
     await workbench.treeItem('tvm…').waitFor();
@@ -201,7 +201,7 @@ describe('The workbench, driven by clicks and keys', () => {
   it('checks a connection step by step, and shows each step in a document', async () => {
     await workbench.run('Azure Batch: Check Connection');
     await workbench.toast('Connected to Local Batch account').waitFor();
-    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const report = workbench.webview();
     await report.getByText('Upload and download a test blob').waitFor();
     await report.getByText('not needed: tasks run on this machine').nth(1).waitFor();
     assert.equal(await report.getByText('signing in').count(), 0);
@@ -248,7 +248,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await row.waitFor();
     await workbench.openMenu(row);
     await workbench.choose('Show Report');
-    const report = workbench.page.frameLocator('iframe.webview.ready').frameLocator('iframe');
+    const report = workbench.webview();
     await report.getByText(/^Canceled: /).waitFor();
     assert.equal(await report.getByText('Expected and actual').count(), 0);
     await workbench.run('View: Close All Editors');
