@@ -1,11 +1,11 @@
 import pLimit from 'p-limit';
 import type { Batch } from '../azure/batch';
 import { isOwn, ownMetadata } from '../azure/ownership';
-import { everyItem, quoted } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
 import type { Manifest } from '../plan/manifest';
+import { openJobsOn } from '../pools/poolSizes';
 import { readManifest } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
@@ -73,12 +73,7 @@ async function hasOtherRun(
   runId: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const options = {
-    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
-    select: 'id,state,metadata',
-    signal,
-  };
-  for await (const job of everyItem((next) => batch.jobPage(options, next))) {
+  for await (const job of openJobsOn(batch, poolId, signal)) {
     const isOther = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') !== runId;
     if (isOther && !hasEnded(job)) return true;
   }

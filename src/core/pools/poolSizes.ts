@@ -1,4 +1,4 @@
-import type { Batch, Pool } from '../azure/batch';
+import type { Batch, Job, Pool } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
 import { isOwn } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
@@ -166,6 +166,16 @@ export async function removeNodes(
   }
 }
 
+/** The jobs on a pool that have not completed, with their state and metadata. */
+export function openJobsOn(batch: Batch, poolId: string, signal: AbortSignal): AsyncIterable<Job> {
+  const options = {
+    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
+    select: 'id,state,metadata',
+    signal,
+  };
+  return everyItem((next) => batch.jobPage(options, next));
+}
+
 /**
  * Whether another run's nodes are on the pool: a job of this extension that is active, or any job with tasks that wait or
  * run. Asked of the service, so that it holds for the runs of all windows and machines.
@@ -176,12 +186,7 @@ export async function isInUse(
   ownJobId: string | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const options = {
-    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
-    select: 'id,state,metadata',
-    signal,
-  };
-  for await (const { id = '', state, metadata } of everyItem((next) => batch.jobPage(options, next))) {
+  for await (const { id = '', state, metadata } of openJobsOn(batch, poolId, signal)) {
     const isActive = state === 'active' || state === 'enabling';
     if (!isActive || id === ownJobId) continue;
     if (isOwn(metadata, 'job')) return true;
