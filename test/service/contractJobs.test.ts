@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { eventually, machine, prepare, refused, TestService } from './harness';
@@ -256,6 +256,44 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.equal(await range('bytes=2-4'), '234');
     await client.file.deleteFromTask('files', 'task', 'stdout.txt');
     assert.equal((await service.request('GET', path)).status, 404);
+  });
+
+  it('list files by URLs that lead to them, and delete links wherever they lead', async () => {
+    const commandLine = `/bin/sh -c 'echo 1 > "a#b?c%.txt"; ln -s /etc/passwd outside; ln -s nowhere broken'`;
+    await addJob('names', [{ id: 'task', commandLine }]);
+    await taskIn('names', 'task', 'completed');
+    const list = async () =>
+      [...(await client.file.listFromTask('names', 'task', { recursive: true }))].filter(({ name }) =>
+        name?.startsWith('wd/'),
+      );
+    const files = await list();
+    assert.deepEqual(
+      files.map(({ name }) => name),
+      ['wd/a#b?c%.txt', 'wd/broken', 'wd/outside'],
+    );
+    const { pathname } = new URL(files[0]?.url ?? '');
+    const reply = await service.request('GET', `${pathname}?api-version=2025-06-01`);
+    assert.equal(await reply.text(), '1\n');
+    for (const name of ['wd/broken', 'wd/outside']) {
+      await assert.rejects(client.file.getFromTask('names', 'task', name), { statusCode: 404 });
+      await client.file.deleteFromTask('names', 'task', name);
+    }
+    assert.equal((await list()).length, 1);
+    assert.ok(existsSync('/etc/passwd'));
+  });
+
+  it('cut the connection when a file becomes shorter while it is sent', async () => {
+    await addJob('shrinks', [{ id: 'task', commandLine: '/bin/sh -c "truncate -s 300M sparse"' }]);
+    const { nodeInfo } = await taskIn('shrinks', 'task', 'completed');
+    const { nodeId = '', taskRootDirectory = '' } = nodeInfo ?? {};
+    const path = '/jobs/shrinks/tasks/task/files/wd/sparse?api-version=2025-06-01';
+    const { body } = await service.request('GET', path);
+    const reader = body?.getReader();
+    await reader?.read();
+    truncateSync(join(service.dataDir, 'nodes', poolId, nodeId, taskRootDirectory, 'wd/sparse'), 0);
+    await assert.rejects(async () => {
+      while (!(await reader?.read())?.done);
+    });
   });
 
   it('run on the node that they ask for, if it is free', async () => {

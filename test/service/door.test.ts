@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure/ms-rest-js';
 import fc from 'fast-check';
@@ -106,6 +108,22 @@ describe('Random requests to the local Batch service', function () {
       chanceOf(150),
     );
     assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
+  });
+
+  it('are not reported when their client closes the connection before their end', async () => {
+    const port = Number(new URL(service.ready.batchUrl).port);
+    for (let time = 0; time < 5; time++) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(port, '127.0.0.1', () => {
+          const head = `POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 100\r\n\r\n`;
+          socket.write(`${head}{"id":`, () => socket.destroy());
+        });
+        socket.on('close', () => resolve());
+      });
+    }
+    assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
+    const log = await readFile(join(service.dataDir, 'service.log'), 'utf8');
+    assert.doesNotMatch(log, /Unexpected/);
   });
 
   it('are refused when they name another host', async () => {

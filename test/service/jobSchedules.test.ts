@@ -89,6 +89,20 @@ describe('Job schedules of the local Batch service', function () {
     await assert.rejects(client.jobSchedule.disable('once'), refused('JobScheduleCompleted', 409));
   });
 
+  it('run once with a recurrence that never comes', async () => {
+    for (const [id, recurrenceInterval] of [
+      ['endless', 'P10675199DT2H48M5.4775807S'],
+      ['remote', 'P20000Y'],
+    ] as const) {
+      await add(id, { recurrenceInterval });
+      await jobsAre(id, 1);
+      const { executionInfo, state } = await client.jobSchedule.get(id);
+      assert.deepEqual([executionInfo?.nextRunTime, state], [undefined, 'active']);
+      await client.job.terminate(`${id}:job-1`);
+      await stateIs(id, 'completed');
+    }
+  });
+
   it('complete after the time after which they make no jobs', async () => {
     await add('until', { recurrenceInterval: 'PT1H', doNotRunAfter: new Date(Date.now() + 90 * minute) });
     await jobsAre('until', 1);

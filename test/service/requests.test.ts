@@ -61,10 +61,10 @@ describe('Requests to the local Batch service', function () {
   });
 
   /** Sends a signed request whose path and body are kept byte for byte. */
-  async function raw(method: string, path: string, body = '') {
+  async function raw(method: string, path: string, body: string | Buffer = '') {
     const { batchName, batchKey } = service.credentials;
     const date = new Date().toUTCString();
-    const [size, type] = body ? [String(Buffer.byteLength(body)), 'application/json'] : ['', ''];
+    const [size, type] = body.length > 0 ? [String(Buffer.byteLength(body)), 'application/json'] : ['', ''];
     const lines = [method, '', '', size, '', type, '', '', '', '', '', ''];
     const text = `${lines.join('\n')}\nocp-date:${date}\n/${batchName}${path}\napi-version:${version}`;
     const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
@@ -74,7 +74,7 @@ describe('Requests to the local Batch service', function () {
       const options = { hostname, port, method, path: `${path}?api-version=${version}` };
       request({
         ...options,
-        headers: { ...headers, ...(body ? { 'content-type': type, 'content-length': size } : {}) },
+        headers: { ...headers, ...(size ? { 'content-type': type, 'content-length': size } : {}) },
       })
         .once('response', resolve)
         .once('error', reject)
@@ -82,7 +82,8 @@ describe('Requests to the local Batch service', function () {
     });
     let read = '';
     for await (const chunk of reply) read += chunk;
-    return { status: reply.statusCode, code: (JSON.parse(read) as RefusedWith).code };
+    const { code } = (read === '' ? {} : JSON.parse(read)) as RefusedWith;
+    return { status: reply.statusCode, code };
   }
 
   it('with ids that are paths are refused, and touch no folder', async () => {
@@ -272,6 +273,26 @@ describe('Requests to the local Batch service', function () {
       assert.equal(reply.status, 200);
       const { value } = (await reply.json()) as { value: object[] };
       assert.deepEqual(Object.keys(value[0] ?? {}), ['id', 'state']);
+    }
+  });
+
+  it('have bodies in UTF-8, with or without a byte order mark', async () => {
+    const body = JSON.stringify({ id: 'marked', displayName: 'é', poolInfo: { poolId: 'none' } });
+    assert.equal((await raw('POST', '/jobs', `\ufeff${body}`)).status, 201);
+    assert.equal((await client.job.get('marked')).displayName, 'é');
+    const reply = await raw('POST', '/jobs', Buffer.from(body.replace('marked', 'latin'), 'latin1'));
+    assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
+  });
+
+  it('with query options that Batch does not have are refused by name', async () => {
+    for (const query of ['%24top=5', '$orderby=id', '$skip=2', '$count=true']) {
+      const { status, code, values } = await ask('GET', `/jobs?${query}`);
+      assert.deepEqual([status, code], [400, 'UnsupportedQueryParameter'], query);
+      assert.match(values?.[0] ?? '', /^QueryParameterName=\$(top|orderby|skip|count)$/);
+    }
+    for (const size of ['1e1', '0x10', ' 1', '1.5', 'abc', '0', '1001']) {
+      const { code } = await ask('GET', `/jobs?maxresults=${encodeURIComponent(size)}`);
+      assert.equal(code, 'InvalidQueryParameterValue', size);
     }
   });
 

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { descendantsOf } from './descendants';
-import { eventually, machine, prepare, TestService, withLongerLimits } from './harness';
+import { eventually, machine, prepare, refused, TestService, withLongerLimits } from './harness';
 
 type Task = BatchServiceModels.TaskAddParameter;
 
@@ -286,6 +286,13 @@ describe('The local Batch service, whatever its tasks do', function () {
     // The key is for the account's own storage alone, and missing things are named as elsewhere.
     const none = { resourceFiles: [{ httpUrl: `${blob}2`, filePath: 'one' }] };
     assert.equal((await run('own-none', '/bin/true', none)).failure, 'BlobNotFound');
+    const account = { resourceFiles: [{ storageContainerUrl: service.ready.blobUrl }] };
+    assert.equal((await run('own-account', '/bin/true', account)).failure, 'ResourceContainerNotFound');
+    const unnamed = { resourceFiles: [{ autoStorageContainerName: '' }] };
+    await assert.rejects(
+      run('own-unnamed', '/bin/true', unnamed),
+      refused('InvalidPropertyValue', 400, 'autoStorageContainerName'),
+    );
     const nowhere = { outputFiles: [upload(storage.getContainerClient('nowhere').url)] };
     const failed = await run('own-nowhere', sh('echo > out'), nowhere);
     assert.equal(failed.failure, 'FileUploadContainerNotFound');

@@ -18,7 +18,9 @@ import { newestUbuntu } from '../../src/core/pools/images';
 import { nodeTargets } from '../../src/core/pools/nodeTargets';
 import { parseFilter, select } from '../../src/service/api/http/odata';
 import { evaluateFormula } from '../../src/service/autoscale/evaluate';
-import { durationMs, etagOf, timestamp } from '../../src/service/wire/time';
+import { newJob, TaskState } from '../../src/service/scheduling/resources';
+import { unmetDependency } from '../../src/service/scheduling/taskConditions';
+import { durationMs, etagOf, timestamp, timeText } from '../../src/service/wire/time';
 
 const key = Buffer.alloc(64, 7).toString('base64');
 
@@ -221,6 +223,11 @@ describe('Filters of the local Batch service', () => {
       "startswith(id,'A')",
       "creationTime gt datetime'2026-01-01T00:00:00Z'",
       'creationTime le 2026-01-01T00:00:00.5Z',
+      "creationTime eq datetime'2026-01-01T01:00:00.50+01:00'",
+      "creationTime gt datetimeoffset'2026-01-01T00:59:59+01:00'",
+      "creationTime lt '2026-01-01T00:00:00.5000001'",
+      "creationTime lt datetime'2026-01-01T00:01'",
+      'creationTime ge 2026-01-01',
     ];
     for (const filter of yes) assert.ok(parseFilter(filter, 'tasks')(item), filter);
     for (const filter of ["id ne 'a'", "executionInfo/result eq 'failure'", 'executionInfo/exitCode gt 3'])
@@ -238,6 +245,12 @@ describe('Filters of the local Batch service', () => {
       "(id eq 'a'",
       'commandLine eq 1',
       "id eq 'a' x",
+      'id eq true',
+      'id eq 1',
+      "executionInfo/exitCode eq '3'",
+      "creationTime gt 'yesterday'",
+      "creationTime gt datetime'2026-02-30T00:00:00Z'",
+      "startswith(creationTime,'2026')",
       '§',
     ]) {
       assert.throws(() => parseFilter(filter, 'tasks'), { code: 'InvalidQueryParameterValue' }, filter);
@@ -261,6 +274,35 @@ describe('Times of the local Batch service', () => {
     assert.ok(Math.abs(Date.parse(times.at(-1) ?? '') - Date.now()) < 60_000);
   });
 
+  it('follow a clock that is set back', () => {
+    const now = Date.parse('2036-01-01T12:00:00Z');
+    assert.equal(timestamp(now), '2036-01-01T12:00:00Z');
+    assert.equal(timestamp(now - 500), '2036-01-01T12:00:00.0000001Z');
+    assert.equal(timestamp(now - 3_600_000), '2036-01-01T11:00:00Z');
+    assert.ok(Math.abs(Date.parse(timestamp()) - Date.now()) < 60_000);
+  });
+
+  it('are read in every form of ISO 8601, and returned in UTC', () => {
+    for (const [sent, returned] of [
+      ['2026-11-27T10:00:00Z', '2026-11-27T10:00:00Z'],
+      ['2026-11-27T10:00:00', '2026-11-27T10:00:00Z'],
+      ['2026-11-27 10:00', '2026-11-27T10:00:00Z'],
+      ['2026-11-27', '2026-11-27T00:00:00Z'],
+      ['2026-11-27T10:00:00.1200000-05:30', '2026-11-27T15:30:00.12Z'],
+      ['9999-12-31T23:59:59.9999999Z', '9999-12-31T23:59:59.9999999Z'],
+    ] as const)
+      assert.equal(timeText(sent), returned);
+    for (const text of [
+      '2026-02-30',
+      '2026-11-27T24:00:00Z',
+      '2026-11-27T10:00:60Z',
+      '9999-12-31T23:00:00-05:00',
+      '1',
+      '',
+    ])
+      assert.equal(timeText(text), undefined, text);
+  });
+
   it('become the same ETags as in Azure', () => {
     assert.equal(etagOf('2022-09-06T23:45:31.168152Z'), '0x8DA9061E271C7F0');
   });
@@ -269,5 +311,36 @@ describe('Times of the local Batch service', () => {
     assert.equal(durationMs('PT1H30M'), 5_400_000);
     assert.equal(durationMs('P10675199DT2H48M5.4775807S'), Number.POSITIVE_INFINITY);
     assert.equal(durationMs('1 hour'), undefined);
+  });
+});
+
+describe('A task that depends on a range of tasks of the local Batch service', () => {
+  const count = 500;
+
+  it('is searched from where the last search ended, and once more before it starts', () => {
+    const job = Object.assign(newJob('job'), { wire: { usesTaskDependencies: true } });
+    let lookups = 0;
+    const { byNumber } = job;
+    const get = byNumber.get.bind(byNumber);
+    byNumber.get = (number) => {
+      lookups++;
+      return get(number);
+    };
+    const taskIdRanges = [
+      { start: 1, end: count / 2 },
+      { start: count / 2 + 1, end: count },
+    ];
+    const task = new TaskState('last', job, { dependsOn: { taskIdRanges } });
+    const done = (number: number) =>
+      new TaskState(String(number), job, { state: 'completed', executionInfo: { result: 'success' } });
+    for (let number = 1; number <= count; number++) {
+      assert.equal(unmetDependency(task), `#${number}`);
+      byNumber.set(number, new Set([done(number)]));
+    }
+    assert.equal(unmetDependency(task), undefined);
+    assert.ok(lookups <= 4 * count, String(lookups));
+    // A dependency that was deleted meanwhile is no longer satisfied.
+    byNumber.delete(7);
+    assert.equal(unmetDependency(task), '#7');
   });
 });

@@ -1,6 +1,6 @@
-import { createReadStream } from 'node:fs';
-import { lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
-import { basename, join, relative, sep } from 'node:path';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { retainedUntil } from '../scheduling/retention';
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
@@ -37,17 +37,18 @@ function ofNode(context: Context, request: Request): Served {
   return { root: context.nodes.root(pool.id, node.id), url: `${node.wire.url}/files` };
 }
 
+function isOutside(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way === '..' || way.startsWith(`..${sep}`);
+}
+
 /** Resolves a path to a file. Throws FileNotFound for one outside the folder, whether by dots or by a link. */
 async function resolve({ root }: Served, path: string): Promise<string> {
   const target = join(root, path);
-  const outside = (from: string, to: string) => {
-    const way = relative(from, to);
-    return way === '..' || way.startsWith(`..${sep}`);
-  };
-  if (path.includes('\0') || outside(root, target)) throw new BatchError('FileNotFound');
+  if (path.includes('\0') || isOutside(root, target)) throw new BatchError('FileNotFound');
   try {
     const [realRoot, real] = await Promise.all([realpath(root), realpath(target)]);
-    if (outside(realRoot, real)) throw new BatchError('FileNotFound');
+    if (isOutside(realRoot, real)) throw new BatchError('FileNotFound');
     return real;
   } catch (error) {
     if (error instanceof BatchError) throw error;
@@ -59,7 +60,7 @@ async function fileWire({ root, url }: Served, path: string): Promise<Wire | und
   const name = relative(root, path).split(sep).join('/');
   const stats = await lstat(path).catch(() => undefined);
   if (stats === undefined) return undefined;
-  const fileUrl = `${url}/${encodeURI(name)}`;
+  const fileUrl = `${url}/${name.split('/').map(encodeURIComponent).join('/')}`;
   if (stats.isDirectory()) return { name, url: fileUrl, isDirectory: true };
   return {
     name,
@@ -103,7 +104,7 @@ async function list(served: Served, context: Context, request: Request): Promise
 async function get(served: Served, request: Request): Promise<Reply> {
   const path = request.params.at(-1) ?? '';
   const real = await resolve(served, path);
-  const stats = await stat(real);
+  const stats = await statOf(real);
   checkConditions(request, { lastModified: stats.mtime.toISOString() });
   const headers: Record<string, string> = {
     'Content-Type': contentType(path),
@@ -119,11 +120,29 @@ async function get(served: Served, request: Request): Promise<Reply> {
     };
   }
   const { start, end } = range(request.headers['ocp-range'] as string | undefined, stats.size);
+  const stream = end >= start ? (await opened(real)).createReadStream({ start, end }) : undefined;
   return {
     status: 200,
     headers: { ...headers, 'Content-Length': String(Math.max(0, end - start + 1)) },
-    ...(end >= start ? { stream: createReadStream(real, { start, end }) } : {}),
+    ...(stream && { stream }),
   };
+}
+
+/** A file that its task removes at this moment does not exist. */
+async function statOf(path: string): Promise<Stats> {
+  return stat(path).catch(() => {
+    throw new BatchError('FileNotFound');
+  });
+}
+
+/** Opens a file before any of the answer is sent. Opening waits for nothing, even if the file has become a pipe. */
+async function opened(path: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NONBLOCK = 0 } = constants;
+  return open(path, O_RDONLY | O_NONBLOCK).catch((error: { code?: string }) => {
+    throw error.code === 'ENOENT'
+      ? new BatchError('FileNotFound')
+      : new BatchError('IOError', { Reason: `The file cannot be read: ${error.code}.` });
+  });
 }
 
 /** Parses `ocp-range`. A range is answered with 200, since 206 breaks the official clients. */
@@ -137,22 +156,33 @@ function range(text: string | undefined, size: number): { start: number; end: nu
   return { start, end: Math.min(to ? Number(to) : size - 1, size - 1) };
 }
 
-/** Deletes a file or a folder; of a link, only the link. The folder that is served stays. */
+/** Deletes a file or a folder; of a link, only the link, wherever it leads. The folder that is served stays. */
 async function remove(served: Served, request: Request): Promise<Reply> {
-  const path = join(served.root, request.params.at(-1) ?? '');
-  const real = await resolve(served, request.params.at(-1) ?? '');
-  if (relative(served.root, path) === '') throw new BatchError('FileNotFound');
-  if ((await lstat(path)).isSymbolicLink()) {
-    await rm(path);
+  const name = request.params.at(-1) ?? '';
+  const path = join(served.root, name);
+  if (name.includes('\0') || isOutside(served.root, path) || relative(served.root, path) === '')
+    throw new BatchError('FileNotFound');
+  const folder = await resolve(served, relative(served.root, dirname(path)));
+  const link = join(folder, basename(path));
+  if (await isLink(link)) {
+    await rm(link, { force: true });
     return { status: 200 };
   }
+  const real = await resolve(served, name);
   const recursive = request.query.get('recursive')?.toLowerCase() === 'true';
-  const stats = await stat(real);
+  const stats = await statOf(real);
   if (stats.isDirectory() && !recursive && (await readdir(real)).length > 0) {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The directory is not empty.' });
   }
   await rm(real, { recursive: true, force: true });
   return { status: 200 };
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
 }
 
 function contentType(path: string): string {

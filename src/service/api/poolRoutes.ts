@@ -102,7 +102,8 @@ function enableAutoScale(context: Context, request: Request): Reply {
   checkFormula(context, pool, String(formula));
   if (!pool.wire.enableAutoScale) mustBeSteady(pool);
   const now = Date.now();
-  if (now - (pool.autoscaleEnabledAt ?? 0) < enablePauseMs) {
+  // The clock may have been set back since.
+  if (Math.abs(now - (pool.autoscaleEnabledAt ?? 0)) < enablePauseMs) {
     throw new BatchError(
       'TooManyEnableAutoScaleRequests',
       {},

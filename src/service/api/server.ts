@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ReadStream } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
@@ -26,6 +27,7 @@ import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
 import { parseBody, readBody, setCommonHeaders, splitUrl } from './http/body';
 import type { Context, Reply, Request } from './http/context';
+import { checkQuery } from './http/query';
 import { Router } from './http/router';
 import { type Account, authenticate } from './http/signature';
 import { jobRoutes } from './jobRoutes';
@@ -58,20 +60,6 @@ export interface Server {
   idleMs(): number;
   close(): Promise<void>;
 }
-
-const versions = new Set([
-  '2019-08-01.10.0',
-  '2020-03-01.11.0',
-  '2020-09-01.12.0',
-  '2021-06-01.14.0',
-  '2022-01-01.15.0',
-  '2022-10-01.16.0',
-  '2023-05-01.17.0',
-  '2023-11-01.18.0',
-  '2024-02-01.19.0',
-  '2024-07-01.20.0',
-  '2025-06-01',
-]);
 
 const router = new Router([
   ...accountRoutes,
@@ -143,10 +131,11 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   jobSchedules.onDue = (schedule, jobId) => {
     makeJob(context, jobId, structuredClone(schedule.wire.jobSpecification) as Wire, schedule);
   };
-  let lastRequest = Date.now();
+  /** By a clock that nobody sets. */
+  let lastRequest = performance.now();
 
   const server = createServer((request, response) => {
-    lastRequest = Date.now();
+    lastRequest = performance.now();
     answer(request, response).catch((error) => {
       log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
       response.destroy();
@@ -161,6 +150,8 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     try {
       reply = render(await handle(request));
     } catch (error) {
+      const isAbandoned = request.destroyed && !request.complete;
+      if (isAbandoned) return;
       if (!(error instanceof BatchError)) log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
       sendError(
         request,
@@ -185,8 +176,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
       await faults.delay();
       faults.maybeRefuse();
       if (faults.takeCut()) request.socket.destroy();
-      checkVersion(query.get('api-version'));
-      checkTimeout(query.get('timeout'));
+      checkQuery(query);
     } else if (!faults.isAllowed) {
       throw new BatchError('ResourceNotFound');
     }
@@ -236,7 +226,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.statusCode = status;
     if (stream) {
-      await pipeline(stream, response).catch(() => response.destroy());
+      await sendFile(response, stream, Number(headers['Content-Length'])).catch(() => response.destroy());
       return;
     }
     if (text === undefined) {
@@ -278,7 +268,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   jobSchedules.start();
   return {
     url,
-    idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : Date.now() - lastRequest),
+    idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : performance.now() - lastRequest),
     async close() {
       server.close();
       server.closeAllConnections();
@@ -302,19 +292,9 @@ function sendHalf(response: ServerResponse, text: string, ending: 'close' | 'han
   });
 }
 
-/** Seconds that the server may take. It takes none that count. */
-function checkTimeout(timeout: string | undefined): void {
-  if (timeout === undefined || /^\d{1,9}$/.test(timeout)) return;
-  throw new BatchError('InvalidQueryParameterValue', {
-    QueryParameterName: 'timeout',
-    QueryParameterValue: timeout,
-    Reason: 'The value must be a number of seconds.',
-  });
-}
-
-function checkVersion(version: string | undefined): void {
-  if (version === undefined) {
-    throw new BatchError('MissingRequiredQueryParameter', { QueryParameterName: 'api-version' });
-  }
-  if (!versions.has(version)) throw new BatchError('UnsupportedRequestVersion');
+/** Throws when a file becomes shorter while it is sent: its reader would wait for the rest. */
+async function sendFile(response: ServerResponse, file: ReadStream, length: number): Promise<void> {
+  await pipeline(file, response, { end: false });
+  if (file.bytesRead < length) throw new Error('The file has become shorter.');
+  response.end();
 }

@@ -14,6 +14,17 @@ import type { JobState, PoolState, State } from './state';
 
 const samplesKept = 240;
 
+/** Milliseconds between two evaluations of a pool's formula. */
+function intervalOf({ wire }: PoolState): number {
+  return durationMs(String(wire.autoScaleEvaluationInterval)) ?? 900_000;
+}
+
+/** Where the next evaluation is further away than an interval, the clock was set back. */
+function isDue(pool: PoolState, now: number): boolean {
+  const { evaluateAt = 0 } = pool;
+  return now >= evaluateAt || evaluateAt - now > intervalOf(pool);
+}
+
 /** Samples the metrics of pools, evaluates their formulas and sets their targets. */
 export class Autoscaling {
   readonly #samples = new Map<string, { at: number; values: Record<MetricName, number> }[]>();
@@ -27,16 +38,16 @@ export class Autoscaling {
   /** Evaluates the formulas that are due. */
   evaluateDue(now: number): void {
     for (const pool of this.state.pools.values()) {
-      const isDue =
-        pool.wire.enableAutoScale && pool.wire.state === 'active' && now >= (pool.evaluateAt ?? 0);
-      if (isDue) this.supervisor.run({ about: `formula of pool ${pool.id}` }, () => this.evaluate(pool));
+      const { enableAutoScale, state } = pool.wire;
+      if (enableAutoScale && state === 'active' && isDue(pool, now))
+        this.supervisor.run({ about: `formula of pool ${pool.id}` }, () => this.evaluate(pool));
     }
   }
 
   /** Evaluates a pool's formula and resizes it by the result. */
   evaluate(pool: PoolState): void {
     const { wire } = pool;
-    pool.evaluateAt = Date.now() + (durationMs(String(wire.autoScaleEvaluationInterval)) ?? 900_000);
+    pool.evaluateAt = Date.now() + intervalOf(pool);
     const run = this.evaluateFormula(pool, String(wire.autoScaleFormula));
     wire.autoScaleRun = run.wire;
     const { targets } = run;
@@ -82,7 +93,7 @@ export class Autoscaling {
       now,
       // The present counts as the last sample: a pool of this machine need not wait for the next one.
       samples: (metric): readonly Sample[] => [
-        ...kept.map(({ at, values }) => ({ at, value: values[metric] })),
+        ...kept.filter(({ at }) => at <= now).map(({ at, values }) => ({ at, value: values[metric] })),
         { at: now, value: present[metric] },
       ],
       current: {

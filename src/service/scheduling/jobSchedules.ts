@@ -6,6 +6,8 @@ import type { Pools } from './pools';
 import { isEnding, type JobState, type ScheduleState, type State, setState } from './state';
 
 const sweepMs = 1_000;
+/** A longer recurrence leads beyond the year 9999, which no client can read: the schedule makes one job. */
+const maxRecurrenceMs = 7_000 * 365 * 86_400_000;
 
 /** The id of the n-th job of a schedule. No other job's id has a colon. */
 function jobIdOf(schedule: ScheduleState, number: number): string {
@@ -198,7 +200,8 @@ function timesOf({ wire }: ScheduleState) {
     string,
     string | undefined
   >;
-  const recurrenceMs = durationMs(recurrenceInterval);
+  const recurrence = durationMs(recurrenceInterval);
+  const recurrenceMs = recurrence !== undefined && recurrence > maxRecurrenceMs ? undefined : recurrence;
   const windowMs = durationMs(startWindow) ?? Number.POSITIVE_INFINITY;
   return {
     doNotRunUntil: doNotRunUntil === undefined ? Number.NEGATIVE_INFINITY : Date.parse(doNotRunUntil),

@@ -320,8 +320,12 @@ export function containersOf({ wire }: PoolState): ContainerConfiguration | unde
 
 /** Marks a change by a user, which gives a resource a new ETag. Changes of its state do not. */
 export function touch(wire: Wire): void {
-  wire.lastModified = timestamp();
-  wire.eTag = etagOf(String(wire.lastModified));
+  const before = wire.eTag;
+  // A clock that was set back may return a time again.
+  do {
+    wire.lastModified = timestamp();
+    wire.eTag = etagOf(String(wire.lastModified));
+  } while (wire.eTag === before);
 }
 
 export function setState(wire: Wire, state: string): void {

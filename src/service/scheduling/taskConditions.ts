@@ -68,23 +68,46 @@ export function unmetDependency(task: TaskState): string | undefined {
   if (!task.job.wire.usesTaskDependencies) return undefined;
   const { taskIds = [], taskIdRanges = [] } = (task.read().dependsOn ?? {}) as {
     taskIds?: readonly string[];
-    taskIdRanges?: readonly { readonly start: number; readonly end: number }[];
+    taskIdRanges?: readonly IdRange[];
   };
   const { job } = task;
   for (const id of taskIds) {
     if (!isSatisfied(job.tasks.get(id.toLowerCase()))) return idKey(id);
   }
-  for (const { start, end } of taskIdRanges) {
-    const unmet = firstUnmet(job, start, end);
-    if (unmet !== undefined) return numberKey(unmet);
-  }
-  return undefined;
+  const from = unmetBefore.get(task);
+  // What was satisfied before may have been deleted meanwhile: a task that may start is searched from the beginning.
+  const unmet = firstUnmet(job, taskIdRanges, from) ?? (from && firstUnmet(job, taskIdRanges));
+  if (unmet === undefined) return undefined;
+  unmetBefore.set(task, unmet);
+  return numberKey(unmet.number);
 }
 
-function firstUnmet({ byNumber }: JobState, start: number, end: number): number | undefined {
-  for (let number = start; number <= end; number++) {
-    const named = byNumber.get(number);
-    if (named === undefined || ![...named].some(isSatisfied)) return number;
+interface IdRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A number within one of a task's ranges, by the index of the range. */
+interface RangePlace {
+  readonly range: number;
+  readonly number: number;
+}
+
+/** Where the last search through the ranges of a task ended, so that a long range is not searched anew for each of its tasks. */
+const unmetBefore = new WeakMap<TaskState, RangePlace>();
+
+function firstUnmet(
+  { byNumber }: JobState,
+  ranges: readonly IdRange[],
+  from?: RangePlace,
+): RangePlace | undefined {
+  for (let range = from?.range ?? 0; range < ranges.length; range++) {
+    const { start, end } = ranges[range] as IdRange;
+    const first = range === from?.range ? from.number : start;
+    for (let number = first; number <= end; number++) {
+      const named = byNumber.get(number);
+      if (named === undefined || ![...named].some(isSatisfied)) return { range, number };
+    }
   }
   return undefined;
 }

@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { chmod, mkdir } from 'node:fs/promises';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ContainerClient, RestError } from '@azure/storage-blob';
@@ -63,8 +64,24 @@ export async function fetchResourceFiles(
   }
 }
 
+/** Throws a TaskFailure for the URL of an account, which names no container. */
 function clientOf(url: string, storage: OwnStorage | undefined): ContainerClient {
-  return new ContainerClient(url, credentialFor(storage, url));
+  const credential = credentialFor(storage, url);
+  const { hostname, pathname } = new URL(url);
+  const [first, second] = pathname.split('/').filter(Boolean);
+  // With an IP address as host, the first name in the path is that of the account.
+  const container = isIP(hostname) ? second : first;
+  if (container === undefined) throw containerNotFound({ Message: 'The URL names no container.' });
+  return new ContainerClient(url, credential);
+}
+
+function containerNotFound(details: Record<string, string>): TaskFailure {
+  return failure(
+    'UserError',
+    'ResourceContainerNotFound',
+    'One of the specified Azure Blob container(s) is not found',
+    details,
+  );
 }
 
 async function fetchUrl(
@@ -202,14 +219,7 @@ function containerFailure(error: unknown, signal: AbortSignal): unknown {
   if (error instanceof TaskFailure) return error;
   if (!(error instanceof RestError)) return writeFailure(error, {}, signal);
   const details = { HttpStatus: String(error.statusCode), Message: String(error.code) };
-  if (error.statusCode === 404) {
-    return failure(
-      'UserError',
-      'ResourceContainerNotFound',
-      'One of the specified Azure Blob container(s) is not found',
-      details,
-    );
-  }
+  if (error.statusCode === 404) return containerNotFound(details);
   if (error.statusCode === 401 || error.statusCode === 403) {
     return failure(
       'UserError',

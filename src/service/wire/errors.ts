@@ -10,6 +10,10 @@ const codes = {
     400,
     'Value for one of the query parameters specified in the request URI is invalid.',
   ],
+  UnsupportedQueryParameter: [
+    400,
+    'One of the query parameters specified in the request URI is not supported.',
+  ],
   MissingRequiredQueryParameter: [
     400,
     'A query parameter that is mandatory for this request is not specified.',
@@ -35,6 +39,7 @@ const codes = {
     403,
     'Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.',
   ],
+  IOError: [403, 'The file cannot be read.'],
   Forbidden: [403, 'The request is not allowed from here.'],
   PoolNotFound: [404, 'The specified pool does not exist.'],
   JobNotFound: [404, 'The specified job does not exist.'],

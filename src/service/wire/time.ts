@@ -7,10 +7,15 @@ const ticksPerMs = 10_000;
 let lastMs = 0;
 let lastTicks = 0;
 
-/** Returns the current time in ISO 8601 with up to seven fraction digits. No time is returned twice, since ETags derive from it. */
-export function timestamp(): string {
-  const now = Date.now();
-  if (now > lastMs) {
+/** A clock that is behind the last time by more than this was set back. */
+const setBackMs = 1_000;
+
+/**
+ * Returns the current time in ISO 8601 with up to seven fraction digits. No time is returned twice, since ETags derive
+ * from it, unless the clock is set back.
+ */
+export function timestamp(now = Date.now()): string {
+  if (now > lastMs || now < lastMs - setBackMs) {
     lastMs = now;
     lastTicks = 0;
   } else if (++lastTicks === ticksPerMs) {
@@ -25,6 +30,24 @@ function textOf(ms: number, ticks: number): string {
   if (ticks === 0 && !text.endsWith('0')) return `${text}Z`;
   const digits = `${text}${String(ticks).padStart(4, '0')}`.replace(/\.?0+$/, '');
   return `${digits}Z`;
+}
+
+const isoTime = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?$/i;
+
+/**
+ * An ISO 8601 time as Azure returns it, whatever form it was sent in: UTC, with up to seven fraction digits. A time
+ * without a time zone is UTC, whatever the time zone of this machine. Undefined for other text and impossible dates.
+ */
+export function timeText(text: string): string | undefined {
+  const [, day = '', minute = '00:00', second = '00', fraction = '', zone = 'Z'] = isoTime.exec(text) ?? [];
+  const local = `${day}T${minute}:${second}`;
+  const ms = Date.parse(`${local}${zone.toUpperCase()}`);
+  // The parser of dates takes the 30th of February for the 2nd of March.
+  if (Number.isNaN(ms) || !new Date(`${local}Z`).toISOString().startsWith(local)) return undefined;
+  const whole = new Date(ms).toISOString().slice(0, -'.000Z'.length);
+  if (!/^\d{4}-/.test(whole)) return undefined;
+  const digits = fraction.slice(0, 7).replace(/0+$/, '');
+  return `${whole}${digits === '' ? '' : `.${digits}`}Z`;
 }
 
 function toTicks(iso: string): bigint {

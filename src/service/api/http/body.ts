@@ -5,6 +5,8 @@ import type { Wire } from '../../wire/wire';
 const maxBodyBytes = 1024 * 1024;
 /** Maximum nesting of objects and arrays. The deepest request of the API has about 12 levels. */
 const maxDepth = 64;
+/** Throws for bytes that are not UTF-8, and drops the byte order mark that some editors write. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Reads a request body. Throws RequestBodyTooLarge. */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
@@ -28,9 +30,9 @@ export function parseBody(bytes: Buffer): Wire | undefined {
     });
   let body: unknown;
   try {
-    body = JSON.parse(bytes.toString('utf8'));
+    body = JSON.parse(utf8.decode(bytes));
   } catch {
-    throw new BatchError('InvalidRequestBody', { Reason: 'The body is not valid JSON.' });
+    throw new BatchError('InvalidRequestBody', { Reason: 'The body is not valid JSON in UTF-8.' });
   }
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Wire;
   throw new BatchError('InvalidRequestBody', { Reason: 'The body must be a JSON object.' });

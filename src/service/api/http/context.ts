@@ -1,5 +1,5 @@
+import type { ReadStream } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
 import type { Disturbances } from '../../disturbances/disturbances';
 import type { PastStates } from '../../disturbances/pastStates';
 import type { Supervisor } from '../../guard/supervisor';
@@ -60,7 +60,8 @@ export interface Reply {
   /** What `odata.metadata` names: `pools`, `pools/@Element`. */
   readonly metadata?: string;
   readonly headers?: Record<string, string>;
-  readonly stream?: Readable;
+  /** A file that is sent; its `Content-Length` is in `headers`. */
+  readonly stream?: ReadStream;
 }
 
 export type Handler = (context: Context, request: Request) => Reply | Promise<Reply>;
@@ -209,7 +210,8 @@ function pageSize(text: string | undefined, maxSize: number): number {
       QueryParameterValue: text,
       Reason: reason,
     });
-  if (!Number.isInteger(size) || size < 1) throw refuse('MaxResults cannot be less than 1');
+  if (!/^-?\d+$/.test(text)) throw refuse('MaxResults must be a whole number');
+  if (size < 1) throw refuse('MaxResults cannot be less than 1');
   if (size > maxSize) throw refuse(`MaxResults cannot be greater than ${maxSize}`);
   return size;
 }

@@ -1,4 +1,5 @@
 import { BatchError } from '../../wire/errors';
+import { timeText } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
 /** Returns whether an item, as the API shows it, satisfies a filter. */
@@ -40,12 +41,38 @@ const filterable = {
 
 export type FilteredList = keyof typeof filterable;
 
+type Value = string | number | boolean;
+
+/** What a member by which a list can be filtered is compared with. */
+type Kind = 'text' | 'time' | 'number' | 'boolean';
+
+function kindOf(path: string): Kind {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  if (name.endsWith('Time') || name === 'lastModified') return 'time';
+  if (name === 'exitCode') return 'number';
+  return name.startsWith('enable') ? 'boolean' : 'text';
+}
+
+const kindWords: Readonly<Record<Kind, string>> = {
+  text: "text, such as 'a'",
+  time: "a time, such as datetime'2026-01-01T00:00:00Z'",
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+/** A literal as a value of a kind; undefined for one of another kind. */
+function literalAs(kind: Kind, literal: Value): Value | undefined {
+  if (kind === 'time') return typeof literal === 'string' ? timeText(literal) : undefined;
+  const type = kind === 'text' ? 'string' : kind;
+  return typeof literal === type ? literal : undefined;
+}
+
 /** Maximum nesting of parentheses and negations. */
 const maxDepth = 32;
 
 type Token =
   | { kind: 'word'; text: string }
-  | { kind: 'literal'; value: string | number | boolean }
+  | { kind: 'literal'; value: Value }
   | { kind: 'mark'; text: string };
 
 /**
@@ -121,7 +148,7 @@ export function parseFilter(text: string, list: FilteredList): Filter {
     expectMark(',');
     const prefix = literal();
     expectMark(')');
-    if (typeof prefix !== 'string') return refuse('startswith needs text');
+    if (typeof prefix !== 'string' || kindOf(path) !== 'text') return refuse('startswith needs text');
     const folded = prefix.toLowerCase().replaceAll('\\', '/');
     return (item) =>
       String(valueAt(item, path) ?? '')
@@ -133,9 +160,11 @@ export function parseFilter(text: string, list: FilteredList): Filter {
   function comparison(): Filter {
     const path = member();
     const operator = word().toLowerCase();
-    const wanted = literal();
+    const kind = kindOf(path);
+    const wanted =
+      literalAs(kind, literal()) ?? refuse(`${path} can be compared only with ${kindWords[kind]}`);
     const test = operators[operator] ?? refuse(`unknown operator ${operator}`);
-    return (item) => test(compare(valueAt(item, path), wanted));
+    return (item) => test(compare(kind, valueAt(item, path), wanted));
   }
 
   function member(): string {
@@ -152,7 +181,7 @@ export function parseFilter(text: string, list: FilteredList): Filter {
     return token.text;
   }
 
-  function literal(): string | number | boolean {
+  function literal(): Value {
     const token = peek();
     at++;
     if (token?.kind === 'literal') return token.value;
@@ -175,32 +204,25 @@ const operators: Record<string, (order: number) => boolean> = {
   le: (order) => order <= 0,
 };
 
-/** Compares two values. Returns NaN, which satisfies only `ne`, if they cannot be compared. */
-function compare(value: unknown, wanted: string | number | boolean): number {
+/** Compares two values of a kind. Returns NaN, which satisfies only `ne`, if there is no value. */
+function compare(kind: Kind, value: unknown, wanted: Value): number {
   if (value === undefined) return Number.NaN;
-  if (typeof wanted === 'number') return Number(value) - wanted;
-  if (typeof wanted === 'boolean') return Number(Boolean(value)) - Number(wanted);
-  const [one, other] = [String(value), wanted];
-  if (isDate(one) && isDate(other)) {
-    const order = Date.parse(one) - Date.parse(other);
-    return order !== 0 ? order : pad(one).localeCompare(pad(other));
-  }
-  const [first, second] = [one.toLowerCase(), other.toLowerCase()];
+  if (kind === 'number') return Number(value) - Number(wanted);
+  if (kind === 'boolean') return Number(Boolean(value)) - Number(wanted);
+  const comparable = kind === 'time' ? sortable : (text: string) => text.toLowerCase();
+  const [first, second] = [comparable(String(value)), comparable(String(wanted))];
   return first < second ? -1 : first > second ? 1 : 0;
 }
 
-function isDate(text: string): boolean {
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?$/.test(text);
-}
-
-function pad(iso: string): string {
-  const [whole = '', fraction = ''] = iso.replace(/Z$/, '').split('.');
+/** A time in UTC as text that sorts by time: always with seven fraction digits. */
+function sortable(time: string): string {
+  const [whole = '', fraction = ''] = time.replace(/Z$/, '').split('.');
   return `${whole}.${fraction.padEnd(7, '0')}`;
 }
 
 function tokenize(text: string, refuse: (reason: string) => never): Token[] {
   const pattern =
-    /\s*(?:datetime'([^']*)'|'((?:[^']|'')*)'|(\d{4}-\d\d-\d\dT[\d:.]+Z?)|(-?\d+(?:\.\d+)?)(?![\w/])|([A-Za-z_][\w./]*)|([(),]))/iy;
+    /\s*(?:datetime(?:offset)?'([^']*)'|'((?:[^']|'')*)'|(\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?)(?![\w/])|(-?\d+(?:\.\d+)?)(?![\w/])|([A-Za-z_][\w./]*)|([(),]))/iy;
   const tokens: Token[] = [];
   while (pattern.lastIndex < text.trimEnd().length) {
     const match = pattern.exec(text);

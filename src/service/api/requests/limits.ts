@@ -138,7 +138,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },
   JobPreparationTask: { ...command, id },
   JobReleaseTask: { ...command, id, maxWallClockTime: positive, retentionTime: durationBetween(0) },
-  ResourceFile: { fileMode, filePath: filled },
+  ResourceFile: { autoStorageContainerName: filled, fileMode, filePath: filled },
   ContainerConfiguration: { type: containerType },
   TaskContainerSettings: { imageName: filled },
   ContainerHostBatchBindMountEntry: { source: hostFolder },

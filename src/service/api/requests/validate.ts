@@ -3,7 +3,7 @@ import type { CompositeMapper, EnumMapper, Mapper, SequenceMapper } from '@azure
 import type { Registries } from '../../tasks/containers/registries';
 import { noEngine } from '../../tasks/containerTask';
 import { BatchError, invalidProperty } from '../../wire/errors';
-import { durationMs, durationText } from '../../wire/time';
+import { durationMs, durationText, timeText } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import { limitOf } from './limits';
 import { memberOf, membersOf, presentName } from './members';
@@ -125,18 +125,25 @@ function checkedValue(mapper: Mapper, value: unknown, place: Place): unknown {
     case 'Boolean':
       if (typeof value !== 'boolean') throw wrongType(place, 'a Boolean');
       return value;
-    case 'TimeSpan': {
-      const ms = typeof value === 'string' ? durationMs(value) : undefined;
-      if (ms === undefined) throw wrongType(place, 'a duration in ISO 8601 format, such as PT15M');
-      return durationText(ms);
-    }
+    case 'TimeSpan':
+      return durationOf(value, place);
     case 'DateTime':
-      if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d/.test(value) || Number.isNaN(Date.parse(value)))
-        throw wrongType(place, 'a time in ISO 8601 format');
-      return value;
+      return timeOf(value, place);
     default:
       return value;
   }
+}
+
+function durationOf(value: unknown, place: Place): string {
+  const ms = typeof value === 'string' ? durationMs(value) : undefined;
+  if (ms === undefined) throw wrongType(place, 'a duration in ISO 8601 format, such as PT15M');
+  return durationText(ms);
+}
+
+function timeOf(value: unknown, place: Place): string {
+  const time = typeof value === 'string' ? timeText(value) : undefined;
+  if (time === undefined) throw wrongType(place, 'a time in ISO 8601 format');
+  return time;
 }
 
 /** Values that Azure returns in another case than its description has, by member: recorded replies. */
