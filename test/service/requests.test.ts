@@ -284,6 +284,15 @@ describe('Requests to the local Batch service', function () {
     assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
   });
 
+  it('that add tasks have no other members', async () => {
+    await client.job.add({ id: 'collection', poolInfo: { poolId: 'none' } });
+    const value = [{ id: 'task', commandLine: '/bin/true' }];
+    const path = '/jobs/collection/addtaskcollection';
+    const reply = await ask('POST', path, { value, tasks: [] });
+    assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
+    assert.equal((await ask('POST', path, { value, 'odata.metadata': 'x' })).status, 200);
+  });
+
   it('with query options that Batch does not have are refused by name', async () => {
     for (const query of ['%24top=5', '$orderby=id', '$skip=2', '$count=true']) {
       const { status, code, values } = await ask('GET', `/jobs?${query}`);

@@ -60,7 +60,14 @@ function addTask(context: Context, request: Request): Reply {
 /** Adds tasks one by one. An invalid task gets an error result and does not affect the others. */
 function addCollection(context: Context, request: Request): Reply {
   const job = open(context, request);
-  const { value } = (request.body ?? {}) as { value?: Wire[] };
+  const { value, ...others } = (request.body ?? {}) as { value?: Wire[] };
+  // Annotations, such as `odata.metadata`, are no members.
+  const unknown = Object.keys(others).find((name) => !name.includes('.'));
+  if (unknown !== undefined) {
+    throw new BatchError('InvalidRequestBody', {
+      Reason: `The property '${unknown}' does not exist on type 'TaskAddCollectionParameter'.`,
+    });
+  }
   if (!Array.isArray(value)) throw new BatchError('MissingRequiredProperty', { PropertyName: 'value' });
   if (value.length > collectionSize) {
     throw invalidProperty('value', undefined, `A collection has ${collectionSize} tasks at most.`);
