@@ -11,7 +11,10 @@ say('Building and packing the extension');
 // Runs the script `vscode:prepublish` first: the production build and the third-party notices.
 execFileSync(
   'npx',
-  ['vsce', 'package', '--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links'],
+  [
+    ...['vsce', 'package', '--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links'],
+    ...['--readme-path', 'dist/README.md'],
+  ],
   {
     cwd: root,
     stdio: 'inherit',

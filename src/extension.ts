@@ -114,6 +114,8 @@ export function activate(context: ExtensionContext): void {
       ...viewCommands({ ...connect, runs, explorerData, accountsView, idleWatch }),
       showProblem: (problem: Problem) => commands.showProblem(problem),
       showLog: () => log.show(),
+      openDocumentation: async (page?: string) =>
+        (await import('./vscode/documentation')).openDocumentation(extensionUri, page),
     }),
     accountsView.onDropped((dropped) => background(transcode.transcodeDropped(dropped))),
     runs.onTrouble(({ runId, problem }) => background(tellTrouble(runs, runId, problem))),

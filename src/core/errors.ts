@@ -100,7 +100,8 @@ export type Problem =
   | { kind: 'untrusted' }
   | { kind: 'settingNotSaved'; setting: string; detail: string }
   | { kind: 'accountInvalid'; what: AccountField; detail?: string }
-  | { kind: 'secretMissing'; account: string }
+  /** `account` is the label of the account. */
+  | { kind: 'secretMissing'; account: string; id: string }
   | { kind: 'signedOut'; account: string }
   | { kind: 'unauthorized'; account: string; service: Service; code: string; detail?: string }
   | { kind: 'storageFirewall'; account: string }

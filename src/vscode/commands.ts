@@ -24,14 +24,9 @@ export class Commands {
     const store = new DisposableStore();
     for (const [id, handler] of Object.entries<Handler>(handlers)) {
       store.add(
-        commands.registerCommand(`${section}.${id}`, async (...args: never[]) => {
-          try {
-            return await this.#run(id, handler, args);
-          } catch (error) {
-            await this.show(error);
-            return undefined;
-          }
-        }),
+        commands.registerCommand(`${section}.${id}`, (...args: never[]) =>
+          this.attempt(() => this.#run(id, handler, args)),
+        ),
       );
     }
     return store;
@@ -46,13 +41,30 @@ export class Commands {
     }
   }
 
-  /** Shows an error once and logs it. Cancellation is not shown. */
-  async show(error: unknown): Promise<void> {
-    if (isAbort(error)) return;
+  /**
+   * Runs work and shows its error; resolves with undefined then. Runs it again once the user has entered the keys that it
+   * found missing: work reads the keys of an account before it does anything.
+   */
+  async attempt(work: () => Promise<unknown>): Promise<unknown> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const isRemedied = await this.show(error);
+        const isRepeatable = error instanceof UserError && error.problem.kind === 'secretMissing';
+        if (!isRemedied || !isRepeatable) return undefined;
+      }
+    }
+  }
+
+  /** Shows an error once and logs it. Cancellation is not shown. Resolves with true if a remedy says that it has helped. */
+  async show(error: unknown): Promise<boolean> {
+    if (isAbort(error)) return false;
     if (error instanceof UserError) return this.#showProblem(error.problem, error);
     this.log.error(['An unexpected error occurred', ...causesOf(error)].join('\n'));
     const message = maskSas(error instanceof Error ? error.message : String(error));
     await this.#ask(l10n.t('An unexpected error occurred: {0}', message), []);
+    return false;
   }
 
   /** Shows a problem that was recorded earlier, with what the user can do about it. */
@@ -60,14 +72,14 @@ export class Commands {
     await this.#showProblem(problem, undefined);
   }
 
-  async #showProblem(problem: Problem, error: UserError | undefined): Promise<void> {
+  async #showProblem(problem: Problem, error: UserError | undefined): Promise<boolean> {
     const { text, remedies } = sentenceOf(problem);
     const requestId = problem.kind === 'service' ? problem.requestId : undefined;
     this.log.error([text, ...(requestId ? [`request id: ${requestId}`] : []), ...causesOf(error)].join('\n'));
     const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
     const answer = await this.#ask(text, [...titles.keys()]);
-    const remedy = answer && titles.get(answer);
-    if (remedy) await this.#apply(remedy, problem);
+    const remedy = answer ? titles.get(answer) : undefined;
+    return remedy !== undefined && (await this.#apply(remedy, problem)) === true;
   }
 
   /** Shows an error. Resolves with the button that the user pressed, except Show Log. VS Code closes an equal message. */
@@ -78,7 +90,7 @@ export class Commands {
     return answer;
   }
 
-  async #apply(remedy: Remedy, problem: Problem): Promise<void> {
+  async #apply(remedy: Remedy, problem: Problem): Promise<unknown> {
     switch (remedy) {
       case 'openPoolSettings':
         return openSettings('pool');
@@ -97,9 +109,11 @@ export class Commands {
       case 'showStartTaskStderr':
         // The problem says which node it is about.
         return commands.executeCommand(commandName(remedy), problem);
+      case 'enterKeys':
+        return commands.executeCommand(commandName('signIn'), problem);
       default: {
         const handler: (() => unknown) | undefined = this.#handlers?.[remedy];
-        await Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));
+        return Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));
       }
     }
   }
@@ -122,10 +136,10 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Use the Local Batch Account');
     case 'connect':
       return l10n.t('Connect an Account…');
-    case 'chooseAccount':
-      return l10n.t('Choose an Account…');
     case 'signIn':
       return l10n.t('Sign In');
+    case 'enterKeys':
+      return l10n.t('Enter Keys…');
     case 'cleanUp':
       return l10n.t('Clean Up…');
     case 'openPoolSettings':

@@ -100,8 +100,8 @@ const transcodeCommandIds = [
 /** Commands of the Accounts view as a whole. Only its items run `loadMore`. */
 const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as const;
 
-/** Commands about the log. Only items of the tree run `showProblem`. */
-const logCommandIds = ['showLog', 'showProblem'] as const;
+/** Commands about the log and the documentation. Only items of the tree run `showProblem`. */
+const helpCommandIds = ['openDocumentation', 'showLog', 'showProblem'] as const;
 
 export type ResourceCommandId = (typeof resourceCommandIds)[number];
 export type PoolCommandId = (typeof poolCommandIds)[number];
@@ -121,7 +121,7 @@ export const commandIds = [
   ...runCommandIds,
   ...transcodeCommandIds,
   ...viewCommandIds,
-  ...logCommandIds,
+  ...helpCommandIds,
 ] as const;
 
 export type CommandId = (typeof commandIds)[number];

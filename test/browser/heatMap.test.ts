@@ -251,6 +251,25 @@ describe('The heat map', () => {
     assert.equal(await page.locator('main img, main b').count(), 0);
   });
 
+  it('fits an editor of 320 pixels, as a map and as a table', async () => {
+    await open('light', 320);
+    await page.evaluate(`document.querySelector('h1').textContent = 'Nodes of ${'pool-name_'.repeat(6)}'`);
+    await sendNodes(
+      cells(12).map((cell) => ({ ...cell, id: `tvmps_${'0123456789abcdef'.repeat(4)}_${cell.id}_d` })),
+      '12 nodes, as of 12:34:56',
+    );
+    await page.locator('#map .cell').nth(11).waitFor();
+    await page.locator('#map .cell').nth(3).hover();
+    await page.getByRole('button', { name: strings.showStartTaskLog }).waitFor();
+    const width = () => page.evaluate<number>('document.documentElement.scrollWidth');
+    await page.screenshot({ path: `${pictures}/heatMap-narrow.png`, fullPage: true });
+    assert.equal(await width(), 320);
+    await page.getByRole('button', { name: 'Show as Table' }).click();
+    await page.locator('#table tbody tr').nth(11).waitFor();
+    await page.screenshot({ path: `${pictures}/heatMap-narrow-table.png`, fullPage: true });
+    assert.equal(await width(), 320);
+  });
+
   for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
     it(`can be read in ${theme}, by axe-core’s measure`, async () => {
       await open(theme);

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
+import { commands, extensions } from 'vscode';
 import type { Problem } from '../../src/core/errors';
-import { fileLabel, fileWords, runLabel, withFolder } from '../../src/vscode/runs/runWords';
+import { reportOf } from '../../src/vscode/accounts/checkConnection';
+import { extensionId } from '../../src/vscode/contributions';
+import type { RunRecord } from '../../src/vscode/runs/runRecord';
+import { contextOf } from '../../src/vscode/runs/runRows';
+import { fileLabel, fileWords, runLabel, stateWords, withFolder } from '../../src/vscode/runs/runWords';
+import { stoppedWords } from '../../src/vscode/transcode/endMessages';
 import { bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 import { progressLine } from '../../src/vscode/words/story';
@@ -54,6 +60,79 @@ describe('The words of a run', () => {
       text({ ...fault, subject: '${output}' }),
       'The preset Mine is invalid: ${output} is missing in its arguments.',
     );
+  });
+
+  it('say after a stop what goes on, and point to no command that would do more than the user asked for', () => {
+    const stopped = { isLocal: false, isSubmitted: false };
+    const record = { succeeded: 1, files: 5 };
+    const upload = stoppedWords(record, { ...stopped, until: 'uploaded' });
+    assert.match(upload, /^The upload stopped\. .*Upload to Batch Storage/);
+    assert.doesNotMatch(upload, /Fetch|tasks/);
+    assert.match(
+      stoppedWords(record, { ...stopped, until: 'submitted' }),
+      /before all its files were submitted/,
+    );
+    const watched = stoppedWords(record, { ...stopped, isSubmitted: true, until: 'fetched' });
+    assert.match(watched, /after 1 of 5 outputs\. The tasks keep running, and their nodes cost money\./);
+    assert.doesNotMatch(
+      stoppedWords(record, { isLocal: true, isSubmitted: true, until: 'fetched' }),
+      /cost money/,
+    );
+    assert.equal(
+      stoppedWords(undefined, { ...stopped, until: 'uploaded' }),
+      'The run was stopped before it started.',
+    );
+  });
+
+  it('name what a row of a run offers: an upload is never submitted by fetching its outputs', () => {
+    const menu: { command: string; when: string }[] =
+      extensions.getExtension(extensionId)?.packageJSON.contributes.menus['view/item/context'];
+    const offered = (others: Partial<RunRecord>) => {
+      const record: RunRecord = {
+        ...{ runId: 'r', accountId: 'a', outputContainer: '', created: '', preset: 'MP3', files: 1 },
+        ...{ sources: [], status: 'stopped', ...others },
+      };
+      const context = contextOf(record, undefined, { isOpening: false, isElsewhere: false });
+      const clauses = menu.flatMap(({ command, when }) => {
+        const [, pattern] = /^view == batchTranscode\.runs && viewItem =~ \/(.*)\/$/.exec(when) ?? [];
+        return pattern && new RegExp(pattern).test(context) ? command.replace('batchTranscode.', '') : [];
+      });
+      const steps = ['upload', 'submit', 'fetch'].filter((step) => clauses.includes(step));
+      return [stateWords(record, false), ...steps];
+    };
+    assert.deepEqual(offered({ status: 'uploaded', until: 'uploaded' }), [
+      'uploaded, not submitted',
+      'submit',
+    ]);
+    for (const status of ['stopped', 'running'] as const)
+      assert.deepEqual(offered({ status, until: 'uploaded' }), ['not submitted', 'upload', 'submit']);
+    assert.deepEqual(offered({ status: 'uploaded', until: 'uploaded', failed: 1 }).slice(1), ['submit']);
+    assert.deepEqual(offered({ until: 'uploaded', failed: 1 }).slice(1), ['upload', 'submit']);
+    assert.deepEqual(offered({ status: 'submitted', until: 'submitted' }).slice(1), ['fetch']);
+    assert.deepEqual(offered({ until: 'fetched' }).slice(1), ['fetch']);
+    assert.deepEqual(offered({ status: 'canceled', until: 'uploaded' }).slice(1), ['fetch']);
+  });
+
+  it('show what a service answers and what an account is called as text, in the report of a connection', async () => {
+    const text = `<img src=x> <b>a</b> [b](command:c) **d** \`e\` $f$ # g\n# h\n\n- i`;
+    const account = {
+      ...{ id: 'a', label: text, signIn: 'keys' as const, batchName: 'a', batchUrl: 'https://a.b.c' },
+      ...{ storageName: 's', blobUrl: 'https://s.t.u' },
+    };
+    const problem = {
+      ...{ kind: 'service' as const, service: 'batch' as const, operation: 'read', resource: text },
+      ...{ code: text, detail: text, requestId: text },
+    };
+    const markdown = reportOf(account, [
+      { step: 'batchRead', status: 'failed', problem, ms: 1 },
+      { step: 'image', status: 'ok', ms: 1, detail: text },
+    ]);
+    const html = await commands.executeCommand<string>('markdown.api.render', markdown);
+    assert.doesNotMatch(html, /<img|<b>|<a |<code|katex|<h1[^>]*>\s*h/);
+    assert.equal(html.split('&lt;img src=x&gt;').length - 1, 6, html);
+    assert.equal(html.match(/<h1/g)?.length, 1);
+    assert.equal(html.match(/<li/g)?.length, 2);
+    assert.equal(html.match(/<strong/g)?.length, 2);
   });
 
   it('round sizes and hours to what is shown', () => {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import picomatch from 'picomatch';
+import { packagedReadme } from '../../scripts/packagedReadme.mjs';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 
 const pages = ['README.md', 'README.zh-CN.md'];
@@ -57,5 +59,60 @@ describe('Documents', () => {
       pictures.filter((picture) => !linked.has(picture)),
       [],
     );
+  });
+});
+
+describe('What is packed', () => {
+  const tracked = execFileSync('git', ['ls-files'], { encoding: 'utf8' }).trim().split('\n');
+  const [, ...patterns] = readFileSync('.vscodeignore', 'utf8').trim().split('\n');
+  const isPacked = picomatch(patterns.map((pattern) => pattern.replace(/^!/, '')));
+  const packed = tracked.filter((file) => isPacked(file));
+
+  it('holds every page and picture that its pages, settings, walkthrough and messages name', () => {
+    const missing: string[] = [];
+    const pagesInIt = packed.filter((file) => file.endsWith('.md'));
+    assert.ok(pagesInIt.includes('docs/presets.md'));
+    for (const page of pagesInIt) {
+      const text = readFileSync(page, 'utf8').replace(/`[^`\n]*`/g, '');
+      for (const [, target = ''] of text.matchAll(/\]\(((?!https?:|command:|#)[^)#\s]+)[^)]*\)/g)) {
+        if (!packed.includes(join(dirname(page), target))) missing.push(`${page}: ${target}`);
+      }
+    }
+    const texts = ['package.json', 'package.nls.json', 'package.nls.zh-cn.json', 'l10n/bundle.l10n.json'];
+    for (const file of [...texts, 'src/vscode/documentation.ts']) {
+      const names = readFileSync(file, 'utf8').matchAll(/(?<![\w./-])[\w./-]+\.(?:md|png|svg|gif)(?![\w-])/g);
+      for (const [name] of names) {
+        const path = name.replace(/^\.\//, '');
+        if (!packed.includes(path) && !pages.includes(path) && path !== 'readme.md')
+          missing.push(`${file}: ${name}`);
+      }
+    }
+    assert.deepEqual(missing, []);
+  });
+
+  it('names settings that exist', () => {
+    const { contributes } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const known = contributes.configuration.flatMap(({ properties }: { properties: object }) =>
+      Object.keys(properties),
+    );
+    const files = [...packed.filter((file) => /\.md$|nls.*json$|bundle.*json$/.test(file)), ...pages];
+    const wrong = files.flatMap((file) => {
+      const names = readFileSync(file, 'utf8').matchAll(/[`#](batchTranscode\.[\w.]+)[`#]/g);
+      return [...names].flatMap(([, name = '']) => (known.includes(name) ? [] : `${file}: ${name}`));
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('shows README with its pictures in it, and links to web pages and its own sections only', () => {
+    for (const page of pages) {
+      const text = readFileSync(page, 'utf8');
+      const links = (all: string) => [...all.matchAll(/(!?)\[[^\]]*\]\(([^)]{1,40})/g)];
+      const shown = links(packagedReadme(text, '.'));
+      const pictures = links(text).filter(([, mark]) => mark === '!').length;
+      assert.ok(pictures > 0, page);
+      assert.equal(shown.filter(([, mark]) => mark === '!').length, pictures, page);
+      for (const [, mark, target = ''] of shown)
+        assert.match(target, mark === '!' ? /^data:image\/(png|gif);base64,/ : /^(https:|#)/, page);
+    }
   });
 });

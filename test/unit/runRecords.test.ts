@@ -5,7 +5,7 @@ import { planRepaired } from '../../src/core/plan/repairedFiles';
 import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
-import { mergeRecords, type RunRecord, recordOf } from '../../src/vscode/runs/runRecord';
+import { isUpload, mergeRecords, type RunRecord, recordOf } from '../../src/vscode/runs/runRecord';
 
 const [mp3] = builtInPresets;
 
@@ -75,6 +75,33 @@ describe('The list of runs', () => {
       over.map(({ status }) => status),
       ['finished', 'canceled'],
     );
+  });
+
+  it('shows that another window has taken a run further than this one', () => {
+    const merged = (before: RunRecord['status'], until: RunRecord['until']) =>
+      mergeRecords(
+        [record('1', { status: before })],
+        'a',
+        [record('1', { status: 'stopped', until })],
+        () => false,
+      )[0]?.status;
+    assert.equal(merged('uploaded', 'uploaded'), 'uploaded');
+    assert.equal(merged('uploaded', 'submitted'), 'stopped');
+    assert.equal(merged('submitted', 'submitted'), 'submitted');
+    assert.equal(merged('submitted', 'fetched'), 'stopped');
+    assert.equal(merged('running', 'fetched'), 'running');
+  });
+
+  it('knows which runs were only uploaded, on whatever machine, and have no tasks whose outputs could be fetched', () => {
+    for (const status of ['running', 'stopped', 'uploaded'] as const) {
+      assert.ok(isUpload(record('1', { status, until: 'uploaded' })), status);
+      assert.ok(!isUpload(record('1', { status, until: 'submitted' })), status);
+      assert.ok(!isUpload(record('1', { status })), status);
+    }
+    for (const status of ['canceled', 'finished'] as const)
+      assert.ok(!isUpload(record('1', { status, until: 'uploaded' })), status);
+    const found = recordOf('a', manifestOf(['a.mp4'], { goal: 'uploaded' }), [], 'stopped');
+    assert.ok(isUpload(found));
   });
 
   it('shows a canceled run as canceled, and counts no file that the cancellation ended as a failure', () => {

@@ -1,11 +1,13 @@
 import { commands, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
+import type { Problem } from '../../core/errors';
 import { background } from '../background';
 import type { Handlers } from '../commands';
-import type { AccountCommandId } from '../contributions';
+import { type AccountCommandId, accountsView } from '../contributions';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
-import { localAccountId } from './accounts';
+import { plainText } from '../words/plainText';
+import { type Accounts, localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
 
@@ -35,18 +37,19 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
   };
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
-    signIn: async (node?: AccountNode) =>
-      (await import('./connect')).updateCredentials(accounts, secrets, accountIn(node)),
+    signIn: async (node?: AccountNode | Problem) =>
+      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, node)),
     renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
     chooseAccount: async () => (await manage()).chooseAccount(accounts),
     removeAccount: async (node?: AccountNode) => (await manage()).removeAccount(accounts, accountIn(node)),
     useLocalAccount: async () => {
       await accounts.addLocal();
+      await commands.executeCommand(`${accountsView}.focus`);
       await (await manage()).offerForWorkspace(accounts, localAccountId);
     },
     async useInWorkspace(node?: AccountNode) {
       const account = accountIn(node);
-      if (account) await (await manage()).useInWorkspace(account.id);
+      if (account) await (await manage()).useInWorkspace(account);
     },
     async checkConnection(node?: AccountNode) {
       const account = accountIn(node) ?? (await accountOfWorkspace(parts));
@@ -84,6 +87,13 @@ function accountIn(node: AccountNode): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;
 }
 
+/** The account of an item of the tree, or the one whose keys are missing. */
+function accountOf(accounts: Accounts, subject: AccountNode | Problem): AccountRecord | undefined {
+  if (subject?.kind !== 'secretMissing') return accountIn(subject as AccountNode);
+  const { id } = subject as Extract<Problem, { kind: 'secretMissing' }>;
+  return accounts.byId(id);
+}
+
 /**
  * The account of this workspace; asks for one, with this title, at first use, and if the setting names one that isn't
  * connected on this machine. Undefined if the user canceled.
@@ -104,7 +114,7 @@ export async function accountOfWorkspace(
     .filter((account) => account.id !== localAccountId)
     .map((account) => ({
       iconPath: new ThemeIcon('server-environment'),
-      label: l10n.t('Use {0}', account.label),
+      label: plainText(l10n.t('Use {0}', account.label)),
       description: l10n.t('this time'),
       account,
     }));
@@ -122,6 +132,8 @@ export async function accountOfWorkspace(
   );
   if (answer?.account) return answer.account;
   if (answer === local) return accounts.addLocal();
-  if (answer === azure) await (await import('./connect')).connectAccount(parts);
-  return accounts.current;
+  if (answer !== azure) return undefined;
+  // The setting may still name another account.
+  const added = await (await import('./connect')).connectAccount(parts);
+  return accounts.current ?? added;
 }

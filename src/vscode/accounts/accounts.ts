@@ -128,8 +128,9 @@ export class Accounts {
       if (credential === undefined) throw new UserError({ kind: 'signedOut', account: account.label });
       return { account, batch: { kind: 'token', credential }, storage: { kind: 'token', credential } };
     }
-    const secrets = await this.secrets.get(account.id);
-    if (secrets === undefined) throw new UserError({ kind: 'secretMissing', account: account.label });
+    const { id } = account;
+    const secrets = await this.secrets.get(id);
+    if (secrets === undefined) throw new UserError({ kind: 'secretMissing', account: account.label, id });
     return {
       account,
       batch: { kind: 'sharedKey', name: account.batchName, key: secrets.batchKey },

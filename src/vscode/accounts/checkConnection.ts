@@ -9,6 +9,7 @@ import { longWork } from '../longWork';
 import { showInformation, showWarning } from '../messages';
 import { settings } from '../settings';
 import { count, secondsOf, time } from '../words/numbers';
+import { textInMarkdown } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
 import type { Accounts } from './accounts';
 
@@ -94,12 +95,13 @@ async function resourceManagerOf(account: AccountRecord) {
   return credential && { arm, by: { cloud: cloudOf(account.batchUrl), credential } };
 }
 
-function reportOf(account: AccountRecord, results: readonly CheckResult[]): string {
+/** The result of each step, as Markdown. */
+export function reportOf(account: AccountRecord, results: readonly CheckResult[]): string {
   const { host: batch } = new URL(account.batchUrl);
   const { host: storage } = new URL(account.blobUrl);
   const isLocal = account.signIn === 'local';
   return [
-    `# ${account.label}`,
+    `# ${textInMarkdown(account.label)}`,
     '',
     `${time(new Date())} · ${batch} · ${storage}`,
     '',
@@ -120,15 +122,17 @@ function lineOf(result: CheckResult, isLocal: boolean): string {
   const name = stepName(result.step);
   switch (result.status) {
     case 'ok':
-      return `- ✓ **${name}** (${result.ms} ms)${result.detail === undefined ? '' : `: ${detailWords(result.detail)}`}`;
+      return `- ✓ **${name}** (${result.ms} ms)${result.detail === undefined ? '' : `: ${textInMarkdown(detailWords(result.detail))}`}`;
     case 'skipped':
       return `- – **${name}**: ${skipWords(result.why, isLocal)}`;
     case 'failed': {
       const { text } = sentenceOf(result.problem);
       const { problem } = result;
       const id =
-        problem.kind === 'service' && problem.requestId ? `\n  request-id: ${problem.requestId}` : '';
-      return `- ✗ **${name}**: ${text}${id}`;
+        problem.kind === 'service' && problem.requestId
+          ? `\n  request-id: ${textInMarkdown(problem.requestId)}`
+          : '';
+      return `- ✗ **${name}**: ${textInMarkdown(text)}${id}`;
     }
   }
 }

@@ -27,14 +27,17 @@ export interface ConnectParts {
   readonly documents: Documents;
 }
 
-/** Connects an account in one of the possible ways, step by step. Back leads to the list of ways. */
-export async function connectAccount(parts: ConnectParts): Promise<void> {
-  let outcome: 'done' | 'back' | 'cancelled';
-  do {
+/**
+ * Connects an account in one of the possible ways, step by step. Back leads to the list of ways. Undefined if the user
+ * canceled.
+ */
+export async function connectAccount(parts: ConnectParts): Promise<AccountRecord | undefined> {
+  for (;;) {
     const way = await chooseWay();
-    if (way === undefined) return;
-    outcome = await connectBy(way, parts);
-  } while (outcome === 'back');
+    if (way === undefined) return undefined;
+    const outcome = await connectBy(way, parts);
+    if (outcome !== 'back') return outcome === 'cancelled' ? undefined : outcome;
+  }
 }
 
 async function chooseWay(): Promise<SignIn | undefined> {
@@ -68,12 +71,12 @@ async function chooseWay(): Promise<SignIn | undefined> {
   return (await window.showQuickPick(ways, options))?.way;
 }
 
-async function connectBy(way: SignIn, parts: ConnectParts): Promise<'done' | 'back' | 'cancelled'> {
+async function connectBy(way: SignIn, parts: ConnectParts): Promise<AccountRecord | 'back' | 'cancelled'> {
   const { accounts, secrets, documents } = parts;
   if (way === 'local') {
-    await accounts.addLocal();
+    const local = await accounts.addLocal();
     await offerForWorkspace(accounts, localAccountId);
-    return 'done';
+    return local;
   }
   const account = await (way === 'keys' ? findByKeys(secrets) : findBySignIn(way));
   if (typeof account === 'string') return account;
@@ -82,8 +85,9 @@ async function connectBy(way: SignIn, parts: ConnectParts): Promise<'done' | 'ba
   if (way !== 'keys') await secrets.delete(account.id);
   await offerForWorkspace(accounts, account.id);
   const { checkAccount } = await import('./checkConnection');
-  await checkAccount(accounts, documents, accounts.byId(account.id) ?? account);
-  return 'done';
+  const added = accounts.byId(account.id) ?? account;
+  await checkAccount(accounts, documents, added);
+  return added;
 }
 
 async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
@@ -109,10 +113,7 @@ async function askForKeys(
     const { account, keys } = toAccount(answers);
     const decision = await tryKeys(account, keys);
     if (decision === 'cancelled') return decision;
-    if (decision === 'save') {
-      await save(secrets, account, keys);
-      return account;
-    }
+    if (decision === 'save') return (await save(secrets, account, keys)) ? account : 'cancelled';
   }
 }
 
@@ -135,17 +136,20 @@ async function tryKeys(account: AccountRecord, keys: AccountSecrets): Promise<'s
   }
 }
 
-/** Asks for new keys, or signs in again, after the credentials of an account were refused. */
+/**
+ * Asks for new keys, or signs in again, after the credentials of an account were refused or lost. Resolves with whether the
+ * account has new ones.
+ */
 export async function updateCredentials(
   accounts: Accounts,
   secrets: Secrets,
   account: AccountRecord | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const [only, ...others] = accounts.all.filter(canUpdateCredentials);
   if (account === undefined && only === undefined && accounts.all.length > 0) {
     const text = l10n.t('No connected account has keys or a Microsoft sign-in that can be updated.');
     background(showInformation(text));
-    return;
+    return false;
   }
   const chosen =
     account ??
@@ -156,26 +160,27 @@ export async function updateCredentials(
           l10n.t('Update the credentials of which account?'),
           canUpdateCredentials,
         ));
-  if (chosen === undefined || !canUpdateCredentials(chosen)) return;
+  if (chosen === undefined || !canUpdateCredentials(chosen)) return false;
   if (chosen.signIn === 'microsoft') {
     const { signInAgain } = await import('./signIn');
     await signInAgain(chosen, cloudOf(chosen.batchUrl));
-  } else {
-    await updateKeys(secrets, chosen);
-  }
+  } else if (!(await updateKeys(secrets, chosen))) return false;
   accounts.credentialsChanged();
+  return true;
 }
 
-/** Asks for new keys of an account that is connected by keys. */
-async function updateKeys(secrets: Secrets, account: AccountRecord): Promise<void> {
+/** Asks for new keys of an account that is connected by keys. Resolves with whether they are stored. */
+async function updateKeys(secrets: Secrets, account: AccountRecord): Promise<boolean> {
   const asked = questions().filter(({ id }) => id === 'batchKey' || id === 'storageKey');
-  await askForKeys(secrets, l10n.t('New keys for {0}', account.label), asked, (answers) => ({
+  const title = l10n.t('New keys for {0}', account.label);
+  const updated = await askForKeys(secrets, title, asked, (answers) => ({
     account,
     keys: {
       batchKey: parseKey(answers.batchKey ?? '', 'batchKey'),
       storageKey: parseKey(answers.storageKey ?? '', 'storageKey'),
     },
   }));
+  return typeof updated !== 'string';
 }
 
 function questions(): Question[] {
@@ -270,9 +275,10 @@ async function tryConnection(connection: Connection): Promise<void> {
   await containers.next();
 }
 
-async function save(secrets: Secrets, account: AccountRecord, keys: AccountSecrets): Promise<void> {
+/** Stores keys. Without a keyring, the user decides; resolves with whether they are kept. */
+async function save(secrets: Secrets, { id }: AccountRecord, keys: AccountSecrets): Promise<boolean> {
   try {
-    await secrets.set(account.id, keys);
+    await secrets.set(id, keys);
   } catch {
     const session = l10n.t('Keep for This Session');
     const answer = await showWarning(
@@ -285,7 +291,8 @@ async function save(secrets: Secrets, account: AccountRecord, keys: AccountSecre
       },
       session,
     );
-    if (answer !== session) throw new UserError({ kind: 'secretMissing', account: account.label });
-    secrets.setForSession(account.id, keys);
+    if (answer !== session) return false;
+    secrets.setForSession(id, keys);
   }
+  return true;
 }

@@ -1,8 +1,10 @@
 import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
-import { showWarning } from '../messages';
-import { updateSetting } from '../settings';
+import { background } from '../background';
+import { showInformation, showWarning } from '../messages';
+import { section, settings, updateSetting } from '../settings';
+import { plainText } from '../words/plainText';
 import { type Accounts, localAccountId } from './accounts';
 
 /** Gives an account another name. Only this extension shows it. */
@@ -19,29 +21,63 @@ export async function renameAccount(accounts: Accounts, account: AccountRecord |
 
 /** Chooses the account of this workspace: a setting without secrets, which may be committed. */
 export async function chooseAccount(accounts: Accounts): Promise<void> {
-  const chosen = await pickAccount(accounts, l10n.t('Which account does this workspace use?'));
-  if (chosen) await useInWorkspace(chosen.id);
+  const title = hasWorkspace()
+    ? l10n.t('Which account does this workspace use?')
+    : l10n.t('Which account do workspaces use that have no account of their own?');
+  const chosen = await pickAccount(accounts, title);
+  if (chosen) await useInWorkspace(chosen);
 }
 
-/** Makes an account the one of this workspace, or of all windows where no folder is open. */
-export async function useInWorkspace(id: string): Promise<void> {
-  const target = workspace.workspaceFolders ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
-  await updateSetting('account', id, target);
+/** Whether a workspace is open, which can have settings of its own. */
+function hasWorkspace(): boolean {
+  return workspace.workspaceFile !== undefined || (workspace.workspaceFolders ?? []).length > 0;
 }
 
-/** Asks whether this workspace uses an account that was just connected, unless it is in use already. */
+/**
+ * Makes an account the one of this workspace, or, where none is open, of all workspaces without one of their own. Says so,
+ * and offers to undo it. Throws `untrusted` in Restricted Mode, in which VS Code ignores the setting of a workspace.
+ */
+export async function useInWorkspace({ id, label }: AccountRecord): Promise<void> {
+  const isWorkspace = hasWorkspace();
+  if (isWorkspace && !workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
+  const target = isWorkspace ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
+  const current = () => {
+    const values = workspace.getConfiguration(section).inspect<string>('account');
+    return isWorkspace ? values?.workspaceValue : values?.globalValue;
+  };
+  const before = current();
+  if (before !== id) await updateSetting('account', id, target);
+  const undo = l10n.t('Undo');
+  const text = isWorkspace
+    ? l10n.t('This workspace uses the account {0}.', label)
+    : l10n.t('Workspaces without an account of their own use the account {0}.', label);
+  const offer = async () => {
+    const answer = await showInformation(text, ...(before === id ? [] : [undo]));
+    // It may have been changed since.
+    if (answer === undo && current() === id) await updateSetting('account', before, target);
+  };
+  background(offer());
+}
+
+/**
+ * Asks whether this workspace uses an account that was just connected, unless it is in use already. Asks nothing in
+ * Restricted Mode, in which VS Code ignores the setting of a workspace.
+ */
 export async function offerForWorkspace(accounts: Accounts, id: string): Promise<void> {
   const { current } = accounts;
   const added = accounts.byId(id);
-  if (added === undefined || current?.id === id) return;
-  if (current === undefined) return useInWorkspace(id);
-  const use = { label: l10n.t('Use {0}', added.label) };
-  const keep = { label: l10n.t('Keep {0}', current.label), description: l10n.t('in use') };
-  const answer = await window.showQuickPick([use, keep], {
-    title: l10n.t('{0} is connected. Use it in this workspace?', added.label),
-    ignoreFocusOut: true,
-  });
-  if (answer === use) await useInWorkspace(id);
+  const isWorkspace = hasWorkspace();
+  if (added === undefined || current?.id === id || (isWorkspace && !workspace.isTrusted)) return;
+  const use = { label: plainText(l10n.t('Use {0}', added.label)) };
+  const keep = {
+    label: plainText(l10n.t('Keep {0}', current?.label ?? settings().account)),
+    description: current ? l10n.t('in use') : l10n.t('not connected on this machine'),
+  };
+  const title = isWorkspace
+    ? l10n.t('{0} is connected. Use it in this workspace?', added.label)
+    : l10n.t('{0} is connected. Use it in workspaces without an account of their own?', added.label);
+  const answer = await window.showQuickPick([use, keep], { title, ignoreFocusOut: true });
+  if (answer === use) await useInWorkspace(added);
 }
 
 /** Forgets an account with its keys. Nothing in Azure is changed. */
@@ -66,7 +102,7 @@ export async function pickAccount(
   suits: (account: AccountRecord) => boolean = () => true,
 ): Promise<AccountRecord | undefined> {
   const items = accounts.all.filter(suits).map((account) => ({
-    label: account.label,
+    label: plainText(account.label),
     description: account.id === accounts.current?.id ? l10n.t('in use') : '',
     account,
   }));

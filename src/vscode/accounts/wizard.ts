@@ -3,6 +3,7 @@ import { isAbort } from '../../core/errors';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { showError } from '../messages';
+import { plainText } from '../words/plainText';
 import { textOf } from '../words/sentences';
 
 /** How a step ended. `skipped`: it asked nothing, because there was only one possible answer or none was needed. */
@@ -68,6 +69,11 @@ export interface Choosing<T> {
   readonly take: (value: T) => void;
 }
 
+/** An item whose texts come from a service, and can look like icons. */
+function asPlainText<T>({ label, description, ...item }: Choice<T>): Choice<T> {
+  return { ...item, label: plainText(label), description: description && plainText(description) };
+}
+
 /**
  * Asks the user to choose from a list. A list of one item is taken without asking. If the list cannot be loaded, the
  * reason takes its place, with an item that goes back.
@@ -104,7 +110,7 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
           take(only.value);
           return resolve('skipped');
         }
-        pick.items = items;
+        pick.items = items.map(asPlainText);
         pick.busy = false;
         pick.placeholder = items.length > 0 ? placeholder : l10n.t('{0} None was found.', placeholder);
       },
@@ -115,7 +121,12 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         // A row of the list is too short for a whole sentence.
         background(showError(detail));
         pick.items = [
-          { iconPath: new ThemeIcon('error'), label: l10n.t('Go back'), detail, alwaysShow: true },
+          {
+            iconPath: new ThemeIcon('error'),
+            label: l10n.t('Go back'),
+            detail: plainText(detail),
+            alwaysShow: true,
+          },
         ];
         pick.busy = false;
         pick.placeholder = l10n.t("Couldn't load this list");

@@ -8,6 +8,7 @@ import {
   LanguageModelToolResult,
   l10n,
   lm,
+  MarkdownString,
   type PreparedToolInvocation,
   Uri,
   workspace,
@@ -19,6 +20,7 @@ import type { ExplorerData } from '../explorer/explorerData';
 import { outcomeOf } from '../runs/outcome';
 import type { Runs } from '../runs/runs';
 import type { Transcode } from '../transcode/transcode';
+import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 
 /** The newest jobs, whose tasks are counted with a request each. */
@@ -127,6 +129,12 @@ interface TranscodeInput {
   readonly preset?: string;
 }
 
+/** Files that the question before a transcode names. */
+const maxNamed = 10;
+
+/** A chat reads texts as Markdown, and names of files can look like that. */
+const asText = (text: string) => new MarkdownString().appendText(text);
+
 class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
   constructor(
     private readonly accounts: Accounts,
@@ -137,16 +145,19 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
   prepareInvocation({
     input,
   }: LanguageModelToolInvocationPrepareOptions<TranscodeInput>): PreparedToolInvocation {
-    const names = input.files.slice(0, 10).join(', ') + (input.files.length > 10 ? ', …' : '');
+    const first = input.files.slice(0, maxNamed).join(', ');
+    const others = input.files.length - maxNamed;
+    const names = others > 0 ? l10n.t('{0} and {1} more', first, count(others)) : first;
     const { preset = 'mp3' } = input;
     return {
-      invocationMessage: l10n.t('Transcoding {0}', names),
+      invocationMessage: asText(l10n.t('Transcoding {0}', names)),
       confirmationMessages: {
         title: l10n.t('Transcode on Azure Batch'),
-        message:
+        message: asText(
           this.accounts.current?.signIn === 'local'
             ? l10n.t('Transcode {0} with the preset {1} on this machine?', names, preset)
             : l10n.t('Upload {0} and transcode with the preset {1}? This may cost money.', names, preset),
+        ),
       },
     };
   }

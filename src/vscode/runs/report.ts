@@ -10,6 +10,7 @@ import {
 } from 'vscode';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
+import { textInMarkdown } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { outcomeOf } from './outcome';
@@ -32,7 +33,7 @@ export class Reports implements TextDocumentContentProvider, Disposable {
 
   /** The report as Markdown, or the reason why there is none: after a reload of the window, VS Code asks for it again. */
   async provideTextDocumentContent(uri: Uri): Promise<string> {
-    const { markdownOf, textInMarkdown } = await import('./reportText');
+    const { markdownOf } = await import('./reportText');
     try {
       const report = await this.#report(uri.query);
       return report === undefined ? '' : markdownOf(report);

@@ -4,6 +4,7 @@ import { type Bar, type Lane, type Timeline, timelineSvg } from '../../core/esti
 import { type ReportRow, type RunReport, reportCsv } from '../../core/runs/report';
 import { costWords, roughly } from '../words/costWords';
 import { bytes, count, decimal, duration, percent, time } from '../words/numbers';
+import { textInMarkdown } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
 import { withoutName } from './runWords';
 
@@ -207,8 +208,3 @@ function cellsOf(row: ReportRow): string[] {
 }
 
 const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-
-/** The text as it is, in Markdown. */
-export function textInMarkdown(text: string): string {
-  return text.replace(/[\r\n]+/g, ' ').replace(/[\\`*_{}[\]<>()#+!|~&-]/g, '\\$&');
-}

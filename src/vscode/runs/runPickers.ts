@@ -1,13 +1,14 @@
 import pLimit from 'p-limit';
 import { l10n, type QuickPickItem, window } from 'vscode';
 import type { Storage } from '../../core/azure/storage';
+import type { Until } from '../../core/plan/manifest';
 import type { ListedRun } from '../../core/runs/runList';
 import { background } from '../background';
 import { showInformation } from '../messages';
 import { time } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { readRun } from './readRun';
-import type { RunRecord } from './runRecord';
+import { isUpload, type RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
 import { liveTitle, liveWords, runTitle, stateWords } from './runWords';
 
@@ -63,22 +64,29 @@ export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefin
 const maxDescribed = 50;
 const readsAtOnce = 8;
 
-/** Asks for one of the runs in an account: what each transcodes, its state, its time and its workspace. */
+/** A run that the user chose, and how far to go with it. */
+interface PickedRun extends ListedRun {
+  readonly until: Until;
+}
+
+/**
+ * Asks for one of the runs in an account: what each transcodes, its state, its time and its workspace. A run that was only
+ * uploaded is not submitted unasked.
+ */
 export async function pickListedRun(
   storage: Storage,
   accountId: string,
   signal: AbortSignal,
-): Promise<ListedRun | undefined> {
+): Promise<PickedRun | undefined> {
   const { runsOf } = await import('../../core/runs/runList');
   const found = await runsOf(storage, signal);
   if (found.length === 0) background(showInformation(l10n.t('The account has no runs.')));
   if (found.length === 0) return undefined;
   const limit = pLimit(readsAtOnce);
+  const read = async (run: ListedRun) => (await readRun(storage, accountId, run, signal))?.record;
   const items = await Promise.all(
     found.map((run, index) =>
-      index < maxDescribed
-        ? limit(async () => runItem(run, (await readRun(storage, accountId, run, signal))?.record))
-        : runItem(run, undefined),
+      index < maxDescribed ? limit(async () => runItem(run, await read(run))) : runItem(run, undefined),
     ),
   );
   const answer = await window.showQuickPick(items, {
@@ -87,10 +95,15 @@ export async function pickListedRun(
     matchOnDescription: true,
     matchOnDetail: true,
   });
-  return answer?.run;
+  if (answer === undefined) return undefined;
+  const record = answer.record ?? (await read(answer.run));
+  return { ...answer.run, until: record && isUpload(record) ? 'uploaded' : 'fetched' };
 }
 
-function runItem(run: ListedRun, record: RunRecord | undefined): QuickPickItem & { run: ListedRun } {
+function runItem(
+  run: ListedRun,
+  record: RunRecord | undefined,
+): QuickPickItem & { run: ListedRun; record?: RunRecord } {
   const when = time(record ? new Date(record.created) : run.modified);
   const where = run.workspace || l10n.t('no workspace');
   if (record === undefined) return { label: run.runId, description: when, detail: plainText(where), run };
@@ -99,6 +112,7 @@ function runItem(run: ListedRun, record: RunRecord | undefined): QuickPickItem &
     description: stateWords(record, false),
     detail: plainText([when, where, ...firstNames(record)].join(' · ')),
     run,
+    record,
   };
 }
 

@@ -36,6 +36,11 @@ export interface RunRecord {
  */
 export type RunStatus = 'running' | 'uploaded' | 'submitted' | 'stopped' | 'canceled' | 'finished';
 
+/** Whether a run was only uploaded, or partly: it has no tasks, and fetching its outputs would submit it. */
+export function isUpload({ until, status }: Pick<RunRecord, 'until' | 'status'>): boolean {
+  return until === 'uploaded' && status !== 'canceled' && status !== 'finished';
+}
+
 /** Runs that the list keeps. */
 export const maxRecords = 50;
 
@@ -113,11 +118,16 @@ function endOf({ canceled, finished }: Manifest): 'canceled' | 'finished' | unde
 }
 
 /**
- * What the list shows of a run that the account holds as `found`. The account does not know what this window was asked
- * for, nor that it works on the run.
+ * What the list shows of a run that the account holds as `found`. The account does not know how far this window got, nor
+ * that it works on the run. Another window may have been asked to take the run further.
  */
 function updated(record: RunRecord, found: RunRecord): RunRecord {
-  return found.status === 'stopped' ? { ...found, status: record.status } : found;
+  if (found.status !== 'stopped') return found;
+  const { status } = record;
+  const isFurther =
+    (status === 'uploaded' && (found.until === 'submitted' || found.until === 'fetched')) ||
+    (status === 'submitted' && found.until === 'fetched');
+  return isFurther ? found : { ...found, status };
 }
 
 /**

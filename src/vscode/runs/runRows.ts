@@ -3,7 +3,7 @@ import type { FileResult, ManifestFile, RefusedFile } from '../../core/plan/mani
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { logLineOf } from '../words/ffmpegReasons';
 import { sentenceOf } from '../words/sentences';
-import type { RunRecord } from './runRecord';
+import { isUpload, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
 import { fileLabel, hasPartialOutput, withFolder, withoutName } from './runWords';
 
@@ -35,15 +35,18 @@ export function contextOfFile(file: ManifestFile, result: FileResult | undefined
   return hasPartialOutput(file, result.problem) ? 'runFile.failed.partial' : 'runFile.failed';
 }
 
-/** `run.live`, `run.finished.failed`: the `when` clauses of the menus match it. */
+/** `run.live`, `run.finished.failed`, `run.upload`: the `when` clauses of the menus match it. */
 export function contextOf(
-  { status, failed = 0 }: RunRecord,
+  record: RunRecord,
   live: LiveRun | undefined,
   place: { readonly isOpening: boolean; readonly isElsewhere: boolean },
 ): string {
   if (live) return 'run.live';
   if (place.isOpening) return 'run.live.opening';
-  return `run.${place.isElsewhere ? 'elsewhere' : status}${failed > 0 ? '.failed' : ''}`;
+  const { status, failed = 0 } = record;
+  // An upload that was interrupted, or that another machine made: it may lack files.
+  const own = isUpload(record) && status !== 'uploaded' ? 'upload' : status;
+  return `run.${place.isElsewhere ? 'elsewhere' : own}${failed > 0 ? '.failed' : ''}`;
 }
 
 /** The row of a file that was refused before the run. */
@@ -114,7 +117,9 @@ export function fileIcon(
     : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
 }
 
-export function stateIcon({ status, files, succeeded = 0, failed = 0 }: RunRecord): ThemeIcon {
+export function stateIcon(record: RunRecord): ThemeIcon {
+  const { status, files, succeeded = 0, failed = 0 } = record;
+  if (isUpload(record)) return new ThemeIcon('cloud-upload');
   switch (status) {
     case 'canceled':
       return new ThemeIcon('circle-slash');

@@ -7,7 +7,7 @@ import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { baseName, cut, folderOf, shorten } from '../words/shorten';
 import { doneWords, type FileNumbers, withTimeLeft } from '../words/story';
-import { fileNumbers, type RunRecord } from './runRecord';
+import { fileNumbers, isUpload, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
 
 type FileProgress = NonNullable<ReturnType<RunProgress['running']['get']>>;
@@ -77,12 +77,11 @@ function phaseWords({ phase, upload, nodes }: RunProgress, share: number, number
 }
 
 /** The state of a run that this window does not work on. */
-export function stateWords(
-  { status, succeeded = 0, failed = 0, files }: RunRecord,
-  isElsewhere: boolean,
-): string {
+export function stateWords(record: RunRecord, isElsewhere: boolean): string {
+  const { status, succeeded = 0, failed = 0, files } = record;
   const numbers = doneWords({ files, succeeded, failed });
   if (isElsewhere) return l10n.t('running in another window');
+  if (isUpload(record) && status !== 'uploaded') return l10n.t('not submitted');
   switch (status) {
     case 'running':
       return l10n.t('interrupted: {0}', numbers);

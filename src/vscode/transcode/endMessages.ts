@@ -43,7 +43,10 @@ export function tellPart(
       ? l10n.t('{0} of {1} uploaded', done, all)
       : l10n.t('{0} of {1} submitted', done, all);
   const next = until === 'uploaded' ? 'submit' : 'fetch';
-  return failed === 0 ? askNext('information', text, next) : askNext('warning', text, 'showFailures', next);
+  if (failed === 0) return askNext('information', text, next);
+  return failed < total
+    ? askNext('warning', text, 'showFailures', next)
+    : askNext('warning', text, 'showFailures');
 }
 
 /** Shows that a run is no longer monitored, and offers to continue. */
@@ -62,6 +65,12 @@ export function tellTimeout({
 /** Shows that the user canceled a run. It has no record if it was canceled before it was created. */
 export function tellCanceled(record: RunRecord | undefined): Promise<NextStep | undefined> {
   if (record === undefined) return askNext('information', l10n.t('The run was canceled before it started.'));
+  if (record.until === 'uploaded') {
+    const canceled = l10n.t(
+      'The upload was canceled. Files that were uploaded remain in the account until you clean them up.',
+    );
+    return askNext('information', canceled, 'cleanUp');
+  }
   const text = l10n.t(
     'The run was canceled. {0} of {1} outputs are complete. Its containers remain until you clean them up.',
     count(record.succeeded ?? 0),
@@ -86,15 +95,26 @@ export function tellFetchedOfCanceled(record: RunRecord): Promise<NextStep | und
  * Shows what goes on without this window. `isSubmitted`: every file has a task. Has no buttons, so that VS Code hides it
  * soon.
  */
-export function tellStopped(
-  record: RunRecord | undefined,
-  { isLocal, isSubmitted }: { readonly isLocal: boolean; readonly isSubmitted: boolean },
-): void {
-  background(showInformation(stoppedWords(record, isLocal, isSubmitted)));
+export function tellStopped(record: RunRecord | undefined, stopped: StoppedRun): void {
+  background(showInformation(stoppedWords(record, stopped)));
 }
 
-function stoppedWords(record: RunRecord | undefined, isLocal: boolean, isSubmitted: boolean): string {
+interface StoppedRun {
+  readonly isLocal: boolean;
+  readonly isSubmitted: boolean;
+  readonly until: Until;
+}
+
+export function stoppedWords(
+  record: Pick<RunRecord, 'succeeded' | 'files'> | undefined,
+  { isLocal, isSubmitted, until }: StoppedRun,
+): string {
   if (record === undefined) return l10n.t('The run was stopped before it started.');
+  if (until === 'uploaded') {
+    return l10n.t(
+      'The upload stopped. Files that were uploaded remain in the account. Upload to Batch Storage in the Transcodes view continues the upload, Submit Transcode transcodes the files.',
+    );
+  }
   const [done, files] = [count(record.succeeded ?? 0), count(record.files)];
   if (!isSubmitted) {
     return l10n.t(

@@ -8,7 +8,7 @@ import { section } from '../contributions';
 import { askNodeCounts } from '../nodeCounts';
 import { updateSetting } from '../settings';
 import { noteSentence } from '../words/notes';
-import { plainText } from '../words/plainText';
+import { plainText, withoutLinks } from '../words/plainText';
 import { sentenceOf, textOf } from '../words/sentences';
 
 /** What happens to the pool after a run, in words. */
@@ -122,7 +122,7 @@ export async function askCommand({ manifest }: PlannedRun, { preset }: Choices):
   const [first] = manifest.files;
   const answer = await window.showInputBox({
     title: l10n.t('Command of this run'),
-    prompt: l10n.t('For {0}: {1}', first?.path ?? '', first?.commandLine ?? ''),
+    prompt: withoutLinks(l10n.t('For {0}: {1}', first?.path ?? '', first?.commandLine ?? '')),
     value: presetCommand(preset),
     ignoreFocusOut: true,
     validateInput: (text) => {
@@ -130,7 +130,7 @@ export async function askCommand({ manifest }: PlannedRun, { preset }: Choices):
         withCommand(preset, text);
         return undefined;
       } catch (error) {
-        return textOf(error);
+        return withoutLinks(textOf(error));
       }
     },
   });
@@ -142,12 +142,12 @@ export async function showNotes({ manifest, notes }: PlannedRun): Promise<void> 
     ...manifest.refused.map(({ path, problem }) => ({
       iconPath: new ThemeIcon('error'),
       label: plainText(path),
-      detail: sentenceOf(problem).text,
+      detail: plainText(sentenceOf(problem).text),
     })),
     ...notes.map((note) => ({
       iconPath: new ThemeIcon('info'),
       label: plainText(note.file),
-      detail: noteSentence(note),
+      detail: plainText(noteSentence(note)),
     })),
   ];
   await window.showQuickPick(items, {

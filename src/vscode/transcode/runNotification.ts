@@ -7,7 +7,7 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
-import { type FileResult, isSubmitted, type Manifest } from '../../core/plan/manifest';
+import { type FileResult, isSubmitted, type Manifest, type Until } from '../../core/plan/manifest';
 import type { RunProgress } from '../../core/runs/runEvents';
 import { fileNumbers } from '../runs/runRecord';
 import { liveTitle } from '../runs/runWords';
@@ -40,7 +40,7 @@ const refreshMs = 250;
  */
 export async function follow<T>(
   title: string,
-  live: () => Followed | undefined,
+  { live, until }: { live: () => Followed | undefined; until: Until },
   work: Promise<T>,
   onCancel: (choice: CancelChoice) => void,
 ): Promise<T> {
@@ -51,7 +51,7 @@ export async function follow<T>(
   while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
     // The question is closed when the run ends: it has no answer any more.
     const asking = new CancellationTokenSource();
-    const choice = await Promise.race([askCancel(live(), asking.token), ended]).finally(() => {
+    const choice = await Promise.race([askCancel(live(), until, asking.token), ended]).finally(() => {
       asking.cancel();
       asking.dispose();
     });
@@ -96,14 +96,17 @@ function cancelled(token: CancellationToken): Promise<'cancelled'> {
 
 async function askCancel(
   run: Followed | undefined,
+  until: Until,
   token: CancellationToken,
 ): Promise<CancelChoice | 'keepRunning'> {
+  const isUpload = until === 'uploaded';
   const choices: (QuickPickItem & { choice: CancelChoice | 'keepRunning' })[] = [
     {
       iconPath: new ThemeIcon('eye-closed'),
-      label: l10n.t('Stop Watching'),
-      detail:
-        run && isSubmitted(run.manifest)
+      label: isUpload ? l10n.t('Stop Uploading') : l10n.t('Stop Watching'),
+      detail: isUpload
+        ? l10n.t('Files that were uploaded remain in the account. Continue later from the Transcodes view.')
+        : run && isSubmitted(run.manifest)
           ? l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.')
           : l10n.t('Tasks that were submitted keep running. Other files wait until you fetch the outputs.'),
       choice: 'stopWatching',
@@ -111,13 +114,17 @@ async function askCancel(
     {
       iconPath: new ThemeIcon('stop-circle'),
       label: l10n.t('Cancel This Run'),
-      detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
+      detail: isUpload
+        ? l10n.t('Ends the upload. Files that were uploaded remain in the account until you clean up.')
+        : l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
       choice: 'cancelRun',
     },
     {
       iconPath: new ThemeIcon('trash'),
       label: l10n.t('Cancel and Clean Up'),
-      detail: l10n.t('Ends the tasks and deletes everything that this run created in the account.'),
+      detail: isUpload
+        ? l10n.t('Ends the upload and deletes everything that this run created in the account.')
+        : l10n.t('Ends the tasks and deletes everything that this run created in the account.'),
       choice: 'cancelAndCleanUp',
     },
     {

@@ -12,17 +12,13 @@ import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
 import { settings } from '../settings';
+import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
-import {
-  type NextStep,
-  tellCanceled,
-  tellEnd,
-  tellFetchedOfCanceled,
-  tellPart,
-  tellStopped,
-  tellTimeout,
-} from './endMessages';
-import { type CancelChoice, follow } from './runNotification';
+import type { NextStep } from './endMessages';
+import type { CancelChoice } from './runNotification';
+
+/** Loaded with the first run: most windows have none. */
+const endMessages = () => import('./endMessages');
 
 /** Works on runs: shows the progress, asks what to do when the user cancels, and tells how a run ended. */
 export class RunWork {
@@ -56,16 +52,22 @@ export class RunWork {
     await this.#work(connection, runId, preset, resume, until);
   }
 
-  /** Continues any run that an account holds, and fetches its outputs. */
-  async attach(connection: Connection, runId: string, outputContainer: string): Promise<void> {
-    const resume = () => this.runs.resume(connection, outputContainer, 'fetched');
-    await this.#work(connection, runId, undefined, resume, 'fetched');
+  /** Continues any run that an account holds. */
+  async attach(
+    connection: Connection,
+    { runId, outputContainer, until }: Pick<RunRecord, 'runId' | 'outputContainer'> & { until: Until },
+  ): Promise<void> {
+    const resume = () => this.runs.resume(connection, outputContainer, until);
+    await this.#work(connection, runId, undefined, resume, until);
   }
 
   /** Connects to an account, and shows that in the status bar while it takes long. */
   async connect(account: AccountRecord): Promise<Connection> {
     return window.withProgress(
-      { location: ProgressLocation.Window, title: l10n.t('Connecting to {0}', account.label) },
+      {
+        location: ProgressLocation.Window,
+        title: plainText(l10n.t('Connecting to {0}', account.label)),
+      },
       () => this.accounts.connect(account),
     );
   }
@@ -87,8 +89,9 @@ export class RunWork {
     const live = () => this.runs.live(runId);
     let choice: CancelChoice | undefined;
     let stopped: Manifest | undefined;
+    const { follow } = await import('./runNotification');
     try {
-      const summary = await follow(title, live, work(), (chosen) => {
+      const summary = await follow(title, { live, until }, work(), (chosen) => {
         choice = chosen;
         stopped = live()?.manifest;
         background(this.#cancel(runId, chosen));
@@ -98,7 +101,7 @@ export class RunWork {
       // The run may have been canceled from its row, too.
       const isCanceled = isAbort(error) && this.runs.record(runId)?.status === 'canceled';
       if (choice === undefined && !isCanceled) throw error;
-      await this.#canceled(connection.account, runId, choice ?? 'cancelRun', stopped);
+      await this.#canceled(connection.account, runId, { choice: choice ?? 'cancelRun', stopped, until });
     }
   }
 
@@ -111,10 +114,10 @@ export class RunWork {
   async #canceled(
     account: AccountRecord,
     runId: string,
-    choice: CancelChoice,
-    stopped: Manifest | undefined,
+    { choice, stopped, until }: { choice: CancelChoice; stopped: Manifest | undefined; until: Until },
   ): Promise<void> {
     const record = this.runs.record(runId);
+    const { tellCanceled, tellStopped } = await endMessages();
     switch (choice) {
       case 'cancelAndCleanUp':
         return this.cleanUp(account, { runId, confirmed: true });
@@ -122,6 +125,7 @@ export class RunWork {
         return tellStopped(record, {
           isLocal: account.signIn === 'local',
           isSubmitted: stopped === undefined || isSubmitted(stopped),
+          until,
         });
       case 'cancelRun':
         return this.#next(account, runId, await tellCanceled(record));
@@ -130,6 +134,7 @@ export class RunWork {
 
   async #ended(account: AccountRecord, summary: RunSummary, until: Until): Promise<void> {
     const { unfinished, runId } = summary;
+    const { tellEnd, tellFetchedOfCanceled, tellPart, tellTimeout } = await endMessages();
     if (until !== 'fetched') return this.#next(account, runId, await tellPart(summary, until));
     if (unfinished > 0) return this.#next(account, runId, await tellTimeout(summary));
     const record = this.runs.record(runId);

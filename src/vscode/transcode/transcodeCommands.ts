@@ -11,7 +11,7 @@ import type { TranscodeCommandId } from '../contributions';
 import { confirmWarning, showInformation, showWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
-import type { RunRecord } from '../runs/runRecord';
+import { isUpload, type RunRecord } from '../runs/runRecord';
 import type { RunNode } from '../runs/runRows';
 import type { Runs } from '../runs/runs';
 import { runTitle } from '../runs/runWords';
@@ -38,7 +38,11 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
     transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
     transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
       transcode.transcode('fetched', clicked, selected, { withOptions: true }),
-    upload: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('uploaded', clicked, selected),
+    async upload(clicked?: Uri | RunNode, selected?: Uri[]) {
+      requireTrust();
+      if (clicked && 'record' in clicked) return work.resume(clicked.record, 'uploaded');
+      return transcode.transcode('uploaded', clicked, selected);
+    },
     submit: (clicked?: Uri | RunNode, selected?: Uri[]) => submit(parts, clicked, selected),
     fetch: (clicked?: Uri | RunNode, selected?: Uri[]) => fetchOutputs(parts, clicked, selected),
     attach: () => attach(parts),
@@ -46,7 +50,8 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
       requireTrust();
       const runId = ownMetadata(node?.job?.metadata, 'run');
       if (node === undefined || runId === undefined) return;
-      await work.attach(await work.connect(node.account), runId, outputContainerOf(runId));
+      const run = { runId, outputContainer: outputContainerOf(runId), until: 'fetched' as const };
+      await work.attach(await work.connect(node.account), run);
     },
     async retryFailed(node?: RunNode) {
       requireTrust();
@@ -54,7 +59,10 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
       if (record) await work.retry(record);
     },
     cancelRun: (node?: RunNode) => cancelRun(runs, node?.record),
-    createSample: async () => (await import('./sampleVideo')).createSample(),
+    async createSample() {
+      requireTrust();
+      return (await import('./sampleVideo')).createSample();
+    },
     async trySample() {
       requireTrust();
       const { createSample } = await import('./sampleVideo');
@@ -74,18 +82,21 @@ async function submit(
   requireTrust();
   if (clicked && 'record' in clicked) return work.resume(clicked.record, 'submitted');
   if (clicked) {
-    const uploaded = newestOf(runs, clicked, selected, ['uploaded']);
+    const uploaded = newestOf(runs, clicked, selected, isUpload);
     return uploaded
       ? work.resume(uploaded, 'submitted')
       : transcode.transcode('submitted', clicked, selected);
   }
-  const suits = (record: RunRecord) => record.status === 'uploaded' && !runs.live(record.runId);
+  const suits = (record: RunRecord) => isUpload(record) && !runs.live(record.runId);
   if (!runs.records.some(suits)) return transcode.transcode('submitted');
   const record = await pickRun(runs, { title: l10n.t('Submit the files of which run?'), suits, none: '' });
   if (record) await work.resume(record, 'submitted');
 }
 
-/** Fetches the outputs of a run; offers the runs of the account if this workspace has none. */
+/**
+ * Fetches the outputs of a run, but not of one that was only uploaded: that would submit it. Offers the runs of the account
+ * if this workspace has none.
+ */
 async function fetchOutputs(
   parts: TranscodeParts,
   clicked?: Uri | RunNode,
@@ -94,10 +105,10 @@ async function fetchOutputs(
   requireTrust();
   const { runs, work } = parts;
   if (clicked && 'record' in clicked) return work.resume(clicked.record, 'fetched');
-  const states = ['submitted', 'stopped', 'running', 'canceled', 'finished'] as const;
-  const submitted = clicked && newestOf(runs, clicked, selected, states);
+  const hasTasks = (record: RunRecord) => !isUpload(record);
+  const submitted = clicked && newestOf(runs, clicked, selected, hasTasks);
   if (submitted) return work.resume(submitted, 'fetched');
-  const suits = ({ status, runId }: RunRecord) => status !== 'uploaded' && !runs.live(runId);
+  const suits = (record: RunRecord) => hasTasks(record) && !runs.live(record.runId);
   if (!runs.records.some(suits)) return attach(parts);
   // The only run is not one of the selected files, so it is offered, not taken.
   const alwaysAsks = clicked !== undefined;
@@ -117,7 +128,7 @@ async function attach(parts: TranscodeParts): Promise<void> {
   const connection = await parts.work.connect(account);
   const { Storage } = await import('../../core/azure/storage');
   const picked = await pickListedRun(new Storage(connection), account.id, AbortSignal.timeout(listMs));
-  if (picked) await parts.work.attach(connection, picked.runId, picked.outputContainer);
+  if (picked) await parts.work.attach(connection, picked);
 }
 
 function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
@@ -134,7 +145,10 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
   const record = clicked ?? runs.record((await pickLiveRun(runs))?.manifest.runId ?? '');
   if (record === undefined) return;
   const isSure = await confirmWarning(l10n.t('Cancel “{0}”?', runTitle(record)), {
-    detail: l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
+    detail:
+      record.until === 'uploaded'
+        ? l10n.t('Ends the upload. Files that were uploaded remain in the account until you clean up.')
+        : l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
     button: l10n.t('Cancel Run'),
     keep: l10n.t('Keep Running'),
   });
@@ -175,21 +189,22 @@ export async function resumeInterrupted(runs: Runs, work: RunWork, commands: Com
     } catch (error) {
       // Another window works on it.
       const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
-      if (!isTaken) await commands.show(error);
+      if (!isTaken) throw error;
     }
   };
-  await Promise.all(runs.records.filter(({ status }) => status === 'running').map(resume));
+  const interrupted = runs.records.filter(({ status }) => status === 'running');
+  await Promise.all(interrupted.map((record) => commands.attempt(() => resume(record))));
 }
 
-/** The newest run in one of these states that has all of these files. */
+/** The newest run of this kind that has all of these files. */
 function newestOf(
   runs: Runs,
   clicked: Uri,
   selected: readonly Uri[] | undefined,
-  states: readonly RunRecord['status'][],
+  isWanted: (record: RunRecord) => boolean,
 ): RunRecord | undefined {
   const uris = (selected?.length ? selected : [clicked]).map((uri) => uri.toString());
   return runs.records.find(
-    (record) => states.includes(record.status) && !runs.live(record.runId) && hasSources(record, uris),
+    (record) => isWanted(record) && !runs.live(record.runId) && hasSources(record, uris),
   );
 }

@@ -18,8 +18,8 @@ import {
 export type Remedy =
   | 'useLocalAccount'
   | 'connect'
-  | 'chooseAccount'
   | 'signIn'
+  | 'enterKeys'
   | 'checkConnection'
   | 'cleanUp'
   | 'openPoolSettings'
@@ -308,10 +308,10 @@ function words(problem: Problem): Words {
     case 'secretMissing':
       return [
         l10n.t(
-          "The key of {0} isn't in VS Code's secret storage on this machine. Connect the account again.",
+          "The keys of {0} aren't in VS Code's secret storage on this machine. Enter them again.",
           problem.account,
         ),
-        'connect',
+        'enterKeys',
       ];
     case 'signedOut':
       return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
