@@ -117,7 +117,14 @@ describe('Every command of the palette, with nothing selected', () => {
     const list = await shownWith('transcode');
     for (const id of ['cancelRun', 'retryFailed', 'showFailures', 'showOutputs', 'exportReport', 'forgetRun'])
       assert.ok(!isShown(list, id), `${id} is shown: ${list.join(', ')}`);
-    for (const id of ['removeAccount', 'renameAccount', 'signIn', 'cleanUp', 'copyConnectionSettings', 'refresh'])
+    for (const id of [
+      'removeAccount',
+      'renameAccount',
+      'signIn',
+      'cleanUp',
+      'copyConnectionSettings',
+      'refresh',
+    ])
       assert.ok(!isShown(list, id), `${id} is shown: ${list.join(', ')}`);
     const runnable = runnableOf(list);
     assert.ok(runnable.length >= 8, runnable.join(', '));

@@ -1,37 +1,75 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { installExtension } from '../../scripts/vscodeServer.mjs';
-import { Workbench } from '../../scripts/workbench.mjs';
+import { becomesTrue, repeat, Workbench } from '../../scripts/workbench.mjs';
 import { clip } from '../media';
 import { deleting } from './connectedWorkbench';
+
+const pictures = 'out/test-artifacts';
 
 describe('The packed extension, in an empty VS Code', () => {
   const folder = mkdtempSync(join(tmpdir(), 'transcode-packed-'));
   const dataDir = mkdtempSync(join(tmpdir(), 'vscw-'));
   const project = mkdtempSync(join(tmpdir(), 'transcode-project-'));
-  let workbench: Workbench | undefined;
+  let workbench: Workbench;
 
-  after(async () => {
-    await workbench?.close();
-    for (const path of [folder, dataDir, project]) rmSync(path, deleting);
-  });
-
-  it('does the main job with nothing beside it', async () => {
+  before(async () => {
+    mkdirSync(pictures, { recursive: true });
     await clip(join(folder, 'clip.mp4'));
     copyProject();
     execFileSync(process.execPath, ['scripts/package.mjs'], { cwd: project, stdio: 'ignore' });
     const vsix = readdirSync(project).find((name) => name.endsWith('.vsix')) ?? '';
     installExtension(join(project, vsix), { dataDir });
     workbench = await Workbench.open(folder, { dataDir, extensions: [] });
+  });
+
+  after(async () => {
+    await workbench?.close();
+    for (const path of [folder, dataDir, project]) rmSync(path, deleting);
+  });
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return;
+    await workbench.screenshot(pictures, `packaged-${this.currentTest.title.replace(/\W+/g, '-')}`);
+  });
+
+  it('does the main job with nothing beside it', async () => {
     await workbench.rightClick('clip.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('Use the local Batch account');
     await workbench.pick('MP3 audio');
     await workbench.toast('1 of 1 transcoded').waitFor();
     assert.ok(existsSync(join(folder, 'clip.mp3')));
+  });
+
+  it('shows its README with pictures, and its documentation', async () => {
+    await workbench.run('Extensions: Show Installed Extensions');
+    await workbench.page
+      .locator('.extension-list-item', { hasText: 'Azure Batch Transcode' })
+      .first()
+      .click();
+    const page = workbench.webview();
+    const picture = page.getByRole('img', { name: /Five videos become five MP3s/ });
+    await picture.waitFor();
+    // Text rather than functions, which the bundler gives names that the page does not know.
+    await repeat('The picture is loaded', async (wait) =>
+      becomesTrue(() => picture.evaluate('(image) => image.naturalWidth > 0'), wait),
+    );
+    await workbench.screenshot(pictures, 'packaged-details');
+    const links: string[] = await page
+      .locator('a[href]')
+      .evaluateAll('(all) => all.map((one) => one.getAttribute("href"))');
+    assert.deepEqual(
+      links.filter((link) => !/^(https?:|#)/.test(link)),
+      [],
+    );
+    await workbench.run('View: Close All Editors');
+    await workbench.run('Azure Batch: Open Documentation…');
+    await workbench.pick('Presets and their placeholders');
+    await workbench.webview().getByRole('heading', { name: 'Presets', exact: true }).waitFor();
   });
 
   /** Packing builds again, and other tests run on the build that is there. */
