@@ -11,6 +11,7 @@ const pictures = 'out/test-artifacts';
 describe('The workbench, driven by clicks and keys', () => {
   let folder = '';
   let workbench: Workbench;
+  let hasAccount = false;
 
   before(async () => {
     mkdirSync(pictures, { recursive: true });
@@ -44,6 +45,14 @@ describe('The workbench, driven by clicks and keys', () => {
     rmSync(part);
   }
 
+  /** Connects the local account for a test that runs without the first one, which does so as a new user does. */
+  async function connected(): Promise<void> {
+    if (hasAccount) return;
+    await workbench.run('Azure Batch: Use the Local Batch Account');
+    await workbench.treeItem('Local Batch account').waitFor();
+    hasAccount = true;
+  }
+
   function outputs(place = ''): string[] {
     return readdirSync(join(folder, place)).filter((name) => name.endsWith('.mp3'));
   }
@@ -56,21 +65,24 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.pick('MP3 audio');
     await workbench.toast('1 of 1 transcoded').waitFor();
     assert.deepEqual(outputs(), ['one.mp3']);
+    hasAccount = true;
     assert.ok(Math.abs((await probe(join(folder, 'one.mp3'))).seconds - 1) < 0.1);
     await workbench.run('Notifications: Clear All Notifications');
   });
 
   it('transcodes a selection, whatever the case and kind of the extensions, and says why one failed', async () => {
+    await connected();
     await workbench.rightClick('two.MP4', 'three.mkv', 'four.mp4', 'text.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
     await workbench.press('3 of 4 transcoded, 1 failed', 'Show Failures');
     await workbench.quickPick('text.mp4').filter({ hasText: "isn't a media file" }).first().waitFor();
     await workbench.dismiss();
-    assert.deepEqual(outputs().sort(), ['four.mp3', 'one.mp3', 'three.mp3', 'two.mp3']);
+    for (const name of ['four.mp3', 'three.mp3', 'two.mp3']) assert.ok(outputs().includes(name), name);
   });
 
   it('shows the name of a file as it is, and makes no link of it', async () => {
+    await connected();
     const name = '[x](command:workbench.action.files.newUntitledFile).mp4';
     writeFileSync(join(folder, name), 'these are only words\n');
     await workbench.rightClick(name);
@@ -84,6 +96,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('says how many files a folder holds before it transcodes them', async () => {
+    await connected();
     await workbench.openView('Explorer');
     await workbench.openMenu(workbench.file('series'));
     await workbench.choose('Transcode on Azure Batch');
@@ -95,6 +108,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('asks what to do with an output that exists, and leaves it unchanged', async () => {
+    await connected();
     writeFileSync(join(folder, 'one.mp3'), 'kept');
     await workbench.rightClick('one.mp4');
     await workbench.choose('Transcode on Azure Batch');
@@ -106,6 +120,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('uploads, submits, and fetches a file in three steps', async () => {
+    await connected();
     await clip(join(folder, 'steps.mp4'));
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Upload to Batch Storage');
@@ -122,6 +137,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('shows a review, uses a command that is edited for one run, and reports on the run', async () => {
+    await connected();
     await clip(join(folder, 'options.mp4'));
     await workbench.rightClick('options.mp4');
     await workbench.choose('Azure Batch', 'Transcode on Azure Batch With Options…');
@@ -157,8 +173,8 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.expand('1 file, MP3 audio');
     await workbench.treeItem(/options\.mp4/).waitFor();
     await workbench.screenshot(pictures, 'outcome');
-    await workbench.run('Azure Batch: Show Report');
-    await workbench.pick('1 file, MP3 audio');
+    await workbench.openMenu(workbench.treeItem('1 file, MP3 audio'));
+    await workbench.choose('Show Report');
     const report = workbench.webview();
     await report.getByText('1 of 1 done, 0 failed').waitFor();
     await workbench.screenshot(pictures, 'report');
@@ -168,6 +184,12 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('shows pools and jobs in the tree', async () => {
+    await connected();
+    await clip(join(folder, 'tree.mp4'));
+    await workbench.rightClick('tree.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.clear('1 of 1 transcoded');
     await workbench.openView('Azure Batch');
     await workbench.expand('Pools');
     await workbench.treeItem('transco…').waitFor();
@@ -199,6 +221,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('checks a connection step by step, and shows each step in a document', async () => {
+    await connected();
     await workbench.run('Azure Batch: Check Connection');
     await workbench.toast('Connected to Local Batch account').waitFor();
     const report = workbench.webview();
@@ -211,6 +234,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('counts refused files in every view, asks what to do when a run is canceled, and leaves no partial file', async () => {
+    await connected();
     await workbench.rightClick('long.mp4', 'text.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('H.265 video');
@@ -260,6 +284,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('continues a run after the window was reloaded', async () => {
+    await connected();
     await workbench.rightClick('long.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('VP9 video');
@@ -281,6 +306,7 @@ describe('The workbench, driven by clicks and keys', () => {
   });
 
   it('lists the files of a large run in pages, also once the account alone knows them', async () => {
+    await connected();
     mkdirSync(join(folder, 'many'), { recursive: true });
     for (let index = 100; index < 349; index++) writeFileSync(join(folder, `many/empty ${index}.mp4`), '');
     await clip(join(folder, 'many/whole.mp4'));
@@ -300,6 +326,49 @@ describe('The workbench, driven by clicks and keys', () => {
     // The view draws only the rows that can be seen, and this one is the last of its page.
     await workbench.scrollTo('whole.mp4', 'End');
     await workbench.openView('Explorer');
+  });
+});
+
+describe('An untrusted workspace', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'transcode-untrusted-'));
+  let workbench: Workbench | undefined;
+
+  after(async () => {
+    await workbench?.close();
+    rmSync(folder, deleting);
+  });
+
+  it('can be looked at, and nothing that it names is run or used', async () => {
+    await clip(join(folder, 'clip.mp4'));
+    for (const name of ['.vscode', 'bin']) mkdirSync(join(folder, name));
+    const proof = join(folder, 'proof');
+    writeFileSync(join(folder, 'bin/ffmpeg'), `#!/bin/sh\ntouch '${proof}'\n`, { mode: 0o755 });
+    const settings = {
+      'batchTranscode.local.ffmpegPath': join(folder, 'bin'),
+      'batchTranscode.account': 'other.eastus.batch.azure.com',
+    };
+    writeFileSync(join(folder, '.vscode/settings.json'), JSON.stringify(settings));
+    workbench = await Workbench.open(folder, {
+      trust: true,
+      settings: {
+        'security.workspace.trust.enabled': true,
+        'security.workspace.trust.startupPrompt': 'never',
+      },
+    });
+    await workbench.openView('Azure Batch');
+    await workbench.page.getByText('You can browse accounts').first().waitFor();
+    await workbench.rightClick('clip.mp4');
+    await workbench.see('Select for Compare');
+    assert.equal(await workbench.menuItem('Transcode on Azure Batch').count(), 0);
+    await workbench.closeMenu();
+    await workbench.run('Azure Batch: Check for ffmpeg');
+    const found = (await workbench.toast('ffmpeg was found').textContent()) ?? '';
+    assert.ok(!found.includes(folder), found);
+    // The account that the workspace names is ignored, so that nothing is asked.
+    await workbench.run('Azure Batch: Use the Local Batch Account');
+    await workbench.treeItem('Local Batch account').waitFor();
+    assert.ok(!existsSync(workbench.server.localService), 'the service was started');
+    assert.ok(!existsSync(proof), 'a program of the workspace was run');
   });
 });
 

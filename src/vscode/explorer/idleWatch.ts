@@ -9,6 +9,7 @@ import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
 import { nodesOf, time } from '../words/numbers';
+import { plainText } from '../words/plainText';
 import type { AccountsView } from './accountsView';
 
 /** Milliseconds between two checks. */
@@ -76,7 +77,7 @@ export class IdleWatch {
         {
           label: l10n.t('Clean Up…'),
           iconPath: new ThemeIcon('trash'),
-          detail: l10n.t('All resources that this extension created in {0}', account.label),
+          detail: plainText(l10n.t('All resources that this extension created in {0}', account.label)),
           poolId: undefined,
         },
       ],
