@@ -237,6 +237,9 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.press('This workspace uses the account Videos', 'Undo');
     await become(others['batchTranscode.account']);
     rmSync(file);
+    await workbench.run('Azure Batch: Try with a Sample Video');
+    await workbench.page.getByText('Transcode sample.mp4 on Local Batch account').first().waitFor();
+    await workbench.dismiss();
     await workbench.run('Azure Batch: Remove Account…');
     await workbench.pick('Local Batch account');
     await workbench.page.getByRole('button', { name: 'Remove' }).click();

@@ -67,7 +67,8 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
       requireTrust();
       const { createSample } = await import('./sampleVideo');
       const sample = await createSample();
-      const account = parts.accounts.current ?? (await parts.accounts.addLocal());
+      // As the walkthrough says: it costs nothing, whatever account the workspace uses.
+      const account = await parts.accounts.addLocal();
       await transcode.transcode('fetched', sample, undefined, { account, showsOutput: true });
     },
   };
