@@ -268,6 +268,8 @@ describe('The heat map', () => {
     await page.locator('#table tbody tr').nth(11).waitFor();
     await page.screenshot({ path: `${pictures}/heatMap-narrow-table.png`, fullPage: true });
     assert.equal(await width(), 320);
+    assert.equal(await page.getByRole('row').count(), 13);
+    assert.deepEqual(await violations(), []);
   });
 
   for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
