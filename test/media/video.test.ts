@@ -207,6 +207,19 @@ describe('Video', function () {
       [output.tracks[0]?.masteringDisplay, output.tracks[0]?.contentLight],
       [display, '1000,400'],
     );
+    // A turned video has a matrix among the side data in which the levels are looked for.
+    for (const [path, levels] of [
+      [source, [display, '1000,400']],
+      [await ffmpeg('-f', 'lavfi', '-i', original('160x90'), ...hevc10, matrix.path('plain pq.mp4')), []],
+    ] as const) {
+      const turn = ['-c', 'copy', '-metadata:s:v', 'rotate=90'];
+      const turned = await matrix.media(
+        await ffmpeg('-i', path, ...turn, path.replace('.mp4', ' turned.mp4')),
+      );
+      const { rotation, masteringDisplay, contentLight } = turned.tracks[0] ?? {};
+      assert.equal((rotation ?? 0) % 180, 90);
+      assert.deepEqual([masteringDisplay, contentLight].filter(Boolean), levels);
+    }
   });
 
   it('in Dolby Vision profile 5 is refused, and in profile 8 its base layer is kept', async () => {

@@ -144,6 +144,28 @@ describe('The command of a preset', () => {
     assert.ok(!isLabelled('h264-1080p', large));
   });
 
+  it('converts full range to the limited one, once, except where HDR is kept', () => {
+    const conversions = (id: string, track: Partial<Track>, media: Partial<MediaInfo> = {}) =>
+      argumentsOf(preset(id), { ...mediaOf({ ...video, ...track }, audio), ...media }).split(
+        ':in_range=pc:out_range=tv',
+      ).length - 1;
+    const full: Partial<Track>[] = [
+      { pixelFormat: 'yuvj420p' },
+      { pixelFormat: 'yuv420p10le', colorRange: 'pc' },
+    ];
+    for (const track of full) {
+      for (const id of ['h264-1080p', 'h265', 'vp9', 'av1', 'thumbnail', 'contact-sheet', 'preview']) {
+        assert.equal(conversions(id, track), 1, id);
+        assert.equal(conversions(id, track, { format: 'matroska,webm' }), 1, `Matroska ${id}`);
+      }
+      assert.equal(conversions('hls', track), 2);
+      assert.equal(conversions('h265', { ...track, colorTransfer: 'smpte2084' }), 0);
+      assert.equal(conversions('hls', { ...track, colorTransfer: 'smpte2084' }), 0);
+    }
+    assert.equal(conversions('h264-1080p', { colorRange: 'tv' }), 0);
+    assert.equal(conversions('h264-1080p', { pixelFormat: 'gbrp', colorRange: 'pc' }), 0);
+  });
+
   it('shows each picture at its exact time where the rate varies or the video begins late', () => {
     const timing = (track: Partial<Track>) =>
       /-vsync vfr( -enc_time_base:v 1\/90000)?/.exec(

@@ -211,14 +211,21 @@ describe('A probe', function () {
         'list.m3u8': `#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n${url}\n#EXT-X-ENDLIST\n`,
         'list.mp4': `#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n${url}\n#EXT-X-ENDLIST\n`,
         'list.ffconcat': `ffconcat version 1.0\nfile '${url}'\n`,
+        'list.wav': Buffer.from(`\xff\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n`, 'latin1'),
         'list.sdp': `v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n`,
       };
       for (const [name, text] of Object.entries(playlists)) {
         const path = join(root.path, name);
         writeFileSync(path, text);
-        assert.equal(await probe(path, true), undefined, name);
+        assert.equal((await probe(path, true))?.instead, 'playlist', name);
       }
       assert.equal(requests, 0);
+      // On a node, ffmpeg opens what they name: only a file that is called a playlist may do that.
+      for (const name of Object.keys(playlists)) {
+        const media = await probe(join(root.path, name), false);
+        const problem = judge(preset('h264-480p'), media, { path: name, size: 1 });
+        assert.equal(problem?.kind, /mp4|wav/.test(name) ? 'notMedia' : undefined, name);
+      }
     } finally {
       server.close();
     }

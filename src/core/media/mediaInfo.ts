@@ -17,8 +17,8 @@ export interface MediaInfo {
   readonly otherTracks?: readonly string[];
   /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
   readonly isProtected?: boolean;
-  /** What the file is, if it is not media that can be played. */
-  readonly instead?: 'text' | 'lfsPointer' | 'sideFile' | 'cutOff' | 'animatedWebp';
+  /** What the file is, if it is not media that can be played. A playlist makes ffmpeg open what it names. */
+  readonly instead?: 'text' | 'playlist' | 'lfsPointer' | 'sideFile' | 'cutOff' | 'animatedWebp';
 }
 
 export interface Track {

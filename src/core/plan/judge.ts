@@ -3,6 +3,9 @@ import type { MediaInfo, Track } from '../media/mediaInfo';
 import type { Preset } from '../presets/preset';
 import { isTextSubtitle } from '../presets/subtitles';
 
+/** Names that say that the file makes ffmpeg open other files or addresses. */
+const playlistExtensions = new Set(['m3u8', 'm3u', 'ffconcat', 'sdp']);
+
 /** Why a preset cannot work on a file, before anything is uploaded; undefined if it may. */
 export function judge(
   preset: Preset,
@@ -24,6 +27,8 @@ export function judge(
       return { kind: 'animatedWebp', file };
     case 'sideFile':
       return { kind: 'notMedia', file };
+    case 'playlist':
+      return playlistExtensions.has(extensionOf(file)) ? undefined : { kind: 'notMedia', file };
     case 'text':
       return readsText(preset) ? undefined : { kind: 'notMedia', file };
   }

@@ -18,6 +18,9 @@ export interface SplitCommands {
   readonly extension: string;
 }
 
+/** Options with their values. */
+type Options = readonly (readonly [string, string])[];
+
 /** Options that concern the audio, subtitles or the file as a whole, besides those whose name ends with `:a` or `:s`. */
 const notVideo = new Set([
   '-af',
@@ -68,6 +71,7 @@ export function splitCommands(
   return {
     part: [
       ...globals,
+      ...(keepsTimes(options, cuts) ? ['-copyts'] : []),
       ...['-i', partOf(partInput)],
       ...options.flatMap(([name, value]) => videoOption(name, value)),
       ...['-an', '-sn', '-dn', ...timescale, `output.${extension}`],
@@ -96,9 +100,17 @@ export function splitCommands(
   };
 }
 
+/**
+ * Whether ffmpeg must not move the timestamps of a part. Before 6.0 it takes the late decoding time that a transport stream
+ * of variable frame rate may begin with for a gap, and closes it. A filter moves the first frame to 0.
+ */
+function keepsTimes(options: Options, { audioBegins }: VideoCuts): boolean {
+  return audioBegins === 'withUsedTrack' && options.some(([name]) => isVideoFilter(name));
+}
+
 function joinCommand(
   globals: readonly string[],
-  options: readonly (readonly [string, string])[],
+  options: Options,
   { videoStartSeconds }: VideoCuts,
   { output, extension, audioOutput }: { output: string; extension: string; audioOutput?: string },
 ): string[] {
@@ -124,8 +136,8 @@ export function partListOf({ parts }: Pick<VideoCuts, 'parts'>, extension: strin
   return `ffconcat version 1.0\n${lines.join('\n')}\n`;
 }
 
-/** Options with their values; undefined if one has none. */
-function pairs(args: readonly string[]): (readonly [string, string])[] | undefined {
+/** Undefined if an option has no value. */
+function pairs(args: readonly string[]): Options | undefined {
   if (args.length % 2 !== 0) return undefined;
   const found = Array.from(
     { length: args.length / 2 },
@@ -134,11 +146,15 @@ function pairs(args: readonly string[]): (readonly [string, string])[] | undefin
   return found.every(([name]) => name.startsWith('-')) ? found : undefined;
 }
 
+function isVideoFilter(name: string): boolean {
+  return name === '-vf' || name === '-filter:v';
+}
+
 function videoOption(name: string, value: string): string[] {
   if (aboutAudio.test(name) || aboutSubtitles.test(name) || notVideo.has(name)) return [];
   if (name === '-map' && /^0:[as]/.test(value)) return [];
   // The first frame of each part is at 0; the list of parts says where it belongs.
-  if (name === '-vf' || name === '-filter:v') return [name, `setpts=PTS-STARTPTS,${value}`];
+  if (isVideoFilter(name)) return [name, `setpts=PTS-STARTPTS,${value}`];
   return [name, value];
 }
 

@@ -13,6 +13,9 @@ export interface CutSource {
   readonly audioBytes: number;
 }
 
+/** What a split keeps of the source's video track. */
+type TrackFacts = Partial<Pick<Track, 'framesPerSecond' | 'timecode' | 'isDefault'>>;
+
 /** Without a time base, ffmpeg shows the first frame of a whole video at a multiple of its frame duration. */
 function firstFrame(argv: readonly string[], seconds: number, framesPerSecond: number | undefined): number {
   return framesPerSecond && !argv.includes('-enc_time_base:v')
@@ -20,9 +23,14 @@ function firstFrame(argv: readonly string[], seconds: number, framesPerSecond: n
     : seconds;
 }
 
-/** Parts have no time codes, which ffmpeg otherwise keeps. */
-function withTimecode(join: readonly string[], timecode: string): string[] {
-  return [...join.slice(0, -1), '-metadata:s:v:0', `timecode=${timecode}`, ...join.slice(-1)];
+/** What ffmpeg keeps of a whole video, and encoded parts have lost: its time code, and that it is the default track. */
+function withTrackFacts(join: readonly string[], { timecode, isDefault }: TrackFacts): string[] {
+  return [
+    ...join.slice(0, -1),
+    ...(timecode === undefined ? [] : ['-metadata:s:v:0', `timecode=${timecode}`]),
+    ...(isDefault ? ['-disposition:v:0', 'default'] : []),
+    ...join.slice(-1),
+  ];
 }
 
 /**
@@ -33,15 +41,14 @@ export function splitFile(
   argv: readonly string[],
   names: { readonly input: string; readonly output: string },
   { partSeconds, cuts, audioBytes }: CutSource,
-  { framesPerSecond, timecode }: Pick<Track, 'framesPerSecond' | 'timecode'> = {},
+  track: TrackFacts = {},
 ): { split: SplitFile; joinCommandLine: string } | undefined {
   const commands = splitCommands(argv, names, {
     ...cuts,
-    videoStartSeconds: firstFrame(argv, cuts.videoStartSeconds, framesPerSecond),
+    videoStartSeconds: firstFrame(argv, cuts.videoStartSeconds, track.framesPerSecond),
   });
   if (commands === undefined) return undefined;
   const { audio, extension } = commands;
-  const join = timecode === undefined ? commands.join : withTimecode(commands.join, timecode);
   const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
   const split: SplitFile = {
     partSeconds,
@@ -61,5 +68,5 @@ export function splitFile(
     partList: partListOf(cuts, extension),
     extension,
   };
-  return { split, joinCommandLine: toCommandLine(join) };
+  return { split, joinCommandLine: toCommandLine(withTrackFacts(commands.join, track)) };
 }

@@ -1,7 +1,14 @@
 import type { Bytes } from '../../files/bytes';
 import { type CutVideo, chooseCuts, layoutOf, type Range, type WholeReason } from './parts';
 import { type FrameKind, frameKind } from './pictureKinds';
-import { type CutPoint, clockHz, maxSearchBytes, positionOf, readClock } from './transportClock';
+import {
+  type CutPoint,
+  clockHz,
+  maxSearchBytes,
+  positionOf,
+  readClock,
+  type StreamClock,
+} from './transportClock';
 import { frames, maxTableBytes, type Program, packetBytes, readProgram } from './transportPackets';
 
 /** Frames after a key frame in which leading pictures are looked for. */
@@ -31,11 +38,10 @@ export async function cutTransportStream(
       positionOf(clock, first.time + target * clockHz),
       (keys.at(-1)?.at ?? 0) + packetBytes,
     );
-    const { key, isOpen } = await closedKeyFrame(file, program, from, size);
+    const { key, isOpen } = await closedKeyFrame(file, program, clock, { from, to: size });
     hasOpen ||= isOpen;
     if (key === undefined) break;
-    const time = clock.unwrapped(key.time);
-    if (time > (keys.at(-1)?.time ?? 0)) keys.push({ at: key.at, time });
+    if (key.time > (keys.at(-1)?.time ?? 0)) keys.push({ at: key.at, time: key.time });
   }
   const points = keys.map(({ time }) => (time - first.time) / clockHz);
   const cuts = [0, ...chooseCuts(points, length, Math.min(seconds, length / 2))];
@@ -65,17 +71,18 @@ export async function cutTransportStream(
 async function closedKeyFrame(
   file: Bytes,
   { video, codec }: Program,
-  from: number,
-  to: number,
+  { unwrapped }: StreamClock,
+  { from, to }: Range,
 ): Promise<{ key?: CutPoint; isOpen: boolean }> {
   let key: (CutPoint & { kind: FrameKind }) | undefined;
   let isOpen = false;
   let after = 0;
   let latest = Number.NEGATIVE_INFINITY;
   const end = Math.min(to, from + maxSearchBytes);
-  for await (const { at, time, isRandomAccess, data } of frames(file, video, from, end)) {
+  for await (const { at, time: stamp, isRandomAccess, data } of frames(file, video, from, end)) {
     const kind = frameKind(data, codec);
     if (kind === undefined) continue;
+    const time = unwrapped(stamp);
     if (kind === 'key' || kind === 'closedKey') {
       if (key) return { key, isOpen };
       // A frame before it that is shown after it: the group isn't closed at its beginning.
@@ -91,6 +98,9 @@ async function closedKeyFrame(
   return { key, isOpen };
 }
 
+/** PES timestamps have 33 bits. */
+const clockPeriod = 2 ** 33;
+
 async function startTimes(file: Bytes, { audio }: Program, size: number, videoStart: number) {
   const starts = await Promise.all(
     audio.map(async (pid) => {
@@ -98,9 +108,14 @@ async function startTimes(file: Bytes, { audio }: Program, size: number, videoSt
       return videoStart;
     }),
   );
-  const begin = Math.min(videoStart, ...starts);
+  // The clock may wrap between the first frames of two tracks.
+  const later = starts.map((start) => {
+    const ticks = (start - videoStart + clockPeriod) % clockPeriod;
+    return ticks < clockPeriod / 2 ? ticks : ticks - clockPeriod;
+  });
+  const begin = Math.min(0, ...later);
   return {
-    videoStartSeconds: (videoStart - begin) / clockHz,
-    audioStartSeconds: starts.map((start) => (start - begin) / clockHz),
+    videoStartSeconds: -begin / clockHz,
+    audioStartSeconds: later.map((start) => (start - begin) / clockHz),
   };
 }

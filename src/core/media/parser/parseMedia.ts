@@ -353,6 +353,7 @@ async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['ins
   const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
   if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
   if (isAnimatedWebp(head)) return 'animatedWebp';
+  if (isPlaylist(head)) return 'playlist';
   if (isText(head)) {
     return head.toString('latin1').startsWith('version https://git-lfs.github.com/') ? 'lfsPointer' : 'text';
   }
@@ -365,9 +366,14 @@ function isAnimatedWebp(head: Buffer): boolean {
   return mark === 'RIFFWEBPVP8X' && ((head[20] ?? 0) & 2) !== 0;
 }
 
-/** Text from its first byte on; playlists, which are text and media, begin with words of their own. */
+/** What ffmpeg takes for a playlist (HLS, concat) or a session description, whatever the name of the file. */
+function isPlaylist(head: Buffer): boolean {
+  const [text = ''] = head.toString('latin1').split('\0', 1);
+  return /^(#EXTM3U|ffconcat|v=0)/.test(text) || /^c=IN IP/m.test(text);
+}
+
+/** Text from its first byte on. */
 function isText(head: Buffer): boolean {
-  if (/^(#EXTM3U|ffconcat|v=0)/.test(head.toString('latin1', 0, 16))) return false;
   try {
     // A character cut in half at the end is no error while more may come.
     const text = new TextDecoder('utf-8', { fatal: true }).decode(head, { stream: true });

@@ -21,10 +21,8 @@ const luminance = 10_000;
 
 function displayOf(data: SideData): string | undefined {
   const units = (name: string, unit: number) => {
-    const [over = Number.NaN, under = 1] = String(data[name] ?? '')
-      .split('/')
-      .map(Number);
-    return Math.round((over / under) * unit);
+    const [, over, under] = /^(\d+)\/(\d+)$/.exec(String(data[name])) ?? [];
+    return Math.round((Number(over) / Number(under)) * unit);
   };
   const point = (name: string) => [units(`${name}_x`, chromaticity), units(`${name}_y`, chromaticity)];
   const values = [

@@ -84,11 +84,12 @@ export function fit(limit: number, media: MediaInfo | undefined, video: Track | 
   const label = limit <= hdHeight ? labelAsBt709(video) : '';
   if (size === undefined || (isSquare && fixedSizeFormats.test(media?.format ?? ''))) {
     // ffmpeg would keep what is lost by rounding the sides as a shape of the pixels.
-    return chain(label, fitByExpression(limit, isSquare), 'setsar=1', rgbToBt709(video));
+    const scale = fitByExpression(limit, isSquare) + toLimitedRange(video);
+    return chain(label, scale, 'setsar=1', rgbToBt709(video));
   }
   const scale = limit / Math.min(size.width, size.height);
   const side = (length: number) => (scale < 1 ? nearestEven(length * scale) : evenWithin(length));
-  return chain(label, box(side(size.width), side(size.height)), rgbToBt709(video));
+  return chain(label, box(side(size.width), side(size.height), video), rgbToBt709(video));
 }
 
 /** Scales to this width, in pixels, and keeps the aspect ratio. */
@@ -97,10 +98,10 @@ export function fitWidth(width: number, media: MediaInfo | undefined, video: Tra
   const isSquare = video?.pixelAspectRatio === 1;
   const label = labelAsBt709(video);
   if (isSquare && (size === undefined || fixedSizeFormats.test(media?.format ?? ''))) {
-    return chain(label, `scale=${width}:-2,setsar=1`);
+    return chain(label, `scale=${width}:-2${toLimitedRange(video)}`, 'setsar=1');
   }
   if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
-  return chain(label, box(width, nearestEven((width * size.height) / size.width)));
+  return chain(label, box(width, nearestEven((width * size.height) / size.width), video));
 }
 
 /** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
@@ -131,10 +132,20 @@ function fitByExpression(limit: number, isSquare: boolean): string {
  * Scales every picture into a frame of this size, keeps its aspect ratio, and adds black bars. Otherwise a stream whose
  * pictures change in size would end the encoder or be distorted. `dar` is the aspect ratio of the current picture.
  */
-function box(width: number, height: number): string {
+function box(width: number, height: number, video: Track | undefined): string {
   const w = `if(gt(${height}*dar,${width - 2}),${width},max(2,trunc(${height}*dar/2)*2))`;
   const h = `if(gt(${width}/dar,${height - 2}),${height},max(2,trunc(${width}/dar/2)*2))`;
-  return `scale=w='${w}':h='${h}',setsar=1,pad=${width}:${height}:-1:-1`;
+  return `scale=w='${w}':h='${h}'${toLimitedRange(video)},setsar=1,pad=${width}:${height}:-1:-1`;
+}
+
+/**
+ * Options of a scale filter that convert full range to the limited one, which all players show right: ffmpeg keeps full
+ * range from 7.1 on, and 4.4 loses its label in more than 8 bits. HDR is converted with its tones, or kept.
+ */
+function toLimitedRange(video: Track | undefined): string {
+  const { pixelFormat = '', colorRange } = video ?? {};
+  const isFull = /^yuvj/.test(pixelFormat) || (/^(yuv|nv|p\d)/.test(pixelFormat) && colorRange === 'pc');
+  return isFull && !isHdr(video) ? ':in_range=pc:out_range=tv' : '';
 }
 
 /**

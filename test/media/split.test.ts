@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { ffmpeg, temporaryFolder } from '../media';
+import { compare, describeOutput } from '../outputs';
+import { preset } from '../presets';
+import { transcodeBoth } from './splitRun';
+
+const seconds = 5;
+const picture = (rate = 25) => [
+  ...['-f', 'lavfi', '-i', `testsrc2=size=160x90:rate=${rate}:duration=${seconds}`],
+];
+const tone = ['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${seconds}`];
+const both = [...picture(), ...tone];
+const h264 = ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-g', '25'];
+const realtime = ['-deadline', 'realtime', '-cpu-used', '8', '-g', '25'];
+const leading = 'log-level=0:open-gop=0:radl=2:bframes=4:b-adapt=0:keyint=25';
+
+/** Videos that are cut, by name: arguments of ffmpeg. */
+const cutSources: Readonly<Record<string, readonly string[]>> = {
+  'av1.mp4': [...both, '-c:v', 'libsvtav1', '-preset', '12', '-g', '25', '-c:a', 'aac'],
+  'av1.webm': [...both, '-c:v', 'libsvtav1', '-preset', '12', '-g', '25', '-c:a', 'libopus'],
+  'alpha.webm': [
+    ...[...both, '-vf', 'format=yuva420p', '-c:v', 'libvpx-vp9', ...realtime, '-auto-alt-ref', '0'],
+    ...['-c:a', 'libvorbis'],
+  ],
+  'prores.mov': [...both, '-c:v', 'prores_ks', '-profile:v', '1', '-c:a', 'pcm_s24le'],
+  'motion-jpeg.mov': [...both, '-c:v', 'mjpeg', '-q:v', '3', '-c:a', 'pcm_s16le'],
+  'leading.mkv': [...both, '-c:v', 'libx265', '-preset', 'fast', '-x265-params', leading, '-c:a', 'aac'],
+  // The decoding times of its key frames are more than 0.1 seconds before those of the next frames.
+  'variable.ts': [
+    ...[...both, '-vf', "select='not(mod(n,3))+not(mod(n,5))'", '-vsync', 'vfr'],
+    ...[...h264, '-g', '10', '-c:a', 'aac'],
+  ],
+  // The clock wraps between a key frame and the next.
+  'wrapping.ts': [...both, ...h264, '-c:a', 'aac', '-output_ts_offset', '95440'],
+};
+
+/** Videos that stay whole, and why. */
+const wholeSources: Readonly<Record<string, readonly [reason: string, args: readonly string[]]>> = {
+  'motion-jpeg.avi': ['format', [...both, '-c:v', 'mjpeg', '-q:v', '3', '-c:a', 'pcm_s16le']],
+  'program.mpg': ['format', [...both, '-c:v', 'mpeg2video', '-q:v', '3', '-c:a', 'mp2']],
+  'camera.mxf': ['format', [...both, '-c:v', 'mpeg2video', '-q:v', '3', '-c:a', 'pcm_s16le']],
+  'open-hevc.ts': [
+    'openGop',
+    [
+      ...[...both, '-c:v', 'libx265', '-preset', 'ultrafast', '-c:a', 'aac'],
+      ...['-x265-params', 'log-level=0:open-gop=1:bframes=4:keyint=25'],
+    ],
+  ],
+};
+
+describe('A video in parts', function () {
+  this.timeout(120_000);
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  before(async () => {
+    folder = await temporaryFolder('parts');
+  });
+  after(() => folder.remove());
+
+  async function transcode(name: string, args: readonly string[]) {
+    const source = await ffmpeg(...args, join(folder.path, name));
+    return transcodeBoth(source, join(folder.path, `${name} outputs`), preset('h264-480p'), 1.5);
+  }
+
+  for (const [name, args] of Object.entries(cutSources)) {
+    it(`has the frames, times and audio of the whole ${name}`, async () => {
+      const { whole, joined, reason } = await transcode(name, args);
+      assert.ok(joined && joined.parts > 1, reason);
+      const differences = compare(name, await describeOutput(whole), await describeOutput(joined.path));
+      assert.deepEqual(differences, []);
+    });
+  }
+
+  for (const [name, [reason, args]] of Object.entries(wholeSources)) {
+    it(`stays whole if it is ${name}`, async () => {
+      const { whole, ...made } = await transcode(name, args);
+      assert.deepEqual(made, { reason });
+      assert.equal((await describeOutput(whole)).times.length, 25 * seconds);
+    });
+  }
+});
