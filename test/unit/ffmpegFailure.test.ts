@@ -188,6 +188,21 @@ const lines: readonly (readonly [FailureReason, string, subject?: string])[] = [
     'noFrames',
     '[out#0/mp3 @ 0x5581] Nothing was written into output file, because at least one of its streams received no packets.',
   ],
+  [
+    'encoderFailed',
+    '[vost#0:0/libx264 @ 0x5581] Error while opening encoder - maybe incorrect parameters such as bit_rate, rate, width or height.\nError while filtering: Invalid argument\n[out#0/mp4 @ 0x5582] Nothing was written into output file, because at least one of its streams received no packets.\nConversion failed!',
+  ],
+  [
+    'missingFile',
+    '[out#0/mp4 @ 0x5581] Error opening output parts/o.mp4: No such file or directory\nError opening output file parts/o.mp4.\nError opening output files: No such file or directory',
+    'parts/o.mp4',
+  ],
+  ['invalidValue', 'Invalid duration for option t: abc\nError opening output files: Invalid argument', 't'],
+  // 8
+  [
+    'oneStreamOnly',
+    '[wav @ 0x5581] wav muxer does not support more than one stream of type audio\n[out#0/wav @ 0x5582] Could not write header (incorrect codec parameters ?): Invalid argument\n[out#0/wav @ 0x5582] Nothing was written into output file, because at least one of its streams received no packets.\nConversion failed!\n\nExiting with exit code -22',
+  ],
   // Any
   [
     'diskFull',

@@ -2,7 +2,7 @@ import type { FailureReason } from '../failureReasons';
 import { linesOf } from '../media/probe/ffmpegLog';
 
 /*
- * Why ffmpeg, or the installation of ffmpeg by a start task, failed, from the log. Wordings of ffmpeg 4.4 to 7.
+ * Why ffmpeg, or the installation of ffmpeg by a start task, failed, from the log. Wordings of ffmpeg 4.4 to 8.
  */
 
 export interface Failure {
@@ -52,7 +52,7 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
   ],
   [
     'invalidValue',
-    /invalid duration specification for ([^:]+)|value \S+ for parameter '((?!dst)[^']+)' out of range|unable to parse option value "([^"]*)"|error setting option (\S+) to value|expected \S+ for (\S+) but found|invalid (?:stream specifier|file index|frame size|framerate|loglevel|sample format)[:\s]+'?([^'\s]+)/i,
+    /invalid duration (?:specification for|for option) ([^:]+)|value \S+ for parameter '((?!dst)[^']+)' out of range|unable to parse option value "([^"]*)"|error setting option (\S+) to value|expected \S+ for (\S+) but found|invalid (?:stream specifier|file index|frame size|framerate|loglevel|sample format)[:\s]+'?([^'\s]+)/i,
   ],
   [
     'filterExpression',
@@ -93,7 +93,7 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
   ],
   [
     'oneStreamOnly',
-    /exactly one \S+ (?:audio |video )?stream|have exactly one stream|(?:supports|only) (?:a single|one|1) (?:audio |video )?stream|multiple streams are not supported/i,
+    /exactly one \S+ (?:audio |video )?stream|have exactly one stream|(?:supports|only) (?:a single|one|1) (?:audio |video )?stream|multiple streams are not supported|does not support more than one stream/i,
   ],
   ['bitstreamFilter', /use the (?:audio|video) bitstream filter '?(\w+)/i],
   [
@@ -163,13 +163,10 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
     'network',
     /connection (?:refused|timed out|reset by peer)|failed to resolve hostname ([^:\s]+)|server returned (\d\S*)|http error (\d+)|network is unreachable/i,
   ],
-  [
-    'noFrames',
-    /nothing was encoded|nothing was written into output file|cannot determine format of input (?:stream|file).*after eof|received no packets/i,
-  ],
   ['killed', /^killed$|received signal \d+|received > \d+ system signals|immediate exit requested/i],
   ['fileDenied', /permission denied|operation not permitted/i],
-  ['missingFile', /^(.*): no such file or directory|no such file or directory/i],
+  ['missingFile', /^error opening output (?!files?:)(.+): no such file or directory/i],
+  ['missingFile', /^(?!error opening )(.*): no such file or directory|no such file or directory/i],
   ['readError', /input\/output error/i],
   [
     'invalidData',
@@ -184,6 +181,11 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
     'filterFailed',
     /error (?:re)?initializing (?:complex )?filters?|failed to inject frame into filter network|error opening filters|failed to configure \w+ pad on (\S+)|error (?:re)?configuring filter graph/i,
   ],
+  // From 6.1 on, ffmpeg says this also after an encoder or filter has failed.
+  [
+    'noFrames',
+    /nothing was encoded|nothing was written into output file|cannot determine format of input (?:stream|file).*after eof|received no packets/i,
+  ],
   [
     'undecodable',
     /error while decoding stream|error submitting (?:a )?packet to (?:the )?decoder|decoding error/i,
@@ -193,7 +195,7 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
 
 /** Lines that say only that something failed, and the statistics of the level `verbose`. */
 const generic =
-  /^conversion failed!$|^exiting\.?$|^last message repeated|^statistics: \d|^total: \d|^(?:in|out)put (?:file #\d+ \(|stream #)|muxing overhead/i;
+  /^conversion failed!$|^exiting\.?$|^last message repeated|^statistics: \d|^total: \d|^(?:in|out)put (?:file #\d+ \(|stream #)|muxing overhead|^exiting with exit code|^terminating thread with return code/i;
 
 const maxLineLength = 300;
 
