@@ -14,6 +14,15 @@ const h264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', 
 const openGop = [...h264.slice(0, 3), 'veryfast', ...h264.slice(4), '-bf', '3', '-x264opts', 'open-gop=1'];
 const openMpeg2 = ['-c:v', 'mpeg2video', '-g', '12', '-bf', '2'];
 
+/** Positions of the packets of ffmpeg's first video track in which a key frame begins. */
+function keyPackets(stream: Buffer): number[] {
+  const packets = Array.from({ length: Math.floor(stream.length / 188) }, (_, index) => 188 * index);
+  return packets.filter((at) => {
+    const isVideoStart = stream.readUInt16BE(at + 1) === 0x4100;
+    return isVideoStart && (Number(stream[at + 3]) & 0x20) !== 0 && (Number(stream[at + 5]) & 0x40) !== 0;
+  });
+}
+
 describe('Cutting a video', function () {
   this.timeout(240_000);
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -56,6 +65,22 @@ describe('Cutting a video', function () {
         'keyFrames',
         name,
       );
+  });
+
+  it('leaves a transport stream whole that has its parameter sets only once', async () => {
+    const [all, none] = await Promise.all([
+      make('all.ts', ...picture(7), ...h264),
+      make('none.ts', ...picture(7), ...h264, '-bsf:v', 'filter_units=remove_types=7-8'),
+    ]);
+    assert.ok(Number(await cut(all)) > 2);
+    const [first, others] = [all, none].map((path) => {
+      const bytes = readFileSync(path);
+      return { bytes, second: keyPackets(bytes)[1] ?? assert.fail(path) };
+    }) as [{ bytes: Buffer; second: number }, { bytes: Buffer; second: number }];
+    const path = join(folder.path, 'once.ts');
+    const joined = [first.bytes.subarray(0, first.second), others.bytes.subarray(others.second)];
+    writeFileSync(path, Buffer.concat(joined));
+    assert.equal(await cut(path), 'keyFrames');
   });
 
   it('leaves a transport stream whole whose clock jumps or starts again', async () => {

@@ -7,6 +7,8 @@ export interface Codec {
   readonly type: string;
   /** Bytes of a NAL unit's length, for codecs that have NAL units. */
   readonly nalLengthBytes: number;
+  /** Parameter sets are in the frames only: H.264 and H.265 whose description has none. */
+  readonly hasOwnParameters?: boolean;
 }
 
 /** The first slice of a frame is in here, after parameter sets and supplemental information. */
@@ -18,6 +20,10 @@ const avcIdr = 5;
 const hevcKeys = new Set([18, 19, 20, 21]);
 /** H.265: RADL_N, RADL_R. */
 const hevcDecodableLeading = new Set([6, 7]);
+
+/** NAL unit types of sequence parameter sets. */
+const avcParameters = 7;
+const hevcParameters = 33;
 
 const isAvc = ({ type }: Codec) => /^(avc|dva)/.test(type);
 const isHevc = ({ type }: Codec) => /^(hvc|hev|dvh)/.test(type);
@@ -36,17 +42,34 @@ export async function canStartPart(
 ): Promise<boolean> {
   const leading = leadingSamples(table, sample);
   if (!isAvc(codec) && !isHevc(codec)) return leading.length === 0;
-  const typeOf = async (index: number) => {
+  const sliceOf = async (index: number) => {
     const size = Math.min(table.sizes[index] as number, frameHeadBytes);
-    return sliceType(Buffer.from(await file.read(table.positions[index] as number, size)), codec);
+    return firstSlice(Buffer.from(await file.read(table.positions[index] as number, size)), codec);
   };
-  const key = await typeOf(sample);
-  if (key === undefined || !isKeySlice(codec, key)) return false;
+  const key = await sliceOf(sample);
+  if (key === undefined || !startsDecoder(codec, key)) return false;
   for (const index of leading) {
-    const type = await typeOf(index);
-    if (type === undefined || !isDecodableLeading(codec, type)) return false;
+    const slice = await sliceOf(index);
+    if (slice === undefined || !isDecodableLeading(codec, slice.type)) return false;
   }
   return true;
+}
+
+/** The first slice of a frame, and whether parameter sets come before it in the frame. */
+export interface Slice {
+  readonly type: number;
+  readonly hasParameters: boolean;
+}
+
+/** Whether a decoder can begin with a frame: it refreshes the decoder, and its parameter sets are known. */
+export function startsDecoder(codec: Codec, { type, hasParameters }: Slice): boolean {
+  return isKeySlice(codec, type) && (hasParameters || !codec.hasOwnParameters);
+}
+
+/** Whether a description (`avcC`, `hvcC`) has no parameter sets, which are in the frames then. */
+export function lacksParameters(type: 'avcC' | 'hvcC', description: Buffer): boolean {
+  // numOfSequenceParameterSets: the lower bits of byte 5; numOfArrays: byte 22.
+  return type === 'avcC' ? ((description[5] ?? 0) & 0x1f) === 0 : (description[22] ?? 0) === 0;
 }
 
 /** Whether a picture with this slice type refreshes the decoder. */
@@ -69,13 +92,15 @@ function leadingSamples({ count, times, isSync }: SampleTable, sample: number): 
   return leading;
 }
 
-/** Type of the first slice in the beginning of a frame of length-prefixed NAL units; undefined if there is none. */
-export function sliceType(frame: Buffer, codec: Codec): number | undefined {
+/** The first slice in the beginning of a frame of length-prefixed NAL units; undefined if there is none. */
+export function firstSlice(frame: Buffer, codec: Codec): Slice | undefined {
   const { nalLengthBytes } = codec;
+  let hasParameters = false;
   for (let at = 0; at + nalLengthBytes < frame.length; ) {
     const length = frame.readUIntBE(at, nalLengthBytes);
     const type = unitType(frame[at + nalLengthBytes] as number, codec);
-    if (isSlice(type, codec)) return type;
+    if (isSlice(type, codec)) return { type, hasParameters };
+    hasParameters ||= isParameters(type, codec);
     if (length === 0) return undefined;
     at += nalLengthBytes + length;
   }
@@ -89,4 +114,8 @@ export function unitType(header: number, codec: Codec): number {
 
 export function isSlice(type: number, codec: Codec): boolean {
   return isHevc(codec) ? type < 32 : type >= 1 && type <= 5;
+}
+
+export function isParameters(type: number, codec: Codec): boolean {
+  return type === (isHevc(codec) ? hevcParameters : avcParameters);
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import { type Element, elementAt, elements, numberAt, vintAt } from './ebml';
-import { type Codec, isDecodableLeading, isKeySlice, sliceType } from './keyFrames';
+import { type Codec, firstSlice, isDecodableLeading, lacksParameters, startsDecoder } from './keyFrames';
 import { type CutVideo, chooseCuts, layoutOf, type Range, type WholeReason } from './parts';
 
 const ids = {
@@ -190,9 +190,17 @@ async function readTracks(file: Bytes, tracks: Element): Promise<TrackEntry[]> {
 
 function codecOf(id: string, description: Buffer | undefined): Codec | undefined {
   if (id === 'V_MPEG4/ISO/AVC' && description)
-    return { type: 'avc1', nalLengthBytes: ((description[4] ?? 3) & 3) + 1 };
+    return {
+      type: 'avc1',
+      nalLengthBytes: ((description[4] ?? 3) & 3) + 1,
+      hasOwnParameters: lacksParameters('avcC', description),
+    };
   if (id === 'V_MPEGH/ISO/HEVC' && description)
-    return { type: 'hvc1', nalLengthBytes: ((description[21] ?? 3) & 3) + 1 };
+    return {
+      type: 'hvc1',
+      nalLengthBytes: ((description[21] ?? 3) & 3) + 1,
+      hasOwnParameters: lacksParameters('hvcC', description),
+    };
   return undefined;
 }
 
@@ -289,9 +297,9 @@ async function isClosed(
       const head = Buffer.from(
         await file.read(block.start, Math.min(block.end - block.start, frameHeadBytes)),
       );
-      const type = sliceType(head, codec);
-      if (type === undefined || !(isFirst ? isKeySlice(codec, type) : isDecodableLeading(codec, type)))
-        return false;
+      const slice = firstSlice(head, codec);
+      if (slice === undefined) return false;
+      if (!(isFirst ? startsDecoder(codec, slice) : isDecodableLeading(codec, slice.type))) return false;
     }
   }
   return seen > 0;

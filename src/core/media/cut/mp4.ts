@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import { idOf, readFragments } from './fragments';
-import { type Codec, canStartPart } from './keyFrames';
+import { type Codec, canStartPart, lacksParameters } from './keyFrames';
 import { type BoxIndex, childOf, type FileBox, fileBoxes, indexBoxes, makeBox } from './movieBoxes';
 import {
   layoutOfPart,
@@ -234,11 +234,15 @@ function codecOf(movie: Buffer, track: BoxIndex): Codec | undefined {
   const type = movie.toString('latin1', box.start + 12, box.start + 16);
   const entry = movie.subarray(box.start, box.end);
   // lengthSizeMinusOne: byte 4 of avcC's content, byte 21 of hvcC's.
-  const at = { avcC: 4, hvcC: 21 };
-  for (const [name, offset] of Object.entries(at)) {
+  for (const [name, offset] of [
+    ['avcC', 4],
+    ['hvcC', 21],
+  ] as const) {
     const found = entry.indexOf(name, 0, 'latin1');
-    const value = found < 0 ? undefined : entry[found + 4 + offset];
-    if (value !== undefined) return { type, nalLengthBytes: (value & 3) + 1 };
+    const description = entry.subarray(found + 4);
+    const value = found < 0 ? undefined : description[offset];
+    if (value !== undefined)
+      return { type, nalLengthBytes: (value & 3) + 1, hasOwnParameters: lacksParameters(name, description) };
   }
   return { type, nalLengthBytes: 4 };
 }

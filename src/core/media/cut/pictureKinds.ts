@@ -1,7 +1,18 @@
-import { type Codec, isDecodableLeading, isKeySlice, isSlice, unitType } from './keyFrames';
+import {
+  type Codec,
+  isDecodableLeading,
+  isKeySlice,
+  isParameters,
+  isSlice,
+  startsDecoder,
+  unitType,
+} from './keyFrames';
 
-/** What a frame is for a cut: one to begin with, alone or with all that follow it; one that may be shown before; another. */
-export type FrameKind = 'key' | 'closedKey' | 'decodableLeading' | 'other';
+/**
+ * What a frame is for a cut: one to begin with, alone or with all that follow it; a key frame without its parameter sets; one
+ * that may be shown before; another.
+ */
+export type FrameKind = 'key' | 'closedKey' | 'bareKey' | 'decodableLeading' | 'other';
 
 /** The kind of the frame that `data` begins with; undefined if it has no slice or picture. */
 export function frameKind(data: Buffer, codec: Codec): FrameKind | undefined {
@@ -10,12 +21,15 @@ export function frameKind(data: Buffer, codec: Codec): FrameKind | undefined {
 
 /** The kind of a frame of H.264 or H.265 by its first slice; undefined if there is none. */
 function sliceKind(data: Buffer, codec: Codec): FrameKind | undefined {
+  let hasParameters = false;
   for (const at of startCodes(data)) {
     const header = data[at + 3];
     if (header === undefined) return undefined;
     const type = unitType(header, codec);
+    hasParameters ||= isParameters(type, codec);
     if (!isSlice(type, codec)) continue;
-    if (isKeySlice(codec, type)) return 'key';
+    if (startsDecoder(codec, { type, hasParameters })) return 'key';
+    if (isKeySlice(codec, type)) return 'bareKey';
     return isDecodableLeading(codec, type) ? 'decodableLeading' : 'other';
   }
   return undefined;

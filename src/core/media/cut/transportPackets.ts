@@ -1,4 +1,5 @@
 import type { Bytes } from '../../files/bytes';
+import type { Codec } from './keyFrames';
 import type { WholeReason } from './parts';
 
 export const packetBytes = 188;
@@ -9,11 +10,11 @@ export const smallWindowBytes = 512 * packetBytes;
 export const maxTableBytes = 8 * 1024 * 1024;
 
 /** Codecs by the type of their stream. */
-const codecs: Record<number, { type: string; nalLengthBytes: number }> = {
+const codecs: Record<number, Codec> = {
   1: { type: 'mp1v', nalLengthBytes: 0 },
   2: { type: 'mp2v', nalLengthBytes: 0 },
-  27: { type: 'avc1', nalLengthBytes: 0 },
-  36: { type: 'hvc1', nalLengthBytes: 0 },
+  27: { type: 'avc1', nalLengthBytes: 0, hasOwnParameters: true },
+  36: { type: 'hvc1', nalLengthBytes: 0, hasOwnParameters: true },
 };
 
 export interface Program {
@@ -21,7 +22,7 @@ export interface Program {
   readonly head: Buffer;
   readonly video: number;
   readonly audio: readonly number[];
-  readonly codec: { type: string; nalLengthBytes: number };
+  readonly codec: Codec;
 }
 
 interface Packet {

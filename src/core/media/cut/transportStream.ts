@@ -92,7 +92,7 @@ async function closedKeyFrame(
       key = undefined;
       isOpen = true;
     } else if (key && ++after >= maxFrames) return { key, isOpen };
-    else if (isRandomAccess) isOpen = true;
+    else if (isRandomAccess && kind !== 'bareKey') isOpen = true;
     latest = Math.max(latest, time);
   }
   return { key, isOpen };
