@@ -7,8 +7,8 @@ import { deleteResources, endJobs } from '../../src/core/cleanUp/deleteResources
 import { findLeftovers } from '../../src/core/cleanUp/leftovers';
 import { ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { attemptOf } from '../../src/core/plan/manifest';
+import { runsOf } from '../../src/core/records/runList';
 import { Run } from '../../src/core/runs/run';
-import { runsOf } from '../../src/core/runs/runList';
 import { eventually, machine, prepare } from './harness';
 import { never, RunFixture } from './runFixture';
 

@@ -268,8 +268,8 @@ describe('The sizes of pools', () => {
           : answer;
       const wanted = runPool('keep');
       const made = await ensurePool(through, wanted, nodes, signal);
-      assert.equal(made.reused, false);
-      assert.deepEqual(await ensurePool(through, wanted, nodes, signal), { id: made.id, reused: true });
+      assert.equal(made.before, undefined);
+      assert.deepEqual(await ensurePool(through, wanted, nodes, signal), { id: made.id, before: nodes });
     });
 
     it('are those of a new pool when the pool is deleted while it is sized', async () => {
@@ -281,7 +281,7 @@ describe('The sizes of pools', () => {
         return false;
       };
       const more = await ensurePool(through, wanted, { dedicated: 0, spot: 2 }, signal);
-      assert.deepEqual(more, { id, reused: false });
+      assert.deepEqual(more, { id });
     });
 
     for (const [lifetime, isLost] of [

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'tinyduration';
 import { UserError } from '../../src/core/errors';
+import { timelineOf } from '../../src/core/estimates/timeline';
 import { ensureJob } from '../../src/core/jobs/jobLife';
 import { PoolWatch } from '../../src/core/jobs/poolWatch';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
@@ -316,6 +317,38 @@ describe('A run', function () {
     });
   });
 
+  for (const hours of [-2, 2]) {
+    it(`takes as long as it does though the service's clock is ${hours} hours from this machine's`, async () => {
+      const shifted = (time: string) =>
+        new Date(Date.parse(`${time}Z`) + hours * 60 * minute).toISOString().slice(0, 19);
+      fixture.batch.change = ({ headers, body, ...answer }) => {
+        const date = new Date(Date.parse(headers.date ?? '') + hours * 60 * minute).toUTCString();
+        const isJson = headers['content-type']?.includes('json') === true;
+        const text = body.toString('latin1').replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/g, shifted);
+        return {
+          ...answer,
+          headers: { ...headers, date },
+          body: isJson ? Buffer.from(text, 'latin1') : body,
+        };
+      };
+      const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+      const { run } = await fixture.start(paths);
+      const started = Date.now();
+      const summary = await run.advance('fetched', never);
+      await run.close();
+      const elapsed = Date.now() - started;
+      assert.equal(summary.succeeded, 2);
+      // The service tells its time to a second.
+      assert.ok(summary.elapsedMs > 0 && summary.elapsedMs <= elapsed + 3_000, `${summary.elapsedMs} ms`);
+      const { lengthMs = 0 } = timelineOf(run.manifest, [...run.results.values()]) ?? {};
+      assert.ok(lengthMs > 0 && lengthMs <= elapsed + 3_000, `${lengthMs} ms`);
+      const job = await fixture.parts().parts.batch.job(attemptOf(run.manifest).jobId);
+      const limit = parse(String(job?.constraints?.maxWallClockTime));
+      const hoursLeft = (limit.hours ?? 0) + (limit.minutes ?? 0) / 60;
+      assert.ok(hoursLeft <= 1.1, `${hoursLeft} hours`);
+    });
+  }
+
   it('says that its job was created, though the answer was lost', async () => {
     const { run, steps } = await fixture.start(fixture.folder(['a.mp4']).paths);
     let left = 1;
@@ -604,6 +637,40 @@ describe('A run', function () {
     await again.advance('submitted', never);
     assert.equal((await batch.pool(poolId))?.targetLowPriorityNodes, 3);
     await again.cancel(never);
+    await again.close();
+    await batch.deletePool(poolId);
+  });
+
+  it('says that it waits for a pool that is being resized, and can be stopped meanwhile', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
+    const { run, parts, steps } = await fixture.start(paths, { lifetime: 'keep', spotNodes: 3 });
+    const { batch } = parts;
+    const poolId = 'pool-in-resize';
+    await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 1 });
+    const attempt = attemptOf(run.manifest);
+    const nodes = { dedicated: 0, spot: 1 };
+    await ensureJob(batch, run.manifest, attempt, { nodes, poolId, isNew: true, signal: never });
+    await run.close();
+    fixture.batch.fault = ({ url = '' }, response) => {
+      if (!url.includes('/resize')) return false;
+      response.writeHead(409, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ code: 'PoolBeingResized', message: { value: 'resizing' } }));
+      return true;
+    };
+    const again = await Run.open({ ...parts, clock: new FastClock() }, run.manifest.outputContainer, never);
+    const stop = new AbortController();
+    const advancing = again.advance('submitted', stop.signal);
+    await eventually(
+      async () => steps.filter(({ kind }) => kind === 'poolBusy'),
+      (told) => told.length === 1,
+    );
+    assert.ok(attemptOf(again.manifest).submitted);
+    assert.equal(again.progress.phase, 'pool');
+    stop.abort();
+    await assert.rejects(advancing, { name: 'AbortError' });
+    await fixture.calm();
+    assert.equal((await again.advance('fetched', never)).succeeded, 3);
+    assert.equal((await batch.pool(poolId))?.targetLowPriorityNodes, 1);
     await again.close();
     await batch.deletePool(poolId);
   });

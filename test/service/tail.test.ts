@@ -6,6 +6,7 @@ import { UserError } from '../../src/core/errors';
 import { tail } from '../../src/core/jobs/logTail';
 import { TaskProgress } from '../../src/core/jobs/taskProgress';
 import { FastClock } from '../clock';
+import { faultyProxy } from './faultyProxy';
 import { eventually, machine, prepare, TestService } from './harness';
 
 describe('Following a log', function () {
@@ -95,6 +96,50 @@ describe('Following a log', function () {
     await following;
     assert.deepEqual(seen.slice(0, 2), [0, 9]);
     await batch.terminateTask('job', 'again');
+  });
+
+  it('reads where many tasks are that were not read for long, with a bounded number of requests', async () => {
+    const count = 12;
+    // More than one request reads, written while other tasks are read.
+    const line = '"out_time_us=1000000\\nprogress=continue\\n"';
+    const script = [
+      `for i in {1..3000}; do printf ${line}; done > progress.txt`,
+      'printf "out_time_us=7000000\\nspeed=2.0x\\nprogress=continue\\n" >> progress.txt; exec sleep 600',
+    ].join('; ');
+    await batch.addPool({ id: 'many', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: count });
+    await batch.addJob({ id: 'many', poolInfo: { poolId: 'many' } });
+    const ids = Array.from({ length: count }, (_, index) => `many-${index}`);
+    await batch.addTasks(
+      'many',
+      ids.map((id) => ({ id, commandLine: `/bin/bash -c '${script}'` })),
+    );
+    await eventually(
+      () => batch.taskCounts('many'),
+      ({ running }) => running === count,
+    );
+    const proxy = await faultyProxy(service.ready.batchUrl);
+    try {
+      const { account } = service.connection;
+      const through = new Batch({ ...service.connection, account: { ...account, batchUrl: proxy.url } });
+      const seen = new Map<string, number>();
+      const stop = new AbortController();
+      const onProgress = (id: string, { seconds }: { seconds: number }) => seen.set(id, seconds);
+      const following = new TaskProgress(through, 'many', onProgress, new FastClock(20)).follow(
+        () => true,
+        stop.signal,
+      );
+      await eventually(
+        async () => ids.filter((id) => seen.get(id) === 7).length,
+        (read) => read === count,
+      );
+      stop.abort();
+      await following;
+      const rounds = proxy.requests.filter((request) => request.includes('/tasks?')).length;
+      assert.ok(proxy.requests.length <= 9 * rounds, `${proxy.requests.length} requests in ${rounds} rounds`);
+    } finally {
+      await proxy.close();
+    }
+    await batch.terminateJob('many');
   });
 
   it('waits for a task without a node, and reports a task that does not exist', async () => {

@@ -81,13 +81,14 @@ export class TimeLeft {
     results: ReadonlyMap<string, FileResult>,
   ): number {
     this.#note(now, running);
+    const speed = this.#speed();
     let total = 0;
     let done = 0;
     for (const [id, work] of this.#work) {
       total += work;
       const seen = running.has(id) ? this.#seen.get(id) : undefined;
       if (results.has(id) || settling.has(id)) done += work;
-      else if (seen) done += Math.min(seen.progress.seconds, work);
+      else if (seen) done += Math.min(doneOf(seen, now, speed), work);
     }
     const uploaded = upload.bytesTotal > 0 ? Math.min(upload.bytes / upload.bytesTotal, 1) : 1;
     return total > 0 ? uploadShare * uploaded + (1 - uploadShare) * (done / total) : 0;
@@ -171,6 +172,7 @@ export class TimeLeft {
     if (rate === undefined) return undefined;
     const msOf = (work: number) => (work * 1000) / rate.speed;
     const taskMs = (work: number) => rate.overheadMs + msOf(work);
+    const usual = this.#speed();
     const slots: number[] = [];
     const queued: number[] = [];
     for (const [id, work] of this.#work) {
@@ -185,7 +187,7 @@ export class TimeLeft {
         continue;
       }
       const seen = this.#seen.get(id);
-      if (seen && running.has(id)) slots.push(msOf(Math.max(work - doneOf(seen, now), 0)));
+      if (seen && running.has(id)) slots.push(msOf(Math.max(work - doneOf(seen, now, usual), 0)));
       else queued.push(taskMs(work));
     }
     // Tasks that run without a progress yet have just begun.
@@ -194,6 +196,12 @@ export class TimeLeft {
     const all = [...this.#work.values()];
     const mean = all.reduce((sum, work) => sum + work, 0) / Math.max(all.length, 1);
     return { left: makespan(slots, queued), oneFile: taskMs(mean) };
+  }
+
+  /** Mean speed of the tasks whose speed was read, in units of work per second; 0 if none was. */
+  #speed(): number {
+    const speeds = [...this.#seen.values()].flatMap(({ progress }) => progress.speed || []);
+    return speeds.length > 0 ? speeds.reduce((all, one) => all + one, 0) / speeds.length : 0;
   }
 
   #note(now: number, running: RunProgress['running']): void {
@@ -214,9 +222,8 @@ export class TimeLeft {
       return { work: this.#work.get(result.id) ?? 0, seconds };
     });
     const sum = (of: (one: (typeof ended)[number]) => number) => ended.reduce((all, one) => all + of(one), 0);
-    const speeds = [...this.#seen.values()].flatMap(({ progress }) => progress.speed || []);
-    if (speeds.length > 0) {
-      const speed = speeds.reduce((all, one) => all + one, 0) / speeds.length;
+    const speed = this.#speed();
+    if (speed > 0) {
       if (ended.length === 0) return { speed: encodingShare * speed, overheadMs: 0 };
       const overhead = sum(({ work, seconds }) => Math.max(seconds - work / speed, 0)) / ended.length;
       return { speed, overheadMs: overhead * 1000 };
@@ -243,8 +250,16 @@ function workOf(files: readonly EstimatedFile[]): Map<string, number> {
   );
 }
 
-function doneOf({ progress, at }: { progress: FileProgress; at: number }, now: number): number {
-  return progress.seconds + ((progress.speed ?? 0) * (now - at)) / 1000;
+/**
+ * What a task has done by now. Of many tasks each is read only from time to time: one that was seen to run and not read yet is
+ * assumed to be as fast as the others.
+ */
+function doneOf(
+  { progress, at }: { progress: FileProgress; at: number },
+  now: number,
+  usualSpeed: number,
+): number {
+  return progress.seconds + ((progress.speed ?? usualSpeed) * (now - at)) / 1000;
 }
 
 /** When the last of the slots is free, if each takes the next of the queue when it is done. */

@@ -17,6 +17,12 @@ export const unfinishedJobMinutes = 30;
 /** Termination reason of a job that ran out of time before all its tasks were added. */
 export const outOfTime = 'MaxWallClockTimeExpiry';
 
+/** Termination reason of the jobs of a run that its user canceled. */
+export const canceledReason = 'Canceled';
+
+/** Termination reason of a job that got no task, because no file could be uploaded. */
+export const nothingUploaded = 'NothingUploaded';
+
 interface JobRequest {
   readonly nodes: NodeTargets;
   /** Undefined for an auto pool. */

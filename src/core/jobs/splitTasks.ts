@@ -1,4 +1,7 @@
-import type { TaskAdd } from '../azure/batch';
+import pLimit from 'p-limit';
+import type { Batch, TaskAdd } from '../azure/batch';
+import { isBatchCode } from '../azure/batchCall';
+import type { Problem } from '../errors';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { encodedBlob, type Piece, piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
 import { encodedPart, headFile, partInput, partList, rawName } from '../plan/splitNames';
@@ -11,6 +14,13 @@ export const splitBlobs = {
   audio: (fileId: string) => `${fileId}/audio.bin`,
   list: (fileId: string) => `${fileId}/${partList}`,
 };
+
+const endedAtOnce = 8;
+
+const alreadyEnded = [
+  ...['TaskCompleted', 'TaskNotFound'],
+  ...['JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted', 'JobNotFound'],
+];
 
 /** A file that is split. */
 export type FileInParts = ManifestFile & { readonly split: SplitFile };
@@ -98,4 +108,29 @@ export function joinTaskOf(
     ...(waitsFor.length > 0 && { dependsOn: { taskIds: waitsFor } }),
     constraints: taskConstraints(manifest),
   };
+}
+
+/** A problem with the task of a piece, as a problem of its file. */
+export function pieceProblem(file: FileInParts, piece: Piece, problem: Problem): Problem {
+  if (piece.kind !== 'part') return problem;
+  const { startSeconds = 0, endSeconds = 0 } = file.split.parts[piece.index] ?? {};
+  return { kind: 'partFailed', file: file.path, startSeconds, endSeconds, problem };
+}
+
+/** Ends tasks. Those that have completed or no longer exist, as all of a job that has ended, are no error. */
+export async function endTasks(
+  batch: Batch,
+  jobId: string,
+  taskIds: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const limit = pLimit(endedAtOnce);
+  const end = async (id: string) => {
+    try {
+      await batch.terminateTask(jobId, id, signal);
+    } catch (error) {
+      if (!isBatchCode(error, ...alreadyEnded)) throw error;
+    }
+  };
+  await Promise.all(taskIds.map((id) => limit(end, id)));
 }

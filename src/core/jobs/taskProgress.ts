@@ -11,22 +11,36 @@ export interface FileProgress {
   readonly speed?: number;
 }
 
-/** Tasks asked in one round, whatever their number: a few requests every two seconds. */
-const tasksPerRound = 3;
+/**
+ * Tasks that one round reads, whatever their number, and the pause between two rounds: at most nine requests every two
+ * seconds.
+ */
+const tasksPerRound = 4;
 const roundMs = 2_000;
 
-/** More than ffmpeg writes between two reads. */
+/** More than ffmpeg, which writes 300 bytes every second, writes within `lateMs`. */
 const readBytes = 64 * 1024;
 
+/** A file that was not read for so long, in milliseconds, is read from its end. */
+const lateMs = 60_000;
+
+/** Bytes at the end of a file that hold at least one complete block. */
+const endBytes = 4 * 1024;
+
+/** How far a task was read. */
+interface Reading {
+  readonly position: number;
+  readonly at: number;
+}
+
 /**
- * Follows the progress of running tasks, in turn, in the files that ffmpeg writes. A file that cannot be read is no
- * problem: the task may have ended, or its node was lost.
+ * Follows the progress of running tasks in the files that ffmpeg writes, those first that were not read for longest. A file
+ * that cannot be read is no problem: the task may have ended, or its node was lost.
  */
 export class TaskProgress {
-  readonly #positions = new Map<string, number>();
-  /** Tasks that are known to run. */
-  readonly #running = new Set<string>();
-  #turn = 0;
+  readonly #readings = new Map<string, Reading>();
+  /** The link to the next page of running tasks: each round asks for one page. */
+  #next: string | undefined;
 
   constructor(
     private readonly batch: Batch,
@@ -48,35 +62,54 @@ export class TaskProgress {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const { items } = await this.batch.taskPage(this.jobId, {
-      filter: "state eq 'running'",
-      select: 'id',
-      signal,
-    });
+    const link = this.#next;
+    // After a failure the first page is asked for again.
+    this.#next = undefined;
+    const options = { filter: "state eq 'running'", select: 'id', signal };
+    const { items, next } = await this.batch.taskPage(this.jobId, options, link);
+    this.#next = next;
     const ids = items.map(({ id = '' }) => id);
+    if (link === undefined && next === undefined) this.#forgetOthers(ids);
     for (const id of ids) {
-      if (!this.#running.has(id)) this.onProgress(id, { seconds: 0 });
-      this.#running.add(id);
+      if (this.#readings.has(id)) continue;
+      this.#readings.set(id, { position: 0, at: Number.NEGATIVE_INFINITY });
+      this.onProgress(id, { seconds: 0 });
     }
-    for (let asked = 0; asked < Math.min(tasksPerRound, ids.length); asked++) {
-      await this.#read(ids[this.#turn++ % ids.length] ?? '', signal);
+    const readAt = (id: string) => this.#readings.get(id)?.at ?? 0;
+    const longestAgo = ids.sort((one, other) => Math.sign(readAt(one) - readAt(other)) || 0);
+    await Promise.all(longestAgo.slice(0, tasksPerRound).map((id) => this.#readInTurn(id, signal)));
+  }
+
+  #forgetOthers(ids: readonly string[]): void {
+    const running = new Set(ids);
+    for (const id of this.#readings.keys()) if (!running.has(id)) this.#readings.delete(id);
+  }
+
+  async #readInTurn(id: string, signal: AbortSignal): Promise<void> {
+    const { position, at } = this.#readings.get(id) ?? { position: 0, at: Number.NEGATIVE_INFINITY };
+    const now = this.clock.now();
+    // Whatever comes of it, the others are next.
+    this.#readings.set(id, { position, at: now });
+    try {
+      const end = await this.#read(id, now - at >= lateMs ? undefined : position, signal);
+      this.#readings.set(id, { position: end, at: now });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
     }
   }
 
-  async #read(taskId: string, signal: AbortSignal): Promise<void> {
-    const position = this.#positions.get(taskId) ?? 0;
+  /** Reads from a position, or the end of the file if none is given. Resolves with the position after it. */
+  async #read(taskId: string, from: number | undefined, signal: AbortSignal): Promise<number> {
     const place = { jobId: this.jobId, taskId };
     const path = `wd/${progressFile}`;
+    const size = async () => (await this.batch.fileProperties(place, path, signal))?.size ?? 0;
+    const position = from ?? Math.max((await size()) - endBytes, 0);
     const data = await this.batch.readFile(place, path, position, readBytes, signal);
-    if (data.length === 0) {
-      // A task that starts again, on this node or another one, writes its file from the beginning.
-      const properties = position > 0 ? await this.batch.fileProperties(place, path, signal) : undefined;
-      if (properties !== undefined && properties.size < position) this.#positions.delete(taskId);
-      return;
-    }
-    this.#positions.set(taskId, position + data.length);
+    // A task that starts again, on this node or another one, writes its file from the beginning.
+    if (data.length === 0) return position > 0 && (await size()) < position ? 0 : position;
     const progress = parseProgress(Buffer.from(data).toString('latin1'));
     if (progress) this.onProgress(taskId, progress);
+    return position + data.length;
   }
 }
 

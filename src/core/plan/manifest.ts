@@ -80,14 +80,16 @@ export interface Limits {
 export interface Attempt {
   readonly jobId: string;
   readonly inputContainer: string;
-  /** ISO 8601. */
-  readonly created: string;
+  /** ISO 8601. By the clock of this machine until its job exists, then by the clock of the service. */
+  created: string;
   /** Undefined until a pool is chosen, and for an auto pool. */
   poolId?: string;
   /** Ids of the files it transcodes. */
   readonly fileIds: readonly string[];
   /** ISO 8601: when the first SAS of its tasks expires. Before tasks are added, when a SAS made at its creation would. */
   sasExpiry: string;
+  /** Set once its job exists: one that does not exist later was deleted. Undefined in manifests of earlier versions. */
+  hasJob?: boolean;
   /** Set once all its tasks have been added. */
   submitted?: { readonly at: string; readonly tasks: number };
 }
@@ -166,7 +168,7 @@ export interface FileResult extends TaskRun {
   readonly outputSeconds?: number;
   /** Of a split file: the tasks of its pieces, which ran before the file's own task joined them. */
   readonly pieces?: readonly TaskRun[];
-  /** By the clock of this machine; undefined where another process did it. */
+  /** By the clock of the service; undefined where another process did it. */
   readonly uploaded?: TimeSpan;
   readonly fetched?: TimeSpan;
 }

@@ -60,7 +60,7 @@ export function encodedBlob(fileId: string, split: SplitFile, piece: Piece): str
 }
 
 /** Prefix of the encoded pieces of a file in the output container. */
-function encodedPrefix(fileId: string): string {
+export function encodedPrefix(fileId: string): string {
   return `parts/${fileId}/`;
 }
 

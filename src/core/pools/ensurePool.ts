@@ -7,7 +7,7 @@ import type { RunPool } from '../plan/manifest';
 import { waitFor } from '../wait';
 import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
 import type { NodeTargets } from './nodeTargets';
-import { giveNodes, isDeletedPool } from './poolSizes';
+import { currentTargets, giveNodes, isDeletedPool } from './poolSizes';
 import { poolSpec, specHash } from './poolSpec';
 
 /** How long a request that makes a pool may take after it was aborted: a request cut off can take effect later. */
@@ -18,7 +18,8 @@ const undoMs = 60_000;
 
 export interface PoolChoice {
   readonly id: string;
-  readonly reused: boolean;
+  /** What the pool aimed for before; undefined if it was made. */
+  readonly before?: NodeTargets;
 }
 
 /** The specification of a run's pool, and the pool of the first name that it can have, if that exists. */
@@ -57,9 +58,10 @@ export async function ensurePool(
     if (existing === undefined) {
       const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal);
       batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
-      if (isAdded) return { id, reused: false };
+      if (isAdded) return { id };
     } else if (isSame(existing, hash)) {
-      if (await couldGiveNodes(batch, id, nodes, pool, signal)) return { id, reused: true };
+      if (await couldGiveNodes(batch, id, nodes, pool, signal))
+        return { id, before: currentTargets(existing) };
     } else {
       batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
       number++;

@@ -35,6 +35,8 @@ export interface RunSizeOptions extends SizeOptions {
   readonly lifetime: PoolLifetime;
   /** The run's own job, if it exists: it is not another run's. */
   readonly jobId?: string;
+  /** Called once if Azure refuses changes of the pool for now, for example while it allocates nodes. */
+  readonly onRefused?: () => void;
 }
 
 /**
@@ -81,6 +83,44 @@ export async function releaseNodes(
   if (pool === undefined || pool.state === 'deleting') return false;
   if (await isInUse(batch, poolId, jobId, options.signal)) return false;
   await scaleToZero(batch, poolId, options);
+  return true;
+}
+
+/** A pool that was given nodes for a run. */
+export interface GivenPool {
+  readonly id: string;
+  readonly lifetime: PoolLifetime;
+  /** What the pool aimed for before; undefined if it was made for the run. */
+  readonly before?: NodeTargets;
+}
+
+/**
+ * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and gives one
+ * that existed the size that it had. While the run's job is open it can go on: then its pool is kept, and one that scales to
+ * zero is left to its formula. A pool that other runs use, or that a formula of the user sizes, stays as it is. Returns
+ * whether the pool has changed.
+ */
+export async function takeBackNodes(
+  batch: Batch,
+  { id, lifetime, before }: GivenPool,
+  { jobId, isJobOpen, signal }: SizeOptions & { readonly jobId: string; readonly isJobOpen: boolean },
+): Promise<boolean> {
+  const pool = await batch.pool(id, { signal });
+  if (pool === undefined || pool.state === 'deleting') return false;
+  if (await isInUse(batch, id, jobId, signal)) return false;
+  if (before === undefined && !isJobOpen) {
+    await batch.deletePool(id, signal);
+    return true;
+  }
+  if (lifetime === 'scaleToZero') {
+    if (isJobOpen) return false;
+    await scaleToZero(batch, id, { signal });
+    return true;
+  }
+  const { dedicated, spot } = before ?? noNodes;
+  const now = currentTargets(pool);
+  if (pool.enableAutoScale || (now.dedicated <= dedicated && now.spot <= spot)) return false;
+  await resizePool(batch, id, { dedicated, spot }, { signal, stopsResize: true });
   return true;
 }
 
@@ -210,10 +250,10 @@ async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSign
 async function sizeForRun(
   batch: Batch,
   poolId: string,
-  { lifetime, jobId, signal }: RunSizeOptions,
+  { lifetime, jobId, signal, onRefused }: RunSizeOptions,
   decide: (pool: Pool, isShared: boolean) => NodeTargets,
 ): Promise<NodeTargets> {
-  return change(batch, poolId, signal, async (pool) => {
+  const apply = async (pool: Pool) => {
     const now = batch.now();
     const minutesLeft =
       ((readScaleToZero(pool.autoScaleFormula)?.freshUntil.getTime() ?? 0) - now.getTime()) / 60_000;
@@ -239,7 +279,8 @@ async function sizeForRun(
     const size = { targetDedicatedNodes: dedicated, targetLowPriorityNodes: spot };
     await batch.resizePool(poolId, size, signal, pool.enableAutoScale ? undefined : pool.eTag);
     return targets;
-  });
+  };
+  return change(batch, poolId, signal, apply, onRefused);
 }
 
 /** What a pool aims for while there is work; no nodes if it does not exist. */
@@ -249,7 +290,7 @@ export async function targetsOf(batch: Batch, poolId: string, signal: AbortSigna
 }
 
 /** What a pool aims for while there is work: its formula has the numbers even when it has no nodes at the moment. */
-function currentTargets(pool: Pool): NodeTargets {
+export function currentTargets(pool: Pool): NodeTargets {
   const targets = { dedicated: pool.targetDedicatedNodes ?? 0, spot: pool.targetLowPriorityNodes ?? 0 };
   const formula = pool.enableAutoScale ? readScaleToZero(pool.autoScaleFormula) : undefined;
   return formula ? largerTargets(formula.targets, targets) : targets;
@@ -284,6 +325,7 @@ async function change<T>(
   poolId: string,
   signal: AbortSignal,
   work: (pool: Pool) => Promise<T>,
+  onRefused: () => void = () => undefined,
 ): Promise<T> {
   let refusal: string | undefined;
   const attempt = async (): Promise<{ value: T | undefined; done: boolean }> => {
@@ -294,7 +336,8 @@ async function change<T>(
     } catch (error) {
       if (isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) throw deleted(poolId);
       if (!isBatchCode(error, ...conflicts) && !(await isAutoscaleConflict(error))) throw error;
-      refusal = codeOf(error);
+      if (refusal === undefined) onRefused();
+      refusal = codeOf(error) ?? 'refused';
       return { value: undefined, done: false };
     }
   };

@@ -2,13 +2,13 @@ import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
-import { type FileInParts, isSplit } from '../jobs/splitTasks';
+import { type FileInParts, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { readTail, taskProblem } from '../jobs/taskFailure';
 import { readLogOf } from '../jobs/taskLogs';
 import { TaskProgress } from '../jobs/taskProgress';
 import { sasExpiryOf } from '../jobs/taskSpec';
 import { type WatchOutcome, watchJob } from '../jobs/watch';
-import { type Attempt, type FileResult, type ManifestFile, type TaskRun, timeSpan } from '../plan/manifest';
+import type { Attempt, FileResult, ManifestFile, TaskRun } from '../plan/manifest';
 import { pieceOfTask } from '../plan/pieces';
 import { anyOf } from '../wait';
 import { fetchOutput } from './fetch';
@@ -127,14 +127,17 @@ export class Collector {
         },
         completed: (tasks) => {
           for (const task of tasks) {
-            if (notePieceEnd(state.progress, task)) continue;
+            const piece = notePieceEnd(state.progress, task);
+            // The file has failed already if Batch has refused another of its tasks.
+            if (piece && state.results.has(piece.fileId)) state.progress.running.delete(piece.fileId);
+            if (piece) continue;
             this.#settle(task.id, signal, (file) => this.#settleTask(file, task, signal));
           }
           state.tellProgress();
         },
         deleted: (ids) => {
-          // A run that was canceled during its upload has not added all its tasks.
-          const kind = attempt.submitted ? 'taskDeleted' : 'ended';
+          // Not all tasks were added if the run was canceled, or its job ended by somebody, during the upload.
+          const kind = attempt.submitted?.tasks ? 'taskDeleted' : 'ended';
           for (const id of ids)
             this.#settle(id, signal, async (file) =>
               state.settle(file, { failedAt: 'task', problem: { kind, file: file.path } }),
@@ -191,7 +194,7 @@ export class Collector {
     const result = await fetchOutput(state, file, signal);
     if (result.problem) state.settle(file, { ...facts, ...result, failedAt: 'download' });
     else {
-      state.settle(file, { ...facts, ...result, fetched: timeSpan(started, state.clock.now()) });
+      state.settle(file, { ...facts, ...result, fetched: state.spanSince(started) });
     }
     state.tellProgress();
   }
@@ -227,10 +230,7 @@ export class Collector {
     for (const task of pieces) {
       const problem = await this.#problemOf(task, file, signal);
       const piece = pieceOfTask(task.id ?? '')?.piece;
-      if (problem === undefined) continue;
-      if (piece?.kind !== 'part') return problem;
-      const { startSeconds = 0, endSeconds = 0 } = file.split.parts[piece.index] ?? {};
-      return { kind: 'partFailed', file: file.path, startSeconds, endSeconds, problem };
+      if (problem) return piece ? pieceProblem(file, piece, problem) : problem;
     }
     return undefined;
   }

@@ -1,9 +1,9 @@
 import { type Problem, UserError } from '../errors';
-import { endJob } from '../jobs/jobLife';
+import { endJob, hasEnded } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
-import { attemptOf } from '../plan/manifest';
+import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';
-import { releaseNodes } from '../pools/poolSizes';
+import { type GivenPool, releaseNodes, takeBackNodes } from '../pools/poolSizes';
 import type { RunSummary } from './runEvents';
 import type { RunState } from './runState';
 
@@ -14,7 +14,7 @@ export async function finish(state: RunState, signal: AbortSignal): Promise<void
   for (const container of new Set(manifest.attempts.map((attempt) => attempt.inputContainer))) {
     await deleteInput(state, container, signal);
   }
-  manifest.finished = new Date(state.clock.now()).toISOString();
+  manifest.finished = new Date(state.now()).toISOString();
   await state.save(signal);
   state.progress.phase = 'done';
   state.tellProgress();
@@ -50,15 +50,57 @@ export function summaryOf({ manifest, results }: RunState): RunSummary {
   };
 }
 
+/**
+ * Takes the nodes back that this process asked for before an attempt had a task, which would cost money for nothing. A later
+ * process asks for nodes again. A failure to do so is reported as a problem of its own.
+ */
+export async function takeBackPools(state: RunState, signal: AbortSignal): Promise<void> {
+  const given = [...state.poolsGiven];
+  if (given.length === 0) return;
+  state.poolsGiven.clear();
+  for (const [attempt] of given) attempt.poolId = undefined;
+  const works = [
+    () => state.save(signal),
+    ...given.map(([attempt, pool]) => async () => {
+      if (await takeBack(state, attempt, pool, signal)) state.tell({ kind: 'nodesTakenBack', pool: pool.id });
+    }),
+  ];
+  for (const work of works) {
+    try {
+      await work();
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof UserError)) throw error;
+      const stuck: Problem = { kind: 'poolUnusable', pool: given[0]?.[1].id ?? '' };
+      state.tell({ kind: 'trouble', problem: error instanceof UserError ? error.problem : stuck });
+    }
+  }
+}
+
+async function takeBack(
+  { parts: { batch } }: RunState,
+  { jobId }: Attempt,
+  pool: GivenPool,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const job = await batch.job(jobId, { select: 'id,state', signal });
+  const isJobOpen = job !== undefined && !hasEnded(job);
+  return takeBackNodes(batch, pool, { jobId, isJobOpen, signal });
+}
+
 /** Problems with which no task of the run can start. */
-const fatal = new Set<Problem['kind']>(['startTaskFailed', 'poolUnusable', 'quota', 'jobNotScheduled']);
+export const fatalProblems: ReadonlySet<Problem['kind']> = new Set([
+  'startTaskFailed',
+  'poolUnusable',
+  'quota',
+  'jobNotScheduled',
+]);
 
 /**
  * After an error with which no task can start, ends the jobs of the run and takes the nodes from its pool, which would cost
  * money for nothing. The files without a result get this one. A failure to do so is reported as a problem of its own.
  */
 export async function endIfFatal(state: RunState, error: unknown, signal: AbortSignal): Promise<void> {
-  if (!(error instanceof UserError) || !fatal.has(error.problem.kind)) return;
+  if (!(error instanceof UserError) || !fatalProblems.has(error.problem.kind)) return;
   try {
     await end(state, error.problem, signal);
   } catch (other) {

@@ -1,24 +1,48 @@
+import type { Job } from '../azure/batch';
 import { everyItem } from '../azure/pages';
 import { type Problem, rootProblem, UserError } from '../errors';
-import { hasEnded, outOfTime } from '../jobs/jobLife';
+import { canceledReason, hasEnded, nothingUploaded, outOfTime } from '../jobs/jobLife';
 import { schedulingProblem } from '../jobs/poolFailure';
 import { openAttempts, retryAttempt } from '../plan/attempts';
-import type { Attempt } from '../plan/manifest';
+import type { Attempt, Until } from '../plan/manifest';
+import { fatalProblems } from './finish';
 import type { RunState } from './runState';
 
 /**
- * Prepares attempts whose job ended before all their tasks were added, for example because the machine was off: a new
- * attempt with the same uploads follows for the files that were not transcoded.
+ * Prepares attempts whose job ended before all their tasks were added. If its time was over, for example because the machine
+ * was off, a new attempt with the same uploads follows for the files that were not transcoded. If somebody ended or deleted
+ * the job, the run adds nothing to the account: files without an output fail, and the user can retry them. Throws `jobEnded`
+ * for such a job unless outputs are `fetched`.
  */
-export async function repairAttempts(state: RunState, signal: AbortSignal): Promise<void> {
+export async function repairAttempts(state: RunState, until: Until, signal: AbortSignal): Promise<void> {
   const { manifest } = state;
   for (const attempt of manifest.attempts) {
     if (attempt.submitted !== undefined) continue;
     const job = await state.parts.batch.job(attempt.jobId, { select: 'id,state,executionInfo', signal });
-    if (job === undefined || !hasEnded(job)) continue;
-    if (job.executionInfo?.terminateReason === outOfTime) forgetEnded(state, attempt);
+    if (job === undefined && !attempt.hasJob) continue;
+    if (job !== undefined && !hasEnded(job)) continue;
+    if (isEndedByOthers(job)) {
+      if (until !== 'fetched') throw new UserError({ kind: 'jobEnded', job: attempt.jobId });
+      attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: 0 };
+      state.tell({ kind: 'trouble', problem: { kind: 'jobEnded', job: attempt.jobId } });
+      await state.save(signal);
+      continue;
+    }
+    if (job?.executionInfo?.terminateReason === outOfTime) forgetEnded(state, attempt);
     await follow(state, attempt, signal);
   }
+}
+
+/** Reasons for which the run, or Batch for the run, ends its job. Batch ends a closed job with its tasks. */
+const ownReasons: ReadonlySet<string> = new Set([
+  ...[outOfTime, canceledReason, nothingUploaded, ...fatalProblems],
+  ...['AllTasksComplete', 'AllTasksCompleted'],
+]);
+
+/** Whether a job that has ended, or no longer exists, was ended or deleted by somebody else. */
+function isEndedByOthers(job: Job | undefined): boolean {
+  if (job === undefined || job.state === 'deleting') return true;
+  return schedulingProblem(job) === undefined && !ownReasons.has(job.executionInfo?.terminateReason ?? '');
 }
 
 /** Tasks that the end of the job interrupted are no failures of their files. */
@@ -29,7 +53,7 @@ function forgetEnded(state: RunState, { fileIds }: Attempt): void {
 async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
   const { manifest } = state;
   const { completed, total } = await completedTasks(state, attempt, signal);
-  attempt.submitted = { at: new Date(state.clock.now()).toISOString(), tasks: total };
+  attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: total };
   const open = openAttempts(manifest, state.results).find((each) => each.attempt === attempt)?.open ?? [];
   const left = open.filter((id) => !completed.has(id));
   if (left.length > 0) {
@@ -91,16 +115,22 @@ export async function retryTransfers(state: RunState, signal: AbortSignal): Prom
 }
 
 /**
- * Whether an error says that a job ran out of time before all its tasks were added; then another job follows. Throws the
- * reason if the service did not schedule the job.
+ * Whether an error says that a job ended before all its tasks were added, after which the run goes on: `repairAttempts`
+ * has the next step. Throws the reason if the service did not schedule the job.
  */
-export async function ranOutOfTime(state: RunState, error: unknown, signal: AbortSignal): Promise<boolean> {
+export async function canBeRepaired(
+  state: RunState,
+  error: unknown,
+  until: Until,
+  signal: AbortSignal,
+): Promise<boolean> {
   if (!(error instanceof UserError) || error.problem.kind !== 'jobEnded') return false;
   const { job: jobId } = error.problem;
   const attempt = state.manifest.attempts.find((each) => each.jobId === jobId);
   if (attempt === undefined || attempt.submitted !== undefined) return false;
-  const job = await state.parts.batch.job(jobId, { select: 'id,executionInfo', signal });
+  const job = await state.parts.batch.job(jobId, { select: 'id,state,executionInfo', signal });
   const problem = job && schedulingProblem(job);
   if (problem) throw new UserError(problem, { cause: error });
-  return job?.executionInfo?.terminateReason === outOfTime;
+  if (job?.executionInfo?.terminateReason === outOfTime) return true;
+  return until === 'fetched' && (job === undefined || hasEnded(job)) && isEndedByOthers(job);
 }

@@ -1,18 +1,19 @@
 import { UserError } from '../errors';
-import { endJob, hasEnded } from '../jobs/jobLife';
+import { canceledReason, endJob, hasEnded } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
 import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import { PoolSearch } from '../pools/poolSearch';
 import { useDedicatedNodes } from '../pools/poolSizes';
+import { deleteBadPieces } from '../records/encodedPieces';
 import { ManifestStore, manifestBlob } from '../records/manifestStore';
 import { readStoredResults } from '../records/resultJournal';
 import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
-import { endIfFatal, finish, summaryOf } from './finish';
-import { ranOutOfTime, repairAttempts, retryTransfers } from './repair';
+import { endIfFatal, finish, summaryOf, takeBackPools } from './finish';
+import { canBeRepaired, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
 import { containerMetadata, type RunParts, RunState } from './runState';
 import { Submitter } from './submit';
@@ -22,6 +23,9 @@ export type { RunParts } from './runState';
 
 /** Milliseconds for work that must be done after the signal has aborted. */
 const tidyMs = 20_000;
+
+/** Milliseconds for taking nodes back: Azure stops the allocation of nodes within a minute. */
+const takeBackMs = 120_000;
 
 /**
  * One transcoding run. The account holds all there is of it: containers, jobs, tasks, and the manifest. Each step looks at
@@ -125,9 +129,18 @@ export class Run {
   /**
    * Continues the run from where it stands. Resolves when it is that far, or when the time limit for watching is over; throws
    * what ended it otherwise, or the signal's reason. When it has settled, nothing goes on in this process.
+   *
+   * `isAsked`: whether the user asks for it now. A run that was canceled before it was that far goes on only then; otherwise
+   * its jobs are ended, and an AbortError is thrown.
    */
-  advance(until: Until, signal: AbortSignal): Promise<RunSummary> {
-    const advancing = this.#advance(until, anyOf(signal, this.claim.lost, this.#canceled.signal));
+  advance(
+    until: Until,
+    signal: AbortSignal,
+    { isAsked = true }: { isAsked?: boolean } = {},
+  ): Promise<RunSummary> {
+    const isCanceled = !isAsked && until !== 'fetched' && this.manifest.canceled !== undefined;
+    const own = anyOf(signal, this.claim.lost, this.#canceled.signal);
+    const advancing = isCanceled ? this.#cancelAgain(signal) : this.#advance(until, own);
     this.#working = advancing.catch(() => undefined);
     return advancing;
   }
@@ -148,6 +161,7 @@ export class Run {
       if (!signal.aborted) await endIfFatal(state, error, signal);
       throw error;
     } finally {
+      await this.#takeBackPools(signal.aborted);
       await this.#keepResults();
     }
   }
@@ -166,7 +180,7 @@ export class Run {
     const { state } = this;
     // The process that canceled the run may have ended before it had ended the jobs.
     if (state.manifest.canceled) await this.#endJobs(signal);
-    else if (!state.isNew) await repairAttempts(state, signal);
+    else if (!state.isNew) await repairAttempts(state, until, signal);
     let isOver = false;
     const work = async (open: OpenAttempt, own: AbortSignal) => {
       if ((await this.#workOn(open, until, own)) === 'timeLimit') isOver = true;
@@ -177,7 +191,7 @@ export class Run {
       state.tellProgress();
       await together(signal, ...all.map((open) => (own: AbortSignal) => work(open, own)));
     } catch (error) {
-      if (!signal.aborted && (await ranOutOfTime(state, error, signal))) return 'again';
+      if (!signal.aborted && (await canBeRepaired(state, error, until, signal))) return 'again';
       throw error;
     } finally {
       state.isNew = false;
@@ -214,6 +228,8 @@ export class Run {
   /** Remembers in the account how far the user wants the run to go, before anything is done for it. */
   async #setGoal(until: Until, signal: AbortSignal): Promise<void> {
     const { manifest } = this;
+    // A run that was canceled meanwhile must not be revived.
+    signal.throwIfAborted();
     const order: readonly Until[] = ['uploaded', 'submitted', 'fetched'];
     const goal = manifest.goal ?? (until === 'fetched' ? 'fetched' : undefined);
     const isFurther = goal === undefined || order.indexOf(until) > order.indexOf(goal);
@@ -222,6 +238,15 @@ export class Run {
     if (isFurther) manifest.goal = until;
     if (isRevived) manifest.canceled = undefined;
     await this.state.save(signal);
+  }
+
+  /** A stopped run goes on later: its job waits for tasks. Of a canceled one, the cancel takes the nodes back. */
+  async #takeBackPools(isStopped: boolean): Promise<void> {
+    if (this.claim.lost.aborted || this.#canceled.signal.aborted) return;
+    if (isStopped)
+      for (const attempt of this.state.poolsGiven.keys())
+        if (attempt.hasJob) this.state.poolsGiven.delete(attempt);
+    await takeBackPools(this.state, AbortSignal.timeout(takeBackMs));
   }
 
   /** What this process knows of its files serves the next one, however the work ended. */
@@ -262,6 +287,9 @@ export class Run {
     }
     const again = fileIds.filter((id) => !running.has(id));
     if (again.length === 0) return again;
+    const isAgain = new Set(again);
+    const files = manifest.files.filter(({ id }) => isAgain.has(id));
+    await deleteBadPieces({ storage: state.parts.storage, manifest }, files, state.results, signal);
     manifest.attempts.push(retryAttempt(manifest, again, state.results));
     manifest.finished = undefined;
     manifest.canceled = undefined;
@@ -272,29 +300,36 @@ export class Run {
   }
 
   /**
-   * Cancels the run: stops the work of this process, waits until it has settled, ends the jobs, and checks for what was being
-   * created meanwhile. Completed tasks and their outputs stay.
+   * Cancels the run: saves that it is canceled, stops the work of this process, waits until it has settled, ends the jobs, and
+   * checks for what was being created meanwhile. Completed tasks and their outputs stay.
    */
   cancel(signal: AbortSignal): Promise<void> {
+    // First of all: whatever is saved from here on says so, and if this process ends, the next one doesn't go on with the run.
+    this.manifest.canceled = new Date(this.state.now()).toISOString();
     this.#canceled.abort();
     const canceling = this.#cancel(signal);
     this.#canceling = canceling.catch(() => undefined);
     return canceling;
   }
 
+  /** The process that canceled the run may have ended before the jobs had. */
+  async #cancelAgain(signal: AbortSignal): Promise<never> {
+    await this.cancel(signal);
+    throw this.#canceled.signal.reason;
+  }
+
   async #cancel(signal: AbortSignal): Promise<void> {
     const { state, manifest } = this;
-    await this.#working;
-    manifest.canceled = new Date(state.clock.now()).toISOString();
-    // At once: if this process ends meanwhile, the next one must not go on with the run.
     const saving = state.save(signal);
-    const [saved, ended] = await Promise.allSettled([saving, this.#endJobs(signal)]);
+    const ending = this.#working.then(() => this.#endJobs(signal));
+    const [saved, ended] = await Promise.allSettled([saving, ending]);
     if (ended.status === 'rejected') {
       // Tasks may still run.
       manifest.canceled = undefined;
       await state.save(signal).catch(() => undefined);
       throw ended.reason;
     }
+    await takeBackPools(state, anyOf(signal, AbortSignal.timeout(takeBackMs)));
     if (saved.status === 'rejected') throw saved.reason;
   }
 
@@ -304,7 +339,7 @@ export class Run {
     const open = new Set(openAttempts(manifest, state.results).map(({ attempt }) => attempt));
     for (const attempt of manifest.attempts) {
       if (attempt.submitted !== undefined && !open.has(attempt)) continue;
-      await endJob(state.parts.batch, manifest, attempt.jobId, 'Canceled', {
+      await endJob(state.parts.batch, manifest, attempt.jobId, canceledReason, {
         mayArrive: state.jobsAsked.has(attempt.jobId),
         clock: state.clock,
         signal,

@@ -35,6 +35,10 @@ export type Step =
   | { readonly kind: 'poolReused'; readonly pool: string; readonly dedicated: number; readonly spot: number }
   | { readonly kind: 'jobCreated'; readonly job: string; readonly autoPool: boolean }
   | { readonly kind: 'tasksAdded'; readonly count: number; readonly job: string }
+  /** The pool gets these nodes once Azure lets it be changed. */
+  | { readonly kind: 'poolBusy'; readonly pool: string; readonly dedicated: number; readonly spot: number }
+  /** The run has no task on a pool that it had asked for nodes of. */
+  | { readonly kind: 'nodesTakenBack'; readonly pool: string }
   | { readonly kind: 'resizeRetried'; readonly pool: string; readonly nextTryMinutes: number }
   | { readonly kind: 'tasksRenewed'; readonly count: number; readonly job: string }
   | { readonly kind: 'transfersRetried'; readonly count: number; readonly job: string }

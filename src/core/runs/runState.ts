@@ -4,8 +4,16 @@ import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import type { Files } from '../files/files';
-import type { FileResult, Manifest, ManifestFile, TimeSpan } from '../plan/manifest';
+import {
+  type Attempt,
+  type FileResult,
+  type Manifest,
+  type ManifestFile,
+  type TimeSpan,
+  timeSpan,
+} from '../plan/manifest';
 import type { PoolSearch } from '../pools/poolSearch';
+import type { GivenPool } from '../pools/poolSizes';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';
@@ -39,18 +47,25 @@ export interface RunParts {
 const saveEveryMs = 5_000;
 const saveShare = 1_000;
 
+/** Clocks that differ by less show the same time. */
+const sameTimeMs = 5_000;
+
 /** What is known of a run in this process: its manifest, the results of its files, and its progress. */
 export class RunState {
   readonly results = new Map<string, FileResult>();
   readonly progress: RunProgress;
   readonly totals: ProgressTotals;
   readonly clock: Clock;
+  /** `clock` with the time of the service. */
+  readonly serviceClock: Clock;
   /** Whether the user has chosen dedicated nodes instead of Spot nodes that were preempted. */
   usesDedicatedNodes = false;
   /** Whether this process has created the run and not worked on it yet: the account holds no job of it. */
   isNew = false;
   /** Looks for the pool of a run that this process creates, until the run has one. */
   poolSearch: PoolSearch | undefined;
+  /** Pools that this process gave nodes for attempts that have no task yet. */
+  readonly poolsGiven = new Map<Attempt, GivenPool>();
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
   /** When this process uploaded files, by their ids. */
@@ -74,6 +89,7 @@ export class RunState {
     const dedicated = dedicatedNodeHours ?? (nodeHours > 0 ? undefined : 0);
     this.#hoursBefore = { all: nodeHours, dedicated };
     this.clock = parts.clock ?? systemClock;
+    this.serviceClock = { now: () => this.now(), pause: (ms, signal) => this.clock.pause(ms, signal) };
     this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results);
     this.#startedAt = this.clock.now();
     this.#savedAt = this.#startedAt;
@@ -86,6 +102,26 @@ export class RunState {
       this.results.set(result.id, result);
       if (!isJournal) this.#journal.note(result.id);
     }
+  }
+
+  /**
+   * The time of the service now, in milliseconds: times in the account are compared with those of tasks, and this machine's
+   * clock can be hours off. A small difference is left out: the service tells its time to a second.
+   */
+  now(): number {
+    return this.clock.now() + this.aheadMs;
+  }
+
+  /** How far the clock of the service is ahead of this machine's, in milliseconds. */
+  get aheadMs(): number {
+    const ms = this.parts.batch.now().getTime() - Date.now();
+    return Math.abs(ms) > sameTimeMs ? ms : 0;
+  }
+
+  /** The span from a time of `clock` until now, in the time of the service. */
+  spanSince(started: number): TimeSpan {
+    const end = this.now();
+    return timeSpan(end - (this.clock.now() - started), end);
   }
 
   tell(step: Step): void {

@@ -1,17 +1,23 @@
-import type { Batch, TaskAdd } from '../azure/batch';
+import type { TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
 import { addTasks, type RefusedTask } from '../jobs/addTasks';
-import { closeJob, ensureJob, hasEnded, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
-import { type FileInParts, isSplit, joinTaskOf, pieceTaskOf } from '../jobs/splitTasks';
+import { closeJob, ensureJob, nothingUploaded, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
+import {
+  endTasks,
+  type FileInParts,
+  isSplit,
+  joinTaskOf,
+  pieceProblem,
+  pieceTaskOf,
+} from '../jobs/splitTasks';
 import { type ContainerUrls, folderMark, taskOf } from '../jobs/taskSpec';
 import { renewWaitingTasks } from '../jobs/waitingTasks';
 import { type Attempt, type ManifestFile, sasExpiryFor, toUpload, type Until } from '../plan/manifest';
-import { encodedBlob, type Piece, pieceOfTask, piecesOf, taskCount } from '../plan/pieces';
-import { ensurePool } from '../pools/ensurePool';
+import { encodedBlob, type Piece, pieceOfTask, piecesOf, pieceTaskId, taskCount } from '../plan/pieces';
 import { type NodeTargets, nodeTargets } from '../pools/nodeTargets';
-import { giveNodes, isDeletedPool, targetsOf } from '../pools/poolSizes';
 import { anyOf, together, withTicks } from '../wait';
+import { AttemptNodes } from './attemptNodes';
 import { containerMetadata, type RunState } from './runState';
 import { type Uploaded, Uploads } from './uploads';
 
@@ -44,12 +50,13 @@ export class Submitter {
   /** Names of pieces of split files that were encoded before. */
   readonly #encoded = new Set<string>();
   #added = 0;
+  /** Ids of the tasks of split files that were added, by the id of their file. */
+  readonly #addedOf = new Map<string, string[]>();
   #hasAddedAll = false;
   /** Whether this process created the job: no earlier one has added tasks. */
   #isFirst = false;
   #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
-  /** Nodes that were asked for; undefined if an earlier process asked for them. */
-  #asked: NodeTargets | undefined;
+  readonly #nodes: AttemptNodes;
   /** Returns the nodes for all tasks; undefined until all were added. */
   #needed: (() => NodeTargets) | undefined;
   #prolongedAt: number;
@@ -59,6 +66,7 @@ export class Submitter {
     private readonly attempt: Attempt,
   ) {
     this.#prolongedAt = state.clock.now();
+    this.#nodes = new AttemptNodes(state, attempt);
     this.ready = new Promise((resolve, reject) => {
       this.#isReady = resolve;
       this.#isFailed = reject;
@@ -88,8 +96,12 @@ export class Submitter {
    */
   async growForAll(signal: AbortSignal, watched?: AbortSignal): Promise<void> {
     if (this.#needed === undefined) return;
+    const { progress } = this.state;
+    // Everything is uploaded: what is waited for now is the pool.
+    if (progress.phase === 'uploading') progress.phase = 'pool';
+    this.state.tellProgress();
     try {
-      await this.#grow(this.#needed(), watched ? anyOf(signal, watched) : signal);
+      await this.#nodes.grow(this.#needed(), watched ? anyOf(signal, watched) : signal);
     } catch (error) {
       signal.throwIfAborted();
       // The job can end with its tasks meanwhile. What a deleted pool means for the run is seen by its watch.
@@ -170,23 +182,42 @@ export class Submitter {
 
   /** Asks for nodes when the first file is nearly uploaded, so that they do not wait for it. */
   async #submit(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.state;
     await uploads.near(nodeStartMs, signal);
-    await this.#ensureJob(uploads, count, signal);
-    const ticks = { ms: tickMs, clock, signal };
-    // Apart from each other: a pool can refuse changes for longer than a job lives.
-    await withTicks(
-      (own) =>
-        withTicks(
-          (inner) => this.#addAll(uploads, inner),
-          (inner) => this.#grow(this.#targets(uploads, count), inner),
-          { ...ticks, signal: own },
-        ),
-      (own) => this.#lookAfterJob(own),
-      ticks,
-    );
+    if (!uploads.isEmpty) await this.#addTasks(uploads, count, signal);
     await this.#close(signal);
     if (this.#added > 0) this.#needed = () => this.#targets(uploads, count);
+  }
+
+  async #addTasks(uploads: Uploads, count: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.state;
+    await this.#ensureJob(uploads, count, signal);
+    const ticks = { ms: tickMs, clock, signal };
+    await together(
+      signal,
+      (all) => this.#noteJob(all),
+      // Apart from each other: a pool can refuse changes for longer than a job lives.
+      (all) =>
+        withTicks(
+          (own) =>
+            withTicks(
+              (inner) => this.#addAll(uploads, inner),
+              (inner) => this.#nodes.grow(this.#targets(uploads, count), inner),
+              { ...ticks, signal: own },
+            ),
+          (own) => this.#lookAfterJob(own),
+          { ...ticks, signal: all },
+        ),
+    );
+  }
+
+  /** Saves that the job exists, and its pool, while tasks are added. */
+  async #noteJob(signal: AbortSignal): Promise<void> {
+    const { state, attempt } = this;
+    if (attempt.hasJob) return;
+    attempt.hasJob = true;
+    if (state.aheadMs !== 0)
+      attempt.created = new Date(Date.parse(attempt.created) + state.aheadMs).toISOString();
+    await state.save(signal);
   }
 
   async #addAll(uploads: Uploads, signal: AbortSignal): Promise<void> {
@@ -194,27 +225,56 @@ export class Submitter {
     const { batch, storage } = state.parts;
     let needsMark = state.manifest.files.some(({ output }) => output.isFolder);
     for (;;) {
-      const uploaded = await uploads.take(signal);
-      if (uploaded === undefined) return;
+      const taken = await uploads.take(signal);
+      if (taken === undefined) return;
+      const uploaded = taken.filter(({ file }) => !hasFailed(state, file));
+      if (uploaded.length === 0) continue;
       if (needsMark) await storage.writeText(attempt.inputContainer, folderMark, '\n', { signal });
       needsMark = false;
       const urls = await this.#containerUrls(signal);
       const tasks = uploaded.map((each) => this.#taskOf(each, urls));
       const refused = await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
-      for (const task of refused) this.#settleRefused(task);
+      this.#noteAdded(uploaded, refused);
+      await this.#settleRefused(refused, uploads, signal);
       this.#added += tasks.length - refused.length;
-      if (this.#added > 0) this.#isReady();
+      if (this.#added > 0) {
+        state.poolsGiven.delete(attempt);
+        this.#isReady();
+      }
       await uploads.gather(Math.min(this.#added * gatherMsPerTask, maxGatherMs), signal);
     }
   }
 
-  /** Gives a file whose task Batch refuses its result. Throws the reason if the task belongs to a split file. */
-  #settleRefused({ id, problem }: RefusedTask): void {
+  #noteAdded(uploaded: readonly Uploaded[], refused: readonly RefusedTask[]): void {
+    const isRefused = new Set(refused.map(({ id }) => id));
+    for (const { file, piece } of uploaded) {
+      const id = piece ? pieceTaskId(file.id, piece) : file.id;
+      if (!isSplit(file) || isRefused.has(id)) continue;
+      const added = this.#addedOf.get(file.id) ?? [];
+      added.push(id);
+      this.#addedOf.set(file.id, added);
+    }
+  }
+
+  /** Gives files whose tasks Batch refuses their results. The other tasks of a split file would serve nothing: they end. */
+  async #settleRefused(
+    refused: readonly RefusedTask[],
+    uploads: Uploads,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { state, attempt } = this;
-    const file = state.manifest.files.find((each) => each.id === id);
-    if (file === undefined || isSplit(file)) throw new UserError(problem);
-    state.totals.expectFewer(attempt.jobId, 1);
-    state.settle(file, { problem, failedAt: 'task' });
+    for (const { id, problem } of refused) {
+      const { fileId, piece } = pieceOfTask(id) ?? { fileId: id };
+      const file = state.manifest.files.find((each) => each.id === fileId);
+      if (file === undefined) throw new UserError(problem);
+      if (hasFailed(state, file)) continue;
+      uploads.drop(file);
+      const added = [...(this.#addedOf.get(fileId) ?? [])];
+      state.totals.expectFewer(attempt.jobId, taskCount(file) - added.length);
+      const own = isSplit(file) && piece ? pieceProblem(file, piece, problem) : problem;
+      state.settle(file, { problem: own, failedAt: 'task' });
+      await endTasks(state.parts.batch, attempt.jobId, added, signal);
+    }
   }
 
   /** The job is closed before the account holds that all tasks were added. */
@@ -225,8 +285,8 @@ export class Submitter {
     // Tasks that get a new SAS do not exist for a moment.
     if (this.#added > 0) await this.#renewWaiting(minutes + sasMarginMinutes / 2, signal);
     this.#hasAddedAll = true;
-    if (this.#added > 0) await closeJob(batch, attempt.jobId, minutes, state.clock, signal);
-    else await batch.terminateJob(attempt.jobId, 'NothingUploaded', signal);
+    if (this.#added > 0) await closeJob(batch, attempt.jobId, minutes, state.serviceClock, signal);
+    else await batch.terminateJob(attempt.jobId, nothingUploaded, signal);
     const submitted = { at: this.#now(), tasks: this.#added };
     await state.saveResults(signal);
     attempt.submitted = submitted;
@@ -246,7 +306,7 @@ export class Submitter {
     const { state, attempt } = this;
     const { clock, manifest } = state;
     if (clock.now() - this.#prolongedAt < prolongEveryMs) return;
-    await prolongJob(state.parts.batch, attempt.jobId, clock, signal);
+    await prolongJob(state.parts.batch, attempt.jobId, state.serviceClock, signal);
     this.#prolongedAt = clock.now();
     await this.#renewWaiting(manifest.limits.taskMinutes + sasMarginMinutes, signal);
   }
@@ -255,7 +315,7 @@ export class Submitter {
   async #renewWaiting(minutes: number, signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { clock, manifest } = state;
-    const needed = new Date(clock.now() + minutes * 60_000);
+    const needed = new Date(state.now() + minutes * 60_000);
     if (this.#added === 0 || Date.parse(attempt.sasExpiry) >= needed.getTime()) return;
     const files = new Map(manifest.files.map((file) => [file.id, file]));
     this.#urls = undefined;
@@ -269,7 +329,7 @@ export class Submitter {
         return file && this.#taskOf({ file, piece: found?.piece }, urls);
       },
     });
-    attempt.sasExpiry = sasExpiryFor(manifest.limits, new Date(clock.now()));
+    attempt.sasExpiry = sasExpiryFor(manifest.limits, new Date(state.now()));
     if (renewed > 0) state.tell({ kind: 'tasksRenewed', count: renewed, job: attempt.jobId });
   }
 
@@ -277,7 +337,7 @@ export class Submitter {
     const { state, attempt } = this;
     const now = state.clock.now();
     if (this.#urls && now - this.#urls.at < sasReuseMs) return this.#urls.value;
-    const expiry = sasExpiryFor(state.manifest.limits, new Date(now));
+    const expiry = sasExpiryFor(state.manifest.limits, new Date(state.now()));
     // Until tasks were added, by an earlier process or this one, the expiry from the creation of the attempt means nothing.
     if (this.#added === 0 && this.#isFirst) attempt.sasExpiry = expiry;
     const { storage } = state.parts;
@@ -305,69 +365,20 @@ export class Submitter {
     const nodes = this.#targets(uploads, count);
     const autoPool = manifest.pool.lifetime === 'run';
     const makesPool = !autoPool && attempt.poolId === undefined;
-    let isGiven = makesPool && (await this.#ensurePool(nodes, signal));
+    const isPoolGiven = makesPool && (await this.#nodes.ensurePool(nodes, signal));
     const { poolId } = attempt;
     state.jobsAsked.add(attempt.jobId);
-    await together(
-      signal,
-      async (own) => {
-        const { created } = await ensureJob(batch, manifest, attempt, { nodes, poolId, isNew, signal: own });
-        if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
-        if (autoPool) isGiven = created;
-        this.#isFirst = created;
-      },
-      async (own) => {
-        if (makesPool) await state.save(own);
-      },
-    );
+    const { created } = await ensureJob(batch, manifest, attempt, { nodes, poolId, isNew, signal });
     state.jobsAsked.delete(attempt.jobId);
-    this.#asked = isGiven ? nodes : undefined;
+    if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
+    this.#isFirst = created;
+    const isGiven = autoPool ? created : isPoolGiven;
+    this.#nodes.noteAsked(isGiven ? nodes : undefined);
     this.#prolongedAt = state.clock.now();
   }
 
-  /**
-   * Sets the pool of the attempt and gives it nodes. Returns false, without giving nodes, if an earlier process made the job
-   * and ended before it saved the pool.
-   */
-  async #ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<boolean> {
-    const { state, attempt } = this;
-    const { batch } = state.parts;
-    const { pool } = state.manifest;
-    if (!state.isNew) {
-      const job = await batch.job(attempt.jobId, { select: 'id,poolInfo', signal });
-      attempt.poolId = job?.poolInfo?.poolId;
-      if (attempt.poolId !== undefined) return false;
-    }
-    const found = state.poolSearch?.found;
-    state.poolSearch = undefined;
-    const { id, reused } = await ensurePool(batch, pool, nodes, signal, found);
-    attempt.poolId = id;
-    state.tell({ kind: reused ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
-    return true;
-  }
-
-  async #grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
-    if (this.#asked && countOf(nodes) <= countOf(this.#asked)) return;
-    const { batch } = this.state.parts;
-    const { jobId, poolId = await autoPoolOf(batch, jobId, signal) } = this.attempt;
-    if (poolId === undefined) return;
-    this.#asked ??= await targetsOf(batch, poolId, signal);
-    if (countOf(nodes) <= countOf(this.#asked)) return;
-    const { lifetime } = this.state.manifest.pool;
-    try {
-      await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal });
-    } catch (error) {
-      if (!isDeletedPool(error)) throw error;
-      // An auto pool ends with its job, whose time may be over.
-      const job = await batch.job(jobId, { select: 'id,state', signal });
-      if (job !== undefined && !hasEnded(job)) throw error;
-      throw new UserError({ kind: 'jobEnded', job: jobId }, { cause: error });
-    }
-    this.#asked = nodes;
-  }
-
   #now(): string {
-    return new Date(this.state.clock.now()).toISOString();
+    return new Date(this.state.now()).toISOString();
   }
 
   #taskOf({ file, piece }: Uploaded, urls: ContainerUrls): TaskAdd {
@@ -383,12 +394,6 @@ export class Submitter {
   }
 }
 
-function countOf({ dedicated, spot }: NodeTargets): number {
-  return dedicated + spot;
-}
-
-/** Undefined while the service has not created the auto pool of a job. */
-async function autoPoolOf(batch: Batch, jobId: string, signal: AbortSignal): Promise<string | undefined> {
-  const job = await batch.job(jobId, { select: 'executionInfo', signal });
-  return job?.executionInfo?.poolId;
+function hasFailed({ results }: RunState, { id }: ManifestFile): boolean {
+  return results.get(id)?.problem !== undefined;
 }

@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import type { BlobInfo } from '../azure/storage';
-import { UserError } from '../errors';
+import { type Problem, UserError } from '../errors';
 import { type FileInParts, isSplit } from '../jobs/splitTasks';
-import { type Attempt, type ManifestFile, timeSpan, toUpload } from '../plan/manifest';
+import { type Attempt, type ManifestFile, toUpload } from '../plan/manifest';
 import { type Piece, taskCount } from '../plan/pieces';
 import { anyOf } from '../wait';
 import { concernsRun } from './fileTrouble';
@@ -36,7 +36,8 @@ export class Uploads {
   readonly #changes = new EventEmitter();
   /** Bytes to send by file, or by part of a split file, of what has not been uploaded, in the order of the upload. */
   readonly #left: Map<string, number>;
-  readonly #open = new Set<ManifestFile>();
+  /** Files that are being uploaded, with what stops the upload. */
+  readonly #open = new Map<ManifestFile, AbortController>();
   #uploaded: Uploaded[] = [];
   readonly #ended = new AbortController();
   #arrivals = 0;
@@ -74,6 +75,16 @@ export class Uploads {
       await this.#change(signal);
     }
     return this.#uploaded.splice(0);
+  }
+
+  /** Whether all uploads have ended, and none has succeeded. */
+  get isEmpty(): boolean {
+    return this.#ended.signal.aborted && this.#arrivals === 0;
+  }
+
+  /** Stops the upload of a file that will have no task. */
+  drop(file: ManifestFile): void {
+    this.#open.get(file)?.abort();
   }
 
   /** Waits so long for more files to be uploaded, or until all uploads have ended. */
@@ -144,7 +155,7 @@ export class Uploads {
   #isBusy(): boolean {
     if (this.#open.size >= filesAtOnce) return true;
     let bytes = 0;
-    for (const file of this.#open) {
+    for (const file of this.#open.keys()) {
       for (const unit of this.#units(file).keys()) bytes += this.#left.get(unit) ?? 0;
     }
     return bytes > enoughBytes;
@@ -175,31 +186,42 @@ export class Uploads {
       upload.bytes += bytes;
       state.tellProgress();
     };
-    this.#open.add(file);
+    const dropped = new AbortController();
+    const own = anyOf(signal, dropped.signal);
+    this.#open.set(file, dropped);
     const started = state.clock.now();
     try {
       state.tell({ kind: 'uploading', file: file.path, container });
       const isNew = isSplit(file)
-        ? await this.#uploadSplit(file, onBytes, signal)
-        : await this.#uploadWhole(file, onBytes, signal);
-      if (isNew) state.uploaded.set(file.id, timeSpan(started, state.clock.now()));
+        ? await this.#uploadSplit(file, onBytes, own)
+        : await this.#uploadWhole(file, onBytes, own);
+      if (isNew) state.uploaded.set(file.id, state.spanSince(started));
       upload.files++;
       upload.bytes += wanted - sent;
       this.#hand({ file });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      if (!(error instanceof UserError) || (await concernsRun(state, error, container, signal))) throw error;
+      const problem = dropped.signal.aborted ? undefined : await this.#problemOfFile(error, signal);
       upload.bytes -= sent;
       upload.bytesTotal -= wanted;
       upload.filesTotal--;
-      state.totals.expectFewer(attempt.jobId, taskCount(file));
-      state.settle(file, { problem: error.problem, failedAt: 'upload' });
+      if (problem) {
+        state.totals.expectFewer(attempt.jobId, taskCount(file));
+        state.settle(file, { problem, failedAt: 'upload' });
+      }
     } finally {
       for (const unit of this.#units(file).keys()) this.#left.delete(unit);
       this.#open.delete(file);
       this.#changes.emit('change');
     }
     state.tellProgress();
+  }
+
+  /** Throws what concerns the whole run. */
+  async #problemOfFile(error: unknown, signal: AbortSignal): Promise<Problem> {
+    if (!(error instanceof UserError)) throw error;
+    if (await concernsRun(this.state, error, this.attempt.inputContainer, signal)) throw error;
+    return error.problem;
   }
 
   /** False if the blob was there. */

@@ -1,6 +1,6 @@
 import type { Storage } from '../../core/azure/storage';
 import { UserError } from '../../core/errors';
-import type { ListedRun } from '../../core/runs/runList';
+import type { ListedRun } from '../../core/records/runList';
 import type { Outcome } from './outcome';
 import { type RunRecord, recordOf } from './runRecord';
 

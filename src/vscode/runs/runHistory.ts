@@ -101,7 +101,7 @@ export class RunHistory implements Disposable {
   async #read(account: AccountRecord): Promise<RunRecord[]> {
     const { accounts, runs } = this.parts;
     const [{ runsOf }, { Storage }] = await Promise.all([
-      import('../../core/runs/runList'),
+      import('../../core/records/runList'),
       import('../../core/azure/storage'),
     ]);
     const signal = AbortSignal.timeout(timeoutMs);

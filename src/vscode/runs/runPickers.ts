@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import { l10n, type QuickPickItem, window } from 'vscode';
 import type { Storage } from '../../core/azure/storage';
 import type { Until } from '../../core/plan/manifest';
-import type { ListedRun } from '../../core/runs/runList';
+import type { ListedRun } from '../../core/records/runList';
 import { background } from '../background';
 import { showInformation } from '../messages';
 import { time } from '../words/numbers';
@@ -78,7 +78,7 @@ export async function pickListedRun(
   accountId: string,
   signal: AbortSignal,
 ): Promise<PickedRun | undefined> {
-  const { runsOf } = await import('../../core/runs/runList');
+  const { runsOf } = await import('../../core/records/runList');
   const found = await runsOf(storage, signal);
   if (found.length === 0) background(showInformation(l10n.t('The account has no runs.')));
   if (found.length === 0) return undefined;

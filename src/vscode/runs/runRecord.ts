@@ -23,6 +23,8 @@ export interface RunRecord {
   /** Without a dot; empty if each output is a folder. Undefined in records of earlier versions. */
   readonly outputExtension?: string;
   readonly status: RunStatus;
+  /** Set while the user's cancellation of the run is carried out: a window that closes meanwhile leaves it to the next one. */
+  readonly isCanceling?: boolean;
   /** How far the user wants the run to go. Default: `fetched`. */
   readonly until?: Until;
   readonly succeeded?: number;

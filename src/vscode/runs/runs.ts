@@ -17,6 +17,8 @@ export interface ResumeOptions {
   readonly prepare?: (run: Run, signal: AbortSignal) => Promise<void>;
   /** Milliseconds to wait for another window to release the run. */
   readonly waitMs?: number;
+  /** Whether the run goes on because this window opened, not because the user asks: a canceled run is only ended. */
+  readonly isInterrupted?: boolean;
 }
 
 /** A run that this window is working on. */
@@ -121,7 +123,7 @@ export class Runs {
   /** Starts a run and works on it until it is that far. The run is listed before anything of it exists. */
   async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
     const { runId } = planned.manifest;
-    return this.#work(connection, until, { runId, isNew: true }, async (parts, signal) => {
+    return this.#work(connection, until, { runId, isNew: true, isAsked: true }, async (parts, signal) => {
       const { begunNow } = await import('../../core/plan/planRun');
       const manifest = begunNow(planned.manifest, until);
       await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
@@ -137,13 +139,16 @@ export class Runs {
     connection: Connection,
     outputContainer: string,
     until: Until,
-    { prepare, waitMs }: ResumeOptions = {},
+    { prepare, waitMs, isInterrupted = false }: ResumeOptions = {},
   ): Promise<RunSummary> {
     const runId = outputContainer.replace(/^transcode-|-output$/g, '');
-    return this.#work(connection, until, { runId, isNew: false }, async (parts, signal) => {
+    const isCanceling = isInterrupted && this.record(runId)?.isCanceling === true;
+    const asked = { runId, isNew: false, isAsked: !isInterrupted };
+    return this.#work(connection, until, asked, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.open(parts, outputContainer, signal, { waitMs });
       try {
+        if (isCanceling) await this.cancel(runId);
         await prepare?.(run, signal);
       } catch (error) {
         await run.close();
@@ -162,10 +167,19 @@ export class Runs {
   /** Cancels a run, at any moment: also while it is being created or waits for another window to release it. */
   async cancel(runId: string): Promise<void> {
     const opening = this.#opening.get(runId);
-    if (opening === undefined) return this.#live.get(runId)?.cancel();
-    opening.isCanceled = true;
-    // A run that exists has to be opened before its jobs can be ended.
-    if (opening.isNew) opening.abort.abort();
+    if (opening) {
+      opening.isCanceled = true;
+      // A run that exists has to be opened before its jobs can be ended.
+      if (opening.isNew) opening.abort.abort();
+    }
+    const canceling = opening ? undefined : this.#live.get(runId)?.cancel();
+    // Noted here as well: this window may close before the account holds it.
+    await Promise.all([canceling, this.#noteCanceling(runId)]);
+  }
+
+  async #noteCanceling(runId: string): Promise<void> {
+    const note = (record: RunRecord) => (record.runId === runId ? { ...record, isCanceling: true } : record);
+    if (this.isWorkingOn(runId)) await this.#save(this.records.map(note));
   }
 
   /** Removes a run from the list, for good. Nothing in the account is changed. */
@@ -209,7 +223,7 @@ export class Runs {
   async #work(
     connection: Connection,
     until: Until,
-    { runId, isNew }: { runId: string; isNew: boolean },
+    { runId, isNew, isAsked }: { runId: string; isNew: boolean; isAsked: boolean },
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
     if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
@@ -225,11 +239,11 @@ export class Runs {
     const remember = (status: Parameters<typeof recordOf>[3]) =>
       this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
     this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
-    if (opening.isCanceled) await this.cancel(runId);
-    await remember('running');
     let status: Parameters<typeof recordOf>[3] = 'stopped';
     try {
-      const summary = await run.advance(until, opening.abort.signal);
+      if (opening.isCanceled) await this.cancel(runId);
+      else await remember('running');
+      const summary = await run.advance(until, opening.abort.signal, { isAsked });
       if (until !== 'fetched') status = until;
       return summary;
     } finally {
@@ -260,6 +274,9 @@ export class Runs {
       } finally {
         await run.close();
       }
+      const { manifest, results } = run;
+      if (!this.#isDisposed)
+        await this.#remember(recordOf(connection.account.id, manifest, [...results.values()], 'stopped'));
       abort.abort();
       throw abort.signal.reason;
     } catch (error) {
@@ -275,7 +292,9 @@ export class Runs {
   async #markStopped(runId: string): Promise<void> {
     const isMarked = (record: RunRecord) => record.runId === runId && record.status === 'running';
     await this.#save(
-      this.records.map((record) => (isMarked(record) ? { ...record, status: 'stopped' } : record)),
+      this.records.map((record) =>
+        isMarked(record) ? { ...record, status: 'stopped', isCanceling: undefined } : record,
+      ),
     );
   }
 

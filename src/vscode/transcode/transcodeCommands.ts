@@ -186,11 +186,13 @@ export async function resumeInterrupted(runs: Runs, work: RunWork, commands: Com
   if (!workspace.isTrusted) return;
   const resume = async (record: RunRecord) => {
     try {
-      await work.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs });
+      await work.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs, isInterrupted: true });
     } catch (error) {
-      // Another window works on it.
-      const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
-      if (!isTaken) throw error;
+      const kind = error instanceof UserError ? error.problem.kind : undefined;
+      // It was canceled before the account held it.
+      if (kind === 'runNotFound' && record.isCanceling) await runs.forget(record.runId);
+      // Unless another window works on it.
+      else if (kind !== 'runTaken') throw error;
     }
   };
   const interrupted = runs.records.filter(({ status }) => status === 'running');

@@ -47,6 +47,14 @@ export function storyLine(step: Step): string {
         : l10n.t('Creating job [{0}]...', step.job);
     case 'tasksAdded':
       return l10n.t('Added {0} to job [{1}].', tasksOf(step.count), step.job);
+    case 'poolBusy':
+      return l10n.t(
+        'Azure Batch is resizing pool [{0}]. The pool gets {1} as soon as that has ended.',
+        step.pool,
+        nodesOf(step.dedicated + step.spot),
+      );
+    case 'nodesTakenBack':
+      return l10n.t('Took back the nodes of pool [{0}]: the run has no task on it.', step.pool);
     case 'resizeRetried':
       return l10n.t(
         'Requested the missing nodes of pool [{0}] again. Next attempt in {1}.',

@@ -1,0 +1,79 @@
+import type { Batch } from '../azure/batch';
+import { UserError } from '../errors';
+import { hasEnded } from '../jobs/jobLife';
+import type { Attempt } from '../plan/manifest';
+import { ensurePool } from '../pools/ensurePool';
+import type { NodeTargets } from '../pools/nodeTargets';
+import { giveNodes, isDeletedPool, targetsOf } from '../pools/poolSizes';
+import type { RunState } from './runState';
+
+/** The pool of an attempt, and the nodes that were asked for. */
+export class AttemptNodes {
+  /** Undefined if an earlier process asked for nodes. */
+  #asked: NodeTargets | undefined;
+
+  constructor(
+    private readonly state: RunState,
+    private readonly attempt: Attempt,
+  ) {}
+
+  /** Notes the nodes that a new pool, or a new job with its auto pool, was given. Undefined if an earlier process made it. */
+  noteAsked(nodes: NodeTargets | undefined): void {
+    this.#asked = nodes;
+  }
+
+  /**
+   * Sets the pool of the attempt and gives it nodes. Returns false, without giving nodes, if an earlier process made the job
+   * and ended before it saved the pool.
+   */
+  async ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<boolean> {
+    const { state, attempt } = this;
+    const { batch } = state.parts;
+    const { pool } = state.manifest;
+    if (!state.isNew) {
+      const job = await batch.job(attempt.jobId, { select: 'id,poolInfo', signal });
+      attempt.poolId = job?.poolInfo?.poolId;
+      if (attempt.poolId !== undefined) return false;
+    }
+    const found = state.poolSearch?.found;
+    state.poolSearch = undefined;
+    const { id, before } = await ensurePool(batch, pool, nodes, signal, found);
+    attempt.poolId = id;
+    state.poolsGiven.set(attempt, { id, before, lifetime: pool.lifetime });
+    state.tell({ kind: before ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
+    return true;
+  }
+
+  /** Gives the pool more nodes, as soon as Azure lets it be changed. Throws `jobEnded` if an auto pool ended with its job. */
+  async grow(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
+    if (this.#asked && countOf(nodes) <= countOf(this.#asked)) return;
+    const { state } = this;
+    const { batch } = state.parts;
+    const { jobId, poolId = await autoPoolOf(batch, jobId, signal) } = this.attempt;
+    if (poolId === undefined) return;
+    this.#asked ??= await targetsOf(batch, poolId, signal);
+    if (countOf(nodes) <= countOf(this.#asked)) return;
+    const { lifetime } = state.manifest.pool;
+    const onRefused = () => state.tell({ kind: 'poolBusy', pool: poolId, ...nodes });
+    try {
+      await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal, onRefused });
+    } catch (error) {
+      if (!isDeletedPool(error)) throw error;
+      // An auto pool ends with its job, whose time may be over.
+      const job = await batch.job(jobId, { select: 'id,state', signal });
+      if (job !== undefined && !hasEnded(job)) throw error;
+      throw new UserError({ kind: 'jobEnded', job: jobId }, { cause: error });
+    }
+    this.#asked = nodes;
+  }
+}
+
+function countOf({ dedicated, spot }: NodeTargets): number {
+  return dedicated + spot;
+}
+
+/** Undefined while the service has not created the auto pool of a job. */
+async function autoPoolOf(batch: Batch, jobId: string, signal: AbortSignal): Promise<string | undefined> {
+  const job = await batch.job(jobId, { select: 'executionInfo', signal });
+  return job?.executionInfo?.poolId;
+}

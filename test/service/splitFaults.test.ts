@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { attemptOf, type Manifest } from '../../src/core/plan/manifest';
+import { encodedBlob } from '../../src/core/plan/pieces';
+import { Run, type RunParts } from '../../src/core/runs/run';
+import { ffmpeg, temporaryFolder } from '../media';
+import { eventually, prepare, TestService } from './harness';
+import { manifestOf, partsOf } from './runSetup';
+
+const { signal } = new AbortController();
+
+describe('A video in parts', function () {
+  this.timeout(240_000);
+  let service: TestService;
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let source = '';
+  let folders = 0;
+
+  prepare(
+    async () => {
+      service = await TestService.start('--node-step-ms', '20', '--max-processes', '4');
+      folder = await temporaryFolder('split-faults');
+      source = join(folder.path, 'source.mp4');
+      await ffmpeg(
+        ...['-f', 'lavfi', '-i', 'testsrc2=size=192x108:rate=25:duration=12'],
+        ...['-f', 'lavfi', '-i', 'sine=frequency=440:duration=12'],
+        ...[
+          '-c:v',
+          'libx264',
+          '-preset',
+          'veryfast',
+          '-pix_fmt',
+          'yuv420p',
+          '-g',
+          '25',
+          '-c:a',
+          'aac',
+          source,
+        ],
+      );
+    },
+    async () => {
+      await service.close();
+      await folder.remove();
+    },
+  );
+
+  /** A folder of its own with videos that are the source in another length. */
+  async function videos(names: readonly string[]): Promise<string[]> {
+    const work = join(folder.path, `run ${++folders}`);
+    mkdirSync(work);
+    return Promise.all(names.map((name) => ffmpeg('-i', source, '-c', 'copy', join(work, name))));
+  }
+
+  async function planOf(names: readonly string[]): Promise<{ manifest: Manifest; parts: RunParts }> {
+    const manifest = await manifestOf(await videos(names), { preset: 'h264-480p', partSeconds: 4 });
+    assert.ok(manifest.files.every(({ split }) => split !== undefined && split.parts.length >= 3));
+    return { manifest, ...partsOf(service) };
+  }
+
+  const tasksOf = async ({ batch }: RunParts, jobId: string) =>
+    (await batch.taskPage(jobId, { select: 'id', signal })).items.map(({ id }) => id).sort();
+
+  /** Runs a video whose join is ended, so that its encoded parts are in the account. */
+  async function encoded(): Promise<{ run: Run; parts: RunParts; blobs: string[] }> {
+    const { manifest, parts } = await planOf(['a.mp4']);
+    const run = await Run.create(parts, manifest, signal);
+    const { jobId } = attemptOf(manifest);
+    const ended = eventually(
+      () => parts.batch.task(jobId, '0001', signal),
+      (task) => task !== undefined,
+    ).then(() => parts.batch.terminateTask(jobId, '0001', signal));
+    const [summary] = await Promise.all([run.advance('fetched', signal), ended]);
+    assert.equal(summary.failed, 1);
+    const [file] = manifest.files;
+    const { split } = file ?? {};
+    assert.ok(file && split);
+    const blobs = split.parts.map((_, index) => encodedBlob(file.id, split, { kind: 'part', index }));
+    await eventually(
+      async () => {
+        const there = new Set<string>();
+        const { outputContainer } = manifest;
+        for await (const { name } of parts.storage.blobs(outputContainer, { prefix: 'parts/', signal }))
+          there.add(name);
+        return there;
+      },
+      (there) => there.size === split.parts.length + 1,
+    );
+    return { run, parts, blobs };
+  }
+
+  /** Keeps only the beginning of a blob. */
+  async function cut({ storage }: RunParts, container: string, blob: string): Promise<void> {
+    const begin = Buffer.from(await storage.readRange(container, blob, 0, 3_000, signal));
+    await storage.blob(container, blob).getBlockBlobClient().upload(begin, begin.length);
+  }
+
+  it('has the bad parts encoded again by a retry, and no others', async () => {
+    const { run, parts, blobs } = await encoded();
+    await cut(parts, run.manifest.outputContainer, blobs[1] ?? '');
+    await run.retry(['0001'], signal);
+    const summary = await run.advance('fetched', signal);
+    await run.close();
+    assert.equal(summary.succeeded, 1);
+    assert.deepEqual(await tasksOf(parts, attemptOf(run.manifest).jobId), ['0001', '0001-part-0002']);
+  });
+
+  it('has all parts encoded again if its output was wrong though each of them seems right', async () => {
+    const { run, parts } = await encoded();
+    const [file] = run.manifest.files;
+    assert.ok(file);
+    run.state.settle(file, { problem: { kind: 'outputDamaged', file: file.path }, failedAt: 'download' });
+    await run.retry(['0001'], signal);
+    const summary = await run.advance('fetched', signal);
+    await run.close();
+    assert.equal(summary.succeeded, 1);
+    const { length } = await tasksOf(parts, attemptOf(run.manifest).jobId);
+    assert.equal(length, (file.split?.parts.length ?? 0) + 2);
+  });
+
+  it('fails alone if Batch refuses one of its tasks', async () => {
+    const { manifest, parts } = await planOf(['a.mp4', 'b.mp4']);
+    const [first] = manifest.files;
+    assert.ok(first?.split);
+    const refused = { ...first, split: { ...first.split, partCommandLine: '' } };
+    const files = manifest.files.map((file) => (file === first ? refused : file));
+    const run = await Run.create(parts, { ...manifest, files }, signal);
+    const summary = await run.advance('fetched', signal);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed, summary.unfinished], [1, 1, 0]);
+    const { problem, failedAt } = run.results.get(first.id) ?? {};
+    assert.ok(problem?.kind === 'partFailed' && problem.problem.kind === 'service', JSON.stringify(problem));
+    assert.equal(failedAt, 'task');
+    const { tasks } = run.progress;
+    assert.deepEqual([tasks.completed, tasks.running, tasks.active], [tasks.total, 0, 0]);
+    assert.equal(run.progress.running.size, 0);
+  });
+});
