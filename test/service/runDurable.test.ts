@@ -289,13 +289,24 @@ describe('A run that is interrupted', function () {
     const later = Date.now() + 21 * 60_000;
     const [idle, ...others] = await idlePools(parts.batch, 20, never, later);
     assert.deepEqual([idle?.id, idle?.nodes, others.length], [poolId, 1, 0]);
+    // A node that cannot work costs as much as an idle one.
+    await service.fault({ setNodes: { pool: poolId, state: 'unusable' } });
+    await eventually(
+      () => parts.batch.nodePage(poolId),
+      ({ items }) => items.every(({ state }) => state === 'unusable'),
+    );
+    const unusable = await idlePools(parts.batch, 20, never, later);
+    assert.deepEqual(
+      unusable.map(({ id, nodes }) => [id, nodes]),
+      [[poolId, 1]],
+    );
     await parts.batch.addPool({ id: 'transcode-not-ours', ...machine, targetDedicatedNodes: 1 });
     await eventually(
       () => parts.batch.nodePage('transcode-not-ours'),
       ({ items }) => items[0]?.state === 'idle',
     );
     assert.equal((await idlePools(parts.batch, 20, never, later)).length, 1);
-    await parts.batch.deletePool('transcode-not-ours');
+    for (const id of ['transcode-not-ours', poolId]) await parts.batch.deletePool(id);
   });
 
   describe('on a disk of its own', () => {

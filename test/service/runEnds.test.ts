@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ownMetadata } from '../../src/core/azure/ownership';
 import { type Attempt, attemptOf } from '../../src/core/plan/manifest';
 import { readManifest } from '../../src/core/records/manifestStore';
 import { Run, type RunParts } from '../../src/core/runs/run';
+import { randomOf } from '../random';
 import { eventually, prepare } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
+
+const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 describe('A run that ends before all its tasks were added', function () {
   this.timeout(240_000);
@@ -128,7 +132,6 @@ describe('A run that ends before all its tasks were added', function () {
       assert.deepEqual([summary.failed, summary.unfinished], [2, 0]);
       // No pool is needed if that is known before one is made.
       for (const step of steps) if (step.kind === 'poolCreated') await isGone(parts, step.pool);
-      assert.equal(await parts.batch.job(attemptOf(run.manifest).jobId), undefined);
     });
 
     it('when the user cancels it before its first task', async () => {
@@ -296,6 +299,51 @@ describe('A run that ends before all its tasks were added', function () {
         await asked.close();
       });
     }
+
+    it(`leaves no job and no nodes, whenever that is (seed ${seed})`, async () => {
+      const random = randomOf(seed);
+      for (const lifetime of ['run', 'keep', 'scaleToZero', 'run', 'keep', 'scaleToZero'] as const) {
+        const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+        const { run, parts, steps } = await fixture.start(paths, { lifetime, ...ownPool() });
+        const at = 1 + Math.floor(random() * 40);
+        let requests = 0;
+        let canceling: Promise<void> | undefined;
+        const count = () => {
+          if (++requests === at) canceling = run.cancel(never);
+          return false;
+        };
+        fixture.batch.fault = count;
+        fixture.blobs.fault = count;
+        const settled = await run.advance('fetched', never).then(
+          () => 'done',
+          ({ name }) => name,
+        );
+        await (canceling ?? run.cancel(never));
+        await run.close();
+        const where = `${lifetime}, request ${at}`;
+        assert.ok(settled === 'done' || settled === 'AbortError', `${settled}: ${where}`);
+        const { batch, storage } = parts;
+        const kept = await readManifest(storage, run.manifest.outputContainer, never);
+        assert.ok(kept.canceled, where);
+        const job = await batch.job(attemptOf(run.manifest).jobId);
+        assert.ok(job === undefined || job.state === 'completed', `${job?.state}: ${where}`);
+        const counts = job && (await batch.taskCounts(attemptOf(run.manifest).jobId));
+        const hasTasks = counts !== undefined && counts.active + counts.running + counts.completed > 0;
+        const made = steps.flatMap((step) => (step.kind === 'poolCreated' ? step.pool : []));
+        if (lifetime === 'run' || !hasTasks)
+          await eventually(
+            async () => (await batch.poolPage({ select: 'id,metadata' })).items,
+            (pools) =>
+              pools.every(
+                ({ id = '', metadata }) =>
+                  !made.includes(id) && ownMetadata(metadata, 'run') !== run.manifest.runId,
+              ),
+          );
+        const again = await Run.open(parts, run.manifest.outputContainer, never);
+        await assert.rejects(again.advance('submitted', never, { isAsked: false }), { name: 'AbortError' });
+        await again.close();
+      }
+    });
 
     it('stays canceled when it was about to begin', async () => {
       const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, ownPool());

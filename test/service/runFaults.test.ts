@@ -317,8 +317,8 @@ describe('A run', function () {
     });
   });
 
-  for (const hours of [-2, 2]) {
-    it(`takes as long as it does though the service's clock is ${hours} hours from this machine's`, async () => {
+  for (const hours of [-1, 1]) {
+    it(`takes as long as it does though the service's clock differs from this machine's by ${hours} h`, async () => {
       const shifted = (time: string) =>
         new Date(Date.parse(`${time}Z`) + hours * 60 * minute).toISOString().slice(0, 19);
       fixture.batch.change = ({ headers, body, ...answer }) => {
@@ -332,7 +332,8 @@ describe('A run', function () {
         };
       };
       const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
-      const { run } = await fixture.start(paths);
+      // The formula of a pool that scales to zero uses the time within the service, which is not shifted.
+      const { run } = await fixture.start(paths, { lifetime: 'keep' });
       const started = Date.now();
       const summary = await run.advance('fetched', never);
       await run.close();

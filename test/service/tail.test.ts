@@ -16,7 +16,7 @@ describe('Following a log', function () {
 
   prepare(
     async () => {
-      service = await TestService.start();
+      service = await TestService.start('--max-processes', '14');
       batch = new Batch(service.connection);
       await batch.addPool({ id: 'pool', ...machine, targetDedicatedNodes: 1 });
       await batch.addJob({ id: 'job', poolInfo: { poolId: 'pool' } });

@@ -6,14 +6,19 @@ import { everyItem } from '../azure/pages';
 export interface IdlePool {
   readonly id: string;
   readonly nodes: number;
-  /** When the last of its nodes became idle. */
+  /** When the last of its nodes ended its work. */
   readonly since: Date;
 }
 
-/**
- * Returns the pools of this extension all of whose nodes have been idle for so many minutes. Two requests for each pool
- * with nodes.
- */
+/** States in which a node costs money and runs no task, until somebody acts. */
+const restingStates: ReadonlySet<string | undefined> = new Set([
+  'idle',
+  'offline',
+  'unusable',
+  'starttaskfailed',
+]);
+
+/** Returns the pools of this extension all of whose nodes have run no task for so many minutes, whatever the reason. */
 export async function idlePools(
   batch: Batch,
   minutes: number,
@@ -33,14 +38,15 @@ export async function idlePools(
   return found;
 }
 
-/** Returns undefined if a node works or is about to. */
+/** Returns undefined if a node works or is about to. A preempted node costs nothing. */
 async function idleSince(batch: Batch, poolId: string, signal: AbortSignal): Promise<Date | undefined> {
   let latest: Date | undefined;
   const options = { select: 'id,state,stateTransitionTime', signal };
   for await (const { state, stateTransitionTime } of everyItem((next) =>
     batch.nodePage(poolId, options, next),
   )) {
-    if (state !== 'idle' || stateTransitionTime === undefined) return undefined;
+    if (state === 'preempted') continue;
+    if (!restingStates.has(state) || stateTransitionTime === undefined) return undefined;
     if (latest === undefined || stateTransitionTime > latest) latest = stateTransitionTime;
   }
   return latest;

@@ -28,7 +28,8 @@ export function filesIn(chunks: readonly string[]): RunFiles {
   const refused: RefusedFile[] = [];
   for (const text of chunks.flatMap((chunk) => chunk.split('\n'))) {
     if (text === '') continue;
-    const line = JSON.parse(text) as Line;
+    const line = JSON.parse(text) as Line | null;
+    if (typeof line !== 'object' || line === null) throw new SyntaxError('A line of a chunk is an object.');
     if ('file' in line) files.push(line.file);
     else refused.push(line.refused);
   }
@@ -46,10 +47,11 @@ export function rangesOf(ids: readonly string[]): string[] {
   return ranges.map(({ first, last }) => (first === last ? first : `${first}-${last}`));
 }
 
-/** The ids in ranges that `rangesOf` made. */
-export function idsIn(ranges: readonly string[]): string[] {
+/** The ids in ranges that `rangesOf` made, of which there are at most `max`. Throws a SyntaxError for more. */
+export function idsIn(ranges: readonly string[], max = Number.POSITIVE_INFINITY): string[] {
   return ranges.flatMap((range) => {
     const [first = '', last = first] = range.split('-');
+    if (Number(last) - Number(first) >= max) throw new SyntaxError(`More than ${max} IDs: ${range}`);
     const ids = [first];
     for (let id = first; id !== last && Number(id) < Number(last); ) {
       id = next(id);

@@ -3,6 +3,7 @@ import type { Storage, WriteOptions } from '../azure/storage';
 import { UserError } from '../errors';
 import { type Attempt, type Manifest, outputContainerOf } from '../plan/manifest';
 import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';
+import { isManifestFile, isManifestHead, isRefusedFile } from './manifestShape';
 
 export const manifestBlob = 'manifest.json';
 
@@ -36,22 +37,37 @@ export class ManifestStore {
   /** Throws `runNotFound`, also for what is not a manifest of the run, and `runNewer` for one of a later version. */
   async read(signal: AbortSignal): Promise<Manifest> {
     const blob = await this.storage.readText(this.container, manifestBlob, signal);
-    if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    if (blob === undefined) throw this.#notFound();
     const manifest = parsed(blob.text);
-    if (manifest === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    if (manifest === undefined) throw this.#notFound();
     if (manifest.version !== 1 && manifest.version !== 2)
       throw new UserError({ kind: 'runNewer', run: this.container });
-    if (!isOf(manifest, this.container)) throw new UserError({ kind: 'runNotFound', run: this.container });
-    if (manifest.version === 1) return manifest;
-    const { chunks, ...head } = manifest;
+    if (!isManifestHead(manifest) || !isOf(manifest, this.container)) throw this.#notFound();
+    const whole = manifest.version === 1 ? manifest : await this.#withFiles(manifest, signal);
+    if (![whole.files, whole.refused].every(Array.isArray)) throw this.#notFound();
+    if (!whole.files.every(isManifestFile) || !whole.refused.every(isRefusedFile)) throw this.#notFound();
+    return whole;
+  }
+
+  async #withFiles({ chunks, ...head }: ChunkedManifest, signal: AbortSignal): Promise<Manifest> {
+    if (!Array.isArray(chunks)) throw this.#notFound();
     const limit = pLimit(requestsAtOnce);
-    const files = filesIn(
-      await Promise.all(chunks.map((name) => limit(() => this.#readChunk(name, signal)))),
-    );
-    this.#chunks = chunks;
-    this.#written = files;
-    const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: idsIn(attempt.fileIds) }));
-    return { ...head, version: 1, ...files, attempts };
+    const texts = await Promise.all(chunks.map((name) => limit(() => this.#readChunk(name, signal))));
+    try {
+      const files = filesIn(texts);
+      const idsOf = (ranges: readonly string[]) => idsIn(ranges, files.files.length);
+      const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: idsOf(attempt.fileIds) }));
+      this.#chunks = chunks;
+      this.#written = files;
+      return { ...head, version: 1, ...files, attempts };
+    } catch (error) {
+      if (error instanceof SyntaxError) throw this.#notFound();
+      throw error;
+    }
+  }
+
+  #notFound(): UserError {
+    return new UserError({ kind: 'runNotFound', run: this.container });
   }
 
   /**
@@ -90,7 +106,7 @@ export class ManifestStore {
 
   async #readChunk(name: string, signal: AbortSignal): Promise<string> {
     const blob = await this.storage.readText(this.container, name, signal);
-    if (blob === undefined) throw new UserError({ kind: 'runNotFound', run: this.container });
+    if (blob === undefined) throw this.#notFound();
     return blob.text;
   }
 }
