@@ -333,8 +333,8 @@ describe('A run', function () {
       };
       const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
       // The formula of a pool that scales to zero uses the time within the service, which is not shifted.
-      const { run } = await fixture.start(paths, { lifetime: 'keep' });
       const started = Date.now();
+      const { run } = await fixture.start(paths, { lifetime: 'keep' });
       const summary = await run.advance('fetched', never);
       await run.close();
       const elapsed = Date.now() - started;

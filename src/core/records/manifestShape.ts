@@ -31,15 +31,11 @@ function isAttempt(value: unknown): boolean {
 
 function isPool(value: unknown): boolean {
   const isKnown = isObject(value) && ['run', 'scaleToZero', 'keep'].includes(String(value.lifetime));
-  return (
-    isKnown &&
-    hasTexts(value, 'vmSize') &&
-    [value.dedicatedNodes, value.spotNodes, value.slotsPerNode].every(isCount)
-  );
+  return isKnown && hasTexts(value, 'vmSize') && [value.dedicatedNodes, value.spotNodes].every(isCount);
 }
 
 function areLimits(value: unknown): boolean {
-  const names = ['monitorMinutes', 'taskMinutes', 'jobMinutes', 'retries'];
+  const names = ['monitorMinutes', 'taskMinutes', 'jobMinutes'];
   return isObject(value) && names.every((name) => Number.isFinite(value[name]));
 }
 

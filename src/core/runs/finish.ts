@@ -56,34 +56,35 @@ export function summaryOf({ manifest, results }: RunState): RunSummary {
  */
 export async function takeBackPools(state: RunState, signal: AbortSignal): Promise<void> {
   const given = [...state.poolsGiven];
-  if (given.length === 0) return;
   state.poolsGiven.clear();
-  for (const [attempt] of given) attempt.poolId = undefined;
-  const works = [
-    () => state.save(signal),
-    ...given.map(([attempt, pool]) => async () => {
-      if (await takeBack(state, attempt, pool, signal)) state.tell({ kind: 'nodesTakenBack', pool: pool.id });
-    }),
-  ];
-  for (const work of works) {
+  for (const [attempt, pool] of given) {
     try {
-      await work();
+      if (await takeBack(state, attempt, pool, signal)) state.tell({ kind: 'nodesTakenBack', pool: pool.id });
     } catch (error) {
       if (!signal.aborted && !(error instanceof UserError)) throw error;
-      const stuck: Problem = { kind: 'poolUnusable', pool: given[0]?.[1].id ?? '' };
+      const stuck: Problem = { kind: 'poolUnusable', pool: pool.id };
       state.tell({ kind: 'trouble', problem: error instanceof UserError ? error.problem : stuck });
     }
   }
 }
 
 async function takeBack(
-  { parts: { batch } }: RunState,
-  { jobId }: Attempt,
+  state: RunState,
+  attempt: Attempt,
   pool: GivenPool,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { batch } = state.parts;
+  const { jobId } = attempt;
   const job = await batch.job(jobId, { select: 'id,state', signal });
   const isJobOpen = job !== undefined && !hasEnded(job);
+  if (!isJobOpen) {
+    attempt.poolId = undefined;
+    // Nodes are taken back from a run that was deleted, too.
+    await state.save(signal).catch((error) => {
+      if (!(error instanceof UserError)) throw error;
+    });
+  }
   return takeBackNodes(batch, pool, { jobId, isJobOpen, signal });
 }
 

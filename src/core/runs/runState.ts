@@ -47,8 +47,8 @@ export interface RunParts {
 const saveEveryMs = 5_000;
 const saveShare = 1_000;
 
-/** Clocks that differ by less show the same time. */
-const sameTimeMs = 5_000;
+/** Clocks that differ by less show the same time: the service tells its time to a second, in answers that can be late. */
+const sameTimeMs = 30_000;
 
 /** What is known of a run in this process: its manifest, the results of its files, and its progress. */
 export class RunState {
@@ -106,7 +106,7 @@ export class RunState {
 
   /**
    * The time of the service now, in milliseconds: times in the account are compared with those of tasks, and this machine's
-   * clock can be hours off. A small difference is left out: the service tells its time to a second.
+   * clock can be hours off.
    */
   now(): number {
     return this.clock.now() + this.aheadMs;
