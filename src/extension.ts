@@ -33,7 +33,7 @@ import { Secrets } from './vscode/secrets';
 import { MediaContext } from './vscode/transcode/mediaContext';
 import { RunWork } from './vscode/transcode/runWork';
 import { Transcode } from './vscode/transcode/transcode';
-import { resumeInterrupted, tellTrouble, transcodeCommands } from './vscode/transcode/transcodeCommands';
+import { resumeInterrupted, transcodeCommands } from './vscode/transcode/transcodeCommands';
 import { TransportStreams } from './vscode/transcode/transportStreams';
 
 /** Builds the parts, wires them and registers the commands. The Azure SDKs are loaded when they are first used. */
@@ -118,7 +118,10 @@ export function activate(context: ExtensionContext): void {
         (await import('./vscode/documentation')).openDocumentation(extensionUri, page),
     }),
     accountsView.onDropped((dropped) => background(transcode.transcodeDropped(dropped))),
-    runs.onTrouble(({ runId, problem }) => background(tellTrouble(runs, runId, problem))),
+    runs.onTrouble(({ runId, problem }) => {
+      const telling = import('./vscode/transcode/tellTrouble');
+      background(telling.then(({ tellTrouble }) => tellTrouble(runs, runId, problem)));
+    }),
     workspace.onDidGrantWorkspaceTrust(() => background(resumeInterrupted(runs, work, commands))),
   );
   background(resumeInterrupted(runs, work, commands));

@@ -1,21 +1,19 @@
 import { l10n, type Uri, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { ownMetadata } from '../../core/azure/ownership';
-import { type Problem, UserError } from '../../core/errors';
+import { UserError } from '../../core/errors';
 import { outputContainerOf } from '../../core/plan/manifest';
 import { accountOfWorkspace } from '../accounts/accountCommands';
 import type { ConnectParts } from '../accounts/connect';
-import { background } from '../background';
 import type { Commands, Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
-import { confirmWarning, showInformation, showWarning } from '../messages';
+import { confirmWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import { isUpload, type RunRecord } from '../runs/runRecord';
 import type { RunNode } from '../runs/runRows';
 import type { Runs } from '../runs/runs';
 import { runTitle } from '../runs/runWords';
-import { sentenceOf } from '../words/sentences';
 import { type RunWork, requireTrust } from './runWork';
 import type { Transcode } from './transcode';
 
@@ -154,28 +152,6 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
     keep: l10n.t('Keep Running'),
   });
   if (isSure) await runs.cancel(record.runId);
-}
-
-/**
- * Tells the user of a problem with which a run waits for somebody: a job that was disabled, which it offers to enable, or
- * Spot nodes that Azure preempts again and again, for which it offers dedicated ones. Other problems are in the log.
- */
-export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
-  if (problem.kind === 'jobDisabled') {
-    const enable = l10n.t('Enable Job');
-    if ((await showWarning(sentenceOf(problem).text, enable)) === enable)
-      await runs.live(runId)?.enableJob(problem.job);
-    return;
-  }
-  if (problem.kind !== 'preempted') return;
-  const use = l10n.t('Use Dedicated Nodes');
-  const keep = l10n.t('Keep Spot Nodes');
-  const answer = await showWarning(sentenceOf(problem).text, use, keep);
-  const live = answer === use ? runs.live(runId) : undefined;
-  if (live === undefined) return;
-  const nodes = await live.useDedicatedNodes();
-  const text = l10n.t('Pool {0} continues with dedicated nodes: {1}', problem.pool, nodes);
-  background(showInformation(text));
 }
 
 /** A window that was killed keeps its claim on a run for 15 seconds. */

@@ -49,12 +49,12 @@ export function storyLine(step: Step): string {
       return l10n.t('Added {0} to job [{1}].', tasksOf(step.count), step.job);
     case 'poolBusy':
       return l10n.t(
-        'Azure Batch is resizing pool [{0}]. The pool gets {1} as soon as that has ended.',
+        'Pool [{0}] is being resized, and gets {1} after that.',
         step.pool,
         nodesOf(step.dedicated + step.spot),
       );
     case 'nodesTakenBack':
-      return l10n.t('Took back the nodes of pool [{0}]: the run has no task on it.', step.pool);
+      return l10n.t('Removed the nodes of pool [{0}], on which the run has no task.', step.pool);
     case 'resizeRetried':
       return l10n.t(
         'Requested the missing nodes of pool [{0}] again. Next attempt in {1}.',
