@@ -69,11 +69,19 @@ export async function together(signal: AbortSignal, ...works: readonly Work[]): 
   if (failure) throw failure.error;
 }
 
+interface Ticks {
+  readonly ms: number;
+  /** Until the first tick. Default: `ms`. */
+  readonly firstMs?: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 /** Runs work, and calls `tick` every `ms` until it has ended. A failure of `tick` aborts the work and is thrown. */
 export async function withTicks(
   work: Work,
   tick: Work,
-  { ms, clock, signal }: { readonly ms: number; readonly clock: Clock; readonly signal: AbortSignal },
+  { ms, firstMs = ms, clock, signal }: Ticks,
 ): Promise<void> {
   const ended = new AbortController();
   await together(
@@ -81,9 +89,9 @@ export async function withTicks(
     (own) => work(own).finally(() => ended.abort()),
     async (own) => {
       const either = anyOf(own, ended.signal);
-      while (!ended.signal.aborted) {
+      for (let pauseMs = firstMs; !ended.signal.aborted; pauseMs = ms) {
         try {
-          await clock.pause(ms, either);
+          await clock.pause(pauseMs, either);
           await tick(either);
         } catch (error) {
           if (!ended.signal.aborted) throw error;

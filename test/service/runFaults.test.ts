@@ -642,6 +642,26 @@ describe('A run', function () {
     await batch.deletePool(poolId);
   });
 
+  it('does not wait for a pool that is being resized: its tasks run on the nodes that the pool has', async () => {
+    const options = { lifetime: 'keep', vmSize: 'Standard_D8s_v5' } as const;
+    const first = await fixture.start(fixture.folder(['a.mp4']).paths, { ...options, spotNodes: 1 });
+    await first.run.advance('fetched', never);
+    await first.run.close();
+    fixture.batch.fault = ({ url = '' }, response) => {
+      if (!url.includes('/resize')) return false;
+      response.writeHead(409, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ code: 'PoolBeingResized', message: { value: 'resizing' } }));
+      return true;
+    };
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
+    const { run, steps } = await fixture.start(paths, { ...options, spotNodes: 3 });
+    const summary = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([summary.succeeded, summary.failed], [3, 0]);
+    assert.ok(steps.some((step) => step.kind === 'poolReused' && step.spot === 3));
+    assert.ok(steps.some(({ kind }) => kind === 'poolBusy'));
+  });
+
   it('says that it waits for a pool that is being resized, and can be stopped meanwhile', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4', 'c.mp4']);
     const { run, parts, steps } = await fixture.start(paths, { lifetime: 'keep', spotNodes: 3 });

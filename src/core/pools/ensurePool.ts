@@ -7,7 +7,7 @@ import type { RunPool } from '../plan/manifest';
 import { waitFor } from '../wait';
 import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
 import type { NodeTargets } from './nodeTargets';
-import { currentTargets, giveNodes, isDeletedPool } from './poolSizes';
+import { currentTargets, giveNodesNow, isDeletedPool } from './poolSizes';
 import { poolSpec, specHash } from './poolSpec';
 
 /** How long a request that makes a pool may take after it was aborted: a request cut off can take effect later. */
@@ -20,6 +20,8 @@ export interface PoolChoice {
   readonly id: string;
   /** What the pool aimed for before; undefined if it was made. */
   readonly before?: NodeTargets;
+  /** Set if Azure refuses changes of the pool for now: it has the nodes that it had. */
+  readonly isRefused?: true;
 }
 
 /** The specification of a run's pool, and the pool of the first name that it can have, if that exists. */
@@ -39,6 +41,8 @@ export async function findPool(batch: Batch, pool: RunPool, signal: AbortSignal)
 /**
  * Finds or makes the pool of a run and gives it nodes. A pool is recognized by its metadata, which holds the hash of its
  * specification and lifetime. A pool of that name that is another's is left alone, and the next free name is used.
+ *
+ * It does not wait for a pool that Azure is resizing: the run's tasks can run on the nodes that the pool has.
  *
  * If it fails or is aborted while it makes a pool, that pool is deleted.
  */
@@ -60,8 +64,9 @@ export async function ensurePool(
       batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
       if (isAdded) return { id };
     } else if (isSame(existing, hash)) {
-      if (await couldGiveNodes(batch, id, nodes, pool, signal))
-        return { id, before: currentTargets(existing) };
+      const given = await giveOrSkip(batch, id, nodes, pool, signal);
+      const before = currentTargets(existing);
+      if (given !== 'deleted') return { id, before, ...(given === 'refused' && { isRefused: true }) };
     } else {
       batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
       number++;
@@ -69,19 +74,18 @@ export async function ensurePool(
   }
 }
 
-/** Returns false if the pool is deleted meanwhile: then another one is made. */
-async function couldGiveNodes(
+/** `refused`: for now. `deleted`: meanwhile; then another pool is made. */
+async function giveOrSkip(
   batch: Batch,
   id: string,
   nodes: NodeTargets,
   { lifetime }: RunPool,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<'given' | 'refused' | 'deleted'> {
   try {
-    await giveNodes(batch, id, nodes, { lifetime, signal });
-    return true;
+    return (await giveNodesNow(batch, id, nodes, { lifetime, signal })) ? 'given' : 'refused';
   } catch (error) {
-    if (isDeletedPool(error)) return false;
+    if (isDeletedPool(error)) return 'deleted';
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { isOwn } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
 import { UserError } from '../errors';
 import type { PoolLifetime } from '../plan/manifest';
-import { waitFor } from '../wait';
+import { anyOf, waitFor } from '../wait';
 import { evaluationMinutes, freshMinutes, readScaleToZero, scaleToZeroFormula } from './autoscaleFormula';
 import { largerTargets, type NodeTargets } from './nodeTargets';
 
@@ -49,9 +49,36 @@ export async function giveNodes(
   nodes: NodeTargets,
   options: RunSizeOptions,
 ): Promise<NodeTargets> {
-  return sizeForRun(batch, poolId, options, (pool, isShared) =>
-    isShared || options.lifetime === 'keep' ? largerTargets(currentTargets(pool), nodes) : nodes,
-  );
+  return sizeForRun(batch, poolId, options, givenNodes(nodes, options));
+}
+
+/** As `giveNodes`, but does not wait if Azure refuses changes of the pool for now. Returns whether the pool was given nodes. */
+export async function giveNodesNow(
+  batch: Batch,
+  poolId: string,
+  nodes: NodeTargets,
+  options: RunSizeOptions,
+): Promise<boolean> {
+  let isRefused = false;
+  const stop = new AbortController();
+  const onRefused = () => {
+    isRefused = true;
+    stop.abort();
+  };
+  const signal = anyOf(options.signal, stop.signal);
+  try {
+    await sizeForRun(batch, poolId, { ...options, signal, onRefused }, givenNodes(nodes, options));
+    return true;
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (!isRefused) throw error;
+    return false;
+  }
+}
+
+function givenNodes(nodes: NodeTargets, { lifetime }: RunSizeOptions) {
+  return (pool: Pool, isShared: boolean) =>
+    isShared || lifetime === 'keep' ? largerTargets(currentTargets(pool), nodes) : nodes;
 }
 
 /**
@@ -83,44 +110,6 @@ export async function releaseNodes(
   if (pool === undefined || pool.state === 'deleting') return false;
   if (await isInUse(batch, poolId, jobId, options.signal)) return false;
   await scaleToZero(batch, poolId, options);
-  return true;
-}
-
-/** A pool that was given nodes for a run. */
-export interface GivenPool {
-  readonly id: string;
-  readonly lifetime: PoolLifetime;
-  /** What the pool aimed for before; undefined if it was made for the run. */
-  readonly before?: NodeTargets;
-}
-
-/**
- * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and gives one
- * that existed the size that it had. While the run's job is open it can go on: then its pool is kept, and one that scales to
- * zero is left to its formula. A pool that other runs use, or that a formula of the user sizes, stays as it is. Returns
- * whether the pool has changed.
- */
-export async function takeBackNodes(
-  batch: Batch,
-  { id, lifetime, before }: GivenPool,
-  { jobId, isJobOpen, signal }: SizeOptions & { readonly jobId: string; readonly isJobOpen: boolean },
-): Promise<boolean> {
-  const pool = await batch.pool(id, { signal });
-  if (pool === undefined || pool.state === 'deleting') return false;
-  if (await isInUse(batch, id, jobId, signal)) return false;
-  if (before === undefined && !isJobOpen) {
-    await batch.deletePool(id, signal);
-    return true;
-  }
-  if (lifetime === 'scaleToZero') {
-    if (isJobOpen) return false;
-    await scaleToZero(batch, id, { signal });
-    return true;
-  }
-  const { dedicated, spot } = before ?? noNodes;
-  const now = currentTargets(pool);
-  if (pool.enableAutoScale || (now.dedicated <= dedicated && now.spot <= spot)) return false;
-  await resizePool(batch, id, { dedicated, spot }, { signal, stopsResize: true });
   return true;
 }
 
@@ -336,7 +325,8 @@ async function change<T>(
     } catch (error) {
       if (isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) throw deleted(poolId);
       if (!isBatchCode(error, ...conflicts) && !(await isAutoscaleConflict(error))) throw error;
-      if (refusal === undefined) onRefused();
+      // A change by another client is no reason to wait.
+      if (refusal === undefined && !isBatchCode(error, 'ConditionNotMet')) onRefused();
       refusal = codeOf(error) ?? 'refused';
       return { value: undefined, done: false };
     }

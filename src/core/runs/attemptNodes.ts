@@ -7,6 +7,8 @@ import type { NodeTargets } from '../pools/nodeTargets';
 import { giveNodes, isDeletedPool, targetsOf } from '../pools/poolSizes';
 import type { RunState } from './runState';
 
+const noNodes: NodeTargets = { dedicated: 0, spot: 0 };
+
 /** The pool of an attempt, and the nodes that were asked for. */
 export class AttemptNodes {
   /** Undefined if an earlier process asked for nodes. */
@@ -17,31 +19,36 @@ export class AttemptNodes {
     private readonly attempt: Attempt,
   ) {}
 
-  /** Notes the nodes that a new pool, or a new job with its auto pool, was given. Undefined if an earlier process made it. */
-  noteAsked(nodes: NodeTargets | undefined): void {
+  /** Whether the pool waits for nodes that Azure has refused for now. */
+  get isRefused(): boolean {
+    return this.#asked !== undefined && countOf(this.#asked) === 0;
+  }
+
+  /** Notes the nodes that a new auto pool was given. */
+  noteAsked(nodes: NodeTargets): void {
     this.#asked = nodes;
   }
 
   /**
-   * Sets the pool of the attempt and gives it nodes. Returns false, without giving nodes, if an earlier process made the job
-   * and ended before it saved the pool.
+   * Sets the pool of the attempt and gives it nodes, unless an earlier process made the job and ended before it saved the
+   * pool.
    */
-  async ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<boolean> {
+  async ensurePool(nodes: NodeTargets, signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { batch } = state.parts;
     const { pool } = state.manifest;
     if (!state.isNew) {
       const job = await batch.job(attempt.jobId, { select: 'id,poolInfo', signal });
       attempt.poolId = job?.poolInfo?.poolId;
-      if (attempt.poolId !== undefined) return false;
+      if (attempt.poolId !== undefined) return;
     }
     const found = state.poolSearch?.found;
     state.poolSearch = undefined;
-    const { id, before } = await ensurePool(batch, pool, nodes, signal, found);
+    const { id, before, isRefused } = await ensurePool(batch, pool, nodes, signal, found);
     attempt.poolId = id;
     state.poolsGiven.set(attempt, { id, before, lifetime: pool.lifetime });
+    this.#asked = isRefused ? noNodes : nodes;
     state.tell({ kind: before ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
-    return true;
   }
 
   /** Gives the pool more nodes, as soon as Azure lets it be changed. Throws `jobEnded` if an auto pool ended with its job. */

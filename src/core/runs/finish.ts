@@ -3,7 +3,8 @@ import { endJob, hasEnded } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
 import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';
-import { type GivenPool, releaseNodes, takeBackNodes } from '../pools/poolSizes';
+import { releaseNodes } from '../pools/poolSizes';
+import { type GivenPool, takeBackNodes } from '../pools/takeBackNodes';
 import type { RunSummary } from './runEvents';
 import type { RunState } from './runState';
 

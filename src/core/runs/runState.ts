@@ -13,7 +13,7 @@ import {
   timeSpan,
 } from '../plan/manifest';
 import type { PoolSearch } from '../pools/poolSearch';
-import type { GivenPool } from '../pools/poolSizes';
+import type { GivenPool } from '../pools/takeBackNodes';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';

@@ -202,7 +202,7 @@ export class Submitter {
             withTicks(
               (inner) => this.#addAll(uploads, inner),
               (inner) => this.#nodes.grow(this.#targets(uploads, count), inner),
-              { ...ticks, signal: own },
+              { ...ticks, firstMs: this.#nodes.isRefused ? 0 : tickMs, signal: own },
             ),
           (own) => this.#lookAfterJob(own),
           { ...ticks, signal: all },
@@ -365,15 +365,14 @@ export class Submitter {
     const nodes = this.#targets(uploads, count);
     const autoPool = manifest.pool.lifetime === 'run';
     const makesPool = !autoPool && attempt.poolId === undefined;
-    const isPoolGiven = makesPool && (await this.#nodes.ensurePool(nodes, signal));
+    if (makesPool) await this.#nodes.ensurePool(nodes, signal);
     const { poolId } = attempt;
     state.jobsAsked.add(attempt.jobId);
     const { created } = await ensureJob(batch, manifest, attempt, { nodes, poolId, isNew, signal });
     state.jobsAsked.delete(attempt.jobId);
     if (created) state.tell({ kind: 'jobCreated', job: attempt.jobId, autoPool });
     this.#isFirst = created;
-    const isGiven = autoPool ? created : isPoolGiven;
-    this.#nodes.noteAsked(isGiven ? nodes : undefined);
+    if (autoPool && created) this.#nodes.noteAsked(nodes);
     this.#prolongedAt = state.clock.now();
   }
 
