@@ -10,10 +10,7 @@ import { encodedBlob, encodedPrefix, type Piece, piecesOf, type SplitFile } from
 const provedAtOnce = 8;
 
 /** Problems of an output that its pieces can have caused. */
-const ofOutput: ReadonlySet<Problem['kind']> = new Set([
-  ...(['outputDamaged', 'outputBlank', 'outputMissing'] as const),
-  ...(['transcodeFailed', 'taskFailed'] as const),
-]);
+const ofOutput: ReadonlySet<Problem['kind']> = new Set(['outputDamaged', 'outputBlank', 'transcodeFailed']);
 
 type Account = { readonly storage: Storage; readonly manifest: Pick<Manifest, 'outputContainer'> };
 
