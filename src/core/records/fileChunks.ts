@@ -47,18 +47,22 @@ export function rangesOf(ids: readonly string[]): string[] {
   return ranges.map(({ first, last }) => (first === last ? first : `${first}-${last}`));
 }
 
-/** The ids in ranges that `rangesOf` made, of which there are at most `max`. Throws a SyntaxError for more. */
-export function idsIn(ranges: readonly string[], max = Number.POSITIVE_INFINITY): string[] {
-  return ranges.flatMap((range) => {
+/** More files than a run can have. */
+const maxIds = 10_000_000;
+
+/** The ids in ranges that `rangesOf` made. Throws a SyntaxError for ranges of more ids than a run can have. */
+export function idsIn(ranges: readonly string[]): string[] {
+  const ids: string[] = [];
+  for (const range of ranges) {
     const [first = '', last = first] = range.split('-');
-    if (Number(last) - Number(first) >= max) throw new SyntaxError(`More than ${max} IDs: ${range}`);
-    const ids = [first];
+    if (ids.length + Number(last) - Number(first) >= maxIds) throw new SyntaxError(`Too many IDs: ${range}`);
+    ids.push(first);
     for (let id = first; id !== last && Number(id) < Number(last); ) {
       id = next(id);
       ids.push(id);
     }
-    return ids;
-  });
+  }
+  return ids;
 }
 
 function next(id: string): string {

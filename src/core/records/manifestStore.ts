@@ -55,8 +55,7 @@ export class ManifestStore {
     const texts = await Promise.all(chunks.map((name) => limit(() => this.#readChunk(name, signal))));
     try {
       const files = filesIn(texts);
-      const idsOf = (ranges: readonly string[]) => idsIn(ranges, files.files.length);
-      const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: idsOf(attempt.fileIds) }));
+      const attempts = head.attempts.map((attempt) => ({ ...attempt, fileIds: idsIn(attempt.fileIds) }));
       this.#chunks = chunks;
       this.#written = files;
       return { ...head, version: 1, ...files, attempts };
