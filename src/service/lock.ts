@@ -3,12 +3,15 @@ import { isRunning, startTime } from './tasks/processes/processTree';
 
 /** The lock of a data folder: a file that names the process that holds it. A process that has ended holds nothing. */
 export class Lock {
+  /** What the file says while this process holds the lock. */
+  readonly #content = `${process.pid} ${startTime(process.pid) ?? ''}`;
+
   constructor(private readonly path: string) {}
 
   /** Resolves to undefined if this process holds the lock now, otherwise to the id of the running process that holds it. */
   async take(): Promise<number | undefined> {
     const own = `${this.path}.${process.pid}`;
-    writeFileSync(own, `${process.pid} ${startTime(process.pid) ?? ''}`, { mode: 0o600 });
+    writeFileSync(own, this.#content, { mode: 0o600 });
     try {
       for (;;) {
         try {
@@ -28,8 +31,18 @@ export class Lock {
     }
   }
 
+  /** Whether the file was deleted, perhaps with its folder, or is another process's by now. */
+  get isLost(): boolean {
+    try {
+      return readFileSync(this.path, 'utf8') !== this.#content;
+    } catch (error) {
+      return (error as { code?: string }).code === 'ENOENT';
+    }
+  }
+
+  /** Leaves the lock of another process alone. */
   release(): void {
-    rmSync(this.path, { force: true });
+    if (!this.isLost) rmSync(this.path, { force: true });
   }
 
   /** Removes the lock of a process that has ended, unless another process has just replaced it. */

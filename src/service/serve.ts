@@ -218,23 +218,28 @@ async function startBatch(
   );
 }
 
-/** Ends in good order on a signal, when idle for long enough, or when idle and a client has asked for it. */
+/**
+ * Ends in good order on a signal, when idle for long enough, when idle and a client has asked for it, or when the data
+ * folder was deleted. A folder that another service has made in its place is left alone.
+ */
 function endOnRequest(
   { dataDir, idleMinutes }: Options,
   parts: { server: Server; storage: Storage; lock: Lock; readyFile: string; log: Log },
 ): void {
   const { server, storage, lock, readyFile, log } = parts;
-  let closing = false;
   const close = async (why: string) => {
-    if (closing) return;
-    closing = true;
+    const isOurs = !lock.isLost;
     log(`Ending: ${why}`);
-    rmSync(readyFile, { force: true });
-    await server.close();
-    await storage.close();
+    if (isOurs) rmSync(readyFile, { force: true });
+    await server.close(isOurs);
+    await (isOurs ? storage.close() : storage.kill());
     lock.release();
   };
+  let isEnding = false;
   const end = (why: string): void => {
+    // One more signal, such as that of a program that forwards Ctrl+C, must not cut the end short.
+    if (isEnding) return;
+    isEnding = true;
     close(why).then(
       () => process.exit(0),
       (error) => {
@@ -245,7 +250,11 @@ function endOnRequest(
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
   const idleMs = idleMinutes * 60_000;
+  let missed = 0;
   setInterval(() => {
+    // While another process tries to take the lock, it can be away for a moment.
+    missed = lock.isLost ? missed + 1 : 0;
+    if (missed === 2) end(`${dataDir} was deleted, or another service uses it`);
     const isIdleFor = server.idleMs();
     if (idleMs > 0 && isIdleFor > idleMs) end('idle');
     if (isIdleFor > quietMs && existsSync(join(dataDir, endWhenIdleFile))) {

@@ -172,11 +172,19 @@ describe('Jobs and tasks of the local Batch service', function () {
     await taskIn('chain', 'stuck', 'completed');
   });
 
-  it('are not held up by a task that no node has enough slots for', async () => {
-    await addJob('large', [{ id: 'huge', commandLine: '/bin/true', requiredSlots: 3 }], { priority: 900 });
+  it('are not held up by tasks that no node has enough slots for, however many', async () => {
+    const huge = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => ({
+        id: `huge${from + index}`,
+        commandLine: '/bin/true',
+        requiredSlots: 3,
+      }));
+    await addJob('large', huge(0, 100), { priority: 900 });
+    await client.task.addCollection('large', [...huge(100, 20), { id: 'one', commandLine: '/bin/true' }]);
+    await taskIn('large', 'one', 'completed');
     await addJob('small', [{ id: 'one', commandLine: '/bin/true' }]);
     await taskIn('small', 'one', 'completed');
-    assert.equal((await client.task.get('large', 'huge')).state, 'active');
+    assert.equal((await client.task.get('large', 'huge0')).state, 'active');
     await client.job.deleteMethod('large');
   });
 

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { TestService } from './harness';
@@ -55,5 +64,26 @@ describe('The life of the local Batch service', function () {
       ['service.json', 'service.lock'].filter((name) => existsSync(path(name))),
       [],
     );
+  });
+
+  it('ends in good order also when it gets a second signal', async () => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.kill(service.ready.pid, signal);
+    await service.ended();
+    assert.ok(!existsSync(path('service.lock')));
+  });
+
+  it('ends when its data folder is deleted, and leaves what another service has made there alone', async () => {
+    const away = `${service.dataDir}-away`;
+    renameSync(service.dataDir, away);
+    mkdirSync(service.dataDir);
+    for (const name of ['service.lock', 'service.json']) writeFileSync(path(name), '1 another');
+    try {
+      await service.ended();
+      for (const name of ['service.lock', 'service.json'])
+        assert.equal(readFileSync(path(name), 'utf8'), '1 another');
+      assert.deepEqual(readdirSync(service.dataDir).sort(), ['service.json', 'service.lock', 'service.log']);
+    } finally {
+      rmSync(away, { recursive: true, force: true });
+    }
   });
 });

@@ -58,7 +58,8 @@ export interface Server {
   readonly url: string;
   /** Milliseconds since the last request; 0 while tasks wait or run. */
   idleMs(): number;
-  close(): Promise<void>;
+  /** `isOurs` tells whether the data folder is still the service's: another's processes are left alone. */
+  close(isOurs?: boolean): Promise<void>;
 }
 
 const router = new Router([
@@ -269,10 +270,10 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   return {
     url,
     idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : performance.now() - lastRequest),
-    async close() {
+    async close(isOurs = true) {
       server.close();
       server.closeAllConnections();
-      await scheduler.close();
+      await scheduler.close(isOurs);
       await options.containers?.close();
       journal.close();
     },

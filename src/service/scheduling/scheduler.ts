@@ -84,11 +84,11 @@ export class Scheduler {
     this.schedule();
   }
 
-  /** Ends all processes; what ran is requeued by the next start. */
-  async close(): Promise<void> {
+  /** Ends all processes, and those that have left their group if their records are ours; the next start requeues what ran. */
+  async close(isOurs: boolean): Promise<void> {
     this.supervisor.stop();
     await this.supervisor.settle();
-    await killLeftovers(this.nodes.recordFolder);
+    if (isOurs) await killLeftovers(this.nodes.recordFolder);
   }
 
   /** Whether tasks run, or wait in a pool that exists, or a job is ending: the service is not idle then. */
@@ -151,12 +151,14 @@ export class Scheduler {
     for (const task of managerFirst(job)) {
       if (this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses) return 'full';
       if (max >= 0 && job.counts.running >= max) return placed;
+      const slots = slotsOf(task, pool);
+      // No node of the pool is large enough, however long the task waits.
+      if (slots > Number(pool.wire.taskSlotsPerNode ?? 1)) continue;
       const unmet = unmetDependency(task);
       if (unmet !== undefined) {
         this.state.block(task, unmet);
         continue;
       }
-      const slots = slotsOf(task, pool);
       if (settingsOf(task.wire)) {
         const result = this.#placeInstances(pool, task);
         if (result === 'started' || result === 'unable') continue;

@@ -20,6 +20,8 @@ export interface Azurite {
   save(): Promise<void>;
   /** Has the process save everything and end. Resolves then, or after 1.5 seconds: it continues to the end by itself. */
   close(): Promise<void>;
+  /** Ends the process without saving. */
+  kill(): void;
 }
 
 const startMs = 60_000;
@@ -82,6 +84,9 @@ export async function startAzurite(
           delay(closeMs, undefined, { signal: waiting.signal }).catch(() => undefined),
         ]);
         waiting.abort();
+      },
+      kill: () => {
+        child.kill('SIGKILL');
       },
     };
   } catch (error) {

@@ -69,6 +69,12 @@ export class Storage {
     await (await this.#current.catch(() => undefined))?.close();
   }
 
+  /** Ends Azurite without saving: its folder is gone, or another service's. */
+  async kill(): Promise<void> {
+    this.#closing = true;
+    (await this.#current.catch(() => undefined))?.kill();
+  }
+
   #watch(azurite: Azurite): void {
     azurite.ended.then(
       () => {

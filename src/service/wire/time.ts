@@ -32,20 +32,22 @@ function textOf(ms: number, ticks: number): string {
   return `${digits}Z`;
 }
 
-const isoTime = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?$/i;
+const isoTime =
+  /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:Z|([+-]\d\d)(?::?(\d\d))?)?)?$/i;
 
 /**
  * An ISO 8601 time as Azure returns it, whatever form it was sent in: UTC, with up to seven fraction digits. A time
  * without a time zone is UTC, whatever the time zone of this machine. Undefined for other text and impossible dates.
  */
 export function timeText(text: string): string | undefined {
-  const [, day = '', minute = '00:00', second = '00', fraction = '', zone = 'Z'] = isoTime.exec(text) ?? [];
+  const [, day = '', minute = '00:00', second = '00', fraction = '', hours = '+00', minutes = '00'] =
+    isoTime.exec(text) ?? [];
   const local = `${day}T${minute}:${second}`;
-  const ms = Date.parse(`${local}${zone.toUpperCase()}`);
+  const ms = Date.parse(`${local}${hours}:${minutes}`);
   // The parser of dates takes the 30th of February for the 2nd of March.
   if (Number.isNaN(ms) || !new Date(`${local}Z`).toISOString().startsWith(local)) return undefined;
   const whole = new Date(ms).toISOString().slice(0, -'.000Z'.length);
-  if (!/^\d{4}-/.test(whole)) return undefined;
+  if (!/^(?!0000)\d{4}-/.test(whole)) return undefined;
   const digits = fraction.slice(0, 7).replace(/0+$/, '');
   return `${whole}${digits === '' ? '' : `.${digits}`}Z`;
 }
