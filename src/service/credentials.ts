@@ -28,8 +28,9 @@ export async function credentialsFromStdin(): Promise<Credentials> {
  */
 export function credentialsFromFile(dataDir: string): Credentials {
   const path = join(dataDir, 'credentials.json');
+  const remedy = ' Delete the file to have new keys made.';
   const existing = textOf(path);
-  if (existing !== undefined) return checked(existing, path);
+  if (existing !== undefined) return checked(existing, path, remedy);
   const key = () => randomBytes(64).toString('base64');
   const made = { batchName: 'localbatch', batchKey: key(), storageName: 'localstorage', storageKey: key() };
   const draft = `${path}.${process.pid}`;
@@ -41,7 +42,7 @@ export function credentialsFromFile(dataDir: string): Credentials {
   } finally {
     rmSync(draft, { force: true });
   }
-  return checked(textOf(path) ?? '', path);
+  return checked(textOf(path) ?? '', path, remedy);
 }
 
 function textOf(path: string): string | undefined {
@@ -53,16 +54,28 @@ function textOf(path: string): string | undefined {
   }
 }
 
-function checked(text: string, where: string): Credentials {
-  const members = ['batchName', 'batchKey', 'storageName', 'storageKey'] as const;
+const namePattern = /^[\w.-]{1,64}$/;
+/** At least one byte: whoever knows the name of the account can sign with an empty key. */
+const keyPattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$/;
+
+function checked(text: string, where: string, remedy = ''): Credentials {
+  const patterns = {
+    batchName: namePattern,
+    batchKey: keyPattern,
+    storageName: namePattern,
+    storageKey: keyPattern,
+  } as const;
   try {
     const value = JSON.parse(text) as Partial<Credentials>;
-    if (members.every((name) => typeof value[name] === 'string' && value[name] !== ''))
-      return value as Credentials;
+    const isValid = (name: keyof Credentials) => {
+      const given: unknown = value[name];
+      return typeof given === 'string' && patterns[name].test(given);
+    };
+    if ((Object.keys(patterns) as (keyof Credentials)[]).every(isValid)) return value as Credentials;
   } catch {
     // Reported below.
   }
   throw new StartError(
-    `${where} does not hold valid credentials: JSON with ${members.join(', ')}. Delete the file to have new keys made.`,
+    `${where} does not hold valid credentials: JSON with batchName, storageName, and batchKey, storageKey in Base64.${remedy}`,
   );
 }

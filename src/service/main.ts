@@ -9,14 +9,19 @@ import { keepLoopbackDirect } from './tasks/proxy';
 
 /** Exit codes of sysexits.h. */
 const usageCode = 64;
+const softwareCode = 70;
 const configurationCode = 78;
 
 try {
   await run(optionsOf(process.argv.slice(2)));
 } catch (error) {
-  if (!(error instanceof UsageError) && !(error instanceof StartError)) throw error;
-  console.error(error.message);
-  process.exit(error instanceof UsageError ? usageCode : configurationCode);
+  if (error instanceof UsageError || error instanceof StartError) {
+    console.error(error.message);
+    process.exit(error instanceof UsageError ? usageCode : configurationCode);
+  }
+  // Thrown on, it would be taken for an error of a service that runs, which survives it.
+  console.error(error);
+  process.exit(softwareCode);
 }
 
 async function run(options: Options): Promise<void> {

@@ -73,8 +73,8 @@ export function optionsOf(args: readonly string[]): Options {
   }
   return {
     dataDir,
-    port: wholeNumber('--port', values.port),
-    blobPort: wholeNumber('--blob-port', values['blob-port']),
+    port: portNumber('--port', values.port),
+    blobPort: portNumber('--blob-port', values['blob-port']),
     credentials,
     trustTokens: values['trust-token'],
     idleMinutes: number('--idle-minutes', values['idle-minutes']),
@@ -135,6 +135,12 @@ function number(flag: string, text: string): number {
     throw new UsageError(`${flag} is a number that is not negative, not ${text}.`);
   }
   return value;
+}
+
+function portNumber(flag: string, text: string): number {
+  const port = wholeNumber(flag, text);
+  if (port > 65_535) throw new UsageError(`${flag} is at most 65535, not ${text}.`);
+  return port;
 }
 
 function wholeNumber(flag: string, text: string): number {

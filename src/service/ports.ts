@@ -17,9 +17,15 @@ export class Ports {
     this.#last = portsIn(path);
   }
 
+  /** Throws a StartError if the port that is wanted is not free; 0 stands for any. */
   async take<T>(kind: Kind, wanted: number, start: (port: number) => Promise<T>): Promise<T> {
+    if (wanted !== 0) {
+      return start(wanted).catch((error) => {
+        throw portProblem(kind, wanted, error);
+      });
+    }
     const last = this.#last[kind];
-    if (wanted !== 0 || last === undefined) return start(wanted);
+    if (last === undefined) return start(0);
     try {
       return await start(last);
     } catch (error) {
@@ -38,6 +44,26 @@ export class Ports {
       this.notice(`${this.path} could not be written: ${error instanceof Error ? error.message : error}`);
     }
   }
+}
+
+const flags: Readonly<Record<Kind, string>> = { batch: '--port', blob: '--blob-port' };
+
+/** Azurite's process tells the reason as text only. */
+function portProblem(kind: Kind, wanted: number, error: unknown): unknown {
+  const text = error instanceof Error ? error.message : String(error);
+  if (text.includes('listen EADDRINUSE')) {
+    return new StartError(
+      `Port ${wanted} on 127.0.0.1 is in use. End the program that uses it, or choose another port with ${flags[kind]}.`,
+      { cause: error },
+    );
+  }
+  if (text.includes('listen EACCES')) {
+    return new StartError(
+      `Port ${wanted} on 127.0.0.1 requires administrator rights. Choose a port from 1024 on with ${flags[kind]}.`,
+      { cause: error },
+    );
+  }
+  return error;
 }
 
 function portsIn(path: string): Partial<Record<Kind, number>> {

@@ -174,6 +174,7 @@ async function startStorage(
       Storage.start(script, folder, damaged, port, { name: storageName, key: storageKey }, log, onLaunched),
     );
   } catch (error) {
+    if (error instanceof StartError) throw error;
     if (error instanceof Error && 'code' in error) throw unusable(folder, error);
     const reason = error instanceof Error ? error.message : String(error);
     throw new StartError(

@@ -378,6 +378,24 @@ describe('The local Batch service, whatever its tasks do', function () {
     }
   });
 
+  it('refuses a port that is in use or none, in one sentence, and leaves no lock', async () => {
+    const folder = join(service.dataDir, 'ports');
+    const { port } = new URL(service.ready.batchUrl);
+    for (const flag of ['--port', '--blob-port']) {
+      const { code, stderr } = await TestService.refusal('--data-dir', folder, '--quiet', flag, port);
+      assert.deepEqual(
+        [code, stderr],
+        [
+          78,
+          `Port ${port} on 127.0.0.1 is in use. End the program that uses it, or choose another port with ${flag}.\n`,
+        ],
+      );
+      assert.ok(!existsSync(join(folder, 'service.lock')));
+      const none = await TestService.refusal('--data-dir', folder, flag, '65536');
+      assert.deepEqual([none.code, none.stderr], [64, `${flag} is at most 65535, not 65536.\n`]);
+    }
+  });
+
   it('refuses a data folder that is shared, a file, or damaged beyond use, in one sentence', async () => {
     mkdirSync(join(service.dataDir, 'elsewhere/state.jsonl'), { recursive: true });
     const folder = join(service.dataDir, 'elsewhere');
