@@ -31,6 +31,12 @@ const cutSources: Readonly<Record<string, readonly string[]>> = {
     ...[...both, '-vf', "select='not(mod(n,3))+not(mod(n,5))'", '-vsync', 'vfr'],
     ...[...h264, '-g', '10', '-c:a', 'aac'],
   ],
+  // An audio track that isn't used begins first, and a table of the network comes before that of the program.
+  'early-track.ts': [
+    ...['-itsoffset', '0.7', ...picture(), '-itsoffset', '0.6', ...tone, ...tone],
+    ...[...['-map', '0', '-map', '1', '-map', '2', '-vsync', 'vfr'], ...h264, '-c:a', 'mp2'],
+    ...['-mpegts_flags', '+nit'],
+  ],
   // The clock wraps between a key frame and the next.
   'wrapping.ts': [...both, ...h264, '-c:a', 'aac', '-output_ts_offset', '95440'],
 };
@@ -40,6 +46,13 @@ const wholeSources: Readonly<Record<string, readonly [reason: string, args: read
   'motion-jpeg.avi': ['format', [...both, '-c:v', 'mjpeg', '-q:v', '3', '-c:a', 'pcm_s16le']],
   'program.mpg': ['format', [...both, '-c:v', 'mpeg2video', '-q:v', '3', '-c:a', 'mp2']],
   'camera.mxf': ['format', [...both, '-c:v', 'mpeg2video', '-q:v', '3', '-c:a', 'pcm_s16le']],
+  'programs.ts': [
+    'format',
+    [
+      ...[...picture(), ...both, '-map', '0', '-map', '1', '-map', '2', ...h264, '-c:a', 'mp2'],
+      ...['-program', 'title=A:st=1:st=2', '-program', 'title=B:st=0'],
+    ],
+  ],
   'open-hevc.ts': [
     'openGop',
     [

@@ -201,6 +201,17 @@ describe('The command of a preset', () => {
     assert.equal(layout('mp3', { channels: 6, channelLayout: '5.1' }), 'aformat=channel_layouts=stereo');
     assert.equal(layout('m4a', { channels: 6, channelLayout: '5.1' }), '');
     assert.equal(layout('m4a', { channels: 1, channelLayout: '1 channels (FL)' }), 'pan=mono|c0=c0');
+    // FLAC is lossless: it gets a layout with room for each channel.
+    assert.equal(
+      layout('flac', { channels: 3, channelLayout: '2.1' }),
+      'aformat=channel_layouts=5.1|6.1|7.1',
+    );
+    assert.equal(
+      layout('flac', { channels: 6, channelLayout: '6.0(front)' }),
+      'aformat=channel_layouts=5.1|6.1|7.1',
+    );
+    assert.equal(layout('flac', { channels: 8, channelLayout: '7.1(wide)' }), 'aformat=channel_layouts=7.1');
+    assert.equal(layout('flac', { channels: 4, channelLayout: 'quad' }), '');
     assert.equal(
       layout('m4a', { channels: 10, channelLayout: undefined }),
       'pan=stereo|c0<c0+c2+c4+c6+c8|c1<c1+c3+c5+c7+c9',

@@ -183,6 +183,15 @@ function planSplit(
     return undefined;
   }
   const video = media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
+  // The two count other tracks as audio: which of them begins when isn't known.
+  const isCounted =
+    cut.cuts.audioBegins !== 'withClock' ||
+    !media?.knows.includes('audio') ||
+    audioTracks(media).length === cut.cuts.audioStartSeconds.length;
+  if (!isCounted) {
+    tell({ kind: 'notSplit', file, reason: 'format' });
+    return undefined;
+  }
   const planned = splitFile(argv, names, cut, video);
   if (planned) tell({ kind: 'split', file, parts: cut.cuts.parts.length });
   return planned;

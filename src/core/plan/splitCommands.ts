@@ -9,8 +9,6 @@ export interface SplitCommands {
   readonly audio?: {
     readonly argv: readonly string[];
     readonly output: string;
-    /** Options of a second output, which is discarded. */
-    readonly discarded: readonly string[];
   };
   /** Joins the parts that `partList` lists, and the audio, to the output. */
   readonly join: readonly string[];
@@ -66,8 +64,6 @@ export function splitCommands(
     ? `concat:${[headFile, ...cuts.parts.map((_, index) => rawName(index))].join('|')}`
     : input;
   const audioOutput = `audio.${extension}`;
-  // An audio-only upload begins with its first track.
-  const audioStart = cuts.audioBegins === 'withFirstTrack' ? Math.min(...cuts.audioStartSeconds) : 0;
   return {
     part: [
       ...globals,
@@ -80,15 +76,12 @@ export function splitCommands(
       audio: {
         argv: [
           ...globals,
-          ...(hasAudio && audioStart > 0 ? ['-itsoffset', audioStart.toFixed(6)] : []),
+          ...audioOffset(cuts),
           ...['-i', audioInput],
           ...options.flatMap(([name, value]) => audioOption(name, value)),
           ...['-vn', audioOutput],
         ],
         output: audioOutput,
-        // With the video as well, ffmpeg counts time from the same moment as for the whole file.
-        discarded:
-          cuts.audioBegins === 'withUsedTrack' ? ['-map', '0:V:0', '-c', 'copy', '-f', 'null', '-'] : [],
       },
     }),
     extension,
@@ -101,11 +94,42 @@ export function splitCommands(
 }
 
 /**
+ * Cuts whose times count from the first of the tracks that a command uses. Other tracks of a transport stream, such as
+ * teletext, may begin before: some versions of ffmpeg count from them, others don't. Undefined if the used tracks aren't known.
+ */
+export function fromUsedTracks(argv: readonly string[], cuts: VideoCuts): VideoCuts | undefined {
+  if (cuts.audioBegins !== 'withClock') return cuts;
+  const { audioStartSeconds: starts, videoStartSeconds } = cuts;
+  const used: (number | undefined)[] = [videoStartSeconds];
+  for (const [index, map] of argv.entries()) {
+    if (argv[index - 1] !== '-map' || !map.startsWith('0:a')) continue;
+    const track = /^0:a:(\d+)\??$/.exec(map)?.[1];
+    if (starts.length === 0) continue;
+    used.push(...(track === undefined ? starts : [starts[Number(track)]]));
+  }
+  if (used.includes(undefined)) return undefined;
+  const begin = Math.min(...used.map(Number));
+  return {
+    ...cuts,
+    videoStartSeconds: videoStartSeconds - begin,
+    audioStartSeconds: starts.map((start) => start - begin),
+    clockStartSeconds: cuts.clockStartSeconds + begin,
+  };
+}
+
+/** Options before the audio's input that make its times count from the beginning of the file. */
+function audioOffset({ audioBegins, audioStartSeconds, clockStartSeconds }: VideoCuts): string[] {
+  if (audioBegins === 'withClock') return ['-copyts', '-itsoffset', (-clockStartSeconds).toFixed(6)];
+  const start = audioBegins === 'withFirstTrack' ? Math.min(...audioStartSeconds) : 0;
+  return start > 0 ? ['-itsoffset', start.toFixed(6)] : [];
+}
+
+/**
  * Whether ffmpeg must not move the timestamps of a part. Before 6.0 it takes the late decoding time that a transport stream
  * of variable frame rate may begin with for a gap, and closes it. A filter moves the first frame to 0.
  */
 function keepsTimes(options: Options, { audioBegins }: VideoCuts): boolean {
-  return audioBegins === 'withUsedTrack' && options.some(([name]) => isVideoFilter(name));
+  return audioBegins === 'withClock' && options.some(([name]) => isVideoFilter(name));
 }
 
 function joinCommand(

@@ -3,7 +3,7 @@ import type { Track } from '../media/mediaInfo';
 import { toCommandLine } from '../presets/commandLine';
 import { withMeasures } from './measures';
 import type { SplitFile } from './pieces';
-import { partListOf, splitCommands } from './splitCommands';
+import { fromUsedTracks, partListOf, splitCommands } from './splitCommands';
 
 /** A source that can be cut, as its probe found it. */
 export interface CutSource {
@@ -43,10 +43,13 @@ export function splitFile(
   { partSeconds, cuts, audioBytes }: CutSource,
   track: TrackFacts = {},
 ): { split: SplitFile; joinCommandLine: string } | undefined {
-  const commands = splitCommands(argv, names, {
-    ...cuts,
-    videoStartSeconds: firstFrame(argv, cuts.videoStartSeconds, track.framesPerSecond),
-  });
+  const used = fromUsedTracks(argv, cuts);
+  const commands =
+    used &&
+    splitCommands(argv, names, {
+      ...used,
+      videoStartSeconds: firstFrame(argv, used.videoStartSeconds, track.framesPerSecond),
+    });
   if (commands === undefined) return undefined;
   const { audio, extension } = commands;
   const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
@@ -57,10 +60,9 @@ export function splitFile(
     partCommandLine: toCommandLine(part),
     ...(audio && {
       audio: {
-        commandLine: toCommandLine([
-          ...withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
-          ...audio.discarded,
-        ]),
+        commandLine: toCommandLine(
+          withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
+        ),
         bytes: audioBytes,
         output: audio.output,
       },

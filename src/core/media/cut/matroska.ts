@@ -86,6 +86,7 @@ export async function cutMatroska(
       headBytes: head.length,
       ...(await startTimes(file, layout, first.seconds)),
       audioBegins: 'withFile',
+      clockStartSeconds: 0,
     },
     head,
     layouts: ranges.map((range) => layoutOf(Buffer.alloc(0), [range])),

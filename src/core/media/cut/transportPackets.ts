@@ -68,7 +68,10 @@ export async function readProgram(file: Bytes, size: number): Promise<Program | 
     if (!packet.isStart) continue;
     const section = packet.payload.subarray(1 + (packet.payload[0] ?? 0));
     if (packet.pid === 0 && section.length >= 12 && section[0] === 0) {
-      tables = section.readUInt16BE(10) & 0x1fff;
+      const [only, ...others] = readPrograms(section);
+      // ffmpeg takes the video whose tables come first, whichever program has it.
+      if (only === undefined || others.length > 0) return 'format';
+      tables = only;
       pat = Buffer.from(await file.read(packet.at, packetBytes));
     } else if (packet.pid === tables && pat && section[0] === 2) {
       const program = readStreams(section);
@@ -79,6 +82,34 @@ export async function readProgram(file: Bytes, size: number): Promise<Program | 
   return isFirst ? 'format' : 'index';
 }
 
+/** Packet ids of the tables of each program: entry 0 is about the network. */
+function readPrograms(section: Buffer): number[] {
+  const end = Math.min(3 + (section.readUInt16BE(1) & 0x0fff) - 4, section.length);
+  const tables: number[] = [];
+  for (let at = 8; at + 4 <= end; at += 4)
+    if (section.readUInt16BE(at) !== 0) tables.push(section.readUInt16BE(at + 2) & 0x1fff);
+  return tables;
+}
+
+/** Types of streams that are audio to ffmpeg. */
+const audioTypes = new Set([0x03, 0x04, 0x0f, 0x11, 0x1c, 0x81, 0x87, 0x8a]);
+/** The same in streams of Blu-ray discs and camcorders. */
+const discAudioTypes = new Set([0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0xa1, 0xa2]);
+/** The type of private data: what it is, descriptors say. */
+const privateType = 0x06;
+/** Descriptors of AC-3, E-AC-3, DTS and AAC. ETSI EN 300 468, table 12. */
+const audioDescriptors = new Set([0x6a, 0x7a, 0x7b, 0x7c]);
+const registration = 0x05;
+const audioFormats = new Set(['AC-3', 'EAC3', 'DTS1', 'DTS2', 'DTS3', 'Opus', 'BSSD']);
+
+/** Pairs of a descriptor's tag and its four first characters. */
+function readDescriptors(descriptors: Buffer): [tag: number, text: string][] {
+  const found: [number, string][] = [];
+  for (let at = 0; at + 2 <= descriptors.length; at += 2 + (descriptors[at + 1] as number))
+    found.push([descriptors[at] as number, descriptors.toString('latin1', at + 2, at + 6)]);
+  return found;
+}
+
 /** Undefined if the table is longer than its packet, or the video's codec isn't one that can be cut. */
 function readStreams(section: Buffer): Omit<Program, 'head'> | undefined {
   if (section.length < 12) return undefined;
@@ -87,16 +118,27 @@ function readStreams(section: Buffer): Omit<Program, 'head'> | undefined {
   let video: number | undefined;
   let codec: Program['codec'] | undefined;
   const audio: number[] = [];
-  for (let at = 12 + (section.readUInt16BE(10) & 0x0fff); at + 5 <= end; ) {
+  const first = 12 + (section.readUInt16BE(10) & 0x0fff);
+  const isDisc = readDescriptors(section.subarray(12, first)).some(([, text]) => text === 'HDMV');
+  for (let at = first; at + 5 <= end; ) {
     const type = section[at] as number;
     const pid = section.readUInt16BE(at + 1) & 0x1fff;
+    const next = at + 5 + (section.readUInt16BE(at + 3) & 0x0fff);
+    const descriptors = type === privateType ? readDescriptors(section.subarray(at + 5, next)) : [];
+    const isAudio =
+      (isDisc ? discAudioTypes : audioTypes).has(type) ||
+      descriptors.some(([tag, text]) => audioDescriptors.has(tag) || isAudioFormat(tag, text));
     if (type in codecs && video === undefined) {
       video = pid;
       codec = codecs[type];
-    } else if ([0x03, 0x04, 0x0f, 0x11, 0x81, 0x06].includes(type)) audio.push(pid);
-    at += 5 + (section.readUInt16BE(at + 3) & 0x0fff);
+    } else if (isAudio) audio.push(pid);
+    at = next;
   }
   return video === undefined || codec === undefined ? undefined : { video, codec, audio };
+}
+
+function isAudioFormat(tag: number, text: string): boolean {
+  return tag === registration && audioFormats.has(text);
 }
 
 export interface Frame {

@@ -60,7 +60,7 @@ export async function cutTransportStream(
       parts,
       headBytes: program.head.length,
       ...(await startTimes(file, program, size, first.time)),
-      audioBegins: 'withUsedTrack',
+      audioBegins: 'withClock',
     },
     head: program.head,
     layouts: ranges.map((range) => layoutOf(Buffer.alloc(0), [range])),
@@ -115,6 +115,7 @@ async function startTimes(file: Bytes, { audio }: Program, size: number, videoSt
   });
   const begin = Math.min(0, ...later);
   return {
+    clockStartSeconds: (videoStart + begin) / clockHz,
     videoStartSeconds: -begin / clockHz,
     audioStartSeconds: later.map((start) => (start - begin) / clockHz),
   };

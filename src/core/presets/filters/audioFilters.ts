@@ -14,7 +14,16 @@ interface AudioTarget {
   readonly maxSampleRate?: number;
 }
 
-const layoutOf: Readonly<Record<string, number>> = { mono: 1, stereo: 2, '5.1': 6, '7.1': 8 };
+const layoutOf: Readonly<Record<string, number>> = {
+  mono: 1,
+  stereo: 2,
+  '3.0': 3,
+  quad: 4,
+  '5.0': 5,
+  '5.1': 6,
+  '6.1': 7,
+  '7.1': 8,
+};
 
 /** Layouts that FLAC's format has channel numbers for. https://www.rfc-editor.org/rfc/rfc9639.html#section-9.1.3 */
 const flacLayouts = ['mono', 'stereo', '3.0', 'quad', '5.0', '5.1', '6.1', '7.1'];
@@ -105,8 +114,17 @@ function layoutFilter(target: AudioTarget, { channels, channelLayout, codec = ''
   const wanted = target.layouts
     .filter((layout) => (layoutOf[layout] ?? 0) >= Math.min(channels, 6))
     .sort((one, other) => (layoutOf[one] ?? 0) - (layoutOf[other] ?? 0));
-  if (target.layouts === flacLayouts) return channelLayout === undefined ? '' : anyOf(target);
+  if (target.layouts === flacLayouts)
+    return channelLayout === undefined ? '' : anyOf({ layouts: withoutLoss(channels, channelLayout) });
   return `aformat=channel_layouts=${channels >= 7 ? (wanted.at(-1) ?? 'stereo') : (wanted[0] ?? 'stereo')}`;
+}
+
+/** FLAC's layouts that have room for all channels of another, the low-frequency one (`2.1`, `6.1(front)`) included. */
+function withoutLoss(channels: number, layout: string): string[] {
+  const hasLowFrequency = /\.1\b/.test(layout);
+  return flacLayouts.filter(
+    (name) => (layoutOf[name] ?? 0) >= channels && (!hasLowFrequency || name.endsWith('.1')),
+  );
 }
 
 /** Channels that have no usual layout (`4 channels (FL+FR+LFE+BC)`): their order is all that can be kept. */
