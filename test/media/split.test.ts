@@ -31,6 +31,7 @@ const cutSources: Readonly<Record<string, readonly string[]>> = {
     ...[...both, '-vf', "select='not(mod(n,3))+not(mod(n,5))'", '-vsync', 'vfr'],
     ...[...h264, '-g', '10', '-c:a', 'aac'],
   ],
+  'camcorder.m2ts': [...both, ...h264, '-c:a', 'ac3', '-f', 'mpegts', '-mpegts_m2ts_mode', '1'],
   // An audio track that isn't used begins first, and a table of the network comes before that of the program.
   'early-track.ts': [
     ...['-itsoffset', '0.7', ...picture(), '-itsoffset', '0.6', ...tone, ...tone],

@@ -185,7 +185,7 @@ function planSplit(
   const video = media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
   // The two count other tracks as audio: which of them begins when isn't known.
   const isCounted =
-    cut.cuts.audioBegins !== 'withClock' ||
+    cut.cuts.audioBegins !== 'withUsedTrack' ||
     !media?.knows.includes('audio') ||
     audioTracks(media).length === cut.cuts.audioStartSeconds.length;
   if (!isCounted) {

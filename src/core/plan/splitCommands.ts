@@ -9,6 +9,8 @@ export interface SplitCommands {
   readonly audio?: {
     readonly argv: readonly string[];
     readonly output: string;
+    /** Options of a second output, which is discarded. */
+    readonly discarded: readonly string[];
   };
   /** Joins the parts that `partList` lists, and the audio, to the output. */
   readonly join: readonly string[];
@@ -82,6 +84,9 @@ export function splitCommands(
           ...['-vn', audioOutput],
         ],
         output: audioOutput,
+        // With the video as well, ffmpeg counts time from the same moment as for the whole file.
+        discarded:
+          cuts.audioBegins === 'withUsedTrack' ? ['-map', '0:V:0', '-c', 'copy', '-f', 'null', '-'] : [],
       },
     }),
     extension,
@@ -94,17 +99,16 @@ export function splitCommands(
 }
 
 /**
- * Cuts whose times count from the first of the tracks that a command uses. Other tracks of a transport stream, such as
- * teletext, may begin before: some versions of ffmpeg count from them, others don't. Undefined if the used tracks aren't known.
+ * Cuts whose times count from the first of the tracks that a command uses, as ffmpeg counts those of a transport stream:
+ * other tracks may begin before. Undefined if the used tracks aren't known.
  */
 export function fromUsedTracks(argv: readonly string[], cuts: VideoCuts): VideoCuts | undefined {
-  if (cuts.audioBegins !== 'withClock') return cuts;
-  const { audioStartSeconds: starts, videoStartSeconds } = cuts;
+  const { audioBegins, audioStartSeconds: starts, videoStartSeconds } = cuts;
+  if (audioBegins !== 'withUsedTrack' || starts.length === 0) return cuts;
   const used: (number | undefined)[] = [videoStartSeconds];
   for (const [index, map] of argv.entries()) {
     if (argv[index - 1] !== '-map' || !map.startsWith('0:a')) continue;
     const track = /^0:a:(\d+)\??$/.exec(map)?.[1];
-    if (starts.length === 0) continue;
     used.push(...(track === undefined ? starts : [starts[Number(track)]]));
   }
   if (used.includes(undefined)) return undefined;
@@ -113,13 +117,11 @@ export function fromUsedTracks(argv: readonly string[], cuts: VideoCuts): VideoC
     ...cuts,
     videoStartSeconds: videoStartSeconds - begin,
     audioStartSeconds: starts.map((start) => start - begin),
-    clockStartSeconds: cuts.clockStartSeconds + begin,
   };
 }
 
-/** Options before the audio's input that make its times count from the beginning of the file. */
-function audioOffset({ audioBegins, audioStartSeconds, clockStartSeconds }: VideoCuts): string[] {
-  if (audioBegins === 'withClock') return ['-copyts', '-itsoffset', (-clockStartSeconds).toFixed(6)];
+/** Options before the audio's input: an audio-only upload begins with its first track. */
+function audioOffset({ audioBegins, audioStartSeconds }: VideoCuts): string[] {
   const start = audioBegins === 'withFirstTrack' ? Math.min(...audioStartSeconds) : 0;
   return start > 0 ? ['-itsoffset', start.toFixed(6)] : [];
 }
@@ -129,7 +131,7 @@ function audioOffset({ audioBegins, audioStartSeconds, clockStartSeconds }: Vide
  * of variable frame rate may begin with for a gap, and closes it. A filter moves the first frame to 0.
  */
 function keepsTimes(options: Options, { audioBegins }: VideoCuts): boolean {
-  return audioBegins === 'withClock' && options.some(([name]) => isVideoFilter(name));
+  return audioBegins === 'withUsedTrack' && options.some(([name]) => isVideoFilter(name));
 }
 
 function joinCommand(

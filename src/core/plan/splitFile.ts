@@ -60,9 +60,10 @@ export function splitFile(
     partCommandLine: toCommandLine(part),
     ...(audio && {
       audio: {
-        commandLine: toCommandLine(
-          withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
-        ),
+        commandLine: toCommandLine([
+          ...withMeasures(audio.argv, audio.output, { hasAudio: true, hasVideo: false }),
+          ...audio.discarded,
+        ]),
         bytes: audioBytes,
         output: audio.output,
       },

@@ -86,7 +86,6 @@ export async function cutMatroska(
       headBytes: head.length,
       ...(await startTimes(file, layout, first.seconds)),
       audioBegins: 'withFile',
-      clockStartSeconds: 0,
     },
     head,
     layouts: ranges.map((range) => layoutOf(Buffer.alloc(0), [range])),

@@ -52,7 +52,6 @@ export async function cutMp4(file: Bytes, size: number, seconds: number): Promis
       videoStartSeconds: timing.startSeconds - fileStart,
       audioStartSeconds: starts.map((start) => start - fileStart),
       audioBegins: 'withFirstTrack',
-      clockStartSeconds: 0,
       headBytes: 0,
     },
     layouts: parts.map(({ layout }) => layout),

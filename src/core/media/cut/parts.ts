@@ -36,11 +36,9 @@ export interface VideoCuts {
   readonly audioStartSeconds: readonly number[];
   /**
    * What ffmpeg counts time from when it reads the uploaded audio: the beginning of the file, the first audio track, or the
-   * zero of the file's own clock.
+   * first of the tracks that it uses.
    */
-  readonly audioBegins: 'withFile' | 'withFirstTrack' | 'withClock';
-  /** Seconds on the file's own clock at its beginning; 0 if it has none. */
-  readonly clockStartSeconds: number;
+  readonly audioBegins: 'withFile' | 'withFirstTrack' | 'withUsedTrack';
   /**
    * Bytes of the file's head, which each part needs before it; then head and parts together are the whole file, audio
    * included. 0 if each part is a file of its own, with video only.

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import type { WholeReason } from './parts';
-import { type Frame, frames, type Program, packetBytes, smallWindowBytes } from './transportPackets';
+import { type Frame, frames, type Program, smallWindow } from './transportPackets';
 
 /** PES timestamps of 90 kHz wrap after 26.5 hours. */
 export const clockHz = 90_000;
@@ -22,26 +22,26 @@ export interface CutPoint {
 
 async function firstFrame(
   file: Bytes,
-  { video }: Program,
+  { video, packetBytes }: Program,
   from: number,
   to: number,
 ): Promise<Frame | undefined> {
   const end = Math.min(to, from + maxSearchBytes);
-  for await (const frame of frames(file, video, from, end, smallWindowBytes)) return frame;
+  for await (const frame of frames(file, { pid: video, packetBytes }, from, end, smallWindow)) return frame;
   return undefined;
 }
 
 /** The latest time of a frame in the last bytes of the file. */
 async function lastTime(
   file: Bytes,
-  { video }: Program,
+  { video, packetBytes }: Program,
   size: number,
   unwrapped: (time: number) => number,
 ): Promise<number | undefined> {
   for (let back = 1024 * packetBytes; ; back *= 4) {
     const from = Math.max(0, Math.floor((size - back) / packetBytes) * packetBytes);
     let latest: number | undefined;
-    for await (const { time } of frames(file, video, from, size))
+    for await (const { time } of frames(file, { pid: video, packetBytes }, from, size))
       latest = Math.max(latest ?? 0, unwrapped(time));
     if (latest !== undefined || from === 0 || back > maxSearchBytes) return latest;
   }
@@ -54,6 +54,7 @@ export interface StreamClock {
   readonly samples: readonly CutPoint[];
   /** A time after the clock has wrapped, counted on. */
   readonly unwrapped: (time: number) => number;
+  readonly packetBytes: number;
 }
 
 /** `clock` if the clock jumps or starts again, so that it doesn't state lengths; `index` if there is no clock. */
@@ -67,6 +68,7 @@ export async function readClock(
   const unwrapped = (time: number) => (time < first.time - 2 ** 32 ? time + 2 ** 33 : time);
   const last = await lastTime(file, program, size, unwrapped);
   if (last === undefined) return 'index';
+  const { packetBytes } = program;
   const sampleAt = async (position: number) => {
     const frame = await firstFrame(file, program, Math.floor(position / packetBytes) * packetBytes, size);
     return frame && { at: frame.at, time: unwrapped(frame.time) };
@@ -87,7 +89,8 @@ export async function readClock(
     const isSuspicious = (sample.time - before.time) / (sample.at - before.at) > suspiciousRatio * usual;
     if (isSuspicious && (await jumps(before, sample, sampleAt))) return 'clock';
   }
-  return end.time > first.time ? { first: samples[0] as CutPoint, last: end, samples, unwrapped } : 'clock';
+  if (end.time <= first.time) return 'clock';
+  return { first: samples[0] as CutPoint, last: end, samples, unwrapped, packetBytes };
 }
 
 /** Whether the clock jumps between two frames: follows the time to where it passes. */
@@ -104,7 +107,7 @@ async function jumps(
 }
 
 /** About where in the file a time is, by the samples around it. */
-export function positionOf({ samples }: StreamClock, time: number): number {
+export function positionOf({ samples, packetBytes }: StreamClock, time: number): number {
   const next = samples.findIndex((sample) => sample.time > time);
   const [from, to] = [samples[next - 1] ?? samples[0], samples[next] ?? samples.at(-1)] as [
     CutPoint,

@@ -2,10 +2,11 @@ import type { Bytes } from '../../files/bytes';
 import type { Codec } from './keyFrames';
 import type { WholeReason } from './parts';
 
-export const packetBytes = 188;
-/** Read at once while scanning, and for a single frame. */
-const usualWindowBytes = 4096 * packetBytes;
-export const smallWindowBytes = 512 * packetBytes;
+/** Bytes of a packet, and of one with a time of arrival before it (M2TS: discs and camcorders). */
+export const packetLengths = { ts: 188, m2ts: 192 };
+/** Packets that are read at once while scanning, and for a single frame. */
+const usualWindow = 4096;
+export const smallWindow = 512;
 /** The tables are repeated several times a second. */
 export const maxTableBytes = 8 * 1024 * 1024;
 
@@ -23,6 +24,8 @@ export interface Program {
   readonly video: number;
   readonly audio: readonly number[];
   readonly codec: Codec;
+  /** Bytes from one packet to the next. */
+  readonly packetBytes: number;
 }
 
 interface Packet {
@@ -35,13 +38,20 @@ interface Packet {
 }
 
 /** Packets of a range. Ends at a packet without its sync byte, as after damage. */
-async function* packets(file: Bytes, from: number, to: number, windowBytes: number): AsyncGenerator<Packet> {
+async function* packets(
+  file: Bytes,
+  packetBytes: number,
+  from: number,
+  to: number,
+  windowPackets: number,
+): AsyncGenerator<Packet> {
+  const prefix = packetBytes - packetLengths.ts;
   for (let start = from; start + packetBytes <= to; ) {
-    const window = Buffer.from(await file.read(start, Math.min(windowBytes, to - start)));
+    const window = Buffer.from(await file.read(start, Math.min(windowPackets * packetBytes, to - start)));
     const count = Math.floor(window.length / packetBytes);
     if (count === 0) return;
     for (let index = 0; index < count; index++) {
-      const packet = window.subarray(index * packetBytes, (index + 1) * packetBytes);
+      const packet = window.subarray(index * packetBytes + prefix, (index + 1) * packetBytes);
       if (packet[0] !== 0x47) return;
       const control = ((packet[3] as number) >> 4) & 3;
       const skipped = control & 2 ? 5 + (packet[4] as number) : 4;
@@ -50,8 +60,7 @@ async function* packets(file: Bytes, from: number, to: number, windowBytes: numb
         pid: packet.readUInt16BE(1) & 0x1fff,
         isStart: ((packet[1] as number) & 0x40) !== 0,
         isRandomAccess: (control & 2) !== 0 && packet[4] !== 0 && ((packet[5] as number) & 0x40) !== 0,
-        payload:
-          control & 1 && skipped < packetBytes ? packet.subarray(skipped) : packet.subarray(packetBytes),
+        payload: packet.subarray(control & 1 ? skipped : packet.length),
       };
     }
     start += count * packetBytes;
@@ -59,11 +68,15 @@ async function* packets(file: Bytes, from: number, to: number, windowBytes: numb
 }
 
 /** The first program's tables, each in one packet. */
-export async function readProgram(file: Bytes, size: number): Promise<Program | WholeReason> {
+export async function readProgram(
+  file: Bytes,
+  size: number,
+  packetBytes: number,
+): Promise<Program | WholeReason> {
   let tables: number | undefined;
   let pat: Buffer | undefined;
   let isFirst = true;
-  for await (const packet of packets(file, 0, Math.min(size, maxTableBytes), smallWindowBytes)) {
+  for await (const packet of packets(file, packetBytes, 0, Math.min(size, maxTableBytes), smallWindow)) {
     isFirst = false;
     if (!packet.isStart) continue;
     const section = packet.payload.subarray(1 + (packet.payload[0] ?? 0));
@@ -76,7 +89,8 @@ export async function readProgram(file: Bytes, size: number): Promise<Program | 
     } else if (packet.pid === tables && pat && section[0] === 2) {
       const program = readStreams(section);
       if (program === undefined) return 'format';
-      return { ...program, head: Buffer.concat([pat, Buffer.from(await file.read(packet.at, packetBytes))]) };
+      const head = Buffer.concat([pat, Buffer.from(await file.read(packet.at, packetBytes))]);
+      return { ...program, packetBytes, head };
     }
   }
   return isFirst ? 'format' : 'index';
@@ -111,7 +125,7 @@ function readDescriptors(descriptors: Buffer): [tag: number, text: string][] {
 }
 
 /** Undefined if the table is longer than its packet, or the video's codec isn't one that can be cut. */
-function readStreams(section: Buffer): Omit<Program, 'head'> | undefined {
+function readStreams(section: Buffer): Omit<Program, 'head' | 'packetBytes'> | undefined {
   if (section.length < 12) return undefined;
   const end = 3 + (section.readUInt16BE(1) & 0x0fff) - 4;
   if (end > section.length) return undefined;
@@ -153,14 +167,14 @@ export interface Frame {
 /** Frames of a stream that begin in a range, each with its first few packets. */
 export async function* frames(
   file: Bytes,
-  pid: number,
+  { pid, packetBytes }: { readonly pid: number; readonly packetBytes: number },
   from: number,
   to: number,
-  windowBytes = usualWindowBytes,
+  windowPackets = usualWindow,
 ): AsyncGenerator<Frame> {
   let current: (Omit<Frame, 'data'> & { parts: Buffer[] }) | undefined;
   const whole = () => current && { ...current, data: Buffer.concat(current.parts) };
-  for await (const packet of packets(file, from, to, windowBytes)) {
+  for await (const packet of packets(file, packetBytes, from, to, windowPackets)) {
     if (packet.pid !== pid) continue;
     if (packet.isStart) {
       const frame = whole();

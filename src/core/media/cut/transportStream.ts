@@ -9,7 +9,7 @@ import {
   readClock,
   type StreamClock,
 } from './transportClock';
-import { frames, maxTableBytes, type Program, packetBytes, readProgram } from './transportPackets';
+import { frames, maxTableBytes, type Program, readProgram } from './transportPackets';
 
 /** Frames after a key frame in which leading pictures are looked for. */
 const maxFrames = 64;
@@ -23,8 +23,9 @@ export async function cutTransportStream(
   file: Bytes,
   size: number,
   seconds: number,
+  packetBytes: number,
 ): Promise<CutVideo | WholeReason> {
-  const program = await readProgram(file, size);
+  const program = await readProgram(file, size, packetBytes);
   if (typeof program === 'string') return program;
   const clock = await readClock(file, program, size);
   if (typeof clock === 'string') return clock;
@@ -60,7 +61,7 @@ export async function cutTransportStream(
       parts,
       headBytes: program.head.length,
       ...(await startTimes(file, program, size, first.time)),
-      audioBegins: 'withClock',
+      audioBegins: 'withUsedTrack',
     },
     head: program.head,
     layouts: ranges.map((range) => layoutOf(Buffer.alloc(0), [range])),
@@ -70,7 +71,7 @@ export async function cutTransportStream(
 /** The next key frame from a position on whose group of pictures is closed, and whether one with an open group was there. */
 async function closedKeyFrame(
   file: Bytes,
-  { video, codec }: Program,
+  { video, codec, packetBytes }: Program,
   { unwrapped }: StreamClock,
   { from, to }: Range,
 ): Promise<{ key?: CutPoint; isOpen: boolean }> {
@@ -79,7 +80,12 @@ async function closedKeyFrame(
   let after = 0;
   let latest = Number.NEGATIVE_INFINITY;
   const end = Math.min(to, from + maxSearchBytes);
-  for await (const { at, time: stamp, isRandomAccess, data } of frames(file, video, from, end)) {
+  for await (const { at, time: stamp, isRandomAccess, data } of frames(
+    file,
+    { pid: video, packetBytes },
+    from,
+    end,
+  )) {
     const kind = frameKind(data, codec);
     if (kind === undefined) continue;
     const time = unwrapped(stamp);
@@ -101,10 +107,11 @@ async function closedKeyFrame(
 /** PES timestamps have 33 bits. */
 const clockPeriod = 2 ** 33;
 
-async function startTimes(file: Bytes, { audio }: Program, size: number, videoStart: number) {
+async function startTimes(file: Bytes, { audio, packetBytes }: Program, size: number, videoStart: number) {
   const starts = await Promise.all(
     audio.map(async (pid) => {
-      for await (const { time } of frames(file, pid, 0, Math.min(size, maxTableBytes))) return time;
+      for await (const { time } of frames(file, { pid, packetBytes }, 0, Math.min(size, maxTableBytes)))
+        return time;
       return videoStart;
     }),
   );
@@ -115,7 +122,6 @@ async function startTimes(file: Bytes, { audio }: Program, size: number, videoSt
   });
   const begin = Math.min(0, ...later);
   return {
-    clockStartSeconds: (videoStart + begin) / clockHz,
     videoStartSeconds: -begin / clockHz,
     audioStartSeconds: later.map((start) => (start - begin) / clockHz),
   };
