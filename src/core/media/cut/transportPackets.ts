@@ -114,6 +114,9 @@ const privateType = 0x06;
 /** Descriptors of AC-3, E-AC-3, DTS and AAC. ETSI EN 300 468, table 12. */
 const audioDescriptors = new Set([0x6a, 0x7a, 0x7b, 0x7c]);
 const registration = 0x05;
+/** Types and registered formats of video that can't be cut: MPEG-4 Part 2, JPEG 2000, VVC, AVS, Dirac, VC-1, AV1. */
+const otherVideoTypes = new Set([0x10, 0x21, 0x33, 0x42, 0xd1, 0xd2, 0xea]);
+const videoFormats = new Set(['HEVC', 'VC-1', 'AV01', 'drac']);
 const audioFormats = new Set(['AC-3', 'EAC3', 'DTS1', 'DTS2', 'DTS3', 'Opus', 'BSSD']);
 
 /** Pairs of a descriptor's tag and its four first characters. */
@@ -141,7 +144,11 @@ function readStreams(section: Buffer): Omit<Program, 'head' | 'packetBytes'> | u
     const descriptors = type === privateType ? readDescriptors(section.subarray(at + 5, next)) : [];
     const isAudio =
       (isDisc ? discAudioTypes : audioTypes).has(type) ||
-      descriptors.some(([tag, text]) => audioDescriptors.has(tag) || isAudioFormat(tag, text));
+      descriptors.some(([tag, text]) => audioDescriptors.has(tag) || isRegistered(audioFormats, tag, text));
+    const isOtherVideo =
+      otherVideoTypes.has(type) || descriptors.some(([tag, text]) => isRegistered(videoFormats, tag, text));
+    // ffmpeg uses the first video.
+    if (isOtherVideo && video === undefined) return undefined;
     if (type in codecs && video === undefined) {
       video = pid;
       codec = codecs[type];
@@ -151,8 +158,8 @@ function readStreams(section: Buffer): Omit<Program, 'head' | 'packetBytes'> | u
   return video === undefined || codec === undefined ? undefined : { video, codec, audio };
 }
 
-function isAudioFormat(tag: number, text: string): boolean {
-  return tag === registration && audioFormats.has(text);
+function isRegistered(formats: ReadonlySet<string>, tag: number, text: string): boolean {
+  return tag === registration && formats.has(text);
 }
 
 export interface Frame {
