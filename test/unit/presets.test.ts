@@ -256,6 +256,7 @@ describe('The command of a preset', () => {
     assert.equal(encoder({ codec: 'pcm_s24be', bitsPerSample: 24 }), 'pcm_s24le');
     assert.equal(encoder({ codec: 'flac', sampleFormat: 's32', bitsPerSample: 24 }), 'pcm_s24le');
     assert.equal(encoder({ codec: 'flac', sampleFormat: 's16', bitsPerSample: 16 }), 'pcm_s16le');
+    assert.equal(encoder({ codec: 'dsd_lsbf_planar', sampleFormat: 'fltp', bitsPerSample: 8 }), 'pcm_s24le');
     assert.equal(encoder({ codec: 'pcm_s32le', bitsPerSample: 32 }), 'pcm_s32le');
     assert.equal(encoder({ codec: 'pcm_f32le', bitsPerSample: 32 }), 'pcm_f32le');
     assert.equal(encoder({ codec: 'pcm_u8', bitsPerSample: 8 }), 'pcm_s16le');

@@ -193,6 +193,8 @@ export function pcmEncoder([track]: readonly Track[]): string {
   const { codec = '', sampleFormat = '', bitsPerSample = 0 } = track ?? {};
   if (/^pcm_f(32|64)/.test(codec) || (codec === 'wavpack' && sampleFormat.startsWith('flt')))
     return 'pcm_f32le';
+  // One bit at a very high rate: the depth of its audible band.
+  if (codec.startsWith('dsd_')) return 'pcm_s24le';
   const stated = /^pcm_s(\d+)/.exec(codec)?.[1];
   const isLossless = /^(flac|alac|wavpack|tta|ape|truehd|mlp|shorten|wmalossless)$/.test(codec);
   const bits = stated !== undefined ? Number(stated) : isLossless ? bitsPerSample : 16;
