@@ -28,12 +28,12 @@ async function pickPage(extension: Uri): Promise<string | undefined> {
   return (await window.showQuickPick(items, { title: l10n.t('Open which page?') }))?.path;
 }
 
-/** README in the user's language. Packed, it is in another folder, with its pictures in it. */
+/** README in the user's language. Packed, it has another name, because VS Code takes README for the details page. */
 async function guideIn(extension: Uri): Promise<string> {
-  const name = env.language.startsWith('zh') ? 'README.zh-CN.md' : 'README.md';
-  const packed = env.language.startsWith('zh') ? `dist/${name}` : 'readme.md';
+  const isChinese = env.language.startsWith('zh');
+  const packed = isChinese ? 'GUIDE.zh-CN.md' : 'GUIDE.md';
   return workspace.fs.stat(Uri.joinPath(extension, packed)).then(
     () => packed,
-    () => name,
+    () => (isChinese ? 'README.zh-CN.md' : 'README.md'),
   );
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { becomesTrue, repeat, Workbench } from '../../scripts/workbench.mjs';
@@ -201,19 +201,48 @@ describe('Connecting to Azure through a proxy', () => {
     await pool().waitFor();
   });
 
-  it('stores the account of a workspace in a setting without secrets', async () => {
+  it('asks for keys that are missing, and continues what was asked for', async () => {
+    const { batchKey, storageKey } = standIn.service.credentials;
+    // Where the workbench keeps what a desktop keeps in the keyring.
+    await workbench.page.evaluate(() => localStorage.removeItem('secrets.provider'));
+    await workbench.reload();
+    await workbench.run('Azure Batch: Clean Up…');
+    await workbench.press("The keys of Videos aren't in VS Code's secret storage", 'Enter Keys…');
+    await workbench.answer('Access key of the Batch account', batchKey);
+    await workbench.answer('Access key of the storage account', storageKey);
+    await workbench.quickPick('transcode-').first().waitFor();
+    await workbench.dismiss();
+  });
+
+  it('changes the setting with the account of a workspace only when asked, which can be undone', async () => {
+    const file = join(folder, '.vscode/settings.json');
+    const others = { 'batchTranscode.account': 'team.westeurope.batch.azure.com' };
+    mkdirSync(join(folder, '.vscode'));
+    writeFileSync(file, JSON.stringify(others));
+    const settings = () => JSON.parse(readFileSync(file, 'utf8'));
+    const become = (account: string) =>
+      repeat(`The setting is ${account}`, async (wait) =>
+        becomesTrue(async () => settings()['batchTranscode.account'] === account, wait),
+      );
+    await workbench.run('Azure Batch: Use the Local Batch Account');
+    await workbench.quickPick('Keep team.westeurope.batch.azure.com').first().waitFor();
+    await workbench.screenshot(pictures, 'connect-keep');
+    await workbench.dismiss();
+    assert.deepEqual(settings(), others);
     await workbench.run('Azure Batch: Choose the Account for This Workspace…');
     await workbench.pick('Videos');
-    const settings = join(folder, '.vscode/settings.json');
-    await repeat('The setting is stored', async (wait) =>
-      becomesTrue(
-        async () => existsSync(settings) && readFileSync(settings, 'utf8').includes('account'),
-        wait,
-      ),
-    );
-    assert.deepEqual(JSON.parse(readFileSync(settings, 'utf8')), {
-      'batchTranscode.account': azure.batchHost,
-    });
+    await become(azure.batchHost);
+    assert.deepEqual(Object.keys(settings()), ['batchTranscode.account']);
+    await workbench.press('This workspace uses the account Videos', 'Undo');
+    await become(others['batchTranscode.account']);
+    rmSync(file);
+    await workbench.run('Azure Batch: Try with a Sample Video');
+    await workbench.page.getByText('Transcode sample.mp4 on Local Batch account').first().waitFor();
+    await workbench.dismiss();
+    await workbench.run('Azure Batch: Remove Account…');
+    await workbench.pick('Local Batch account');
+    await workbench.page.getByRole('button', { name: 'Remove' }).click();
+    await workbench.treeItem('Local Batch account').waitFor({ state: 'hidden' });
   });
 
   it('cleans up, and forgets the account with its keys', async () => {
