@@ -204,7 +204,7 @@ describe('Connecting to Azure through a proxy', () => {
   it('asks for keys that are missing, and continues what was asked for', async () => {
     const { batchKey, storageKey } = standIn.service.credentials;
     // Where the workbench keeps what a desktop keeps in the keyring.
-    await workbench.page.evaluate(() => localStorage.removeItem('secrets.provider'));
+    await workbench.page.evaluate("localStorage.removeItem('secrets.provider')");
     await workbench.reload();
     await workbench.run('Azure Batch: Clean Up…');
     await workbench.press("The keys of Videos aren't in VS Code's secret storage", 'Enter Keys…');
@@ -239,6 +239,7 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.run('Azure Batch: Try with a Sample Video');
     await workbench.page.getByText('Transcode sample.mp4 on Local Batch account').first().waitFor();
     await workbench.dismiss();
+    await workbench.openView('Azure Batch');
     await workbench.run('Azure Batch: Remove Account…');
     await workbench.pick('Local Batch account');
     await workbench.page.getByRole('button', { name: 'Remove' }).click();

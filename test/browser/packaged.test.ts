@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlin
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { installExtension } from '../../scripts/vscodeServer.mjs';
-import { becomesTrue, repeat, Workbench } from '../../scripts/workbench.mjs';
+import { Workbench } from '../../scripts/workbench.mjs';
 import { clip } from '../media';
 import { deleting } from './connectedWorkbench';
 
@@ -45,31 +45,14 @@ describe('The packed extension, in an empty VS Code', () => {
     assert.ok(existsSync(join(folder, 'clip.mp3')));
   });
 
-  it('shows its README, and its documentation with pictures', async () => {
+  it('shows its README without what VS Code does not load there', async () => {
     await workbench.openView('Extensions');
     await workbench.page.locator('.extension-list-item', { hasText: 'Azure Batch Tran' }).first().click();
     const page = workbench.webview();
     await page.getByRole('heading', { name: 'Your first transcode' }).waitFor();
     assert.equal(await page.locator('img').count(), 0);
-    // Text rather than functions, which the bundler gives names that the page does not know.
-    const links: string[] = await page
-      .locator('a[href]')
-      .evaluateAll('(all) => all.map((one) => one.getAttribute("href"))');
-    assert.deepEqual(
-      links.filter((link) => !/^(https?:|#)/.test(link)),
-      [],
-    );
-    await workbench.run('View: Close All Editors');
-    await workbench.run('Azure Batch: Open Documentation…');
-    await workbench.pick('User guide');
-    const picture = workbench.webview().getByRole('img', { name: /Five videos become five MP3s/ });
-    await repeat('The picture is loaded', async (wait) =>
-      becomesTrue(() => picture.evaluate('(image) => image.naturalWidth > 0'), wait),
-    );
-    await workbench.run('View: Close All Editors');
-    await workbench.run('Azure Batch: Open Documentation…');
-    await workbench.pick('Presets and their placeholders');
-    await workbench.webview().getByRole('heading', { name: 'Presets', exact: true }).waitFor();
+    const links = page.locator('a[href]:not([href^="http"]):not([href^="#"])');
+    assert.equal(await links.count(), 0);
   });
 
   /** Packing builds again, and other tests run on the build that is there. */
