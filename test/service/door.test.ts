@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -110,13 +111,38 @@ describe('Random requests to the local Batch service', function () {
     assert.equal((await service.request('GET', '/pools?api-version=2025-06-01')).status, 200);
   });
 
+  it('are refused before their body is read when they are not signed', async () => {
+    const port = Number(new URL(service.ready.batchUrl).port);
+    const reply = await new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write(`POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 1000000\r\n\r\n{`);
+      });
+      socket.once('error', reject);
+      socket.once('data', (chunk) => {
+        socket.destroy();
+        resolve(chunk.toString('latin1'));
+      });
+    });
+    assert.equal(statusOf(reply), 403);
+  });
+
   it('are not reported when their client closes the connection before their end', async () => {
     const port = Number(new URL(service.ready.batchUrl).port);
+    const { batchName, batchKey } = service.credentials;
+    const date = new Date().toUTCString();
+    const signed = `POST\n\n\n100${'\n'.repeat(9)}ocp-date:${date}\n/${batchName}/jobs\napi-version:2025-06-01`;
+    const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(signed).digest('base64');
+    const head = [
+      'POST /jobs?api-version=2025-06-01 HTTP/1.1',
+      `Host: 127.0.0.1:${port}`,
+      'Content-Length: 100',
+      `ocp-date: ${date}`,
+      `Authorization: SharedKey ${batchName}:${signature}`,
+    ].join('\r\n');
     for (let time = 0; time < 5; time++) {
       await new Promise<void>((resolve) => {
         const socket = connect(port, '127.0.0.1', () => {
-          const head = `POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 100\r\n\r\n`;
-          socket.write(`${head}{"id":`, () => socket.destroy());
+          socket.write(`${head}\r\n\r\n{"id":`, () => socket.destroy());
         });
         socket.on('close', () => resolve());
       });

@@ -169,8 +169,9 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     // A web page whose name resolves to this address (DNS rebinding) sends that name as Host.
     const host = request.headers.host?.toLowerCase() ?? '';
     if (!/^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(host)) throw new BatchError('Forbidden');
-    const bytes = await readBody(request);
+    // First, so that bodies of strangers take no memory.
     authenticate(request, account, tokens, (token) => taskTokens.jobOf(token));
+    const bytes = await readBody(request);
     const { path, query } = splitUrl(request.url ?? '/');
     const route = router.find(request.method ?? 'GET', path);
     if (path !== '/_faults') {
