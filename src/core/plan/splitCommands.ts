@@ -127,8 +127,8 @@ function audioOffset({ audioBegins, audioStartSeconds }: VideoCuts): string[] {
 }
 
 /**
- * Whether ffmpeg must not move the timestamps of a part. Before 6.0 it takes the late decoding time that a transport stream
- * of variable frame rate may begin with for a gap, and closes it. A filter moves the first frame to 0.
+ * Whether ffmpeg must not move the timestamps of a part. ffmpeg 4.4 and 5.1 take the late decoding time of the second frame of
+ * a transport stream of variable frame rate for a gap, and close it. A filter moves the first frame to 0.
  */
 function keepsTimes(options: Options, { audioBegins }: VideoCuts): boolean {
   return audioBegins === 'withUsedTrack' && options.some(([name]) => isVideoFilter(name));
