@@ -11,8 +11,19 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { TestService } from './harness';
+
+/** Sends SIGTERM to a process that may have ended. */
+function terminate(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ESRCH') throw error;
+  }
+}
 
 describe('The life of the local Batch service', function () {
   this.timeout(240_000);
@@ -85,5 +96,24 @@ describe('The life of the local Batch service', function () {
     } finally {
       rmSync(away, { recursive: true, force: true });
     }
+  });
+
+  it('saves its blobs also when all its processes get signal after signal', async () => {
+    const { storageName, storageKey } = service.credentials;
+    const credential = new StorageSharedKeyCredential(storageName, storageKey);
+    const containers = () => new BlobServiceClient(service.ready.blobUrl, credential);
+    for (const index of Array(20).keys()) await containers().createContainer(`kept${index}`);
+    const processes = [service.ready.pid, Number(readFileSync(path('blobs/azurite.pid'), 'utf8'))];
+    let hasEnded = false;
+    const ended = service.ended().then(() => {
+      hasEnded = true;
+    });
+    while (!hasEnded) {
+      processes.forEach(terminate);
+      await pause(1);
+    }
+    await ended;
+    await service.start();
+    assert.ok(await containers().getContainerClient('kept19').exists());
   });
 });

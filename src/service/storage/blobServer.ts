@@ -24,7 +24,8 @@ process.on('message', (order: StorageOrder) => {
 });
 // The service has died. What is in memory only is saved before this process follows.
 process.on('disconnect', end);
-process.once('SIGTERM', end);
+// Not once: without a handler, one more signal would end this process while it saves.
+process.on('SIGTERM', end);
 // The service ends this process in its own time when both get a signal from a terminal.
 process.on('SIGINT', () => undefined);
 process.on('SIGHUP', () => undefined);
