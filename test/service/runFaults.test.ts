@@ -643,7 +643,7 @@ describe('A run', function () {
   });
 
   it('does not wait for a pool that is being resized: its tasks run on the nodes that the pool has', async () => {
-    const options = { lifetime: 'keep', vmSize: 'Standard_D8s_v5' } as const;
+    const options = { lifetime: 'keep', vmSize: 'Standard_D16s_v5' } as const;
     const first = await fixture.start(fixture.folder(['a.mp4']).paths, { ...options, spotNodes: 1 });
     await first.run.advance('fetched', never);
     await first.run.close();
