@@ -334,7 +334,7 @@ describe('A run', function () {
       const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
       // The formula of a pool that scales to zero uses the time within the service, which is not shifted.
       const started = Date.now();
-      const { run } = await fixture.start(paths, { lifetime: 'keep' });
+      const { run } = await fixture.start(paths, { lifetime: 'keep', vmSize: 'Standard_D32s_v5' });
       const summary = await run.advance('fetched', never);
       await run.close();
       const elapsed = Date.now() - started;
