@@ -4,11 +4,13 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlin
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { installExtension } from '../../scripts/vscodeServer.mjs';
-import { Workbench } from '../../scripts/workbench.mjs';
+import { becomesTrue, repeat, Workbench } from '../../scripts/workbench.mjs';
 import { clip } from '../media';
 import { deleting } from './connectedWorkbench';
 
 const pictures = 'out/test-artifacts';
+
+const isLoaded = (image: unknown) => (image as { naturalWidth: number }).naturalWidth > 0;
 
 describe('The packed extension, in an empty VS Code', () => {
   const folder = mkdtempSync(join(tmpdir(), 'transcode-packed-'));
@@ -45,7 +47,7 @@ describe('The packed extension, in an empty VS Code', () => {
     assert.ok(existsSync(join(folder, 'clip.mp3')));
   });
 
-  it('shows its README without what VS Code does not load there', async () => {
+  it('shows its README, and its documentation with pictures', async () => {
     await workbench.openView('Extensions');
     await workbench.page.locator('.extension-list-item', { hasText: 'Azure Batch Tran' }).first().click();
     const page = workbench.webview();
@@ -53,6 +55,17 @@ describe('The packed extension, in an empty VS Code', () => {
     assert.equal(await page.locator('img').count(), 0);
     const links = page.locator('a[href]:not([href^="http"]):not([href^="#"])');
     assert.equal(await links.count(), 0);
+    await workbench.run('View: Close All Editors');
+    await workbench.run('Azure Batch: Open Documentation…');
+    await workbench.pick('User guide');
+    const picture = workbench.webview().getByRole('img', { name: /Five videos become five MP3s/ });
+    await repeat('The picture is loaded', async (wait) =>
+      becomesTrue(() => picture.evaluate(isLoaded), wait),
+    );
+    await workbench.run('View: Close All Editors');
+    await workbench.run('Azure Batch: Open Documentation…');
+    await workbench.pick('Presets and their placeholders');
+    await workbench.webview().getByRole('heading', { name: 'Presets', exact: true }).waitFor();
   });
 
   /** Packing builds again, and other tests run on the build that is there. */
