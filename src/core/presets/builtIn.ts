@@ -96,10 +96,12 @@ function picture(id: string, label: string, extension: string, making: string): 
 /**
  * To one level, within 1 LU of −16 LUFS, with true peaks below −1.5 dB after MP3 has added to them. One pass of
  * `loudnorm` stays 2 LU below for a voice, whose peaks stand far above its level: they are pressed together between two.
+ * From ffmpeg 6.1 on, `loudnorm` makes invalid numbers of silence that is shorter than 3 seconds, which end the encoder.
  */
 const evenSpeech =
   '${audioSync},${mono},loudnorm=I=-16:TP=-2:LRA=7,aresample=48000,' +
-  'acompressor=threshold=0.2:ratio=4:attack=1:release=60,loudnorm=I=-15.6:TP=-2.5:LRA=7';
+  'acompressor=threshold=0.2:ratio=4:attack=1:release=60,loudnorm=I=-15.6:TP=-2.5:LRA=7,' +
+  "aformat=channel_layouts=mono:sample_rates=44100,aeval='if(isnan(val(0)),0,val(0))'";
 
 /** The built-in presets. The first is the default. */
 export const builtInPresets: readonly Preset[] = [
