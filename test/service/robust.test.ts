@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BatchServiceClient, BatchServiceModels } from '@azure/batch';
@@ -403,6 +403,16 @@ describe('The local Batch service, whatever its tasks do', function () {
     assert.equal(said.code, 78);
     assert.match(said.stderr.trim(), /^.*state\.jsonl is a folder, but a file is expected there\. .*$/m);
     assert.ok(!said.stderr.includes('    at '), said.stderr);
+  });
+
+  it('refuses a data folder that cannot be made, in one sentence', async () => {
+    const file = join(service.dataDir, 'a-file');
+    writeFileSync(file, '');
+    for (const folder of [join(file, 'a/b'), ...(process.platform === 'linux' ? ['/proc/none/a'] : [])]) {
+      const { code, stderr } = await TestService.refusal('--data-dir', folder);
+      assert.equal(code, 78, stderr);
+      assert.ok(stderr.includes(folder) && stderr.trim().split('\n').length === 1, stderr);
+    }
   });
 });
 

@@ -176,11 +176,25 @@ export async function appendText(path: string, text: string): Promise<void> {
  * SharedFolderError for a folder that other programs use, such as /tmp.
  */
 export async function makePrivate(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder);
   const path = await realpath(folder);
   if (path === parse(path).root || commonFolders.includes(path)) throw new SharedFolderError(folder);
   const { mode } = await stat(path);
   if ((mode & 0o777) !== 0o700 && process.platform !== 'win32') await chmod(path, 0o700);
+}
+
+/** Makes a folder and those above it. Node's recursive `mkdir` never ends in /proc, which refuses with ENOENT. */
+async function makeFolders(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = dirname(folder);
+    if (code !== 'ENOENT' || (await stat(parent).catch(() => undefined))) throw error;
+    await makeFolders(parent);
+    await makeFolders(folder);
+  }
 }
 
 const commonFolders = [homedir(), tmpdir(), '/tmp', '/var/tmp', '/dev/shm'];
