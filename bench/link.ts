@@ -58,6 +58,8 @@ export async function run(args: readonly string[]): Promise<BenchResult | undefi
     /** TCP's congestion control. Default: this machine's. A namespace takes those that its kernel allows. */
     congestion: undefined,
     connections: '16',
+    /** Greatest number of this extension's requests. Default: its own. */
+    parallel: undefined,
   });
   const why = whyNoLink();
   if (why !== undefined) {
@@ -77,6 +79,7 @@ export async function run(args: readonly string[]): Promise<BenchResult | undefi
     ways: (values.ways.split(',') as WayName[]).filter((way) => way !== 'az' || hasAz()),
     congestion: values.congestion,
     connections: Number(values.connections),
+    parallel: values.parallel === undefined ? undefined : Number(values.parallel),
   });
   try {
     for (const cell of cells) await bench.measure(cell);
@@ -100,6 +103,7 @@ interface Options {
   readonly congestion?: string;
   /** Of the bare TCP transfer. */
   readonly connections: number;
+  readonly parallel?: number;
 }
 
 interface Store {
@@ -202,7 +206,7 @@ class Bench {
     const script = fileURLToPath(new URL('./transferWays.js', import.meta.url));
     const [command, commandArguments] = link.inside('client', process.execPath, script);
     const { stdout } = await runFile(command, commandArguments, {
-      env: { ...process.env, TRANSFER: JSON.stringify({ ...options, way }) },
+      env: { ...process.env, TRANSFER: JSON.stringify({ ...options, way, parallel: this.options.parallel }) },
     });
     return JSON.parse(stdout);
   }

@@ -51,6 +51,17 @@ describe('The number of parallel transfers', () => {
     assert.ok((counts.get(8) ?? 0) > 90, JSON.stringify([...counts]));
   });
 
+  it('does not take connections that get faster by themselves for a gain of more requests', () => {
+    const parallel = make(64);
+    const seen = new Set<number>();
+    for (let tenth = 0; tenth < 40; tenth++) {
+      transfer(parallel, 0.1, () => Math.min(125e6, 20e6 + now * 40e3));
+      seen.add(parallel.count);
+    }
+    assert.deepEqual([...seen], [8, 16]);
+    assert.equal(parallel.count, 8);
+  });
+
   it('is halved once for a burst of refusals, and again for the next one', () => {
     const parallel = make(16);
     for (let count = 0; count < 8; count++) parallel.throttled();

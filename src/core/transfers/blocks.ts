@@ -1,10 +1,13 @@
 import { anyOf } from '../wait';
-import { Buffers, type Lent } from './buffers';
+import { Buffers, blockBytes, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
 import { Turns } from './turns';
 
 /** Memory for at most so many of the largest blocks: 50 MiB. */
 const maxSlabs = 10;
+
+/** Above this size, the blocks of one file are more than the first requests. */
+const largeBytes = 8 * blockBytes;
 
 /** Blocks that are in memory for each request, so that reading, hashing and writing leave no request unused. */
 const blocksPerRequest = 1.25;
@@ -36,6 +39,11 @@ export class Slots {
   /** Bytes that a block has at the moment. */
   get blockBytes(): number {
     return this.#buffers.lengthFor(blocksPerRequest * this.count);
+  }
+
+  /** Takes note of a file of which so many bytes are about to be written in order. */
+  inOrder(bytes: number): void {
+    if (bytes > largeBytes) this.#parallelism.inOrder();
   }
 
   /** Takes note of bytes that a request has moved. */
@@ -82,6 +90,8 @@ export interface Blocks {
   readonly size: number;
   /** Returns the length of the block at this position, if the file is longer. */
   readonly lengthAt: (position: number) => number;
+  /** Memory of the first block, if it has been taken. */
+  readonly lent?: Lent;
   readonly signal: AbortSignal;
 }
 
@@ -101,7 +111,7 @@ export interface Block {
  */
 export async function eachBlock(
   slots: Slots,
-  { from, size, lengthAt, signal }: Blocks,
+  { from, size, lengthAt, lent: first, signal }: Blocks,
   job: (block: Block) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
@@ -124,7 +134,7 @@ export async function eachBlock(
   try {
     for (let position = from; position < size; ) {
       const length = Math.min(lengthAt(position), size - position);
-      const lent = await slots.memory(length, either);
+      const lent = (position === from && first) || (await slots.memory(length, either));
       const done = run(lent, position, length);
       running.add(done);
       done.then(() => running.delete(done)).catch(fail);

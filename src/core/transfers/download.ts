@@ -5,9 +5,9 @@ import { type Problem, UserError } from '../errors';
 import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
 import { beginHash, hashBeginning, hashFile } from '../files/hashing';
 import type { RunningHash } from '../files/runningHash';
-import { type Block, eachBlock, type Slots } from './blocks';
-import { blockBytes } from './buffers';
-import { checkedRangeBytes, type Fetched, fetchRange, firstRange, type Version, versionOf } from './ranges';
+import { type Beginning, beginBlob } from './beginning';
+import { eachBlock, type Slots } from './blocks';
+import { checkedRangeBytes, fetchRange, type Version, versionOf } from './ranges';
 import type { DownloadRequest } from './requests';
 
 /** An open part file, and the position from which it is continued. */
@@ -15,6 +15,8 @@ interface Begun {
   readonly version: Version;
   readonly part: PartFile;
   readonly from: number;
+  /** The range from there, if it is arriving already. */
+  readonly beginning?: Beginning;
 }
 
 /**
@@ -102,9 +104,9 @@ class Attempt {
     } else {
       begun = await this.#beginWithFirst(free);
     }
-    const { version, part, from } = begun;
+    const { version, part } = begun;
     const skipped = await this.#resumable(part, async () => {
-      await this.#fetchRest(version, part, from);
+      await this.#fetchRest(begun);
       if (base64(await this.#hash?.digest()) !== version.md5) throw damaged(request);
       if (mayBeSame && (await hasSameContent(files, uri, part, version.size))) {
         await part.discard();
@@ -119,20 +121,22 @@ class Attempt {
 
   /** Begins with one request for version and content, which is enough for a small blob that has a hash. */
   async #beginWithFirst(free: number | undefined): Promise<Begun> {
-    const { slots, storage, request } = this;
-    const { signal, size = slots.blockBytes } = request;
-    const { buffer, release } = await slots.memory(Math.min(Math.max(size, 1), blockBytes), signal);
+    const beginning = await beginBlob(this.storage, this.slots, this.request);
+    const { version } = beginning;
     try {
-      const first = () => firstRange(storage, request, buffer, (bytes) => slots.moved(bytes));
-      const { version, data } = await slots.request(first, signal);
-      return await this.#begin(version, free, version.md5 === undefined ? undefined : data);
-    } finally {
-      release();
+      const begun = await this.#begin(version, free);
+      // What has no hash is read in ranges that are compared with hashes of their own.
+      if (begun.from === 0 && version.md5 !== undefined && version.size > 0) return { ...begun, beginning };
+      await beginning.drop();
+      return begun;
+    } catch (error) {
+      await beginning.drop();
+      throw error;
     }
   }
 
   /** Opens the part file, and computes the hash of what it holds. */
-  async #begin(version: Version, free: number | undefined, beginning?: Uint8Array): Promise<Begun> {
+  async #begin(version: Version, free: number | undefined): Promise<Begun> {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
     const part = await files.part(uri, tagOf(storage, request, version), version.size);
@@ -145,27 +149,31 @@ class Attempt {
         throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
       }
       if (resumeAt > 0) await this.#hashThere(part);
-      else if (beginning) await this.#append(part, 0, beginning);
-      return resumeAt > 0 ? resumeAt : (beginning?.length ?? 0);
+      return resumeAt;
     });
     onBytes(from);
     return { version, part, from };
   }
 
   /** Downloads ranges in parallel and writes them in order, so that a part file never has a gap. */
-  async #fetchRest({ size, etag, md5 }: Version, part: PartFile, from: number): Promise<void> {
+  async #fetchRest({ version: { size, etag, md5 }, part, from, beginning }: Begun): Promise<void> {
     const { storage, slots, request } = this;
     const isChecked = md5 === undefined;
-    const lengthAt = () => (isChecked ? Math.min(checkedRangeBytes, slots.blockBytes) : slots.blockBytes);
+    const rangeBytes = () => (isChecked ? Math.min(checkedRangeBytes, slots.blockBytes) : slots.blockBytes);
+    const lengthAt = (position: number) => (position === from && beginning?.length) || rangeBytes();
     const onBytes = (bytes: number) => slots.moved(bytes);
     // The thread does its orders one after another, so the next one need not wait for the answer to the one before.
     const isQueued = this.#hash?.updateAndWrite !== undefined && part.writeAndHash !== undefined;
     let turn: Promise<unknown> = Promise.resolve();
-    await eachBlock(slots, { from, size, lengthAt, signal: request.signal }, async (block) => {
+    const { lent } = beginning ?? {};
+    slots.inOrder(size - from);
+    await eachBlock(slots, { from, size, lengthAt, lent, signal: request.signal }, async (block) => {
       const before = turn;
-      const fetch = () =>
-        fetchRange(storage, { ...request, signal: block.signal }, { ...block, etag, isChecked, onBytes });
-      const begun = this.#write(part, block, slots.request(fetch, block.signal), before);
+      const { position, signal } = block;
+      const range = { ...block, etag, isChecked, onBytes };
+      const fetch = () => fetchRange(storage, { ...request, signal }, range);
+      const fetching = position === from && beginning ? beginning.data(signal) : slots.request(fetch, signal);
+      const begun = this.#write(part, position, fetching, before);
       turn = isQueued ? begun : begun.then(({ done }) => done);
       // The block after this one, if any, takes note of a failure.
       turn.catch(() => undefined);
@@ -178,15 +186,15 @@ class Attempt {
   /** Begins to write a range when the one before it had its turn. */
   async #write(
     part: PartFile,
-    { position }: Block,
-    fetching: Promise<Fetched>,
+    position: number,
+    fetching: Promise<Uint8Array>,
     before: Promise<unknown>,
   ): Promise<{ done: Promise<void> }> {
     // Waits for both in any case: the buffer must not be lent again while it is being filled.
     const [fetched, previous] = await Promise.allSettled([fetching, before]);
     if (fetched.status === 'rejected') throw fetched.reason;
     if (previous.status === 'rejected') throw previous.reason;
-    return { done: this.#append(part, position, fetched.value.data) };
+    return { done: this.#append(part, position, fetched.value) };
   }
 
   async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {

@@ -1,6 +1,12 @@
 /** How many requests are made at first. */
 const initial = 8;
 
+/**
+ * How many are made at first to download a large file. It is written in order, so the slowest of many requests would hold
+ * the others up, and on a short connection few are enough.
+ */
+const initialInOrder = 4;
+
 /** A measurement takes this long, in milliseconds: several round trips of a long connection. */
 const measureMs = 400;
 
@@ -28,8 +34,11 @@ export class Parallelism {
   #count: number;
   /** The measurement before the last growth. */
   #before: { readonly count: number; readonly rate: number } | undefined;
+  /** The last measurement with the same number of requests, in bytes per second. */
+  #lastRate = 0;
   #measuring = { since: 0, bytes: 0 };
   #isWarmingUp = true;
+  #hasTried = false;
   #settledUntil = 0;
   #settledMs = minSettledMs;
   #throttledAt = Number.NEGATIVE_INFINITY;
@@ -50,8 +59,14 @@ export class Parallelism {
 
   /** Measures from now on, after a time without requests. */
   restart(): void {
+    this.#lastRate = 0;
     this.#measure();
     this.#isWarmingUp = true;
+  }
+
+  /** Takes note of a large file that is about to be written in order. */
+  inOrder(): void {
+    if (!this.#hasTried) this.#count = Math.min(initialInOrder, this.max);
   }
 
   /** Takes note of bytes that a request has moved. `isSaturated`: others wait for their turn. */
@@ -86,12 +101,22 @@ export class Parallelism {
     }
     if (this.#count >= this.max) return;
     if (before) this.#settledMs = minSettledMs;
+    else if (this.#isRising(rate)) return;
     this.#before = { count: this.#count, rate };
     this.#change(Math.min(this.max, 2 * this.#count));
   }
 
+  /** Whether the throughput grows by itself, as on new connections: more requests would seem to be the reason. */
+  #isRising(rate: number): boolean {
+    const last = this.#lastRate;
+    this.#lastRate = rate;
+    return rate >= last * worthwhile;
+  }
+
   #change(count: number): void {
+    this.#hasTried = true;
     this.#count = count;
+    this.#lastRate = 0;
     this.#isWarmingUp = true;
   }
 

@@ -17,26 +17,38 @@ export interface Version {
   readonly md5?: string;
 }
 
-/** Reads the version of a blob and its first range, which is all of a small blob. */
+/**
+ * Reads the first range of a blob, of any version, and none of an empty one. `onVersion` receives the version before the
+ * content arrives.
+ */
 export async function firstRange(
   storage: Storage,
   request: DownloadRequest,
-  buffer: Buffer,
-  onBytes: (count: number) => void,
-): Promise<{ version: Version; data?: Uint8Array }> {
-  try {
-    const range = { position: 0, length: buffer.length, buffer, isChecked: false, onBytes };
-    const { answer, data } = await fetchRange(storage, request, range);
-    const { etag = '', contentRange, contentMD5, blobContentMD5 } = answer;
-    const size = Number(contentRange?.split('/')[1] ?? data.length);
+  { onVersion, ...range }: FirstRange,
+): Promise<Uint8Array> {
+  const onAnswer = ({ etag = '', contentLength, contentRange, contentMD5, blobContentMD5 }: Answer) => {
+    const size = Number(contentRange?.split('/')[1] ?? contentLength);
     const md5 = blobContentMD5 ?? (contentRange ? undefined : contentMD5);
-    return { version: { size, etag, md5: base64(md5) }, data };
+    onVersion({ size, etag, md5: base64(md5) });
+  };
+  try {
+    return await fetchRange(storage, request, { ...range, position: 0, isChecked: false, onAnswer });
   } catch (error) {
+    if (!isStorageCode(error, 'InvalidRange', 'HTTP 416')) throw error;
     // An empty blob has no range.
-    if (isStorageCode(error, 'InvalidRange', 'HTTP 416'))
-      return { version: await versionOf(storage, request) };
-    throw error;
+    onVersion(await versionOf(storage, request));
+    return new Uint8Array(0);
   }
+}
+
+type Answer = Pick<
+  BlobDownloadResponseParsed,
+  'etag' | 'contentLength' | 'contentRange' | 'contentMD5' | 'blobContentMD5'
+>;
+
+interface FirstRange extends Pick<Range, 'length' | 'buffer' | 'onBytes'> {
+  /** May be called again when the request is repeated, with the same version. */
+  readonly onVersion: (version: Version) => void;
 }
 
 interface Range {
@@ -49,21 +61,17 @@ interface Range {
   readonly isChecked: boolean;
   /** Receives the number of bytes that have arrived since the last call. */
   readonly onBytes: (count: number) => void;
+  /** Receives the headers of each answer before its content. */
+  readonly onAnswer?: (answer: BlobDownloadResponseParsed) => void;
 }
 
-export interface Fetched {
-  readonly answer: BlobDownloadResponseParsed;
-  /** In the range's buffer. */
-  readonly data: Buffer;
-}
-
-/** Reads a range, shorter if the blob ends. After a lost connection it continues at the byte that is missing. */
+/** Reads a range into its buffer, shorter if the blob ends. After a lost connection it continues at the byte that is missing. */
 export async function fetchRange(
   storage: Storage,
   { container, blob, signal }: DownloadRequest,
   range: Range,
-): Promise<Fetched> {
-  const { position, length, buffer, isChecked, onBytes } = range;
+): Promise<Uint8Array> {
+  const { position, length, buffer, isChecked, onBytes, onAnswer } = range;
   let { etag } = range;
   let filled = 0;
   const call = { operation: 'download', resource: blob, bytes: length, signal };
@@ -76,6 +84,7 @@ export async function fetchRange(
       abortSignal,
     });
     etag ??= answer.etag;
+    onAnswer?.(answer);
     try {
       await readBody(answer, (chunk) => {
         if (abortSignal.aborted) return;
@@ -93,7 +102,7 @@ export async function fetchRange(
       if (isChecked) filled = start;
       throw error;
     }
-    return { answer, data: buffer.subarray(0, filled) };
+    return buffer.subarray(0, filled);
   });
 }
 
