@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { ownMetadata } from '../../src/core/azure/ownership';
 import { hasEnded } from '../../src/core/jobs/jobLife';
 import { type Attempt, attemptOf } from '../../src/core/plan/manifest';
@@ -35,6 +36,15 @@ describe('A run that ends before all its tasks were added', function () {
 
   const isPut = ({ method, url = '' }: IncomingMessage, part: string) =>
     method === 'PUT' && url.includes(part);
+
+  /** Sends a request on to Blob Storage. Resolves with the status of its answer. */
+  async function sendOn({ method, url, headers }: IncomingMessage, body: Buffer): Promise<number> {
+    const { hostname, port } = new URL(fixture.service.ready.blobUrl);
+    const onward = request({ hostname, port, method, path: url, headers }).end(body);
+    const [answer] = (await once(onward, 'response')) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode ?? 0;
+  }
 
   /** Refuses the creation of jobs. */
   function refuseJobs(status: number, code: string) {
@@ -311,7 +321,7 @@ describe('A run that ends before all its tasks were added', function () {
         let requests = 0;
         let canceling: Promise<void> | undefined;
         const count = () => {
-          if (++requests === at) canceling = run.cancel(never);
+          if (++requests === at) canceling ??= run.cancel(never);
           return false;
         };
         fixture.batch.fault = count;
@@ -320,7 +330,8 @@ describe('A run that ends before all its tasks were added', function () {
           () => 'done',
           ({ name }) => name,
         );
-        await (canceling ?? run.cancel(never));
+        canceling ??= run.cancel(never);
+        await canceling;
         await run.close();
         const where = `${lifetime}, request ${at}`;
         assert.ok(settled === 'done' || settled === 'AbortError', `${settled}: ${where}`);
@@ -345,6 +356,24 @@ describe('A run that ends before all its tasks were added', function () {
         await assert.rejects(again.advance('submitted', never, { isAsked: false }), { name: 'AbortError' });
         await again.close();
       }
+    });
+
+    it('is not revived by an earlier write of its manifest that arrives late', async () => {
+      const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, ownPool());
+      let late: (() => Promise<number>) | undefined;
+      fixture.blobs.fault = async (incoming) => {
+        if (late || !isPut(incoming, '/manifest.json') || incoming.url?.includes('comp=')) return false;
+        const body = Buffer.concat(await incoming.toArray());
+        late = () => sendOn(incoming, body);
+        return true;
+      };
+      const advancing = run.advance('fetched', never);
+      advancing.catch(() => undefined);
+      const send = await eventually(async () => late, Boolean);
+      await Promise.all([run.cancel(never), assert.rejects(advancing, { name: 'AbortError' })]);
+      assert.equal(await send?.(), 412);
+      assert.ok((await readManifest(parts.storage, run.manifest.outputContainer, never)).canceled);
+      await run.close();
     });
 
     it('stays canceled when it was about to begin', async () => {

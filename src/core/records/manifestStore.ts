@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import type { Storage, WriteOptions } from '../azure/storage';
+import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import { type Attempt, type Manifest, outputContainerOf } from '../plan/manifest';
 import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';
@@ -23,8 +24,13 @@ interface ChunkedManifest extends Omit<Manifest, 'version' | 'files' | 'refused'
   readonly attempts: readonly (Omit<Attempt, 'fileIds'> & { readonly fileIds: readonly string[] })[];
 }
 
+/** How often a write is repeated that an earlier one, which was aborted, has overtaken. */
+const maxOvertaken = 3;
+
 /** Reads and writes the manifest of one run in its output container. One write at a time. */
 export class ManifestStore {
+  /** Of the manifest as it was read or written last. */
+  #etag: string | undefined;
   #chunks: readonly string[] = [];
   /** The files that the chunks hold. */
   #written: RunFiles | undefined;
@@ -38,6 +44,7 @@ export class ManifestStore {
   async read(signal: AbortSignal): Promise<Manifest> {
     const blob = await this.storage.readText(this.container, manifestBlob, signal);
     if (blob === undefined) throw this.#notFound();
+    this.#etag = blob.etag;
     const manifest = parsed(blob.text);
     if (manifest === undefined) throw this.#notFound();
     if (manifest.version !== 1 && manifest.version !== 2)
@@ -85,8 +92,21 @@ export class ManifestStore {
     await this.#writeText({ ...head, version: 2, chunks: this.#chunks, attempts }, options);
   }
 
+  /** Writes on condition of the write before: one that was aborted can reach the service later, and must not undo this one. */
   async #writeText(manifest: Manifest | ChunkedManifest, options: WriteOptions): Promise<void> {
-    await this.storage.writeText(this.container, manifestBlob, JSON.stringify(manifest), options);
+    const { storage, container } = this;
+    const text = JSON.stringify(manifest);
+    for (let overtaken = 0; ; overtaken++) {
+      const conditions = this.#etag === undefined ? options : { ...options, ifMatch: this.#etag };
+      try {
+        this.#etag = await storage.writeText(container, manifestBlob, text, conditions);
+        return;
+      } catch (error) {
+        const mayBeOvertaken = this.#etag !== undefined && isStorageCode(error, 'ConditionNotMet');
+        if (!mayBeOvertaken || overtaken === maxOvertaken) throw error;
+        this.#etag = (await storage.readText(container, manifestBlob, options.signal))?.etag;
+      }
+    }
   }
 
   async #writeChunks(files: RunFiles, signal: AbortSignal): Promise<string[]> {
