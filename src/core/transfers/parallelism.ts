@@ -16,6 +16,9 @@ const warmUpMs = 200;
 /** Growth of the throughput, as a factor, that is worth more requests. */
 const worthwhile = 1.05;
 
+/** The same for large files that are written in order: more requests must pay for more waiting. */
+const worthwhileInOrder = 1.25;
+
 /** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */
 const minSettledMs = 4_000;
 const maxSettledMs = 60_000;
@@ -39,6 +42,7 @@ export class Parallelism {
   #measuring = { since: 0, bytes: 0 };
   #isWarmingUp = true;
   #hasTried = false;
+  #worthwhile = worthwhile;
   #settledUntil = 0;
   #settledMs = minSettledMs;
   #throttledAt = Number.NEGATIVE_INFINITY;
@@ -66,6 +70,7 @@ export class Parallelism {
 
   /** Takes note of a large file that is about to be written in order. */
   inOrder(): void {
+    this.#worthwhile = worthwhileInOrder;
     if (!this.#hasTried) this.#count = Math.min(initialInOrder, this.max);
   }
 
@@ -93,7 +98,7 @@ export class Parallelism {
   #decide(rate: number): void {
     if (this.now() < this.#settledUntil) return;
     const before = this.#before;
-    if (before && rate < before.rate * worthwhile) {
+    if (before && rate < before.rate * this.#worthwhile) {
       this.#change(before.count);
       this.#settle(this.#settledMs);
       this.#settledMs = Math.min(2 * this.#settledMs, maxSettledMs);
