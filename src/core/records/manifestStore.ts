@@ -24,7 +24,7 @@ interface ChunkedManifest extends Omit<Manifest, 'version' | 'files' | 'refused'
   readonly attempts: readonly (Omit<Attempt, 'fileIds'> & { readonly fileIds: readonly string[] })[];
 }
 
-/** How often a write is repeated that an earlier one, which was aborted, has overtaken. */
+/** How often a write is tried again because an aborted one has taken effect meanwhile. */
 const maxOvertaken = 3;
 
 /** Reads and writes the manifest of one run in its output container. One write at a time. */
