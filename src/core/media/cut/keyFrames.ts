@@ -66,10 +66,13 @@ export function startsDecoder(codec: Codec, { type, hasParameters }: Slice): boo
   return isKeySlice(codec, type) && (hasParameters || !codec.hasOwnParameters);
 }
 
-/** Whether a description (`avcC`, `hvcC`) has no parameter sets, which are in the frames then. */
-export function lacksParameters(type: 'avcC' | 'hvcC', description: Buffer): boolean {
-  // numOfSequenceParameterSets: the lower bits of byte 5; numOfArrays: byte 22.
-  return type === 'avcC' ? ((description[5] ?? 0) & 0x1f) === 0 : (description[22] ?? 0) === 0;
+/** The codec of a track by its decoder configuration: the content of `avcC` or `hvcC` (ISO/IEC 14496-15). */
+export function describedCodec(type: string, name: 'avcC' | 'hvcC', description: Buffer): Codec {
+  const isAvc = name === 'avcC';
+  // lengthSizeMinusOne: byte 4 or 21. numOfSequenceParameterSets: the lower bits of byte 5; numOfArrays: byte 22.
+  const lengthSize = description[isAvc ? 4 : 21] ?? 3;
+  const sets = isAvc ? (description[5] ?? 0) & 0x1f : (description[22] ?? 0);
+  return { type, nalLengthBytes: (lengthSize & 3) + 1, hasOwnParameters: sets === 0 };
 }
 
 /** Whether a picture with this slice type refreshes the decoder. */

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import { type Element, elementAt, elements, numberAt, vintAt } from './ebml';
-import { type Codec, firstSlice, isDecodableLeading, lacksParameters, startsDecoder } from './keyFrames';
+import { type Codec, describedCodec, firstSlice, isDecodableLeading, startsDecoder } from './keyFrames';
 import { type CutVideo, chooseCuts, layoutOf, type Range, type WholeReason } from './parts';
 
 const ids = {
@@ -189,18 +189,8 @@ async function readTracks(file: Bytes, tracks: Element): Promise<TrackEntry[]> {
 }
 
 function codecOf(id: string, description: Buffer | undefined): Codec | undefined {
-  if (id === 'V_MPEG4/ISO/AVC' && description)
-    return {
-      type: 'avc1',
-      nalLengthBytes: ((description[4] ?? 3) & 3) + 1,
-      hasOwnParameters: lacksParameters('avcC', description),
-    };
-  if (id === 'V_MPEGH/ISO/HEVC' && description)
-    return {
-      type: 'hvc1',
-      nalLengthBytes: ((description[21] ?? 3) & 3) + 1,
-      hasOwnParameters: lacksParameters('hvcC', description),
-    };
+  if (id === 'V_MPEG4/ISO/AVC' && description) return describedCodec('avc1', 'avcC', description);
+  if (id === 'V_MPEGH/ISO/HEVC' && description) return describedCodec('hvc1', 'hvcC', description);
   return undefined;
 }
 

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import { idOf, readFragments } from './fragments';
-import { type Codec, canStartPart, lacksParameters } from './keyFrames';
+import { type Codec, canStartPart, describedCodec } from './keyFrames';
 import { type BoxIndex, childOf, type FileBox, fileBoxes, indexBoxes, makeBox } from './movieBoxes';
 import {
   layoutOfPart,
@@ -233,16 +233,14 @@ function codecOf(movie: Buffer, track: BoxIndex): Codec | undefined {
     return undefined;
   const type = movie.toString('latin1', box.start + 12, box.start + 16);
   const entry = movie.subarray(box.start, box.end);
-  // lengthSizeMinusOne: byte 4 of avcC's content, byte 21 of hvcC's.
-  for (const [name, offset] of [
-    ['avcC', 4],
-    ['hvcC', 21],
+  // A shorter configuration lacks the length of NAL units.
+  for (const [name, minBytes] of [
+    ['avcC', 5],
+    ['hvcC', 22],
   ] as const) {
     const found = entry.indexOf(name, 0, 'latin1');
     const description = entry.subarray(found + 4);
-    const value = found < 0 ? undefined : description[offset];
-    if (value !== undefined)
-      return { type, nalLengthBytes: (value & 3) + 1, hasOwnParameters: lacksParameters(name, description) };
+    if (found >= 0 && description.length >= minBytes) return describedCodec(type, name, description);
   }
   return { type, nalLengthBytes: 4 };
 }
