@@ -44,6 +44,9 @@ export async function callBatch<T>(
   }
 }
 
+/** Answers to what needs a job that can run tasks: it has ended, is about to, or does not exist. */
+export const endedJobCodes = ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'];
+
 /** Whether a UserError is Batch's answer with one of these codes (`PoolExists`, `JobNotFound`). */
 export function isBatchCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof UserError && error.problem.kind === 'service' && codes.includes(error.problem.code);

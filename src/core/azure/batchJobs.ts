@@ -1,3 +1,4 @@
+import { endedJobCodes } from './batchCall';
 import { BatchPools } from './batchPools';
 import type {
   DisableJobOption,
@@ -48,7 +49,7 @@ export class BatchJobs extends BatchPools {
   /** Ends a job. One that does not exist, has ended or is ending is no error. */
   async terminateJob(id: string, terminateReason?: string, signal?: AbortSignal): Promise<void> {
     await this.orUndefined(
-      ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'],
+      endedJobCodes,
       this.call({ operation: 'terminate job', resource: id, signal }, (abortSignal) =>
         this.client.job.terminate(id, { terminateReason, abortSignal }),
       ),

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Batch, TaskAdd, TaskAddResult } from '../azure/batch';
-import { isBatchCode } from '../azure/batchCall';
+import { endedJobCodes, isBatchCode } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
 import { type Clock, systemClock } from '../wait';
 
@@ -80,7 +80,7 @@ async function addOnce(
   try {
     return await batch.addTasks(jobId, tasks, signal);
   } catch (error) {
-    if (isBatchCode(error, 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted', 'JobNotFound'))
+    if (isBatchCode(error, ...endedJobCodes))
       throw new UserError({ kind: 'jobEnded', job: jobId }, { cause: error });
     const tooLarge = isBatchCode(error, 'RequestBodyTooLarge', 'RequestEntityTooLarge', 'HTTP 413');
     if (tooLarge && tasks.length > 1) return 'tooLarge';

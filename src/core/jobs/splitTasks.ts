@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Batch, TaskAdd } from '../azure/batch';
-import { isBatchCode } from '../azure/batchCall';
+import { endedJobCodes, isBatchCode } from '../azure/batchCall';
 import type { Problem } from '../errors';
 import type { Attempt, Manifest, ManifestFile } from '../plan/manifest';
 import { encodedBlob, type Piece, piecesOf, pieceTaskId, type SplitFile } from '../plan/pieces';
@@ -16,11 +16,6 @@ export const splitBlobs = {
 };
 
 const endedAtOnce = 8;
-
-const alreadyEnded = [
-  ...['TaskCompleted', 'TaskNotFound'],
-  ...['JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted', 'JobNotFound'],
-];
 
 /** A file that is split. */
 export type FileInParts = ManifestFile & { readonly split: SplitFile };
@@ -129,7 +124,7 @@ export async function endTasks(
     try {
       await batch.terminateTask(jobId, id, signal);
     } catch (error) {
-      if (!isBatchCode(error, ...alreadyEnded)) throw error;
+      if (!isBatchCode(error, 'TaskCompleted', 'TaskNotFound', ...endedJobCodes)) throw error;
     }
   };
   await Promise.all(taskIds.map((id) => limit(end, id)));
