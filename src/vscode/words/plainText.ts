@@ -4,8 +4,8 @@ export function plainText(text: string): string {
 }
 
 /**
- * A text that VS Code shows as it is in a notification, or below an input box. There it makes links of `[text](target)`, also to commands, and
- * names of files can look like that. A word joiner, which is invisible, keeps the brackets apart.
+ * A text that VS Code shows as it is in a notification, or below an input box. There it makes links of `[text](target)`,
+ * also to commands, and names of files can look like that. A word joiner, which is invisible, keeps the brackets apart.
  */
 export function withoutLinks(text: string): string {
   return text.replaceAll('](', ']\u2060(');
