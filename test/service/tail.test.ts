@@ -98,6 +98,37 @@ describe('Following a log', function () {
     await batch.terminateTask('job', 'again');
   });
 
+  it('reads a progress file that is short with one request', async () => {
+    const script = 'printf "out_time_us=3000000\\nprogress=continue\\n" > progress.txt; exec sleep 600';
+    await batch.addTasks('job', [{ id: 'short', commandLine: `/bin/bash -c '${script}'` }]);
+    const place = { jobId: 'job', taskId: 'short' };
+    await eventually(
+      async () => (await batch.fileProperties(place, 'wd/progress.txt'))?.size ?? 0,
+      (size) => size > 0,
+    );
+    const proxy = await faultyProxy(service.ready.batchUrl);
+    try {
+      const { account } = service.connection;
+      const through = new Batch({ ...service.connection, account: { ...account, batchUrl: proxy.url } });
+      const stop = new AbortController();
+      const requests = () => proxy.requests.filter((request) => request.includes('/short/files/'));
+      let asked: string[] = [];
+      const onProgress = (id: string, { seconds }: { seconds: number }) => {
+        if (id !== 'short' || seconds !== 3) return;
+        asked = requests();
+        stop.abort();
+      };
+      await new TaskProgress(through, 'job', onProgress, new FastClock(20)).follow(() => true, stop.signal);
+      assert.deepEqual(
+        asked.map((request) => request.split(' ')[0]),
+        ['GET'],
+      );
+    } finally {
+      await proxy.close();
+    }
+    await batch.terminateTask('job', 'short');
+  });
+
   it('reads where many tasks are that were not read for long, with a bounded number of requests', async () => {
     const count = 12;
     // More than one request reads, written while other tasks are read.

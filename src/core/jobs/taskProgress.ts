@@ -18,7 +18,7 @@ export interface FileProgress {
 const tasksPerRound = 4;
 const roundMs = 2_000;
 
-/** More than ffmpeg, which writes 300 bytes every second, writes within `lateMs`. */
+/** More than ffmpeg, which writes 300 bytes every second, writes within `lateMs`: a file with more is read from its end. */
 const readBytes = 64 * 1024;
 
 /** A file that was not read for so long, in milliseconds, is read from its end. */
@@ -30,8 +30,11 @@ const endBytes = 4 * 1024;
 /** How far a task was read. */
 interface Reading {
   readonly position: number;
+  /** When it was read, in milliseconds; -Infinity for a task to read in the next rounds. */
   readonly at: number;
 }
+
+const unread: Reading = { position: 0, at: Number.NEGATIVE_INFINITY };
 
 /**
  * Follows the progress of running tasks in the files that ffmpeg writes, those first that were not read for longest. A file
@@ -72,7 +75,7 @@ export class TaskProgress {
     if (link === undefined && next === undefined) this.#forgetOthers(ids);
     for (const id of ids) {
       if (this.#readings.has(id)) continue;
-      this.#readings.set(id, { position: 0, at: Number.NEGATIVE_INFINITY });
+      this.#readings.set(id, unread);
       this.onProgress(id, { seconds: 0 });
     }
     const readAt = (id: string) => this.#readings.get(id)?.at ?? 0;
@@ -86,30 +89,37 @@ export class TaskProgress {
   }
 
   async #readInTurn(id: string, signal: AbortSignal): Promise<void> {
-    const { position, at } = this.#readings.get(id) ?? { position: 0, at: Number.NEGATIVE_INFINITY };
+    const { position, at } = this.#readings.get(id) ?? unread;
     const now = this.clock.now();
     // Whatever comes of it, the others are next.
     this.#readings.set(id, { position, at: now });
     try {
-      const end = await this.#read(id, now - at >= lateMs ? undefined : position, signal);
-      this.#readings.set(id, { position: end, at: now });
+      // Most tasks that were not read before have just begun: their files are short.
+      const from = position > 0 && now - at >= lateMs ? undefined : position;
+      this.#readings.set(id, await this.#read(id, from, now, signal));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
     }
   }
 
-  /** Reads from a position, or the end of the file if none is given. Resolves with the position after it. */
-  async #read(taskId: string, from: number | undefined, signal: AbortSignal): Promise<number> {
+  /** Reads from a position, or the end of the file if none is given. */
+  async #read(taskId: string, from: number | undefined, now: number, signal: AbortSignal): Promise<Reading> {
     const place = { jobId: this.jobId, taskId };
     const path = `wd/${progressFile}`;
     const size = async () => (await this.batch.fileProperties(place, path, signal))?.size ?? 0;
     const position = from ?? Math.max((await size()) - endBytes, 0);
     const data = await this.batch.readFile(place, path, position, readBytes, signal);
     // A task that starts again, on this node or another one, writes its file from the beginning.
-    if (data.length === 0) return position > 0 && (await size()) < position ? 0 : position;
+    if (data.length === 0) {
+      const isShorter = position > 0 && (await size()) < position;
+      return { position: isShorter ? 0 : position, at: now };
+    }
+    const end = position + data.length;
+    // The file has more, so this part is old: the next round reads the end.
+    if (data.length >= readBytes) return { position: end, at: unread.at };
     const progress = parseProgress(Buffer.from(data).toString('latin1'));
     if (progress) this.onProgress(taskId, progress);
-    return position + data.length;
+    return { position: end, at: now };
   }
 }
 
