@@ -256,6 +256,11 @@ const lines: readonly (readonly [FailureReason, string, subject?: string])[] = [
   ],
   ['readError', 'input.mp4: Input/output error'],
   [
+    'unknownCodec',
+    '  Stream #0:1[0x2](und): Audio: none (ac-4 / 0x342D6361), 48000 Hz, stereo, 69 kb/s\nDecoder (codec none) not found for input stream #0:1',
+    'ac-4',
+  ],
+  [
     'headerFailed',
     'Could not write header for output file #0 (incorrect codec parameters ?): Invalid argument',
   ],
