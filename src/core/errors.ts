@@ -13,11 +13,13 @@ export type Problem =
   | { kind: 'noSubtitleTrack'; file: string }
   | { kind: 'notMedia'; file: string; detail?: string }
   | { kind: 'emptyFile'; file: string }
+  | { kind: 'playlist'; file: string }
   | { kind: 'cutOff'; file: string }
   | { kind: 'protectedContent'; file: string }
   | { kind: 'dolbyVisionOnly'; file: string }
   | { kind: 'animatedWebp'; file: string }
   | { kind: 'pictureSubtitles'; file: string; codec: string }
+  | { kind: 'audioUndecodable'; file: string; codec: string }
   | { kind: 'lfsPointer'; file: string }
   | { kind: 'presetNotFor'; file: string; preset: string; inputs: readonly string[] }
   | { kind: 'fileMissing'; file: string }

@@ -220,11 +220,17 @@ describe('A probe', function () {
         assert.equal((await probe(path, true))?.instead, 'playlist', name);
       }
       assert.equal(requests, 0);
-      // On a node, ffmpeg opens what they name: only a file that is called a playlist may do that.
+      // On a node, ffmpeg opens what they name: a preset has to ask for that, and the file has to be called a playlist.
+      const asks: Preset = {
+        ...preset('h264-480p'),
+        arguments: ['-protocol_whitelist', 'file,https', ...preset('h264-480p').arguments],
+      };
       for (const name of Object.keys(playlists)) {
         const media = await probe(join(root.path, name), false);
         const problem = judge(preset('h264-480p'), media, { path: name, size: 1 });
-        assert.equal(problem?.kind, /mp4|wav/.test(name) ? 'notMedia' : undefined, name);
+        assert.equal(problem?.kind, /mp4|wav/.test(name) ? 'notMedia' : 'playlist', name);
+        const asked = judge(asks, media, { path: name, size: 1 });
+        assert.equal(asked?.kind, /mp4|wav/.test(name) ? 'notMedia' : undefined, name);
       }
     } finally {
       server.close();

@@ -33,22 +33,42 @@ export function parseAudioChoice(text: string): AudioChoice {
   }
 }
 
+/**
+ * Codecs that no ffmpeg of a node decodes, by ffmpeg's names of them and, for versions that have no name, the four
+ * characters of MP4.
+ */
+const undecodable: readonly (readonly [string, RegExp])[] = [
+  ['AC-4', /^ac-?4$/],
+  ['MPEG-H 3D Audio', /^(mpegh_3d_audio|mh[am][12])$/],
+];
+
+/** The usual name of the codec of an audio track that ffmpeg can't decode; undefined for one that it may. */
+export function undecodableAudio({ kind, codec, codecTag }: Track): string | undefined {
+  if (kind !== 'audio') return undefined;
+  return undecodable.find(([, pattern]) => pattern.test(codec ?? codecTag ?? ''))?.[0];
+}
+
 /** The audio tracks of a source in ffmpeg's order; empty unless every one of them is known. */
 export function audioTracks(media: MediaInfo | undefined): readonly Track[] {
   return media?.knows.includes('audio') ? media.tracks.filter(({ kind }) => kind === 'audio') : [];
 }
 
-/** Index of the one track that a choice means, and whether the requested language is there. */
+/** Index of the one track that a choice means, of those that can be decoded, and whether the requested language is there. */
 export function chosenTrack(
   tracks: readonly Track[],
   choice: AudioChoice,
 ): { index: number; hasLanguage: boolean } {
   if (typeof choice === 'object') {
-    const index = tracks.findIndex((track) => isLanguage(track, choice.language));
+    const index = tracks.findIndex((track) => isUsable(track) && isLanguage(track, choice.language));
     if (index >= 0) return { index, hasLanguage: true };
   }
-  const index = tracks.findIndex(({ isDefault }) => isDefault);
+  const preferred = tracks.findIndex((track) => isUsable(track) && track.isDefault);
+  const index = preferred >= 0 ? preferred : tracks.findIndex(isUsable);
   return { index: Math.max(index, 0), hasLanguage: typeof choice !== 'object' };
+}
+
+function isUsable(track: Track): boolean {
+  return undecodableAudio(track) === undefined;
 }
 
 /**

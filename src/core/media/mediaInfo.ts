@@ -40,6 +40,8 @@ export interface Track {
   readonly seconds?: number;
   /** Seconds at which the track begins, relative to the file's own beginning. */
   readonly startSeconds?: number;
+  /** The edit list of an MP4 repeats, joins or cuts off parts, which a copy of the track would not. */
+  readonly isSpliced?: boolean;
   readonly channels?: number;
   /** `stereo`, `5.1(side)`; undefined if the file names none. */
   readonly channelLayout?: string;
@@ -66,6 +68,8 @@ export interface Track {
   readonly colorSpace?: string;
   readonly colorRange?: string;
   readonly dolbyVisionProfile?: number;
+  /** The frames have dynamic metadata of HDR10+ (SMPTE ST 2094-40). */
+  readonly isHdr10Plus?: boolean;
   /** Display that it was mastered on (SMPTE ST 2086), as x265 takes it: `G(…)B(…)R(…)WP(…)L(max,min)`. */
   readonly masteringDisplay?: string;
   /** MaxCLL and MaxFALL in cd/m²: `1000,400`. */

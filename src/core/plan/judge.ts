@@ -1,10 +1,11 @@
 import type { Problem } from '../errors';
+import { undecodableAudio } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import type { Preset } from '../presets/preset';
 import { isTextSubtitle } from '../presets/subtitles';
 
 /** Names that say that the file makes ffmpeg open other files or addresses. */
-const playlistExtensions = new Set(['m3u8', 'm3u', 'ffconcat', 'sdp']);
+const playlistExtensions = new Set(['m3u8', 'm3u', 'ffconcat', 'mpd', 'sdp']);
 
 /** Why a preset cannot work on a file, before anything is uploaded; undefined if it may. */
 export function judge(
@@ -28,18 +29,34 @@ export function judge(
     case 'sideFile':
       return { kind: 'notMedia', file };
     case 'playlist':
-      return playlistExtensions.has(extensionOf(file)) ? undefined : { kind: 'notMedia', file };
+      if (!playlistExtensions.has(extensionOf(file))) return { kind: 'notMedia', file };
+      return opensOtherFiles(preset) ? undefined : { kind: 'playlist', file };
     case 'text':
       return readsText(preset) ? undefined : { kind: 'notMedia', file };
   }
   if (preset.needs === 'video' && media.tracks.some(needsDolbyVision))
     return { kind: 'dolbyVisionOnly', file };
-  return missingTrack(preset, media, file);
+  return missingTrack(preset, media, file) ?? undecodableTracks(preset, media, file);
+}
+
+/** All audio is in codecs that ffmpeg can't decode, and the preset uses it. */
+function undecodableTracks(preset: Preset, { tracks }: MediaInfo, file: string): Problem | undefined {
+  const audio = tracks.filter(({ kind }) => kind === 'audio');
+  const codecs = audio.flatMap((track) => undecodableAudio(track) ?? []);
+  const [codec] = codecs;
+  if (codec === undefined || codecs.length < audio.length) return undefined;
+  const usesAudio = preset.arguments.some((arg) => /\$\{(audio|ladder|streams)\}/.test(arg));
+  return usesAudio ? { kind: 'audioUndecodable', file, codec } : undefined;
 }
 
 /** Profile 5 has no base layer that other decoders show in the right colors. Its tag is used where there is no profile. */
 function needsDolbyVision({ dolbyVisionProfile: profile, codecTag }: Track): boolean {
   return profile === 5 || (profile === undefined && /^dv(h1|he)$/.test(codecTag ?? ''));
+}
+
+/** Whether a preset says that ffmpeg may open what its input names. A node has no other file of the selection. */
+function opensOtherFiles({ arguments: args }: Preset): boolean {
+  return args.some((arg) => arg === '-protocol_whitelist' || arg === '-safe');
 }
 
 /** Subtitles are text, and an own preset may read any text. */

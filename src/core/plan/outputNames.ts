@@ -27,9 +27,13 @@ function splitExtension(name: string): { base: string; extension: string } {
   return dot > 0 ? { base: name.slice(0, dot), extension: name.slice(dot) } : { base: name, extension: '' };
 }
 
+/** Extensions by which alone ffmpeg runs a file as a script, which opens other files. */
+const scriptExtensions = new Set(['.avs', '.avsi', '.vpy']);
+
 /** ffmpeg probes the content first, but recognizes some formats by their extension alone. */
 export function extensionOnNode(name: string): string {
-  return /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0].toLowerCase() ?? '';
+  const extension = /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0].toLowerCase() ?? '';
+  return scriptExtensions.has(extension) ? '' : extension;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { AudioSelection } from '../media/audioTracks';
+import { type AudioSelection, undecodableAudio } from '../media/audioTracks';
 import type { MediaInfo } from '../media/mediaInfo';
 import { isHdr } from './filters/videoFilters';
 import type { Preset } from './preset';
@@ -11,10 +11,16 @@ export type Adaptation =
   | { readonly kind: 'toneMapped' }
   /** The output has the picture of the base layer, without what Dolby Vision adds to it. */
   | { readonly kind: 'dolbyVisionLost' }
+  /** The output is HDR10, without the dynamic metadata of HDR10+. */
+  | { readonly kind: 'hdr10PlusLost' }
+  /** The first of several video tracks is used. */
+  | { readonly kind: 'videoChosen'; readonly tracks: number }
   /** More than eight channels become two. */
   | { readonly kind: 'downmixed'; readonly channels: number }
   /** Tracks of these codecs do not fit into the format without re-encoding. */
   | { readonly kind: 'reencoded'; readonly codecs: readonly string[] }
+  /** Tracks whose edit list leaves out or repeats parts are re-encoded. */
+  | { readonly kind: 'editsApplied' }
   /** Codecs of subtitles, or names of data tracks, that the output does not have. */
   | { readonly kind: 'leftOut'; readonly tracks: readonly string[] }
   | { readonly kind: 'chaptersLost'; readonly chapters: number };
@@ -35,6 +41,10 @@ export function adaptationsOf(
   if (isHdr(video) && /\$\{(tonemap|ladder)\}/.test(text)) found.push({ kind: 'toneMapped' });
   if (video?.dolbyVisionProfile !== undefined && text.includes('${pixelFormat}'))
     found.push({ kind: 'dolbyVisionLost' });
+  else if (video?.isHdr10Plus && text.includes('${pixelFormat}')) found.push({ kind: 'hdr10PlusLost' });
+  const videos = media.tracks.filter(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
+  if (preset.needs === 'video' && videos.length > 1)
+    found.push({ kind: 'videoChosen', tracks: videos.length });
   const channels = Math.max(0, ...audio.map((track) => track.channels ?? 0));
   if (channels > 8 && /\$\{(audioLayout|mono|ladder)\}/.test(text))
     found.push({ kind: 'downmixed', channels });
@@ -49,12 +59,14 @@ export function adaptationsOf(
 }
 
 function remuxAdaptations(media: MediaInfo): Adaptation[] {
-  const { video, audio } = remuxPlan(media);
-  const codecs = [...video, ...audio].flatMap(({ track, copy }) => (copy ? [] : (track.codec ?? [])));
+  const { video, audio, left: tracks } = remuxPlan(media);
+  const encoded = [...video, ...audio].flatMap(({ track, copy }) => (copy ? [] : track));
+  const codecs = encoded.flatMap(({ codec, isSpliced }) => (isSpliced ? [] : (codec ?? [])));
   // ffmpeg writes a track of timecodes anew.
   const others = (media.otherTracks ?? []).filter((name) => name !== 'tmcd');
-  const left = [...pictureSubtitles(media), ...others];
+  const left = [...tracks.flatMap((track) => undecodableAudio(track) ?? track.codec ?? []), ...others];
   return [
+    ...(encoded.some(({ isSpliced }) => isSpliced) ? [{ kind: 'editsApplied' as const }] : []),
     ...(codecs.length > 0 ? [{ kind: 'reencoded' as const, codecs: [...new Set(codecs)] }] : []),
     ...(left.length > 0 ? [{ kind: 'leftOut' as const, tracks: [...new Set(left)] }] : []),
   ];

@@ -8,6 +8,7 @@ import { isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
 import { fillFilter } from './sourceFilters';
+import { readsTextOnly } from './subtitles';
 
 /** What is known of a source when its command line is made, without its file name. */
 export interface CommandFacts {
@@ -63,13 +64,14 @@ export function usesVideo({ arguments: given }: Preset): boolean {
 
 /** ffmpeg and its arguments, the placeholders filled in for a source. */
 export function commandOf(preset: Preset, { nodeInput, outputs, media }: CommandFacts): string[] {
-  const cut = outputs.length > 1 ? endOfInput(preset.arguments) : 0;
+  const args = media?.instead === 'text' ? readsTextOnly(preset.arguments) : preset.arguments;
+  const cut = outputs.length > 1 ? endOfInput(args) : 0;
   const argv: string[] = [];
   outputs.forEach((output, index) => {
     const facts = sourceFacts(preset, media, output.audio);
     const fill = (args: readonly string[]) => fillArguments(args, facts, { nodeInput, output });
-    if (index === 0) argv.push(...fill(preset.arguments.slice(0, cut)));
-    argv.push(...fill(preset.arguments.slice(cut)));
+    if (index === 0) argv.push(...fill(args.slice(0, cut)));
+    argv.push(...fill(args.slice(cut)));
   });
   return ['ffmpeg', ...globalOptions, ...argv];
 }

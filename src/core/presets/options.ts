@@ -21,7 +21,9 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
       return readsKeyFrames(facts.media, facts.video) ? ['-skip_frame', 'nokey'] : [];
     case 'genpts':
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
-      return /(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '') ? ['-fflags', '+genpts'] : [];
+      if (/(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '')) return ['-fflags', '+genpts'];
+      // Without its lost packets, a recording of a broadcast can be copied: ffmpeg 5.1 ends at the first damaged one.
+      return media?.format === 'mpegts' ? ['-fflags', '+discardcorrupt'] : [];
     case 'timing':
       return isConstantRate(facts) ? [] : timingOptions(facts);
     case 'hdr10':

@@ -1,3 +1,4 @@
+import { undecodableAudio } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { aacLayout, fillGapsFromStart } from './filters/audioFilters';
 import { chain } from './filters/filterChain';
@@ -8,18 +9,23 @@ import { isTextSubtitle } from './subtitles';
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
 const videoCodecs = new Set(['h264', 'hevc', 'av1', 'vp9', 'mpeg4', 'mpeg2video', 'mpeg1video', 'mjpeg']);
 
-/** Tracks whose codec is not known are copied: the muxer knows more codecs than any list. */
+/**
+ * Tracks whose codec is not known are copied: the muxer knows more codecs than any list. A copy would contain what the edit
+ * list of a spliced track leaves out.
+ */
 function fits(track: Track, codecs: ReadonlySet<string>): boolean {
-  return track.codec === undefined || codecs.has(track.codec);
+  return !track.isSpliced && (track.codec === undefined || codecs.has(track.codec));
 }
 
 /** What happens to the tracks of a source in an MP4 without re-encoding. */
 export interface RemuxPlan {
   readonly video: readonly { readonly track: Track; readonly copy: boolean }[];
   readonly audio: readonly { readonly track: Track; readonly copy: boolean }[];
+  /** Indexes, among the audio tracks, of those that are left out, because ffmpeg has no decoder or tag for them. */
+  readonly unknownAudio: readonly number[];
   /** Indexes, among the subtitle tracks, of those that are kept. */
   readonly subtitles: readonly number[];
-  /** Subtitle tracks that are left out, because they are pictures. */
+  /** Tracks that are left out: subtitles that are pictures, and `unknownAudio`. */
   readonly left: readonly Track[];
 }
 
@@ -29,9 +35,14 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
   const subtitles = of('subtitle');
   return {
     video: of('video').map((track) => ({ track, copy: fits(track, videoCodecs) })),
-    audio: of('audio').map((track) => ({ track, copy: fits(track, audioCodecs) })),
+    audio: of('audio')
+      .filter((track) => undecodableAudio(track) === undefined)
+      .map((track) => ({ track, copy: fits(track, audioCodecs) })),
+    unknownAudio: of('audio').flatMap((track, index) => (undecodableAudio(track) ? [index] : [])),
     subtitles: subtitles.flatMap((track, index) => (isTextSubtitle(track) ? [index] : [])),
-    left: subtitles.filter((track) => !isTextSubtitle(track)),
+    left: tracks.filter((track) =>
+      track.kind === 'subtitle' ? !isTextSubtitle(track) : undecodableAudio(track) !== undefined,
+    ),
   };
 }
 
@@ -39,9 +50,10 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
 export function remuxStreams(media: MediaInfo | undefined): string[] {
   const copyAll = ['-map', '0:V?', '-map', '0:a?', '-c', 'copy'];
   if (media === undefined) return copyAll;
-  const { video, audio, subtitles } = remuxPlan(media);
+  const { video, audio, subtitles, unknownAudio } = remuxPlan(media);
   return [
     ...copyAll.slice(0, 4),
+    ...unknownAudio.flatMap((index) => ['-map', `-0:a:${index}`]),
     ...subtitles.flatMap((index) => ['-map', `0:s:${index}`]),
     ...copyAll.slice(4),
     ...video.flatMap(({ track, copy }, index) =>

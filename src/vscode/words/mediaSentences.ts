@@ -9,11 +9,13 @@ const kinds = [
   'noVideoTrack',
   'noSubtitleTrack',
   'notMedia',
+  'playlist',
   'cutOff',
   'protectedContent',
   'dolbyVisionOnly',
   'animatedWebp',
   'pictureSubtitles',
+  'audioUndecodable',
   'lfsPointer',
   'transcodeFailed',
   'outputDamaged',
@@ -50,6 +52,11 @@ export function mediaSentence(problem: MediaProblem): string {
         l10n.t("{0} isn't a media file, or it's damaged and can't be read.", problem.file),
         problem.detail,
       );
+    case 'playlist':
+      return l10n.t(
+        "{0} is a playlist: it names other files, which the nodes don't have. Select the media files themselves.",
+        problem.file,
+      );
     case 'cutOff':
       return l10n.t(
         '{0} is incomplete: its index, which is written last, is missing. Copy or record the file again.',
@@ -73,6 +80,12 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'pictureSubtitles':
       return l10n.t(
         "The subtitles of {0} are pictures ({1}), which can't be converted to text. Use a file with text subtitles.",
+        problem.file,
+        problem.codec,
+      );
+    case 'audioUndecodable':
+      return l10n.t(
+        "The audio of {0} is in {1}, which ffmpeg can't decode. Use a copy with other audio.",
         problem.file,
         problem.codec,
       );

@@ -47,6 +47,10 @@ function adaptationSentence(file: string, adaptation: Adaptation): string {
       return l10n.t('{0} is HDR. The output is SDR (BT.709).', file);
     case 'dolbyVisionLost':
       return l10n.t('{0} is in Dolby Vision. The output has its base layer (HDR10, HLG, or SDR) only.', file);
+    case 'hdr10PlusLost':
+      return l10n.t('{0} is in HDR10+. The output is HDR10, without its dynamic metadata.', file);
+    case 'videoChosen':
+      return l10n.t('{0} has {1} video tracks. Only the first is used.', file, adaptation.tracks);
     case 'downmixed':
       return l10n.t('{0} has {1} audio channels. The output is stereo.', file, adaptation.channels);
     case 'reencoded':
@@ -54,6 +58,11 @@ function adaptationSentence(file: string, adaptation: Adaptation): string {
         "{0} has tracks that don't fit into an MP4 ({1}). They are re-encoded.",
         file,
         listOf(adaptation.codecs),
+      );
+    case 'editsApplied':
+      return l10n.t(
+        '{0} was edited without re-encoding (edit list). The edited tracks are re-encoded.',
+        file,
       );
     case 'leftOut':
       return l10n.t("{0} has tracks that the output can't contain: {1}.", file, listOf(adaptation.tracks));

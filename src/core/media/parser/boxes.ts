@@ -17,6 +17,8 @@ export interface BoxFacts {
   readonly isContinued: boolean;
   /** Seconds that the edit list leaves of each track, by its id. */
   readonly editedSeconds: ReadonlyMap<number, number>;
+  /** Ids of tracks of which the edit list repeats, joins or cuts off parts. */
+  readonly splicedTracks: ReadonlySet<number>;
 }
 
 export interface Box {
@@ -32,6 +34,9 @@ export interface Box {
 
 /** Boxes that such a file may begin with. https://developer.apple.com/documentation/quicktime-file-format */
 const firstTypes = new Set(['ftyp', 'moov', 'mdat', 'wide', 'free', 'skip', 'pnot', 'styp', 'sidx', 'moof']);
+
+/** Seconds of a track beyond its edit that are padding, as encoders of audio add it. */
+const maxPadding = 0.25;
 
 /** Larger than any header that is read; a table beyond it is not an edit list. */
 const maxBytes = 64 * 1024;
@@ -76,6 +81,7 @@ const emptyMovie: MovieFacts = {
   hasText: false,
   isContinued: false,
   editedSeconds: new Map(),
+  splicedTracks: new Set(),
   needsFragments: true,
 };
 
@@ -92,12 +98,16 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
     if (box.type === 'trak') tracks.push(await readTrack(file, box));
   }
   // The edits of a movie whose recording continued in fragments end with its first part.
-  const edited = timescale > 0 && !isFragmented ? tracks.filter(({ editUnits }) => editUnits > 0) : [];
+  const edited = timescale > 0 && !isFragmented ? tracks.filter(({ edits }) => edits.units > 0) : [];
+  const isSpliced = ({ edits, mediaSeconds }: TrackFacts) =>
+    edits.count > 1 ||
+    (edits.count === 1 && edits.units / timescale < mediaSeconds(edits.start) - maxPadding);
   return {
     hasIndex: true,
     isProtected: tracks.some(({ entry }) => protectedEntries.has(entry)),
     hasText: tracks.some(({ handler }) => textHandlers.has(handler)),
-    editedSeconds: new Map(edited.map(({ id, editUnits }) => [id, editUnits / timescale])),
+    editedSeconds: new Map(edited.map(({ id, edits }) => [id, edits.units / timescale])),
+    splicedTracks: new Set(edited.filter(isSpliced).map(({ id }) => id)),
     isContinued: isFragmented && tracks.some(({ samples }) => samples > 0),
     needsFragments: isFragmented && tracks.every(({ samples }) => samples === 0),
   };
@@ -109,15 +119,26 @@ interface TrackFacts {
   /** Type of the first sample entry: `avc1`, `encv`. */
   entry: string;
   samples: number;
-  /** How long its edits last together, less those that are empty, in units of the movie. */
-  editUnits: number;
+  edits: Edits;
+  /** Length of its samples from a position on, which is in units of the track. */
+  mediaSeconds: (start: number) => number;
+}
+
+/** The edits of a track, without those that are empty. */
+interface Edits {
+  readonly count: number;
+  /** How long they last together, in units of the movie. */
+  readonly units: number;
+  /** Where the first begins, in units of the track. */
+  readonly start: number;
 }
 
 /** The boxes of a track that hold boxes. */
 const trackParents = new Set(['mdia', 'minf', 'stbl', 'edts']);
 
 async function readTrack(file: Bytes, trak: Box): Promise<TrackFacts> {
-  const facts: TrackFacts = { id: 0, handler: '', entry: '', samples: 0, editUnits: 0 };
+  const edits = { count: 0, units: 0, start: 0 };
+  const facts: TrackFacts = { id: 0, handler: '', entry: '', samples: 0, edits, mediaSeconds: () => 0 };
   const open = async (parent: Box): Promise<void> => {
     for await (const box of boxes(file, parent.start, parent.end)) {
       if (trackParents.has(box.type)) await open(box);
@@ -148,8 +169,16 @@ async function readTrackBox(file: Bytes, parent: Box, box: Box, facts: TrackFact
     case 'stz2':
       facts.samples = (await content(file, box)).getUint32(8);
       return;
+    case 'mdhd': {
+      const view = await content(file, box);
+      const isLong = view.getUint8(0) === 1;
+      const timescale = view.getUint32(isLong ? 20 : 12);
+      const units = isLong ? Number(view.getBigUint64(24)) : view.getUint32(16);
+      facts.mediaSeconds = (start) => (timescale > 0 ? (units - start) / timescale : 0);
+      return;
+    }
     case 'elst':
-      facts.editUnits += editUnits(await content(file, box));
+      facts.edits = readEdits(await content(file, box));
   }
 }
 
@@ -158,17 +187,19 @@ function typeAt(view: DataView, position: number): string {
   return String.fromCharCode(...new Uint8Array(view.buffer, view.byteOffset + position, 4));
 }
 
-function editUnits(view: DataView): number {
+function readEdits(view: DataView): Edits {
   const isLong = view.getUint8(0) === 1;
   const entry = isLong ? 20 : 12;
   const count = Math.min(view.getUint32(4), Math.floor((view.byteLength - 8) / entry));
-  let units = 0;
+  let [edits, units, start] = [0, 0, 0];
   for (let at = 8, index = 0; index < count; index++, at += entry) {
     const duration = isLong ? Number(view.getBigUint64(at)) : view.getUint32(at);
     const mediaTime = isLong ? Number(view.getBigInt64(at + 8)) : view.getInt32(at + 4);
-    if (mediaTime !== -1) units += duration;
+    if (mediaTime === -1) continue;
+    if (edits++ === 0) start = mediaTime;
+    units += duration;
   }
-  return units;
+  return { count: edits, units, start };
 }
 
 async function content(file: Bytes, { start, end }: Box): Promise<DataView> {

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import { type ByteView, headAfterMark } from './byteView';
+import { ByteView, headAfterMark } from './byteView';
 
 /* FLV headers: Adobe Flash Video File Format Specification 10.1, annex E. */
 
@@ -23,31 +23,67 @@ const audioCodecs: Readonly<Record<number, string>> = {
   14: 'mp3',
 };
 
-/** Undefined for a file of another format. */
-export async function readFlv(file: Bytes): Promise<MediaInfo | undefined> {
+/** Tags at the end that are read to find the last of each track: some seconds of a slow one. */
+const lastTags = 64;
+const tagHeader = 11;
+
+/** Undefined for a file of another format. `size` is the file's, in bytes. */
+export async function readFlv(file: Bytes, size: number): Promise<MediaInfo | undefined> {
   const view = await headAfterMark(file, ['FLV'], headBytes);
   if (view === undefined || view.length < 13) return undefined;
   const flags = view.u8(4);
-  let seconds: number | undefined;
+  let stated: number | undefined;
+  const first = new Map<number, number>();
   let audio: string | undefined;
   let video: string | undefined;
-  const seen = new Set<number>();
   for (let at = view.u32be(5) + 4; at + 12 <= view.length; ) {
-    const [type, size] = [view.u8(at) & 0x1f, view.u24be(at + 1)];
-    const data = at + 11;
-    seen.add(type);
-    if (type === tagTypes.script) seconds ??= durationIn(view.part(data, data + size));
+    const [type, length] = [view.u8(at) & 0x1f, view.u24be(at + 1)];
+    const data = at + tagHeader;
+    if (!first.has(type)) first.set(type, tagSeconds(view, at));
+    if (type === tagTypes.script) stated ??= durationIn(view.part(data, data + length));
     if (type === tagTypes.audio) audio ??= audioCodecs[view.u8(data) >> 4];
     if (type === tagTypes.video) video ??= videoCodecs[view.u8(data) & 15];
-    at = data + size + 4;
+    at = data + length + 4;
   }
   const tracks: Track[] = [];
   // The flags are often wrong, in both ways.
-  const hasVideo = seen.has(tagTypes.video) || (flags & 1) !== 0;
-  const hasAudio = seen.has(tagTypes.audio) || (flags & 4) !== 0;
-  if (hasVideo) tracks.push({ kind: 'video', isDefault: false, codec: video, seconds });
-  if (hasAudio) tracks.push({ kind: 'audio', isDefault: false, codec: audio, seconds });
+  const hasVideo = first.has(tagTypes.video) || (flags & 1) !== 0;
+  const hasAudio = first.has(tagTypes.audio) || (flags & 4) !== 0;
+  const last = await lastTimes(file, size);
+  // A recorder that ended early has left a wrong length; a file that ends with a whole tag was not cut.
+  const lengthOf = (type: number) => {
+    const [begin, end] = [first.get(type), last?.get(type)];
+    return begin !== undefined && end !== undefined && end > begin ? end - begin : stated;
+  };
+  if (hasVideo)
+    tracks.push({ kind: 'video', isDefault: false, codec: video, seconds: lengthOf(tagTypes.video) });
+  if (hasAudio)
+    tracks.push({ kind: 'audio', isDefault: false, codec: audio, seconds: lengthOf(tagTypes.audio) });
+  const seconds = Math.max(0, ...tracks.map((track) => track.seconds ?? 0)) || stated;
   return { format: 'flv', tracks, seconds, knows: tracks.length > 0 ? ['audio', 'video', 'subtitle'] : [] };
+}
+
+/** Seconds of a tag's timestamp, whose highest byte comes last. */
+function tagSeconds(view: ByteView, at: number): number {
+  return (view.u24be(at + 4) + view.u8(at + 7) * 2 ** 24) / 1000;
+}
+
+/** Seconds of the last audio and video tag by their type; undefined for a file that does not end with a whole tag. */
+async function lastTimes(file: Bytes, size: number): Promise<Map<number, number> | undefined> {
+  const times = new Map<number, number>();
+  let end = size;
+  for (let count = 0; count < lastTags && times.size < 2 && end > tagHeader + 4; count++) {
+    const length = new ByteView(await file.read(end - 4, 4)).u32be(0);
+    const at = end - 4 - length;
+    if (length < tagHeader || at < 0) break;
+    const tag = new ByteView(await file.read(at, tagHeader));
+    const type = tag.u8(0) & 0x1f;
+    const isTag = Object.values<number>(tagTypes).includes(type) && tag.u24be(1) === length - tagHeader;
+    if (!isTag) break;
+    if (type !== tagTypes.script && !times.has(type)) times.set(type, tagSeconds(tag, 0));
+    end = at;
+  }
+  return times.size > 0 ? times : undefined;
 }
 
 /** The `duration` of an onMetaData tag: a property name, a type byte of 0 and a double. */

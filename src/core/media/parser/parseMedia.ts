@@ -19,6 +19,7 @@ import {
 } from 'mediabunny';
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
+import { otherContent } from '../otherContent';
 import { readAsf } from './asf';
 import { readAudioHeader } from './audioHeaders';
 import { audioOnlyLayout } from './audioOnlyLayout';
@@ -79,22 +80,17 @@ const maxLastPicture = 0.5;
 /** Seconds by which a last packet may end before the stated length of the file. */
 const maxMissing = 0.7;
 
-const headBytes = 4096;
-
-/** `._clip.mp4`: what macOS keeps beside a file on disks that are not its own. */
-const appleDouble = 0x00051607;
-
 Logging.level = LogLevel.Silent;
 
 /** What is in a file, from a few small reads of its tables, whatever its size. Throws for tables that contradict each other. */
 export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
-  const instead = await insteadOfMedia(file, size);
+  const instead = await otherContent(file, size);
   if (instead !== undefined) return { media: { tracks: [], knows: [], instead } };
   const boxes = await readBoxes(file, size);
   if (boxes?.hasIndex === false) return { media: { tracks: [], knows: [], instead: 'cutOff' } };
   if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
   const parsed = await parseMedia(file, size, { hasTables: boxes !== undefined });
-  const media = boxes ? parsed : await withHeader(parsed, file);
+  const media = boxes ? parsed : await withHeader(parsed, file, size);
   if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
     return { media };
   }
@@ -107,10 +103,14 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
 const headerReaders = [readAvi, readAsf, readFlv, readWave, readWave64, readAudioHeader];
 
 /** What the parser found, and what the header of the file says. A length that a header states is the one to prove. */
-async function withHeader(media: MediaInfo | undefined, file: Bytes): Promise<MediaInfo | undefined> {
+async function withHeader(
+  media: MediaInfo | undefined,
+  file: Bytes,
+  size: number,
+): Promise<MediaInfo | undefined> {
   if (media?.isProtected) return media;
   for (const read of headerReaders) {
-    const header = await read(file).catch((error) => {
+    const header = await read(file, size).catch((error) => {
       // A header that is cut off.
       if (error instanceof RangeError) return undefined;
       throw error;
@@ -176,7 +176,10 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   const isContinued = boxes?.isContinued === true;
   const exact = isContinued ? [] : await exactLengths(lengths, format, file, matroska?.isCut === true);
   const tracks = await Promise.all(
-    found.map((track, index) => readTrack(track, shortest(exact[index], boxes?.editedSeconds.get(track.id)))),
+    found.map(async (track, index) => ({
+      ...(await readTrack(track, shortest(exact[index], boxes?.editedSeconds.get(track.id)))),
+      ...(boxes?.splicedTracks.has(track.id) && { isSpliced: true }),
+    })),
   );
   const ends = lengths.flatMap(({ stated, measured }) => measured?.end ?? stated ?? []);
   const knowsText = boxes ? !boxes.hasText : matroska?.subtitles !== undefined;
@@ -346,39 +349,4 @@ function readPlaylist(playlist: string): MediaInfo | undefined {
   if (!playlist.includes('#EXT-X-ENDLIST')) return undefined;
   const lengths = [...playlist.matchAll(/^#EXTINF:([\d.]+)/gm)].map(([, length]) => Number(length));
   return { ...media, seconds: lengths.reduce((sum, length) => sum + length, 0) };
-}
-
-/** What a file is if it is no media file. A file that was cut off is recognized by its boxes. */
-async function insteadOfMedia(file: Bytes, size: number): Promise<MediaInfo['instead']> {
-  const head = Buffer.from(await file.read(0, Math.min(headBytes, size)));
-  if (head.length >= 4 && head.readUInt32BE(0) === appleDouble) return 'sideFile';
-  if (isAnimatedWebp(head)) return 'animatedWebp';
-  if (isPlaylist(head)) return 'playlist';
-  if (isText(head)) {
-    return head.toString('latin1').startsWith('version https://git-lfs.github.com/') ? 'lfsPointer' : 'text';
-  }
-  return undefined;
-}
-
-/** The extended header of a WebP says whether it is animated. https://developers.google.com/speed/webp/docs/riff_container */
-function isAnimatedWebp(head: Buffer): boolean {
-  const mark = head.toString('latin1', 0, 4) + head.toString('latin1', 8, 16);
-  return mark === 'RIFFWEBPVP8X' && ((head[20] ?? 0) & 2) !== 0;
-}
-
-/** What ffmpeg takes for a playlist (HLS, concat) or a session description, whatever the name of the file. */
-function isPlaylist(head: Buffer): boolean {
-  const [text = ''] = head.toString('latin1').split('\0', 1);
-  return /^(#EXTM3U|ffconcat|v=0)/.test(text) || /^c=IN IP/m.test(text);
-}
-
-/** Text from its first byte on. */
-function isText(head: Buffer): boolean {
-  try {
-    // A character cut in half at the end is no error while more may come.
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(head, { stream: true });
-    return !/[^\P{Cc}\t\n\r\f]/u.test(text);
-  } catch {
-    return false;
-  }
 }

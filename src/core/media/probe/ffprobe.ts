@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { firstProgram, pathsOnPath, programName } from '../../files/programs';
-import type { MediaInfo, Track } from '../mediaInfo';
+import type { MediaInfo } from '../mediaInfo';
 import { parseFfprobe, parseFirstFrame } from './ffprobeOutput';
 
 /** Time and output that ffprobe may use for one file. */
@@ -62,23 +62,21 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
   });
 }
 
-/** Many files have the static metadata of HDR10 in their frames only. */
+/** Many files have the static metadata of HDR10 in their frames only, and all have HDR10+ there. */
 async function withFrameMetadata(
   program: string,
   path: string,
   media: MediaInfo,
   signal: AbortSignal,
 ): Promise<MediaInfo> {
-  const isWanted = ({ kind, colorTransfer, masteringDisplay, isAttachedPicture }: Track) =>
-    kind === 'video' && !isAttachedPicture && colorTransfer === 'smpte2084' && !masteringDisplay;
   const first = media.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
-  if (first === undefined || !isWanted(first)) return media;
+  if (first?.colorTransfer !== 'smpte2084') return media;
   const { stdout } = await run(program, argumentsFor(path, firstFrame), signal);
   signal.throwIfAborted();
   const found = parseFirstFrame(stdout);
   return {
     ...media,
-    tracks: media.tracks.map((track) => (track === first ? { ...track, ...found } : track)),
+    tracks: media.tracks.map((track) => (track === first ? { ...found, ...track } : track)),
   };
 }
 

@@ -3,8 +3,10 @@ import type { Track } from '../mediaInfo';
 /** An entry of ffprobe's `side_data_list`, of a stream or a frame. */
 export type SideData = Readonly<Record<string, unknown>>;
 
-/** Static HDR metadata among ffprobe's side data; what is incomplete is left out. */
-export function hdrMetadata(list: readonly SideData[]): Pick<Track, 'masteringDisplay' | 'contentLight'> {
+/** Static HDR metadata among ffprobe's side data, and whether there is dynamic metadata; what is incomplete is left out. */
+export function hdrMetadata(
+  list: readonly SideData[],
+): Pick<Track, 'masteringDisplay' | 'contentLight' | 'isHdr10Plus'> {
   const masteringDisplay = list.map(displayOf).find((display) => display !== undefined);
   const light = list.find(({ max_content: content }) => typeof content === 'number');
   const [content, average] = [light?.max_content, light?.max_average];
@@ -12,7 +14,13 @@ export function hdrMetadata(list: readonly SideData[]): Pick<Track, 'masteringDi
   return {
     ...(masteringDisplay && { masteringDisplay }),
     ...(hasLight && { contentLight: `${content},${average}` }),
+    ...(list.some(isHdr10Plus) && { isHdr10Plus: true }),
   };
+}
+
+/** `HDR Dynamic Metadata SMPTE2094-40 (HDR10+)`; ffmpeg 4.4 writes `HDR Dynamic Metadata SMPTE2094-40`. */
+function isHdr10Plus({ side_data_type: type }: SideData): boolean {
+  return typeof type === 'string' && type.includes('SMPTE2094-40');
 }
 
 /** Units of SMPTE ST 2086: 0.00002 of a chromaticity, 0.0001 cd/m² of a luminance. */

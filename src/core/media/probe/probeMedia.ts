@@ -64,10 +64,10 @@ function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
     ...probed,
     seconds: parsed.seconds ?? probed.seconds,
     audioOnlyBytes: parsed.audioOnlyBytes,
-    tracks: probed.tracks.map((track) => ({
-      ...track,
-      seconds: counterpart(track, probed.tracks, parsed.tracks)?.seconds ?? track.seconds,
-    })),
+    tracks: probed.tracks.map((track) => {
+      const { seconds, isSpliced } = counterpart(track, probed.tracks, parsed.tracks) ?? {};
+      return { ...track, seconds: seconds ?? track.seconds, ...(isSpliced && { isSpliced }) };
+    }),
   };
 }
 

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { MediaInfo } from '../../src/core/media/mediaInfo';
+import { parseFirstFrame } from '../../src/core/media/probe/ffprobeOutput';
+import { plan } from '../../src/core/plan/plan';
+import { adaptationsOf } from '../../src/core/presets/adaptations';
+import { builtInPresets } from '../../src/core/presets/builtIn';
+import type { Preset } from '../../src/core/presets/preset';
+import { temporaryFolder } from '../media';
+import { Matrix } from './matrix';
+import { asAc4, type Edit, withEdits, withStatedLength } from './patches';
+
+const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=25:duration=2'];
+const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440:duration=2:sample_rate=48000'];
+const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
+const video: MediaInfo['tracks'][number] = { kind: 'video', isDefault: true, codec: 'hevc' };
+const firstTrack = { kind: 'track', index: 0 } as const;
+
+function preset(id: string): Preset {
+  return builtInPresets.find((one) => one.id === id) ?? assert.fail(id);
+}
+
+describe('Unusual sources', function () {
+  this.timeout(120_000);
+  let root: Awaited<ReturnType<typeof temporaryFolder>>;
+  let matrix: Matrix;
+
+  before(async () => {
+    root = await temporaryFolder('unusual');
+    matrix = new Matrix(root.path);
+  });
+  after(() => root.remove());
+
+  const make = (name: string, ...args: readonly string[]) =>
+    matrix.source({ name, make: [...picture, ...tone, ...args], seconds: 2 });
+
+  /** A changed copy of a file. */
+  function changed(path: string, name: string, change: (bytes: Buffer) => Buffer): string {
+    const copy = matrix.path(name);
+    writeFileSync(copy, change(readFileSync(path)));
+    return copy;
+  }
+
+  function planned(path: string, media: MediaInfo, id: string) {
+    const source = { uri: `file://${path}`, path, size: 1, modified: 0, media };
+    return plan({ sources: [source], preset: preset(id) });
+  }
+
+  it('of an FLV, the length is that of its last tags, whatever its header states', async () => {
+    const path = await make('whole.flv', ...x264);
+    for (const seconds of [0, 0.5, 1e6, -5, Number.NaN]) {
+      const flv = changed(path, 'stated.flv', (bytes) => withStatedLength(bytes, seconds));
+      const media = await matrix.media(flv, false);
+      for (const track of media.tracks) {
+        assert.ok(Math.abs((track.seconds ?? 0) - 2) < 0.1, `${seconds}: ${track.kind} ${track.seconds}`);
+      }
+    }
+    // A file that is cut has no whole tag at its end.
+    const half = changed(path, 'half.flv', (bytes) => bytes.subarray(0, bytes.length / 2));
+    assert.ok(((await matrix.media(half, false)).seconds ?? 0) > 1.9);
+  });
+
+  it('with AC-4, which ffmpeg does not decode, are refused, or their other audio is used', async () => {
+    const one = changed(await make('one.mp4', ...x264), 'ac4.mp4', asAc4);
+    const twoTracks = await make('two.mp4', '-map', '0', '-map', '1', '-map', '1', ...x264);
+    const two = changed(twoTracks, 'ac4 and aac.mp4', asAc4);
+    for (const withFfprobe of [true, false]) {
+      const media = await matrix.media(one, withFfprobe);
+      for (const id of ['mp3', 'h264-480p', 'hls', 'remux']) {
+        const problem = planned(one, media, id).refused[0]?.problem;
+        assert.deepEqual(problem, { kind: 'audioUndecodable', file: one, codec: 'AC-4' }, id);
+      }
+      assert.deepEqual(planned(one, media, 'thumbnail').refused, []);
+      const both = await matrix.media(two, withFfprobe);
+      assert.match(planned(two, both, 'mp3').files[0]?.commandLine ?? '', /-map 0:a:1 /);
+      assert.match(planned(two, both, 'remux').files[0]?.commandLine ?? '', / -map -0:a:0 /);
+      assert.ok(
+        planned(two, both, 'remux').notes.some(
+          (note) => note.kind === 'adapted' && note.adaptation.kind === 'leftOut',
+        ),
+      );
+      const remuxed = await matrix.output(await matrix.make(preset('remux'), two, both, firstTrack, 'ac4'));
+      assert.deepEqual(
+        remuxed.streams.map(({ codec_name: codec }) => codec),
+        ['h264', 'aac'],
+      );
+    }
+  });
+
+  it('with an edit list that joins or cuts off parts become an MP4 of these parts', async () => {
+    const path = await make('edited.mp4', ...x264);
+    const joined: readonly Edit[] = [
+      [500, 0],
+      [1000, 512 * 20],
+    ];
+    const cases: readonly (readonly [string, readonly Edit[], number])[] = [
+      ['joined.mp4', joined, 1.5],
+      ['cut off.mp4', [[1000, 0]], 1],
+      ['whole.mp4', [[2000, 0]], 2],
+    ];
+    for (const [name, edits, seconds] of cases) {
+      const edited = changed(path, name, (bytes) => withEdits(bytes, edits));
+      const media = await matrix.media(edited, true);
+      const output = await matrix.output(await matrix.make(preset('remux'), edited, media, firstTrack, name));
+      const [track] = output.streams;
+      assert.ok(Math.abs(Number(track?.duration) - seconds) < 0.05, `${name}: ${track?.duration} s`);
+      assert.ok(Math.abs(Number(track?.nb_read_packets) - seconds * 25) <= 1, name);
+      const isTold = adaptationsOf(preset('remux'), media, firstTrack).some(
+        ({ kind }) => kind === 'editsApplied',
+      );
+      assert.equal(isTold, seconds < 2, name);
+    }
+  });
+
+  it('of broadcasts with lost packets become an MP4 without re-encoding', async () => {
+    const path = changed(await make('whole.ts', ...x264), 'lost.ts', (bytes) => {
+      const packets = Array.from({ length: bytes.length / 188 }, (_, index) =>
+        bytes.subarray(188 * index, 188 * index + 188),
+      );
+      return Buffer.concat(packets.filter((_, index) => index % 97 !== 50));
+    });
+    const output = await matrix.make(preset('remux'), path, await matrix.media(path, true));
+    const { streams } = await matrix.output(output);
+    assert.equal(streams.length, 2);
+    for (const { codec_type: type, duration } of streams) assert.ok(Number(duration) > 1.5, type);
+  });
+
+  it('in HDR10+ lose its dynamic metadata, which is said', () => {
+    for (const name of ['SMPTE2094-40', 'SMPTE2094-40 (HDR10+)']) {
+      const frames = [{ side_data_list: [{ side_data_type: `HDR Dynamic Metadata ${name}` }] }];
+      const found = parseFirstFrame(JSON.stringify({ frames }));
+      const tracks = [{ ...video, colorTransfer: 'smpte2084', ...found }];
+      const media: MediaInfo = { tracks, knows: ['audio', 'video'] };
+      assert.deepEqual(adaptationsOf(preset('h265'), media, firstTrack), [{ kind: 'hdr10PlusLost' }]);
+    }
+  });
+
+  it('with several videos become the first of them, which is said', () => {
+    const media: MediaInfo = { tracks: [video, video, { ...video, isAttachedPicture: true }], knows: [] };
+    assert.deepEqual(adaptationsOf(preset('h265'), media, firstTrack), [{ kind: 'videoChosen', tracks: 2 }]);
+    assert.deepEqual(adaptationsOf(preset('mp3'), media, firstTrack), []);
+  });
+});
