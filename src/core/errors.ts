@@ -14,6 +14,7 @@ export type Problem =
   | { kind: 'notMedia'; file: string; detail?: string }
   | { kind: 'emptyFile'; file: string }
   | { kind: 'playlist'; file: string }
+  | { kind: 'referenceMovie'; file: string }
   | { kind: 'cutOff'; file: string }
   | { kind: 'protectedContent'; file: string }
   | { kind: 'dolbyVisionOnly'; file: string }

@@ -55,6 +55,42 @@ export function asAc4(file: Buffer): Buffer {
   return changed;
 }
 
+/** A QuickTime file whose tracks say that their media is in another file. */
+export function asReference(file: Buffer): Buffer {
+  let changed = file;
+  for (const track of [0, 1]) {
+    const path = ['moov', 'trak', 'mdia', 'minf', 'dinf', 'dref'];
+    const at = boxAt(changed, path.join('.'), track);
+    const alias = box('alis', Buffer.concat([Buffer.alloc(4), Buffer.alloc(200, 'other.mov')]));
+    const added = alias.length - (changed.readUInt32BE(at) - 16);
+    const rest = changed.subarray(at + changed.readUInt32BE(at));
+    const next = Buffer.concat([changed.subarray(0, at + 16), alias, rest]);
+    path.forEach((_, index) => {
+      const parent = boxAt(changed, path.slice(0, index + 1).join('.'), track);
+      next.writeUInt32BE(changed.readUInt32BE(parent) + added, parent);
+    });
+    changed = next;
+  }
+  return changed;
+}
+
+/** Metadata for ffmpeg with a PNG as the cover of an Ogg file. https://www.rfc-editor.org/rfc/rfc9639.html#section-8.8 */
+export function coverMetadata(png: Buffer): string {
+  const numbers = (...values: number[]) => Buffer.from(new Uint32Array(values).buffer).swap32();
+  const type = Buffer.from('image/png');
+  const block = [numbers(3, type.length), type, numbers(0, 64, 64, 24, 0, png.length), png];
+  const text = Buffer.concat(block).toString('base64').replaceAll('=', '\\=');
+  return `;FFMETADATA1\ntitle=Song\nMETADATA_BLOCK_PICTURE=${text}\n`;
+}
+
+/** A transport stream without the packets of a track, which its tables declare: 0x100 is the video, 0x101 the audio. */
+export function withoutPackets(file: Buffer, pid: number): Buffer {
+  const packets = Array.from({ length: file.length / 188 }, (_, index) =>
+    file.subarray(188 * index, 188 * index + 188),
+  );
+  return Buffer.concat(packets.filter((packet) => (packet.readUInt16BE(1) & 0x1fff) !== pid));
+}
+
 /** An FLV file with another stated length, in seconds. */
 export function withStatedLength(file: Buffer, seconds: number): Buffer {
   const changed = Buffer.from(file);

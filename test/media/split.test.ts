@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ffmpeg, temporaryFolder } from '../media';
 import { compare, describeOutput } from '../outputs';
 import { preset } from '../presets';
+import { type Edit, withEdits } from './patches';
 import { transcodeBoth } from './splitRun';
 
 const seconds = 5;
@@ -85,6 +87,31 @@ describe('A video in parts', function () {
       assert.deepEqual(differences, []);
     });
   }
+
+  it('has the frames, times and audio of an MP4 of which an edit list shows a part', async () => {
+    const source = await ffmpeg(...both, ...h264, '-c:a', 'aac', join(folder.path, 'edited.mp4'));
+    // A frame has 512 units of the track. Parts of 1.5 seconds before and after the edit contain nothing that is shown.
+    const lists: Readonly<Record<string, readonly Edit[]>> = {
+      'to 2.2 s.mp4': [[2200, 1024]],
+      'from 2.4 to 4.4 s.mp4': [[2000, 1024 + 512 * 60]],
+      'late, from 0.4 to 3.4 s.mp4': [
+        [700, -1],
+        [3000, 1024 + 512 * 10],
+      ],
+    };
+    for (const [name, edits] of Object.entries(lists)) {
+      const path = join(folder.path, name);
+      await writeFile(path, withEdits(await readFile(source), edits));
+      const { whole, joined, reason } = await transcodeBoth(
+        path,
+        join(folder.path, `${name} outputs`),
+        preset('h264-480p'),
+        1,
+      );
+      assert.ok(joined && joined.parts > 1, `${name}: ${reason}`);
+      assert.deepEqual(compare(name, await describeOutput(whole), await describeOutput(joined.path)), []);
+    }
+  });
 
   for (const [name, [reason, args]] of Object.entries(wholeSources)) {
     it(`stays whole if it is ${name}`, async () => {

@@ -1,15 +1,29 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { parseArgsStringToArgv } from 'string-argv';
 import type { MediaInfo } from '../../src/core/media/mediaInfo';
 import { parseFirstFrame } from '../../src/core/media/probe/ffprobeOutput';
 import { plan } from '../../src/core/plan/plan';
 import { adaptationsOf } from '../../src/core/presets/adaptations';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
-import { temporaryFolder } from '../media';
+import { ffmpeg, temporaryFolder } from '../media';
 import { Matrix } from './matrix';
-import { asAc4, type Edit, withEdits, withStatedLength } from './patches';
+import {
+  asAc4,
+  asReference,
+  coverMetadata,
+  type Edit,
+  withEdits,
+  withoutPackets,
+  withStatedLength,
+} from './patches';
 
+const run = promisify(execFile);
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=25:duration=2'];
 const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440:duration=2:sample_rate=48000'];
 const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
@@ -110,6 +124,115 @@ describe('Unusual sources', function () {
       );
       assert.equal(isTold, seconds < 2, name);
     }
+  });
+
+  it('with a cover in Ogg or Matroska keep it', async () => {
+    const cover = await ffmpeg(
+      ...['-f', 'lavfi', '-i', 'color=red:size=64x64', '-frames:v', '1', matrix.path('cover.png')],
+    );
+    const metadata = matrix.path('cover.txt');
+    writeFileSync(metadata, coverMetadata(readFileSync(cover)));
+    const described = ['-i', metadata, '-map', '0', '-map_metadata', '1'];
+    const attachment = ['-attach', cover, '-metadata:s:t', 'mimetype=image/png', '-metadata:s:t'];
+    const sources = [
+      await ffmpeg(...tone, ...described, '-c:a', 'libvorbis', matrix.path('cover.ogg')),
+      await ffmpeg(...tone, ...described, '-c:a', 'libopus', matrix.path('cover.opus')),
+      await ffmpeg(...tone, ...attachment, 'filename=cover.png', '-c:a', 'flac', matrix.path('cover.mka')),
+    ];
+    for (const source of sources) {
+      for (const withFfprobe of [true, false]) {
+        const media = await matrix.media(source, withFfprobe);
+        const output = await matrix.make(preset('mp3'), source, media, firstTrack, 'covered');
+        const { streams } = await matrix.output(output);
+        assert.deepEqual(
+          streams.map(({ codec_name: codec, disposition }) => [codec, disposition.attached_pic]),
+          [
+            ['mp3', 0],
+            ['png', 1],
+          ],
+          `${source} ${withFfprobe}`,
+        );
+      }
+    }
+  });
+
+  it('that name other files for their media are refused', async () => {
+    const path = changed(await make('self-contained.mov', ...x264), 'reference.mov', asReference);
+    const records = Buffer.from('\0\0\0\x10moov\0\0\0\x08rmra', 'latin1');
+    const empty = changed(path, 'records.mov', () => records);
+    for (const file of [path, empty]) {
+      const { files, refused } = planned(file, await matrix.media(file), 'h264-480p');
+      assert.deepEqual([files, refused[0]?.problem], [[], { kind: 'referenceMovie', file }]);
+    }
+  });
+
+  it('with samples that are no numbers are silent there', async () => {
+    const expression = 'aevalsrc=if(lt(t\\,1)\\,0.3*sin(2764*t)\\,0/0)|0.3*sin(2764*t):d=2:s=48000';
+    const path = await ffmpeg(
+      ...['-f', 'lavfi', '-i', expression, '-c:a', 'pcm_f32le', matrix.path('invalid.wav')],
+    );
+    for (const withFfprobe of [true, false]) {
+      const media = await matrix.media(path, withFfprobe);
+      for (const id of ['mp3', 'm4a', 'opus', 'speech']) {
+        const output = await matrix.make(preset(id), path, media, firstTrack, 'invalid');
+        const { mean } = await matrix.level(output);
+        assert.ok(mean > -30, `${id}: ${mean} dB`);
+      }
+    }
+  });
+
+  it('whose audio changes from stereo to 5.1 and back are as long as before', async () => {
+    const sound = (name: string, channels: number) =>
+      ffmpeg(...tone, '-ac', String(channels), '-c:a', 'ac3', matrix.path(name));
+    const [stereo, surround] = [await sound('stereo.ac3', 2), await sound('surround.ac3', 6)];
+    const parts = [stereo, surround, stereo].map((path) => readFileSync(path));
+    const joined = matrix.path('changing.ac3');
+    writeFileSync(joined, Buffer.concat(parts));
+    const long = ['-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=25:duration=6', '-i', joined];
+    const broadcast = await ffmpeg(...long, ...x264, '-c:a', 'copy', matrix.path('changing.ts'));
+    const seconds = Number((await matrix.output(broadcast)).streams[1]?.duration);
+    for (const path of [broadcast, joined]) {
+      for (const id of path === joined ? ['mp3'] : ['mp3', 'h264-480p']) {
+        const media = await matrix.media(path);
+        const output = await matrix.make(preset(id), path, media, firstTrack, 'changing');
+        const made = (await matrix.output(output)).streams.find(({ codec_type: type }) => type === 'audio');
+        const packets = Number(made?.nb_read_packets);
+        const length = (packets * (id === 'mp3' ? 1152 : 1024)) / Number(made?.sample_rate);
+        assert.ok(Math.abs(length - seconds) < 0.15, `${path} ${id}: ${length} of ${seconds} s`);
+      }
+    }
+  });
+
+  it('that declare a track of which there is nothing are transcoded without it', async () => {
+    const whole = await make('declared.ts', ...x264);
+    const silent = changed(whole, 'declared audio.ts', (bytes) => withoutPackets(bytes, 0x101));
+    const dark = changed(whole, 'declared video.ts', (bytes) => withoutPackets(bytes, 0x100));
+    const cases = [
+      [silent, 'h264-480p', 'video'],
+      [silent, 'hls', 'video'],
+      [silent, 'remux', 'video'],
+      [dark, 'mp3', 'audio'],
+      [dark, 'remux', 'audio'],
+    ] as const;
+    for (const [path, id, kind] of cases) {
+      const media = await matrix.media(path);
+      const commandLine = planned(path, media, id).files[0]?.commandLine ?? assert.fail(`${path} ${id}`);
+      await writeFile(join(root.path, 'input.ts'), readFileSync(path));
+      await mkdir(join(root.path, 'output'), { recursive: true });
+      const [program = '', ...args] = parseArgsStringToArgv(commandLine);
+      await run(program, args, { cwd: root.path });
+      const name = { hls: 'output/0/index.m3u8', mp3: 'output.mp3' }[id as string] ?? 'output.mp4';
+      const { streams } = await matrix.output(matrix.path(name));
+      assert.deepEqual(
+        streams.map(({ codec_type: type }) => type),
+        [kind],
+      );
+    }
+    for (const [path, id, problem] of [
+      [silent, 'mp3', 'noAudioTrack'],
+      [dark, 'h264-480p', 'noVideoTrack'],
+    ] as const)
+      assert.equal(planned(path, await matrix.media(path), id).refused[0]?.problem.kind, problem);
   });
 
   it('of broadcasts with lost packets become an MP4 without re-encoding', async () => {

@@ -40,7 +40,6 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
   ['experimentalEncoder', /the (?:encoder|decoder) '([^']+)' is experimental/i],
   ['unknownEncoder', /unknown encoder '([^']+)'|encoder \(codec ([^)]+)\) not found/i],
   ['noDefaultEncoder', /(?:automatic encoder selection failed\W*)?default encoder for format (\S+)/i],
-  ['unknownCodec', /decoder \(codec (none)\) not found/i],
   ['unknownDecoder', /unknown decoder '([^']+)'|decoder \(codec ([^)]+)\) not found/i],
   [
     'unknownCodec',
@@ -200,11 +199,10 @@ const generic =
 
 const maxLineLength = 300;
 
-/** A codec for which ffmpeg has no name is `none`: its four characters in the list of streams, `Audio: none (ac-4 / 0x…)`. */
-function codecNamed(subject: string | undefined, lines: readonly string[]): string | undefined {
-  if (subject !== 'none') return subject;
+/** The four characters of a codec for which ffmpeg has no name: `Audio: none (ac-4 / 0x342D6361)`. */
+function namelessCodec(lines: readonly string[]): string | undefined {
   const stream = lines.find((line) => / (Audio|Video|Subtitle): none \(/.test(line)) ?? '';
-  return / none \(([^)\s]+)/.exec(stream)?.[1] ?? subject;
+  return / none \(([^)\s]+)/.exec(stream)?.[1];
 }
 
 /** The reason of a failure in a log: not the banner, not the last "Conversion failed!". Undefined for an empty log. */
@@ -216,7 +214,9 @@ export function failureIn(log: string): Failure | undefined {
     const line = lines.findLast((candidate) => pattern.test(candidate));
     if (line === undefined) continue;
     const subject = pattern.exec(line)?.slice(1).find(Boolean)?.replace(/\.$/, '').slice(0, maxLineLength);
-    return { line: line.slice(0, maxLineLength), reason, subject: codecNamed(subject, lines) };
+    const told = { line: line.slice(0, maxLineLength), reason, subject };
+    const codec = subject === 'none' ? namelessCodec(lines) : undefined;
+    return codec === undefined ? told : { ...told, reason: 'unknownCodec', subject: codec };
   }
   const line =
     lines.findLast((candidate) => /\berror\b|\bfailed\b|\binvalid\b|^E: /i.test(candidate)) ?? lines.at(-1);

@@ -53,7 +53,10 @@ export function audioTracks(media: MediaInfo | undefined): readonly Track[] {
   return media?.knows.includes('audio') ? media.tracks.filter(({ kind }) => kind === 'audio') : [];
 }
 
-/** Index of the one track that a choice means, of those that can be decoded, and whether the requested language is there. */
+/**
+ * Index of the one track that a choice means, of those that can be decoded, and whether the requested language is there. The
+ * number of tracks if there is none.
+ */
 export function chosenTrack(
   tracks: readonly Track[],
   choice: AudioChoice,
@@ -64,11 +67,12 @@ export function chosenTrack(
   }
   const preferred = tracks.findIndex((track) => isUsable(track) && track.isDefault);
   const index = preferred >= 0 ? preferred : tracks.findIndex(isUsable);
-  return { index: Math.max(index, 0), hasLanguage: typeof choice !== 'object' };
+  // Beyond the last track, a map that is optional leaves the output without audio.
+  return { index: index >= 0 ? index : tracks.length, hasLanguage: typeof choice !== 'object' };
 }
 
 function isUsable(track: Track): boolean {
-  return undecodableAudio(track) === undefined;
+  return !track.isEmpty && undecodableAudio(track) === undefined;
 }
 
 /**

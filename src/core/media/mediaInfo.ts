@@ -17,8 +17,15 @@ export interface MediaInfo {
   readonly otherTracks?: readonly string[];
   /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
   readonly isProtected?: boolean;
-  /** What the file is, if it is not media that can be played. A playlist makes ffmpeg open what it names. */
-  readonly instead?: 'text' | 'playlist' | 'lfsPointer' | 'sideFile' | 'cutOff' | 'animatedWebp';
+  /** What the file is, if it is not media that can be played. A playlist makes ffmpeg open what it names; a reference does not. */
+  readonly instead?:
+    | 'text'
+    | 'playlist'
+    | 'reference'
+    | 'lfsPointer'
+    | 'sideFile'
+    | 'cutOff'
+    | 'animatedWebp';
 }
 
 export interface Track {
@@ -36,6 +43,8 @@ export interface Track {
   readonly isHearingImpaired?: boolean;
   /** A cover, which ffmpeg lists as a video track. */
   readonly isAttachedPicture?: boolean;
+  /** The file declares it, but ffprobe found nothing of it: ffmpeg fails if it has to decode or copy it. */
+  readonly isEmpty?: boolean;
   /** Seconds from the track's first to its last sample; undefined where that is not certain. */
   readonly seconds?: number;
   /** Seconds at which the track begins, relative to the file's own beginning. */

@@ -28,6 +28,8 @@ export function judge(
       return { kind: 'animatedWebp', file };
     case 'sideFile':
       return { kind: 'notMedia', file };
+    case 'reference':
+      return { kind: 'referenceMovie', file };
     case 'playlist':
       if (!playlistExtensions.has(extensionOf(file))) return { kind: 'notMedia', file };
       return opensOtherFiles(preset) ? undefined : { kind: 'playlist', file };
@@ -67,7 +69,7 @@ function readsText({ needs, arguments: args }: Preset): boolean {
 function missingTrack({ needs }: Preset, { tracks, knows }: MediaInfo, file: string): Problem | undefined {
   if (needs === 'any' || !knows.includes(needs)) return undefined;
   // A cover is no video.
-  const found = tracks.filter(({ kind, isAttachedPicture }) => kind === needs && !isAttachedPicture);
+  const found = tracks.filter((track) => track.kind === needs && !track.isAttachedPicture && !track.isEmpty);
   if (needs === 'subtitle' && found.length > 0) {
     const isText = found.some(isTextSubtitle);
     return isText ? undefined : { kind: 'pictureSubtitles', file, codec: found[0]?.codec ?? '' };

@@ -165,7 +165,7 @@ function planFile(
  */
 function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): MeasuredTracks {
   const hasAudio = media?.knows.includes('audio')
-    ? media.tracks.some(({ kind }) => kind === 'audio')
+    ? media.tracks.some(({ kind, isEmpty }) => kind === 'audio' && !isEmpty)
     : needs === 'audio';
   return { hasAudio, hasVideo: needs === 'video' };
 }
@@ -253,7 +253,7 @@ function planAudio(
   }
   const { index, hasLanguage } = chosenTrack(tracks, choice);
   const usesAudio = canMergeTracks(preset) || preset.arguments.some((arg) => arg.includes('${audio}'));
-  if (usesAudio && tracks.length > 1) {
+  if (usesAudio && tracks.length > 1 && index < tracks.length) {
     tell({ kind: 'trackChosen', file, track: index + 1, tracks: tracks.length });
   }
   if (usesAudio && !hasLanguage && tracks.length > 0 && typeof choice === 'object') {

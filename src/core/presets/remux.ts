@@ -1,6 +1,6 @@
 import { undecodableAudio } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
-import { aacLayout, fillGapsFromStart } from './filters/audioFilters';
+import { aacLayout, fillFromStart } from './filters/audioFilters';
 import { chain } from './filters/filterChain';
 import { isHdr } from './filters/videoFilters';
 import { isTextSubtitle } from './subtitles';
@@ -21,11 +21,11 @@ function fits(track: Track, codecs: ReadonlySet<string>): boolean {
 export interface RemuxPlan {
   readonly video: readonly { readonly track: Track; readonly copy: boolean }[];
   readonly audio: readonly { readonly track: Track; readonly copy: boolean }[];
-  /** Indexes, among the audio tracks, of those that are left out, because ffmpeg has no decoder or tag for them. */
-  readonly unknownAudio: readonly number[];
+  /** Maps that leave out tracks that are empty, or for whose codec ffmpeg has no decoder and no tag. */
+  readonly withoutTracks: readonly string[];
   /** Indexes, among the subtitle tracks, of those that are kept. */
   readonly subtitles: readonly number[];
-  /** Tracks that are left out: subtitles that are pictures, and `unknownAudio`. */
+  /** Tracks that are left out, though they are not empty. */
   readonly left: readonly Track[];
 }
 
@@ -34,11 +34,18 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
     tracks.filter((track) => track.kind === kind && !track.isAttachedPicture);
   const subtitles = of('subtitle');
   return {
-    video: of('video').map((track) => ({ track, copy: fits(track, videoCodecs) })),
+    video: of('video')
+      .filter(({ isEmpty }) => !isEmpty)
+      .map((track) => ({ track, copy: fits(track, videoCodecs) })),
     audio: of('audio')
-      .filter((track) => undecodableAudio(track) === undefined)
+      .filter((track) => !track.isEmpty && undecodableAudio(track) === undefined)
       .map((track) => ({ track, copy: fits(track, audioCodecs) })),
-    unknownAudio: of('audio').flatMap((track, index) => (undecodableAudio(track) ? [index] : [])),
+    withoutTracks: [
+      ...of('video').flatMap(({ isEmpty }, index) => (isEmpty ? ['-map', `-0:V:${index}`] : [])),
+      ...of('audio').flatMap((track, index) =>
+        track.isEmpty || undecodableAudio(track) ? ['-map', `-0:a:${index}`] : [],
+      ),
+    ],
     subtitles: subtitles.flatMap((track, index) => (isTextSubtitle(track) ? [index] : [])),
     left: tracks.filter((track) =>
       track.kind === 'subtitle' ? !isTextSubtitle(track) : undecodableAudio(track) !== undefined,
@@ -50,10 +57,10 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
 export function remuxStreams(media: MediaInfo | undefined): string[] {
   const copyAll = ['-map', '0:V?', '-map', '0:a?', '-c', 'copy'];
   if (media === undefined) return copyAll;
-  const { video, audio, subtitles, unknownAudio } = remuxPlan(media);
+  const { video, audio, subtitles, withoutTracks } = remuxPlan(media);
   return [
     ...copyAll.slice(0, 4),
-    ...unknownAudio.flatMap((index) => ['-map', `-0:a:${index}`]),
+    ...withoutTracks,
     ...subtitles.flatMap((index) => ['-map', `0:s:${index}`]),
     ...copyAll.slice(4),
     ...video.flatMap(({ track, copy }, index) =>
@@ -63,7 +70,7 @@ export function remuxStreams(media: MediaInfo | undefined): string[] {
       copy
         ? []
         : [
-            ...[`-filter:a:${index}`, chain(fillGapsFromStart, aacLayout(track))],
+            ...[`-filter:a:${index}`, chain(fillFromStart(media), aacLayout(track))],
             ...[`-c:a:${index}`, 'aac', `-b:a:${index}`, '192k'],
           ],
     ),

@@ -33,7 +33,8 @@ export function sourceFacts(
 
 /** Whether a source is known to have no audio. */
 export function isSilent(media: MediaInfo | undefined): boolean {
-  return media?.knows.includes('audio') === true && !media.tracks.some(({ kind }) => kind === 'audio');
+  const isAudio = ({ kind, isEmpty }: Track) => kind === 'audio' && !isEmpty;
+  return media?.knows.includes('audio') === true && !media.tracks.some(isAudio);
 }
 
 function selectedTracks(tracks: readonly Track[], selection: AudioSelection): readonly Track[] {

@@ -13,7 +13,7 @@ export function fillFilter(name: FilterName, argument: string | undefined, facts
   const number = Number(argument);
   switch (name) {
     case 'audioSync':
-      return audioSync(audio);
+      return audioSync(audio, media);
     case 'audioLayout':
       return audioLayout(preset, audio);
     case 'mono':

@@ -10,6 +10,7 @@ const kinds = [
   'noSubtitleTrack',
   'notMedia',
   'playlist',
+  'referenceMovie',
   'cutOff',
   'protectedContent',
   'dolbyVisionOnly',
@@ -55,6 +56,11 @@ export function mediaSentence(problem: MediaProblem): string {
     case 'playlist':
       return l10n.t(
         "{0} is a playlist: it names other files, which the nodes don't have. Select the media files themselves.",
+        problem.file,
+      );
+    case 'referenceMovie':
+      return l10n.t(
+        '{0} is a reference movie: its media is in other files. Export it as a self-contained movie.',
         problem.file,
       );
     case 'cutOff':

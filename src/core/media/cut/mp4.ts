@@ -45,6 +45,7 @@ export async function cutMp4(file: Bytes, size: number, seconds: number): Promis
   const fileStart = Math.min(timing.startSeconds, ...starts);
   const source = { movie, video: box, table, timing };
   const parts = partsOf(source, cuts);
+  if (parts.length < 2) return 'short';
   if (parts.some(({ part }) => !(part.endSeconds > part.startSeconds))) return 'index';
   return {
     cuts: {
@@ -59,18 +60,20 @@ export async function cutMp4(file: Bytes, size: number, seconds: number): Promis
   };
 }
 
-/** The parts that begin at the first sample and at each of these. */
+/** The parts that begin at the first sample and at each of these, without those that the edit list leaves out. */
 function partsOf(source: PartSource, cuts: readonly number[]): { part: VideoPart; layout: PartLayout }[] {
   const { table, timing } = source;
-  const ranges = [0, ...cuts].map((from, index) => ({ from, to: cuts[index] ?? table.count }));
-  const starts = ranges.map((range) => shownFrom(table, timing, range));
   const end = shownUntil(table, timing);
-  const zero = starts[0] as number;
-  return ranges.map((range, index) => {
-    const until = starts[index + 1] ?? end;
+  const shown = [0, ...cuts]
+    .map((from, index) => ({ from, to: cuts[index] ?? table.count }))
+    .map((range) => ({ range, start: shownFrom(table, timing, range) }))
+    .filter(({ start }) => start < end);
+  const zero = shown[0]?.start ?? 0;
+  return shown.map(({ range, start }, index) => {
+    const until = shown[index + 1]?.start ?? end;
     const layout = layoutOfPart(source, range, { until, isFirst: index === 0 });
     const part = {
-      startSeconds: ((starts[index] as number) - zero) / table.timescale,
+      startSeconds: (start - zero) / table.timescale,
       endSeconds: (until - zero) / table.timescale,
       bytes: layout.size,
     };

@@ -33,7 +33,7 @@ export interface PartSource {
  * the first one that is, though the edit may have begun within the time of the one before. Infinity if none is shown.
  */
 export function shownFrom({ times }: SampleTable, { from }: Timing, range: Range): number {
-  const earliest = range.from === 0 ? (from ?? Number.NEGATIVE_INFINITY) : Number.NEGATIVE_INFINITY;
+  const earliest = from ?? Number.NEGATIVE_INFINITY;
   let time = Number.POSITIVE_INFINITY;
   for (let index = range.from; index < range.to; index++) {
     const shown = times[index] as number;

@@ -11,6 +11,8 @@ export interface BoxFacts {
   readonly hasIndex: boolean;
   /** A track is encrypted. */
   readonly isProtected: boolean;
+  /** The samples of all tracks are in other files, which ffmpeg does not open. */
+  readonly isReference: boolean;
   /** A track holds subtitles, or text that may be subtitles. */
   readonly hasText: boolean;
   /** Fragments may follow the samples of the movie box, whose lengths are then not those of the tracks. */
@@ -78,6 +80,7 @@ interface MovieFacts extends BoxFacts {
 const emptyMovie: MovieFacts = {
   hasIndex: false,
   isProtected: false,
+  isReference: false,
   hasText: false,
   isContinued: false,
   editedSeconds: new Map(),
@@ -88,6 +91,7 @@ const emptyMovie: MovieFacts = {
 async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
   let timescale = 0;
   let isFragmented = false;
+  let hasReferences = false;
   const tracks: TrackFacts[] = [];
   for await (const box of boxes(file, movie.start, movie.end)) {
     if (box.type === 'mvhd') {
@@ -95,6 +99,7 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
       timescale = view.getUint8(0) === 1 ? view.getUint32(20) : view.getUint32(12);
     }
     if (box.type === 'mvex') isFragmented = true;
+    if (box.type === 'rmra') hasReferences = true;
     if (box.type === 'trak') tracks.push(await readTrack(file, box));
   }
   // The edits of a movie whose recording continued in fragments end with its first part.
@@ -105,6 +110,7 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
   return {
     hasIndex: true,
     isProtected: tracks.some(({ entry }) => protectedEntries.has(entry)),
+    isReference: tracks.length > 0 ? tracks.every(({ isExternal }) => isExternal) : hasReferences,
     hasText: tracks.some(({ handler }) => textHandlers.has(handler)),
     editedSeconds: new Map(edited.map(({ id, edits }) => [id, edits.units / timescale])),
     splicedTracks: new Set(edited.filter(isSpliced).map(({ id }) => id)),
@@ -119,6 +125,8 @@ interface TrackFacts {
   /** Type of the first sample entry: `avc1`, `encv`. */
   entry: string;
   samples: number;
+  /** Its samples are in another file. */
+  isExternal: boolean;
   edits: Edits;
   /** Length of its samples from a position on, which is in units of the track. */
   mediaSeconds: (start: number) => number;
@@ -134,11 +142,19 @@ interface Edits {
 }
 
 /** The boxes of a track that hold boxes. */
-const trackParents = new Set(['mdia', 'minf', 'stbl', 'edts']);
+const trackParents = new Set(['mdia', 'minf', 'dinf', 'stbl', 'edts']);
 
 async function readTrack(file: Bytes, trak: Box): Promise<TrackFacts> {
   const edits = { count: 0, units: 0, start: 0 };
-  const facts: TrackFacts = { id: 0, handler: '', entry: '', samples: 0, edits, mediaSeconds: () => 0 };
+  const facts: TrackFacts = {
+    id: 0,
+    handler: '',
+    entry: '',
+    samples: 0,
+    isExternal: false,
+    edits,
+    mediaSeconds: () => 0,
+  };
   const open = async (parent: Box): Promise<void> => {
     for await (const box of boxes(file, parent.start, parent.end)) {
       if (trackParents.has(box.type)) await open(box);
@@ -166,6 +182,9 @@ async function readTrackBox(file: Bytes, parent: Box, box: Box, facts: TrackFact
     case 'stsz':
       facts.samples = (await content(file, box)).getUint32(8);
       return;
+    case 'dref':
+      facts.isExternal = isExternal(await content(file, box));
+      return;
     case 'stz2':
       facts.samples = (await content(file, box)).getUint32(8);
       return;
@@ -180,6 +199,13 @@ async function readTrackBox(file: Bytes, parent: Box, box: Box, facts: TrackFact
     case 'elst':
       facts.edits = readEdits(await content(file, box));
   }
+}
+
+/** Whether the first data reference names a file: it lacks the flag of self-contained media, and has a location. */
+function isExternal(view: DataView): boolean {
+  if (view.byteLength < 20) return false;
+  const [size, flags] = [view.getUint32(8), view.getUint32(16)];
+  return size > 12 && (flags & 1) === 0;
 }
 
 function typeAt(view: DataView, position: number): string {

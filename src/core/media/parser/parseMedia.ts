@@ -88,6 +88,7 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   if (instead !== undefined) return { media: { tracks: [], knows: [], instead } };
   const boxes = await readBoxes(file, size);
   if (boxes?.hasIndex === false) return { media: { tracks: [], knows: [], instead: 'cutOff' } };
+  if (boxes?.isReference) return { media: { tracks: [], knows: [], instead: 'reference' } };
   if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
   const parsed = await parseMedia(file, size, { hasTables: boxes !== undefined });
   const media = boxes ? parsed : await withHeader(parsed, file, size);
@@ -185,17 +186,25 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   const knowsText = boxes ? !boxes.hasText : matroska?.subtitles !== undefined;
   return {
     format: formatNames.get(format),
-    tracks: [...tracks, ...(matroska?.subtitles ?? []), ...(await readCovers(input, format))],
+    tracks: [...tracks, ...(matroska?.subtitles ?? []), ...(await readCovers(input, format, found))],
     seconds: ends.length > 0 && !isContinued ? Math.max(...ends) : undefined,
     knows: partlyRead.has(format) ? [] : ['audio', 'video', ...(knowsText ? (['subtitle'] as const) : [])],
   };
 }
 
 /** Formats whose tags may hold covers, which ffmpeg lists as video tracks. */
-const covered = new Set<InputFormat>([MP3, FLAC, MP4, QTFF]);
+const covered = new Set<InputFormat>([MP3, FLAC, MP4, QTFF, OGG]);
 
-async function readCovers(input: Input, format: InputFormat): Promise<Track[]> {
-  if (!covered.has(format)) return [];
+/** Formats whose covers are attachments, which are read as a whole, as fonts are: not of videos. */
+const attached = new Set<InputFormat>([MATROSKA, WEBM]);
+
+async function readCovers(
+  input: Input,
+  format: InputFormat,
+  tracks: readonly InputTrack[],
+): Promise<Track[]> {
+  const isAttached = attached.has(format) && tracks.every((track) => track.isAudioTrack());
+  if (!covered.has(format) && !isAttached) return [];
   const { images = [] } = await input.getMetadataTags();
   return images.map(({ mimeType }) => ({
     kind: 'video',

@@ -125,10 +125,12 @@ function trackOf(stream: Stream, fileStart: number, seconds: number | undefined)
 
 function audioFacts(stream: Stream): Partial<Track> {
   const { channels, channel_layout: layout } = stream;
+  const isEmpty = !channels && !number(stream.sample_rate);
   return {
+    ...(isEmpty && { isEmpty }),
     channels: channels || undefined,
     channelLayout: layout && layout !== 'unknown' ? layout : undefined,
-    sampleRate: number(stream.sample_rate),
+    sampleRate: number(stream.sample_rate) || undefined,
     sampleFormat: stream.sample_fmt,
     bitsPerSample: number(stream.bits_per_raw_sample) || stream.bits_per_sample || undefined,
   };
@@ -142,8 +144,10 @@ function videoFacts(stream: Stream): Partial<Track> {
   const rotation = rotationOf(stream);
   const wide = codedWidth && Math.round(codedWidth * pixelAspectRatio);
   const isTurned = rotation % 180 !== 0;
+  const isEmpty = stream.codec_name !== undefined && !codedWidth;
   const [rate, average] = [ratio(stream.r_frame_rate, '/'), ratio(stream.avg_frame_rate, '/')];
   return {
+    ...(isEmpty && { isEmpty }),
     width: isTurned ? codedHeight : wide,
     height: isTurned ? wide : codedHeight,
     codedWidth,

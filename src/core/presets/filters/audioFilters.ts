@@ -1,5 +1,5 @@
 import type { AudioSelection } from '../../media/audioTracks';
-import type { Track } from '../../media/mediaInfo';
+import type { MediaInfo, Track } from '../../media/mediaInfo';
 import { chain } from './filterChain';
 
 /** The members of a preset that determine its encoder. */
@@ -33,6 +33,9 @@ const aacTarget: AudioTarget = { layouts: ['5.1', 'stereo', 'mono'], maxSampleRa
 /** A start that is later by at most this many seconds gets no silence. */
 const startTolerance = 0.005;
 
+/** Silence for samples that are no numbers, which end encoders: programs with a fault write them to files of floating point. */
+const onlyNumbers = "aeval=exprs='if(isnan(val(ch))+isinf(val(ch)),0,val(ch))':c=same";
+
 /** Codecs whose first packet gives no samples: the audio begins later than its track. */
 const decodesLate = /^wma(v[12]|pro|voice)$/;
 
@@ -40,20 +43,42 @@ const decodesLate = /^wma(v[12]|pro|voice)$/;
 const fillGaps = 'aresample=async=1:min_hard_comp=0.03';
 
 /** The same, and silence before audio that begins late. */
-export const fillGapsFromStart = `${fillGaps}:first_pts=0`;
+const fillGapsFromStart = `${fillGaps}:first_pts=0`;
+
+/** Formats of broadcasts, whose audio changes from stereo to 5.1 and back. */
+const changingFormats = /^(mpegts|mpeg)$/;
+
+/** Formats of audio that are often joined from recordings with different numbers of channels. */
+const joinedFormats = /^(ogg|mp3|aac|loas|e?ac3|dts|flac)$/;
+
+/**
+ * ffmpeg makes its filters anew when the number of channels changes. Those that begin with silence would then begin with as
+ * much as has been read before. What such a format loses is the silence at its very beginning: MP4, WebM and HLS keep the
+ * time at which its audio begins.
+ */
+function mayChange({ format = '', tracks }: MediaInfo): boolean {
+  const isAlone = tracks.filter(({ isAttachedPicture }) => !isAttachedPicture).length === 1;
+  return changingFormats.test(format) || (isAlone && joinedFormats.test(format));
+}
 
 /**
  * Silence where a source has a gap, and before it begins, so that the output is as long as its source and in step with
  * its video.
  */
-export function audioSync(tracks: readonly Track[]): string {
+export function audioSync(tracks: readonly Track[], media: MediaInfo | undefined): string {
   const beginsAtOnce =
     tracks.length > 0 &&
     tracks.every(
       ({ startSeconds = 1, codec = '' }) =>
         Math.abs(startSeconds) <= startTolerance && !decodesLate.test(codec),
     );
-  return beginsAtOnce ? fillGaps : fillGapsFromStart;
+  const mayBeInvalid = tracks.some(({ codec = '' }) => /^pcm_f(32|64)/.test(codec));
+  return chain(mayBeInvalid ? onlyNumbers : '', beginsAtOnce ? fillGaps : fillFromStart(media));
+}
+
+/** Silence where a source has a gap, and before it begins unless its number of channels may change. */
+export function fillFromStart(media: MediaInfo | undefined): string {
+  return media !== undefined && mayChange(media) ? fillGaps : fillGapsFromStart;
 }
 
 /** The filter that brings a track to a layout and sample rate that common players know; empty if it has them. */
