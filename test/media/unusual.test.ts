@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseArgsStringToArgv } from 'string-argv';
 import type { MediaInfo } from '../../src/core/media/mediaInfo';
+import { parseFfmpegLog } from '../../src/core/media/probe/ffmpegLog';
 import { parseFirstFrame } from '../../src/core/media/probe/ffprobeOutput';
+import { proveOutput } from '../../src/core/media/probe/proof';
 import { plan } from '../../src/core/plan/plan';
 import { adaptationsOf } from '../../src/core/presets/adaptations';
 import { builtInPresets } from '../../src/core/presets/builtIn';
@@ -233,6 +235,28 @@ describe('Unusual sources', function () {
       [dark, 'h264-480p', 'noVideoTrack'],
     ] as const)
       assert.equal(planned(path, await matrix.media(path), id).refused[0]?.problem.kind, problem);
+  });
+
+  it('of unknown length with little damage give pictures, and a warning', async () => {
+    const whole = await make('long.ts', ...x264);
+    const path = changed(whole, 'input.ts', (bytes) => {
+      const middle = 188 * Math.floor(bytes.length / 376);
+      return Buffer.concat([bytes.subarray(0, middle), bytes]);
+    });
+    const media = await matrix.media(path);
+    const [program = '', ...args] = parseArgsStringToArgv(
+      planned(path, media, 'contact-sheet').files[0]?.commandLine ?? '',
+    );
+    const { stderr } = await run(program, args, { cwd: root.path });
+    const statement = parseFfmpegLog(stderr);
+    assert.ok((statement?.damage ?? 0) > 0, stderr);
+    const output = readFileSync(matrix.path('output.jpg'));
+    const content = {
+      size: output.length,
+      read: async (position: number, length: number) => output.subarray(position, position + length),
+    };
+    const proof = await proveOutput(content, { file: path, proof: 'none' }, { statement });
+    assert.deepEqual([proof.problem, proof.warning?.kind], [undefined, 'sourceDamaged']);
   });
 
   it('of broadcasts with lost packets become an MP4 without re-encoding', async () => {

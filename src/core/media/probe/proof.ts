@@ -141,10 +141,12 @@ function proveSource(
     0,
     ...statement.streams.map((stream) => damagedShare(stream, statement, proof, length)),
   );
-  const damagedSeconds = length === undefined ? Number.POSITIVE_INFINITY : share * length;
   const problem: Problem = { kind: 'sourceDamaged', file, share, line: statement.damageLine };
-  const isSmall = share <= maxDamagedShare || damagedSeconds <= minDamagedSeconds;
-  return isSmall && damagedSeconds <= maxDamagedSeconds ? { warning: problem } : { problem };
+  // Of a source of unknown length, the share alone tells.
+  const damagedSeconds = length === undefined ? undefined : share * length;
+  const isSmall =
+    share <= maxDamagedShare || (damagedSeconds ?? Number.POSITIVE_INFINITY) <= minDamagedSeconds;
+  return isSmall && (damagedSeconds ?? 0) <= maxDamagedSeconds ? { warning: problem } : { problem };
 }
 
 /** The share of a stream that could not be read or decoded, 0 to 1. */
