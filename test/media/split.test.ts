@@ -113,6 +113,19 @@ describe('A video in parts', function () {
     }
   });
 
+  it('stays whole if an edit list joins parts', async () => {
+    const source = await ffmpeg(...both, ...h264, '-c:a', 'aac', join(folder.path, 'unedited.mp4'));
+    const path = join(folder.path, 'joined.mp4');
+    const edits: readonly Edit[] = [
+      [2000, 1024],
+      [2000, 1024 + 512 * 75],
+    ];
+    await writeFile(path, withEdits(await readFile(source), edits));
+    const { whole, ...made } = await transcodeBoth(path, `${path} outputs`, preset('h264-480p'), 1);
+    assert.deepEqual(made, { reason: 'edits' });
+    assert.equal((await describeOutput(whole)).times.length, 100);
+  });
+
   for (const [name, [reason, args]] of Object.entries(wholeSources)) {
     it(`stays whole if it is ${name}`, async () => {
       const { whole, ...made } = await transcode(name, args);

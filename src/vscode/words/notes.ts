@@ -91,6 +91,8 @@ function wholeReason(reason: WholeReason): string {
       return l10n.t(
         "Its key frames depend on the frames before them (open GOP), so it can't be cut without loss.",
       );
+    case 'edits':
+      return l10n.t('Its edit list joins, repeats, or slows down parts of it.');
     case 'clock':
       return l10n.t('Its time stamps jump or start again, as in joined recordings.');
     case 'encrypted':

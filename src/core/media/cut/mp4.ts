@@ -34,7 +34,8 @@ export async function cutMp4(file: Bytes, size: number, seconds: number): Promis
   const video = tracks.find(({ kind }) => kind === 'vide');
   if (video === undefined) return 'format';
   const { table, timing, box } = video;
-  if (timing === undefined || table === undefined) return 'index';
+  if (table === undefined) return 'index';
+  if (timing === undefined) return 'edits';
   const codec = codecOf(movie.bytes, box);
   if (codec === undefined) return 'index';
   if (codec.type === 'encv' || codec.type.startsWith('drm')) return 'encrypted';

@@ -20,6 +20,8 @@ export type WholeReason =
   | 'keyFrames'
   /** Frames after its key frames refer to frames before them. */
   | 'openGop'
+  /** An edit list joins, repeats or slows down parts. */
+  | 'edits'
   /** Its time stamps jump or start again. */
   | 'clock'
   | 'encrypted';
