@@ -1,16 +1,16 @@
-import { createWriteStream } from 'node:fs';
-import { chmod, mkdir } from 'node:fs/promises';
-import http, { type IncomingMessage } from 'node:http';
-import https from 'node:https';
 import { isIP } from 'node:net';
-import { dirname } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { ContainerClient, RestError } from '@azure/storage-blob';
-import pRetry from 'p-retry';
 import { OutsideError, pathInside } from '../guard/dataFolder';
+import {
+  defaultSilenceMs,
+  download,
+  type Limits,
+  PassingFailure,
+  withRetries,
+  writeFailure,
+} from './download';
 import { credentialFor, type OwnStorage, readableUrl } from './ownStorage';
-import { agentFor } from './proxy';
-import { failure, TaskFailure } from './taskFailure';
+import { failure, type TaskFailure } from './taskFailure';
 
 export interface ResourceFile {
   readonly httpUrl?: string;
@@ -21,46 +21,52 @@ export interface ResourceFile {
   readonly fileMode?: string;
 }
 
-/** Redirections that are followed. */
-const maxHops = 5;
-
-/** Batch's own nodes, too, retry a download before they fail the task. */
-const fetchRetries = 3;
-
-/** A connection on which nothing arrives for this long counts as cut. */
-const silenceMs = 60_000;
-
 /** The default mode of a resource file, and the bits that a mode may set. */
 const defaultMode = 0o770;
 const modeBits = 0o777;
 
-/** Codes of a stream whose connection was cut. */
-const cutCodes = new Set(['ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
-
-/** Bytes that are gathered before they are written; more at once takes longer (docs/performance.md). */
-const writeBytes = 256 * 1024;
-
 /**
  * Brings the resource files of a task into its working directory. Blobs and containers of the account's own storage need
- * no SAS. Throws a TaskFailure with Batch's codes.
+ * no SAS. A server that sends nothing for `silenceMs` is asked again some times. Throws a TaskFailure with Batch's codes.
  */
 export async function fetchResourceFiles(
   files: readonly ResourceFile[],
   workingDir: string,
   signal: AbortSignal,
   storage?: OwnStorage,
+  silenceMs = defaultSilenceMs,
 ): Promise<void> {
+  const limits = { signal, silenceMs };
   for (const file of files) {
-    if (file.httpUrl !== undefined) {
-      await fetchUrl(await readableUrl(storage, file.httpUrl), file, workingDir, signal);
-    } else if (file.storageContainerUrl !== undefined) {
-      await fetchContainer(clientOf(file.storageContainerUrl, storage), file, workingDir, signal);
+    const { httpUrl, storageContainerUrl, autoStorageContainerName = '', filePath = '' } = file;
+    if (httpUrl !== undefined) {
+      const target = { path: inside(workingDir, filePath), mode: fileModeOf(file) };
+      await download(await readableUrl(storage, httpUrl), target, { FilePath: filePath }, limits);
+    } else if (storageContainerUrl !== undefined) {
+      await fetchContainer(storageContainerUrl, file, workingDir, storage, limits);
     } else if (storage !== undefined) {
-      const url = `${storage.blobUrl}/${encodeURIComponent(file.autoStorageContainerName ?? '')}`;
-      await fetchContainer(clientOf(url, storage), file, workingDir, signal);
+      const url = `${storage.blobUrl}/${encodeURIComponent(autoStorageContainerName)}`;
+      await fetchContainer(url, file, workingDir, storage, limits);
     } else {
       throw failure('UserError', 'AutoStorageNotConfigured', 'The account has no auto storage.');
     }
+  }
+}
+
+async function fetchContainer(
+  url: string,
+  file: ResourceFile,
+  workingDir: string,
+  storage: OwnStorage | undefined,
+  limits: Limits,
+): Promise<void> {
+  const { filePath = '' } = file;
+  const root = /^\.?\/*$/.test(filePath) ? workingDir : inside(workingDir, filePath);
+  const container = clientOf(url, storage);
+  for await (const name of blobNames(container, file.blobPrefix, limits)) {
+    const target = { path: inside(root, name), mode: fileModeOf(file) };
+    const blobUrl = await readableUrl(storage, container.getBlobClient(name).url);
+    await download(blobUrl, target, { FilePath: name }, limits);
   }
 }
 
@@ -72,7 +78,65 @@ function clientOf(url: string, storage: OwnStorage | undefined): ContainerClient
   // With an IP address as host, the first name in the path is that of the account.
   const container = isIP(hostname) ? second : first;
   if (container === undefined) throw containerNotFound({ Message: 'The URL names no container.' });
-  return new ContainerClient(url, credential);
+  // This service has retries of its own.
+  return new ContainerClient(url, credential, { retryOptions: { maxTries: 1 } });
+}
+
+/** Lists the blobs of a container, page by page. Throws a TaskFailure with Batch's codes. */
+async function* blobNames(
+  container: ContainerClient,
+  prefix: string | undefined,
+  { signal, silenceMs }: Limits,
+): AsyncGenerator<string> {
+  let token: string | undefined;
+  do {
+    const page = await withRetries(async () => {
+      const abortSignal = AbortSignal.any([signal, AbortSignal.timeout(silenceMs)]);
+      const pages = container.listBlobsFlat({ prefix, abortSignal }).byPage({ continuationToken: token });
+      try {
+        return (await pages.next()).value;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!abortSignal.aborted && !mayPass(error)) throw containerFailure(error, signal);
+        throw new PassingFailure(detailsOf(error), abortSignal.aborted);
+      }
+    }, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw error instanceof PassingFailure ? listFailure(error.details) : error;
+    });
+    for (const { name } of page?.segment.blobItems ?? []) yield name;
+    token = page?.continuationToken;
+  } while (token);
+}
+
+/** Whether a failure of the storage service may pass: no connection, or a busy service. */
+function mayPass(error: unknown): boolean {
+  if (!(error instanceof RestError)) return false;
+  const { statusCode } = error;
+  return statusCode === undefined || statusCode >= 500 || statusCode === 408 || statusCode === 429;
+}
+
+function detailsOf(error: unknown): Record<string, string> {
+  const { statusCode, code } = error as { statusCode?: number; code?: string };
+  return {
+    ...(statusCode === undefined ? {} : { HttpStatus: String(statusCode) }),
+    Message: String(code ?? error),
+  };
+}
+
+function containerFailure(error: unknown, signal: AbortSignal): unknown {
+  if (!(error instanceof RestError)) return writeFailure(error, {}, signal);
+  const details = detailsOf(error);
+  if (error.statusCode === 404) return containerNotFound(details);
+  if (error.statusCode === 401 || error.statusCode === 403) {
+    return failure(
+      'UserError',
+      'ResourceContainerAccessDenied',
+      'Access for one of the specified Azure Blob container(s) is denied',
+      details,
+    );
+  }
+  return listFailure(details);
 }
 
 function containerNotFound(details: Record<string, string>): TaskFailure {
@@ -84,150 +148,7 @@ function containerNotFound(details: Record<string, string>): TaskFailure {
   );
 }
 
-async function fetchUrl(
-  url: string,
-  file: ResourceFile,
-  workingDir: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const target = inside(workingDir, file.filePath ?? '');
-  const details = { FilePath: file.filePath ?? '' };
-  await makeFolder(dirname(target), details, signal);
-  await pRetry(() => fetchOnce(url, target, details, signal), {
-    retries: fetchRetries,
-    minTimeout: 200,
-    signal,
-    shouldRetry: ({ error }) => error instanceof PassingFailure,
-  }).catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw error instanceof PassingFailure ? miscFailure({ ...details, ...error.details }) : error;
-  });
-  await chmod(target, fileModeOf(file.fileMode) ?? defaultMode);
-}
-
-async function makeFolder(
-  folder: string,
-  details: Record<string, string>,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw writeFailure(error, details, signal);
-  }
-}
-
-/** A failure that may pass when the download is retried: a connection that was kept too long, a busy service. */
-class PassingFailure extends Error {
-  constructor(readonly details: Record<string, string>) {
-    super('The download failed.');
-  }
-}
-
-async function fetchOnce(
-  url: string,
-  target: string,
-  details: Record<string, string>,
-  signal: AbortSignal,
-): Promise<void> {
-  const response = await get(url, signal).catch((error) => {
-    throw new PassingFailure({ Message: String((error as { code?: string }).code ?? error) });
-  });
-  const { statusCode: status = 0 } = response;
-  if (status < 200 || status > 299) {
-    response.resume();
-    throw answerFailure(status, details);
-  }
-  try {
-    await pipeline(response, createWriteStream(target, { highWaterMark: writeBytes }), { signal });
-  } catch (error) {
-    const { code = '' } = error as { code?: string };
-    if (cutCodes.has(code)) throw new PassingFailure({ Message: code });
-    throw writeFailure(error, details, signal);
-  }
-}
-
-function answerFailure(status: number, details: Record<string, string>): Error {
-  const told = { ...details, HttpStatus: String(status) };
-  switch (status) {
-    case 404:
-      return failure('UserError', 'BlobNotFound', 'One of the specified Azure Blob(s) is not found', told);
-    case 401:
-    case 403:
-      return failure(
-        'UserError',
-        'BlobAccessDenied',
-        'Access for one of the specified Azure Blob(s) is denied',
-        told,
-      );
-    default: {
-      const mayPass = status >= 500 || status === 408 || status === 429;
-      return mayPass ? new PassingFailure({ HttpStatus: String(status) }) : miscFailure(told);
-    }
-  }
-}
-
-function miscFailure(details: Record<string, string>): TaskFailure {
-  return failure(
-    'ServerError',
-    'BlobDownloadMiscError',
-    'Miscellaneous error encountered while downloading one of the specified Azure Blob(s)',
-    details,
-  );
-}
-
-/** Node's own client rather than `fetch`, whose streams take several times the work for a file of some size. */
-async function get(url: string, signal: AbortSignal, hops = 0): Promise<IncomingMessage> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const options = { signal, agent: agentFor(url), headers: { 'x-ms-version': '2021-12-02' } };
-    const request = (url.startsWith('https:') ? https : http).get(url, options, resolve);
-    request.on('error', reject);
-    request.setTimeout(silenceMs, () => request.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-  });
-  const { statusCode = 0, headers } = response;
-  if (statusCode < 300 || statusCode > 399 || headers.location === undefined || hops === maxHops)
-    return response;
-  response.resume();
-  return get(new URL(headers.location, url).href, signal, hops + 1);
-}
-
-async function fetchContainer(
-  container: ContainerClient,
-  file: ResourceFile,
-  workingDir: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const { filePath = '' } = file;
-  const root = /^\.?\/*$/.test(filePath) ? workingDir : inside(workingDir, filePath);
-  try {
-    for await (const blob of container.listBlobsFlat({ prefix: file.blobPrefix, abortSignal: signal })) {
-      const target = inside(root, blob.name);
-      await makeFolder(dirname(target), { FilePath: blob.name }, signal);
-      const { readableStreamBody } = await container.getBlobClient(blob.name).download(0, undefined, {
-        abortSignal: signal,
-        maxRetryRequests: 3,
-      });
-      if (readableStreamBody) await pipeline(readableStreamBody, createWriteStream(target), { signal });
-      await chmod(target, fileModeOf(file.fileMode) ?? defaultMode);
-    }
-  } catch (error) {
-    throw containerFailure(error, signal);
-  }
-}
-
-function containerFailure(error: unknown, signal: AbortSignal): unknown {
-  if (error instanceof TaskFailure) return error;
-  if (!(error instanceof RestError)) return writeFailure(error, {}, signal);
-  const details = { HttpStatus: String(error.statusCode), Message: String(error.code) };
-  if (error.statusCode === 404) return containerNotFound(details);
-  if (error.statusCode === 401 || error.statusCode === 403) {
-    return failure(
-      'UserError',
-      'ResourceContainerAccessDenied',
-      'Access for one of the specified Azure Blob container(s) is denied',
-      details,
-    );
-  }
+function listFailure(details: Record<string, string>): TaskFailure {
   return failure(
     'ServerError',
     'ResourceContainerListMiscError',
@@ -236,18 +157,7 @@ function containerFailure(error: unknown, signal: AbortSignal): unknown {
   );
 }
 
-function writeFailure(error: unknown, details: Record<string, string>, signal: AbortSignal): unknown {
-  signal.throwIfAborted();
-  const { code } = error as { code?: string };
-  if (code === 'ENOSPC')
-    return failure('ServerError', 'DiskFull', 'There is not enough disk space on the node', details);
-  return failure('ServerError', 'ResourceFileWriteFailed', 'A resource file could not be written', {
-    ...details,
-    Message: code ?? String(error),
-  });
-}
-
-/** A path below a folder. Throws a TaskFailure for one that leaves it. */
+/** A path below a folder. Throws a TaskFailure for one that leaves it, or names a folder above on its way. */
 function inside(folder: string, path: string): string {
   try {
     return pathInside(folder, path);
@@ -256,15 +166,15 @@ function inside(folder: string, path: string): string {
     throw failure(
       'UserError',
       'ResourceFileCreateFailed',
-      'A resource file may not leave the working directory',
+      "The path of a resource file must be below the working directory and contain no '..'",
       { FilePath: path },
     );
   }
 }
 
-/** The bits of a file mode as the API takes it, in octal (`0770`); undefined for any other text. */
-function fileModeOf(text: string | undefined): number | undefined {
-  return text !== undefined && /^(0o)?[0-7]{3,5}$/.test(text)
-    ? Number.parseInt(text.replace(/^0o/, ''), 8) & modeBits
-    : undefined;
+/** The bits of the mode of a file, which the API takes in octal (`0770`). */
+function fileModeOf({ fileMode }: ResourceFile): number {
+  return fileMode !== undefined && /^(0o)?[0-7]{3,5}$/.test(fileMode)
+    ? Number.parseInt(fileMode.replace(/^0o/, ''), 8) & modeBits
+    : defaultMode;
 }
