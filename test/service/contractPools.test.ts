@@ -100,6 +100,11 @@ describe('Pools of the local Batch service', function () {
       client.pool.removeNodes('removal', { nodeList: ['gone'] }),
       refused('NodeNotFound', 404),
     );
+    await assert.rejects(
+      client.pool.removeNodes('removal', { nodeList: [] }),
+      refused('InvalidPropertyValue', 400, 'nodeList'),
+    );
+    assert.equal((await steady('removal')).targetDedicatedNodes, 1);
   });
 
   it('are updated by PATCH and updateproperties, with the members of each version', async () => {
@@ -240,6 +245,61 @@ describe('Pools of the local Batch service', function () {
       else assert.equal(executionInfo?.failureInfo?.code, 'TaskEnded');
       await nodesIn('busy', 'idle', 1);
     }
+  });
+
+  it('have nodes that serve files while they can be reached and have their disk', async () => {
+    await add('served', { targetDedicatedNodes: 1 });
+    const [node] = await nodesIn('served', 'idle', 1);
+    const ofNode = `/pools/served/nodes/${node?.id}`;
+    const act = (name: string) => service.request('POST', `${ofNode}/${name}?api-version=${newer}`);
+    await client.job.add({ id: 'served', poolInfo: { poolId: 'served' } });
+    const run = async (id: string) => {
+      await client.task.add('served', { id, commandLine: '/bin/echo hello' });
+      await eventually(
+        () => client.task.get('served', id),
+        ({ state }) => state === 'completed',
+      );
+    };
+    /** The code with which files of a task or the node are refused; undefined if they are listed and read. */
+    const refusal = async (place: string, file: string) => {
+      const replies = await Promise.all(
+        [`${place}/files`, `${place}/files/${file}`].map((path) =>
+          service.request('GET', `${path}?api-version=${newer}`),
+        ),
+      );
+      const codes = replies.map(async (reply) =>
+        reply.ok ? undefined : ((await reply.json()) as RefusedWith).code,
+      );
+      const [listed, read] = await Promise.all(codes);
+      assert.equal(listed, read);
+      return listed;
+    };
+    const ofTask = (id: string) => refusal(`/jobs/served/tasks/${id}`, 'stdout.txt');
+    await run('first');
+    assert.equal(await ofTask('first'), undefined);
+    assert.equal((await act('deallocate')).status, 202);
+    await nodesIn('served', 'deallocated', 1);
+    assert.equal(await ofTask('first'), 'NodeNotReady');
+    assert.equal(await refusal(ofNode, 'shared'), 'NodeNotReady');
+    assert.equal((await act('start')).status, 202);
+    await nodesIn('served', 'idle', 1);
+    assert.equal(await refusal(ofNode, 'shared'), undefined);
+    assert.equal((await act('reimage')).status, 202);
+    await nodesIn('served', 'idle', 1);
+    assert.equal(await ofTask('first'), 'TaskFilesUnavailable');
+    await run('second');
+    assert.equal(await ofTask('second'), undefined);
+    await client.pool.removeNodes('served', { nodeList: [node?.id ?? ''] });
+    await eventually(
+      () => ofTask('second'),
+      (code) => code === 'NodeNotFound',
+    );
+    await client.pool.deleteMethod('served');
+    await eventually(
+      () => client.pool.exists('served'),
+      ({ body }) => !body,
+    );
+    assert.equal(await ofTask('second'), 'NodeNotFound');
   });
 
   it('deallocate and start nodes, in the versions that can', async () => {

@@ -1,7 +1,8 @@
-import { constants, type Stats } from 'node:fs';
+import { constants, existsSync, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { retainedUntil } from '../scheduling/retention';
+import type { NodeState } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
 import type { Wire } from '../wire/wire';
 import {
@@ -29,12 +30,30 @@ function ofTask(context: Context, { params }: Request): Served {
   if (root === undefined) throw new BatchError('TaskFilesUnavailable');
   if ((retainedUntil(task) ?? Number.POSITIVE_INFINITY) <= Date.now())
     throw new BatchError('TaskFilesCleanedup');
+  const { poolId, nodeId } = task.facts.nodeInfo as { poolId: string; nodeId: string };
+  mustServeFiles(context.state.pool(poolId)?.nodes.get(nodeId));
+  // The node was reimaged since, or has not made the folder yet.
+  if (!existsSync(root)) throw new BatchError('TaskFilesUnavailable');
   return { root, url: `${task.wire.url}/files` };
 }
 
 function ofNode(context: Context, request: Request): Served {
   const { pool, node } = nodeOf(context, request);
+  mustServeFiles(node);
   return { root: context.nodes.root(pool.id, node.id), url: `${node.wire.url}/files` };
+}
+
+/** States in which a node can be reached and has its disk. */
+const reachableStates: readonly unknown[] = [
+  ...['waitingforstarttask', 'starttaskfailed', 'idle', 'running', 'offline', 'leavingpool'],
+];
+
+/** The node itself serves its files. Throws NodeNotFound if it has left its pool, NodeNotReady if it can't be reached. */
+function mustServeFiles(node: NodeState | undefined): void {
+  if (node === undefined) throw new BatchError('NodeNotFound');
+  const { state } = node.wire;
+  if (!reachableStates.includes(state))
+    throw new BatchError('NodeNotReady', { Reason: `The node is ${state}.` });
 }
 
 function isOutside(folder: string, path: string): boolean {
@@ -148,7 +167,7 @@ async function opened(path: string): Promise<FileHandle> {
 /** Parses `ocp-range`. A range is answered with 200, since 206 breaks the official clients. */
 function range(text: string | undefined, size: number): { start: number; end: number } {
   if (text === undefined) return { start: 0, end: size - 1 };
-  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(text) ?? [];
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/i.exec(text) ?? [];
   if (from === undefined || (to && Number(to) < Number(from)))
     throw new BatchError('InvalidHeaderValue', { HeaderName: 'ocp-range', HeaderValue: text });
   const start = Number(from);

@@ -260,6 +260,8 @@ export class Nodes {
   async #comeUp(pool: PoolState, node: NodeState, isOver: () => boolean): Promise<void> {
     // What the node ran before this boot is still ending.
     await Promise.all([...node.own].map(({ ended }) => ended));
+    if (isOver()) return;
+    if (node.wire.state === 'reimaging') this.discard(this.root(pool.id, node.id), `disk of node ${node.id}`);
     if (!(await this.#makeFolders(pool, node, isOver))) return;
     const now = timestamp();
     Object.assign(node.wire, {

@@ -20,6 +20,7 @@ const codes = {
   ],
   UnsupportedRequestVersion: [400, 'The specified service version is not supported by this server.'],
   MultipleConditionHeadersNotSupported: [400, 'Multiple condition headers are not supported.'],
+  UnsupportedHeader: [400, 'One of the HTTP headers specified in the request is not supported.'],
   InvalidHeaderValue: [400, 'The value provided for one of the HTTP headers was not in the correct format.'],
   InvalidUri: [400, 'The requested URI does not represent any resource on the server.'],
   InvalidAuthenticationInfo: [
@@ -67,6 +68,7 @@ const codes = {
   NodeBeingStarted: [409, 'The specified node is being started.'],
   NodeBeingRebooted: [409, 'The specified node is being rebooted.'],
   NodeBeingReimaged: [409, 'The specified node is being reimaged.'],
+  NodeNotReady: [409, 'Node is not able to perform the requested operations in its current state'],
   NodeStateUnusable: [409, 'The specified node is unusable.'],
   PoolBeingDeleted: [409, 'The specified pool has been marked for deletion and is being reclaimed.'],
   PoolBeingResized: [409, 'The specified pool is being resized.'],
@@ -80,7 +82,7 @@ const codes = {
   TaskIdSameAsJobReleaseTask: [409, 'The task has the id of the job release task of its job.'],
   TaskNotCompleted: [409, 'The specified task is not in a completed state.'],
   TaskSucceeded: [409, 'The specified task has succeeded and cannot be reactivated.'],
-  TaskFilesUnavailable: [409, 'The files of the specified task are not available yet.'],
+  TaskFilesUnavailable: [409, 'The files of the specified task are unavailable.'],
   JobPreparationTaskOrReleaseTaskNotSpecified: [
     409,
     'The specified job does not have either job preparation task or job release task.',

@@ -59,6 +59,12 @@ const hostFolder: Limit = (value) =>
     ? undefined
     : 'The value must be one of: Shared, Startup, VfsMounts, Task, JobPrep, Applications.';
 const displayName = length(0, 1024);
+const countBetween =
+  (min: number, max: number): Limit =>
+  (value) => {
+    const { length } = value as unknown[];
+    return length >= min && length <= max ? undefined : `The list must have ${min} to ${max} items.`;
+  };
 const atMost =
   (count: number): Limit =>
   (value) =>
@@ -119,7 +125,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   PoolPatchParameter: pool,
   PoolResizeParameter: pool,
   PoolEnableAutoScaleParameter: pool,
-  NodeRemoveParameter: { nodeList: atMost(100), resizeTimeout },
+  NodeRemoveParameter: { nodeList: countBetween(1, 100), resizeTimeout },
   PoolEndpointConfiguration: { inboundNATPools: natPools },
   InboundNATPool: {
     name: natPoolName,
