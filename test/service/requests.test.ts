@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { BatchServiceClient } from '@azure/batch';
 import { eventually, listAll, machine, prepare, type RefusedWith, refused, TestService } from './harness';
 
@@ -61,17 +62,27 @@ describe('Requests to the local Batch service', function () {
   });
 
   /** Sends a signed request whose path and body are kept byte for byte. */
-  async function raw(method: string, path: string, body: string | Buffer = '') {
+  async function raw(
+    method: string,
+    path: string,
+    body: string | Buffer = '',
+    { encoding = '', targetBase = '', host }: { encoding?: string; targetBase?: string; host?: string } = {},
+  ) {
     const { batchName, batchKey } = service.credentials;
     const date = new Date().toUTCString();
     const [size, type] = body.length > 0 ? [String(Buffer.byteLength(body)), 'application/json'] : ['', ''];
-    const lines = [method, '', '', size, '', type, '', '', '', '', '', ''];
+    const lines = [method, encoding, '', size, '', type, '', '', '', '', '', ''];
     const text = `${lines.join('\n')}\nocp-date:${date}\n/${batchName}${path}\napi-version:${version}`;
     const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
     const { hostname, port } = new URL(service.ready.batchUrl);
-    const headers = { 'ocp-date': date, authorization: `SharedKey ${batchName}:${signature}` };
+    const headers = {
+      'ocp-date': date,
+      authorization: `SharedKey ${batchName}:${signature}`,
+      ...(encoding && { 'content-encoding': encoding }),
+      ...(host && { host }),
+    };
     const reply = await new Promise<IncomingMessage>((resolve, reject) => {
-      const options = { hostname, port, method, path: `${path}?api-version=${version}` };
+      const options = { hostname, port, method, path: `${targetBase}${path}?api-version=${version}` };
       request({
         ...options,
         headers: { ...headers, ...(size ? { 'content-type': type, 'content-length': size } : {}) },
@@ -282,6 +293,21 @@ describe('Requests to the local Batch service', function () {
     assert.equal((await client.job.get('marked')).displayName, 'é');
     const reply = await raw('POST', '/jobs', Buffer.from(body.replace('marked', 'latin'), 'latin1'));
     assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
+  });
+
+  it('may be in absolute form, whose host counts', async () => {
+    const { batchUrl } = service.ready;
+    assert.equal((await raw('GET', '/pools', '', { targetBase: batchUrl })).status, 200);
+    assert.equal((await raw('GET', '/pools', '', { targetBase: batchUrl, host: 'proxy' })).status, 200);
+    const foreign = await raw('GET', '/pools', '', { targetBase: 'http://evil.example' });
+    assert.deepEqual([foreign.status, foreign.code], [403, 'Forbidden']);
+  });
+
+  it('have bodies that are not compressed', async () => {
+    const body = JSON.stringify({ id: 'packed', poolInfo: { poolId: 'none' } });
+    const packed = await raw('POST', '/jobs', gzipSync(body), { encoding: 'gzip' });
+    assert.deepEqual([packed.status, packed.code], [400, 'UnsupportedHeader']);
+    assert.equal((await raw('POST', '/jobs', body, { encoding: 'identity' })).status, 201);
   });
 
   it('that add tasks have no other members', async () => {

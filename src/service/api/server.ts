@@ -25,7 +25,7 @@ import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
 import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
-import { parseBody, readBody, setCommonHeaders, splitUrl } from './http/body';
+import { checkEncoding, parseBody, readBody, setCommonHeaders, splitUrl, useOriginForm } from './http/body';
 import type { Context, Reply, Request } from './http/context';
 import { checkQuery } from './http/query';
 import { Router } from './http/router';
@@ -166,11 +166,13 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   }
 
   async function handle(request: IncomingMessage): Promise<Reply> {
+    useOriginForm(request);
     // A web page whose name resolves to this address (DNS rebinding) sends that name as Host.
     const host = request.headers.host?.toLowerCase() ?? '';
     if (!/^(127\.0\.0\.1|localhost|\[::1\]):\d+$/.test(host)) throw new BatchError('Forbidden');
     // First, so that bodies of strangers take no memory.
     authenticate(request, account, tokens, (token) => taskTokens.jobOf(token));
+    checkEncoding(request);
     const bytes = await readBody(request);
     const { path, query } = splitUrl(request.url ?? '/');
     const route = router.find(request.method ?? 'GET', path);

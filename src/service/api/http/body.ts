@@ -21,6 +21,13 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** Throws UnsupportedHeader for a body that is compressed. */
+export function checkEncoding({ headers }: IncomingMessage): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || /^(identity)?$/i.test(encoding)) return;
+  throw new BatchError('UnsupportedHeader', { HeaderName: 'Content-Encoding', HeaderValue: encoding });
+}
+
 /** Parses a request body; undefined when there is none. Throws InvalidRequestBody. */
 export function parseBody(bytes: Buffer): Wire | undefined {
   if (bytes.length === 0) return undefined;
@@ -56,6 +63,18 @@ function isTooDeep(bytes: Buffer): boolean {
     else if (closing.has(byte)) depth--;
   }
   return false;
+}
+
+/**
+ * Makes a target in absolute form, as clients send it to a proxy, one in origin form. Its host takes the place of the
+ * Host header. https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+ */
+export function useOriginForm(request: IncomingMessage): void {
+  const [whole, host] = /^https?:\/\/([^/?]+)/i.exec(request.url ?? '') ?? [];
+  if (whole === undefined || host === undefined) return;
+  const rest = request.url?.slice(whole.length) ?? '';
+  request.url = rest.startsWith('/') ? rest : `/${rest}`;
+  request.headers.host = host;
 }
 
 /** Splits a URL into its path, still encoded, and its query by lower-case names. */
