@@ -7,7 +7,14 @@ import type { FailureReason } from './failureReasons';
 export type Problem =
   // Selected files
   | { kind: 'nothingChosen' }
-  | { kind: 'noMedia'; folder: string }
+  | {
+      kind: 'noMedia';
+      folder: string;
+      /** How many files or folders a scan left out, and why. */
+      outputs?: number;
+      excluded?: number;
+      unreadable?: number;
+    }
   | { kind: 'noAudioTrack'; file: string }
   | { kind: 'noVideoTrack'; file: string }
   | { kind: 'noSubtitleTrack'; file: string }
@@ -125,11 +132,26 @@ export type Problem =
   // The local Batch account
   /** `path` is that of the setting, where there is none. */
   | { kind: 'noFfmpeg'; path?: string }
+  /** A program that has another name, or that doesn't answer as ffmpeg does: `detail` is what it says instead. */
+  | { kind: 'notFfmpeg'; path: string; fault: 'name' | 'version'; detail?: string }
   | { kind: 'localServiceFailed'; detail: string };
 
 /** The problem behind a failed part of a split file. */
 export function rootProblem(problem: Problem): Problem {
   return problem.kind === 'partFailed' ? rootProblem(problem.problem) : problem;
+}
+
+/** A problem with reading a source, which names its path on this machine, with the path that the user knows it by. */
+export function aboutSource(problem: Problem, path: string): Problem {
+  switch (problem.kind) {
+    case 'fileMissing':
+    case 'fileDenied':
+    case 'fileChanged':
+    case 'fileFailed':
+      return { ...problem, file: path };
+    default:
+      return problem;
+  }
 }
 
 /** What is wrong with a preset. `subject` names the property or the placeholder. */

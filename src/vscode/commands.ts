@@ -92,6 +92,8 @@ export class Commands {
 
   async #apply(remedy: Remedy, problem: Problem): Promise<unknown> {
     switch (remedy) {
+      case 'openMediaSettings':
+        return openSettings('media.extensions');
       case 'openPoolSettings':
         return openSettings('pool');
       case 'openPresetSettings':
@@ -142,6 +144,7 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Enter Keys…');
     case 'cleanUp':
       return l10n.t('Clean Up…');
+    case 'openMediaSettings':
     case 'openPoolSettings':
     case 'openPresetSettings':
     case 'openTaskSettings':

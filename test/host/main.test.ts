@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigurationTarget, commands, extensions, lm, Uri, workspace } from 'vscode';
+import { inWorkspace } from '../../src/vscode/chat/languageTools';
 import { extensionId, section } from '../../src/vscode/contributions';
 import { settings } from '../../src/vscode/settings';
 
@@ -54,6 +55,17 @@ describe('The extension in its host', () => {
       declared.map(({ name }) => name).filter((name) => !offered.has(name)),
       [],
     );
+  });
+
+  it('finds the files that an assistant names, in each folder of a workspace', () => {
+    const folders = ['one', 'two'].map((name, index) => ({ name, index, uri: Uri.file(`/videos/${name}`) }));
+    const paths = ['clip.mp4', 'two/clip.mp4', 'two.mp4', '/other/clip.mp4'];
+    assert.deepEqual(
+      paths.map((path) => inWorkspace(path, folders).path),
+      ['/videos/one/clip.mp4', '/videos/two/clip.mp4', '/videos/one/two.mp4', '/other/clip.mp4'],
+    );
+    const single = folders.slice(0, 1);
+    assert.equal(inWorkspace('one/clip.mp4', single).path, '/videos/one/one/clip.mp4');
   });
 
   it('lists jobs for an assistant, without the keys of the account', async () => {

@@ -3,11 +3,12 @@ import { commands, extensions } from 'vscode';
 import type { Problem } from '../../src/core/errors';
 import { reportOf } from '../../src/vscode/accounts/checkConnection';
 import { extensionId } from '../../src/vscode/contributions';
+import { heatMapPage } from '../../src/vscode/heatMap/heatMapPage';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOf } from '../../src/vscode/runs/runRows';
 import { fileLabel, fileWords, runLabel, stateWords, withFolder } from '../../src/vscode/runs/runWords';
 import { stoppedWords } from '../../src/vscode/transcode/endMessages';
-import { bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
+import { age, bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 import { progressLine } from '../../src/vscode/words/story';
 import { progressOf } from '../runProgress';
@@ -50,6 +51,10 @@ describe('The words of a run', () => {
       remedies: ['connect'],
     });
     assert.deepEqual(sentenceOf({ kind: 'noAccount', account: 'local' }).remedies, ['useLocalAccount']);
+    assert.deepEqual(sentenceOf({ kind: 'noMedia', folder: 'videos', outputs: 3, excluded: 0 }), {
+      text: 'No media files found in videos. If they have other file extensions, add the extensions in the settings. Left out: outputs of earlier runs: 3',
+      remedies: ['openMediaSettings'],
+    });
     assert.match(text({ kind: 'runTaken', run: 'r' }), /another window/);
     assert.match(
       text({ kind: 'runTaken', run: 'r', here: true }),
@@ -141,6 +146,22 @@ describe('The words of a run', () => {
     assert.equal(bytes(999_960), '1 MB');
     assert.equal(nodeHoursOf(1.003), '1 node-hour');
     assert.equal(nodeHoursOf(1.2), '1.2 node-hours');
+  });
+
+  it('call idle nodes a cost only where they are', () => {
+    const sources = { script: '', style: '', source: '' };
+    const page = (isLocal: boolean) => heatMapPage({ poolId: 'pool', isLocal }, sources);
+    assert.match(page(false), /idle: costs money without work/);
+    assert.doesNotMatch(page(true), /money/);
+  });
+
+  it('name an age in the unit that fits it', () => {
+    const now = new Date();
+    const ages = [0, 20, 59, 90, 3_601, 49 * 3600].map((seconds) =>
+      age(new Date(+now - seconds * 1000), now),
+    );
+    const expected = ['now', '20 seconds ago', '59 seconds ago', '2 minutes ago', '1 hour ago', '2 days ago'];
+    assert.deepEqual(ages, expected);
   });
 
   it('name a time that is left only where there is one', () => {

@@ -337,9 +337,9 @@ function runSuite({ rate, faults }: Conditions): void {
     const summary = await run.advance('fetched', never);
     await run.close();
     assert.equal(summary.failed, 2);
-    assert.deepEqual([...run.results.values()].map(({ problem }) => problem?.kind).sort(), [
-      'fileChanged',
-      'fileMissing',
+    assert.deepEqual([...run.results.values()].map(({ id, problem }) => [id, problem]).sort(), [
+      ['0001', { kind: 'fileChanged', file: 'a.mp4' }],
+      ['0002', { kind: 'fileMissing', file: 'b.mp4' }],
     ]);
   });
 

@@ -4,10 +4,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Content } from '../../src/core/files/bytes';
+import { DiskFiles } from '../../src/core/files/localFiles';
 import type { MediaInfo } from '../../src/core/media/mediaInfo';
 import { findFfprobe } from '../../src/core/media/probe/ffprobe';
 import { probeMedia } from '../../src/core/media/probe/probeMedia';
 import { judge } from '../../src/core/plan/judge';
+import { probeFiles } from '../../src/core/plan/probeFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { Preset } from '../../src/core/presets/preset';
 import { ffmpeg, temporaryFolder } from '../media';
@@ -235,5 +237,16 @@ describe('A probe', function () {
     } finally {
       server.close();
     }
+  });
+});
+
+describe('A file that vanishes before it is probed', () => {
+  it('is refused by the name that the user knows', async () => {
+    const chosen = [{ uri: 'file:///nowhere/videos/gone.mp4', path: 'videos/gone.mp4' }];
+    const [preset] = builtInPresets;
+    assert.ok(preset);
+    const { sources, refused } = await probeFiles(new DiskFiles(), chosen, preset, never);
+    assert.deepEqual(sources, []);
+    assert.deepEqual(refused, [{ ...chosen[0], problem: { kind: 'fileMissing', file: 'videos/gone.mp4' } }]);
   });
 });

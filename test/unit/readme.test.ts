@@ -26,6 +26,21 @@ describe('The README', () => {
     }
   });
 
+  it('calls each preset what VS Code calls it', () => {
+    const chinese: Record<string, string> = JSON.parse(readFileSync('l10n/bundle.l10n.zh-cn.json', 'utf8'));
+    const labels = new Map(builtInPresets.map(({ id, label }) => [id, label]));
+    for (const page of pages) {
+      const rows = readFileSync(page, 'utf8').matchAll(/^\| `([\w-]+)` \| (.*) \|$/gm);
+      const presets = [...rows].filter(([, id = '']) => labels.has(id));
+      assert.ok(presets.length > 10);
+      for (const [, id = '', words = ''] of presets) {
+        const label = labels.get(id) ?? '';
+        const shown = page === 'README.md' ? label : (chinese[label] ?? '');
+        assert.ok(words.startsWith(shown), `${page}, ${id}: ${words}, not ${shown}`);
+      }
+    }
+  });
+
   it('has the same sections in both languages, and links to files that exist', () => {
     const [english, chinese] = pages.map((page) => readFileSync(page, 'utf8'));
     const sections = (text = '') => [...text.matchAll(/^## /gm)].length;

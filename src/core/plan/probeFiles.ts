@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { UserError } from '../errors';
+import { aboutSource, UserError } from '../errors';
 import { type Content, wholeOf } from '../files/bytes';
 import type { Files } from '../files/files';
 import type { MediaInfo } from '../media/mediaInfo';
@@ -46,7 +46,8 @@ export async function probeFiles(
     try {
       return await probeFile(files, file, preset, { ffprobe, partSeconds }, signal);
     } catch (error) {
-      if (error instanceof UserError) return { uri: file.uri, path: file.path, problem: error.problem };
+      if (error instanceof UserError)
+        return { uri: file.uri, path: file.path, problem: aboutSource(error.problem, file.path) };
       // No other file is begun.
       next = chosen.length;
       throw error;

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import type { BlobInfo } from '../azure/storage';
-import { type Problem, UserError } from '../errors';
+import { aboutSource, type Problem, UserError } from '../errors';
 import { type FileInParts, isSplit } from '../jobs/splitTasks';
 import { type Attempt, type ManifestFile, toUpload } from '../plan/manifest';
 import { type Piece, taskCount } from '../plan/pieces';
@@ -201,7 +201,7 @@ export class Uploads {
       this.#hand({ file });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      const problem = dropped.signal.aborted ? undefined : await this.#problemOfFile(error, signal);
+      const problem = dropped.signal.aborted ? undefined : await this.#problemOf(file, error, signal);
       upload.bytes -= sent;
       upload.bytesTotal -= wanted;
       upload.filesTotal--;
@@ -218,10 +218,10 @@ export class Uploads {
   }
 
   /** Throws what concerns the whole run. */
-  async #problemOfFile(error: unknown, signal: AbortSignal): Promise<Problem> {
+  async #problemOf(file: ManifestFile, error: unknown, signal: AbortSignal): Promise<Problem> {
     if (!(error instanceof UserError)) throw error;
     if (await concernsRun(this.state, error, this.attempt.inputContainer, signal)) throw error;
-    return error.problem;
+    return aboutSource(error.problem, file.path);
   }
 
   /** False if the blob was there. */

@@ -71,9 +71,9 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       if (await resetLocalAccount(accounts, localService)) await onLocalReset();
     },
     async checkFfmpeg() {
-      const { findFfmpeg } = await import('./ffmpeg');
-      const path = await findFfmpeg();
-      background(showInformation(l10n.t('ffmpeg was found: {0}', path)));
+      const { workingFfmpeg } = await import('./ffmpeg');
+      const { path, version } = await workingFfmpeg();
+      background(showInformation(l10n.t('ffmpeg {0} was found: {1}', version, path)));
     },
     showServiceLog,
   };
@@ -107,7 +107,7 @@ export async function accountOfWorkspace(
   const local = {
     iconPath: new ThemeIcon('vm'),
     label: l10n.t('Use the local Batch account'),
-    description: l10n.t('no Azure account needed'),
+    description: l10n.t('no Azure account required'),
   };
   const { account: id } = settings();
   const others = accounts.all

@@ -8,6 +8,7 @@ import type { Documents } from '../documents';
 import { longWork } from '../longWork';
 import { showInformation, showWarning } from '../messages';
 import { settings } from '../settings';
+import { listed } from '../words/listed';
 import { count, secondsOf, time } from '../words/numbers';
 import { textInMarkdown } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
@@ -143,12 +144,12 @@ function detailWords(detail: CheckDetail): string {
     return l10n.t('differs by {0}', secondsOf(Math.abs(Math.round(detail.clockSeconds))));
   const { dedicatedCores, spotCores, pools, jobs } = detail.quota;
   const cores = (value: number | undefined) => (value === undefined ? l10n.t('no limit') : count(value));
-  return [
+  return listed([
     l10n.t('Spot cores: {0}', cores(spotCores)),
     l10n.t('dedicated cores: {0}', cores(dedicatedCores)),
     l10n.t('pools: {0}', count(pools)),
     l10n.t('active jobs: {0}', count(jobs)),
-  ].join(', ');
+  ]);
 }
 
 function skipWords(why: SkipReason, isLocal: boolean): string {
@@ -157,7 +158,7 @@ function skipWords(why: SkipReason, isLocal: boolean): string {
       return l10n.t('not tried because an earlier step failed');
     case 'needsSignIn':
       return isLocal
-        ? l10n.t('not needed: tasks run on this machine')
+        ? l10n.t('not required: tasks run on this machine')
         : l10n.t('unknown: this needs an account that is connected by signing in');
     case 'notEncrypted':
       return l10n.t('not encrypted');

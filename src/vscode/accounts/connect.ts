@@ -56,14 +56,14 @@ async function chooseWay(): Promise<SignIn | undefined> {
     },
     {
       iconPath: new ThemeIcon('terminal'),
-      label: l10n.t('Azure CLI, environment or managed identity'),
+      label: l10n.t('Azure CLI, environment, or managed identity'),
       detail: l10n.t('For remote machines that are already signed in.'),
       way: 'identity',
     },
     {
       iconPath: new ThemeIcon('vm'),
       label: l10n.t('Local Batch account'),
-      detail: l10n.t('No Azure account needed: tasks run on this machine.'),
+      detail: l10n.t('No Azure account required: tasks run on this machine.'),
       way: 'local',
     },
   ];

@@ -11,7 +11,7 @@ import { showInformation, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
 import { secondsOf } from '../words/numbers';
-import { findFfmpeg } from './ffmpeg';
+import { findFfmpeg, workingFfmpeg } from './ffmpeg';
 import { batchName, localKeys, storageName } from './localKeys';
 
 const maxStartMs = 60_000;
@@ -69,8 +69,8 @@ export class LocalService {
   }
 
   /**
-   * The account with its keys and URLs; starts the service unless it runs. Throws `noFfmpeg` before anything is started
-   * or uploaded, and `untrusted` rather than start anything in Restricted Mode.
+   * The account with its keys and URLs; starts the service unless it runs. Throws `noFfmpeg` or `notFfmpeg` before anything is
+   * started or uploaded, and `untrusted` rather than start anything in Restricted Mode.
    */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
     this.#starting ??= this.#start().finally(() => {
@@ -122,9 +122,9 @@ export class LocalService {
       return running;
     }
     if (!workspace.isTrusted) throw new UserError({ kind: 'untrusted' });
-    const ffmpeg = await findFfmpeg();
+    const { path } = await workingFfmpeg();
     await localKeys(this.dataFolder, this.secrets);
-    return this.#spawn(ffmpeg);
+    return this.#spawn(path);
   }
 
   /**
@@ -235,7 +235,7 @@ async function readyLine(child: ChildProcess, logFile: string): Promise<Ready> {
   return new Promise((resolve, reject) => {
     const fail = (detail: string) => reject(new UserError({ kind: 'localServiceFailed', detail }));
     const timer = setTimeout(
-      () => fail(l10n.t('It gave no answer within {0}.', secondsOf(maxStartMs / 1000))),
+      () => fail(l10n.t("It didn't respond within {0}.", secondsOf(maxStartMs / 1000))),
       maxStartMs,
     );
     child.once('error', (error) => fail(error.message));

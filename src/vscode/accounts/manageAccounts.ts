@@ -23,7 +23,7 @@ export async function renameAccount(accounts: Accounts, account: AccountRecord |
 export async function chooseAccount(accounts: Accounts): Promise<void> {
   const title = hasWorkspace()
     ? l10n.t('Which account does this workspace use?')
-    : l10n.t('Which account do workspaces use that have no account of their own?');
+    : l10n.t('Which account should workspaces without an account of their own use?');
   const chosen = await pickAccount(accounts, title);
   if (chosen) await useInWorkspace(chosen);
 }

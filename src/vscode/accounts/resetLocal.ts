@@ -18,7 +18,7 @@ export async function resetLocalAccount(accounts: Accounts, service: LocalServic
       modal: true,
       detail: [
         l10n.t(
-          'This ends all running tasks and deletes the pools, jobs, tasks, files and containers of the account.',
+          'This ends all running tasks and deletes the pools, jobs, tasks, files, and containers of the account.',
         ),
         l10n.t('It frees {0}. Outputs in your folders stay.', bytes(used)),
       ].join('\n'),

@@ -171,7 +171,7 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
 
   async #transcode(input: TranscodeInput, token: CancellationToken): Promise<LanguageModelToolResult> {
     const { succeeded, failed, total, runId } = await this.transcode.transcodeFiles(
-      input.files.map(inWorkspace),
+      input.files.map((path) => inWorkspace(path)),
       input.preset ?? 'mp3',
       token,
     );
@@ -179,9 +179,14 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
   }
 }
 
-/** A path as an assistant writes it: absolute, or relative to the first folder of the workspace. */
-function inWorkspace(path: string): Uri {
-  const [folder] = workspace.workspaceFolders ?? [];
+/**
+ * A path as an assistant writes it: absolute, or relative to the first folder of the workspace. Where there are several
+ * folders, a path can begin with the name of one, as the paths that VS Code shows do.
+ */
+export function inWorkspace(path: string, folders = workspace.workspaceFolders ?? []): Uri {
+  const [first] = folders;
   const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
-  return isAbsolute || folder === undefined ? Uri.file(path) : Uri.joinPath(folder.uri, path);
+  if (isAbsolute || first === undefined) return Uri.file(path);
+  const named = folders.find(({ name }) => folders.length > 1 && path.startsWith(`${name}/`));
+  return named ? Uri.joinPath(named.uri, path.slice(named.name.length + 1)) : Uri.joinPath(first.uri, path);
 }

@@ -5,6 +5,7 @@ import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
 import { runTitle } from '../runs/runWords';
+import { listed } from '../words/listed';
 import { age, bytes, count, nodesOf } from '../words/numbers';
 
 interface ResourceItem extends QuickPickItem {
@@ -130,7 +131,7 @@ function roleOf({ kind, id, runId }: OwnedResource): string {
 function kindsOf(chosen: readonly OwnedResource[]): string {
   const of = (kind: OwnedResource['kind']) => chosen.filter((resource) => resource.kind === kind).length;
   const [jobs, pools, containers] = [of('job'), of('pool'), of('container')];
-  return [
+  return listed([
     jobs === 1 ? l10n.t('1 job') : jobs > 0 ? l10n.t('{0} jobs', count(jobs)) : '',
     pools === 1 ? l10n.t('1 pool') : pools > 0 ? l10n.t('{0} pools', count(pools)) : '',
     containers === 1
@@ -138,9 +139,7 @@ function kindsOf(chosen: readonly OwnedResource[]): string {
       : containers > 0
         ? l10n.t('{0} containers', count(containers))
         : '',
-  ]
-    .filter(Boolean)
-    .join(', ');
+  ]);
 }
 
 function freedBy(chosen: readonly OwnedResource[]): string {

@@ -2,6 +2,7 @@ import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsi
 import type { Job, Pool, Task, TaskCounts } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
 import { type CommandId, commandName } from '../contributions';
+import { listed } from '../words/listed';
 import { bytes, count, duration, nodesOf, tasksOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 import { type ExplorerNode, type NodeOf, nodeId, type TaskGroup } from './explorerNode';
@@ -35,7 +36,7 @@ export function renderNode(node: ExplorerNode, filter = ''): TreeItem {
   item.contextValue = row.contextValue;
   item.description = facts.join(' · ');
   item.tooltip = tooltipOf(row.tooltip ?? [label, ...facts]);
-  item.accessibilityInformation = { label: [spokenName(node, label), ...facts].join(', ') };
+  item.accessibilityInformation = { label: listed([spokenName(node, label), ...facts]) };
   if (row.command) {
     item.command = { command: commandName(row.command), title: label, arguments: [row.argument ?? node] };
   }

@@ -3,13 +3,13 @@ import { env, l10n } from 'vscode';
 import type { Strings } from '../../webview/messages';
 import { escapeHtml, heatMapBody } from './heatMapBody';
 
-/** The HTML of a heat map, which may load its own script and style and nothing else. */
+/** The HTML of a heat map, which may load its own script and style and nothing else. Nodes of the local account are free. */
 export function heatMapPage(
-  poolId: string,
+  { poolId, isLocal }: { readonly poolId: string; readonly isLocal: boolean },
   { script, style, source }: Record<'script' | 'style' | 'source', string>,
 ): string {
   const nonce = randomBytes(16).toString('base64');
-  const strings = pageStrings(poolId);
+  const strings = pageStrings(poolId, isLocal);
   return `<!DOCTYPE html>
 <html lang="${env.language}">
 <head>
@@ -27,7 +27,7 @@ ${heatMapBody(strings)}
 </html>`;
 }
 
-function pageStrings(poolId: string): Strings {
+function pageStrings(poolId: string, isLocal: boolean): Strings {
   return {
     title: l10n.t('Nodes of {0}', poolId),
     empty: l10n.t('The pool has no nodes.'),
@@ -48,7 +48,7 @@ function pageStrings(poolId: string): Strings {
     slotLegend: l10n.t('task slots, filled while a task runs'),
     hourLegend: l10n.t('last hour, now at the right'),
     minutes: {
-      i: l10n.t('idle: costs money without work'),
+      i: isLocal ? l10n.t('idle') : l10n.t('idle: costs money without work'),
       r: l10n.t('running'),
       s: l10n.t('starting'),
       f: l10n.t('failed'),

@@ -90,11 +90,14 @@ class HeatMap {
       }),
     );
     const { webview } = this.panel;
-    webview.html = heatMapPage(poolId, {
-      script: webview.asWebviewUri(Uri.joinPath(dist, 'heatMap.js')).toString(),
-      style: webview.asWebviewUri(Uri.joinPath(media, 'heatMap.css')).toString(),
-      source: webview.cspSource,
-    });
+    webview.html = heatMapPage(
+      { poolId, isLocal: pool.account.signIn === 'local' },
+      {
+        script: webview.asWebviewUri(Uri.joinPath(dist, 'heatMap.js')).toString(),
+        style: webview.asWebviewUri(Uri.joinPath(media, 'heatMap.css')).toString(),
+        source: webview.cspSource,
+      },
+    );
     this.#disposables.add(webview.onDidReceiveMessage((message: ToHost) => this.#receive(message)));
     this.#disposables.add(this.panel.onDidChangeViewState(() => this.#schedule(0)));
     this.panel.onDidDispose(() => {

@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { costOf, type VmPrices } from '../../core/accounts/prices';
 import { type Bar, type Lane, type Timeline, timelineSvg } from '../../core/estimates/timeline';
 import { type ReportRow, type RunReport, reportCsv } from '../../core/runs/report';
-import { costWords, roughly } from '../words/costWords';
+import { costWords } from '../words/costWords';
 import { bytes, count, decimal, duration, percent, time } from '../words/numbers';
 import { textInMarkdown } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
@@ -41,7 +41,13 @@ export function markdownOf(report: FullReport): string {
   const failed = report.rows.filter(({ problem }) => problem);
   return [
     `# ${textInMarkdown(report.preset)}`,
-    ...['', ...factsOf(report).map(([name, value]) => `- **${name}**: ${textInMarkdown(value)}`), ''],
+    ...[
+      '',
+      ...factsOf(report).map(
+        ([name, value]) => `- ${l10n.t('{0}: {1}', `**${name}**`, textInMarkdown(value))}`,
+      ),
+      '',
+    ],
     ...expectedSection(report),
     ...(failed.length > 0 ? [`## ${l10n.t('Failures')}`, '', ...failed.map(failureLine), ''] : []),
     ...timelineSection(report),
@@ -106,7 +112,7 @@ function expectedSection(report: FullReport): string[] {
   const cost = costOfReport(report);
   const isPriced = expected.cost !== undefined && cost !== undefined && report.prices;
   const rows = [
-    [l10n.t('Duration'), roughly(expected.minutes), duration(minutes * 60_000)],
+    [l10n.t('Duration'), duration(expected.minutes * 60_000), duration(minutes * 60_000)],
     ...(hours === undefined || report.isLocal
       ? []
       : [[l10n.t('Node-hours'), hoursOf(expected.nodeHours), hoursOf(hours)]]),
@@ -175,7 +181,8 @@ function shortNode(node: string): string {
 }
 
 function failureLine({ file, problem }: ReportRow): string {
-  return `- **${textInMarkdown(file)}**: ${textInMarkdown(problem ? withoutName(sentenceOf(problem).text, file) : '')}`;
+  const reason = problem ? withoutName(sentenceOf(problem).text, file) : '';
+  return `- ${l10n.t('{0}: {1}', `**${textInMarkdown(file)}**`, textInMarkdown(reason))}`;
 }
 
 /** `74.1 kB, 29%`: the size of an output, and its share of the source's size. */

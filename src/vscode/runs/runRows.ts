@@ -2,6 +2,7 @@ import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem } from 'vscode';
 import type { FileResult, ManifestFile, RefusedFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { logLineOf } from '../words/ffmpegReasons';
+import { listed } from '../words/listed';
 import { sentenceOf } from '../words/sentences';
 import { isUpload, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
@@ -61,7 +62,7 @@ export function refusedItem({ record, file }: Extract<RunNode, { kind: 'refused'
   item.tooltip = new MarkdownString().appendText(
     [file.path, text, l10n.t('Retry Failed Files checks it again.')].join('\n'),
   );
-  item.accessibilityInformation = { label: `${file.path}, ${state}` };
+  item.accessibilityInformation = { label: listed([file.path, state]) };
   return item;
 }
 
@@ -72,7 +73,7 @@ export function problemItem({ record, reason }: Extract<RunNode, { kind: 'proble
   item.description = reason;
   item.tooltip = new MarkdownString().appendText(reason);
   item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
-  item.accessibilityInformation = { label: `${item.label}, ${reason}` };
+  item.accessibilityInformation = { label: listed([`${item.label}`, reason]) };
   return item;
 }
 

@@ -124,7 +124,9 @@ function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): st
 /** A sentence about a file without the name of the file at its beginning or after a colon. */
 export function withoutName(sentence: string, path: string): string {
   const shorter = sentence.startsWith(`${path} `) ? sentence.slice(path.length + 1) : sentence;
-  return shorter === sentence ? sentence.replace(` ${path}:`, ':').replace(`${path}: `, '') : shorter;
+  if (shorter !== sentence) return shorter;
+  // Chinese has a colon of its own.
+  return sentence.replace(` ${path}:`, ':').replace(` ${path}：`, '：').replace(`${path}: `, '');
 }
 
 /** `0:00–5:00`, or `Audio`. */

@@ -12,6 +12,7 @@ import {
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
+import { listed } from '../words/listed';
 import { count, time } from '../words/numbers';
 import { doneWords, progressLine } from '../words/story';
 import { type Outcome, outcomeOf } from './outcome';
@@ -155,7 +156,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     if (piece === undefined) return item;
     item.iconPath = pieceIcon(piece);
     item.description = pieceWords(piece);
-    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    item.accessibilityInformation = { label: listed([`${item.label}`, item.description]) };
     return item;
   }
 
@@ -218,7 +219,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.iconPath = live || isOpening || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
     item.tooltip = this.#runTooltip(record, live, item.description);
     item.accessibilityInformation = {
-      label: [runTitle(record), item.description, time(new Date(record.created))].join(', '),
+      label: listed([runTitle(record), item.description, time(new Date(record.created))]),
     };
     return item;
   }
@@ -258,7 +259,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.description = doneWords({ succeeded, failed, files: nodes.length });
     if (failed > 0)
       item.iconPath = new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'));
-    item.accessibilityInformation = { label: `${item.label}, ${item.description}` };
+    item.accessibilityInformation = { label: listed([`${item.label}`, item.description]) };
     return item;
   }
 
@@ -279,7 +280,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       const uri = Uri.parse(result.outputUri);
       item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
     }
-    item.accessibilityInformation = { label: `${file.path}, ${state}` };
+    item.accessibilityInformation = { label: listed([file.path, state]) };
     return item;
   }
 }

@@ -6,6 +6,7 @@ import type { Until } from '../../core/plan/manifest';
 import { longWork } from '../longWork';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
+import { leftOutWords } from '../words/problemWords';
 import { problemOf } from '../workspaceFiles';
 import type { FolderScan } from './folderScan';
 import { mediaExtensions } from './mediaExtensions';
@@ -54,7 +55,9 @@ export async function chooseFiles(
     .sort((one, other) => byPath.compare(one.path, other.path));
   if (files.length === 0) {
     throw new UserError(
-      folder ? { kind: 'noMedia', folder: workspace.asRelativePath(folder) } : { kind: 'nothingChosen' },
+      folder
+        ? { kind: 'noMedia', folder: workspace.asRelativePath(folder), ...leftOut(scans) }
+        : { kind: 'nothingChosen' },
     );
   }
   if (folder && !(await confirmCount({ folders, scans, selectedFiles, files: files.length }, until)))
@@ -127,17 +130,12 @@ async function confirmCount({ folders, scans, selectedFiles, files }: Found, unt
   const named = folders.slice(0, maxNames).map(({ path }) => basename(path));
   const names = [...named, ...(folders.length > maxNames ? ['…'] : [])].join(', ');
   const inFolders = filesOf(files - selectedFiles);
-  const sum = (of: (scan: FolderScan) => number) => scans.reduce((total, scan) => total + of(scan), 0);
   const answer = await window.showQuickPick(
     [
       {
         iconPath: new ThemeIcon('files'),
         label: actionTitle(until, files),
-        detail: leftOutWords(
-          sum(({ outputs }) => outputs),
-          sum(({ excluded }) => excluded),
-          sum(({ unreadable }) => unreadable),
-        ),
+        detail: leftOutWords(leftOut(scans)),
       },
     ],
     {
@@ -151,6 +149,16 @@ async function confirmCount({ folders, scans, selectedFiles, files }: Found, unt
   return answer !== undefined;
 }
 
+/** How many files and folders all scans together left out. */
+function leftOut(scans: readonly FolderScan[]): Pick<FolderScan, 'outputs' | 'excluded' | 'unreadable'> {
+  const sum = (of: (scan: FolderScan) => number) => scans.reduce((total, scan) => total + of(scan), 0);
+  return {
+    outputs: sum(({ outputs }) => outputs),
+    excluded: sum(({ excluded }) => excluded),
+    unreadable: sum(({ unreadable }) => unreadable),
+  };
+}
+
 /** What the command does with the files, as a button. */
 function actionTitle(until: Until, files: number): string {
   switch (until) {
@@ -161,13 +169,4 @@ function actionTitle(until: Until, files: number): string {
     case 'fetched':
       return files === 1 ? l10n.t('Transcode 1 File') : l10n.t('Transcode {0} Files', count(files));
   }
-}
-
-function leftOutWords(outputs: number, excluded: number, unreadable: number): string | undefined {
-  const parts = [
-    ...(outputs > 0 ? [l10n.t('outputs of earlier runs: {0}', count(outputs))] : []),
-    ...(unreadable > 0 ? [l10n.t("folders that can't be read: {0}", count(unreadable))] : []),
-    ...(excluded > 0 ? [l10n.t('excluded files and folders: {0}', count(excluded))] : []),
-  ];
-  return parts.length > 0 ? l10n.t('Left out: {0}', parts.join(', ')) : undefined;
 }

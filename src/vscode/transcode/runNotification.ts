@@ -103,7 +103,7 @@ async function askCancel(
   const choices: (QuickPickItem & { choice: CancelChoice | 'keepRunning' })[] = [
     {
       iconPath: new ThemeIcon('eye-closed'),
-      label: isUpload ? l10n.t('Stop Uploading') : l10n.t('Stop Watching'),
+      label: isUpload ? l10n.t('Stop Uploading') : l10n.t('Stop Monitoring'),
       detail: isUpload
         ? l10n.t('Files that were uploaded remain in the account. Continue later from the Transcodes view.')
         : run && isSubmitted(run.manifest)

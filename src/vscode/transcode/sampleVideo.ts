@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { commands, l10n, Uri, workspace } from 'vscode';
 import { isAbort, UserError } from '../../core/errors';
-import { findFfmpeg } from '../accounts/ffmpeg';
+import { workingFfmpeg } from '../accounts/ffmpeg';
 import { longWork } from '../longWork';
 
 /**
@@ -13,7 +13,7 @@ import { longWork } from '../longWork';
  * Throws `fileFailed` if it can't be created or written.
  */
 export async function createSample(): Promise<Uri> {
-  const ffmpeg = await findFfmpeg();
+  const { path: ffmpeg } = await workingFfmpeg();
   const [folder] = workspace.workspaceFolders ?? [];
   const temporary = await mkdtemp(join(tmpdir(), 'azure-batch-sample-'));
   const made = join(temporary, 'sample.mp4');

@@ -36,7 +36,7 @@ const sentences: Readonly<Record<FailureReason, (subject: string) => string>> = 
   readError: () => l10n.t('The disk of the node failed.'),
   network: () => l10n.t("ffmpeg couldn't open an address on the network."),
   protocol: () => l10n.t("The file refers to an address that ffmpeg isn't allowed to open."),
-  imagePattern: () => l10n.t('The name of an image file needs a number pattern, such as %03d.'),
+  imagePattern: () => l10n.t('The name of an image file requires a number pattern, such as %03d.'),
   unknownInputFormat: (subject) => l10n.t("ffmpeg doesn't support the input format {0}.", subject),
   unknownOption: (subject) =>
     l10n.t("ffmpeg doesn't have the option {0}. Check the arguments of the preset.", subject),
@@ -57,12 +57,12 @@ const sentences: Readonly<Record<FailureReason, (subject: string) => string>> = 
   unknownFilter: (subject) => l10n.t('The ffmpeg on the node has no filter {0}.', subject),
   filterOption: (subject) => l10n.t("A filter doesn't have the option {0}.", subject),
   filterExpression: (subject) => l10n.t("The expression {0} of a filter isn't valid.", subject),
-  filterSize: () => l10n.t('A filter needs a larger picture than the video has.'),
+  filterSize: () => l10n.t('A filter requires a larger picture than the video has.'),
   filterUnconnected: () => l10n.t("An output of the filter graph isn't used."),
   filterFormats: () => l10n.t('The filters have no audio or picture format in common.'),
   filterFailed: () => l10n.t("The filters of the preset don't work on this file."),
   copyFiltered: () => l10n.t("A track that is copied can't be filtered. Specify an encoder in the preset."),
-  bitstreamFilter: (subject) => l10n.t('The format needs the bitstream filter {0}.', subject),
+  bitstreamFilter: (subject) => l10n.t('The format requires the bitstream filter {0}.', subject),
   font: () => l10n.t('The node has no font for the text.'),
   unknownOutputFormat: (subject) => l10n.t("ffmpeg doesn't recognize the output format of {0}.", subject),
   codecInContainer: (subject) =>
@@ -78,7 +78,7 @@ const sentences: Readonly<Record<FailureReason, (subject: string) => string>> = 
   sampleFormat: (subject) => l10n.t("The encoder doesn't support the sample format {0}.", subject),
   channels: (subject) => l10n.t("The encoder doesn't support the audio channels of the file ({0}).", subject),
   bitrate: () => l10n.t("The encoder doesn't support the bitrate."),
-  timestamps: () => l10n.t('The time stamps of the file are out of order.'),
+  timestamps: () => l10n.t('The timestamps of the file are out of order.'),
   queueFull: () =>
     l10n.t(
       'The packets of the tracks are too far apart in the file. Add -max_muxing_queue_size 9999 to the preset.',

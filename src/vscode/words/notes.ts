@@ -94,7 +94,7 @@ function wholeReason(reason: WholeReason): string {
     case 'edits':
       return l10n.t('Its edit list joins, repeats, or slows down parts of it.');
     case 'clock':
-      return l10n.t('Its time stamps jump or start again, as in joined recordings.');
+      return l10n.t('Its timestamps jump or start again, as in joined recordings.');
     case 'encrypted':
       return l10n.t('It is encrypted.');
   }

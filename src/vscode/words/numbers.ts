@@ -39,10 +39,11 @@ export function time(date: Date): string {
   return new Intl.DateTimeFormat(env.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(date);
 }
 
-/** `3 minutes ago`, `2 days ago`, in the user's language. */
+/** `20 seconds ago`, `3 minutes ago`, `2 days ago`, in the user's language. */
 export function age(date: Date, now = new Date()): string {
   const seconds = Math.max(0, Math.round((now.getTime() - date.getTime()) / 1000));
   const format = new Intl.RelativeTimeFormat(env.language, { numeric: 'auto' });
+  if (seconds < 60) return format.format(-seconds, 'second');
   if (seconds < 3600) return format.format(-Math.round(seconds / 60), 'minute');
   if (seconds < 48 * 3600) return format.format(-Math.round(seconds / 3600), 'hour');
   return format.format(-Math.round(seconds / 86_400), 'day');

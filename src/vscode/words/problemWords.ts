@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import type { Problem, Service } from '../../core/errors';
+import { listed } from './listed';
 import { count } from './numbers';
 
 /** The meaning of each rejection, by the error code of Batch, Storage or Microsoft Entra. */
@@ -112,6 +113,22 @@ export function limitWords({ what, limit, name }: Extract<Problem, { kind: 'limi
   }
 }
 
+/** What a scan of folders left out, with the numbers; undefined if nothing. */
+export function leftOutWords({ outputs = 0, excluded = 0, unreadable = 0 }: LeftOut): string | undefined {
+  const parts = [
+    ...(outputs > 0 ? [l10n.t('outputs of earlier runs: {0}', count(outputs))] : []),
+    ...(unreadable > 0 ? [l10n.t("folders that can't be read: {0}", count(unreadable))] : []),
+    ...(excluded > 0 ? [l10n.t('excluded files and folders: {0}', count(excluded))] : []),
+  ];
+  return parts.length > 0 ? l10n.t('Left out: {0}', listed(parts)) : undefined;
+}
+
+interface LeftOut {
+  readonly outputs?: number;
+  readonly excluded?: number;
+  readonly unreadable?: number;
+}
+
 /** Says what is wrong with a preset, and what is right. */
 export function presetFaultWords({
   fault,
@@ -154,6 +171,22 @@ export function noFfmpegWords({ path }: Extract<Problem, { kind: 'noFfmpeg' }>):
     : l10n.t(
         'The local Batch account requires ffmpeg, but there is none at {0}, the path in the settings. Correct the path.',
         path,
+      );
+}
+
+/** Says why a program can't be used as ffmpeg. */
+export function notFfmpegWords({ path, fault, detail }: Extract<Problem, { kind: 'notFfmpeg' }>): string {
+  return fault === 'name'
+    ? l10n.t(
+        'Tasks run the program “ffmpeg”, but the setting names {0}. Rename it, or create a link named “ffmpeg” to it and enter the path of the link.',
+        path,
+      )
+    : withDetail(
+        l10n.t(
+          "{0} isn't ffmpeg, or it can't run on this machine. Install ffmpeg, or correct the path.",
+          path,
+        ),
+        detail,
       );
 }
 

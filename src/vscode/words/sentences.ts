@@ -5,8 +5,10 @@ import { isMediaProblem, mediaSentence } from './mediaSentences';
 import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   fieldWords,
+  leftOutWords,
   limitWords,
   noFfmpegWords,
+  notFfmpegWords,
   presetFaultWords,
   quotaWords,
   serviceName,
@@ -22,6 +24,7 @@ export type Remedy =
   | 'enterKeys'
   | 'checkConnection'
   | 'cleanUp'
+  | 'openMediaSettings'
   | 'openPoolSettings'
   | 'openPresetSettings'
   | 'openTaskSettings'
@@ -56,11 +59,20 @@ function words(problem: Problem): Words {
   if (isMediaProblem(problem)) return [mediaSentence(problem)];
   switch (problem.kind) {
     case 'nothingChosen':
-      return [l10n.t('No media files selected.')];
+      return [l10n.t('No media files selected. Select media files or a folder in the Explorer.')];
     case 'noMedia':
-      return [l10n.t('No media files found in {0}.', problem.folder)];
+      return [
+        withDetail(
+          l10n.t(
+            'No media files found in {0}. If they have other file extensions, add the extensions in the settings.',
+            problem.folder,
+          ),
+          leftOutWords(problem),
+        ),
+        'openMediaSettings',
+      ];
     case 'emptyFile':
-      return [l10n.t('{0} is empty.', problem.file)];
+      return [l10n.t('{0} is empty (0 bytes). Copy or record the file again.', problem.file)];
     case 'presetNotFor':
       return [
         l10n.t(
@@ -383,6 +395,8 @@ function words(problem: Problem): Words {
       ];
     case 'noFfmpeg':
       return [noFfmpegWords(problem), 'getFfmpeg', 'openLocalSettings'];
+    case 'notFfmpeg':
+      return [notFfmpegWords(problem), 'openLocalSettings'];
     case 'localServiceFailed':
       return [l10n.t("Couldn't start the local Batch service: {0}", problem.detail), 'showServiceLog'];
   }

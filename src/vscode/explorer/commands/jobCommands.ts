@@ -5,6 +5,7 @@ import type { Handlers } from '../../commands';
 import type { JobCommandId } from '../../contributions';
 import { longWork } from '../../longWork';
 import { showInformation } from '../../messages';
+import { listed } from '../../words/listed';
 import { count, tasksOf } from '../../words/numbers';
 import { groupFilters } from '../explorerData';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
@@ -114,7 +115,7 @@ async function unfinishedOf(
           running > 0 ? l10n.t('{0} running', tasksOf(running)) : '',
           which === 'all' && active > 0 ? l10n.t('{0} waiting', tasksOf(active)) : '',
         ].filter(Boolean);
-        return facts.length > 0 ? [`${resourceName(row)}: ${facts.join(', ')}`] : [];
+        return facts.length > 0 ? [l10n.t('{0}: {1}', resourceName(row), listed(facts))] : [];
       }),
     );
     return lines.flat();

@@ -61,7 +61,7 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
         validateInput: (text) =>
           /^[\w-]{1,64}$/.test(text)
             ? undefined
-            : l10n.t('Use 1 to 64 letters, digits, hyphens and underscores.'),
+            : l10n.t('Use 1 to 64 letters, digits, hyphens, and underscores.'),
       });
       if (id === undefined) return;
       const { batch } = await data.gateways(row.account);
