@@ -70,10 +70,14 @@ export class Workbench {
     const selected = this.page.locator(
       '.explorer-folders-view .monaco-list-row[aria-selected=true] .label-name',
     );
-    for (const name of await selected.allTextContents()) {
-      if (!names.includes(name)) await this.setSelected(this.file(name), false);
-    }
-    for (const name of names) await this.setSelected(this.file(name), true);
+    // The Explorer loses its selection when files appear while it is changed.
+    await repeat('Exactly these files are selected', async () => {
+      for (const name of await selected.allTextContents()) {
+        if (!names.includes(name)) await this.setSelected(this.file(name), false);
+      }
+      for (const name of names) await this.setSelected(this.file(name), true);
+      return (await selected.count()) === names.length;
+    });
     await this.openMenu(this.file(names.at(-1)));
   }
 

@@ -21,9 +21,23 @@ describe('The Accounts view', () => {
   after(() => connected?.close());
 
   afterEach(async function () {
-    if (this.currentTest?.state !== 'failed') return;
-    await connected.workbench.screenshot(pictures, this.currentTest.title.replace(/\W+/g, '-'));
+    if (this.currentTest?.state === 'failed')
+      await connected.workbench.screenshot(pictures, this.currentTest.title.replace(/\W+/g, '-'));
+    else await emptyAccount();
   });
+
+  /** Deletes what a test made, so that no test depends on another one. */
+  async function emptyAccount(): Promise<void> {
+    const { batch, blobs, workbench } = connected;
+    for (const { id = '' } of await batch.job.list()) await batch.job.deleteMethod(id);
+    for (const { id = '' } of await batch.pool.list()) await batch.pool.deleteMethod(id);
+    for await (const { name } of blobs.listContainers()) await blobs.deleteContainer(name);
+    await eventually(
+      async () => (await batch.job.list()).length + (await batch.pool.list()).length,
+      (left) => left === 0,
+    );
+    await workbench.run('Azure Batch: Refresh');
+  }
 
   /** Gives the rows of the Accounts view the whole sidebar. */
   async function collapseTranscodes(): Promise<void> {
@@ -43,6 +57,15 @@ describe('The Accounts view', () => {
     );
   }
 
+  /** Expands a pool that was just made. */
+  async function showNodes(pool: string): Promise<void> {
+    const { workbench } = connected;
+    await workbench.expand('Pools');
+    await workbench.run('Azure Batch: Refresh');
+    await workbench.treeItem(new RegExp(`^${pool}steady`)).waitFor();
+    await workbench.expand(pool);
+  }
+
   async function dialogButton(name: string): Promise<void> {
     await connected.workbench.page
       .locator('.monaco-dialog-box')
@@ -58,10 +81,10 @@ describe('The Accounts view', () => {
 
   it('lists the newest jobs first when there are more than a page of them', async () => {
     const { workbench, batch } = connected;
-    await addPool(batch, 'pool-one', 0);
+    await addPool(batch, 'pool-jobs', 0);
     // One after the other: their order is what is tested.
     for (let index = 0; index < 130; index++)
-      await batch.job.add({ id: `job-${String(index).padStart(3, '0')}`, poolInfo: { poolId: 'pool-one' } });
+      await batch.job.add({ id: `job-${String(index).padStart(3, '0')}`, poolInfo: { poolId: 'pool-jobs' } });
     await workbench.expand('Jobs');
     await workbench.treeItem('job-129').waitFor();
     const rows = (await spokenRows()).filter((row) => row.includes(', job, '));
@@ -73,14 +96,14 @@ describe('The Accounts view', () => {
     await workbench.treeItem('job-029').click();
     await workbench.scrollTo('job-000', 'End');
     await workbench.scrollTo('localbatch', 'Home');
-    for (let index = 0; index < 130; index++)
-      await batch.job.deleteMethod(`job-${String(index).padStart(3, '0')}`);
-    await workbench.treeItem('No jobs').waitFor();
   });
 
   it('shows changes of other clients, without a run and without a click', async () => {
     const { workbench, batch } = connected;
+    await addPool(batch, 'pool-one', 0);
     await workbench.expand('Pools');
+    await workbench.expand('Jobs');
+    await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem(/^pool-onesteady · 0 nodes/).waitFor();
     await batch.pool.resize('pool-one', { targetDedicatedNodes: 3, targetLowPriorityNodes: 0 });
     await workbench.treeItem(/^pool-onesteady · 3 nodes/).waitFor();
@@ -97,7 +120,11 @@ describe('The Accounts view', () => {
   });
 
   it('asks for few lists while something runs, and for none while it is hidden', async () => {
-    const { workbench, proxy } = connected;
+    const { workbench, batch, proxy } = connected;
+    await addPool(batch, 'pool-busy', 1);
+    await addJob(batch, 'job-busy', 'pool-busy', ['/bin/bash -c "sleep 3600"']);
+    await showNodes('pool-busy');
+    await workbench.treeItem(/^tvm….*running · dedicated · 1 task/).waitFor();
     const count = async () => {
       const [before, began] = [proxy.requests.length, performance.now()];
       await new Promise((resolve) => setTimeout(resolve, 12_000));
@@ -121,12 +148,12 @@ describe('The Accounts view', () => {
 
   it('acts on the nodes of all pools that are selected', async () => {
     const { workbench, batch } = connected;
-    await addPool(batch, 'pool-two', 2);
-    await workbench.run('Azure Batch: Refresh');
-    await workbench.treeItem(/^pool-twosteady · 2 nodes/).waitFor();
+    await addPool(batch, 'pool-first', 3);
+    await addPool(batch, 'pool-second', 2);
+    await showNodes('pool-first');
     const nodes = workbench.page.locator('.sidebar [role=treeitem]', { hasText: 'tvm…' });
     await repeat('The nodes of both pools are shown', async (wait) => {
-      await workbench.expand('pool-two');
+      await showNodes('pool-second');
       return becomesTrue(async () => (await nodes.count()) === 5, wait);
     });
     await nodes.nth(0).click();
@@ -138,30 +165,38 @@ describe('The Accounts view', () => {
     await workbench.screenshot(pictures, 'explorer-remove');
     await dialogButton('Remove');
     await eventually(
-      async () => Promise.all(['pool-one', 'pool-two'].map((id) => batch.computeNode.list(id))),
+      async () => Promise.all(['pool-first', 'pool-second'].map((id) => batch.computeNode.list(id))),
       (lists) => lists.map(({ length }) => length).join() === '2,1',
     );
-    await workbench.treeItem(/^pool-twosteady · 1 node$/).waitFor();
+    await workbench.treeItem(/^pool-secondsteady · 1 node$/).waitFor();
   });
 
   it('asks before it stops what runs, and names it', async () => {
     const { workbench, batch } = connected;
+    await addPool(batch, 'pool-stop', 2);
+    await addJob(batch, 'job-stop', 'pool-stop', [
+      '/bin/bash -c "exit 3"',
+      '/bin/bash -c "sleep 3600"',
+      '/bin/true',
+    ]);
+    await workbench.expand('Jobs');
+    await showNodes('pool-stop');
     const running = workbench.treeItem(/^tvm….*running · dedicated · 1 task/);
     await running.waitFor();
     await workbench.openMenu(running);
     await workbench.choose('Reboot Node');
     const dialog = workbench.page.locator('.monaco-dialog-box');
-    await dialog.getByText('job-one / task-0001').waitFor();
+    await dialog.getByText('job-stop / task-0001').waitFor();
     await workbench.screenshot(pictures, 'explorer-reboot');
     await dialogButton('Cancel');
-    await workbench.openMenu(workbench.treeItem(/^job-one/));
+    await workbench.openMenu(workbench.treeItem(/^job-stop/));
     await workbench.choose('Terminate Job');
-    await dialog.getByText('job-one: 1 task running').waitFor();
+    await dialog.getByText('job-stop: 1 task running').waitFor();
     await dialogButton('Terminate');
-    await workbench.treeItem(/^job-one(terminating|completed) · 2 failed/).waitFor();
-    assert.equal((await batch.job.get('job-one')).executionInfo?.terminateReason, 'UserTerminate');
-    await workbench.treeItem(/^job-onecompleted · 2 failed · 3\/3/).waitFor();
-    const icon = workbench.treeItem(/^job-one/).locator('.codicon-error');
+    await workbench.treeItem(/^job-stop(terminating|completed) · 2 failed/).waitFor();
+    assert.equal((await batch.job.get('job-stop')).executionInfo?.terminateReason, 'UserTerminate');
+    await workbench.treeItem(/^job-stopcompleted · 2 failed · 3\/3/).waitFor();
+    const icon = workbench.treeItem(/^job-stop/).locator('.codicon-error');
     await icon.waitFor();
   });
 
@@ -175,6 +210,7 @@ describe('The Accounts view', () => {
       autoScaleFormula: formula,
       autoScaleEvaluationInterval: 'PT5M',
     });
+    await workbench.expand('Pools');
     const pool = workbench.treeItem(/^pool-scaled.*autoscale/);
     await workbench.run('Azure Batch: Refresh');
     await workbench.openMenu(pool);
@@ -221,37 +257,46 @@ describe('The Accounts view', () => {
     await dialogButton('Delete');
     await workbench.treeItem('foreign').waitFor({ state: 'detached' });
     assert.equal(await blobs.getContainerClient('foreign').exists(), false);
+    await workbench.openMenu(workbench.treeItem('Storage'));
+    await workbench.choose('Show Only Transcode Containers');
   });
 
   it('filters by what the rows show, says so to a screen reader, and never begins with an icon’s name', async () => {
-    const { workbench } = connected;
+    const { workbench, batch } = connected;
+    for (const id of ['pool-north', 'pool-south']) await addPool(batch, id, 0);
+    await workbench.expand('Pools');
+    await workbench.run('Azure Batch: Refresh');
+    await workbench.treeItem(/^pool-north/).waitFor();
     await workbench.pressInRow(workbench.treeItem('Pools'), 'Filter…');
-    await workbench.retype('TWO');
-    await workbench.treeItem(/^pool-one/).waitFor({ state: 'detached' });
-    await workbench.treeItem(/^pool-two/).waitFor();
-    await workbench.page.locator('.sidebar [role=treeitem][aria-label="Pools, filter: TWO"]').waitFor();
+    await workbench.retype('SOUTH');
+    await workbench.treeItem(/^pool-north/).waitFor({ state: 'detached' });
+    await workbench.treeItem(/^pool-south/).waitFor();
+    await workbench.page.locator('.sidebar [role=treeitem][aria-label="Pools, filter: SOUTH"]').waitFor();
     const rows = await spokenRows();
     for (const row of rows) assert.doesNotMatch(row, /^(\$\(|azure|server|error|tasklist|database|circle)/i);
     await workbench.openMenu(workbench.treeItem('Pools'));
     await workbench.choose('Filter…');
     await workbench.retype('');
-    await workbench.treeItem(/^pool-one/).waitFor();
+    await workbench.treeItem(/^pool-north/).waitFor();
   });
 
   it('runs the commands of the palette with nothing selected', async () => {
-    const { workbench } = connected;
+    const { workbench, batch } = connected;
+    await addPool(batch, 'pool-other', 0);
+    await workbench.expand('Pools');
     await workbench.run('Azure Batch: Toggle Task Grouping');
     await workbench.run('Azure Batch: Toggle Task Grouping');
     await workbench.run('Azure Batch: Refresh');
     await workbench.run('Azure Batch: Clean Up…');
     await workbench.toast('has no resources that this extension created').waitFor();
     await workbench.run('Notifications: Clear All Notifications');
-    await workbench.treeItem(/^pool-one/).waitFor();
+    await workbench.treeItem(/^pool-other/).waitFor();
   });
 
   it('shows a node of the heat map in its list, however long that is', async () => {
     const { workbench, batch } = connected;
     await addPool(batch, 'pool-many', 130, 0, { taskSlotsPerNode: 4 });
+    await workbench.expand('Pools');
     const pool = workbench.treeItem(/^pool-manysteady · 130 nodes/);
     await workbench.run('Azure Batch: Refresh');
     await workbench.pressInRow(pool, 'Show Heat Map');
@@ -265,8 +310,7 @@ describe('The Accounts view', () => {
     await row.waitFor();
     await row.and(workbench.page.locator('[aria-selected=true]')).waitFor();
     await workbench.run('View: Close All Editors');
-    await batch.pool.deleteMethod('pool-many');
-    await workbench.treeItem(/^pool-many/).waitFor({ state: 'detached' });
+    await workbench.scrollTo('localbatch', 'Home');
   });
 
   it('runs every command of every menu without an unexpected error', async () => {
@@ -372,7 +416,6 @@ describe('The Accounts view', () => {
     await leave('20261126-000000-second');
     await workbench.reload();
     await workbench.toast('2 runs that did not finish left files').waitFor();
-    for (const id of ['first1', 'second'])
-      await blobs.deleteContainer(`transcode-20261126-000000-${id}-input`);
+    await workbench.run('Notifications: Clear All Notifications');
   });
 });

@@ -41,20 +41,29 @@ describe('A new user, in Chinese', () => {
     await start.first().click();
     await workbench.pick('MP3 音频');
     await workbench.toast('转码').filter({ hasText: '1' }).waitFor();
-    await repeat('The sample and its output are there, and nothing else', async (wait) =>
-      becomesTrue(async () => readdirSync(folder).sort().join() === 'sample.mp3,sample.mp4', wait),
-    );
+    await hasSample();
     // The run ends by showing its output in the Explorer.
     await workbench.page.locator('[role=treeitem][aria-selected=true]', { hasText: 'sample.mp3' }).waitFor();
   });
 
+  async function hasSample(): Promise<void> {
+    await repeat('The sample and its output are there, and nothing else', async (wait) =>
+      becomesTrue(async () => readdirSync(folder).sort().join() === 'sample.mp3,sample.mp4', wait),
+    );
+  }
+
   it('reads every state of the views in Chinese', async () => {
+    if (readdirSync(folder).length === 0) {
+      await workbench.run('Azure Batch: 使用示例视频试用');
+      await workbench.pick('MP3 音频');
+      await hasSample();
+    }
     await workbench.openView('Azure Batch');
     await workbench.treeItem('全部完成').or(workbench.treeItem('MP3 音频')).first().waitFor();
     await workbench.expand('作业');
     await workbench.expand(/MP3 音频 × 1/);
     await workbench.expand('成功');
-    await workbench.treeItem('sample.mp4').waitFor();
+    await workbench.treeItem(/^sample\.mp4/).waitFor();
     await workbench.screenshot(pictures, 'tree-zh');
   });
 });

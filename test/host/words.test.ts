@@ -6,7 +6,15 @@ import { extensionId } from '../../src/vscode/contributions';
 import { heatMapPage } from '../../src/vscode/heatMap/heatMapPage';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOf } from '../../src/vscode/runs/runRows';
-import { fileLabel, fileWords, runLabel, stateWords, withFolder } from '../../src/vscode/runs/runWords';
+import {
+  fileLabel,
+  fileWords,
+  firstNames,
+  runLabel,
+  stateWords,
+  withFolder,
+  withoutName,
+} from '../../src/vscode/runs/runWords';
 import { stoppedWords } from '../../src/vscode/transcode/endMessages';
 import { age, bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
@@ -28,6 +36,12 @@ describe('The words of a run', () => {
     assert.equal(fileLabel(`${'very '.repeat(20)}long.mp4`), 'very very very…very long.mp4');
     assert.equal(withFolder('waiting', 'a/b/clip.mp4'), 'waiting · a/b');
     assert.equal(withFolder('waiting', 'clip.mp4'), 'waiting');
+    const sources = ['file:///v/a%20b.mp4', 'file:///v/c.mp4', 'file:///v/d.mp4'];
+    assert.equal(firstNames({ sources, files: 3 }), 'a b.mp4, c.mp4, …');
+    assert.equal(firstNames({ sources: sources.slice(0, 1), files: 1 }), 'a b.mp4');
+    assert.equal(firstNames({ sources: [], files: 3 }), '');
+    assert.equal(withoutName("Couldn't upload a.mp4: it changed.", 'a.mp4'), "Couldn't upload: it changed.");
+    assert.equal(withoutName('无法上传 a.mp4：已更改。', 'a.mp4'), '无法上传：已更改。');
   });
 
   it('count files while outputs are fetched, and tasks while tasks run', () => {

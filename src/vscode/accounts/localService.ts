@@ -186,6 +186,8 @@ export class LocalService {
         process.execPath,
         [
           youngBytes,
+          // What its packages use of Node that is deprecated says nothing to the user, who reads this log.
+          '--no-deprecation',
           this.script,
           ...['--data-dir', this.dataFolder],
           ...['--idle-minutes', String(settings().idleMinutes)],

@@ -10,7 +10,7 @@ import { plainText } from '../words/plainText';
 import { readRun } from './readRun';
 import { isUpload, type RunRecord } from './runRecord';
 import type { LiveRun, Runs } from './runs';
-import { liveTitle, liveWords, runTitle, stateWords } from './runWords';
+import { firstNames, liveTitle, liveWords, runTitle, stateWords } from './runWords';
 
 interface RunQuestion {
   readonly title: string;
@@ -36,10 +36,10 @@ export async function pickRun(
     records.map((record) => ({
       label: plainText(runTitle(record)),
       description: time(new Date(record.created)),
-      detail: stateWords(record, false),
+      detail: plainText([stateWords(record, false), firstNames(record)].filter(Boolean).join(' · ')),
       record,
     })),
-    { title },
+    { title, matchOnDetail: true },
   );
   return answer?.record;
 }
@@ -110,14 +110,8 @@ function runItem(
   return {
     label: plainText(runTitle(record)),
     description: stateWords(record, false),
-    detail: plainText([when, where, ...firstNames(record)].join(' · ')),
+    detail: plainText([when, where, firstNames(record)].filter(Boolean).join(' · ')),
     run,
     record,
   };
-}
-
-/** The names of the first files, which tell apart runs of the same preset. */
-function firstNames({ sources, files }: RunRecord): string[] {
-  const names = sources.slice(0, 2).map((uri) => decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1)));
-  return names.length === 0 ? [] : [files > names.length ? `${names.join(', ')}, …` : names.join(', ')];
 }

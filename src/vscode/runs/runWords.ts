@@ -39,6 +39,14 @@ export function runLabel({
   return l10n.t('{0}, {1}', filesOf(files), cut(short, presetWidth));
 }
 
+/** The names of the first files of a run, which tell apart runs of the same preset; empty if they are unknown. */
+export function firstNames({ sources, files }: Pick<RunRecord, 'sources' | 'files'>): string {
+  const names = sources
+    .slice(0, 2)
+    .map((uri) => fileLabel(decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1))));
+  return [...names, ...(names.length > 0 && files > names.length ? ['…'] : [])].join(', ');
+}
+
 /** The name of a file in its row; the whole path is in the tooltip. */
 export function fileLabel(path: string): string {
   return shorten(baseName(path), nameLength);

@@ -32,6 +32,7 @@ import type { LiveRun, Runs } from './runs';
 import {
   fileLabel,
   fileWords,
+  firstNames,
   liveWords,
   pieceTitle,
   pieceWords,
@@ -214,12 +215,13 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     );
     item.id = record.runId;
     item.contextValue = contextOf(record, live, { isOpening, isElsewhere });
-    if (live) item.description = liveWords(live);
-    else item.description = isOpening ? l10n.t('starting') : stateWords(record, isElsewhere);
+    const state = live ? liveWords(live) : isOpening ? l10n.t('starting') : stateWords(record, isElsewhere);
+    const names = firstNames(record);
+    item.description = names ? `${state} · ${names}` : state;
     item.iconPath = live || isOpening || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
-    item.tooltip = this.#runTooltip(record, live, item.description);
+    item.tooltip = this.#runTooltip(record, live, state);
     item.accessibilityInformation = {
-      label: listed([runTitle(record), item.description, time(new Date(record.created))]),
+      label: listed([runTitle(record), state, names, time(new Date(record.created))]),
     };
     return item;
   }
