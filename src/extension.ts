@@ -2,41 +2,38 @@ import { join } from 'node:path';
 import { type ExtensionContext, window, workspace } from 'vscode';
 import type { AccountRecord } from './core/azure/account';
 import type { Problem } from './core/errors';
-import { accountCommands } from './vscode/accounts/accountCommands';
 import { AccountContext } from './vscode/accounts/accountContext';
 import { Accounts, localAccountId } from './vscode/accounts/accounts';
-import { LocalService } from './vscode/accounts/localService';
 import { background, reportFailuresTo } from './vscode/background';
-import { registerLanguageTools } from './vscode/chat/languageTools';
-import { LeftoverOffer } from './vscode/cleanUp/leftoverOffer';
-import { Commands } from './vscode/commands';
-import { runsView } from './vscode/contributions';
-import { Documents, documentScheme } from './vscode/documents';
-import { AccountsView } from './vscode/explorer/accountsView';
-import { AutoscaleDocuments, autoscaleScheme } from './vscode/explorer/commands/autoscaleDocument';
-import { explorerCommands } from './vscode/explorer/commands/explorerCommands';
-import { viewCommands } from './vscode/explorer/commands/viewCommands';
-import { ExplorerData } from './vscode/explorer/explorerData';
-import { IdleWatch } from './vscode/explorer/idleWatch';
-import { RemoteFiles, remoteScheme } from './vscode/explorer/remoteFiles';
-import { HeatMapLoader } from './vscode/heatMap/heatMapLoader';
+import { registerLanguageTools } from './vscode/chat/registerTools';
+import { Commands, loadedHandlers } from './vscode/commands';
+import * as contributed from './vscode/contributions';
+import { Documents } from './vscode/documents';
+import type { AccountsView } from './vscode/explorer/accountsView';
+import type { ExplorerNode } from './vscode/explorer/explorerNode';
 import { LastingTreeView } from './vscode/lastingTreeView';
-import { Reports, reportScheme } from './vscode/runs/report';
-import { runCommands } from './vscode/runs/runCommands';
+import { Lazy } from './vscode/lazy/lazy';
+import { LazyContent } from './vscode/lazy/lazyContent';
+import { LazyFiles } from './vscode/lazy/lazyFiles';
+import { LazyRows } from './vscode/lazy/lazyRows';
 import { RunContext } from './vscode/runs/runContext';
-import { RunCosts } from './vscode/runs/runCosts';
-import { RunHistory } from './vscode/runs/runHistory';
+import type { RunNode } from './vscode/runs/runRows';
 import { Runs } from './vscode/runs/runs';
-import { RunsTree } from './vscode/runs/runsTree';
 import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
+import { after, every } from './vscode/timers';
 import { MediaContext } from './vscode/transcode/mediaContext';
-import { RunWork } from './vscode/transcode/runWork';
-import { Transcode } from './vscode/transcode/transcode';
-import { resumeInterrupted, transcodeCommands } from './vscode/transcode/transcodeCommands';
 import { TransportStreams } from './vscode/transcode/transportStreams';
 
-/** Builds the parts, wires them and registers the commands. The Azure SDKs are loaded when they are first used. */
+/** Milliseconds before the search for leftovers begins, so that it doesn't slow down the start of the window. */
+const leftoversMs = 15_000;
+/** Milliseconds between two checks for idle nodes. */
+const idleCheckMs = 10 * 60_000;
+
+/**
+ * Builds the parts, wires them and registers what VS Code can ask for. Parts that a window may never need are loaded when they
+ * are first used: the rows of the views, the commands, and the Azure SDKs.
+ */
 export function activate(context: ExtensionContext): void {
   const { extensionPath, extensionUri, globalState, globalStorageUri, subscriptions, workspaceState } =
     context;
@@ -46,83 +43,157 @@ export function activate(context: ExtensionContext): void {
   reportFailuresTo((error) => commands.show(error));
 
   const secrets = new Secrets(context.secrets);
-  const localService = new LocalService(
-    join(extensionPath, 'dist/service.js'),
-    join(storage, 'local'),
-    secrets,
-    log,
-  );
+  const localService = new Lazy(async () => {
+    const { LocalService } = await import('./vscode/accounts/localService');
+    return new LocalService(join(extensionPath, 'dist/service.js'), join(storage, 'local'), secrets, log);
+  });
   const accounts = new Accounts(globalState, secrets, localService, log);
   const documents = new Documents(workspaceState);
   const connect = { accounts, secrets, documents };
 
   const runs = new Runs(workspaceState, log, join(storage, 'claims'));
-  const costs = new RunCosts(workspaceState, globalState, log);
-  const runsTree = new RunsTree(runs, accounts);
-  const runsTreeView = new LastingTreeView(runsView, { treeDataProvider: runsTree });
-  const isVisible = () => runsTreeView.visible;
-  const history = new RunHistory({ accounts, runs, runsTree, costs, log, isVisible });
-  const reports = new Reports(accounts, runs, costs);
-  const work = new RunWork(accounts, runs);
-  const transcode = new Transcode(connect, runs, work, costs, commands, workspaceState);
+  const costs = new Lazy(async () => {
+    const { RunCosts } = await import('./vscode/runs/runCosts');
+    return new RunCosts(workspaceState, globalState, log);
+  });
+  const reports = new Lazy(async () => {
+    const { Reports } = await import('./vscode/runs/report');
+    return new Reports(accounts, runs, await costs.get());
+  });
+  const work = new Lazy(async () => {
+    const { RunWork } = await import('./vscode/transcode/runWork');
+    return new RunWork(accounts, runs);
+  });
+  const transcode = new Lazy(async () => {
+    const { Transcode } = await import('./vscode/transcode/transcode');
+    return new Transcode(connect, runs, await work.get(), await costs.get(), commands, workspaceState);
+  });
 
-  const explorerData = new ExplorerData(accounts);
-  const accountsView = new AccountsView(accounts, explorerData, runs);
-  const heatMaps = new HeatMapLoader(explorerData, accountsView, extensionUri);
-  const autoscale = new AutoscaleDocuments(accounts, explorerData, accountsView);
-  const cleanUp = (account: AccountRecord) => work.cleanUp(account, {});
-  const leftoverOffer = new LeftoverOffer({ accounts, runs, state: globalState, log, cleanUp });
-  const idleWatch = new IdleWatch(accounts, runs, accountsView);
+  const runsTree = new Lazy(async () => {
+    const { RunsTree } = await import('./vscode/runs/runsTree');
+    return new RunsTree(runs, accounts);
+  });
+  const runRows = new LazyRows<RunNode>(runsTree);
+  const runsView = new LastingTreeView(contributed.runsView, { treeDataProvider: runRows });
+  const history = new Lazy(async () => {
+    const { RunHistory } = await import('./vscode/runs/runHistory');
+    const isVisible = () => runsView.visible;
+    const parts = { runsTree: await runsTree.get(), costs: await costs.get() };
+    return new RunHistory({ accounts, runs, log, isVisible, ...parts });
+  });
+
+  const explorerData = new Lazy(async () => {
+    const { ExplorerData } = await import('./vscode/explorer/explorerData');
+    return new ExplorerData(accounts);
+  });
+  const accountsView: Lazy<AccountsView> = new Lazy(async () => {
+    const { AccountsView } = await import('./vscode/explorer/accountsView');
+    return new AccountsView(accounts, await explorerData.get(), runs, accountsTreeView);
+  });
+  const accountRows = new LazyRows<ExplorerNode>(accountsView);
+  const accountsTreeView = new LastingTreeView(contributed.accountsView, {
+    treeDataProvider: accountRows,
+    showCollapseAll: true,
+    canSelectMany: true,
+    dragAndDropController: {
+      dropMimeTypes: [contributed.uriList],
+      dragMimeTypes: [contributed.uriList],
+      handleDrag: async (rows, data) => (await import('./vscode/explorer/dragAndDrop')).dragRows(rows, data),
+      handleDrop: async (row, data) => {
+        const { droppedFiles } = await import('./vscode/explorer/dragAndDrop');
+        const dropped = await droppedFiles(row, data);
+        background(transcode.use((part) => part.transcodeDropped(dropped)));
+      },
+    },
+  });
+  const remoteFiles = new Lazy(async () => {
+    const { RemoteFiles } = await import('./vscode/explorer/remoteFiles');
+    return new RemoteFiles(accounts, await explorerData.get());
+  });
+  const autoscale = new Lazy(async () => {
+    const { AutoscaleDocuments } = await import('./vscode/explorer/commands/autoscaleDocument');
+    return new AutoscaleDocuments(accounts, await explorerData.get(), await accountsView.get());
+  });
+  const heatMaps = new Lazy(async () => {
+    const { HeatMaps } = await import('./vscode/heatMap/heatMaps');
+    return new HeatMaps(await explorerData.get(), await accountsView.get(), extensionUri);
+  });
+  const idleWatch = new Lazy(async () => {
+    const { IdleWatch } = await import('./vscode/explorer/idleWatch');
+    const update = (account: AccountRecord) => accountsView.use((view) => view.update(account));
+    return new IdleWatch(accounts, runs, update);
+  });
+  const tools = new Lazy(async () => {
+    const { languageTools } = await import('./vscode/chat/languageTools');
+    return languageTools(accounts, await explorerData.get(), runs, await transcode.get());
+  });
+
+  const offerLeftovers = async () => {
+    const { offerLeftovers } = await import('./vscode/cleanUp/leftoverOffer');
+    const cleanUp = (account: AccountRecord) => work.use((part) => part.cleanUp(account, {}));
+    await offerLeftovers({ accounts, runs, state: globalState, log, cleanUp });
+  };
+  const resume = async () => {
+    if (!workspace.isTrusted || runs.interrupted.length === 0) return;
+    await work.use((part) => part.resumeInterrupted(commands));
+  };
+  const tellTrouble = async ({ runId, problem }: { runId: string; problem: Problem }) => {
+    const { tellTrouble } = await import('./vscode/transcode/tellTrouble');
+    await tellTrouble(runs, runId, problem);
+  };
+  const remoteProvider = new LazyFiles(remoteFiles);
+  const autoscaleProvider = new LazyFiles(autoscale);
+  const reportProvider = new LazyContent(reports);
 
   subscriptions.push(
-    ...[
-      log,
-      accounts,
-      runs,
-      reports,
-      runsTree,
-      history,
-      accountsView,
-      heatMaps,
-      autoscale,
-      idleWatch,
-      leftoverOffer,
-    ],
+    ...[log, accounts, runs, reports, runsTree, history, accountsView, autoscale, heatMaps, idleWatch],
+    ...[runRows, accountRows, remoteProvider, autoscaleProvider, reportProvider],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
-    runsTreeView,
-    runsTreeView.onDidChangeVisibility(() => background(history.shown())),
-    workspace.registerFileSystemProvider(remoteScheme, new RemoteFiles(accounts, explorerData), {
-      isReadonly: true,
-    }),
-    workspace.registerFileSystemProvider(autoscaleScheme, autoscale),
-    workspace.registerTextDocumentContentProvider(reportScheme, reports),
-    workspace.registerTextDocumentContentProvider(documentScheme, documents),
-    registerLanguageTools(accounts, explorerData, runs, transcode),
+    ...[runsView, accountsTreeView],
+    workspace.registerFileSystemProvider(contributed.remoteScheme, remoteProvider, { isReadonly: true }),
+    workspace.registerFileSystemProvider(contributed.autoscaleScheme, autoscaleProvider),
+    workspace.registerTextDocumentContentProvider(contributed.reportScheme, reportProvider),
+    workspace.registerTextDocumentContentProvider(contributed.documentScheme, documents),
+    registerLanguageTools(tools),
     commands.register({
-      ...accountCommands({ ...connect, localService, onLocalReset: () => runs.merge(localAccountId, []) }),
-      ...explorerCommands({
-        accounts,
-        data: explorerData,
-        accountsView,
-        documents,
-        autoscale,
-        showHeatMap: (pool) => heatMaps.show(pool),
+      ...loadedHandlers(contributed.accountCommandIds, async () => {
+        const { accountCommands } = await import('./vscode/accounts/accountCommands');
+        const onLocalReset = () => runs.merge(localAccountId, []);
+        return accountCommands({ ...connect, localService: await localService.get(), onLocalReset });
       }),
-      ...runCommands({ accounts, runs, runsTree, reports }),
-      ...transcodeCommands({ ...connect, runs, work, transcode }),
-      ...viewCommands({ ...connect, runs, explorerData, accountsView, idleWatch }),
+      ...loadedHandlers(contributed.explorerCommandIds, async () => {
+        const { explorerCommands } = await import('./vscode/explorer/commands/explorerCommands');
+        const parts = { data: await explorerData.get(), accountsView: await accountsView.get() };
+        return explorerCommands({ accounts, documents, autoscale, heatMaps, ...parts });
+      }),
+      ...loadedHandlers(contributed.runCommandIds, async () => {
+        const { runCommands } = await import('./vscode/runs/runCommands');
+        const parts = { runsTree: await runsTree.get(), reports: await reports.get() };
+        return runCommands({ accounts, runs, ...parts });
+      }),
+      ...loadedHandlers(contributed.transcodeCommandIds, async () => {
+        const { transcodeCommands } = await import('./vscode/transcode/transcodeCommands');
+        const parts = { work: await work.get(), transcode: await transcode.get() };
+        return transcodeCommands({ ...connect, runs, ...parts });
+      }),
+      ...loadedHandlers(contributed.viewCommandIds, async () => {
+        const { viewCommands } = await import('./vscode/explorer/commands/viewCommands');
+        const parts = { explorerData: await explorerData.get(), accountsView: await accountsView.get() };
+        return viewCommands({ ...connect, runs, idleWatch, ...parts });
+      }),
       showProblem: (problem: Problem) => commands.showProblem(problem),
       showLog: () => log.show(),
       openDocumentation: async (page?: string) =>
         (await import('./vscode/documentation')).openDocumentation(extensionUri, page),
     }),
-    accountsView.onDropped((dropped) => background(transcode.transcodeDropped(dropped))),
-    runs.onTrouble(({ runId, problem }) => {
-      const telling = import('./vscode/transcode/tellTrouble');
-      background(telling.then(({ tellTrouble }) => tellTrouble(runs, runId, problem)));
-    }),
-    workspace.onDidGrantWorkspaceTrust(() => background(resumeInterrupted(runs, work, commands))),
+    runsView.onDidChangeVisibility(() => background(history.use((part) => part.shown()))),
+    accounts.onChanged(() => background(history.use((part) => part.refresh()))),
+    runs.onEnded((ended) => background(history.use((part) => part.runEnded(ended)))),
+    runs.onTrouble((trouble) => background(tellTrouble(trouble))),
+    after(leftoversMs, offerLeftovers),
+    every(idleCheckMs, () => idleWatch.use((watch) => watch.checkAgain())),
+    workspace.onDidGrantWorkspaceTrust(() => background(resume())),
   );
-  background(resumeInterrupted(runs, work, commands));
+  background(resume());
 }

@@ -10,6 +10,15 @@ export const extensionId = 'azure-batch-transcode.azure-batch-transcode';
 export const runsView = `${section}.runs`;
 export const accountsView = `${section}.accounts`;
 
+/** The media type of a list of URIs: https://www.rfc-editor.org/rfc/rfc2483#section-5 */
+export const uriList = 'text/uri-list';
+
+/** The schemes of URIs: files of tasks and nodes and blobs; autoscale formulas of pools; reports of runs; other documents. */
+export const remoteScheme = 'azure-batch';
+export const autoscaleScheme = 'azure-batch-autoscale';
+export const reportScheme = 'azure-batch-report';
+export const documentScheme = 'azure-batch-document';
+
 /** Commands that act on rows of the Accounts view: on rows of many kinds, files and containers … */
 const resourceCommandIds = [
   'copyAsJson',
@@ -56,7 +65,7 @@ export const explorerCommandIds = [
   ...taskCommandIds,
 ] as const;
 
-const accountCommandIds = [
+export const accountCommandIds = [
   'checkFfmpeg',
   'checkConnection',
   'chooseAccount',
@@ -73,7 +82,7 @@ const accountCommandIds = [
   'useLocalAccount',
 ] as const;
 
-const runCommandIds = [
+export const runCommandIds = [
   'exportReport',
   'forgetRun',
   'revealOutput',
@@ -83,7 +92,7 @@ const runCommandIds = [
   'showReport',
 ] as const;
 
-const transcodeCommandIds = [
+export const transcodeCommandIds = [
   'attach',
   'cancelRun',
   'createSample',
@@ -98,7 +107,7 @@ const transcodeCommandIds = [
 ] as const;
 
 /** Commands of the Accounts view as a whole. Only its items run `loadMore`. */
-const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as const;
+export const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as const;
 
 /** Commands about the log and the documentation. Only items of the tree run `showProblem`. */
 const helpCommandIds = ['openDocumentation', 'showLog', 'showProblem'] as const;

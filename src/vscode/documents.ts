@@ -1,6 +1,5 @@
 import { commands, type Memento, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode';
-
-export const documentScheme = 'azure-batch-document';
+import { documentScheme } from './contributions';
 
 const stateKey = 'documents';
 

@@ -11,6 +11,7 @@ import type { AccountRecord, Connection } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import { section } from '../contributions';
 import { DisposableStore } from '../disposable';
+import type { Lazy } from '../lazy/lazy';
 import type { Secrets } from '../secrets';
 import { settings } from '../settings';
 import type { LocalService } from './localService';
@@ -41,7 +42,7 @@ export class Accounts {
   constructor(
     private readonly state: Memento,
     private readonly secrets: Secrets,
-    private readonly localService: LocalService,
+    private readonly localService: Lazy<LocalService>,
     private readonly log: LogOutputChannel,
   ) {
     this.#known = JSON.stringify(this.all);
@@ -100,14 +101,14 @@ export class Accounts {
   /** Adds the local Batch account, whose service starts when it is first needed. */
   async addLocal(): Promise<AccountRecord> {
     const label = l10n.t('Local Batch account');
-    const account = this.byId(localAccountId) ?? { ...this.localService.account, label };
+    const account = this.byId(localAccountId) ?? { ...(await this.localService.get()).account, label };
     await this.add(account);
     return account;
   }
 
   /** Whether an account can be asked without starting anything: the local one only while its service runs. */
   async isReachable(account: AccountRecord): Promise<boolean> {
-    return account.signIn !== 'local' || (await this.localService.isRunning());
+    return account.signIn !== 'local' || (await this.localService.use((service) => service.isRunning()));
   }
 
   /** Tells the views that an account has new credentials. */
@@ -121,7 +122,8 @@ export class Accounts {
   }
 
   async #credentials(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
-    if (account.signIn === 'local') return this.localService.connect(account, signal);
+    if (account.signIn === 'local')
+      return this.localService.use((service) => service.connect(account, signal));
     if (account.signIn !== 'keys') {
       const { credentialOf } = await import('./credentials');
       const credential = await credentialOf(account);

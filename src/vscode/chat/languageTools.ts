@@ -1,13 +1,11 @@
 import {
   type CancellationToken,
-  type Disposable,
   LanguageModelTextPart,
   type LanguageModelTool,
   type LanguageModelToolInvocationOptions,
   type LanguageModelToolInvocationPrepareOptions,
   LanguageModelToolResult,
   l10n,
-  lm,
   MarkdownString,
   type PreparedToolInvocation,
   Uri,
@@ -15,30 +13,29 @@ import {
 } from 'vscode';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
-import { DisposableStore } from '../disposable';
 import type { ExplorerData } from '../explorer/explorerData';
 import { outcomeOf } from '../runs/outcome';
 import type { Runs } from '../runs/runs';
 import type { Transcode } from '../transcode/transcode';
 import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
+import type { Tool, ToolName } from './registerTools';
 
 /** The newest jobs, whose tasks are counted with a request each. */
 const maxJobs = 30;
 
-/** Registers the tools that assistants can use. Does nothing in a VS Code without language model tools. */
-export function registerLanguageTools(
+/** The tools that assistants can use, by their names without the prefix. */
+export function languageTools(
   accounts: Accounts,
   explorer: ExplorerData,
   runs: Runs,
   transcode: Transcode,
-): Disposable {
-  const store = new DisposableStore();
-  if (typeof lm?.registerTool !== 'function') return store;
-  store.add(lm.registerTool('batchTranscode_listJobs', new ListJobs(accounts, explorer)));
-  store.add(lm.registerTool('batchTranscode_explainFailures', new ExplainFailures(accounts, runs)));
-  store.add(lm.registerTool('batchTranscode_transcode', new TranscodeFiles(accounts, transcode)));
-  return store;
+): Record<ToolName, Tool> {
+  return {
+    listJobs: new ListJobs(accounts, explorer),
+    explainFailures: new ExplainFailures(accounts, runs),
+    transcode: new TranscodeFiles(accounts, transcode),
+  };
 }
 
 /** Gives the assistant the sentence of a problem, as the user would read it, instead of an error. */

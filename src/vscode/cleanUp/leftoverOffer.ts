@@ -1,9 +1,8 @@
-import { type Disposable, type LogOutputChannel, l10n, type Memento, workspace } from 'vscode';
+import { type LogOutputChannel, l10n, type Memento, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Leftovers } from '../../core/cleanUp/leftovers';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
-import { background } from '../background';
 import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
 import { bytes, count } from '../words/numbers';
@@ -15,9 +14,6 @@ const maxOffered = 500;
 
 const timeoutMs = 60_000;
 
-/** Milliseconds before the search begins, so that it doesn't slow down the start of the window. */
-const delayMs = 15_000;
-
 interface Parts {
   readonly accounts: Accounts;
   readonly runs: Runs;
@@ -27,24 +23,11 @@ interface Parts {
   readonly cleanUp: (account: AccountRecord) => Promise<void>;
 }
 
-/** Looks for leftovers a while after a window was opened, once. */
-export class LeftoverOffer implements Disposable {
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(parts: Parts) {
-    this.#timer = setTimeout(() => background(offerLeftovers(parts)), delayMs);
-  }
-
-  dispose(): void {
-    clearTimeout(this.#timer);
-  }
-}
-
 /**
  * Offers once, when a window opens, to clean up what runs left in the accounts of this workspace. Never asks to sign in
  * and starts no service. Offers again only when another run has left something.
  */
-async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Parts): Promise<void> {
+export async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Parts): Promise<void> {
   if (!workspace.isTrusted) return;
   const used = new Set([accounts.current?.id, ...runs.records.map(({ accountId }) => accountId)]);
   for (const account of accounts.all.filter(({ id }) => used.has(id))) {

@@ -1,27 +1,15 @@
-import {
-  type DataTransfer,
-  DataTransferItem,
-  EventEmitter,
-  type TreeDataProvider,
-  type TreeItem,
-  Uri,
-  window,
-} from 'vscode';
+import { EventEmitter, type TreeItem, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
-import { accountsView } from '../contributions';
 import { DisposableStore } from '../disposable';
-import { LastingTreeView } from '../lastingTreeView';
+import type { LastingTreeView } from '../lastingTreeView';
 import type { Runs } from '../runs/runs';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode, NodeOf } from './explorerNode';
 import { LoadedLists } from './loadedLists';
 import { dueAt, nextRequestsAt, type Watch } from './refreshPace';
-import { remoteScheme, remoteUri } from './remoteFiles';
 import { renderNode } from './renderNode';
-
-const uriList = 'text/uri-list';
 
 /** Runs that begin or end come in quick succession: the view follows after this pause. */
 const afterRunMs = 300;
@@ -30,15 +18,11 @@ const afterRunMs = 300;
  * The Accounts view. What is expanded is kept current while the view can be seen: at once after an action and when a
  * run begins or ends, otherwise at the pace of `refreshPace.ts`.
  */
-export class AccountsView implements TreeDataProvider<ExplorerNode> {
+export class AccountsView {
   readonly #changed = new EventEmitter<ExplorerNode | ExplorerNode[] | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
-  readonly #dropped = new EventEmitter<{ account: AccountRecord | undefined; uris: Uri[] }>();
-  /** Fires with files that were dropped on an account, or on something in it. */
-  readonly onDropped = this.#dropped.event;
   readonly #disposables = new DisposableStore();
   readonly #lists: LoadedLists;
-  readonly view: LastingTreeView<ExplorerNode>;
   #timer: NodeJS.Timeout | undefined;
   #runTimer: NodeJS.Timeout | undefined;
   /** No request before this time, in milliseconds since 1970. */
@@ -49,6 +33,7 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     private readonly accounts: Accounts,
     private readonly data: ExplorerData,
     private readonly runs: Runs,
+    readonly view: LastingTreeView<ExplorerNode>,
   ) {
     this.#lists = new LoadedLists(
       (node) => data.children(node),
@@ -60,20 +45,6 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
       this.#schedule();
     };
     this.#disposables.add(this.#changed);
-    this.#disposables.add(this.#dropped);
-    this.view = this.#disposables.add(
-      new LastingTreeView<ExplorerNode>(accountsView, {
-        treeDataProvider: this,
-        showCollapseAll: true,
-        canSelectMany: true,
-        dragAndDropController: {
-          dropMimeTypes: [uriList],
-          dragMimeTypes: [uriList],
-          handleDrag: (nodes, data) => this.#drag(nodes, data),
-          handleDrop: (node, data) => this.#drop(node, data),
-        },
-      }),
-    );
     this.#disposables.add(accounts.onChanged(() => this.refresh()));
     this.#disposables.add(
       this.view.onDidExpandElement(({ element }) => {
@@ -201,26 +172,5 @@ export class AccountsView implements TreeDataProvider<ExplorerNode> {
     const { row, isReordered, changed } = await this.#lists.reload(node);
     if (isReordered) this.#changed.fire(row);
     else if (changed.length > 0) this.#changed.fire(changed);
-  }
-
-  /** Blobs and files are dragged as the URIs that editors open. */
-  #drag(nodes: readonly ExplorerNode[], data: DataTransfer): void {
-    const uris = nodes.flatMap((node) =>
-      node.kind === 'blob' || (node.kind === 'file' && !node.file.isDirectory)
-        ? remoteUri(node).toString()
-        : [],
-    );
-    if (uris.length > 0) data.set(uriList, new DataTransferItem(uris.join('\r\n')));
-  }
-
-  async #drop(node: ExplorerNode | undefined, data: DataTransfer): Promise<void> {
-    const text = (await data.get(uriList)?.asString()) ?? '';
-    const uris = text
-      .split(/\r?\n/)
-      .filter((line) => line !== '' && !line.startsWith('#'))
-      .map((line) => Uri.parse(line))
-      .filter(({ scheme }) => scheme !== remoteScheme);
-    if (uris.length > 0)
-      this.#dropped.fire({ account: node && 'account' in node ? node.account : undefined, uris });
   }
 }

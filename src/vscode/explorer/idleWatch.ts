@@ -10,10 +10,7 @@ import { showInformation } from '../messages';
 import type { Runs } from '../runs/runs';
 import { nodesOf, time } from '../words/numbers';
 import { plainText } from '../words/plainText';
-import type { AccountsView } from './accountsView';
 
-/** Milliseconds between two checks. */
-const everyMs = 10 * 60_000;
 /** Nodes that are idle for so long cause a warning. */
 const idleMinutes = 20;
 
@@ -26,7 +23,8 @@ export class IdleWatch {
   constructor(
     private readonly accounts: Accounts,
     private readonly runs: Runs,
-    private readonly accountsView: AccountsView,
+    /** Shows the account as it is after an action on it. */
+    private readonly update: (account: AccountRecord) => Promise<void>,
   ) {
     this.#item = this.#disposables.add(
       window.createStatusBarItem(`${section}.idle`, StatusBarAlignment.Left, 9),
@@ -34,11 +32,11 @@ export class IdleWatch {
     this.#item.name = l10n.t('Azure Batch: Idle Nodes');
     this.#item.command = commandName('showIdlePools');
     this.#item.backgroundColor = new ThemeColor('statusBarItem.warningBackground');
-    const timer = setInterval(() => {
-      // A check that fails is made again the next time.
-      this.check().catch(() => undefined);
-    }, everyMs);
-    this.#disposables.add({ dispose: () => clearInterval(timer) });
+  }
+
+  /** Checks as a timer does: a check that fails is made again the next time. */
+  async checkAgain(): Promise<void> {
+    await this.check().catch(() => undefined);
   }
 
   /** Asks the account of this workspace for idle pools, while the window has the focus. */
@@ -88,7 +86,7 @@ export class IdleWatch {
       if (answer.poolId === undefined) await this.#cleanUp(account);
       else await this.#scaleToZero(account, answer.poolId);
     } finally {
-      this.accountsView.update(account);
+      await this.update(account);
     }
     await this.check();
   }

@@ -1,12 +1,9 @@
 import { type FileStat, FileSystemError, FileType, Uri } from 'vscode';
 import type { FilePlace } from '../../core/azure/batch';
 import type { Accounts } from '../accounts/accounts';
+import { remoteScheme } from '../contributions';
 import type { ExplorerData } from './explorerData';
 import type { ExplorerNode } from './explorerNode';
-import { FlatFileSystem, orFileError } from './flatFileSystem';
-
-/** The URI scheme of files of tasks and nodes, and of blobs. */
-export const remoteScheme = 'azure-batch';
 
 /** What a URI refers to. Its authority is the account, its path the rest. */
 type Remote =
@@ -31,23 +28,15 @@ function parse({ path }: Uri): Remote {
   return { kind: 'file', place, path: rest.join('/') };
 }
 
-/** Read-only files that are read by ranges, so that a large file is never in memory as a whole. */
-export class RemoteFiles extends FlatFileSystem {
-  readonly #open = new Map<number, Uri>();
-  #next = 1;
-
+/** Files of tasks and nodes, and blobs. They are read-only. */
+export class RemoteFiles {
   constructor(
     private readonly accounts: Accounts,
     private readonly explorer: ExplorerData,
-  ) {
-    super();
-  }
+  ) {}
 
-  stat(uri: Uri): Promise<FileStat> {
-    return orFileError(() => this.#stat(uri));
-  }
-
-  async #stat(uri: Uri): Promise<FileStat> {
+  /** Throws a `UserError`, and `FileNotFound`. */
+  async stat(uri: Uri): Promise<FileStat> {
     const remote = parse(uri);
     const { batch, storage } = await this.#gateways(uri);
     if (remote.kind === 'file') {
@@ -64,33 +53,9 @@ export class RemoteFiles extends FlatFileSystem {
     throw FileSystemError.FileNotFound(uri);
   }
 
-  open(uri: Uri): number {
-    const handle = this.#next++;
-    this.#open.set(handle, uri);
-    return handle;
-  }
-
-  async read(
-    handle: number,
-    position: number,
-    data: Uint8Array,
-    offset: number,
-    length: number,
-  ): Promise<number> {
-    const uri = this.#open.get(handle);
-    if (uri === undefined) throw FileSystemError.Unavailable();
-    const chunk = await orFileError(() => this.#range(uri, position, length));
-    data.set(chunk, offset);
-    return chunk.length;
-  }
-
-  close(handle: number): void {
-    this.#open.delete(handle);
-  }
-
   async readFile(uri: Uri): Promise<Uint8Array> {
     const { size } = await this.stat(uri);
-    return orFileError(() => this.#range(uri, 0, size));
+    return this.#range(uri, 0, size);
   }
 
   async #range(uri: Uri, position: number, length: number): Promise<Uint8Array> {

@@ -5,6 +5,8 @@ import { isAbort } from '../../core/errors';
 import type { Cell, ToHost, ToPage } from '../../webview/messages';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import type { AccountsView } from '../explorer/accountsView';
+import { openRemote } from '../explorer/commands/openRemote';
 import type { ExplorerData } from '../explorer/explorerData';
 import { isChanging, type NodeOf, nodeId } from '../explorer/explorerNode';
 import { stateWord } from '../explorer/stateWords';
@@ -32,7 +34,7 @@ const select = [
 ].join();
 
 /** What a heat map asks of the Accounts view. */
-export interface HeatMapActions {
+interface HeatMapActions {
   reveal(pool: PoolNode, id: string): Promise<unknown>;
   showStartTaskLog(pool: PoolNode, id: string): Promise<unknown>;
 }
@@ -40,12 +42,19 @@ export interface HeatMapActions {
 /** Heat maps of pools, a panel for each. */
 export class HeatMaps {
   readonly #panels = new Map<string, HeatMap>();
+  readonly #actions: HeatMapActions;
 
   constructor(
     private readonly data: ExplorerData,
+    accountsView: AccountsView,
     private readonly extensionUri: Uri,
-    private readonly actions: HeatMapActions,
-  ) {}
+  ) {
+    this.#actions = {
+      reveal: (pool, id) => accountsView.revealComputeNode(pool, id),
+      showStartTaskLog: ({ account, pool }, id) =>
+        openRemote(account, { poolId: pool.id ?? '', nodeId: id }, 'startup/stderr.txt'),
+    };
+  }
 
   show(node: PoolNode): void {
     const key = nodeId(node);
@@ -54,7 +63,7 @@ export class HeatMaps {
       there.panel.reveal();
       return;
     }
-    const map = new HeatMap(this.data, this.extensionUri, node, this.actions);
+    const map = new HeatMap(this.data, this.extensionUri, node, this.#actions);
     this.#panels.set(key, map);
     map.panel.onDidDispose(() => this.#panels.delete(key));
   }

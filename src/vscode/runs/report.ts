@@ -10,6 +10,7 @@ import {
 } from 'vscode';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
+import { reportScheme } from '../contributions';
 import { textInMarkdown } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
@@ -17,8 +18,6 @@ import { outcomeOf } from './outcome';
 import type { FullReport } from './reportText';
 import type { RunCosts } from './runCosts';
 import type { Runs } from './runs';
-
-export const reportScheme = 'azure-batch-report';
 
 /** The reports of runs as documents, written when they are opened. */
 export class Reports implements TextDocumentContentProvider, Disposable {

@@ -7,7 +7,7 @@ import { showWarning } from '../messages';
 import { showFailures, showOutput, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
-import type { RunRecord } from './runRecord';
+import { hasFailures, hasOutputs, type RunRecord } from './runRecord';
 import type { RunNode } from './runRows';
 import type { Runs } from './runs';
 import type { RunsTree } from './runsTree';
@@ -67,10 +67,6 @@ export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Ha
     },
   };
 }
-
-export const hasFailures = ({ failed = 0 }: RunRecord) => failed > 0;
-
-export const hasOutputs = ({ succeeded = 0 }: RunRecord) => succeeded > 0;
 
 /** The id of the run that a command was called with. */
 function runIdOf(run: RunArgument): string | undefined {

@@ -1,7 +1,7 @@
 import type { Disposable } from 'vscode';
 import { setContextKey } from '../contextKeys';
 import { DisposableStore } from '../disposable';
-import { hasFailures, hasOutputs } from './runCommands';
+import { hasFailures, hasOutputs } from './runRecord';
 import type { Runs } from './runs';
 
 /** Sets the context keys that hide commands about runs that would have no effect. */

@@ -5,6 +5,7 @@ import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
+import { every } from '../timers';
 import { readRun } from './readRun';
 import type { RunCosts } from './runCosts';
 import { maxRecords, type RunRecord } from './runRecord';
@@ -45,11 +46,8 @@ export class RunHistory implements Disposable {
   #refreshing: Promise<void> | undefined;
 
   constructor(private readonly parts: Parts) {
-    const { accounts, runs } = parts;
-    this.#every(everyMs, () => this.#refreshIfSeen());
-    this.#every(elsewhereMs, () => this.#lookElsewhere());
-    this.#disposables.add(accounts.onChanged(() => background(this.refresh())));
-    this.#disposables.add(runs.onEnded((ended) => background(this.#runEnded(ended))));
+    this.#disposables.add(every(everyMs, () => this.#refreshIfSeen()));
+    this.#disposables.add(every(elsewhereMs, () => this.#lookElsewhere()));
     this.#disposables.add(
       window.onDidChangeWindowState(({ focused }) => focused && background(this.#refreshIfSeen())),
     );
@@ -72,7 +70,8 @@ export class RunHistory implements Disposable {
     return this.#refreshing;
   }
 
-  async #runEnded({ account, manifest, results }: EndedRun): Promise<void> {
+  /** Called when this window stops working on a run. */
+  async runEnded({ account, manifest, results }: EndedRun): Promise<void> {
     await this.parts.costs.learn(account.id, manifest, results);
     await this.refresh();
   }
@@ -140,10 +139,5 @@ export class RunHistory implements Disposable {
     }
     const ended = runsTree.setElsewhere(claimed);
     if (ended) await this.refresh();
-  }
-
-  #every(ms: number, work: () => Promise<void>): void {
-    const timer = setInterval(() => background(work()), ms);
-    this.#disposables.add({ dispose: () => clearInterval(timer) });
   }
 }

@@ -43,6 +43,16 @@ export function isUpload({ until, status }: Pick<RunRecord, 'until' | 'status'>)
   return until === 'uploaded' && status !== 'canceled' && status !== 'finished';
 }
 
+/** Whether files of a run failed or were refused. */
+export function hasFailures({ failed = 0 }: RunRecord): boolean {
+  return failed > 0;
+}
+
+/** Whether a run has outputs. */
+export function hasOutputs({ succeeded = 0 }: RunRecord): boolean {
+  return succeeded > 0;
+}
+
 /** Runs that the list keeps. */
 export const maxRecords = 50;
 

@@ -2,11 +2,11 @@ import { l10n } from 'vscode';
 import type { Problem } from '../../core/errors';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
-import { bytes, decimal, duration, filesOf, percent } from '../words/numbers';
+import { bytes, count, decimal, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { baseName, cut, folderOf, shorten } from '../words/shorten';
-import { doneWords, type FileNumbers, withTimeLeft } from '../words/story';
+import { doneWords, type FileNumbers, progressLine, withTimeLeft } from '../words/story';
 import { fileNumbers, isUpload, type RunRecord } from './runRecord';
 import type { LiveRun } from './runs';
 
@@ -165,4 +165,21 @@ const partial = new Set<Problem['kind']>(['outputDamaged', 'sourceDamaged', 'out
 /** Whether the account has an output of a file that failed. */
 export function hasPartialOutput(file: ManifestFile, problem: Problem | undefined): boolean {
   return problem !== undefined && partial.has(problem.kind) && !file.output.isFolder;
+}
+
+/** What the status bar says of the active runs; `label` is for screen readers. */
+export function statusWords(live: readonly LiveRun[]): { text: string; tooltip: string; label: string } {
+  const numbers = live.map(({ manifest, results }) => fileNumbers(manifest, results.values()));
+  const done = count(numbers.reduce((sum, { succeeded }) => sum + succeeded, 0));
+  const total = count(numbers.reduce((sum, { files }) => sum + files, 0));
+  return {
+    text: l10n.t('$(sync~spin) Transcode {0}/{1}', done, total),
+    tooltip: live
+      .map(
+        ({ progress, manifest, results, timeLeft }) =>
+          `${presetName(manifest.preset)}: ${progressLine(progress, fileNumbers(manifest, results.values()), timeLeft())}`,
+      )
+      .join('\n'),
+    label: l10n.t('Transcoding: {0} of {1} files done', done, total),
+  };
 }

@@ -9,7 +9,6 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunProgress, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { isTrouble, storyLine } from '../words/story';
 import { mergeRecords, type RunRecord, recordOf } from './runRecord';
 
 export interface ResumeOptions {
@@ -96,6 +95,11 @@ export class Runs {
   /** Newest first. */
   get records(): RunRecord[] {
     return this.state.get<RunRecord[]>(stateKey, []);
+  }
+
+  /** The runs whose last record says that a window works on them: at its start, those that were interrupted. */
+  get interrupted(): RunRecord[] {
+    return this.records.filter(({ status }) => status === 'running');
   }
 
   record(runId: string): RunRecord | undefined {
@@ -266,7 +270,7 @@ export class Runs {
   ): Promise<Run> {
     const { abort, isNew } = opening;
     try {
-      const parts = await this.#parts(connection, (event) => this.#heard(runId, event));
+      const parts = await this.#parts(connection, runId);
       const run = await open(parts, abort.signal);
       if (!opening.isCanceled && !abort.signal.aborted && !this.#isDisposed) return run;
       try {
@@ -298,14 +302,25 @@ export class Runs {
     );
   }
 
-  async #parts(connection: Connection, report: (event: RunEvent) => void): Promise<RunParts> {
-    const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { WorkspaceFiles }] = await Promise.all([
-      import('../../core/azure/batch'),
-      import('../../core/azure/storage'),
-      import('../../core/transfers/transfers'),
-      import('../../core/files/localFiles'),
-      import('../workspaceFiles'),
-    ]);
+  async #parts(connection: Connection, runId: string): Promise<RunParts> {
+    const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { WorkspaceFiles }, story] =
+      await Promise.all([
+        import('../../core/azure/batch'),
+        import('../../core/azure/storage'),
+        import('../../core/transfers/transfers'),
+        import('../../core/files/localFiles'),
+        import('../workspaceFiles'),
+        import('../words/story'),
+      ]);
+    const report = (event: RunEvent) => {
+      if (event.kind === 'step') {
+        const line = story.storyLine(event.step);
+        if (story.isTrouble(event.step)) this.log.warn(line);
+        else this.log.info(line);
+        if (event.step.kind === 'trouble') this.#troubled.fire({ runId, problem: event.step.problem });
+      }
+      this.#changed.fire(runId);
+    };
     const patient = (service: 'batch' | 'storage') => ({
       patienceMs,
       onRetry: (notice: RetryNotice) => report({ kind: 'step', step: { kind: 'waiting', service, notice } }),
@@ -321,16 +336,6 @@ export class Runs {
       report,
       claimFolder: this.claimFolder,
     };
-  }
-
-  #heard(runId: string, event: RunEvent): void {
-    if (event.kind === 'step') {
-      const line = storyLine(event.step);
-      if (isTrouble(event.step)) this.log.warn(line);
-      else this.log.info(line);
-      if (event.step.kind === 'trouble') this.#troubled.fire({ runId, problem: event.step.problem });
-    }
-    this.#changed.fire(runId);
   }
 
   async #remember(record: RunRecord): Promise<void> {

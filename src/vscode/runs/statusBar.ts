@@ -1,10 +1,7 @@
 import { l10n, StatusBarAlignment, type StatusBarItem, window } from 'vscode';
+import { background } from '../background';
 import { runsView } from '../contributions';
 import { DisposableStore } from '../disposable';
-import { count } from '../words/numbers';
-import { presetName } from '../words/presetLabels';
-import { progressLine } from '../words/story';
-import { fileNumbers } from './runRecord';
 import type { Runs } from './runs';
 
 /** The item changes at most this often, in milliseconds. */
@@ -32,29 +29,21 @@ export class StatusBar {
   #mark(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#show();
+      background(this.#show());
     }, refreshMs);
   }
 
-  #show(): void {
+  async #show(): Promise<void> {
+    const words = this.runs.liveRuns.length > 0 ? (await import('./runWords')).statusWords : undefined;
     const live = this.runs.liveRuns;
-    if (live.length === 0) {
+    if (words === undefined || live.length === 0) {
       this.#item.hide();
       return;
     }
-    const numbers = live.map(({ manifest, results }) => fileNumbers(manifest, results.values()));
-    const done = count(numbers.reduce((sum, { succeeded }) => sum + succeeded, 0));
-    const total = count(numbers.reduce((sum, { files }) => sum + files, 0));
-    this.#item.text = l10n.t('$(sync~spin) Transcode {0}/{1}', done, total);
-    this.#item.tooltip = live
-      .map(
-        ({ progress, manifest, results, timeLeft }) =>
-          `${presetName(manifest.preset)}: ${progressLine(progress, fileNumbers(manifest, results.values()), timeLeft())}`,
-      )
-      .join('\n');
-    this.#item.accessibilityInformation = {
-      label: l10n.t('Transcoding: {0} of {1} files done', done, total),
-    };
+    const { text, tooltip, label } = words(live);
+    this.#item.text = text;
+    this.#item.tooltip = tooltip;
+    this.#item.accessibilityInformation = { label };
     this.#item.show();
   }
 }

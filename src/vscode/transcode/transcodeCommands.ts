@@ -1,11 +1,10 @@
-import { l10n, type Uri, workspace } from 'vscode';
+import { l10n, type Uri } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { ownMetadata } from '../../core/azure/ownership';
-import { UserError } from '../../core/errors';
 import { outputContainerOf } from '../../core/plan/manifest';
 import { accountOfWorkspace } from '../accounts/accountCommands';
 import type { ConnectParts } from '../accounts/connect';
-import type { Commands, Handlers } from '../commands';
+import type { Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
 import { confirmWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
@@ -152,27 +151,6 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
     keep: l10n.t('Keep Running'),
   });
   if (isSure) await runs.cancel(record.runId);
-}
-
-/** A window that was killed keeps its claim on a run for 15 seconds. */
-const oldClaimMs = 20_000;
-
-/** Continues the runs that this window was working on when it closed or reloaded. */
-export async function resumeInterrupted(runs: Runs, work: RunWork, commands: Commands): Promise<void> {
-  if (!workspace.isTrusted) return;
-  const resume = async (record: RunRecord) => {
-    try {
-      await work.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs, isInterrupted: true });
-    } catch (error) {
-      const kind = error instanceof UserError ? error.problem.kind : undefined;
-      // It was canceled before the account held it.
-      if (kind === 'runNotFound' && record.isCanceling) await runs.forget(record.runId);
-      // Unless another window works on it.
-      else if (kind !== 'runTaken') throw error;
-    }
-  };
-  const interrupted = runs.records.filter(({ status }) => status === 'running');
-  await Promise.all(interrupted.map((record) => commands.attempt(() => resume(record))));
 }
 
 /** The newest run of this kind that has all of these files. */

@@ -1,6 +1,8 @@
 import {
   Diagnostic,
   DiagnosticSeverity,
+  EventEmitter,
+  type FileChangeEvent,
   FileChangeType,
   type FileStat,
   FileSystemError,
@@ -18,14 +20,12 @@ import type { AutoScaleRun, Batch } from '../../../core/azure/batch';
 import { UserError } from '../../../core/errors';
 import type { Accounts } from '../../accounts/accounts';
 import { background } from '../../background';
+import { autoscaleScheme } from '../../contributions';
 import { DisposableStore } from '../../disposable';
 import { longWork } from '../../longWork';
 import { showError, showInformation } from '../../messages';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
-import { FlatFileSystem, orFileError } from '../flatFileSystem';
-
-export const autoscaleScheme = 'azure-batch-autoscale';
 
 /** The example for a pool without a formula: https://learn.microsoft.com/azure/batch/batch-automatic-scaling */
 const firstFormula = [
@@ -48,8 +48,10 @@ interface Formula {
  * Autoscale formulas of pools as documents that are edited like files. Saving one evaluates it on the pool and offers to
  * apply it. The text, its line breaks and its comments stay as they are written.
  */
-export class AutoscaleDocuments extends FlatFileSystem {
+export class AutoscaleDocuments {
   readonly #disposables = new DisposableStore();
+  readonly #changed = this.#disposables.add(new EventEmitter<FileChangeEvent[]>());
+  readonly onDidChangeFile = this.#changed.event;
   readonly #problems = this.#disposables.add(languages.createDiagnosticCollection(autoscaleScheme));
   /** By URI: what is edited, until the document is closed; a draft is kept for as long as the window is open. */
   readonly #formulas = new Map<string, Formula>();
@@ -59,7 +61,6 @@ export class AutoscaleDocuments extends FlatFileSystem {
     private readonly data: ExplorerData,
     private readonly accountsView: AccountsView,
   ) {
-    super();
     this.#disposables.add(
       workspace.onDidSaveTextDocument((document) => {
         if (document.uri.scheme === autoscaleScheme) background(this.#saved(document));
@@ -93,26 +94,25 @@ export class AutoscaleDocuments extends FlatFileSystem {
     );
     if (answer !== discard) return;
     this.#formulas.delete(uri.toString());
-    this.changed.fire([{ type: FileChangeType.Changed, uri }]);
+    this.#changed.fire([{ type: FileChangeType.Changed, uri }]);
   }
 
   async stat(uri: Uri): Promise<FileStat> {
-    const { text, changed } = await orFileError(() => this.#formula(uri));
+    const { text, changed } = await this.#formula(uri);
     return { type: FileType.File, ctime: 0, mtime: changed, size: Buffer.byteLength(text) };
   }
 
   async readFile(uri: Uri): Promise<Uint8Array> {
-    return Buffer.from((await orFileError(() => this.#formula(uri))).text);
+    return Buffer.from((await this.#formula(uri)).text);
   }
 
   /** Keeps the text. It is applied only after the user has seen its result. */
-  override writeFile(uri: Uri, content: Uint8Array): void {
+  writeFile(uri: Uri, content: Uint8Array): void {
     const text = Buffer.from(content).toString('utf8');
     this.#formulas.set(uri.toString(), { text, changed: Date.now(), isDraft: true });
   }
 
-  override dispose(): void {
-    super.dispose();
+  dispose(): void {
     this.#disposables.dispose();
   }
 

@@ -1,33 +1,19 @@
 import type { Handlers } from '../../commands';
-import { type ExplorerCommandId, explorerCommandIds } from '../../contributions';
+import type { ExplorerCommandId } from '../../contributions';
+import { jobCommands } from './jobCommands';
+import { nodeCommands } from './nodeCommands';
 import type { ExplorerParts } from './parts';
+import { poolCommands } from './poolCommands';
+import { resourceCommands } from './resourceCommands';
+import { taskCommands } from './taskCommands';
 
-/** The commands on rows of the Accounts view. They are loaded when the first of them runs. */
+/** The commands on rows of the Accounts view. */
 export function explorerCommands(parts: ExplorerParts): Handlers<ExplorerCommandId> {
-  let loading: Promise<Handlers<ExplorerCommandId>> | undefined;
-  const handlerOf = (id: ExplorerCommandId) => {
-    return async (...args: never[]) => {
-      loading ??= load(parts);
-      return (await loading)[id](...args);
-    };
-  };
-  const entries = explorerCommandIds.map((id) => [id, handlerOf(id)] as const);
-  return Object.fromEntries(entries) as Handlers<ExplorerCommandId>;
-}
-
-async function load(parts: ExplorerParts): Promise<Handlers<ExplorerCommandId>> {
-  const [resources, pools, nodes, jobs, tasks] = await Promise.all([
-    import('./resourceCommands'),
-    import('./poolCommands'),
-    import('./nodeCommands'),
-    import('./jobCommands'),
-    import('./taskCommands'),
-  ]);
   return {
-    ...resources.resourceCommands(parts),
-    ...pools.poolCommands(parts),
-    ...nodes.nodeCommands(parts),
-    ...jobs.jobCommands(parts),
-    ...tasks.taskCommands(parts),
+    ...resourceCommands(parts),
+    ...poolCommands(parts),
+    ...nodeCommands(parts),
+    ...jobCommands(parts),
+    ...taskCommands(parts),
   };
 }

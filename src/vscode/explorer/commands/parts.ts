@@ -1,5 +1,6 @@
 import type { Accounts } from '../../accounts/accounts';
 import type { Documents } from '../../documents';
+import type { Lazy } from '../../lazy/lazy';
 import type { AccountsView } from '../accountsView';
 import type { ExplorerData } from '../explorerData';
 import type { NodeOf } from '../explorerNode';
@@ -11,6 +12,6 @@ export interface ExplorerParts {
   readonly data: ExplorerData;
   readonly accountsView: AccountsView;
   readonly documents: Documents;
-  readonly autoscale: AutoscaleDocuments;
-  readonly showHeatMap: (pool: NodeOf<'pool'>) => Promise<void>;
+  readonly autoscale: Lazy<AutoscaleDocuments>;
+  readonly heatMaps: Lazy<{ show(pool: NodeOf<'pool'>): void }>;
 }

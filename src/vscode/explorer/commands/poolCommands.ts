@@ -13,11 +13,11 @@ type Pool = NodeOf<'pool'>;
 
 /** The commands on pools. */
 export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
-  const { data, accountsView, autoscale, showHeatMap } = parts;
+  const { data, accountsView, autoscale, heatMaps } = parts;
   return {
     async showHeatMap(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const row = selectedRow(parts, ['pool'], clicked, selected);
-      if (row) await showHeatMap(row);
+      if (row) await heatMaps.use((maps) => maps.show(row));
     },
     async resizePool(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const row = selectedRow(parts, ['pool'], clicked, selected);
@@ -41,7 +41,7 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
       const id = resourceName(row);
       const pool = await batch.pool(id, { select: 'enableAutoScale' });
       const choice = pool?.enableAutoScale ? await askAutoscale(id) : 'edit';
-      if (choice === 'edit') await autoscale.open(row.account, id);
+      if (choice === 'edit') await autoscale.use((documents) => documents.open(row.account, id));
       if (choice !== 'off') return;
       const { disableAutoscale } = await import('../../../core/pools/poolSizes');
       try {

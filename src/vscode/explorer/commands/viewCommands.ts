@@ -4,6 +4,7 @@ import type { Accounts } from '../../accounts/accounts';
 import type { ConnectParts } from '../../accounts/connect';
 import type { Handlers } from '../../commands';
 import type { ViewCommandId } from '../../contributions';
+import type { Lazy } from '../../lazy/lazy';
 import type { RunNode } from '../../runs/runRows';
 import type { Runs } from '../../runs/runs';
 import type { AccountsView } from '../accountsView';
@@ -15,7 +16,7 @@ interface ViewParts extends ConnectParts {
   readonly runs: Runs;
   readonly explorerData: ExplorerData;
   readonly accountsView: AccountsView;
-  readonly idleWatch: IdleWatch;
+  readonly idleWatch: Lazy<IdleWatch>;
 }
 
 /** The commands that concern an account as a whole, or the view itself. */
@@ -35,7 +36,7 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
       explorerData.showMore(parent);
       accountsView.refresh(parent);
     },
-    showIdlePools: () => idleWatch.ask(),
+    showIdlePools: () => idleWatch.use((watch) => watch.ask()),
   };
 }
 

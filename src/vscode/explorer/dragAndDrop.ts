@@ -1,0 +1,30 @@
+import { type DataTransfer, DataTransferItem, Uri } from 'vscode';
+import type { AccountRecord } from '../../core/azure/account';
+import { remoteScheme, uriList } from '../contributions';
+import type { ExplorerNode } from './explorerNode';
+import { remoteUri } from './remoteFiles';
+
+/** Blobs and files are dragged as the URIs that editors open. */
+export function dragRows(rows: readonly ExplorerNode[], data: DataTransfer): void {
+  const uris = rows.flatMap((row) =>
+    row.kind === 'blob' || (row.kind === 'file' && !row.file.isDirectory) ? remoteUri(row).toString() : [],
+  );
+  if (uris.length > 0) data.set(uriList, new DataTransferItem(uris.join('\r\n')));
+}
+
+/**
+ * The files that were dropped, without those of accounts, and the account of the row that they were dropped on: undefined
+ * beside the accounts.
+ */
+export async function droppedFiles(
+  row: ExplorerNode | undefined,
+  data: DataTransfer,
+): Promise<{ account: AccountRecord | undefined; uris: Uri[] }> {
+  const text = (await data.get(uriList)?.asString()) ?? '';
+  const uris = text
+    .split(/\r?\n/)
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => Uri.parse(line))
+    .filter(({ scheme }) => scheme !== remoteScheme);
+  return { account: row && 'account' in row ? row.account : undefined, uris };
+}
