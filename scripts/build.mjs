@@ -1,11 +1,11 @@
 // Builds the shipped bundles into dist/ and, with --tests, the tests into out/. `--watch` rebuilds on change.
 //
-// The extension is ESM with code splitting: opening VS Code loads src/extension.ts and its static imports only; the
-// Azure SDKs are in chunks behind `await import(...)`.
+// The extension is split into chunks: opening VS Code loads src/extension.ts and its static imports only. Everything else, such
+// as the Azure SDKs, is in chunks behind `await import(...)`.
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
-import { mergeChunks } from './mergeChunks.mjs';
+import { commonJs } from './commonJs.mjs';
 
 const watch = process.argv.includes('--watch');
 const tests = process.argv.includes('--tests');
@@ -28,6 +28,31 @@ const common = {
   logLevel: 'warning',
 };
 
+/** The files of the extension that are merged, in the order in which a window usually loads them. */
+const loadedTogether = {
+  extension: ['src/extension.ts'],
+  messages: ['errorMessages', 'words/sentences'].map(inVscode),
+  views: [
+    'explorer/accountsView',
+    'explorer/explorerData',
+    'runs/runsTree',
+    'runs/runHistory',
+    'runs/runCosts',
+  ].map(inVscode),
+  transcode: [
+    ...[
+      'transcodeCommands',
+      'transcode',
+      'runWork',
+      'chooseFiles',
+      'presetPicker',
+      'probeChosen',
+      'planTranscode',
+    ],
+    ...['review', 'runNotification'],
+  ].map((name) => inVscode(`transcode/${name}`)),
+};
+
 /** @type {esbuild.BuildOptions[]} */
 const builds = [
   {
@@ -39,8 +64,9 @@ const builds = [
     splitting: true,
     metafile: true,
     external: ['vscode'],
-    banner: commonJsBanner,
-    plugins: [mergeChunks('dist/extension.js', 'extension')],
+    sourcemap: production ? false : 'inline',
+    write: false,
+    plugins: [commonJs('dist', loadedTogether)],
   },
   {
     ...common,
@@ -118,4 +144,8 @@ if (watch) {
 function writeMeta(results) {
   const inputs = Object.assign({}, ...results.map((result) => result.metafile.inputs));
   writeFileSync('dist/meta.json', JSON.stringify({ inputs }));
+}
+
+function inVscode(module) {
+  return `src/vscode/${module}.ts`;
 }

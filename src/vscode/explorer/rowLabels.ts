@@ -1,6 +1,7 @@
-import { env, l10n } from 'vscode';
+import { l10n } from 'vscode';
 import type { Job } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
+import { dateFormat } from '../words/formats';
 import { time } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { shorten } from '../words/shorten';
@@ -99,7 +100,7 @@ export function shortTime(date: Date, now = new Date()): string {
   const style: Intl.DateTimeFormatOptions = isToday
     ? { timeStyle: 'short' }
     : { month: 'short', day: 'numeric' };
-  return new Intl.DateTimeFormat(env.language, style).format(date);
+  return dateFormat(style).format(date);
 }
 
 /** A line of a tooltip with a time; empty without one. */

@@ -1,4 +1,5 @@
-import { env, l10n } from 'vscode';
+import { l10n } from 'vscode';
+import { numberFormat } from './formats';
 import { count, minutesOf, nodeHoursOf, secondsOf } from './numbers';
 
 interface Cost {
@@ -8,7 +9,7 @@ interface Cost {
 
 /** `$0.04`; `less than $0.01` for what rounds to nothing. */
 export function money(amount: number, currency: string): string {
-  const format = new Intl.NumberFormat(env.language, { style: 'currency', currency });
+  const format = numberFormat({ style: 'currency', currency });
   const smallest = 10 ** -(format.resolvedOptions().maximumFractionDigits ?? 2);
   return amount > 0 && amount < smallest
     ? l10n.t('less than {0}', format.format(smallest))

@@ -1,4 +1,5 @@
 import { env, l10n } from 'vscode';
+import { dateFormat, numberFormat } from './formats';
 
 /** `12.3 MB`, in the user's language; decimal units, as Azure bills them. */
 export function bytes(count: number): string {
@@ -7,7 +8,7 @@ export function bytes(count: number): string {
   // 999,960 bytes are 1 MB, not 1,000 kB.
   const isNext = exact > 0 && exact < units.length - 1 && count / 1000 ** exact >= 999.95;
   const step = isNext ? exact + 1 : exact;
-  return new Intl.NumberFormat(env.language, {
+  return numberFormat({
     style: 'unit',
     unit: units[step],
     unitDisplay: step === 0 ? 'long' : 'short',
@@ -26,17 +27,17 @@ export function duration(ms: number): string {
 
 /** `1.3`, `0.25`: two digits after the point below 10, one above. */
 export function decimal(value: number): string {
-  return new Intl.NumberFormat(env.language, { maximumFractionDigits: value < 10 ? 2 : 1 }).format(value);
+  return numberFormat({ maximumFractionDigits: value < 10 ? 2 : 1 }).format(value);
 }
 
 /** `12,345`, in the user's language. */
 export function count(value: number): string {
-  return new Intl.NumberFormat(env.language).format(value);
+  return numberFormat().format(value);
 }
 
 /** Date and time of day, in the user's language. */
 export function time(date: Date): string {
-  return new Intl.DateTimeFormat(env.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(date);
+  return dateFormat({ dateStyle: 'medium', timeStyle: 'medium' }).format(date);
 }
 
 /** `20 seconds ago`, `3 minutes ago`, `2 days ago`, in the user's language. */
@@ -96,5 +97,5 @@ export function nodeHoursOf(value: number): string {
 
 /** `45 %`, of a share between 0 and 1. */
 export function percent(share: number): string {
-  return new Intl.NumberFormat(env.language, { style: 'percent' }).format(share);
+  return numberFormat({ style: 'percent' }).format(share);
 }
