@@ -73,7 +73,7 @@ export function activate(context: ExtensionContext): void {
     const { RunsTree } = await import('./vscode/runs/runsTree');
     return new RunsTree(runs, accounts);
   });
-  const runRows = new LazyRows<RunNode>(runsTree);
+  const runRows = new LazyRows<RunNode>(runsTree, { hasLateTooltips: true });
   const runsView = new LastingTreeView(contributed.runsView, { treeDataProvider: runRows });
   const history = new Lazy(async () => {
     const { RunHistory } = await import('./vscode/runs/runHistory');

@@ -25,7 +25,17 @@ export class LazyRows<Row> implements TreeDataProvider<Row>, Disposable {
   readonly onDidChangeTreeData = this.#changed.event;
   #listening: Disposable | undefined;
 
-  constructor(private readonly rows: Lazy<Rows<Row>>) {}
+  /** Undefined where the rows come with their tooltips: otherwise VS Code shows each tooltip as loading first. */
+  readonly resolveTreeItem?: NonNullable<TreeDataProvider<Row>['resolveTreeItem']>;
+
+  constructor(
+    private readonly rows: Lazy<Rows<Row>>,
+    { hasLateTooltips = false }: { readonly hasLateTooltips?: boolean } = {},
+  ) {
+    if (!hasLateTooltips) return;
+    this.resolveTreeItem = async (item, row, token) =>
+      (await (await this.#get()).resolveTreeItem?.(item, row, token)) ?? item;
+  }
 
   async getChildren(row?: Row): Promise<Row[] | null | undefined> {
     return (await this.#get()).getChildren(row);
@@ -37,10 +47,6 @@ export class LazyRows<Row> implements TreeDataProvider<Row>, Disposable {
 
   async getParent(row: Row): Promise<Row | null | undefined> {
     return (await this.#get()).getParent(row);
-  }
-
-  async resolveTreeItem(item: TreeItem, row: Row, token: CancellationToken): Promise<TreeItem> {
-    return (await (await this.#get()).resolveTreeItem?.(item, row, token)) ?? item;
   }
 
   dispose(): void {
