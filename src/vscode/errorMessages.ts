@@ -3,7 +3,8 @@ import { type Problem, UserError } from '../core/errors';
 import { maskSas } from '../core/jobs/poolFailure';
 import { commandName, section } from './contributions';
 import { showError } from './messages';
-import { type Remedy, sentenceOf } from './words/sentences';
+import type { Remedy } from './words/remedy';
+import { sentenceOf } from './words/sentences';
 
 /** Shows errors as messages, with buttons for what the user can do about them. Loaded when the first error is shown. */
 export class ErrorMessages {

@@ -15,26 +15,7 @@ import {
   unauthorizedWords,
   withDetail,
 } from './problemWords';
-
-/** An action that helps with a problem, shown as a button. */
-export type Remedy =
-  | 'useLocalAccount'
-  | 'connect'
-  | 'signIn'
-  | 'enterKeys'
-  | 'checkConnection'
-  | 'cleanUp'
-  | 'openMediaSettings'
-  | 'openPoolSettings'
-  | 'openPresetSettings'
-  | 'openTaskSettings'
-  | 'openLocalSettings'
-  | 'manageTrust'
-  | 'getFfmpeg'
-  | 'askQuota'
-  | 'attach'
-  | 'showServiceLog'
-  | 'showStartTaskStderr';
+import type { Remedy } from './remedy';
 
 export interface Sentence {
   readonly text: string;
