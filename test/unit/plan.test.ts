@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import type { MediaInfo, Track } from '../../src/core/media/mediaInfo';
 import { sasExpiryFor } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
 import { begunNow, type Choices, planRun } from '../../src/core/plan/planRun';
@@ -95,6 +96,41 @@ describe('The plan of a run', () => {
       }),
       chanceOf(300),
     );
+  });
+
+  it('gives each file of a selection the command that it has alone', () => {
+    const video: Track = {
+      kind: 'video',
+      codec: 'h264',
+      isDefault: true,
+      width: 640,
+      height: 480,
+      seconds: 9,
+    };
+    const audio: Track = { kind: 'audio', codec: 'aac', isDefault: true, channels: 2, seconds: 9 };
+    const knows: MediaInfo['knows'] = ['audio', 'video', 'subtitle'];
+    const all: (MediaInfo | undefined)[] = [
+      { tracks: [video, audio], knows },
+      { tracks: [video], knows },
+      { tracks: [video], knows: ['video'] },
+      { tracks: [video, { ...audio, channels: 6 }], knows },
+      // The same arguments as where the audio isn't known, but there is some to measure.
+      { tracks: [video, { kind: 'audio', isDefault: true }], knows },
+      undefined,
+    ];
+    const given = [...all, ...all].map((media, index) => ({
+      uri: `file:///videos/clip${index}.${index < all.length ? 'mp4' : 'mkv'}`,
+      path: `clip${index}`,
+      size: 1000,
+      modified: 1,
+      media,
+    }));
+    for (const chosen of builtInPresets) {
+      for (const { uri, commandLine } of plan({ sources: given, preset: chosen }).files) {
+        const [alone] = plan({ sources: given.filter((source) => source.uri === uri), preset: chosen }).files;
+        assert.equal(commandLine, alone?.commandLine);
+      }
+    }
   });
 
   it('keeps outputs apart on disks that ignore case and composition, unless sources differ only in these', () => {

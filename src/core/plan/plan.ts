@@ -10,7 +10,6 @@ import type { WholeReason } from '../media/cut/parts';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { type ProofTrack, proofOf } from '../media/probe/proof';
 import { type Adaptation, adaptationsOf } from '../presets/adaptations';
-import { toCommandLine } from '../presets/commandLine';
 import {
   type CommandOutput,
   canMergeTracks,
@@ -22,7 +21,7 @@ import type { Preset } from '../presets/preset';
 import { type SubtitleFile, subtitleFiles } from '../presets/subtitles';
 import { judge } from './judge';
 import type { ManifestFile } from './manifest';
-import { type MeasuredTracks, withMeasures } from './measures';
+import { MeasuredCommandLines, type MeasuredTracks } from './measures';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
 import { type CutSource, splitFile } from './splitFile';
 
@@ -88,17 +87,33 @@ export function plan({ sources, preset, audio = 'default', split = false }: Plan
   const names = new OutputNames(sources.map(({ uri }) => uri));
   const width = Math.max(4, String(accepted.length).length);
   const notes: PlanNote[] = [];
+  const common = {
+    preset,
+    isUsingVideo: usesVideo(preset),
+    choice: audio,
+    split,
+    commandLines: new MeasuredCommandLines(),
+  };
   const files = accepted.map((source, index) => {
     const id = String(index + 1).padStart(width, '0');
-    return planFile(id, source, { preset, choice: audio, split }, names, (note) => notes.push(note));
+    return planFile(id, source, common, names, (note) => notes.push(note));
   });
   return { files, refused, notes };
+}
+
+/** What all files of a plan share. */
+interface Common {
+  readonly preset: Preset;
+  readonly isUsingVideo: boolean;
+  readonly choice: AudioChoice;
+  readonly split: boolean;
+  readonly commandLines: MeasuredCommandLines;
 }
 
 function planFile(
   id: string,
   source: PlanSource,
-  { preset, choice, split }: { preset: Preset; choice: AudioChoice; split: boolean },
+  { preset, isUsingVideo, choice, split, commandLines }: Common,
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -132,7 +147,7 @@ function planFile(
     tell({ kind: 'adapted', file: path, adaptation });
   }
   const command = commandOf(preset, { nodeInput, outputs, media });
-  const argv = proof === 'none' ? command : withMeasures(command, nodePath, measuredTracks(preset, media));
+  const measured = proof === 'none' ? undefined : measuredTracks(preset, media);
   const planned = split
     ? planSplit(source, command, { input: nodeInput, output: nodePath }, tell)
     : undefined;
@@ -142,10 +157,10 @@ function planFile(
     uri,
     size,
     modified,
-    audioOnlyBytes: usesVideo(preset) ? undefined : media?.audioOnlyBytes,
+    audioOnlyBytes: isUsingVideo ? undefined : media?.audioOnlyBytes,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
-    commandLine: planned?.joinCommandLine ?? toCommandLine(argv),
+    commandLine: planned?.joinCommandLine ?? commandLines.of(command, nodePath, measured),
     ...(planned && { split: planned.split }),
     output: {
       nodePath,

@@ -40,11 +40,12 @@ export async function probeFiles(
 ): Promise<ProbedFiles> {
   const sources: PlanSource[] = [];
   const refused: RefusedFile[] = [];
+  const options = { ffprobe, partSeconds, isUsingVideo: usesVideo(preset) };
   let next = 0;
   const probeOne = async (file: (typeof chosen)[number]): Promise<PlanSource | RefusedFile> => {
     signal.throwIfAborted();
     try {
-      return await probeFile(files, file, preset, { ffprobe, partSeconds }, signal);
+      return await probeFile(files, file, preset, options, signal);
     } catch (error) {
       if (error instanceof UserError)
         return { uri: file.uri, path: file.path, problem: aboutSource(error.problem, file.path) };
@@ -73,14 +74,13 @@ async function probeFile(
   files: Files,
   { uri, path }: Pick<PlanSource, 'uri' | 'path'>,
   preset: Preset,
-  { ffprobe: program, partSeconds }: ProbeFilesOptions,
+  { ffprobe: program, partSeconds, isUsingVideo }: ProbeFilesOptions & { readonly isUsingVideo: boolean },
   signal: AbortSignal,
 ): Promise<PlanSource | RefusedFile> {
   const file = await files.open(uri);
   try {
     // As the upload will see it: VS Code rounds times otherwise.
     const { size, modified } = file.opened;
-    const isUsingVideo = usesVideo(preset);
     const ffprobe =
       program !== undefined && uri.startsWith('file:') ? { program, path: fileURLToPath(uri) } : undefined;
     const keepsDepth = preset.arguments.some((arg) => arg.includes('${pcm}'));

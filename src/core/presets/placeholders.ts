@@ -40,7 +40,7 @@ export function isFilterName(name: string): name is FilterName {
 
 /** The name of an argument that is one placeholder of options; undefined for any other argument. */
 export function optionName(arg: string): OptionName | undefined {
-  const name = /^\$\{(\w+)\}$/.exec(arg)?.[1] ?? '';
+  const name = arg.startsWith('${') && arg.endsWith('}') ? arg.slice(2, -1) : '';
   return options.has(name) ? (name as OptionName) : undefined;
 }
 
