@@ -22,13 +22,15 @@ export class Floor {
     this.#limit = pLimit(parallel);
   }
 
-  async upload(folder: string): Promise<void> {
+  /** Uploads the files of a folder; `onUploaded` is called after each with its name. */
+  async upload(folder: string, onUploaded: (blob: string) => void = () => undefined): Promise<void> {
     await each(await readdir(folder), async (blob) => {
       const file = await open(join(folder, blob));
       const { size } = await file.stat();
       if (size <= blockBytes) await this.#limit(() => this.#putBlob(blob, file, size));
       else await this.#putBlocks(blob, file, size);
       await file.close();
+      onUploaded(blob);
     });
   }
 
