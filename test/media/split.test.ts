@@ -113,6 +113,19 @@ describe('A video in parts', function () {
     }
   });
 
+  it('has the frames, times and audio of a transport stream with parity bytes', async () => {
+    const source = await ffmpeg(...both, ...h264, '-c:a', 'aac', join(folder.path, 'plain.ts'));
+    const bytes = await readFile(source);
+    const path = join(folder.path, 'parity.ts');
+    const packets = Array.from({ length: bytes.length / 188 }, (_, index) =>
+      Buffer.concat([bytes.subarray(188 * index, 188 * index + 188), Buffer.alloc(16)]),
+    );
+    await writeFile(path, Buffer.concat(packets));
+    const { whole, joined, reason } = await transcodeBoth(path, `${path} outputs`, preset('h264-480p'), 1.5);
+    assert.ok(joined && joined.parts > 1, reason);
+    assert.deepEqual(compare(path, await describeOutput(whole), await describeOutput(joined.path)), []);
+  });
+
   it('stays whole if an edit list joins parts', async () => {
     const source = await ffmpeg(...both, ...h264, '-c:a', 'aac', join(folder.path, 'unedited.mp4'));
     const path = join(folder.path, 'joined.mp4');

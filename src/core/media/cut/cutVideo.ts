@@ -2,7 +2,7 @@ import type { Bytes } from '../../files/bytes';
 import { cutMatroska } from './matroska';
 import { cutMp4 } from './mp4';
 import type { CutVideo, WholeReason } from './parts';
-import { packetLengths } from './transportPackets';
+import { packetLength } from './transportPackets';
 import { cutTransportStream } from './transportStream';
 
 /**
@@ -15,8 +15,8 @@ export async function cutVideo(file: Bytes, size: number, seconds: number): Prom
   if (head.length < 16) return 'index';
   try {
     if (head.readUInt32BE(0) === 0x1a45dfa3) return await cutMatroska(file, size, seconds);
-    if (head[0] === 0x47) return await cutTransportStream(file, size, seconds, packetLengths.ts);
-    if (head[4] === 0x47) return await cutTransportStream(file, size, seconds, packetLengths.m2ts);
+    const packetBytes = await packetLength(file, size);
+    if (packetBytes !== undefined) return await cutTransportStream(file, size, seconds, packetBytes);
     return await cutMp4(file, size, seconds);
   } catch (error) {
     // Tables that claim more than they contain.

@@ -2,8 +2,12 @@ import type { Bytes } from '../../files/bytes';
 import type { Codec } from './keyFrames';
 import type { WholeReason } from './parts';
 
-/** Bytes of a packet, and of one with a time of arrival before it (M2TS: discs and camcorders). */
-export const packetLengths = { ts: 188, m2ts: 192 };
+/**
+ * Bytes of a packet, of one with a time of arrival before it (M2TS: discs and camcorders), and of one with parity bytes after
+ * it (receivers of DVB).
+ */
+const packetLengths = { ts: 188, m2ts: 192, withParity: 204 };
+const syncByte = 0x47;
 /** Packets that are read at once while scanning, and for a single frame. */
 const usualWindow = 4096;
 export const smallWindow = 512;
@@ -37,6 +41,14 @@ interface Packet {
   readonly payload: Buffer;
 }
 
+/** Bytes from one packet of a transport stream to the next; undefined for a file that does not begin with packets. */
+export async function packetLength(file: Bytes, size: number): Promise<number | undefined> {
+  const head = await file.read(0, Math.min(size, 2 * packetLengths.withParity));
+  if (head[0] !== syncByte) return head[4] === syncByte ? packetLengths.m2ts : undefined;
+  const hasParity = head[packetLengths.ts] !== syncByte && head[packetLengths.withParity] === syncByte;
+  return hasParity ? packetLengths.withParity : packetLengths.ts;
+}
+
 /** Packets of a range. Ends at a packet without its sync byte, as after damage. */
 async function* packets(
   file: Bytes,
@@ -45,14 +57,15 @@ async function* packets(
   to: number,
   windowPackets: number,
 ): AsyncGenerator<Packet> {
-  const prefix = packetBytes - packetLengths.ts;
+  const prefix = packetBytes === packetLengths.m2ts ? 4 : 0;
   for (let start = from; start + packetBytes <= to; ) {
     const window = Buffer.from(await file.read(start, Math.min(windowPackets * packetBytes, to - start)));
     const count = Math.floor(window.length / packetBytes);
     if (count === 0) return;
     for (let index = 0; index < count; index++) {
-      const packet = window.subarray(index * packetBytes + prefix, (index + 1) * packetBytes);
-      if (packet[0] !== 0x47) return;
+      const begin = index * packetBytes + prefix;
+      const packet = window.subarray(begin, begin + packetLengths.ts);
+      if (packet[0] !== syncByte) return;
       const control = ((packet[3] as number) >> 4) & 3;
       const skipped = control & 2 ? 5 + (packet[4] as number) : 4;
       yield {
