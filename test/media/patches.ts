@@ -91,6 +91,19 @@ export function withoutPackets(file: Buffer, pid: number): Buffer {
   return Buffer.concat(packets.filter((packet) => (packet.readUInt16BE(1) & 0x1fff) !== pid));
 }
 
+/** An MP4 file whose second track has no samples. */
+export function withoutSamples(file: Buffer): Buffer {
+  const changed = Buffer.from(file);
+  for (const [type, at] of [
+    ['stts', 12],
+    ['stsc', 12],
+    ['stsz', 16],
+    ['stco', 12],
+  ] as const)
+    changed.writeUInt32BE(0, boxAt(changed, `moov.trak.mdia.minf.stbl.${type}`, 1) + at);
+  return changed;
+}
+
 /** An FLV file with another stated length, in seconds. */
 export function withStatedLength(file: Buffer, seconds: number): Buffer {
   const changed = Buffer.from(file);

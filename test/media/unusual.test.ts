@@ -22,6 +22,7 @@ import {
   type Edit,
   withEdits,
   withoutPackets,
+  withoutSamples,
   withStatedLength,
 } from './patches';
 
@@ -209,7 +210,10 @@ describe('Unusual sources', function () {
     const whole = await make('declared.ts', ...x264);
     const silent = changed(whole, 'declared audio.ts', (bytes) => withoutPackets(bytes, 0x101));
     const dark = changed(whole, 'declared video.ts', (bytes) => withoutPackets(bytes, 0x100));
+    const sampleless = changed(await make('sampled.mp4', ...x264), 'sampleless.mp4', withoutSamples);
     const cases = [
+      [sampleless, 'hls', 'video'],
+      [sampleless, 'h264-480p', 'video'],
       [silent, 'h264-480p', 'video'],
       [silent, 'hls', 'video'],
       [silent, 'remux', 'video'],
@@ -219,7 +223,7 @@ describe('Unusual sources', function () {
     for (const [path, id, kind] of cases) {
       const media = await matrix.media(path);
       const commandLine = planned(path, media, id).files[0]?.commandLine ?? assert.fail(`${path} ${id}`);
-      await writeFile(join(root.path, 'input.ts'), readFileSync(path));
+      await writeFile(join(root.path, `input.${path.slice(path.lastIndexOf('.') + 1)}`), readFileSync(path));
       await mkdir(join(root.path, 'output'), { recursive: true });
       const [program = '', ...args] = parseArgsStringToArgv(commandLine);
       await run(program, args, { cwd: root.path });
@@ -232,6 +236,7 @@ describe('Unusual sources', function () {
     }
     for (const [path, id, problem] of [
       [silent, 'mp3', 'noAudioTrack'],
+      [sampleless, 'mp3', 'noAudioTrack'],
       [dark, 'h264-480p', 'noVideoTrack'],
     ] as const)
       assert.equal(planned(path, await matrix.media(path), id).refused[0]?.problem.kind, problem);

@@ -43,7 +43,7 @@ export interface Track {
   readonly isHearingImpaired?: boolean;
   /** A cover, which ffmpeg lists as a video track. */
   readonly isAttachedPicture?: boolean;
-  /** The file declares it, but ffprobe found nothing of it: ffmpeg fails if it has to decode or copy it. */
+  /** The file declares it, but has nothing of it: ffmpeg fails, or makes an empty track that players wait for. */
   readonly isEmpty?: boolean;
   /** Seconds from the track's first to its last sample; undefined where that is not certain. */
   readonly seconds?: number;

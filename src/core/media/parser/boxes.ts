@@ -21,6 +21,8 @@ export interface BoxFacts {
   readonly editedSeconds: ReadonlyMap<number, number>;
   /** Ids of tracks of which the edit list repeats, joins or cuts off parts. */
   readonly splicedTracks: ReadonlySet<number>;
+  /** Ids of tracks without samples, as recordings without a microphone have them. */
+  readonly emptyTracks: ReadonlySet<number>;
 }
 
 export interface Box {
@@ -85,6 +87,7 @@ const emptyMovie: MovieFacts = {
   isContinued: false,
   editedSeconds: new Map(),
   splicedTracks: new Set(),
+  emptyTracks: new Set(),
   needsFragments: true,
 };
 
@@ -114,6 +117,7 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
     hasText: tracks.some(({ handler }) => textHandlers.has(handler)),
     editedSeconds: new Map(edited.map(({ id, edits }) => [id, edits.units / timescale])),
     splicedTracks: new Set(edited.filter(isSpliced).map(({ id }) => id)),
+    emptyTracks: new Set(isFragmented ? [] : tracks.flatMap(({ id, samples }) => (samples === 0 ? id : []))),
     isContinued: isFragmented && tracks.some(({ samples }) => samples > 0),
     needsFragments: isFragmented && tracks.every(({ samples }) => samples === 0),
   };

@@ -180,6 +180,7 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
     found.map(async (track, index) => ({
       ...(await readTrack(track, shortest(exact[index], boxes?.editedSeconds.get(track.id)))),
       ...(boxes?.splicedTracks.has(track.id) && { isSpliced: true }),
+      ...(boxes?.emptyTracks.has(track.id) && { isEmpty: true }),
     })),
   );
   const ends = lengths.flatMap(({ stated, measured }) => measured?.end ?? stated ?? []);

@@ -65,8 +65,13 @@ function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
     seconds: parsed.seconds ?? probed.seconds,
     audioOnlyBytes: parsed.audioOnlyBytes,
     tracks: probed.tracks.map((track) => {
-      const { seconds, isSpliced } = counterpart(track, probed.tracks, parsed.tracks) ?? {};
-      return { ...track, seconds: seconds ?? track.seconds, ...(isSpliced && { isSpliced }) };
+      const { seconds, isSpliced, isEmpty } = counterpart(track, probed.tracks, parsed.tracks) ?? {};
+      return {
+        ...track,
+        seconds: seconds ?? track.seconds,
+        ...(isSpliced && { isSpliced }),
+        ...(isEmpty && { isEmpty }),
+      };
     }),
   };
 }
