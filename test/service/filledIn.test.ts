@@ -254,6 +254,31 @@ describe('The local Batch service fills in what Azure fills in', function () {
       ask('POST', '/pools', { id: 'other', ...machine, maxTasksPerNode: 3 }),
       isRefused('InvalidRequestBody'),
     );
+    const oldest = '2018-03-01.6.1';
+    await ask('POST', '/jobs', { id: 'old', poolInfo: { poolId: 'none' } }, oldest);
+    const sources = [{ blobSource: 'https://example.com/a', filePath: 'a' }];
+    const task = { id: 'old', commandLine: '/bin/true', resourceFiles: sources };
+    await ask('POST', '/jobs/old/tasks', task, oldest);
+    const { resourceFiles } = await ask('GET', '/jobs/old/tasks/old', undefined, oldest);
+    assert.deepEqual(resourceFiles, sources);
+    const { value } = await ask('GET', '/jobs/old/tasks', undefined, oldest);
+    assert.deepEqual((value as { resourceFiles: unknown }[])[0]?.resourceFiles, sources);
+    const [now] = (await client.task.get('old', 'old')).resourceFiles ?? [];
+    assert.deepEqual(now, { httpUrl: 'https://example.com/a', filePath: 'a' });
+    await assert.rejects(
+      ask('POST', '/jobs/old/tasks', { ...task, id: 'new' }),
+      isRefused('InvalidRequestBody'),
+    );
+    assert.equal((await ask('GET', '/jobs/old/taskcounts', undefined, oldest)).validationStatus, 'Validated');
+  });
+
+  it('by the agents of nodes, of which early versions made their list of images', async () => {
+    const { value } = await ask('GET', '/nodeagentskus', undefined, '2018-12-01.8.0');
+    const agents = value as { id: string; verifiedImageReferences: { offer: string }[] }[];
+    const ubuntu = agents.find(({ id }) => id === 'batch.node.ubuntu 24.04');
+    assert.equal(ubuntu?.verifiedImageReferences[0]?.offer, 'ubuntu-24_04-lts');
+    assert.ok(agents.some(({ id }) => id === 'batch.node.windows amd64'));
+    await assert.rejects(ask('GET', '/nodeagentskus'), isRefused('ResourceNotFound'));
   });
 
   it('when a job or pool is changed, and changes no more than Azure does', async () => {

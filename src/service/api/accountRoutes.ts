@@ -3,7 +3,7 @@ import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Reply, type Route, versioned } from './http/context';
-import { imageWires } from './resources/images';
+import { imageWires, nodeAgentWires } from './resources/images';
 import { jobStatistics, poolStatistics } from './resources/statistics';
 
 const nodeStates: Record<string, string> = {
@@ -56,6 +56,15 @@ export const accountRoutes: Route[] = [
           .map((item, index) => [String(index).padStart(4, '0'), item] as const)
           .filter(([id]) => id > (after ?? '')),
       ),
+  ],
+  [
+    'GET',
+    '/nodeagentskus',
+    versioned({ until: '2019-06-01.9.0' }, (context, request) =>
+      page(context, request, 'nodeagentskus', (after) =>
+        afterId([...nodeAgentWires.keys()].sort(), after, (id) => nodeAgentWires.get(id)),
+      ),
+    ),
   ],
   [
     'GET',

@@ -143,17 +143,19 @@ function list(context: Context, request: Request): Reply {
   );
 }
 
-/** From 2020-09-01.12.0 on, slots are counted as well; earlier versions return the task counts alone. */
+/**
+ * From 2020-09-01.12.0 on, slots are counted as well; earlier versions return the task counts alone, and the first one
+ * whether they have been compared with the states of the tasks.
+ */
 function taskCounts(context: Context, { params, version }: Request): Reply {
   const { counts, slots } = jobOf(context, params[0] ?? '');
-  return {
-    status: 200,
-    metadata: 'taskcountsresult/@Element',
-    body:
-      version < '2020-09-01.12.0'
+  const body =
+    version < '2018-08-01.7.0'
+      ? { ...counts, validationStatus: 'Validated' }
+      : version < '2020-09-01.12.0'
         ? { ...counts }
-        : { taskCounts: { ...counts }, taskSlotCounts: { ...slots } },
-  };
+        : { taskCounts: { ...counts }, taskSlotCounts: { ...slots } };
+  return { status: 200, metadata: 'taskcountsresult/@Element', body };
 }
 
 export const jobRoutes: Route[] = [

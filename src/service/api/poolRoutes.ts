@@ -4,7 +4,6 @@ import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './http/context';
 import { acknowledged, changeable, changed, created, reading } from './http/resource';
-import { named } from './requests/members';
 import { validated } from './requests/validate';
 import { checkImage } from './resources/images';
 import {
@@ -22,13 +21,13 @@ import { expandsStatistics, poolStatistics } from './resources/statistics';
 const enablePauseMs = 30_000;
 
 /** Returns a pool with its current node counts, and with its statistics if the request expands them. */
-function poolWire(pool: PoolState, { query, version }: Request): Wire {
+function poolWire(pool: PoolState, { query }: Request): Wire {
   const { wire, nodes } = pool;
   const stats = expandsStatistics(query) && poolStatistics(String(wire.url), wire.creationTime, [pool]);
   const count = (dedicated: boolean) =>
     [...nodes.values()].filter((node) => node.wire.isDedicated === dedicated).length;
   return {
-    ...named(wire, version),
+    ...wire,
     currentDedicatedNodes: count(true),
     currentLowPriorityNodes: count(false),
     ...(stats && { stats }),

@@ -15,6 +15,7 @@ import type { Containers } from '../../tasks/containers/containers';
 import type { OwnStorage } from '../../tasks/ownStorage';
 import { BatchError } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
+import { named } from '../requests/oldNames';
 import { type FilteredList, parseFilter, select } from './odata';
 
 export interface Context {
@@ -156,9 +157,9 @@ export function checkConditions(
   throw new BatchError(isRead && negative > 0 ? 'NotModified' : 'ConditionNotMet');
 }
 
-/** Applies `$select` to one resource. */
-export function shown(wire: Wire, { query }: Request): Wire {
-  return select(wire, query.get('$select'));
+/** Shows one resource under the member names of the version of the request, as far as `$select` names them. */
+export function shown(wire: Wire, { query, version }: Request): Wire {
+  return select(named(wire, version), query.get('$select'));
 }
 
 /** Characters after which a page ends early: a task can have 1 MB, and a page 1,000 tasks. */
@@ -192,7 +193,7 @@ export function page(
       link = nextLink(context.base(), request.url, last ?? '');
       break;
     }
-    const text = JSON.stringify(select(read(), query.get('$select')));
+    const text = JSON.stringify(shown(read(), request));
     texts.push(text);
     length += text.length;
     last = id;

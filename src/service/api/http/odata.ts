@@ -31,6 +31,7 @@ const filterable = {
   ],
   files: ['name'],
   supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
+  nodeagentskus: ['osType'],
   poolnodecounts: ['poolId'],
   listapplicationsummariesresponses: [],
   nodevmextensions: [],

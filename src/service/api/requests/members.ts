@@ -1,6 +1,5 @@
 import { BatchServiceMappers } from '@azure/batch';
 import type { CompositeMapper, Mapper } from '@azure/ms-rest-js';
-import type { Wire } from '../../wire/wire';
 import {
   anything,
   diskKind,
@@ -117,22 +116,6 @@ for (const [version, models] of Object.entries(removed)) {
       windows.set(key, { ...windows.get(key), until: version });
     }
   }
-}
-
-/** The version that renamed a member of pools, and its name until then. */
-const slotsVersion = '2020-09-01.12.0';
-const oldSlots = 'maxTasksPerNode';
-
-/** The present name of a member of a request. Clients of old versions send the name that their version has. */
-export function presentName(name: string, version: string): string {
-  return name === oldSlots && version < slotsVersion ? 'taskSlotsPerNode' : name;
-}
-
-/** A pool with the member names of a version. */
-export function named(pool: Wire, version: string): Wire {
-  if (version >= slotsVersion) return pool;
-  const { taskSlotsPerNode, ...rest } = pool;
-  return { ...rest, [oldSlots]: taskSlotsPerNode };
 }
 
 /** The members of each model by their names in JSON. */

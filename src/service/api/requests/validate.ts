@@ -6,7 +6,8 @@ import { BatchError, invalidProperty } from '../../wire/errors';
 import { durationMs, durationText, timeText } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import { limitOf } from './limits';
-import { memberOf, membersOf, presentName } from './members';
+import { memberOf, membersOf } from './members';
+import { presentName } from './oldNames';
 import { treatmentOf } from './treatment';
 
 export type Model = keyof typeof BatchServiceMappers;

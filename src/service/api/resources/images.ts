@@ -95,6 +95,20 @@ export const imageWires: readonly Wire[] = images.map(
   }),
 );
 
+/** The items of `GET /nodeagentskus`, of which early versions made their list of images, by their ids. */
+export const nodeAgentWires: ReadonlyMap<string, Wire> = new Map(
+  [...new Set(images.map(({ nodeAgentSKUId }) => nodeAgentSKUId))].map((id) => {
+    const verified = images.filter(
+      ({ nodeAgentSKUId, verificationType }) => nodeAgentSKUId === id && verificationType === undefined,
+    );
+    const verifiedImageReferences = verified.map(({ publisher, offer, sku }) => ({
+      ...{ publisher, offer, sku },
+      version: 'latest',
+    }));
+    return [id, { id, verifiedImageReferences, osType: /windows/.test(id) ? 'windows' : 'linux' }];
+  }),
+);
+
 /** Refuses an image that is not on the list, or a node agent that does not go with it. */
 export function checkImage(configuration: Wire | undefined): void {
   if (configuration === undefined) return;
