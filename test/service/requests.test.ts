@@ -66,12 +66,17 @@ describe('Requests to the local Batch service', function () {
     method: string,
     path: string,
     body: string | Buffer = '',
-    { encoding = '', targetBase = '', host }: { encoding?: string; targetBase?: string; host?: string } = {},
+    {
+      encoding = '',
+      signedLength,
+      targetBase = '',
+      host,
+    }: { encoding?: string; signedLength?: string; targetBase?: string; host?: string } = {},
   ) {
     const { batchName, batchKey } = service.credentials;
     const date = new Date().toUTCString();
     const [size, type] = body.length > 0 ? [String(Buffer.byteLength(body)), 'application/json'] : ['', ''];
-    const lines = [method, encoding, '', size, '', type, '', '', '', '', '', ''];
+    const lines = [method, encoding, '', signedLength ?? size, '', type, '', '', '', '', '', ''];
     const text = `${lines.join('\n')}\nocp-date:${date}\n/${batchName}${path}\napi-version:${version}`;
     const signature = createHmac('sha256', Buffer.from(batchKey, 'base64')).update(text).digest('base64');
     const { hostname, port } = new URL(service.ready.batchUrl);
@@ -293,6 +298,12 @@ describe('Requests to the local Batch service', function () {
     assert.equal((await client.job.get('marked')).displayName, 'é');
     const reply = await raw('POST', '/jobs', Buffer.from(body.replace('marked', 'latin'), 'latin1'));
     assert.deepEqual([reply.status, reply.code], [400, 'InvalidRequestBody']);
+  });
+
+  it('may sign a length of 0 and send none, and not another one', async () => {
+    const status = async (signedLength: string) =>
+      (await raw('DELETE', '/jobs/none', '', { signedLength })).status;
+    assert.deepEqual([await status(''), await status('0'), await status('1')], [404, 404, 403]);
   });
 
   it('may be in absolute form, whose host counts', async () => {
