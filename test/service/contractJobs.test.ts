@@ -116,14 +116,16 @@ describe('Jobs and tasks of the local Batch service', function () {
     assert.equal(job.executionInfo?.terminateReason, 'TaskFailed');
     assert.equal((await client.task.get('strict', 'fine')).executionInfo?.exitCode, 3);
     await addJob('lax', []);
-    await assert.rejects(
-      client.task.add('lax', {
-        id: 'asks',
-        commandLine: '/bin/true',
-        exitConditions: { default: { jobAction: 'terminate' } },
-      }),
-      refused('InvalidPropertyValue', 400),
-    );
+    for (const options of [{ jobAction: 'terminate' }, { dependencyAction: 'satisfy' }] as const) {
+      await assert.rejects(
+        client.task.add('lax', {
+          id: 'asks',
+          commandLine: '/bin/true',
+          exitConditions: { default: options },
+        }),
+        refused('InvalidPropertyValue', 400, 'exitConditions'),
+      );
+    }
   });
 
   it('have tasks that are terminated, updated while they wait, and reactivated', async () => {

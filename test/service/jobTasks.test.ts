@@ -218,13 +218,20 @@ describe('Preparation and release tasks of the local Batch service', function ()
     );
   });
 
-  it('are refused as Azure does: a release without a preparation, a status that nobody has', async () => {
+  it('are refused as Azure does: a release without a preparation or of more than 15 minutes, a status that nobody has', async () => {
     await assert.rejects(
       addJob('odd', { jobReleaseTask: { commandLine: '/bin/true' } }),
       refused('InvalidPropertyValue', 400, 'jobReleaseTask'),
     );
     const jobPreparationTask = { id: 'before', commandLine: '/bin/true' };
     const jobReleaseTask = { commandLine: '/bin/true' };
+    await assert.rejects(
+      addJob('slow', {
+        jobPreparationTask,
+        jobReleaseTask: { ...jobReleaseTask, maxWallClockTime: 'PT16M' },
+      }),
+      refused('InvalidPropertyValue', 400, 'maxWallClockTime'),
+    );
     await assert.rejects(
       addJob('same', { jobPreparationTask, jobReleaseTask: { ...jobReleaseTask, id: 'BEFORE' } }),
       refused('TaskIdSameAsJobPreparationTask', 409),

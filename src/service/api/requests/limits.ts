@@ -43,6 +43,7 @@ const durationBetween =
   };
 const positive = durationBetween(1, undefined, 'a positive duration');
 const minutes = 60_000;
+const releaseTime = durationBetween(1, 15 * minutes, 'a positive duration of at most 15 minutes');
 const resizeTimeout = durationBetween(5 * minutes, undefined, 'at least 5 minutes');
 /** -1 or more than 0. https://learn.microsoft.com/rest/api/batchservice/job/add, maxParallelTasks */
 const parallelTasks: Limit = (value) =>
@@ -143,7 +144,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   StartTask: command,
   JobManagerTask: { ...command, id, displayName, requiredSlots: between(1, 256) },
   JobPreparationTask: { ...command, id },
-  JobReleaseTask: { ...command, id, maxWallClockTime: positive, retentionTime: durationBetween(0) },
+  JobReleaseTask: { ...command, id, maxWallClockTime: releaseTime, retentionTime: durationBetween(0) },
   ResourceFile: { autoStorageContainerName: filled, fileMode, filePath: filled },
   ContainerConfiguration: { type: containerType },
   TaskContainerSettings: { imageName: filled },

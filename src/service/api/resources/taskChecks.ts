@@ -119,16 +119,26 @@ function checkRanges(name: string, ranges: readonly Range[]): void {
   }
 }
 
-/** A job that ignores how tasks end may not have tasks that ask it to act on that. */
-function checkExitConditions(job: JobState, { exitConditions }: Wire): void {
+/**
+ * A job that ignores how tasks end may not have tasks that ask it to act on that, and one without dependencies none that
+ * ask that of their dependents. https://learn.microsoft.com/rest/api/batchservice/task/add (ExitOptions)
+ */
+function checkExitConditions({ wire }: JobState, { exitConditions }: Wire): void {
   const { exitCodeRanges = [] } = (exitConditions ?? {}) as { exitCodeRanges?: Range[] };
   checkRanges('exitCodeRanges', exitCodeRanges);
-  const named = everyObject(exitConditions).some(({ jobAction }) => jobAction !== undefined);
-  if (named && job.wire.onTaskFailure === 'noaction') {
+  const options = everyObject(exitConditions);
+  if (wire.onTaskFailure === 'noaction' && options.some(({ jobAction }) => jobAction !== undefined)) {
     throw invalidProperty(
       'exitConditions',
       undefined,
       'A jobAction needs a job whose onTaskFailure is performexitoptionsjobaction.',
+    );
+  }
+  if (!wire.usesTaskDependencies && options.some(({ dependencyAction }) => dependencyAction !== undefined)) {
+    throw invalidProperty(
+      'exitConditions',
+      undefined,
+      'A dependencyAction needs a job whose usesTaskDependencies is true.',
     );
   }
 }
