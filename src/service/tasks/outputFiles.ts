@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
+import { PassingFailure, withRetries } from './download';
 import { FilePattern } from './filePattern';
 import { credentialFor, type OwnStorage } from './ownStorage';
 import { failure, TaskFailure } from './taskFailure';
@@ -35,6 +36,8 @@ export interface TaskPlace {
 }
 
 const blockBytes = 8 * 1024 * 1024;
+/** Milliseconds after which the request of a block, or of a whole small file, counts as cut. */
+const defaultRequestMs = 5 * 60_000;
 const blocksAtOnce = 4;
 const metadataPrefix = 'x-ms-meta-';
 
@@ -49,6 +52,7 @@ export async function uploadOutputFiles(
   place: TaskPlace,
   exitCode: number,
   signal: AbortSignal,
+  requestMs = defaultRequestMs,
 ): Promise<Set<string>> {
   const written = new Set<string>();
   for (const file of files) {
@@ -58,7 +62,7 @@ export async function uploadOutputFiles(
     for (const { path, blob } of await matches(pattern, container.path, place, signal)) {
       await log(place, 'fileuploadout.txt', `Uploading ${path}`);
       written.add(container.containerUrl);
-      await upload(path, blob, container, place.storage, signal).catch(async (error) => {
+      await upload(path, blob, container, place.storage, { signal, requestMs }).catch(async (error) => {
         signal.throwIfAborted();
         const problem = uploadFailure(error, path);
         const message = problem.info.details?.find(({ name }) => name === 'Message')?.value;
@@ -154,27 +158,47 @@ class Shrunk extends Error {
   }
 }
 
+/** What ends an upload, or one of its requests. */
+interface Limits {
+  readonly signal: AbortSignal;
+  readonly requestMs: number;
+}
+
+/** Makes a request, again some times if it takes too long. The package itself repeats those that fail. */
+function send(request: (signal: AbortSignal) => Promise<unknown>, limits: Limits): Promise<unknown> {
+  const { signal, requestMs } = limits;
+  return withRetries(async () => {
+    const limit = AbortSignal.timeout(requestMs);
+    try {
+      await request(AbortSignal.any([signal, limit]));
+    } catch (error) {
+      throw limit.aborted && !signal.aborted ? new PassingFailure({ Message: 'ETIMEDOUT' }, true) : error;
+    }
+  }, signal);
+}
+
 /** Uploads as many bytes as the file has when it is opened. It may be anything by then: opening does not wait. */
 async function upload(
   path: string,
   blob: string,
   { containerUrl, uploadHeaders = [] }: NonNullable<OutputFile['destination']['container']>,
   storage: OwnStorage | undefined,
-  signal: AbortSignal,
+  limits: Limits,
 ): Promise<void> {
   const url = new URL(containerUrl);
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/${blob.split('/').map(encodeURIComponent).join('/')}`;
   const client = new BlockBlobClient(url.href, credentialFor(storage, containerUrl));
-  const options = { ...headersOf(uploadHeaders), abortSignal: signal };
+  const headers = headersOf(uploadHeaders);
   const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw new Error('It is not a regular file.');
     if (stats.size <= blockBytes) {
-      await client.upload(await read(file, 0, stats.size), stats.size, options);
+      const content = await read(file, 0, stats.size);
+      await send((abortSignal) => client.upload(content, stats.size, { ...headers, abortSignal }), limits);
     } else {
-      await uploadBlocks(client, file, stats.size, options);
+      await uploadBlocks(client, file, stats.size, headers, limits);
     }
   } finally {
     await file.close();
@@ -185,22 +209,22 @@ async function uploadBlocks(
   client: BlockBlobClient,
   file: FileHandle,
   size: number,
-  options: BlockBlobUploadOptions,
+  headers: BlobHeaders,
+  limits: Limits,
 ): Promise<void> {
   const limit = pLimit(blocksAtOnce);
   // The first block that fails ends the others: the file is closed after that.
   const stop = new AbortController();
-  const abortSignal = options.abortSignal
-    ? AbortSignal.any([options.abortSignal as AbortSignal, stop.signal])
-    : stop.signal;
+  const either = { ...limits, signal: AbortSignal.any([limits.signal, stop.signal]) };
   const ids = Array.from({ length: Math.ceil(size / blockBytes) }, (_, index) =>
     Buffer.from(String(index).padStart(8, '0')).toString('base64'),
   );
   const staged = ids.map((id, index) =>
     limit(async () => {
-      abortSignal.throwIfAborted();
+      either.signal.throwIfAborted();
       const length = Math.min(blockBytes, size - index * blockBytes);
-      await client.stageBlock(id, await read(file, index * blockBytes, length), length, { abortSignal });
+      const block = await read(file, index * blockBytes, length);
+      await send((abortSignal) => client.stageBlock(id, block, length, { abortSignal }), either);
     }),
   );
   try {
@@ -209,7 +233,7 @@ async function uploadBlocks(
     stop.abort();
     await Promise.allSettled(staged);
   }
-  await client.commitBlockList(ids, options);
+  await send((abortSignal) => client.commitBlockList(ids, { ...headers, abortSignal }), limits);
 }
 
 async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
@@ -222,9 +246,9 @@ async function read(file: FileHandle, position: number, length: number): Promise
   return buffer;
 }
 
-function headersOf(
-  headers: readonly UploadHeader[],
-): Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'> {
+type BlobHeaders = Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'>;
+
+function headersOf(headers: readonly UploadHeader[]): BlobHeaders {
   const values = new Map(headers.map(({ name, value }) => [name.toLowerCase(), value ?? '']));
   const metadata = headers
     .filter(({ name }) => name.toLowerCase().startsWith(metadataPrefix))
@@ -244,7 +268,11 @@ function headersOf(
 function uploadFailure(error: unknown, path: string): TaskFailure {
   if (error instanceof TaskFailure) return error;
   const { code, message = String(error) } = error as { code?: string; message?: string };
-  const details = { FilePath: path, Message: error instanceof Shrunk ? message : String(code ?? message) };
+  const passing = error instanceof PassingFailure ? error.details.Message : undefined;
+  const details = {
+    FilePath: path,
+    Message: passing ?? (error instanceof Shrunk ? message : String(code ?? message)),
+  };
   const status = error instanceof RestError ? error.statusCode : undefined;
   if (status === 404) {
     return failure(
