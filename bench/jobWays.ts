@@ -79,12 +79,14 @@ export async function bareRequests(paths: readonly string[], place: Place): Prom
   const waiting: string[] = [];
   const adding = account.addJob();
   const uploading = uploads.upload(folder, (name) => waiting.push(name));
-  uploading.catch(() => undefined);
+  const stop = new AbortController();
+  uploading.catch((error) => stop.abort(error));
   await adding;
   const fetched = new Set<string>();
   const fetching: Promise<void>[] = [];
   let polledAt = 0;
   while (fetched.size < paths.length) {
+    stop.signal.throwIfAborted();
     const tasks = waiting.splice(0, 100).map((name) => account.taskOf(name));
     if (tasks.length > 0) await batch.task.addCollection('job', tasks);
     await new Promise((done) => setTimeout(done, pauseMs));
