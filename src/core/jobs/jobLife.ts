@@ -10,7 +10,7 @@ import { isSplit } from './splitTasks';
 
 /**
  * Minutes that a job lives while tasks are still being added. A client that ends in between leaves a job, and perhaps its
- * auto pool, that the service ends by itself; a client that goes on prolongs the job.
+ * auto pool, that the service ends by itself; a client that continues prolongs the job.
  */
 export const unfinishedJobMinutes = 30;
 

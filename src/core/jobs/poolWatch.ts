@@ -23,7 +23,7 @@ export interface NodeNumbers {
 
 export interface PoolObserver {
   nodes(nodes: NodeNumbers): void;
-  /** A problem that the user should know of although the run goes on. Called once for each kind. */
+  /** A problem that the user should know of although the run continues. Called once for each kind. */
   trouble(problem: Problem): void;
   /** Nodes that the service could not allocate were asked for again. */
   resizeRetried(pool: string, nextTryMinutes: number): void;

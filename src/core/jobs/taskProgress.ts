@@ -52,7 +52,7 @@ export class TaskProgress {
     private readonly clock: Clock,
   ) {}
 
-  /** Goes on until the signal aborts. `isWorthwhile` says whether any task runs. */
+  /** Reads until the signal aborts. `isWorthwhile` says whether any task runs. */
   async follow(isWorthwhile: () => boolean, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {

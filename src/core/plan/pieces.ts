@@ -1,6 +1,6 @@
 import { encodedPart } from './splitNames';
 
-/** How a video is transcoded in parts: what of it the manifest holds. */
+/** How a video is transcoded in parts, as the manifest holds it. */
 export interface SplitFile {
   /** About how long a part is. The source is cut again, in the same way, when it is uploaded. */
   readonly partSeconds: number;

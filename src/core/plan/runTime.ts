@@ -2,7 +2,7 @@ import { type FileResult, type Manifest, type TimeSpan, taskRunsOf } from './man
 
 /**
  * Milliseconds that a run took: for each attempt from its creation to the end of its last task, and the downloads after
- * that. Time in which nobody worked on the run isn't part of it: between an attempt and its retry, and between the last
+ * that. Time in which no client worked on the run isn't part of it: between an attempt and its retry, and between the last
  * task and a window that fetches its output later. Undefined while nothing has ended.
  */
 export function runTimeOf(

@@ -69,7 +69,7 @@ export class Storage {
     await (await this.#current.catch(() => undefined))?.close();
   }
 
-  /** Ends Azurite without saving: its folder is gone, or another service's. */
+  /** Ends Azurite without saving: its folder was deleted, or belongs to another service. */
   async kill(): Promise<void> {
     this.#closing = true;
     (await this.#current.catch(() => undefined))?.kill();

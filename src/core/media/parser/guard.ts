@@ -3,7 +3,7 @@ import { type GuardOptions, guardState } from './messages';
 
 /*
  * A thread of the parser process that ends the process when the parser takes too much time or memory. It runs there and
- * not in the extension host, so that a parser in an endless loop ends even if the extension host is gone.
+ * not in the extension host, so that a parser in an endless loop ends even if the extension host has ended.
  */
 
 const checkMs = 100;
