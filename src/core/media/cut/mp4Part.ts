@@ -167,8 +167,8 @@ function trackBox(
   list.writeUInt32BE(edits.length);
   for (const [index, { mediaTime, seconds }] of edits.entries()) {
     const at = 4 + 20 * index;
-    // Rounded up: a frame whose time lies beyond the edit is not shown.
-    list.writeBigUInt64BE(BigInt(Math.ceil(seconds * movie.timescale)), at);
+    // Rounded up: a frame whose time lies beyond the edit is not shown. What a division leaves of a whole number does not count.
+    list.writeBigUInt64BE(BigInt(Math.ceil(seconds * movie.timescale - 0.001)), at);
     list.writeBigInt64BE(BigInt(Math.round(mediaTime)), at + 8);
     list.writeUInt32BE(0x10000, at + 16);
   }
