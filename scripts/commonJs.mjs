@@ -1,6 +1,7 @@
 // Turns the chunks of the extension into CommonJS, and merges those that are loaded together. VS Code loads a CommonJS file at
 // once. Each ES module takes a millisecond or two, whatever its size, and VS Code does other work meanwhile.
-import { dirname, extname, join, relative } from 'node:path';
+import { dirname, extname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import * as esbuild from 'esbuild';
 
 /**
@@ -19,12 +20,23 @@ export function commonJs(outdir, merged) {
     setup(build) {
       build.onEnd(async ({ errors, metafile, outputFiles }) => {
         if (errors.length > 0) return;
-        const texts = new Map(outputFiles.map((file) => [slashed(relative('.', file.path)), file.text]));
+        const texts = new Map(
+          outputFiles.map((file) => [slashed(relative('.', file.path)), withAbsoluteSources(file)]),
+        );
         const files = filesOf(outdir, merged, metafile.outputs);
         await write(outdir, { files, texts, outputs: metafile.outputs, options: build.initialOptions });
       });
     },
   };
+}
+
+/** The text of an output file. If it ends with a source map, that names its sources so that another file can contain them. */
+function withAbsoluteSources({ path, text }) {
+  return text.replace(/(?<=^\/\/# sourceMappingURL=data:application\/json;base64,).*/m, (encoded) => {
+    const map = JSON.parse(Buffer.from(encoded, 'base64').toString());
+    map.sources = map.sources.map((source) => pathToFileURL(resolve(dirname(path), source)).href);
+    return Buffer.from(JSON.stringify(map)).toString('base64');
+  });
 }
 
 /** The chunks that each file consists of, by the path of the file. */
