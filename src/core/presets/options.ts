@@ -22,7 +22,7 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'genpts':
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
       if (/(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '')) return ['-fflags', '+genpts'];
-      // Without its lost packets, a recording of a broadcast can be copied: ffmpeg 5.1 ends at the first damaged one.
+      // ffmpeg (5.1, 7.1) ends a copy at the first packet of AAC that is damaged, as in recordings with poor reception.
       return media?.format === 'mpegts' ? ['-fflags', '+discardcorrupt'] : [];
     case 'timing':
       return isConstantRate(facts) ? [] : timingOptions(facts);
