@@ -58,9 +58,13 @@ describe('Unusual sources', function () {
     return copy;
   }
 
-  function planned(path: string, media: MediaInfo, id: string) {
+  function request(path: string, media: MediaInfo, id: string) {
     const source = { uri: `file://${path}`, path, size: 1, modified: 0, media };
-    return plan({ sources: [source], preset: preset(id) });
+    return { sources: [source], preset: preset(id) };
+  }
+
+  function planned(path: string, media: MediaInfo, id: string) {
+    return plan(request(path, media, id));
   }
 
   it('of an FLV, the length is that of its last tags, whatever its header states', async () => {
@@ -91,6 +95,11 @@ describe('Unusual sources', function () {
       const both = await matrix.media(two, withFfprobe);
       assert.match(planned(two, both, 'mp3').files[0]?.commandLine ?? '', /-map 0:a:1 /);
       assert.match(planned(two, both, 'remux').files[0]?.commandLine ?? '', / -map -0:a:0 /);
+      const all = (id: string) =>
+        plan({ ...request(two, both, id), audio: 'all' }).files[0]?.commandLine ?? '';
+      assert.match(all('mp3'), /-map 0:a:1 /);
+      assert.doesNotMatch(all('mp3'), /-map 0:a:0 /);
+      assert.match(all('h264-480p'), /-map '?0:a:1\?/);
       assert.ok(
         planned(two, both, 'remux').notes.some(
           (note) => note.kind === 'adapted' && note.adaptation.kind === 'leftOut',

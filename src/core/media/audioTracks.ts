@@ -62,16 +62,17 @@ export function chosenTrack(
   choice: AudioChoice,
 ): { index: number; hasLanguage: boolean } {
   if (typeof choice === 'object') {
-    const index = tracks.findIndex((track) => isUsable(track) && isLanguage(track, choice.language));
+    const index = tracks.findIndex((track) => isUsableAudio(track) && isLanguage(track, choice.language));
     if (index >= 0) return { index, hasLanguage: true };
   }
-  const preferred = tracks.findIndex((track) => isUsable(track) && track.isDefault);
-  const index = preferred >= 0 ? preferred : tracks.findIndex(isUsable);
+  const preferred = tracks.findIndex((track) => isUsableAudio(track) && track.isDefault);
+  const index = preferred >= 0 ? preferred : tracks.findIndex(isUsableAudio);
   // Beyond the last track, a map that is optional leaves the output without audio.
   return { index: index >= 0 ? index : tracks.length, hasLanguage: typeof choice !== 'object' };
 }
 
-function isUsable(track: Track): boolean {
+/** Whether ffmpeg can decode a track. */
+export function isUsableAudio(track: Track): boolean {
   return !track.isEmpty && undecodableAudio(track) === undefined;
 }
 

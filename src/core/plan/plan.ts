@@ -4,6 +4,7 @@ import {
   type AudioSelection,
   audioTracks,
   chosenTrack,
+  isUsableAudio,
   stereoPair,
 } from '../media/audioTracks';
 import type { WholeReason } from '../media/cut/parts';
@@ -138,10 +139,14 @@ function planFile(
         subtitle: index,
       }))
     : audio.isSplit
-      ? tracks.map((track, index) => ({
-          name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
-          audio: { kind: 'track', index },
-        }))
+      ? tracks.flatMap((track, index) =>
+          isUsableAudio(track)
+            ? {
+                name: `${nodePath}/${trackName(track, index)}.${preset.extension}`,
+                audio: { kind: 'track', index },
+              }
+            : [],
+        )
       : [{ name: nodePath, audio: audio.selection, subtitle: subtitles[0]?.index }];
   for (const adaptation of adaptationsOf(preset, media, audio.selection)) {
     tell({ kind: 'adapted', file: path, adaptation });
@@ -248,12 +253,13 @@ function planAudio(
   tell: (note: PlanNote) => void,
 ): PlannedAudio {
   if (choice === 'all' && tracks.length > 1) {
-    if (preset.severalAudioTracks) return { selection: { kind: 'all' }, index: 0, isSplit: false };
+    if (preset.severalAudioTracks && tracks.every(isUsableAudio))
+      return { selection: { kind: 'all' }, index: 0, isSplit: false };
     if (preset.needs === 'audio' && !preset.folder && canRepeatOutput(preset)) {
       return { selection: { kind: 'all' }, index: 0, isSplit: true };
     }
   }
-  if (choice === 'mix' && tracks.length > 1 && canMergeTracks(preset)) {
+  if (choice === 'mix' && tracks.length > 1 && tracks.every(isUsableAudio) && canMergeTracks(preset)) {
     tell({ kind: 'tracksMixed', file, tracks: tracks.length });
     const longest = tracks.reduce(
       (best, { seconds = 0 }, index) => (seconds > (tracks[best]?.seconds ?? 0) ? index : best),
