@@ -270,6 +270,19 @@ describe('The local Batch service fills in what Azure fills in', function () {
       isRefused('InvalidRequestBody'),
     );
     assert.equal((await ask('GET', '/jobs/old/taskcounts', undefined, oldest)).validationStatus, 'Validated');
+    const cloudServiceConfiguration = { osFamily: '5', targetOSVersion: '*' };
+    await ask('POST', '/pools', { id: 'cloud', vmSize: 'small', cloudServiceConfiguration }, oldest);
+    const cloud = async (apiVersion: string) =>
+      (await ask('GET', '/pools/cloud', undefined, apiVersion)).cloudServiceConfiguration;
+    assert.deepEqual(await cloud(oldest), cloudServiceConfiguration);
+    assert.deepEqual(await cloud(old), { osFamily: '5', osVersion: '*' });
+    const upgrade = (id: string, targetOSVersion: string, apiVersion = oldest) =>
+      ask('POST', `/pools/${id}/upgradeos`, { targetOSVersion }, apiVersion);
+    await assert.rejects(upgrade('cloud', '*'), isRefused('PoolVersionEqualsUpgradeVersion'));
+    await upgrade('cloud', 'WA-GUEST-OS-5.1_201901-01');
+    assert.equal((await cloud(oldest)).targetOSVersion, 'WA-GUEST-OS-5.1_201901-01');
+    await assert.rejects(upgrade('old', '*'), isRefused('OperationNotValidOnPool'));
+    await assert.rejects(upgrade('cloud', '*', old), isRefused('ResourceNotFound'));
   });
 
   it('by the agents of nodes, of which early versions made their list of images', async () => {

@@ -2,7 +2,16 @@ import type { PoolState, State } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import { afterId, type Context, page, poolOf, type Reply, type Request, type Route } from './http/context';
+import {
+  afterId,
+  type Context,
+  page,
+  poolOf,
+  type Reply,
+  type Request,
+  type Route,
+  versioned,
+} from './http/context';
 import { acknowledged, changeable, changed, created, reading } from './http/resource';
 import { validated } from './requests/validate';
 import { checkImage } from './resources/images';
@@ -201,6 +210,20 @@ function updateProperties(context: Context, request: Request): Reply {
   return changed(context, savePool, pool, 204, 'updateproperties');
 }
 
+/** Sets the version of a pool of cloud services, as early versions could. */
+function upgradeOs(context: Context, request: Request): Reply {
+  const pool = existing(context, request);
+  const configuration = pool.wire.cloudServiceConfiguration as Wire | undefined;
+  if (configuration === undefined)
+    throw new BatchError('OperationNotValidOnPool', { Reason: 'The pool has no cloudServiceConfiguration.' });
+  const { targetOSVersion } = request.body ?? {};
+  if (typeof targetOSVersion !== 'string' || targetOSVersion === '')
+    throw new BatchError('MissingRequiredProperty', { PropertyName: 'targetOSVersion' });
+  if (configuration.osVersion === targetOSVersion) throw new BatchError('PoolVersionEqualsUpgradeVersion');
+  pool.wire.cloudServiceConfiguration = { ...configuration, osVersion: targetOSVersion };
+  return changed(context, savePool, pool, 202, 'upgradeos');
+}
+
 function deletePool(context: Context, request: Request): Reply {
   const pool = existing(context, request);
   context.pools.deletePool(pool);
@@ -227,6 +250,7 @@ export const poolRoutes: Route[] = [
   ['PATCH', '/pools/{}', patchPool],
   ['DELETE', '/pools/{}', deletePool],
   ['POST', '/pools/{}/updateproperties', updateProperties],
+  ['POST', '/pools/{}/upgradeos', versioned({ until: '2018-12-01.8.0' }, upgradeOs)],
   ['POST', '/pools/{}/resize', resize],
   ['POST', '/pools/{}/stopresize', stopResize],
   ['POST', '/pools/{}/enableautoscale', enableAutoScale],

@@ -36,6 +36,7 @@ const codes = {
   ],
   TaskDependencyRangesTooLong: [400, 'The ranges of task ids that the task depends on are too long.'],
   TaskDependenciesNotSpecifiedOnJob: [400, 'The task specifies dependencies, but the job does not use them.'],
+  PoolVersionEqualsUpgradeVersion: [400, 'The pool is already with the given version.'],
   AuthenticationFailed: [
     403,
     'Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.',

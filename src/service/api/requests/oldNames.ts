@@ -4,6 +4,7 @@ import type { Wire } from '../../wire/wire';
 const renamed: Readonly<Record<string, { readonly old: string; readonly version: string }>> = {
   taskSlotsPerNode: { old: 'maxTasksPerNode', version: '2020-09-01.12.0' },
   httpUrl: { old: 'blobSource', version: '2018-12-01.8.0' },
+  osVersion: { old: 'targetOSVersion', version: '2018-12-01.8.0' },
 };
 
 /** The first version in which every member has its present name. */
