@@ -28,8 +28,9 @@ const ways: Readonly<Record<string, Way>> = {
  * and the floor: ffmpeg on the same files and cores without a service. First on the local Batch account, where all share
  * the cores of this machine; then small files with an account `--latency` milliseconds away in each direction. What ffmpeg
  * alone takes for those bounds all ways, so that the last table has nodes that take no time, as when many other machines
- * transcode: requests dominate. Bare requests show what a client without any care takes. `--only` (`here`, `away`, `instant`) chooses
- * tables. A service that has just started runs code for the first time; `--warm` files are transcoded on it before.
+ * transcode: requests dominate. Bare requests show what a client without any care takes. `--only` (`here`, `away`,
+ * `instant`) chooses tables. A service that has just started runs code for the first time; `--warm` files are transcoded on
+ * it before.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const values = optionsOf(args, {

@@ -18,7 +18,9 @@ export interface FileProgress {
 const tasksPerRound = 4;
 const roundMs = 2_000;
 
-/** More than ffmpeg, which writes 300 bytes every second, writes within `lateMs`: a file with more is read from its end. */
+/**
+ * More than ffmpeg, which writes 300 bytes every second, writes within `lateMs`: a file with more is read from its end.
+ */
 const readBytes = 64 * 1024;
 
 /** A file that was not read for so long, in milliseconds, is read from its end. */
