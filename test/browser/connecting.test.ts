@@ -185,6 +185,7 @@ describe('Connecting to Azure through a proxy', () => {
 
   it('renames the account, which keeps its name when it is connected again', async () => {
     await connected();
+    await workbench.openView('Azure Batch');
     await workbench.openMenu(workbench.treeItem(azure.batchHost));
     await workbench.choose('Rename Account…');
     await workbench.retype('Videos');
@@ -332,6 +333,7 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.screenshot(pictures, 'clean-up-confirm');
     await dialog.getByRole('button', { name: /^Delete \d+ Resources$/ }).click();
     await workbench.toast(/Deleted \d+ resources/).waitFor();
+    await workbench.openView('Azure Batch');
     await workbench.run('Azure Batch: Remove Account…');
     await workbench.pick(label);
     await workbench.page.getByRole('button', { name: 'Remove' }).click();

@@ -244,6 +244,10 @@ describe('The Accounts view', () => {
 
   it('shows and deletes containers, those of other programs where they are asked for', async () => {
     const { workbench, blobs } = connected;
+    if ((await menuOf(/^Storage/)).includes('Show Only Transcode Containers')) {
+      await workbench.openMenu(workbench.treeItem('Storage'));
+      await workbench.choose('Show Only Transcode Containers');
+    }
     await blobs.createContainer('foreign');
     await blobs.createContainer('transcode-own');
     await workbench.expand('Storage');
