@@ -219,6 +219,21 @@ describe('Storage', function () {
       await assert.rejects(waiting.check(abort.signal), { name: 'AbortError' });
     });
 
+    it('takes the date of Retry-After for one of the service, whose clock may differ', async () => {
+      const abort = new AbortController();
+      const waits: number[] = [];
+      const onRetry = ({ waitMs }: { waitMs: number }) => {
+        waits.push(waitMs);
+        abort.abort();
+      };
+      const waiting = new Storage(connectionTo(proxy.url), { patienceMs: 600_000, onRetry });
+      const date = Math.floor(Date.now() / 1000) * 1000 - 3_600_000;
+      const [sent, retry] = [date, date + 60_000].map((time) => new Date(time).toUTCString());
+      proxy.fault = answerNext(1, 503, 'ServerBusy', { date: sent ?? '', 'retry-after': retry ?? '' });
+      await assert.rejects(waiting.check(abort.signal), { name: 'AbortError' });
+      assert.deepEqual(waits, [60_000]);
+    });
+
     it('waits while a container of that name is being deleted', async () => {
       const name = await container();
       proxy.fault = containersLinger(1_000);

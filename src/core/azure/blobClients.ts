@@ -9,11 +9,13 @@ import {
 } from '@azure/storage-blob';
 import type { Log } from '../log';
 import type { Connection } from './account';
-import { type Agent, observed } from './http';
+import { type Agent, observed, type ServiceClock } from './http';
 
 /** How requests are sent and logged. */
 export interface BlobHttp {
   readonly agent: Agent;
+  /** Takes note of the service's time. */
+  readonly clock: ServiceClock;
   readonly log?: Log;
 }
 
@@ -31,17 +33,20 @@ export function containerBySas(url: string, http: BlobHttp): ContainerClient {
   return new ContainerClient(url, pipelineTo(new AnonymousCredential(), http));
 }
 
-function pipelineTo(credential: Parameters<typeof newPipeline>[0], { agent, log }: BlobHttp): Pipeline {
+function pipelineTo(
+  credential: Parameters<typeof newPipeline>[0],
+  { agent, ...observer }: BlobHttp,
+): Pipeline {
   // The package passes options that it does not declare on to its HTTP client, which takes `agent`.
   const pipeline = newPipeline(credential, { retryOptions: { maxTries: 1 }, ...{ agent } });
-  if (log) pipeline.factories.push(requestLog(log));
+  pipeline.factories.push(observing(observer));
   return pipeline;
 }
 
-function requestLog(log: Log): RequestPolicyFactory {
+function observing(observer: Omit<BlobHttp, 'agent'>): RequestPolicyFactory {
   return {
     create: (next) => ({
-      sendRequest: (request) => observed(request, { log }, () => next.sendRequest(request)),
+      sendRequest: (request) => observed(request, observer, () => next.sendRequest(request)),
     }),
   };
 }

@@ -204,9 +204,12 @@ function codeOf(error: unknown): string {
 }
 
 function retryAfterMs(error: unknown): number {
-  const text = (error as ServiceFailure).response?.headers?.get('retry-after');
+  const headers = (error as ServiceFailure).response?.headers;
+  const text = headers?.get('retry-after');
   if (!text) return 0;
   const seconds = Number(text);
-  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - Date.now();
+  // A date is in the service's time, which can differ from this machine's.
+  const sent = Date.parse(headers?.get('date') ?? '') || Date.now();
+  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - sent;
   return Math.min(Math.max(ms, 0) || 0, maxWaitMs);
 }

@@ -20,8 +20,8 @@ export type SignContainer = (
 const delegationMs = 7 * 24 * 3_600_000;
 
 /**
- * How long before now a key is valid, and how much less than seven days, for services whose clock is behind this
- * machine's by what Azure tolerates: https://learn.microsoft.com/azure/storage/common/storage-sas-overview
+ * How long before now a key is valid, and how much less than seven days: the clocks of Azure's machines differ a little.
+ * https://learn.microsoft.com/azure/storage/common/storage-sas-overview
  */
 const slackMs = 15 * 60_000;
 
@@ -31,9 +31,12 @@ const slackMs = 15 * 60_000;
  */
 const sasVersion = '2022-11-02';
 
-/** Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. */
-export function signerOf(service: BlobServiceClient, credential: Credential): SignContainer {
-  const signed = credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service);
+/**
+ * Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. `now` is the
+ * service's time: with a token, requests succeed however wrong this machine's clock is.
+ */
+export function signerOf(service: BlobServiceClient, credential: Credential, now: () => Date): SignContainer {
+  const signed = credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service, now);
   return async (container, permissions, expiresOn, abortSignal) => {
     const { url } = service.getContainerClient(container);
     const values = {
@@ -63,10 +66,10 @@ function byKey({ name, key }: { name: string; key: string }): Sign {
   return async (values) => generateBlobSASQueryParameters(values, credential).toString();
 }
 
-function byDelegation(service: BlobServiceClient): Sign {
+function byDelegation(service: BlobServiceClient, clock: () => Date): Sign {
   let known: { key: UserDelegationKey; expires: Date } | undefined;
   return async (values, abortSignal) => {
-    const now = Date.now();
+    const now = clock().getTime();
     const expiresOn = new Date(Math.min(values.expiresOn.getTime(), now + delegationMs - slackMs));
     if (known === undefined || known.expires < expiresOn) {
       const key = await service.getUserDelegationKey(new Date(now - slackMs), expiresOn, { abortSignal });

@@ -2,7 +2,7 @@ import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } f
 import { pause } from '../wait';
 import type { Connection } from './account';
 import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
-import { agentFor, closeIdle } from './http';
+import { agentFor, closeIdle, ServiceClock } from './http';
 import { connectionCut, defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
 import { callStorage, isLeaseOver, isStorageCode, type StorageCall } from './storageCall';
@@ -64,14 +64,14 @@ export class Storage {
   constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
     this.host = new URL(connection.account.blobUrl).host;
     const { log = connection.log } = policy;
-    this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), log };
+    this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), clock: new ServiceClock(), log };
     this.#service = blobService(connection, this.#http);
     const onRetry = (notice: RetryNotice) => {
       policy.onRetry?.(notice);
       for (const observer of this.#retryObservers) observer(notice);
     };
     this.#policy = { ...defaultPolicy, ...policy, log, onRetry };
-    this.#sign = signerOf(this.#service, connection.storage);
+    this.#sign = signerOf(this.#service, connection.storage, () => this.#http.clock.now());
   }
 
   /** Tells the observer, beside that of the policy, about each retry of a call. */
@@ -285,7 +285,8 @@ export class Storage {
 
   /** Writes a text to a blob and reads it back with a SAS alone, as a task does. Returns the text that was read. */
   async roundTrip(container: string, text: string, signal: AbortSignal): Promise<string> {
-    const url = await this.sasUrl(container, 'rw', new Date(Date.now() + 10 * 60_000), signal);
+    const expiry = new Date(this.#http.clock.now().getTime() + 10 * 60_000);
+    const url = await this.sasUrl(container, 'rw', expiry, signal);
     const blob = containerBySas(url, this.#http).getBlockBlobClient('check.txt');
     return this.call(
       { operation: 'write and read with a SAS', resource: container, signal },

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { AnonymousCredential, BlobServiceClient, newPipeline } from '@azure/storage-blob';
+import { signerOf } from '../../src/core/azure/sas';
+
+const hour = 3_600_000;
+const { signal } = new AbortController();
+
+describe('A SAS without the key of the account', () => {
+  const server = createServer();
+  const asked: string[] = [];
+
+  before(async () => {
+    server.on('request', async (request, reply) => {
+      const body = Buffer.concat(await request.toArray()).toString();
+      asked.push(body);
+      const of = (name: string) => new RegExp(`<${name}>([^<]+)`).exec(body)?.[1];
+      const key = [
+        ['SignedOid', 'oid'],
+        ['SignedTid', 'tid'],
+        ['SignedStart', of('Start')],
+        ['SignedExpiry', of('Expiry')],
+        ['SignedService', 'b'],
+        ['SignedVersion', '2022-11-02'],
+        ['Value', Buffer.alloc(32).toString('base64')],
+      ].map(([name, value]) => `<${name}>${value}</${name}>`);
+      reply.writeHead(200, { 'content-type': 'application/xml' });
+      reply.end(`<?xml version="1.0"?><UserDelegationKey>${key.join('')}</UserDelegationKey>`);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+  });
+
+  after(() => server.close());
+
+  for (const aheadHours of [-24, 0, 24]) {
+    it(`is valid now though the service's clock is ${aheadHours} h ahead of this machine's`, async () => {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/account`;
+      const service = new BlobServiceClient(url, newPipeline(new AnonymousCredential()));
+      const now = Date.now() + aheadHours * hour;
+      const credential = { getToken: async () => null };
+      const sign = signerOf(service, { kind: 'token', credential }, () => new Date(now));
+      asked.length = 0;
+      const signed = new URL(await sign('container', 'r', new Date(now + 2 * hour), signal));
+      const time = (name: string) => Date.parse(signed.searchParams.get(name) ?? '');
+      assert.ok(time('skt') < now && time('skt') > now - hour, asked[0]);
+      assert.ok(time('ske') > now + hour && time('se') > now + hour, asked[0]);
+      await sign('other', 'w', new Date(now + hour), signal);
+      assert.equal(asked.length, 1);
+    });
+  }
+});
