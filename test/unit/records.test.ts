@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { FileResult, ManifestFile } from '../../src/core/plan/manifest';
+import { AddedTasks } from '../../src/core/records/addedTasks';
 import { chunksOf, filesIn, idsIn, rangesOf } from '../../src/core/records/fileChunks';
 import { journalTexts, resultsIn } from '../../src/core/records/resultJournal';
 
@@ -45,6 +46,37 @@ describe('The journal of results', () => {
     assert.ok(texts.every((each) => each.length <= 1024 * 1024));
     assert.equal(resultsIn(texts.join('')).length, many.size);
     assert.deepEqual(journalTexts(many, []), []);
+  });
+});
+
+describe('The tasks that a run has added', () => {
+  it('are read from a journal that was cut at any byte, beside the results', () => {
+    const tasks = new AddedTasks();
+    tasks.noteAdded('job', ['0001', '0002']);
+    tasks.noteReplaced('job', ['0001']);
+    const lines = tasks.takeUnsaved().map((line) => `${JSON.stringify(line)}\n`);
+    const result = resultOf('0003');
+    const journal = [...journalTexts(new Map([['0003', result]]), ['0003']), ...lines].join('');
+    assert.deepEqual(resultsIn(journal), [result]);
+    for (let length = 0; length <= journal.length; length++) {
+      const read = new AddedTasks();
+      read.restore(journal.slice(0, length));
+      const has = (line = '') => journal.slice(0, length).includes(line.trimEnd());
+      const expected = has(lines[1]) ? ['0002'] : has(lines[0]) ? ['0001', '0002'] : [];
+      assert.deepEqual([...read.of('job')], expected, `cut at ${length}`);
+    }
+  });
+
+  it('are written once, again after a failure, and not of a job that is submitted', () => {
+    const tasks = new AddedTasks();
+    tasks.noteAdded('one', ['0001']);
+    const lines = tasks.takeUnsaved();
+    assert.deepEqual(tasks.takeUnsaved(), []);
+    tasks.giveBack(lines);
+    tasks.noteAdded('two', ['0001']);
+    tasks.skipUnsaved('two');
+    assert.deepEqual(tasks.takeUnsaved(), lines);
+    assert.ok(tasks.has('two', '0001'));
   });
 });
 

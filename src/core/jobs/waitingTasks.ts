@@ -16,6 +16,10 @@ const tasksDeletedAtOnce = 8;
 interface RenewOptions {
   /** The task with a new SAS; undefined for a task that is not the run's. */
   readonly taskOf: (id: string) => TaskAdd | undefined;
+  /** Called before tasks are deleted, so that whoever continues knows that they are missing for now. */
+  readonly onReplacing: (ids: readonly string[]) => Promise<void>;
+  /** Called when these are no longer missing. */
+  readonly onReplaced: (ids: readonly string[]) => void;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -28,7 +32,7 @@ export async function renewWaitingTasks(
   batch: Batch,
   jobId: string,
   needed: Date,
-  { taskOf, clock, signal }: RenewOptions,
+  { taskOf, onReplacing, onReplaced, clock, signal }: RenewOptions,
 ): Promise<number> {
   const old: string[] = [];
   const options = { filter: "state eq 'active'", select: 'id,resourceFiles', signal };
@@ -42,6 +46,7 @@ export async function renewWaitingTasks(
   let renewed = 0;
   for (let start = 0; start < replaceable.length; start += tasksInTurn) {
     const turn = replaceable.slice(start, start + tasksInTurn);
+    await onReplacing(turn.map(({ id }) => id));
     const deleting = turn.map((task) => limit(() => couldDelete(batch, jobId, task.id, { clock, signal })));
     const outcomes = await Promise.allSettled(deleting);
     const deleted = turn.filter((_, index) => {
@@ -50,6 +55,8 @@ export async function renewWaitingTasks(
     });
     const [refused] = await addTasks(batch, jobId, deleted, signal, clock);
     renewed += deleted.length;
+    // What was not answered may be deleted.
+    onReplaced(turn.flatMap(({ id }, index) => (outcomes[index]?.status === 'fulfilled' ? id : [])));
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     // Batch had added the same task before.
     if (refused) throw new UserError(refused.problem);

@@ -1,8 +1,9 @@
 import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import type { FileResult } from '../plan/manifest';
+import type { AddedTasks } from './addedTasks';
 
-/** The results of a run, a JSON line for each change. A blob that only grows. */
+/** The results of a run and the tasks that it has added, a JSON line for each change. A blob that only grows. */
 const journalBlob = 'results.jsonl';
 
 /** All results in one text, as earlier versions wrote them. */
@@ -64,6 +65,7 @@ export class ResultJournal {
     private readonly storage: Storage,
     private readonly container: string,
     private readonly results: ReadonlyMap<string, FileResult>,
+    private readonly tasks: AddedTasks,
   ) {}
 
   /** Notes that the result of a file has changed. */
@@ -80,11 +82,16 @@ export class ResultJournal {
   async save(signal: AbortSignal): Promise<void> {
     const changed = [...this.#changed];
     this.#changed.clear();
+    const tasks = this.tasks.takeUnsaved();
+    const ofTasks = tasks.map((line) => `${JSON.stringify(line)}\n`).join('');
+    const texts = journalTexts(this.results, changed);
     try {
-      for (const text of journalTexts(this.results, changed))
-        await append(this.storage, this.container, text, signal);
+      if (ofTasks !== '')
+        await append(this.storage, this.container, `\n${ofTasks}${texts.shift() ?? ''}`, signal);
+      for (const text of texts) await append(this.storage, this.container, text, signal);
     } catch (error) {
       for (const id of changed) this.#changed.add(id);
+      this.tasks.giveBack(tasks);
       throw error;
     }
   }
@@ -114,11 +121,11 @@ async function create(storage: Storage, container: string, signal: AbortSignal):
   );
 }
 
-/** Results of a run in the account, and whether its journal holds them. */
+/** Results of a run in the account, and the journal that holds them. */
 export interface StoredResults {
   readonly results: readonly FileResult[];
-  /** False for results that an earlier version wrote. */
-  readonly isJournal: boolean;
+  /** The text of the journal; undefined if there is none, as with results that an earlier version wrote. */
+  readonly journal?: string;
 }
 
 /** Reads the results of a run's files as they were last saved. Empty if none were. */
@@ -128,9 +135,9 @@ export async function readStoredResults(
   signal: AbortSignal,
 ): Promise<StoredResults> {
   const journal = await storage.readText(outputContainer, journalBlob, signal);
-  if (journal !== undefined) return { results: resultsIn(journal.text), isJournal: true };
+  if (journal !== undefined) return { results: resultsIn(journal.text), journal: journal.text };
   const blob = await storage.readText(outputContainer, resultsBlob, signal);
-  return { results: blob === undefined ? [] : earlyResults(blob.text), isJournal: false };
+  return { results: blob === undefined ? [] : earlyResults(blob.text) };
 }
 
 /** Empty for a text that is not whole. */

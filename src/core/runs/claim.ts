@@ -77,6 +77,11 @@ export class Claim {
     }
   }
 
+  /** Whether this process has given up the right to act on the run. */
+  get isReleased(): boolean {
+    return this.#released;
+  }
+
   get leaseId(): string {
     return this.#lease.id;
   }
@@ -86,9 +91,11 @@ export class Claim {
     return this.#lost.signal;
   }
 
-  /** Takes a lease that has expired again. Throws `runTaken` if another window was faster. */
+  /** Takes a lease that has expired again. Throws `runTaken` if another window was faster, and after the release. */
   async regain(): Promise<void> {
     const { storage, container, blob, runId } = this.taken;
+    // Nobody would renew or release it: no window could act on the run until it expires.
+    if (this.#released) throw new UserError({ kind: 'runTaken', run: runId });
     const lease = await storage.lease(container, blob, this.leaseId, leaseSeconds, this.#lost.signal);
     if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
     this.#lease = lease;

@@ -136,12 +136,14 @@ export class Collector {
           state.tellProgress();
         },
         deleted: (ids) => {
-          // Not all tasks were added if the run was canceled, or its job ended by somebody, during the upload.
-          const kind = attempt.submitted?.tasks ? 'taskDeleted' : 'ended';
-          for (const id of ids)
+          for (const id of ids) {
+            // Not all tasks were added if the run was canceled, or its job ended by somebody, during the upload.
+            const wasAdded = attempt.submitted?.tasks || state.addedTasks.has(jobId, id);
+            const kind = wasAdded ? 'taskDeleted' : 'ended';
             this.#settle(id, signal, async (file) =>
               state.settle(file, { failedAt: 'task', problem: { kind, file: file.path } }),
             );
+          }
         },
         trouble: (problem) => state.tell({ kind: 'trouble', problem }),
         resizeRetried: (pool, nextTryMinutes) => state.tell({ kind: 'resizeRetried', pool, nextTryMinutes }),

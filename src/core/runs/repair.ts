@@ -1,10 +1,12 @@
-import type { Job } from '../azure/batch';
+import type { Batch, Job } from '../azure/batch';
 import { everyItem } from '../azure/pages';
 import { type Problem, rootProblem, UserError } from '../errors';
 import { canceledReason, hasEnded, nothingUploaded, outOfTime } from '../jobs/jobLife';
 import { schedulingProblem } from '../jobs/poolFailure';
+import { endTasks, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { openAttempts, retryAttempt } from '../plan/attempts';
 import type { Attempt, Until } from '../plan/manifest';
+import { pieceOfTask, piecesOf, pieceTaskId } from '../plan/pieces';
 import { fatalProblems } from './finish';
 import type { RunState } from './runState';
 
@@ -20,7 +22,10 @@ export async function repairAttempts(state: RunState, until: Until, signal: Abor
     if (attempt.submitted !== undefined) continue;
     const job = await state.parts.batch.job(attempt.jobId, { select: 'id,state,executionInfo', signal });
     if (job === undefined && !attempt.hasJob) continue;
-    if (job !== undefined && !hasEnded(job)) continue;
+    if (job !== undefined && !hasEnded(job)) {
+      await respectDeleted(state, attempt, signal);
+      continue;
+    }
     if (isEndedByOthers(job)) {
       if (until !== 'fetched') throw new UserError({ kind: 'jobEnded', job: attempt.jobId });
       attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: 0 };
@@ -31,6 +36,51 @@ export async function repairAttempts(state: RunState, until: Until, signal: Abor
     if (job?.executionInfo?.terminateReason === outOfTime) forgetEnded(state, attempt);
     await follow(state, attempt, signal);
   }
+}
+
+/** Ends the job of an attempt whose files all have a result now: it would wait for tasks, and its pool keep its nodes. */
+async function respectDeleted(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
+  const { batch } = state.parts;
+  if (state.addedTasks.of(attempt.jobId).size > 0)
+    await settleDeleted(state, attempt, await listedTasks(batch, attempt, signal), signal);
+  if (openAttempts(state.manifest, state.results).some((open) => open.attempt === attempt)) return;
+  await batch.terminateJob(attempt.jobId, nothingUploaded, signal);
+  attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: 0 };
+  await state.save(signal);
+}
+
+/**
+ * Gives files whose tasks were added and no longer exist their results: somebody has deleted them, and they are not added
+ * again. The other tasks of a split file would serve nothing: they end.
+ */
+async function settleDeleted(
+  state: RunState,
+  { jobId }: Attempt,
+  listed: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { manifest, results, addedTasks, parts } = state;
+  const files = new Map(manifest.files.map((file) => [file.id, file]));
+  for (const id of addedTasks.of(jobId)) {
+    const { fileId, piece } = pieceOfTask(id) ?? { fileId: id };
+    const file = files.get(fileId);
+    if (listed.has(id) || file === undefined || results.has(fileId)) continue;
+    // A list may lag behind.
+    if ((await parts.batch.task(jobId, id, signal)) !== undefined) continue;
+    const problem: Problem = { kind: 'taskDeleted', file: file.path };
+    const isPart = isSplit(file) && piece !== undefined;
+    state.settle(file, { problem: isPart ? pieceProblem(file, piece, problem) : problem, failedAt: 'task' });
+    if (!isSplit(file)) continue;
+    const others = [fileId, ...piecesOf(file.split).map((each) => pieceTaskId(fileId, each))];
+    await endTasks(parts.batch, jobId, others, signal);
+  }
+}
+
+async function listedTasks(batch: Batch, { jobId }: Attempt, signal: AbortSignal): Promise<Set<string>> {
+  const listed = new Set<string>();
+  const options = { select: 'id', signal };
+  for await (const { id = '' } of everyItem((next) => batch.taskPage(jobId, options, next))) listed.add(id);
+  return listed;
 }
 
 /** Reasons for which the run, or Batch for the run, ends its job. Batch ends a closed job with its tasks. */
@@ -52,8 +102,9 @@ function forgetEnded(state: RunState, { fileIds }: Attempt): void {
 
 async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
   const { manifest } = state;
-  const { completed, total } = await completedTasks(state, attempt, signal);
-  attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: total };
+  const { completed, listed } = await endedTasks(state, attempt, signal);
+  await settleDeleted(state, attempt, listed, signal);
+  attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: listed.size };
   const open = openAttempts(manifest, state.results).find((each) => each.attempt === attempt)?.open ?? [];
   const left = open.filter((id) => !completed.has(id));
   if (left.length > 0) {
@@ -64,22 +115,22 @@ async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): P
   await state.save(signal);
 }
 
-/** Ids of tasks that came to an end of their own, and the number of all tasks. */
-async function completedTasks(
+/** Ids of tasks that came to an end of their own, and of all tasks. */
+async function endedTasks(
   { parts: { batch } }: RunState,
   { jobId }: Attempt,
   signal: AbortSignal,
-): Promise<{ completed: Set<string>; total: number }> {
+): Promise<{ completed: Set<string>; listed: Set<string> }> {
   const completed = new Set<string>();
-  let total = 0;
+  const listed = new Set<string>();
   const options = { select: 'id,state,executionInfo', signal };
   for await (const { id = '', state, executionInfo } of everyItem((next) =>
     batch.taskPage(jobId, options, next),
   )) {
-    total++;
+    listed.add(id);
     if (state === 'completed' && executionInfo?.failureInfo?.code !== 'TaskEnded') completed.add(id);
   }
-  return { completed, total };
+  return { completed, listed };
 }
 
 /** Problems between a node and the storage account, which an outage causes: Batch itself does not try such tasks again. */

@@ -301,9 +301,10 @@ export class Run {
 
   /**
    * Cancels the run: saves that it is canceled, stops the work of this process, waits until it has settled, ends the jobs, and
-   * checks for what was being created meanwhile. Completed tasks and their outputs stay.
+   * checks for what was being created meanwhile. Completed tasks and their outputs stay. Throws `runTaken` after `close`.
    */
-  cancel(signal: AbortSignal): Promise<void> {
+  async cancel(signal: AbortSignal): Promise<void> {
+    if (this.claim.isReleased) throw new UserError({ kind: 'runTaken', run: this.manifest.runId });
     // First of all: whatever is saved from here on says so, and if this process ends, the next one doesn't go on with the run.
     this.manifest.canceled = new Date(this.state.now()).toISOString();
     this.#canceled.abort();

@@ -14,6 +14,7 @@ import {
 } from '../plan/manifest';
 import type { PoolSearch } from '../pools/poolSearch';
 import type { GivenPool } from '../pools/takeBackNodes';
+import { AddedTasks } from '../records/addedTasks';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
 import type { Transfers } from '../transfers/transfers';
@@ -68,6 +69,7 @@ export class RunState {
   readonly poolsGiven = new Map<Attempt, GivenPool>();
   /** Jobs whose creation was asked for and not answered. */
   readonly jobsAsked = new Set<string>();
+  readonly addedTasks = new AddedTasks();
   /** When this process uploaded files, by their ids. */
   readonly uploaded = new Map<string, TimeSpan>();
   #saving: Promise<unknown> = Promise.resolve();
@@ -90,17 +92,18 @@ export class RunState {
     this.#hoursBefore = { all: nodeHours, dedicated };
     this.clock = parts.clock ?? systemClock;
     this.serviceClock = { now: () => this.now(), pause: (ms, signal) => this.clock.pause(ms, signal) };
-    this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results);
+    this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results, this.addedTasks);
     this.#startedAt = this.clock.now();
     this.#savedAt = this.#startedAt;
     this.totals = new ProgressTotals(this.progress, this.clock);
   }
 
   /** Takes results that an earlier process has saved. Those of an earlier version get into the journal with the next save. */
-  restore({ results, isJournal }: StoredResults): void {
+  restore({ results, journal }: StoredResults): void {
+    this.addedTasks.restore(journal ?? '');
     for (const result of results) {
       this.results.set(result.id, result);
-      if (!isJournal) this.#journal.note(result.id);
+      if (journal === undefined) this.#journal.note(result.id);
     }
   }
 

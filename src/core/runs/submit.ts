@@ -2,6 +2,7 @@ import type { TaskAdd } from '../azure/batch';
 import type { BlobInfo } from '../azure/storage';
 import { UserError } from '../errors';
 import { addTasks, type RefusedTask } from '../jobs/addTasks';
+import { SignedUrls } from '../jobs/containerUrls';
 import { closeJob, ensureJob, nothingUploaded, prolongJob, unfinishedJobMinutes } from '../jobs/jobLife';
 import {
   endTasks,
@@ -35,9 +36,6 @@ const nodeStartMs = 4 * 60_000;
 const tickMs = 60_000;
 const prolongEveryMs = (unfinishedJobMinutes / 3) * 60_000;
 
-/** A SAS made so long ago is still good for the next tasks. */
-const sasReuseMs = 10 * 60_000;
-
 /** Minutes that a SAS must outlive the longest task, for its output and until tasks are looked after again. */
 const sasMarginMinutes = 45;
 
@@ -55,7 +53,7 @@ export class Submitter {
   #hasAddedAll = false;
   /** Whether this process created the job: no earlier one has added tasks. */
   #isFirst = false;
-  #urls: { readonly value: ContainerUrls; readonly at: number } | undefined;
+  readonly #urls: SignedUrls;
   readonly #nodes: AttemptNodes;
   /** Returns the nodes for all tasks; undefined until all were added. */
   #needed: (() => NodeTargets) | undefined;
@@ -67,6 +65,7 @@ export class Submitter {
   ) {
     this.#prolongedAt = state.clock.now();
     this.#nodes = new AttemptNodes(state, attempt);
+    this.#urls = new SignedUrls(state.parts.storage, state.manifest, attempt, state.serviceClock);
     this.ready = new Promise((resolve, reject) => {
       this.#isReady = resolve;
       this.#isFailed = reject;
@@ -236,6 +235,7 @@ export class Submitter {
       const refused = await addTasks(batch, attempt.jobId, tasks, signal, state.clock);
       this.#noteAdded(uploaded, refused);
       await this.#settleRefused(refused, uploads, signal);
+      await state.saveResultsInTime(signal);
       this.#added += tasks.length - refused.length;
       if (this.#added > 0) {
         state.poolsGiven.delete(attempt);
@@ -247,13 +247,16 @@ export class Submitter {
 
   #noteAdded(uploaded: readonly Uploaded[], refused: readonly RefusedTask[]): void {
     const isRefused = new Set(refused.map(({ id }) => id));
-    for (const { file, piece } of uploaded) {
-      const id = piece ? pieceTaskId(file.id, piece) : file.id;
-      if (!isSplit(file) || isRefused.has(id)) continue;
-      const added = this.#addedOf.get(file.id) ?? [];
-      added.push(id);
-      this.#addedOf.set(file.id, added);
-    }
+    const added = uploaded
+      .map(({ file, piece }) => ({ file, id: piece ? pieceTaskId(file.id, piece) : file.id }))
+      .filter(({ id }) => !isRefused.has(id));
+    for (const { file, id } of added.filter(({ file }) => isSplit(file)))
+      this.#addedOf.set(file.id, [...(this.#addedOf.get(file.id) ?? []), id]);
+    const { addedTasks } = this.state;
+    addedTasks.noteAdded(
+      this.attempt.jobId,
+      added.map(({ id }) => id),
+    );
   }
 
   /** Gives files whose tasks Batch refuses their results. The other tasks of a split file would serve nothing: they end. */
@@ -288,6 +291,7 @@ export class Submitter {
     if (this.#added > 0) await closeJob(batch, attempt.jobId, minutes, state.serviceClock, signal);
     else await batch.terminateJob(attempt.jobId, nothingUploaded, signal);
     const submitted = { at: this.#now(), tasks: this.#added };
+    state.addedTasks.skipUnsaved(attempt.jobId);
     await state.saveResults(signal);
     attempt.submitted = submitted;
     await state.save(signal);
@@ -318,7 +322,7 @@ export class Submitter {
     const needed = new Date(state.now() + minutes * 60_000);
     if (this.#added === 0 || Date.parse(attempt.sasExpiry) >= needed.getTime()) return;
     const files = new Map(manifest.files.map((file) => [file.id, file]));
-    this.#urls = undefined;
+    this.#urls.forget();
     const urls = await this.#containerUrls(signal);
     const renewed = await renewWaitingTasks(state.parts.batch, attempt.jobId, needed, {
       clock,
@@ -328,26 +332,21 @@ export class Submitter {
         const file = files.get(found?.fileId ?? id);
         return file && this.#taskOf({ file, piece: found?.piece }, urls);
       },
+      onReplacing: async (ids) => {
+        state.addedTasks.noteReplaced(attempt.jobId, ids);
+        await state.saveResults(signal);
+      },
+      onReplaced: (ids) => state.addedTasks.noteAdded(attempt.jobId, ids),
     });
     attempt.sasExpiry = sasExpiryFor(manifest.limits, new Date(state.now()));
     if (renewed > 0) state.tell({ kind: 'tasksRenewed', count: renewed, job: attempt.jobId });
   }
 
   async #containerUrls(signal: AbortSignal): Promise<ContainerUrls> {
-    const { state, attempt } = this;
-    const now = state.clock.now();
-    if (this.#urls && now - this.#urls.at < sasReuseMs) return this.#urls.value;
-    const expiry = sasExpiryFor(state.manifest.limits, new Date(state.now()));
+    const { urls, expiry } = await this.#urls.get(signal);
     // Until tasks were added, by an earlier process or this one, the expiry from the creation of the attempt means nothing.
-    if (this.#added === 0 && this.#isFirst) attempt.sasExpiry = expiry;
-    const { storage } = state.parts;
-    const value = {
-      input: await storage.sasUrl(attempt.inputContainer, 'r', new Date(expiry), signal),
-      output: await storage.sasUrl(state.manifest.outputContainer, 'w', new Date(expiry), signal),
-      encoded: await storage.sasUrl(state.manifest.outputContainer, 'r', new Date(expiry), signal),
-    };
-    this.#urls = { value, at: now };
-    return value;
+    if (this.#added === 0 && this.#isFirst) this.attempt.sasExpiry = expiry;
+    return urls;
   }
 
   /** As many nodes as the tasks need that are there, or soon will be. */

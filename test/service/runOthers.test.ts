@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { outOfTime } from '../../src/core/jobs/jobLife';
+import { attemptOf } from '../../src/core/plan/manifest';
+import { Run } from '../../src/core/runs/run';
+import { FastClock } from '../clock';
+import { eventually, prepare } from './harness';
+import { never, RunFixture } from './runFixture';
+
+describe('A run in whose account others act', function () {
+  this.timeout(240_000);
+  let fixture: RunFixture;
+
+  prepare(
+    async () => {
+      fixture = await RunFixture.make();
+    },
+    () => fixture.close(),
+  );
+
+  afterEach(() => fixture.calm());
+
+  /** Holds back the upload of a source until the returned function is called. */
+  function holdUpload(name: string): () => void {
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    fixture.blobs.fault = async ({ method, url = '' }: IncomingMessage) => {
+      if (method === 'PUT' && url.includes(name)) await released;
+      return false;
+    };
+    return release;
+  }
+
+  /** Stops a run between the tasks of its first and second file. */
+  async function stoppedHalfWay() {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
+    const release = holdUpload('b.mp4');
+    const stop = new AbortController();
+    const advancing = run.advance('submitted', stop.signal);
+    const { jobId } = attemptOf(run.manifest);
+    await eventually(
+      async () => run.state.addedTasks.has(jobId, '0001'),
+      (isAdded) => isAdded,
+    );
+    stop.abort();
+    release();
+    await assert.rejects(advancing, { name: 'AbortError' });
+    await run.close();
+    fixture.blobs.fault = undefined;
+    const open = () => Run.open(parts, run.manifest.outputContainer, never);
+    return { jobId, parts, open };
+  }
+
+  const problemsOf = ({ manifest, results }: Run) =>
+    manifest.files.map(({ id }) => results.get(id)?.problem?.kind);
+
+  it('adds no task again that was deleted before the run went on', async () => {
+    const { jobId, parts, open } = await stoppedHalfWay();
+    await parts.batch.deleteTask(jobId, '0001');
+    const again = await open();
+    const { succeeded, failed } = await again.advance('fetched', never);
+    await again.close();
+    assert.deepEqual([succeeded, failed], [1, 1]);
+    assert.deepEqual(problemsOf(again), ['taskDeleted', undefined]);
+    assert.equal(await parts.batch.task(jobId, '0001'), undefined);
+  });
+
+  it('ends when all its tasks were deleted, and leaves no open job', async () => {
+    const { jobId, parts, open } = await stoppedHalfWay();
+    await parts.batch.deleteTask(jobId, '0001');
+    const run = await open();
+    // The second file has failed before.
+    const [, second] = run.manifest.files;
+    if (second) run.state.settle(second, { problem: { kind: 'fileMissing', file: second.path } });
+    const { failed } = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(failed, 2);
+    assert.equal((await parts.batch.job(jobId))?.executionInfo?.terminateReason, 'NothingUploaded');
+  });
+
+  it('adds no deleted task to the job that replaces one whose time was over', async () => {
+    const { jobId, parts, open } = await stoppedHalfWay();
+    await parts.batch.deleteTask(jobId, '0001');
+    await parts.batch.terminateJob(jobId, outOfTime);
+    const again = await open();
+    await again.advance('fetched', never);
+    await again.close();
+    assert.deepEqual(problemsOf(again), ['taskDeleted', undefined]);
+    assert.deepEqual(again.manifest.attempts[1]?.fileIds, ['0002']);
+  });
+
+  it('transcodes the file of a deleted task when the user retries it', async () => {
+    const { jobId, parts, open } = await stoppedHalfWay();
+    await parts.batch.deleteTask(jobId, '0001');
+    const again = await open();
+    await again.advance('fetched', never);
+    assert.deepEqual(await again.retry(['0001'], never), ['0001']);
+    const { succeeded } = await again.advance('fetched', never);
+    await again.close();
+    assert.equal(succeeded, 2);
+  });
+
+  it('adds a task that it was about to replace when it was stopped', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const clock = new FastClock(600);
+    // Without nodes, so that the first task waits until its SAS is renewed.
+    const { run, parts } = await fixture.start(paths, {
+      ...{ clock, lifetime: 'keep', spotNodes: 0, vmSize: 'Standard_D8s_v5' },
+    });
+    const release = holdUpload('b.mp4');
+    const stop = new AbortController();
+    let deletions = 0;
+    fixture.batch.fault = ({ method, url = '' }) => {
+      if (method === 'DELETE' && url.includes('/tasks/0001')) deletions++;
+      else if (deletions > 0 && url.includes('/tasks')) stop.abort();
+      return false;
+    };
+    const { jobId } = attemptOf(run.manifest);
+    await assert.rejects(run.advance('submitted', stop.signal), { name: 'AbortError' });
+    fixture.batch.fault = undefined;
+    release();
+    await run.close();
+    assert.equal(deletions, 1);
+    await eventually(
+      () => parts.batch.task(jobId, '0001'),
+      (task) => task === undefined,
+    );
+    const again = await Run.open(fixture.parts().parts, run.manifest.outputContainer, never);
+    await again.advance('submitted', never);
+    assert.equal((await parts.batch.task(jobId, '0001'))?.state, 'active');
+    await again.cancel(never);
+    await again.close();
+  });
+});
