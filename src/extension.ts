@@ -133,12 +133,15 @@ export function activate(context: ExtensionContext): void {
     const cleanUp = (account: AccountRecord) => work.use((part) => part.cleanUp(account, {}));
     await offerLeftovers({ accounts, runs, state: globalState, log, cleanUp });
   };
+  const resumeRuns = new Lazy(async () => {
+    const { ResumeRuns } = await import('./vscode/transcode/resumeRuns');
+    return new ResumeRuns({ accounts, runs, work: await work.get(), commands, log });
+  });
   const resume = async () => {
-    if (!workspace.isTrusted || runs.interrupted.length === 0) return;
-    await work.use((part) => part.resumeInterrupted(commands));
+    if (workspace.isTrusted && runs.hasToContinue) await resumeRuns.use((part) => part.start());
   };
   const tellTrouble = async ({ runId, problem }: { runId: string; problem: Problem }) => {
-    const { tellTrouble } = await import('./vscode/transcode/tellTrouble');
+    const { tellTrouble } = await import('./vscode/transcode/runNotification');
     await tellTrouble(runs, runId, problem);
   };
   const remoteProvider = new LazyFiles(remoteFiles);
@@ -146,7 +149,19 @@ export function activate(context: ExtensionContext): void {
   const reportProvider = new LazyContent(reports);
 
   subscriptions.push(
-    ...[log, accounts, runs, reports, runsTree, history, accountsView, autoscale, heatMaps, idleWatch],
+    ...[
+      log,
+      accounts,
+      runs,
+      reports,
+      runsTree,
+      history,
+      accountsView,
+      autoscale,
+      heatMaps,
+      idleWatch,
+      resumeRuns,
+    ],
     ...[runRows, accountRows, remoteProvider, autoscaleProvider, reportProvider],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), new TransportStreams()],
@@ -193,6 +208,7 @@ export function activate(context: ExtensionContext): void {
     runs.onTrouble((trouble) => background(tellTrouble(trouble))),
     after(leftoversMs, offerLeftovers),
     every(idleCheckMs, () => idleWatch.use((watch) => watch.checkAgain())),
+    runs.onWaiting(() => background(resume())),
     workspace.onDidGrantWorkspaceTrust(() => background(resume())),
   );
   background(resume());

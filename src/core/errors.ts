@@ -67,7 +67,8 @@ export type Problem =
   | { kind: 'outputBlank'; file: string; what: 'audio' | 'video' }
   | { kind: 'transferDamaged'; file: string }
   | { kind: 'taskFailed'; file: string; code: string; detail?: string }
-  | { kind: 'ended'; file: string }
+  /** `isOutOfTime`: by Batch, because the time of its job was over; otherwise by somebody. */
+  | { kind: 'ended'; file: string; isOutOfTime?: true }
   /** One part of a split video failed; the seconds say where it is in the video. */
   | { kind: 'partFailed'; file: string; startSeconds: number; endSeconds: number; problem: Problem }
   | { kind: 'inputExpired'; file: string }
@@ -103,6 +104,8 @@ export type Problem =
   | { kind: 'runNewer'; run: string }
   /** Another window works on it, or this one if `here` is set. */
   | { kind: 'runTaken'; run: string; here?: boolean }
+  /** It continues, or is canceled, by itself as soon as the account with this id can be used again. */
+  | { kind: 'runWaits'; account: string; waitsFor: WaitReason; isCanceling?: boolean; problem: Problem }
   | { kind: 'monitoringTimeout'; minutes: number; job: string; unfinished: number }
   // Accounts, services and the network
   /** `account` is the id of the account that is needed; without it any account would do. */
@@ -168,6 +171,9 @@ export type PresetFault =
   | 'needs'
   | 'inputs'
   | 'boolean';
+
+/** What a run waits for: credentials of the user, permission for them, or that the services of the account answer. */
+export type WaitReason = 'signIn' | 'access' | 'connection';
 
 export type Service = 'batch' | 'storage' | 'identity' | 'arm';
 

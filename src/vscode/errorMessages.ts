@@ -68,6 +68,7 @@ export class ErrorMessages {
         // The problem says which node it is about.
         return commands.executeCommand(commandName(remedy), problem);
       case 'enterKeys':
+      case 'signIn':
         return commands.executeCommand(commandName('signIn'), problem);
       default: {
         const handler = this.handlerOf(remedy);

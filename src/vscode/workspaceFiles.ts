@@ -3,6 +3,7 @@ import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
 import { FileMemory } from '../core/files/fileMemory';
 import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../core/files/files';
+import type { ManifestFile } from '../core/plan/manifest';
 
 /** All runs of this window share it. One file can be larger; then it is alone in memory. */
 const memory = new FileMemory(256 * 1024 * 1024);
@@ -161,4 +162,21 @@ export function writeProblemOf(error: unknown, uri: string): UserError {
 
 function detailOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Beside the source, where it was; or, in another copy of the workspace, where its path leads. */
+export function outputUri(file: ManifestFile, name: string): string {
+  return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
+}
+
+/** Where the source of a file is in this window. */
+export function sourceUri({ uri, path }: Pick<ManifestFile, 'uri' | 'path'>): Uri {
+  const source = Uri.parse(uri);
+  const folders = workspace.workspaceFolders ?? [];
+  const [first] = folders;
+  const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
+  if (isAbsolute || first === undefined || workspace.getWorkspaceFolder(source)) return source;
+  // In a workspace of several folders, paths begin with the name of theirs.
+  const named = folders.length > 1 ? folders.find(({ name }) => path.startsWith(`${name}/`)) : undefined;
+  return named ? Uri.joinPath(named.uri, path.slice(named.name.length + 1)) : Uri.joinPath(first.uri, path);
 }

@@ -183,6 +183,37 @@ describe('Connecting to Azure through a proxy', () => {
     await pool().waitFor();
   });
 
+  it('waits when the session ends during a run, and continues after Sign In without sending anything twice', async () => {
+    const batch = standIn.service.client();
+    const [{ id: poolId = '' } = {}] = await batch.pool.list();
+    // The only node is busy, so that the task of the run waits.
+    await batch.job.add({ id: 'busy', poolInfo: { poolId } });
+    await batch.task.add('busy', { id: 'busy', commandLine: 'sleep 600' });
+    standIn.seen.length = 0;
+    const sent = (method: string, path: RegExp) =>
+      standIn.seen.filter((seen) => seen.method === method && path.test(seen.path)).length;
+    await workbench.rightClick('two.mp4');
+    await workbench.choose('Transcode on Azure Batch');
+    await workbench.pick('MP3 audio');
+    await workbench.quickPick('Transcode').first().click();
+    assert.ok(await becomesTrue(async () => sent('PATCH', /\/jobs\/transcode-/) > 0, 60_000));
+    await workbench.run('Test: Sign Out');
+    await workbench.toast('The run continues after you sign in.').waitFor();
+    await workbench.openView('Azure Batch');
+    await workbench.treeItem('waiting for sign-in: 0 of 1 done').waitFor();
+    await workbench.screenshot(pictures, 'run-waits');
+    await workbench.press('The run continues after you sign in.', 'Sign In');
+    await workbench.page.getByRole('button', { name: 'Allow' }).click();
+    await batch.task.terminate('busy', 'busy');
+    await workbench.toast('1 of 1 transcoded').waitFor();
+    assert.ok(Math.abs((await probe(join(folder, 'two.mp3'))).seconds - 1) < 0.1);
+    assert.equal(sent('POST', /\/jobs$/), 1);
+    assert.equal(sent('POST', /addtaskcollection$/), 1);
+    await batch.job.deleteMethod('busy');
+    await workbench.run('Notifications: Clear All Notifications');
+    await openPools();
+  });
+
   it('renames the account, which keeps its name when it is connected again', async () => {
     await connected();
     await workbench.openView('Azure Batch');

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { outOfTime } from '../../src/core/jobs/jobLife';
 import { attemptOf } from '../../src/core/plan/manifest';
+import { manifestBlob } from '../../src/core/records/manifestStore';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { eventually, prepare } from './harness';
+import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
 
 describe('A run in whose account others act', function () {
@@ -101,6 +103,88 @@ describe('A run in whose account others act', function () {
     const { succeeded } = await again.advance('fetched', never);
     await again.close();
     assert.equal(succeeded, 2);
+  });
+
+  it('goes on in another job when the time of its job ends while it prolongs the job', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const clock = new FastClock(1_000);
+    const { run, parts } = await fixture.start(paths, { clock, spotNodes: 1 });
+    const release = holdUpload('b.mp4');
+    const { jobId } = attemptOf(run.manifest);
+    let patches = 0;
+    fixture.batch.fault = async ({ method, url = '' }) => {
+      if (method !== 'PATCH' || !url.includes(jobId) || patches++ > 0) return false;
+      await parts.batch.terminateJob(jobId, outOfTime);
+      release();
+      return false;
+    };
+    const { succeeded } = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([succeeded, run.manifest.attempts.length], [2, 2]);
+  });
+
+  it('says whether somebody or the time limit of its job ended its tasks', async () => {
+    for (const reason of [outOfTime, 'Somebody']) {
+      const { paths } = fixture.folder(['a.mp4']);
+      const { run, parts } = await fixture.start(paths, {
+        ...{ lifetime: 'keep', spotNodes: 0, vmSize: 'Standard_D8s_v5' },
+      });
+      await run.advance('submitted', never);
+      await parts.batch.terminateJob(attemptOf(run.manifest).jobId, reason);
+      await run.advance('fetched', never);
+      await run.close();
+      const file = run.manifest.files[0]?.path;
+      const isOutOfTime = reason === outOfTime ? { isOutOfTime: true } : {};
+      assert.deepEqual(run.results.get('0001')?.problem, { kind: 'ended', file, ...isOutOfTime });
+    }
+  });
+
+  it('sends nothing twice when it goes on after its credentials were refused', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
+    const { jobId } = attemptOf(run.manifest);
+    const release = holdUpload('b.mp4');
+    const advancing = run.advance('fetched', never);
+    await eventually(
+      async () => run.state.addedTasks.has(jobId, '0001'),
+      (isAdded) => isAdded,
+    );
+    const refuse = (_request: IncomingMessage, response: ServerResponse) => {
+      response.writeHead(401, { 'x-ms-error-code': 'InvalidAuthenticationInfo' }).end();
+      return true;
+    };
+    fixture.batch.fault = refuse;
+    fixture.blobs.fault = refuse;
+    release();
+    await rejectsWith(advancing, { kind: 'unauthorized' });
+    await run.close();
+    fixture.batch.fault = undefined;
+    fixture.blobs.fault = undefined;
+    // The lease could not be released.
+    const { outputContainer } = run.manifest;
+    await parts.storage.blob(outputContainer, manifestBlob).getBlobLeaseClient().breakLease(0);
+    fixture.blobs.requests.length = 0;
+    const again = await Run.open(parts, outputContainer, never);
+    const { succeeded } = await again.advance('fetched', never);
+    await again.close();
+    assert.equal(succeeded, 2);
+    const sent = fixture.blobs.requests.filter(
+      (line) => /^PUT .*\/000\d\//.test(line) && !line.includes('sig='),
+    );
+    assert.ok(
+      sent.every((line) => line.includes('/0002/')),
+      sent.join('\n'),
+    );
+    assert.deepEqual([again.manifest.attempts.length, again.results.size], [1, 2]);
+  });
+
+  it('takes no lease after it was closed, though it is canceled', async () => {
+    const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths);
+    await run.close();
+    await rejectsWith(run.cancel(never), { kind: 'runTaken' });
+    await rejectsWith(run.state.save(never), { kind: 'runTaken' });
+    // A claim that is not released keeps other windows out for 15 seconds.
+    await (await Run.open(parts, run.manifest.outputContainer, never)).close();
   });
 
   it('adds a task that it was about to replace when it was stopped', async () => {

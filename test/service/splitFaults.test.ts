@@ -105,6 +105,31 @@ describe('A video in parts', function () {
     assert.equal(length, (file?.split?.parts.length ?? 0) + 2);
   });
 
+  it('is not continued if the task of a part was deleted before all tasks were added', async () => {
+    const options = { ...{ preset: 'h264-480p', partSeconds: 4 }, lifetime: 'keep' as const, spotNodes: 0 };
+    const manifest = await manifestOf(await videos(['a.mp4', 'b.mp4']), options);
+    const { parts } = partsOf(service);
+    const run = await Run.create(parts, manifest, signal);
+    await run.advance('submitted', signal);
+    const attempt = attemptOf(run.manifest);
+    // As if the process had ended before it saved that.
+    attempt.submitted = undefined;
+    await parts.batch.deleteTask(attempt.jobId, '0001-part-0001');
+    await run.advance('submitted', signal);
+    const { problem } = run.results.get('0001') ?? {};
+    assert.ok(
+      problem?.kind === 'partFailed' && problem.problem.kind === 'taskDeleted',
+      JSON.stringify(problem),
+    );
+    const { items } = await parts.batch.taskPage(attempt.jobId, { signal });
+    const states = (file: string) =>
+      new Set(items.filter(({ id }) => id?.startsWith(file)).map(({ state }) => state));
+    assert.deepEqual([states('0001'), states('0002')], [new Set(['completed']), new Set(['active'])]);
+    assert.ok(items.every(({ id }) => id !== '0001-part-0001'));
+    await run.cancel(signal);
+    await run.close();
+  });
+
   it('fails alone if Batch refuses one of its tasks', async () => {
     const { manifest, parts } = await planOf(['a.mp4', 'b.mp4']);
     const [first] = manifest.files;

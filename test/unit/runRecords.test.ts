@@ -5,7 +5,13 @@ import { planRepaired } from '../../src/core/plan/repairedFiles';
 import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
-import { isUpload, mergeRecords, type RunRecord, recordOf } from '../../src/vscode/runs/runRecord';
+import {
+  isUpload,
+  mergeRecords,
+  type RunRecord,
+  recordOf,
+  withRecord,
+} from '../../src/vscode/runs/runRecord';
 
 const [mp3] = builtInPresets;
 
@@ -75,6 +81,33 @@ describe('The list of runs', () => {
       over.map(({ status }) => status),
       ['finished', 'canceled'],
     );
+  });
+
+  it('takes what this window writes, whatever it wrote before', () => {
+    const before = [record('2', { status: 'running', isCanceling: true }), record('1')];
+    const stopped = record('2', { status: 'stopped', waitsFor: 'signIn' });
+    assert.deepEqual(withRecord(before, stopped), [stopped, record('1')]);
+    assert.deepEqual(withRecord(before, record('3'))[0], record('3'));
+  });
+
+  it('remembers that a run waits for its account, and is to be canceled, until the account shows its end', () => {
+    const waits = record('1', { status: 'stopped', waitsFor: 'access', isCanceling: true });
+    const read = (found: RunRecord) => mergeRecords([waits], 'a', [found], () => false)[0];
+    const still = read(record('1', { status: 'stopped', succeeded: 1 }));
+    assert.deepEqual([still?.waitsFor, still?.isCanceling, still?.succeeded], ['access', true, 1]);
+    assert.equal(read(record('1', { status: 'finished' }))?.waitsFor, undefined);
+  });
+
+  it('shows which runs were submitted in part only', () => {
+    const isHalf = (others: Partial<Manifest>) =>
+      recordOf('a', manifestOf(['a.mp4'], others), [], 'stopped').isHalfSubmitted;
+    assert.equal(isHalf({ goal: 'submitted' }), true);
+    assert.equal(isHalf({ goal: 'fetched' }), false);
+    assert.equal(isHalf({ goal: 'submitted', canceled: '2026-11-26T12:00:00.000Z' }), false);
+    const [attempt] = manifestOf(['a.mp4']).attempts;
+    assert.ok(attempt);
+    const attempts = [{ ...attempt, submitted: { at: '', tasks: 1 } }];
+    assert.equal(isHalf({ goal: 'submitted', attempts }), false);
   });
 
   it('shows that another window has taken a run further than this one', () => {

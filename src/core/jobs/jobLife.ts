@@ -1,5 +1,5 @@
 import type { Batch, Job, JobAdd } from '../azure/batch';
-import { isBatchCode } from '../azure/batchCall';
+import { endedJobCodes, isBatchCode } from '../azure/batchCall';
 import { madeBy, ownMetadata, ownPools } from '../azure/ownership';
 import { UserError } from '../errors';
 import type { Attempt, Manifest } from '../plan/manifest';
@@ -14,7 +14,7 @@ import { isSplit } from './splitTasks';
  */
 export const unfinishedJobMinutes = 30;
 
-/** Termination reason of a job that ran out of time before all its tasks were added. */
+/** Termination reason of a job that ran out of time. */
 export const outOfTime = 'MaxWallClockTimeExpiry';
 
 /** Termination reason of the jobs of a run that its user canceled. */
@@ -117,7 +117,18 @@ export async function prolongJob(
   if (job === undefined) return;
   refuseEnded(job, jobId);
   const maxWallClockTime = wallClock(job, unfinishedJobMinutes, clock);
-  await batch.patchJob(jobId, { constraints: { maxWallClockTime } }, signal);
+  try {
+    await batch.patchJob(jobId, { constraints: { maxWallClockTime } }, signal);
+  } catch (error) {
+    throw jobEndError(error, jobId);
+  }
+}
+
+/** `jobEnded` for the answer to a call that needs an open job; any other error as it is. */
+export function jobEndError(error: unknown, jobId: string): unknown {
+  return isBatchCode(error, ...endedJobCodes)
+    ? new UserError({ kind: 'jobEnded', job: jobId }, { cause: error })
+    : error;
 }
 
 /** Sets the service to end the job with its last task, and in any case `minutes` from now. */
@@ -138,11 +149,11 @@ export async function closeJob(
       signal,
     );
   } catch (error) {
-    if (!isBatchCode(error, 'JobCompleted', 'JobBeingTerminated')) throw error;
+    if (!isBatchCode(error, ...endedJobCodes)) throw error;
     // An earlier process had closed the job, which has ended with its tasks; or its time was over before it was closed.
-    const ended = await batch.job(jobId, { select: 'id,executionInfo', signal });
-    if (ended?.executionInfo?.terminateReason === outOfTime)
-      throw new UserError({ kind: 'jobEnded', job: jobId });
+    const ended = await batch.job(jobId, { select: 'id,state,executionInfo', signal });
+    const isGone = ended === undefined || ended.state === 'deleting';
+    if (isGone || ended.executionInfo?.terminateReason === outOfTime) throw jobEndError(error, jobId);
   }
 }
 

@@ -4,6 +4,7 @@ import { everyItem } from '../azure/pages';
 import { UserError } from '../errors';
 import { type Clock, waitFor } from '../wait';
 import { addTasks } from './addTasks';
+import { jobEndError } from './jobLife';
 import { sasExpiryOf } from './taskSpec';
 
 /**
@@ -72,7 +73,11 @@ async function couldDelete(
   { clock, signal }: Pick<RenewOptions, 'clock' | 'signal'>,
 ): Promise<boolean> {
   if ((await batch.task(jobId, id, signal))?.state !== 'active') return false;
-  await batch.deleteTask(jobId, id, signal);
+  try {
+    await batch.deleteTask(jobId, id, signal);
+  } catch (error) {
+    throw jobEndError(error, jobId);
+  }
   await waitFor(
     async () => {
       const there = await batch.task(jobId, id, signal);

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
+import { hasEnded, outOfTime } from '../jobs/jobLife';
 import { type FileInParts, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { readTail, taskProblem } from '../jobs/taskFailure';
 import { readLogOf } from '../jobs/taskLogs';
@@ -28,6 +29,8 @@ export class Collector {
   readonly #files: ReadonlyMap<string, ManifestFile>;
   readonly #isOpen: ReadonlySet<string>;
   readonly #settling = new Map<string, Promise<void>>();
+  /** Why the job has ended; undefined while it is not known to have ended. */
+  #end: { readonly reason: string | undefined } | undefined;
 
   /** `open`: ids of the files to wait for, those of the attempt that have no result and no later attempt. */
   constructor(
@@ -175,7 +178,7 @@ export class Collector {
     for (const id of left) {
       this.#settle(id, signal, async (file) => {
         if (outputs.has(id)) await this.#fetch(file, {}, signal);
-        else state.settle(file, { failedAt: 'task', problem: { kind: 'ended', file: file.path } });
+        else state.settle(file, { failedAt: 'task', problem: await this.#ended(file, signal) });
       });
     }
   }
@@ -184,10 +187,22 @@ export class Collector {
     const { state } = this;
     const pieces = isSplit(file) ? await this.#pieceTasks(file, signal) : [];
     const facts = { ...taskRun(task), ...(pieces.length > 0 && { pieces: pieces.map(taskRun) }) };
-    const own = await this.#problemOf(task, file, signal);
+    const found = await this.#problemOf(task, file, signal);
+    const own = found?.kind === 'ended' ? await this.#ended(file, signal) : found;
     const problem = own && isSplit(file) ? ((await this.#pieceProblem(file, pieces, signal)) ?? own) : own;
     if (problem) state.settle(file, { problem, failedAt: 'task', ...facts });
     else await this.#fetch(file, facts, signal);
+  }
+
+  /** The problem of a file whose task was ended before it completed. */
+  async #ended({ path: file }: ManifestFile, signal: AbortSignal): Promise<Problem> {
+    if (this.#end === undefined) {
+      const { jobId } = this.attempt;
+      const job = await this.state.parts.batch.job(jobId, { select: 'id,state,executionInfo', signal });
+      const reason = job?.executionInfo?.terminateReason;
+      if (job === undefined || hasEnded(job)) this.#end = { reason };
+    }
+    return { kind: 'ended', file, ...(this.#end?.reason === outOfTime && { isOutOfTime: true }) };
   }
 
   async #fetch(file: ManifestFile, facts: Partial<FileResult>, signal: AbortSignal): Promise<void> {

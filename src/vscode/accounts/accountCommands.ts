@@ -17,8 +17,14 @@ interface AccountParts extends ConnectParts {
   readonly onLocalReset: () => Promise<void>;
 }
 
-/** An item of the Accounts view, as far as these commands use it. */
-type AccountNode = { readonly kind: string; readonly account?: AccountRecord } | undefined;
+/** An item of the Accounts view, or a run of the Transcodes view, as far as these commands use it. */
+type AccountNode =
+  | {
+      readonly kind: string;
+      readonly account?: AccountRecord;
+      readonly record?: { readonly accountId: string };
+    }
+  | undefined;
 
 /** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
 export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
@@ -37,8 +43,8 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
   };
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
-    signIn: async (node?: AccountNode | Problem) =>
-      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, node)),
+    signIn: async (subject?: AccountNode | Problem) =>
+      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, subject)),
     renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
     chooseAccount: async () => (await manage()).chooseAccount(accounts),
     removeAccount: async (node?: AccountNode) => (await manage()).removeAccount(accounts, accountIn(node)),
@@ -87,11 +93,14 @@ function accountIn(node: AccountNode): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;
 }
 
-/** The account of an item of the tree, or the one whose keys are missing. */
+/** The account of an item of the tree or of a run, or the one that a problem is about. */
 function accountOf(accounts: Accounts, subject: AccountNode | Problem): AccountRecord | undefined {
-  if (subject?.kind !== 'secretMissing') return accountIn(subject as AccountNode);
-  const { id } = subject as Extract<Problem, { kind: 'secretMissing' }>;
-  return accounts.byId(id);
+  if (subject === undefined) return undefined;
+  if ('record' in subject) return subject.record && accounts.byId(subject.record.accountId);
+  if (subject.kind === 'account') return accountIn(subject as AccountNode);
+  const problem = subject as Problem;
+  if (problem.kind === 'secretMissing') return accounts.byId(problem.id);
+  return problem.kind === 'runWaits' ? accounts.byId(problem.account) : undefined;
 }
 
 /**

@@ -160,6 +160,14 @@ export async function updateCredentials(
           l10n.t('Update the credentials of which account?'),
           canUpdateCredentials,
         ));
+  if (chosen?.signIn === 'identity') {
+    const text = l10n.t(
+      '{0} uses the sign-in of the Azure CLI, the environment, or a managed identity. Sign in there, for example with “az login”.',
+      chosen.label,
+    );
+    background(showInformation(text));
+    return false;
+  }
   if (chosen === undefined || !canUpdateCredentials(chosen)) return false;
   if (chosen.signIn === 'microsoft') {
     const { signInAgain } = await import('./signIn');

@@ -4,6 +4,7 @@ import type { Leftovers } from '../../core/cleanUp/leftovers';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import { showInformation } from '../messages';
+import { isToContinue } from '../runs/runRecord';
 import type { Runs } from '../runs/runs';
 import { bytes, count } from '../words/numbers';
 
@@ -34,7 +35,9 @@ export async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Pa
     const offered = state.get<string[]>(offeredKey, []);
     // Runs that this window works on or continues have no leftovers yet.
     const isKnown = (runId: string) =>
-      offered.includes(runId) || runs.live(runId) !== undefined || runs.record(runId)?.status === 'running';
+      offered.includes(runId) ||
+      runs.live(runId) !== undefined ||
+      runs.records.some((record) => record.runId === runId && isToContinue(record));
     const left = await leftoversOf(account, { accounts, log, isKnown });
     const fresh = left.runIds.filter((runId) => !isKnown(runId));
     log.debug(

@@ -1,6 +1,8 @@
 import { commands, FileType, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
+import type { Storage } from '../../core/azure/storage';
 import { type Problem, UserError } from '../../core/errors';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
+import type { ListedRun } from '../../core/records/runList';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { showInformation } from '../messages';
@@ -8,6 +10,7 @@ import { logLineOf } from '../words/ffmpegReasons';
 import { filesOf } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
+import { type RunRecord, recordOf } from './runRecord';
 import type { Runs } from './runs';
 import { withoutName } from './runWords';
 
@@ -33,10 +36,9 @@ export async function outcomeOf(
   const live = runs.live(record.runId);
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
   const account = accounts.accountOf(record);
-  const [{ Storage }, { readManifest }, { readResults }] = await Promise.all([
+  const [{ Storage }, { readManifest, readResults }] = await Promise.all([
     import('../../core/azure/storage'),
-    import('../../core/records/manifestStore'),
-    import('../../core/records/resultJournal'),
+    readers(),
   ]);
   const storage = new Storage(await accounts.connect(account));
   const signal = AbortSignal.timeout(timeoutMs);
@@ -44,6 +46,36 @@ export async function outcomeOf(
     manifest: await readManifest(storage, record.outputContainer, signal),
     results: await readResults(storage, record.outputContainer, signal),
   };
+}
+
+async function readers() {
+  const [{ readManifest }, { readResults }] = await Promise.all([
+    import('../../core/records/manifestStore'),
+    import('../../core/records/resultJournal'),
+  ]);
+  return { readManifest, readResults };
+}
+
+export interface ReadRun extends Outcome {
+  readonly record: RunRecord;
+}
+
+/** Reads a run from the account. Undefined if its manifest was never written, or was deleted just now. */
+export async function readRun(
+  storage: Storage,
+  accountId: string,
+  { outputContainer }: ListedRun,
+  signal: AbortSignal,
+): Promise<ReadRun | undefined> {
+  const { readManifest, readResults } = await readers();
+  try {
+    const manifest = await readManifest(storage, outputContainer, signal);
+    const results = await readResults(storage, outputContainer, signal);
+    return { manifest, results, record: recordOf(accountId, manifest, results, 'stopped') };
+  } catch (error) {
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;
+    throw error;
+  }
 }
 
 /** Lists the files of a run that failed or were refused, with their reasons. */

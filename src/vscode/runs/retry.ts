@@ -4,8 +4,7 @@ import { probeFiles } from '../../core/plan/probeFiles';
 import { planRepaired } from '../../core/plan/repairedFiles';
 import type { Run } from '../../core/runs/run';
 import { settings } from '../settings';
-import { WorkspaceFiles } from '../workspaceFiles';
-import { sourceUri } from './runs';
+import { sourceUri, WorkspaceFiles } from '../workspaceFiles';
 
 /** Chooses the files that a retry transcodes again. Files that were refused are probed again first. */
 export async function retryUnfinished(run: Run, signal: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
 import { every } from '../timers';
-import { readRun } from './readRun';
+import { readRun } from './outcome';
 import type { RunCosts } from './runCosts';
 import { maxRecords, type RunRecord } from './runRecord';
 import type { EndedRun, Runs } from './runs';

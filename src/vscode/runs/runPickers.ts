@@ -7,9 +7,10 @@ import { background } from '../background';
 import { showInformation } from '../messages';
 import { time } from '../words/numbers';
 import { plainText } from '../words/plainText';
-import { readRun } from './readRun';
+import type { LiveRun } from './liveRun';
+import { readRun } from './outcome';
 import { isUpload, type RunRecord } from './runRecord';
-import type { LiveRun, Runs } from './runs';
+import type { Runs } from './runs';
 import { firstNames, liveTitle, liveWords, runTitle, stateWords } from './runWords';
 
 interface RunQuestion {

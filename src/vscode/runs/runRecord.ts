@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { FileResult, Manifest, Until } from '../../core/plan/manifest';
+import type { WaitReason } from '../../core/errors';
+import { type FileResult, isSubmitted, type Manifest, type Until } from '../../core/plan/manifest';
 
 /** A run as the Transcodes view lists it, derived from its manifest and results in the account. */
 export interface RunRecord {
@@ -25,8 +26,12 @@ export interface RunRecord {
   readonly status: RunStatus;
   /** Set while the user's cancellation of the run is carried out: a window that closes meanwhile leaves it to the next one. */
   readonly isCanceling?: boolean;
+  /** Set while a run that stopped is to continue by itself: as soon as its account can be used again. */
+  readonly waitsFor?: WaitReason;
   /** How far the user wants the run to go. Default: `fetched`. */
   readonly until?: Until;
+  /** Set if some files of a run that was only to be submitted have no tasks yet. */
+  readonly isHalfSubmitted?: boolean;
   readonly succeeded?: number;
   /** Files that failed or were refused, without those that a cancellation ended. */
   readonly failed?: number;
@@ -51,6 +56,11 @@ export function hasFailures({ failed = 0 }: RunRecord): boolean {
 /** Whether a run has outputs. */
 export function hasOutputs({ succeeded = 0 }: RunRecord): boolean {
   return succeeded > 0;
+}
+
+/** Whether a run is continued without being asked: a window that worked on it has closed, or its account could not be used. */
+export function isToContinue({ status, waitsFor }: RunRecord): boolean {
+  return status === 'running' || waitsFor !== undefined;
 }
 
 /** Runs that the list keeps. */
@@ -120,6 +130,7 @@ export function recordOf(
     outputExtension: preset.folder ? '' : preset.extension,
     status: status === 'running' ? status : (endOf(manifest) ?? status),
     until,
+    isHalfSubmitted: until === 'submitted' && !isSubmitted(manifest) && endOf(manifest) === undefined,
   };
 }
 
@@ -139,7 +150,7 @@ function updated(record: RunRecord, found: RunRecord): RunRecord {
   const isFurther =
     (status === 'uploaded' && (found.until === 'submitted' || found.until === 'fetched')) ||
     (status === 'submitted' && found.until === 'fetched');
-  return isFurther ? found : { ...found, status };
+  return isFurther ? found : { ...found, status, waitsFor: record.waitsFor, isCanceling: record.isCanceling };
 }
 
 /**
@@ -160,8 +171,14 @@ export function mergeRecords(
     if (current === undefined) return isKept(record) ? record : [];
     return updated(record, current);
   });
-  const added = found.filter(({ runId }) => !known.has(runId));
-  return [...kept, ...added]
-    .sort((one, other) => other.created.localeCompare(one.created))
-    .slice(0, maxRecords);
+  return newestFirst([...kept, ...found.filter(({ runId }) => !known.has(runId))]);
+}
+
+/** The records with this one, which replaces the one of the same run. */
+export function withRecord(records: readonly RunRecord[], record: RunRecord): RunRecord[] {
+  return newestFirst([...records.filter(({ runId }) => runId !== record.runId), record]);
+}
+
+function newestFirst(records: RunRecord[]): RunRecord[] {
+  return records.sort((one, other) => other.created.localeCompare(one.created)).slice(0, maxRecords);
 }

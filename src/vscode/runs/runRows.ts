@@ -4,8 +4,8 @@ import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { logLineOf } from '../words/ffmpegReasons';
 import { listed } from '../words/listed';
 import { sentenceOf } from '../words/sentences';
+import type { LiveRun } from './liveRun';
 import { isUpload, type RunRecord } from './runRecord';
-import type { LiveRun } from './runs';
 import { fileLabel, hasPartialOutput, withFolder, withoutName } from './runWords';
 
 /*
@@ -46,8 +46,9 @@ export function contextOf(
   if (place.isOpening) return 'run.live.opening';
   const { status, failed = 0 } = record;
   // An upload that was interrupted, or that another machine made: it may lack files.
-  const own = isUpload(record) && status !== 'uploaded' ? 'upload' : status;
-  return `run.${place.isElsewhere ? 'elsewhere' : own}${failed > 0 ? '.failed' : ''}`;
+  const own = isUpload(record) && status !== 'uploaded' ? 'upload' : record.isHalfSubmitted ? 'half' : status;
+  const waits = record.waitsFor && !place.isElsewhere ? `.waits.${record.waitsFor}` : '';
+  return `run.${place.isElsewhere ? 'elsewhere' : own}${failed > 0 ? '.failed' : ''}${waits}`;
 }
 
 /** The row of a file that was refused before the run. */
@@ -120,6 +121,8 @@ export function fileIcon(
 
 export function stateIcon(record: RunRecord): ThemeIcon {
   const { status, files, succeeded = 0, failed = 0 } = record;
+  if (record.waitsFor)
+    return new ThemeIcon(record.waitsFor === 'connection' ? 'debug-disconnect' : 'account');
   if (isUpload(record)) return new ThemeIcon('cloud-upload');
   switch (status) {
     case 'canceled':

@@ -1,5 +1,5 @@
 import { l10n } from 'vscode';
-import type { Problem } from '../../core/errors';
+import type { Problem, WaitReason } from '../../core/errors';
 import type { FileResult, ManifestFile } from '../../core/plan/manifest';
 import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, count, decimal, duration, filesOf, percent } from '../words/numbers';
@@ -7,8 +7,8 @@ import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { baseName, cut, folderOf, shorten } from '../words/shorten';
 import { doneWords, type FileNumbers, progressLine, withTimeLeft } from '../words/story';
+import type { LiveRun } from './liveRun';
 import { fileNumbers, isUpload, type RunRecord } from './runRecord';
-import type { LiveRun } from './runs';
 
 type FileProgress = NonNullable<ReturnType<RunProgress['running']['get']>>;
 
@@ -89,7 +89,10 @@ export function stateWords(record: RunRecord, isElsewhere: boolean): string {
   const { status, succeeded = 0, failed = 0, files } = record;
   const numbers = doneWords({ files, succeeded, failed });
   if (isElsewhere) return l10n.t('running in another window');
+  if (record.waitsFor && record.isCanceling) return l10n.t('to be canceled: {0}', numbers);
+  if (record.waitsFor) return waitingWords(record.waitsFor, numbers);
   if (isUpload(record) && status !== 'uploaded') return l10n.t('not submitted');
+  if (record.isHalfSubmitted) return l10n.t('partly submitted');
   switch (status) {
     case 'running':
       return l10n.t('interrupted: {0}', numbers);
@@ -103,6 +106,18 @@ export function stateWords(record: RunRecord, isElsewhere: boolean): string {
       return l10n.t('canceled: {0}', numbers);
     case 'finished':
       return failed > 0 || succeeded < files ? numbers : l10n.t('all done');
+  }
+}
+
+/** The state of a run that continues as soon as its account can be used. */
+function waitingWords(waitsFor: WaitReason, numbers: string): string {
+  switch (waitsFor) {
+    case 'signIn':
+      return l10n.t('waiting for sign-in: {0}', numbers);
+    case 'access':
+      return l10n.t('waiting for access: {0}', numbers);
+    case 'connection':
+      return l10n.t('waiting for a connection: {0}', numbers);
   }
 }
 

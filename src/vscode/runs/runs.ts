@@ -1,15 +1,15 @@
-import { EventEmitter, type LogOutputChannel, type Memento, Uri, workspace } from 'vscode';
+import { EventEmitter, type LogOutputChannel, type Memento } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
 import type { RetryNotice } from '../../core/azure/retry';
-import { type Problem, UserError } from '../../core/errors';
-import type { TimeLeft } from '../../core/estimates/timeLeft';
-import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
+import { type Problem, UserError, type WaitReason } from '../../core/errors';
+import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Run, RunParts, Until } from '../../core/runs/run';
-import type { RunEvent, RunProgress, RunSummary } from '../../core/runs/runEvents';
+import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { mergeRecords, type RunRecord, recordOf } from './runRecord';
+import { cancelMs, type LiveRun, liveRun } from './liveRun';
+import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
 export interface ResumeOptions {
   /** Prepares the run before it continues: chooses files to transcode again, for example. */
@@ -18,26 +18,6 @@ export interface ResumeOptions {
   readonly waitMs?: number;
   /** Whether the run goes on because this window opened, not because the user asks: a canceled run is only ended. */
   readonly isInterrupted?: boolean;
-}
-
-/** A run that this window is working on. */
-export interface LiveRun {
-  readonly account: AccountRecord;
-  readonly manifest: Manifest;
-  readonly progress: RunProgress;
-  readonly results: ReadonlyMap<string, FileResult>;
-  /** Milliseconds that the run still takes, if known. */
-  timeLeft(): number | undefined;
-  /** The share of the work that is done, from 0 to 1. */
-  share(): number;
-  /** Stops working on the run, with the reason. Its tasks go on. */
-  stop(reason?: unknown): void;
-  /** Stops working on the run, waits until that has settled, and ends its jobs. */
-  cancel(): Promise<void>;
-  /** Enables a job of the run that was disabled. */
-  enableJob(jobId: string): Promise<void>;
-  /** Asks for dedicated nodes instead of Spot nodes. Resolves with how many. */
-  useDedicatedNodes(): Promise<number>;
 }
 
 export interface EndedRun {
@@ -50,14 +30,8 @@ const stateKey = 'runs';
 const forgottenKey = 'forgottenRuns';
 const maxForgotten = 200;
 
-/** An estimate changes slowly, and every view of a run asks for it. */
-const estimateMs = 500;
-
 /** How long a run tries to reach a service that throttles or does not answer. */
 const patienceMs = 15 * 60_000;
-
-/** Within this time the jobs and auto pools of a canceled run are ended. */
-const cancelMs = 10 * 60_000;
 
 /** A run that is being created or opened. */
 interface Opening {
@@ -71,6 +45,9 @@ export class Runs {
   readonly #changed = new EventEmitter<string | undefined>();
   /** Fires with the id of a run that changed, or with undefined when the list did. */
   readonly onChanged = this.#changed.event;
+  readonly #waiting = new EventEmitter<void>();
+  /** Fires when a run stopped because its account can't be used for now: it is to continue by itself. */
+  readonly onWaiting = this.#waiting.event;
   readonly #troubled = new EventEmitter<{ runId: string; problem: Problem }>();
   /** Fires with a problem that the user should know of although the run goes on. */
   readonly onTrouble = this.#troubled.event;
@@ -81,6 +58,8 @@ export class Runs {
   readonly #opening = new Map<string, Opening>();
   /** When this window last worked on a run: milliseconds since 1970. */
   readonly #changedAt = new Map<string, number>();
+  /** Cancellations, by the ids of their runs. Each resolves with why the account did not take it. */
+  readonly #canceling = new Map<string, Promise<Failure | undefined>>();
   #isDisposed = false;
   readonly #disposables = new DisposableStore();
 
@@ -89,7 +68,8 @@ export class Runs {
     private readonly log: LogOutputChannel,
     readonly claimFolder: string,
   ) {
-    for (const emitter of [this.#changed, this.#troubled, this.#ended]) this.#disposables.add(emitter);
+    for (const emitter of [this.#changed, this.#waiting, this.#troubled, this.#ended])
+      this.#disposables.add(emitter);
   }
 
   /** Newest first. */
@@ -97,9 +77,9 @@ export class Runs {
     return this.state.get<RunRecord[]>(stateKey, []);
   }
 
-  /** The runs whose last record says that a window works on them: at its start, those that were interrupted. */
-  get interrupted(): RunRecord[] {
-    return this.records.filter(({ status }) => status === 'running');
+  /** Whether runs are to be continued without being asked: those that a window was working on, and those that wait. */
+  get hasToContinue(): boolean {
+    return this.records.some(isToContinue);
   }
 
   record(runId: string): RunRecord | undefined {
@@ -176,14 +156,39 @@ export class Runs {
       // A run that exists has to be opened before its jobs can be ended.
       if (opening.isNew) opening.abort.abort();
     }
-    const canceling = opening ? undefined : this.#live.get(runId)?.cancel();
+    const canceling = opening ? undefined : this.#cancel(runId);
     // Noted here as well: this window may close before the account holds it.
     await Promise.all([canceling, this.#noteCanceling(runId)]);
   }
 
+  async #cancel(runId: string): Promise<void> {
+    const live = this.#live.get(runId);
+    if (live === undefined) return;
+    const canceling = this.#tryCancel(live);
+    this.#canceling.set(runId, canceling);
+    const failure = await canceling;
+    if (failure) throw failure.error;
+  }
+
+  async #tryCancel(live: LiveRun): Promise<Failure | undefined> {
+    try {
+      await live.cancel();
+      return undefined;
+    } catch (error) {
+      return failureOf(error, live.account, { isCanceling: true });
+    }
+  }
+
+  /** Also of a run that waits for its account: it is canceled as soon as that can be used. */
   async #noteCanceling(runId: string): Promise<void> {
-    const note = (record: RunRecord) => (record.runId === runId ? { ...record, isCanceling: true } : record);
-    if (this.isWorkingOn(runId)) await this.#save(this.records.map(note));
+    if (this.isWorkingOn(runId) || this.record(runId)?.waitsFor)
+      await this.#change(runId, { isCanceling: true });
+  }
+
+  async #change(runId: string, change: Partial<RunRecord>): Promise<void> {
+    await this.#save(
+      this.records.map((record) => (record.runId === runId ? { ...record, ...change } : record)),
+    );
   }
 
   /** Removes a run from the list, for good. Nothing in the account is changed. */
@@ -240,24 +245,39 @@ export class Runs {
       import('../../core/estimates/timeLeft'),
       this.#open(connection, runId, opening, open),
     ]).finally(() => this.#opening.delete(runId));
-    const remember = (status: Parameters<typeof recordOf>[3]) =>
-      this.#remember(recordOf(account.id, run.manifest, [...run.results.values()], status, until));
+    const remember = (status: Parameters<typeof recordOf>[3], waitsFor?: WaitReason) => {
+      const isCanceling = waitsFor && this.record(runId)?.isCanceling;
+      const record = recordOf(account.id, run.manifest, [...run.results.values()], status, until);
+      return this.#remember({ ...record, waitsFor, isCanceling });
+    };
     this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
     let status: Parameters<typeof recordOf>[3] = 'stopped';
+    let waitsFor: WaitReason | undefined;
     try {
       if (opening.isCanceled) await this.cancel(runId);
       else await remember('running');
       const summary = await run.advance(until, opening.abort.signal, { isAsked });
       if (until !== 'fetched') status = until;
       return summary;
+    } catch (error) {
+      const failure = await failureOf(error, account);
+      waitsFor = failure.reason;
+      throw failure.error;
     } finally {
       // Until its record is written the run belongs to this window: it is neither shown as taken by another window nor
       // as interrupted.
       await run
         .close()
-        .finally(() => remember(status))
+        .finally(async () => {
+          waitsFor ??= (await this.#canceling.get(runId))?.reason;
+          this.#canceling.delete(runId);
+          // A window that closes leaves its runs to the next one.
+          const isLeft = this.#isDisposed && !run.manifest.finished && !run.manifest.canceled;
+          return remember(status === 'stopped' && isLeft ? 'running' : status, waitsFor);
+        })
         .finally(() => this.#live.delete(runId));
       this.#changed.fire(undefined);
+      if (waitsFor) this.#waiting.fire();
       this.#ended.fire({ account, manifest: run.manifest, results: [...run.results.values()] });
     }
   }
@@ -287,23 +307,24 @@ export class Runs {
       const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
       if (this.#isDisposed) throw error;
       if (isNew) await this.#save(this.records.filter((record) => record.runId !== runId));
-      else if (!isTaken) await this.#markStopped(runId);
+      else if (!isTaken) await this.#stopped(connection.account, runId, error);
       throw error;
     }
   }
 
-  /** A run that cannot be opened is not resumed with each new window. */
-  async #markStopped(runId: string): Promise<void> {
-    const isMarked = (record: RunRecord) => record.runId === runId && record.status === 'running';
-    await this.#save(
-      this.records.map((record) =>
-        isMarked(record) ? { ...record, status: 'stopped', isCanceling: undefined } : record,
-      ),
-    );
+  /** A run that cannot be opened is not resumed with each new window, unless it waits for its account. Throws what ends it. */
+  async #stopped(account: AccountRecord, runId: string, error: unknown): Promise<never> {
+    const record = this.record(runId);
+    const { reason, error: told } = await failureOf(error, account, { isCanceling: record?.isCanceling });
+    const status = record?.status === 'running' ? 'stopped' : record?.status;
+    await this.#change(runId, { status, waitsFor: reason, isCanceling: reason && record?.isCanceling });
+    if (record === undefined || reason === undefined) throw error;
+    this.#waiting.fire();
+    throw told;
   }
 
   async #parts(connection: Connection, runId: string): Promise<RunParts> {
-    const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { WorkspaceFiles }, story] =
+    const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { outputUri, WorkspaceFiles }, story] =
       await Promise.all([
         import('../../core/azure/batch'),
         import('../../core/azure/storage'),
@@ -340,7 +361,7 @@ export class Runs {
 
   async #remember(record: RunRecord): Promise<void> {
     this.#changedAt.set(record.runId, Date.now());
-    await this.#save(mergeRecords(this.records, record.accountId, [record], () => true));
+    await this.#save(withRecord(this.records, record));
   }
 
   async #save(records: readonly RunRecord[]): Promise<void> {
@@ -349,41 +370,18 @@ export class Runs {
   }
 }
 
-function liveRun(account: AccountRecord, run: Run, estimator: TimeLeft, abort: AbortController): LiveRun {
-  const { progress } = run;
-  let estimate: { at: number; ms: number | undefined } | undefined;
-  return {
-    account,
-    manifest: run.manifest,
-    progress,
-    results: run.results,
-    timeLeft() {
-      const now = Date.now();
-      if (estimate === undefined || now - estimate.at >= estimateMs)
-        estimate = { at: now, ms: estimator.estimate(now, progress, run.results) };
-      return estimate.ms;
-    },
-    share: () => estimator.share(Date.now(), progress, run.results),
-    stop: (reason) => abort.abort(reason),
-    cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
-    enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),
-    useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
-  };
+/** Why a run has stopped, or was not canceled. */
+interface Failure {
+  /** What it waits for, if it goes on by itself. */
+  readonly reason?: WaitReason;
+  readonly error: unknown;
 }
 
-/** Beside the source, where it was; or, in another copy of the workspace, where its path leads. */
-function outputUri(file: ManifestFile, name: string): string {
-  return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
-}
-
-/** Where the source of a file is in this window. */
-export function sourceUri({ uri, path }: Pick<ManifestFile, 'uri' | 'path'>): Uri {
-  const source = Uri.parse(uri);
-  const folders = workspace.workspaceFolders ?? [];
-  const [first] = folders;
-  const isAbsolute = /^([/\\]|[A-Za-z]:)/.test(path);
-  if (isAbsolute || first === undefined || workspace.getWorkspaceFolder(source)) return source;
-  // In a workspace of several folders, paths begin with the name of theirs.
-  const named = folders.length > 1 ? folders.find(({ name }) => path.startsWith(`${name}/`)) : undefined;
-  return named ? Uri.joinPath(named.uri, path.slice(named.name.length + 1)) : Uri.joinPath(first.uri, path);
+async function failureOf(
+  error: unknown,
+  account: AccountRecord,
+  options?: { readonly isCanceling?: boolean },
+): Promise<Failure> {
+  const { waitOf } = await import('../../core/accounts/waitReason');
+  return waitOf(error, account, options) ?? { error };
 }

@@ -15,6 +15,7 @@ import { DisposableStore } from '../disposable';
 import { listed } from '../words/listed';
 import { count, time } from '../words/numbers';
 import { doneWords, progressLine } from '../words/story';
+import type { LiveRun } from './liveRun';
 import { type Outcome, outcomeOf } from './outcome';
 import { fileNumbers, type RunRecord } from './runRecord';
 import {
@@ -28,7 +29,7 @@ import {
   stateIcon,
   tooltipOf,
 } from './runRows';
-import type { LiveRun, Runs } from './runs';
+import type { Runs } from './runs';
 import {
   fileLabel,
   fileWords,

@@ -2,8 +2,9 @@ import { l10n } from 'vscode';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
-import { showInformation, showWarning } from '../messages';
+import { confirmWarning, showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
+import { runTitle } from '../runs/runWords';
 import { count, duration, filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 
@@ -116,6 +117,11 @@ export function stoppedWords(
     );
   }
   const [done, files] = [count(record.succeeded ?? 0), count(record.files)];
+  if (!isSubmitted && until === 'submitted') {
+    return l10n.t(
+      'The run stopped before all its files were submitted. Tasks that were submitted keep running. Submit Transcode in the Transcodes view submits the other files.',
+    );
+  }
   if (!isSubmitted) {
     return l10n.t(
       'The run stopped after {0} of {1} outputs, before all its files were submitted. Tasks that were submitted keep running. Fetch Outputs in the Transcodes view continues the run.',
@@ -134,6 +140,18 @@ export function stoppedWords(
         done,
         files,
       );
+}
+
+/** Asks before the outputs are fetched of a run that was stopped while it was submitted: its other files are submitted, too. */
+export function maySubmitRest(record: RunRecord): Promise<boolean> {
+  return confirmWarning(
+    l10n.t('Not all files of “{0}” were submitted. Submit the others now?', runTitle(record)),
+    {
+      detail: l10n.t('Outputs are fetched when all files have been submitted and transcoded.'),
+      button: l10n.t('Submit and Fetch'),
+      keep: l10n.t('Not Now'),
+    },
+  );
 }
 
 async function askNext(

@@ -7,11 +7,16 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
+import type { Problem } from '../../core/errors';
 import { type FileResult, isSubmitted, type Manifest, type Until } from '../../core/plan/manifest';
 import type { RunProgress } from '../../core/runs/runEvents';
+import { background } from '../background';
+import { showInformation, showWarning } from '../messages';
 import { fileNumbers } from '../runs/runRecord';
+import type { Runs } from '../runs/runs';
 import { liveTitle } from '../runs/runWords';
 import { withoutLinks } from '../words/plainText';
+import { sentenceOf } from '../words/sentences';
 import { progressLine } from '../words/story';
 
 /** What the user decided after pressing Cancel. */
@@ -104,11 +109,7 @@ async function askCancel(
     {
       iconPath: new ThemeIcon('eye-closed'),
       label: isUpload ? l10n.t('Stop Uploading') : l10n.t('Stop Monitoring'),
-      detail: isUpload
-        ? l10n.t('Files that were uploaded remain in the account. Continue later from the Transcodes view.')
-        : run && isSubmitted(run.manifest)
-          ? l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.')
-          : l10n.t('Tasks that were submitted keep running. Other files wait until you fetch the outputs.'),
+      detail: stopDetail(until, run !== undefined && isSubmitted(run.manifest)),
       choice: 'stopWatching',
     },
     {
@@ -137,4 +138,37 @@ async function askCancel(
   const title = run ? l10n.t('Cancel “{0}”?', liveTitle(run)) : l10n.t('Cancel the run?');
   const answer = await window.showQuickPick(choices, { title, ignoreFocusOut: true }, token);
   return answer?.choice ?? 'keepRunning';
+}
+
+/** What goes on, and what waits for the user, after a run is stopped. */
+function stopDetail(until: Until, isAllSubmitted: boolean): string {
+  if (until === 'uploaded')
+    return l10n.t('Files that were uploaded remain in the account. Continue later from the Transcodes view.');
+  if (isAllSubmitted)
+    return l10n.t('The tasks keep running. Fetch the outputs later from the Transcodes view.');
+  return until === 'submitted'
+    ? l10n.t('Tasks that were submitted keep running. Submit the other files later from the Transcodes view.')
+    : l10n.t('Tasks that were submitted keep running. Other files wait until you fetch the outputs.');
+}
+
+/**
+ * Tells the user of a problem with which a run waits for somebody: a job that was disabled, which it offers to enable, or
+ * Spot nodes that Azure preempts again and again, for which it offers dedicated ones. Other problems are in the log.
+ */
+export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
+  if (problem.kind === 'jobDisabled') {
+    const enable = l10n.t('Enable Job');
+    if ((await showWarning(sentenceOf(problem).text, enable)) === enable)
+      await runs.live(runId)?.enableJob(problem.job);
+    return;
+  }
+  if (problem.kind !== 'preempted') return;
+  const use = l10n.t('Use Dedicated Nodes');
+  const keep = l10n.t('Keep Spot Nodes');
+  const answer = await showWarning(sentenceOf(problem).text, use, keep);
+  const live = answer === use ? runs.live(runId) : undefined;
+  if (live === undefined) return;
+  const nodes = await live.useDedicatedNodes();
+  const text = l10n.t('Pool {0} continues with dedicated nodes: {1}', problem.pool, nodes);
+  background(showInformation(text));
 }

@@ -8,7 +8,6 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import type { CleanUpRequest } from '../cleanUp/cleanUp';
-import type { Commands } from '../commands';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
@@ -17,9 +16,6 @@ import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import type { NextStep } from './endMessages';
 import type { CancelChoice } from './runNotification';
-
-/** A window that was killed keeps its claim on a run for 15 seconds. */
-const oldClaimMs = 20_000;
 
 /** Loaded with the first run: most windows have none. */
 const endMessages = () => import('./endMessages');
@@ -54,25 +50,6 @@ export class RunWork {
     const connection = await this.connect(this.accounts.accountOf(record));
     const resume = () => this.runs.resume(connection, outputContainer, until, options);
     await this.#work(connection, runId, preset, resume, until);
-  }
-
-  /** Continues the runs that this window was working on when it closed or reloaded. */
-  async resumeInterrupted(commands: Commands): Promise<void> {
-    await Promise.all(
-      this.runs.interrupted.map((record) => commands.attempt(() => this.#resumeInterrupted(record))),
-    );
-  }
-
-  async #resumeInterrupted(record: RunRecord): Promise<void> {
-    try {
-      await this.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs, isInterrupted: true });
-    } catch (error) {
-      const kind = error instanceof UserError ? error.problem.kind : undefined;
-      // It was canceled before the account held it.
-      if (kind === 'runNotFound' && record.isCanceling) await this.runs.forget(record.runId);
-      // Unless another window works on it.
-      else if (kind !== 'runTaken') throw error;
-    }
   }
 
   /** Continues any run that an account holds. */
@@ -140,6 +117,8 @@ export class RunWork {
     { choice, stopped, until }: { choice: CancelChoice; stopped: Manifest | undefined; until: Until },
   ): Promise<void> {
     const record = this.runs.record(runId);
+    // The account did not take the cancellation, which has been told as an error.
+    if (record?.isCanceling && record.waitsFor) return;
     const { tellCanceled, tellStopped } = await endMessages();
     switch (choice) {
       case 'cancelAndCleanUp':

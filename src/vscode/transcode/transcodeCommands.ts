@@ -102,17 +102,21 @@ async function fetchOutputs(
 ): Promise<void> {
   requireTrust();
   const { runs, work } = parts;
-  if (clicked && 'record' in clicked) return work.resume(clicked.record, 'fetched');
+  const fetchOf = async (record: RunRecord) => {
+    if (record.isHalfSubmitted && !(await (await import('./endMessages')).maySubmitRest(record))) return;
+    await work.resume(record, 'fetched');
+  };
+  if (clicked && 'record' in clicked) return fetchOf(clicked.record);
   const hasTasks = (record: RunRecord) => !isUpload(record);
   const submitted = clicked && newestOf(runs, clicked, selected, hasTasks);
-  if (submitted) return work.resume(submitted, 'fetched');
+  if (submitted) return fetchOf(submitted);
   const suits = (record: RunRecord) => hasTasks(record) && !runs.live(record.runId);
   if (!runs.records.some(suits)) return attach(parts);
   // The only run is not one of the selected files, so it is offered, not taken.
   const alwaysAsks = clicked !== undefined;
   const title = l10n.t('Fetch the outputs of which run?');
   const record = await pickRun(runs, { title, suits, none: '', alwaysAsks });
-  if (record) await work.resume(record, 'fetched');
+  if (record) await fetchOf(record);
 }
 
 /** Listing the runs of an account takes no longer. */

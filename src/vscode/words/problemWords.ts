@@ -64,6 +64,39 @@ export function unauthorizedWords({
   return withDetail(refused, detail);
 }
 
+/** What makes a run continue, or its cancellation, that waits for its account. */
+export function waitWords({ waitsFor, isCanceling }: Extract<Problem, { kind: 'runWaits' }>): string {
+  if (isCanceling) return l10n.t('The run is canceled as soon as the account can be used again.');
+  switch (waitsFor) {
+    case 'signIn':
+      return l10n.t('The run continues after you sign in.');
+    case 'access':
+      return l10n.t('The run continues when the account grants access again.');
+    case 'connection':
+      return l10n.t('The run continues when the account can be reached again.');
+  }
+}
+
+/** Says who ended a task: the time limit of its job, or somebody. */
+export function endedWords({ file, isOutOfTime }: Extract<Problem, { kind: 'ended' }>): string {
+  return isOutOfTime
+    ? l10n.t(
+        "{0} wasn't transcoded before the time limit of its job ended. Retry the file when nodes are available.",
+        file,
+      )
+    : l10n.t('The task for {0} was terminated before it completed. Retry the file.', file);
+}
+
+/** Names the error of a node, and what helps. */
+export function nodeFailedWords({ node, code, detail }: Extract<Problem, { kind: 'nodeFailed' }>): string {
+  return l10n.t(
+    'Node {0}: {1} ({2}). Reimage the node, or remove it so that the pool allocates another one.',
+    node,
+    detail ?? code,
+    code,
+  );
+}
+
 type Quota = Extract<Problem, { kind: 'quota' }>;
 
 /** Names the quota that is used up, and what helps. */

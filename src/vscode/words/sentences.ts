@@ -4,15 +4,18 @@ import { failureWords } from './ffmpegReasons';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
 import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
+  endedWords,
   fieldWords,
   leftOutWords,
   limitWords,
+  nodeFailedWords,
   noFfmpegWords,
   notFfmpegWords,
   presetFaultWords,
   quotaWords,
   serviceName,
   unauthorizedWords,
+  waitWords,
   withDetail,
 } from './problemWords';
 import type { Remedy } from './remedy';
@@ -165,7 +168,7 @@ function words(problem: Problem): Words {
         withDetail(l10n.t('The task for {0} failed ({1}).', problem.file, problem.code), problem.detail),
       ];
     case 'ended':
-      return [l10n.t('The task for {0} was terminated before it completed. Retry the file.', problem.file)];
+      return [endedWords(problem)];
     case 'partFailed':
       return [
         l10n.t(
@@ -233,7 +236,9 @@ function words(problem: Problem): Words {
     case 'poolUnusable':
       return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
     case 'taskDeleted':
-      return [l10n.t('The task for {0} was deleted before it completed. Retry the file.', problem.file)];
+      return [
+        l10n.t('The task for {0} was deleted before its output was fetched. Retry the file.', problem.file),
+      ];
     case 'jobDisabled':
       return [l10n.t('Job {0} is disabled. Enable it to let its tasks run.', problem.job)];
     case 'jobNotScheduled': {
@@ -247,14 +252,7 @@ function words(problem: Problem): Words {
     case 'taskGone':
       return [l10n.t('Task {0} of job {1} no longer exists.', problem.task, problem.job)];
     case 'nodeFailed':
-      return [
-        l10n.t(
-          'Node {0}: {1} ({2}). Reimage the node, or remove it so that the pool allocates another one.',
-          problem.node,
-          problem.detail ?? problem.code,
-          problem.code,
-        ),
-      ];
+      return [nodeFailedWords(problem)];
     case 'runNotFound':
       return [l10n.t('No run found in container {0}. It might have been deleted.', problem.run), 'attach'];
     case 'runNewer':
@@ -306,6 +304,10 @@ function words(problem: Problem): Words {
         ),
         'enterKeys',
       ];
+    case 'runWaits': {
+      const [text, ...remedies] = words(problem.problem);
+      return [l10n.t('{0} {1}', text, waitWords(problem)), ...remedies];
+    }
     case 'signedOut':
       return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
     case 'unauthorized':

@@ -1,0 +1,58 @@
+import type { AccountRecord } from '../../core/azure/account';
+import type { TimeLeft } from '../../core/estimates/timeLeft';
+import type { FileResult, Manifest } from '../../core/plan/manifest';
+import type { Run } from '../../core/runs/run';
+import type { RunProgress } from '../../core/runs/runEvents';
+
+/** A run that this window is working on. */
+export interface LiveRun {
+  readonly account: AccountRecord;
+  readonly manifest: Manifest;
+  readonly progress: RunProgress;
+  readonly results: ReadonlyMap<string, FileResult>;
+  /** Milliseconds that the run still takes, if known. */
+  timeLeft(): number | undefined;
+  /** The share of the work that is done, from 0 to 1. */
+  share(): number;
+  /** Stops working on the run, with the reason. Its tasks go on. */
+  stop(reason?: unknown): void;
+  /** Stops working on the run, waits until that has settled, and ends its jobs. */
+  cancel(): Promise<void>;
+  /** Enables a job of the run that was disabled. */
+  enableJob(jobId: string): Promise<void>;
+  /** Asks for dedicated nodes instead of Spot nodes. Resolves with how many. */
+  useDedicatedNodes(): Promise<number>;
+}
+
+/** An estimate changes slowly, and every view of a run asks for it. */
+const estimateMs = 500;
+
+/** Within this time the jobs and auto pools of a canceled run are ended. */
+export const cancelMs = 10 * 60_000;
+
+export function liveRun(
+  account: AccountRecord,
+  run: Run,
+  estimator: TimeLeft,
+  abort: AbortController,
+): LiveRun {
+  const { progress } = run;
+  let estimate: { at: number; ms: number | undefined } | undefined;
+  return {
+    account,
+    manifest: run.manifest,
+    progress,
+    results: run.results,
+    timeLeft() {
+      const now = Date.now();
+      if (estimate === undefined || now - estimate.at >= estimateMs)
+        estimate = { at: now, ms: estimator.estimate(now, progress, run.results) };
+      return estimate.ms;
+    },
+    share: () => estimator.share(Date.now(), progress, run.results),
+    stop: (reason) => abort.abort(reason),
+    cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
+    enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),
+    useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
+  };
+}
