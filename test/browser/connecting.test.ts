@@ -25,7 +25,7 @@ describe('Connecting to Azure through a proxy', () => {
   before(async () => {
     mkdirSync(pictures, { recursive: true });
     mkdirSync(folder);
-    for (const name of ['one.mp4', 'two.mp4']) await clip(join(folder, name));
+    for (const name of ['one.mp4', 'two.mp4', 'three.mp4']) await clip(join(folder, name));
     standIn = await AzureStandIn.start(join(root, 'azure'));
     workbench = await Workbench.open(folder, {
       dataDir,
@@ -184,6 +184,8 @@ describe('Connecting to Azure through a proxy', () => {
   });
 
   it('waits when the session ends during a run, and continues after Sign In without sending anything twice', async () => {
+    await signedIn();
+    await transcoded();
     const batch = standIn.service.client();
     const [{ id: poolId = '' } = {}] = await batch.pool.list();
     // The only node is busy, so that the task of the run waits.
@@ -192,7 +194,7 @@ describe('Connecting to Azure through a proxy', () => {
     standIn.seen.length = 0;
     const sent = (method: string, path: RegExp) =>
       standIn.seen.filter((seen) => seen.method === method && path.test(seen.path)).length;
-    await workbench.rightClick('two.mp4');
+    await workbench.rightClick('three.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
     await workbench.quickPick('Transcode').first().click();
@@ -206,7 +208,7 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.page.getByRole('button', { name: 'Allow' }).click();
     await batch.task.terminate('busy', 'busy');
     await workbench.toast('1 of 1 transcoded').waitFor();
-    assert.ok(Math.abs((await probe(join(folder, 'two.mp3'))).seconds - 1) < 0.1);
+    assert.ok(Math.abs((await probe(join(folder, 'three.mp3'))).seconds - 1) < 0.1);
     assert.equal(sent('POST', /\/jobs$/), 1);
     assert.equal(sent('POST', /addtaskcollection$/), 1);
     await batch.job.deleteMethod('busy');
