@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { stat, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { connectionTo } from './azurite';
 import type { Answer } from './faultyProxy';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
+import { eventually } from './harness';
 import { rejectsWith } from './problems';
 import { Relay } from './relay';
+import type { Orders } from './transferAlone';
 import { isRoot, MiB, mountSmallDisk, readOnlyFolder, TransferSetup } from './transferSetup';
 
 describe('Download', function () {
@@ -264,6 +269,47 @@ describe('Download', function () {
       await assert.rejects(download, { name: 'AbortError' });
       assert.deepEqual(await setup.names(), []);
     });
+  });
+
+  it('continues at the gap that a killed process has left', async () => {
+    const proxy = await faultyProxy(setup.url);
+    const content = await setup.blob('clip.mp3', 40 * MiB);
+    const ranges: number[] = [];
+    proxy.fault = ({ headers }) => {
+      const start = Number(/^bytes=(\d+)/.exec(String(headers['x-ms-range']))?.[1]);
+      ranges.push(start);
+      return start === 15 * MiB && new Promise(() => undefined);
+    };
+    const { container, folder } = setup;
+    const orders: Orders = { direction: 'down', folder, container, connection: connectionTo(proxy.url) };
+    const alone = spawn(process.execPath, [fileURLToPath(new URL('./transferAlone.js', import.meta.url))], {
+      env: { ...process.env, TRANSFER: JSON.stringify(orders) },
+      stdio: 'inherit',
+    });
+    const part = async () => {
+      const [name] = await setup.names();
+      return name === undefined ? { size: 0, blocks: 0 } : stat(setup.path(name));
+    };
+    // Everything but the gap takes room on the disk.
+    const minBlocks = (content.length - 5 * MiB) / 512;
+    await eventually(part, ({ size, blocks }) => size === content.length && blocks >= minBlocks);
+    alone.kill('SIGKILL');
+    await once(alone, 'exit');
+
+    ranges.length = 0;
+    proxy.fault = ({ headers }) => {
+      ranges.push(Number(/^bytes=(\d+)/.exec(String(headers['x-ms-range']))?.[1]));
+      return false;
+    };
+    await setup.download('clip.mp3', {}, setup.transfers(proxy.url, { parallel: 8 }));
+    assert.ok((await setup.content('clip.mp3')).equals(content));
+    // The first range tells which version it is.
+    const expected = [0, 15, 20, 25, 30, 35].map((start) => start * MiB);
+    assert.deepEqual(
+      ranges.sort((a, b) => a - b),
+      expected,
+    );
+    await proxy.close();
   });
 
   describe('of data that arrives damaged', () => {

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { UserError } from '../../src/core/errors';
+import { maxAheadBytes } from '../../src/core/files/files';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import { firstProgram, pathsOnPath } from '../../src/core/files/programs';
 
@@ -116,13 +117,47 @@ describe('Files on disks', () => {
     });
 
     it('are resumed where they stopped, for the same version', async () => {
-      await (await writePart('clip.mp3', 'begun')).close();
-      const part = await files.part(uri('clip.mp3'), 'v1');
-      assert.equal(part.resumeAt, 5);
+      const page = 'begun...'.repeat(512);
+      await (await writePart('clip.mp3', `${page}and`)).close();
+      const part = await files.part(uri('clip.mp3'), 'v1', 5000);
+      assert.equal(part.resumeAt, page.length);
       assert.equal(Buffer.from(await part.read(1, 3)).toString(), 'egu');
-      await part.write(5, Buffer.from(' and ended'));
+      await part.write(page.length, Buffer.from('and ended'));
       await part.commit({ overwrite: false });
-      assert.equal(read('clip.mp3'), 'begun and ended');
+      assert.equal(read('clip.mp3'), `${page}and ended`);
+    });
+
+    it('have all their bytes if there are as many as expected', async () => {
+      await (await writePart('clip.mp3', 'complete')).close();
+      const part = await files.part(uri('clip.mp3'), 'v1', 8);
+      assert.equal(part.resumeAt, 8);
+      await part.commit({ overwrite: false });
+      assert.equal(read('clip.mp3'), 'complete');
+    });
+
+    it('are resumed at their first gap', async () => {
+      const page = 4096;
+      const content = Buffer.alloc(8 * page, 'x');
+      const part = await files.part(uri('clip.mp3'), 'v1');
+      await part.write(0, content.subarray(0, 3 * page));
+      await part.write(4 * page, content.subarray(4 * page));
+      await part.close();
+      const again = await files.part(uri('clip.mp3'), 'v1');
+      assert.equal(again.resumeAt, 3 * page);
+      await again.write(3 * page, content.subarray(3 * page));
+      await again.commit({ overwrite: false });
+      assert.equal(read('clip.mp3'), content.toString());
+    });
+
+    it('are resumed after zeros that are too far from their end to be a gap', async () => {
+      const part = await files.part(uri('clip.mp3'), 'v1');
+      const size = maxAheadBytes + 1024 * 1024;
+      await part.write(0, Buffer.alloc(512 * 1024));
+      await part.write(512 * 1024, Buffer.alloc(size - 512 * 1024, 'x'));
+      await part.close();
+      const again = await files.part(uri('clip.mp3'), 'v1');
+      assert.equal(again.resumeAt, size);
+      await again.discard();
     });
 
     it('start over for another version', async () => {

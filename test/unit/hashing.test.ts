@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beginHash, hashFile, hashOf, sharedBuffer } from '../../src/core/files/hashing';
+import { randomOf } from '../random';
 
 function shared(data: Uint8Array): Buffer {
   const buffer = sharedBuffer(data.length);
@@ -34,6 +38,29 @@ describe('Hashes of transfers', () => {
         assert.equal(hex(await whole.digest()), md5(file));
       }),
     );
+  });
+
+  it('are those of a file that is written in any order', async () => {
+    const seed = Number(process.env.TEST_SEED ?? 20261127);
+    const random = randomOf(seed);
+    const folder = mkdtempSync(join(tmpdir(), 'hashing-'));
+    for (let round = 0; round < 10; round++) {
+      const path = join(folder, `${round}`);
+      const fd = openSync(path, 'w+');
+      const hash = beginHash(data.length);
+      const ranges: { readonly position: number; readonly data: Buffer }[] = [];
+      for (let position = 0; position < data.length; ) {
+        const end = position + 1 + Math.floor(random() * 700_000);
+        ranges.push({ position, data: data.subarray(position, end) });
+        position = end;
+      }
+      ranges.sort(() => random() - 0.5);
+      await Promise.all(ranges.map(({ position, data }) => hash.updateAndWrite?.(data, { fd, position })));
+      assert.equal(hex(await hash.digest()), md5(data), `seed ${seed}, round ${round}`);
+      assert.ok(readFileSync(path).equals(data), `seed ${seed}, round ${round}`);
+      closeSync(fd);
+    }
+    rmSync(folder, { recursive: true });
   });
 
   it('can be dropped, before and after their end', async () => {

@@ -62,16 +62,16 @@ describe('The number of parallel transfers', () => {
     assert.equal(parallel.count, 8);
   });
 
-  it('starts with fewer for a large file that is written in order, and grows only for a large gain', () => {
+  it('starts with fewer for the download of a large file, and grows only for a large gain', () => {
     const parallel = make(16);
-    parallel.inOrder();
+    parallel.largeDownload();
     assert.equal(parallel.count, 4);
     transfer(parallel, 3, (count) => (count > 4 ? 120e6 : 100e6));
     transfer(parallel, 1, (count) => (count > 4 ? 120e6 : 100e6));
     assert.equal(parallel.count, 4);
     transfer(parallel, 60, longConnection);
     assert.equal(parallel.count, 16);
-    parallel.inOrder();
+    parallel.largeDownload();
     assert.equal(parallel.count, 16);
   });
 

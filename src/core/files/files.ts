@@ -50,14 +50,24 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/**
+ * How far beyond its first gap a part file may be written, in bytes: only so much at the end of the file can have gaps that
+ * a killed process has left.
+ */
+export const maxAheadBytes = 128 * 1024 * 1024;
+
+/** Gaps of a part file begin at multiples of this, in bytes. */
+export const pageBytes = 4096;
+
 /** A file being written that does not have its final name yet. */
 export interface PartFile {
-  /** Bytes that an earlier attempt wrote, in order; 0 for a new file. */
+  /** Bytes from the beginning that an earlier attempt wrote, without a gap; 0 for a new file. */
   readonly resumeAt: number;
+  /** Writes data, at most `maxAheadBytes` beyond the first gap. After a gap, positions are multiples of `pageBytes`. */
   write(position: number, data: Uint8Array): Promise<void>;
   /**
-   * Writes data and continues the hash with it, where that is faster than one after the other. With a hash in a thread,
-   * calls take effect in their order, and after a failure no later one writes anything.
+   * Writes data like `write`, and hashes it when everything before it has been hashed. Undefined where reading the file
+   * once more is as fast.
    */
   readonly writeAndHash?: (position: number, data: Uint8Array, hash: RunningHash) => Promise<void>;
   read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;

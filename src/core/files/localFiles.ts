@@ -15,6 +15,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from '../errors';
 import { type DiskFile, type FileStat, type Files, type OpenFile, type PartFile, partName } from './files';
+import { bytesBeforeGap } from './gaps';
 import { writeBytes } from './writeBytes';
 
 const anyoneMayWrite = 0o222;
@@ -72,11 +73,11 @@ export class DiskFiles implements Files {
     await rm(partPathOf(fileURLToPath(uri), version), { force: true });
   }
 
-  async part(uri: string, version: string): Promise<PartFile> {
+  async part(uri: string, version: string, bytes?: number): Promise<PartFile> {
     const path = fileURLToPath(uri);
     const folder = dirname(path);
     const partPath = partPathOf(path, version);
-    const { handle, size } = await openPart(partPath).catch((error) => {
+    const { handle, resumeAt } = await openPart(partPath, bytes).catch((error) => {
       throw writeProblem(error, folder);
     });
     const flush = new RollingFlush(handle);
@@ -89,7 +90,7 @@ export class DiskFiles implements Files {
       }
     };
     return {
-      resumeAt: size,
+      resumeAt,
       write: (position, data) => written(writeFully(handle, position, data), data.length),
       writeAndHash(position, data, hash) {
         const both = hash.updateAndWrite
@@ -177,18 +178,29 @@ class RollingFlush {
   }
 }
 
-/** Opens a part file and creates its folders: an output of several files has a folder of its own. */
-async function openPart(path: string): Promise<{ handle: FileHandle; size: number }> {
+/** Opens a part file up to its first gap, and creates its folders: an output of several files has a folder of its own. */
+async function openPart(
+  path: string,
+  wholeBytes: number | undefined,
+): Promise<{ handle: FileHandle; resumeAt: number }> {
   const flags = constants.O_RDWR | constants.O_CREAT;
   try {
     // Most part files are new: then nothing has to be asked about them.
-    return { handle: await open(path, flags | constants.O_EXCL, 0o666), size: 0 };
+    return { handle: await open(path, flags | constants.O_EXCL, 0o666), resumeAt: 0 };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') await mkdir(dirname(path), { recursive: true });
     else if (errorCode(error) !== 'EEXIST') throw error;
   }
   const handle = await open(path, flags, 0o666);
-  return { handle, size: (await handle.stat()).size };
+  try {
+    const { size } = await handle.stat();
+    const resumeAt = await bytesBeforeGap(handle, { size, wholeBytes });
+    if (resumeAt < size) await handle.truncate(resumeAt);
+    return { handle, resumeAt };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 /** The folder, or the nearest parent that exists. */

@@ -10,8 +10,9 @@ export interface RunningHash {
   /** Continues with data in shared memory, which must not change until the promise resolves. */
   update(data: Uint8Array): Promise<void>;
   /**
-   * Continues like `update` and writes the data to a file, with one message to the thread for both. Undefined for a hash
-   * without a thread. Rejects with the error of the system, after which the hash is of no use.
+   * Writes the data to a file and hashes the file in its order: data after a gap is read from the file when the gap has been
+   * filled. The positions count from the same beginning as the hash. Undefined for a hash without a thread. Rejects with the
+   * error of the system, after which the hash is of no use.
    */
   readonly updateAndWrite?: (data: Uint8Array, to: FilePosition) => Promise<void>;
   /** Returns the MD5 of all data and ends the hash. */

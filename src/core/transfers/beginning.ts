@@ -1,4 +1,5 @@
 import type { Storage } from '../azure/storage';
+import { pageBytes } from '../files/files';
 import { anyOf } from '../wait';
 import type { Slots } from './blocks';
 import { blockBytes, type Lent } from './buffers';
@@ -10,7 +11,7 @@ export interface Beginning {
   readonly version: Version;
   /** Memory of the range. */
   readonly lent: Lent;
-  /** Bytes that were requested, at least 1. */
+  /** Bytes that were requested, in whole pages. */
   readonly length: number;
   /** Resolves with the range when all of it has arrived. Ends the request when the signal aborts. */
   data(signal: AbortSignal): Promise<Uint8Array>;
@@ -28,7 +29,8 @@ export async function beginBlob(
   request: DownloadRequest,
 ): Promise<Beginning> {
   const { signal, size = slots.blockBytes } = request;
-  const length = Math.min(Math.max(size, 1), blockBytes);
+  // A blob may have become larger, and then the next range begins at a page.
+  const length = Math.min(Math.max(Math.ceil(size / pageBytes), 1) * pageBytes, blockBytes);
   const lent = await slots.memory(length, signal);
   const stop = new AbortController();
   const own = anyOf(signal, stop.signal);

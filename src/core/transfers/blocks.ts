@@ -1,3 +1,4 @@
+import { maxAheadBytes, pageBytes } from '../files/files';
 import { anyOf } from '../wait';
 import { Buffers, blockBytes, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
@@ -41,9 +42,18 @@ export class Slots {
     return this.#buffers.lengthFor(blocksPerRequest * this.count);
   }
 
-  /** Takes note of a file of which so many bytes are about to be written in order. */
-  inOrder(bytes: number): void {
-    if (bytes > largeBytes) this.#parallelism.inOrder();
+  /** Takes note of a file of which so many bytes are about to be downloaded. */
+  download(bytes: number): void {
+    if (bytes > largeBytes) this.#parallelism.largeDownload();
+  }
+
+  /**
+   * Bytes that one request reads of a large file of which so many are left. A connection stands still between two requests,
+   * so they are long at first; towards the end they are short, so that all end at about the same time.
+   */
+  rangeBytes(left: number): number {
+    const share = Math.min(maxAheadBytes, left) / (2 * this.count);
+    return Math.max(this.blockBytes, Math.floor(share / pageBytes) * pageBytes);
   }
 
   /** Takes note of bytes that a request has moved. */
@@ -90,6 +100,8 @@ export interface Blocks {
   readonly size: number;
   /** Returns the length of the block at this position, if the file is longer. */
   readonly lengthAt: (position: number) => number;
+  /** Returns how much memory a block of this length gets. Default: all of its length. */
+  readonly memoryFor?: (length: number) => number;
   /** Memory of the first block, if it has been taken. */
   readonly lent?: Lent;
   readonly signal: AbortSignal;
@@ -98,7 +110,7 @@ export interface Blocks {
 export interface Block {
   readonly position: number;
   readonly length: number;
-  /** At least as long as the block. */
+  /** Its memory. */
   readonly buffer: Buffer;
   /** Aborts with the transfer's own signal, and when another block has failed. */
   readonly signal: AbortSignal;
@@ -111,7 +123,7 @@ export interface Block {
  */
 export async function eachBlock(
   slots: Slots,
-  { from, size, lengthAt, lent: first, signal }: Blocks,
+  { from, size, lengthAt, memoryFor = (length) => length, lent: first, signal }: Blocks,
   job: (block: Block) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
@@ -134,7 +146,7 @@ export async function eachBlock(
   try {
     for (let position = from; position < size; ) {
       const length = Math.min(lengthAt(position), size - position);
-      const lent = (position === from && first) || (await slots.memory(length, either));
+      const lent = (position === from && first) || (await slots.memory(memoryFor(length), either));
       const done = run(lent, position, length);
       running.add(done);
       done.then(() => running.delete(done)).catch(fail);

@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto';
 import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
-import { type Files, folderOf, nameOf, type PartFile } from '../files/files';
+import { type Files, folderOf, maxAheadBytes, nameOf, type PartFile, pageBytes } from '../files/files';
 import { beginHash, hashBeginning, hashFile } from '../files/hashing';
 import type { RunningHash } from '../files/runningHash';
 import { type Beginning, beginBlob } from './beginning';
-import { eachBlock, type Slots } from './blocks';
-import { checkedRangeBytes, fetchRange, type Version, versionOf } from './ranges';
+import { type Block, eachBlock, type Slots } from './blocks';
+import { RangeReader } from './rangeReader';
+import { checkedRangeBytes, type Version, versionOf } from './ranges';
 import type { DownloadRequest } from './requests';
+import { Written } from './written';
 
 /** An open part file, and the position from which it is continued. */
 interface Begun {
@@ -63,10 +65,9 @@ export async function download(
 
 /** One attempt to download one version. */
 class Attempt {
-  /** Undefined for a version without a hash to compare with. */
+  /** Undefined for a version without a hash to compare with, and where the whole file is hashed in the end. */
   #hash: RunningHash | undefined;
-  /** Bytes in the part file. */
-  #written = 0;
+  readonly #written = new Written();
 
   constructor(
     private readonly storage: Storage,
@@ -107,7 +108,8 @@ class Attempt {
     const { version, part } = begun;
     const skipped = await this.#resumable(part, async () => {
       await this.#fetchRest(begun);
-      if (base64(await this.#hash?.digest()) !== version.md5) throw damaged(request);
+      const isWhole = this.#written.end === version.size;
+      if (!isWhole || (await this.#md5Of(part, version)) !== version.md5) throw damaged(request);
       if (mayBeSame && (await hasSameContent(files, uri, part, version.size))) {
         await part.discard();
         return true;
@@ -140,7 +142,7 @@ class Attempt {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
     const part = await files.part(uri, tagOf(storage, request, version), version.size);
-    this.#hash = version.md5 === undefined ? undefined : beginHash(version.size);
+    this.#hash = version.md5 !== undefined && part.writeAndHash ? beginHash(version.size) : undefined;
     const from = await this.#resumable(part, async () => {
       const { resumeAt } = part;
       if (resumeAt > version.size) throw damaged(request);
@@ -148,64 +150,94 @@ class Attempt {
         const sizes = { neededBytes: version.size, freeBytes: free };
         throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
       }
-      if (resumeAt > 0) await this.#hashThere(part);
+      if (resumeAt > 0 && this.#hash) await hashBeginning(this.#hash, part, resumeAt);
+      this.#written.add(0, resumeAt);
       return resumeAt;
     });
     onBytes(from);
     return { version, part, from };
   }
 
-  /** Downloads ranges in parallel and writes them in order, so that a part file never has a gap. */
-  async #fetchRest({ version: { size, etag, md5 }, part, from, beginning }: Begun): Promise<void> {
-    const { storage, slots, request } = this;
-    const isChecked = md5 === undefined;
-    const rangeBytes = () => (isChecked ? Math.min(checkedRangeBytes, slots.blockBytes) : slots.blockBytes);
-    const lengthAt = (position: number) => (position === from && beginning?.length) || rangeBytes();
-    const onBytes = (bytes: number) => slots.moved(bytes);
-    // The thread does its orders one after another, so the next one need not wait for the answer to the one before.
-    const isQueued = this.#hash?.updateAndWrite !== undefined && part.writeAndHash !== undefined;
-    let turn: Promise<unknown> = Promise.resolve();
+  /** Downloads ranges in parallel and writes what has arrived of each. */
+  async #fetchRest(begun: Begun): Promise<void> {
+    const { slots, request } = this;
+    const { version, part, from, beginning } = begun;
+    const { size } = version;
+    const lengthAt = (position: number) => {
+      if (position === from && beginning) return beginning.length;
+      if (version.md5 === undefined) return Math.min(checkedRangeBytes, slots.blockBytes);
+      return slots.rangeBytes(size - position);
+    };
+    slots.download(size - from);
+    const memoryFor = (length: number) => Math.min(length, slots.blockBytes);
     const { lent } = beginning ?? {};
-    slots.inOrder(size - from);
-    await eachBlock(slots, { from, size, lengthAt, lent, signal: request.signal }, async (block) => {
-      const before = turn;
-      const { position, signal } = block;
-      const range = { ...block, etag, isChecked, onBytes };
-      const fetch = () => fetchRange(storage, { ...request, signal }, range);
-      const fetching = position === from && beginning ? beginning.data(signal) : slots.request(fetch, signal);
-      const begun = this.#write(part, position, fetching, before);
-      turn = isQueued ? begun : begun.then(({ done }) => done);
-      // The block after this one, if any, takes note of a failure.
-      turn.catch(() => undefined);
-      const { done } = await begun;
-      await done;
-      request.onBytes(block.length);
+    const ranges = { from, size, lengthAt, memoryFor, lent, signal: request.signal };
+    await eachBlock(slots, ranges, async (range) => {
+      const { position, signal } = range;
+      if (position === from && beginning) {
+        await this.#write(part, position, await beginning.data(signal), signal);
+      } else {
+        const last = await slots.request(() => this.#fetchRange(begun, range), signal);
+        await last.written;
+      }
     });
   }
 
-  /** Begins to write a range when the one before it had its turn. */
-  async #write(
-    part: PartFile,
-    position: number,
-    fetching: Promise<Uint8Array>,
-    before: Promise<unknown>,
-  ): Promise<{ done: Promise<void> }> {
-    // Waits for both in any case: the buffer must not be lent again while it is being filled.
-    const [fetched, previous] = await Promise.allSettled([fetching, before]);
-    if (fetched.status === 'rejected') throw fetched.reason;
-    if (previous.status === 'rejected') throw previous.reason;
-    return { done: this.#append(part, position, fetched.value) };
+  /**
+   * Reads a range and writes it. The two halves of its memory take turns: one is filled while the other is written. Resolves
+   * when the last one is being written.
+   */
+  async #fetchRange(
+    { version, part }: Begun,
+    { position, length, buffer, signal }: Block,
+  ): Promise<{ written: Promise<void> }> {
+    const { storage, slots, request } = this;
+    const isChecked = version.md5 === undefined;
+    const onBytes = (bytes: number) => slots.moved(bytes);
+    const reader = new RangeReader(storage, request, {
+      position,
+      length,
+      etag: version.etag,
+      isChecked,
+      onBytes,
+    });
+    const half = isChecked ? length : halfOf(Math.min(length, buffer.length));
+    let [next, other] = [buffer.subarray(0, half), buffer.subarray(half, 2 * half)];
+    let before: Promise<void> = Promise.resolve();
+    let written: Promise<void> = Promise.resolve();
+    try {
+      for (let done = 0; done < length; done += half) {
+        // This half was written two rounds ago.
+        await before;
+        const data = await reader.read(next, signal);
+        [next, other] = [other, next];
+        before = written;
+        written = this.#write(part, position + done, data, signal);
+        // Whoever waits for it next takes note of a failure.
+        written.catch(() => undefined);
+      }
+      await before;
+      return { written };
+    } catch (error) {
+      // The memory must not be lent again while it is being written.
+      await Promise.allSettled([before, written]);
+      throw error;
+    } finally {
+      reader.close();
+    }
   }
 
-  async #append(part: PartFile, position: number, data: Uint8Array): Promise<void> {
+  async #write(part: PartFile, position: number, data: Uint8Array, signal: AbortSignal): Promise<void> {
+    await this.#written.reaches(position + data.length - maxAheadBytes, signal);
     if (this.#hash && part.writeAndHash) await part.writeAndHash(position, data, this.#hash);
-    else await Promise.all([part.write(position, data), this.#hash?.update(data)]);
-    this.#written = position + data.length;
+    else await part.write(position, data);
+    this.#written.add(position, data.length);
+    this.request.onBytes(data.length);
   }
 
-  async #hashThere(part: PartFile): Promise<void> {
-    this.#written = part.resumeAt;
-    if (this.#hash) await hashBeginning(this.#hash, part, part.resumeAt);
+  async #md5Of(part: PartFile, { size, md5 }: Version): Promise<string | undefined> {
+    if (md5 === undefined) return undefined;
+    return base64(await (this.#hash?.digest() ?? hashFile(part, size)));
   }
 
   /** Does a step with a part file. When it fails, the part file is kept for another download or removed. */
@@ -213,11 +245,15 @@ class Attempt {
     try {
       return await step();
     } catch (error) {
-      const isCanceled = this.request.signal.aborted && this.#written >= minKeptBytes;
+      const isCanceled = this.request.signal.aborted && this.#written.end >= minKeptBytes;
       await (isCanceled || isWorthResuming(error) ? part.close() : part.discard());
       throw error;
     }
   }
+}
+
+function halfOf(bytes: number): number {
+  return Math.ceil(bytes / 2 / pageBytes) * pageBytes;
 }
 
 /** Whether a file has the content of a blob, by its hash. False for a blob without a hash: size and time prove nothing. */

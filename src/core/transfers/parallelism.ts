@@ -2,10 +2,10 @@
 const initial = 8;
 
 /**
- * How many are made at first to download a large file. It is written in order, so the slowest of many requests would hold
- * the others up, and on a short connection few are enough.
+ * How many are made at first to download a large file. On a short connection few are enough, and each more makes the pieces
+ * smaller in which data is read, which takes more of a processor.
  */
-const initialInOrder = 4;
+const initialDownloads = 4;
 
 /** A measurement takes this long, in milliseconds: several round trips of a long connection. */
 const measureMs = 400;
@@ -16,8 +16,8 @@ const warmUpMs = 200;
 /** Growth of the throughput, as a factor, that is worth more requests. */
 const worthwhile = 1.05;
 
-/** The same for large files that are written in order: more requests must pay for more waiting. */
-const worthwhileInOrder = 1.25;
+/** The same for downloads of large files: more requests must pay for their work. */
+const worthwhileDownloads = 1.25;
 
 /** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */
 const minSettledMs = 4_000;
@@ -68,10 +68,10 @@ export class Parallelism {
     this.#isWarmingUp = true;
   }
 
-  /** Takes note of a large file that is about to be written in order. */
-  inOrder(): void {
-    this.#worthwhile = worthwhileInOrder;
-    if (!this.#hasTried) this.#count = Math.min(initialInOrder, this.max);
+  /** Takes note of a large file that is about to be downloaded. */
+  largeDownload(): void {
+    this.#worthwhile = worthwhileDownloads;
+    if (!this.#hasTried) this.#count = Math.min(initialDownloads, this.max);
   }
 
   /** Takes note of bytes that a request has moved. `isSaturated`: others wait for their turn. */
