@@ -107,8 +107,8 @@ describe('A run in whose account others act', function () {
 
   it('goes on in another job when the time of its job ends while it prolongs the job', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
-    const clock = new FastClock(1_000);
-    const { run, parts } = await fixture.start(paths, { clock, spotNodes: 1 });
+    const clock = new FastClock(600);
+    const { run, parts } = await fixture.start(paths, { clock, spotNodes: 1, monitorMinutes: 1_000_000 });
     const release = holdUpload('b.mp4');
     const { jobId } = attemptOf(run.manifest);
     let patches = 0;
