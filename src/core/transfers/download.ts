@@ -213,7 +213,7 @@ class Attempt {
         [next, other] = [other, next];
         before = written;
         written = this.#write(part, position + done, data, signal);
-        // Whoever waits for it next takes note of a failure.
+        // The next wait reports a failure.
         written.catch(() => undefined);
       }
       await before;
