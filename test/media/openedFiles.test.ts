@@ -46,6 +46,16 @@ const hostile: Readonly<Record<string, string | Buffer>> = {
   'tagged dash.mp3': Buffer.concat([tag, Buffer.from(dash)]),
 };
 
+/** Pictures whose bytes are all text. */
+const drawn: Readonly<Record<string, string>> = {
+  'drawn.xpm':
+    '/* XPM */\nstatic char *x[] = {\n"2 2 2 1",\n"a c #ff0000",\n"b c #00ff00",\n"ab",\n"ba"\n};\n',
+  'drawn.xbm': '#define x_width 8\n#define x_height 2\nstatic unsigned char x_bits[] = { 0xff, 0x0f };\n',
+  'drawn.pbm': 'P1\n2 2\n0 1\n1 0\n',
+  'drawn.pgm': 'P2\n2 2\n255\n0 100\n200 255\n',
+  'drawn.ppm': 'P3\n2 1\n255\n255 0 0 0 255 0\n',
+};
+
 const ownPreset: Preset = {
   id: 'user:copy',
   label: 'Copy',
@@ -81,13 +91,17 @@ describe('On a node, ffmpeg', function () {
   after(() => root.remove());
 
   /** The exit code of ffmpeg beside the files that the input names; undefined for a file that is refused before. */
-  async function exitCodeOn(name: string, preset: Preset): Promise<number | undefined> {
+  async function exitCodeOn(
+    name: string,
+    preset: Preset,
+    content = hostile[name] ?? '',
+  ): Promise<number | undefined> {
     const uri = pathToFileURL(join(root.path, name)).href;
     const { sources } = await probeFiles(new DiskFiles(), [{ uri, path: name }], preset, never);
     const [file] = plan({ sources, preset }).files;
     if (file === undefined) return undefined;
     const input = join(node, file.nodeInput);
-    await writeFile(input, hostile[name] ?? '');
+    await writeFile(input, content);
     const [program = '', ...args] = parseArgs(file.commandLine);
     const code = await run(program, args, { cwd: node }).then(
       () => 0,
@@ -107,6 +121,14 @@ describe('On a node, ffmpeg', function () {
       for (const preset of [...presets, ownPreset]) {
         assert.notEqual(await exitCodeOn(name, preset), 0, preset.label);
       }
+    });
+  }
+
+  for (const [name, content] of Object.entries(drawn)) {
+    it(`reads a picture that is text: ${name}`, async () => {
+      await writeFile(join(root.path, name), content);
+      const args = ['-i', '${input}', '-frames:v', '1', '${output}'];
+      assert.equal(await exitCodeOn(name, { ...ownPreset, arguments: args, extension: 'png' }, content), 0);
     });
   }
 

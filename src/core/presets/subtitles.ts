@@ -9,9 +9,11 @@ export function isTextSubtitle({ kind, codec = '' }: Track): boolean {
   return kind === 'subtitle' && !pictureCodecs.has(codec);
 }
 
-/** ffmpeg's demuxers of text: subtitles, metadata and drawings. None of them opens another file. */
-const textFormats =
-  'srt,ass,webvtt,sami,microdvd,subviewer,subviewer1,jacosub,mpl2,mpsub,pjs,realtext,stl,vplayer,lrc,scc,aqtitle,tedcaptions,ffmetadata,svg_pipe,tty';
+/** ffmpeg's demuxers of text: subtitles, metadata, drawings and pictures. None of them opens another file. */
+const textFormats = [
+  'srt,ass,webvtt,sami,microdvd,subviewer,subviewer1,jacosub,mpl2,mpsub,pjs,realtext,stl,vplayer,lrc,scc,aqtitle',
+  'tedcaptions,ffmetadata,svg_pipe,tty,xpm_pipe,xbm_pipe,pbm_pipe,pgm_pipe,ppm_pipe',
+].join(',');
 
 /** Options with which a preset itself chooses how ffmpeg reads its input. */
 const formatOptions = /^-(f|format_whitelist|protocol_whitelist|safe)$/;
