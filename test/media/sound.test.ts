@@ -137,7 +137,7 @@ describe('Sound', function () {
       ],
     );
     for (const id of ['mp3', 'h264-480p', 'hls']) {
-      const output = await run(id, path, { kind: 'mix', count: 2 });
+      const output = await run(id, path, { kind: 'mix', indexes: [0, 1] });
       const file = id === 'hls' ? `${output}/0/index.m3u8` : output;
       const band = (filter: string, from: number, to: number) =>
         matrix.level(file, `pan=mono|c0=0.5*c0+0.5*c1,${filter},atrim=start=${from}:end=${to}`);

@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import type { AudioChoice } from '../../src/core/media/audioTracks';
 import type { MediaInfo, Track } from '../../src/core/media/mediaInfo';
 import { sasExpiryFor } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
@@ -212,6 +213,52 @@ describe('A planned run', () => {
       [manifest.runId, 'submitted', manifest.attempts[0]?.jobId, manifest.files.map(({ id }) => id)],
     );
     assert.equal(begun.attempts.length, 1);
+  });
+});
+
+describe('Audio that cannot be decoded', () => {
+  const sound: Track = { kind: 'audio', isDefault: false, codec: 'aac', channels: 2 };
+  const ac4: Track = { kind: 'audio', isDefault: false, codecTag: 'ac-4' };
+  const empty: Track = { kind: 'audio', isDefault: false, isEmpty: true };
+  const picture: Track = { kind: 'video', isDefault: true, codec: 'h264' };
+
+  function planned(id: string, tracks: readonly Track[], audio: AudioChoice) {
+    const media: MediaInfo = { tracks, knows: ['audio', 'video', 'subtitle'] };
+    const source = { uri: 'file:///clip.mp4', path: 'clip.mp4', size: 1, modified: 0, media };
+    const chosen = builtInPresets.find((one) => one.id === id) ?? assert.fail(id);
+    const { files, refused, notes } = plan({ sources: [source], preset: chosen, audio });
+    const maps: readonly string[] = (files[0]?.commandLine ?? '').match(/(?<=-map '?)0:a[^ ']*/g) ?? [];
+    return { maps, refused, notes, commandLine: files[0]?.commandLine ?? '' };
+  }
+
+  it('is left out of all tracks, which are the others', () => {
+    const tracks = [picture, ac4, sound, empty, { ...sound, language: 'deu' }];
+    const { maps, notes } = planned('h264-480p', tracks, 'all');
+    assert.deepEqual(maps, ['0:a:1?', '0:a:3?']);
+    assert.deepEqual(notes, [
+      { kind: 'adapted', file: 'clip.mp4', adaptation: { kind: 'leftOut', tracks: ['AC-4'] } },
+    ]);
+    assert.match(planned('mp3', tracks, 'all').commandLine, /2\.mp3.*4-deu\.mp3/);
+    assert.equal(planned('mp3', tracks, 'all').maps.includes('0:a:0'), false);
+    const whole = [picture, sound, sound];
+    assert.match(planned('h264-480p', whole, 'all').commandLine, /-map '?0:a\?/);
+  });
+
+  it('is left out of a mix', () => {
+    const { commandLine } = planned('mp3', [picture, ac4, sound, { ...sound, seconds: 9 }], 'mix');
+    assert.match(commandLine, /\[0:a:1\].*\[0:a:2\].*amix=inputs=2:/);
+    assert.doesNotMatch(commandLine, /\[0:a:0\]/);
+  });
+
+  it('is a reason to refuse a file of which the rest is empty', () => {
+    const tracks = [picture, empty, ac4];
+    for (const id of ['mp3', 'h264-480p', 'hls', 'remux']) {
+      const problem = { kind: 'audioUndecodable', file: 'clip.mp4', codec: 'AC-4' };
+      assert.deepEqual(planned(id, tracks, 'default').refused[0]?.problem, problem, id);
+    }
+    assert.deepEqual(planned('thumbnail', tracks, 'default').refused, []);
+    assert.deepEqual(planned('h264-480p', [picture, empty], 'default').refused, []);
+    assert.deepEqual(planned('h264-480p', [picture, ac4, sound], 'default').refused, []);
   });
 });
 

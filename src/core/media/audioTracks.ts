@@ -10,10 +10,11 @@ export type AudioChoice = 'default' | 'all' | 'mix' | { readonly language: strin
 /** The audio tracks of one output, by their place among the source's audio tracks, counted from 0. */
 export type AudioSelection =
   | { readonly kind: 'track'; readonly index: number }
-  | { readonly kind: 'all' }
+  /** Only these of all, if there are tracks that cannot be decoded. */
+  | { readonly kind: 'all'; readonly indexes?: readonly number[] }
   /** Two mono tracks, left and right. */
   | { readonly kind: 'pair'; readonly indexes: readonly [number, number] }
-  | { readonly kind: 'mix'; readonly count: number };
+  | { readonly kind: 'mix'; readonly indexes: readonly number[] };
 
 /** Seconds by which the two tracks of a stereo pair may differ in length and start. */
 const pairTolerance = 0.05;

@@ -1,5 +1,5 @@
 import type { Problem } from '../errors';
-import { undecodableAudio } from '../media/audioTracks';
+import { isUsableAudio, undecodableAudio } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import type { Preset } from '../presets/preset';
 import { isTextSubtitle } from '../presets/subtitles';
@@ -41,12 +41,11 @@ export function judge(
   return missingTrack(preset, media, file) ?? undecodableTracks(preset, media, file);
 }
 
-/** All audio is in codecs that ffmpeg can't decode, and the preset uses it. */
+/** The preset uses audio, and all of it that is not empty is in codecs that ffmpeg can't decode. */
 function undecodableTracks(preset: Preset, { tracks }: MediaInfo, file: string): Problem | undefined {
   const audio = tracks.filter(({ kind }) => kind === 'audio');
-  const codecs = audio.flatMap((track) => undecodableAudio(track) ?? []);
-  const [codec] = codecs;
-  if (codec === undefined || codecs.length < audio.length) return undefined;
+  const [codec] = audio.flatMap((track) => undecodableAudio(track) ?? []);
+  if (codec === undefined || audio.some(isUsableAudio)) return undefined;
   const usesAudio = preset.arguments.some((arg) => /\$\{(audio|ladder|streams)\}/.test(arg));
   return usesAudio ? { kind: 'audioUndecodable', file, codec } : undefined;
 }

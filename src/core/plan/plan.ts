@@ -128,7 +128,8 @@ function planFile(
   const label = preset.id.replace(/^user:/, '').replace(/[^\w-]+/g, '-');
   const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`);
   if (!isExpected) tell({ kind: 'renamed', file: path, name });
-  if (audio.isSplit) tell({ kind: 'tracksSplit', file: path, folder: name, tracks: tracks.length });
+  if (audio.isSplit)
+    tell({ kind: 'tracksSplit', file: path, folder: name, tracks: tracks.filter(isUsableAudio).length });
   const nodeInput = `input${extensionOnNode(sourceName)}`;
   const nodePath = isFolder ? 'output' : `output.${preset.extension}`;
   const proof = audio.isSplit ? 'none' : proofOf(preset, media);
@@ -185,7 +186,7 @@ function planFile(
  */
 function measuredTracks({ needs }: Preset, media: MediaInfo | undefined): MeasuredTracks {
   const hasAudio = media?.knows.includes('audio')
-    ? media.tracks.some(({ kind, isEmpty }) => kind === 'audio' && !isEmpty)
+    ? audioTracks(media).some(isUsableAudio)
     : needs === 'audio';
   return { hasAudio, hasVideo: needs === 'video' };
 }
@@ -252,20 +253,26 @@ function planAudio(
   choice: AudioChoice,
   tell: (note: PlanNote) => void,
 ): PlannedAudio {
-  if (choice === 'all' && tracks.length > 1) {
-    if (preset.severalAudioTracks && tracks.every(isUsableAudio))
-      return { selection: { kind: 'all' }, index: 0, isSplit: false };
+  const usable = tracks.flatMap((track, index) => (isUsableAudio(track) ? index : []));
+  const [firstUsable = 0] = usable;
+  if (choice === 'all' && usable.length > 1) {
+    const selection: AudioSelection = {
+      kind: 'all',
+      ...(usable.length < tracks.length && { indexes: usable }),
+    };
+    if (preset.severalAudioTracks) return { selection, index: firstUsable, isSplit: false };
     if (preset.needs === 'audio' && !preset.folder && canRepeatOutput(preset)) {
-      return { selection: { kind: 'all' }, index: 0, isSplit: true };
+      return { selection, index: firstUsable, isSplit: true };
     }
   }
-  if (choice === 'mix' && tracks.length > 1 && tracks.every(isUsableAudio) && canMergeTracks(preset)) {
-    tell({ kind: 'tracksMixed', file, tracks: tracks.length });
-    const longest = tracks.reduce(
-      (best, { seconds = 0 }, index) => (seconds > (tracks[best]?.seconds ?? 0) ? index : best),
-      0,
+  if (choice === 'mix' && usable.length > 1 && canMergeTracks(preset)) {
+    tell({ kind: 'tracksMixed', file, tracks: usable.length });
+    const secondsOf = (index: number) => tracks[index]?.seconds ?? 0;
+    const longest = usable.reduce(
+      (best, index) => (secondsOf(index) > secondsOf(best) ? index : best),
+      firstUsable,
     );
-    return { selection: { kind: 'mix', count: tracks.length }, index: longest, isSplit: false };
+    return { selection: { kind: 'mix', indexes: usable }, index: longest, isSplit: false };
   }
   const pair = choice === 'default' && canMergeTracks(preset) ? stereoPair(tracks) : undefined;
   if (pair !== undefined) {

@@ -49,6 +49,10 @@ export function adaptationsOf(
   if (channels > 8 && /\$\{(audioLayout|mono|ladder)\}/.test(text))
     found.push({ kind: 'downmixed', channels });
   if (text.includes('${streams}')) found.push(...remuxAdaptations(media));
+  else if (selection.kind === 'all' || selection.kind === 'mix') {
+    const undecodable = media.tracks.flatMap((track) => undecodableAudio(track) ?? []);
+    if (undecodable.length > 0) found.push({ kind: 'leftOut', tracks: [...new Set(undecodable)] });
+  }
   if (text.includes('${subtitle}')) {
     const left = pictureSubtitles(media);
     if (left.length > 0) found.push({ kind: 'leftOut', tracks: left });

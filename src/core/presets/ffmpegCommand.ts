@@ -109,10 +109,12 @@ function fillArguments(
   });
   const filled = fillChains(expanded, facts);
   const { selection } = facts;
-  const merged =
+  const mapped =
     selection.kind === 'pair' || selection.kind === 'mix'
       ? mergeAudio(filled, mergeTracks(selection))
-      : filled;
+      : selection.kind === 'all' && selection.indexes
+        ? mapEach(filled, selection.indexes)
+        : filled;
   const values: Readonly<Record<string, string>> = {
     input: nodeInput,
     output: output.name,
@@ -122,7 +124,7 @@ function fillArguments(
     pixelFormat: isHdr(facts.video) ? 'yuv420p10le' : 'yuv420p',
     pcm: pcmEncoder(facts.audio),
   };
-  return merged.map((arg) => arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole));
+  return mapped.map((arg) => arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole));
 }
 
 /** Fills the filters; an option whose filters are all unnecessary goes. */
@@ -167,6 +169,18 @@ function mergeAudio(args: readonly string[], merging: string): string[] {
   if (complex >= 0) return mapped.map((arg, index) => (index === complex + 1 ? `${arg};${graph}` : arg));
   const first = mapped.indexOf('-map');
   return [...mapped.slice(0, first), '-filter_complex', graph, ...mapped.slice(first)];
+}
+
+/** The arguments with a map for each of these audio tracks instead of one for all. */
+function mapEach(args: readonly string[], indexes: readonly number[]): string[] {
+  return args.flatMap((arg, index) =>
+    args[index - 1] === '-map' && isAudioMap(arg)
+      ? indexes.flatMap((track, place) => [
+          ...(place > 0 ? ['-map'] : []),
+          arg.replace('${audio}', `0:a:${track}`),
+        ])
+      : [arg],
+  );
 }
 
 /** Seconds that are assumed for a source of unknown length, where a number is necessary. */

@@ -1,4 +1,4 @@
-import type { AudioSelection } from '../media/audioTracks';
+import { type AudioSelection, isUsableAudio } from '../media/audioTracks';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import type { Preset } from './preset';
 
@@ -31,9 +31,9 @@ export function sourceFacts(
   };
 }
 
-/** Whether a source is known to have no audio. */
+/** Whether a source is known to have no audio that ffmpeg can decode. */
 export function isSilent(media: MediaInfo | undefined): boolean {
-  const isAudio = ({ kind, isEmpty }: Track) => kind === 'audio' && !isEmpty;
+  const isAudio = (track: Track) => track.kind === 'audio' && isUsableAudio(track);
   return media?.knows.includes('audio') === true && !media.tracks.some(isAudio);
 }
 
@@ -42,7 +42,7 @@ function selectedTracks(tracks: readonly Track[], selection: AudioSelection): re
     case 'track':
       return tracks.slice(selection.index, selection.index + 1);
     case 'all':
-      return tracks;
+      return tracks.filter((_, index) => selection.indexes?.includes(index) ?? true);
     case 'pair': {
       const left = tracks[selection.indexes[0]];
       return left ? [{ ...left, channels: 2, channelLayout: 'stereo' }] : [];

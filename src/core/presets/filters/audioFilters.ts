@@ -201,12 +201,13 @@ export function mergeTracks(selection: Extract<AudioSelection, { kind: 'pair' | 
     const inputs = selection.indexes.map((index) => `[0:a:${index}]`).join('');
     return `${inputs}join=inputs=2:channel_layout=stereo:map=0.0-FL|1.0-FR`;
   }
-  const labels = Array.from({ length: selection.count }, (_, index) => `[m${index}]`);
-  const aligned = labels.map(
-    (label, index) => `[0:a:${index}]${fillGapsFromStart}:osr=48000,aformat=channel_layouts=stereo${label}`,
+  const { indexes } = selection;
+  const labels = indexes.map((index) => `[m${index}]`);
+  const aligned = indexes.map(
+    (index) => `[0:a:${index}]${fillGapsFromStart}:osr=48000,aformat=channel_layouts=stereo[m${index}]`,
   );
   // As loud as each was, and never beyond full scale.
-  const mix = `${labels.join('')}amix=inputs=${selection.count}:normalize=0,alimiter=level=false:limit=0.95`;
+  const mix = `${labels.join('')}amix=inputs=${indexes.length}:normalize=0,alimiter=level=false:limit=0.95`;
   return [...aligned, mix].join(';');
 }
 
