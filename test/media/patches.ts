@@ -104,6 +104,19 @@ export function withoutSamples(file: Buffer): Buffer {
   return changed;
 }
 
+/** An FLV file whose media is this many seconds later, while the configurations of H.264 and AAC stay at their time. */
+export function withLaterMedia(file: Buffer, seconds: number): Buffer {
+  const changed = Buffer.from(file);
+  for (let at = 13; at + 13 < changed.length; at += changed.readUIntBE(at + 1, 3) + 15) {
+    const isMedia = changed[at] !== 18 && changed[at + 12] !== 0;
+    if (!isMedia) continue;
+    const time = changed.readUIntBE(at + 4, 3) + 1000 * seconds;
+    changed.writeUIntBE(time % 2 ** 24, at + 4, 3);
+    changed.writeUInt8(Math.floor(time / 2 ** 24), at + 7);
+  }
+  return changed;
+}
+
 /** An FLV file with another stated length, in seconds. */
 export function withStatedLength(file: Buffer, seconds: number): Buffer {
   const changed = Buffer.from(file);

@@ -21,6 +21,7 @@ import {
   coverMetadata,
   type Edit,
   withEdits,
+  withLaterMedia,
   withoutPackets,
   withoutSamples,
   withStatedLength,
@@ -75,6 +76,10 @@ describe('Unusual sources', function () {
       for (const track of media.tracks) {
         assert.ok(Math.abs((track.seconds ?? 0) - 2) < 0.1, `${seconds}: ${track.kind} ${track.seconds}`);
       }
+    }
+    const later = changed(path, 'later.flv', (bytes) => withLaterMedia(bytes, 5 * 3600));
+    for (const track of (await matrix.media(later, false)).tracks) {
+      assert.ok(Math.abs((track.seconds ?? 0) - 2) < 0.1, `later: ${track.kind} ${track.seconds}`);
     }
     // A file that is cut has no whole tag at its end.
     const half = changed(path, 'half.flv', (bytes) => bytes.subarray(0, bytes.length / 2));
@@ -251,6 +256,24 @@ describe('Unusual sources', function () {
       assert.equal(planned(path, await matrix.media(path), id).refused[0]?.problem.kind, problem);
   });
 
+  it('keep audio that begins later than ffprobe reads by default', async () => {
+    const seconds = ['-f', 'lavfi', '-i', 'testsrc2=size=64x64:rate=25:duration=12'];
+    const sound = ['-f', 'lavfi', '-i', 'sine=frequency=440:duration=12:sample_rate=48000'];
+    const whole = await ffmpeg(...seconds, ...sound, ...x264, matrix.path('twelve seconds.ts'));
+    const late = changed(whole, 'late audio.ts', (bytes) => {
+      const middle = 188 * Math.floor((bytes.length * 10) / (12 * 188));
+      return Buffer.concat([withoutPackets(bytes.subarray(0, middle), 0x101), bytes.subarray(middle)]);
+    });
+    const media = await matrix.media(late);
+    const audio = media.tracks.find(({ kind }) => kind === 'audio');
+    assert.deepEqual([audio?.isEmpty, audio?.channels], [undefined, 1]);
+    assert.ok((audio?.startSeconds ?? 0) > 9, `${audio?.startSeconds} s`);
+    for (const id of ['mp3', 'h264-480p', 'remux']) {
+      const { streams } = await matrix.output(await matrix.make(preset(id), late, media));
+      assert.ok(streams.some(({ codec_type: type }) => type === 'audio'));
+    }
+  });
+
   it('of unknown length with little damage give pictures, and a warning', async () => {
     const whole = await make('long.ts', ...x264);
     const path = changed(whole, 'input.ts', (bytes) => {
@@ -284,6 +307,18 @@ describe('Unusual sources', function () {
     const { streams } = await matrix.output(output);
     assert.equal(streams.length, 2);
     for (const { codec_type: type, duration } of streams) assert.ok(Number(duration) > 1.5, type);
+  });
+
+  it('of encoders that count packets wrong keep every packet without re-encoding', async () => {
+    const path = changed(await make('counted.ts', ...x264), 'not counted.ts', (bytes) => {
+      const changed = Buffer.from(bytes);
+      for (let at = 3; at < changed.length; at += 188) changed.writeUInt8((changed[at] ?? 0) & 0xf0, at);
+      return changed;
+    });
+    const output = await matrix.make(preset('remux'), path, await matrix.media(path, true));
+    const [pictures, sound] = (await matrix.output(output)).streams;
+    assert.equal(Number(pictures?.nb_read_packets), 50);
+    assert.ok(Number(sound?.nb_read_packets) >= 94, sound?.nb_read_packets);
   });
 
   it('in HDR10+ lose its dynamic metadata, which is said', () => {

@@ -4,6 +4,12 @@ export const transportStreamProbeBytes = 4096;
 /** MPEG-TS packets; with a time stamp of 4 bytes (M2TS); with error correction of 16 bytes. */
 const packetLengths = [188, 192, 204];
 
+/**
+ * Options of ffmpeg and ffprobe with which they find tracks that begin late: bytes, which they keep in memory, and
+ * microseconds that they read at most. By default, they read 5 MB or some seconds.
+ */
+export const longProbe: readonly string[] = ['-probesize', '128000000', '-analyzeduration', '600000000'];
+
 const syncByte = 0x47;
 
 /** Fewer sync bytes in a row can be a coincidence in text. */

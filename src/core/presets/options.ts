@@ -1,3 +1,5 @@
+import type { Track } from '../media/mediaInfo';
+import { longProbe } from '../media/transportStream';
 import { readsKeyFrames } from './filters/videoFilters';
 import { ladder } from './hls';
 import type { OptionName } from './placeholders';
@@ -9,6 +11,9 @@ const coverCodecs = new Set(['mjpeg', 'png']);
 
 /** A start that is later by at most this many seconds needs no repeated picture. */
 const startTolerance = 0.01;
+
+/** Audio that begins by more than this later than its file may lie beyond what ffmpeg reads at first. */
+const lateSeconds = 0.5;
 
 /** Pictures a second from which on each is shown at its exact time. */
 const minExactRate = 4;
@@ -22,8 +27,7 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'genpts':
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
       if (/(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '')) return ['-fflags', '+genpts'];
-      // ffmpeg (5.1, 7.1) ends a copy at the first packet of AAC that is damaged, as in recordings with poor reception.
-      return media?.format === 'mpegts' ? ['-fflags', '+discardcorrupt'] : [];
+      return media?.format === 'mpegts' && media.tracks.some(isLate) ? longProbe.slice() : [];
     case 'timing':
       return isConstantRate(facts) ? [] : timingOptions(facts);
     case 'hdr10':
@@ -37,6 +41,11 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'ladder':
       return ladder(facts);
   }
+}
+
+/** Without its sample rate, which ffmpeg finds where the audio begins, audio can't be copied into MP4. */
+function isLate({ kind, startSeconds = 0 }: Track): boolean {
+  return kind === 'audio' && startSeconds > lateSeconds;
 }
 
 /** Static HDR metadata, which x265 takes no other way before ffmpeg 7.1. */

@@ -68,7 +68,7 @@ export function remuxStreams(media: MediaInfo | undefined): string[] {
     ),
     ...audio.flatMap(({ track, copy }, index) =>
       copy
-        ? []
+        ? copyAudioOptions(track, index, media)
         : [
             ...[`-filter:a:${index}`, chain(fillFromStart(media), aacLayout(track))],
             ...[`-c:a:${index}`, 'aac', `-b:a:${index}`, '192k'],
@@ -93,6 +93,14 @@ function copyOptions({ codec }: Track, index: number, { format = '' }: MediaInfo
   // AVI packs two pictures into one packet.
   if (codec === 'mpeg4' && /(^|,)avi\b/.test(format)) return [`-bsf:v:${index}`, 'mpeg4_unpack_bframes'];
   return [];
+}
+
+/**
+ * The muxer adds this filter by itself, but ends at the first packet that it cannot read, as recordings with poor reception
+ * have them (5.1, 7.1). As an option, it leaves out this packet only.
+ */
+function copyAudioOptions({ codec }: Track, index: number, { format }: MediaInfo): string[] {
+  return codec === 'aac' && format === 'mpegts' ? [`-bsf:a:${index}`, 'aac_adtstoasc'] : [];
 }
 
 function encodeOptions(track: Track, index: number): string[] {

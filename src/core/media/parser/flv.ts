@@ -23,6 +23,9 @@ const audioCodecs: Readonly<Record<number, string>> = {
   14: 'mp3',
 };
 
+/** H.264, and H.265 and AV1 as they are often written: the byte after the codec says what a tag has. */
+const configuredVideo = new Set([7, 12, 13]);
+
 /** Tags at the end that are read to find the last of each track: some seconds of a slow one. */
 const lastTags = 64;
 const tagHeader = 11;
@@ -34,12 +37,15 @@ export async function readFlv(file: Bytes, size: number): Promise<MediaInfo | un
   const flags = view.u8(4);
   let stated: number | undefined;
   const first = new Map<number, number>();
+  const seen = new Set<number>();
   let audio: string | undefined;
   let video: string | undefined;
   for (let at = view.u32be(5) + 4; at + 12 <= view.length; ) {
     const [type, length] = [view.u8(at) & 0x1f, view.u24be(at + 1)];
     const data = at + tagHeader;
-    if (!first.has(type)) first.set(type, tagSeconds(view, at));
+    seen.add(type);
+    if (!first.has(type) && !isConfiguration(type, view.part(data, data + length)))
+      first.set(type, tagSeconds(view, at));
     if (type === tagTypes.script) stated ??= durationIn(view.part(data, data + length));
     if (type === tagTypes.audio) audio ??= audioCodecs[view.u8(data) >> 4];
     if (type === tagTypes.video) video ??= videoCodecs[view.u8(data) & 15];
@@ -47,8 +53,8 @@ export async function readFlv(file: Bytes, size: number): Promise<MediaInfo | un
   }
   const tracks: Track[] = [];
   // The flags are often wrong, in both ways.
-  const hasVideo = first.has(tagTypes.video) || (flags & 1) !== 0;
-  const hasAudio = first.has(tagTypes.audio) || (flags & 4) !== 0;
+  const hasVideo = seen.has(tagTypes.video) || (flags & 1) !== 0;
+  const hasAudio = seen.has(tagTypes.audio) || (flags & 4) !== 0;
   const last = await lastTimes(file, size);
   // A recorder that ended early has left a wrong length; a file that ends with a whole tag was not cut.
   const lengthOf = (type: number) => {
@@ -61,6 +67,19 @@ export async function readFlv(file: Bytes, size: number): Promise<MediaInfo | un
     tracks.push({ kind: 'audio', isDefault: false, codec: audio, seconds: lengthOf(tagTypes.audio) });
   const seconds = Math.max(0, ...tracks.map((track) => track.seconds ?? 0)) || stated;
   return { format: 'flv', tracks, seconds, knows: tracks.length > 0 ? ['audio', 'video', 'subtitle'] : [] };
+}
+
+/**
+ * Whether a tag has the configuration of a decoder and no media. In recordings of streams, its timestamp is often 0 while
+ * those of the media go on from the beginning of the stream. Enhanced RTMP has its own codes for video and audio.
+ */
+function isConfiguration(type: number, data: ByteView): boolean {
+  if (data.length < 2) return false;
+  const [codes, packetType] = [data.u8(0), data.u8(1)];
+  const [high, low] = [codes >> 4, codes & 15];
+  if (type === tagTypes.audio) return high === 10 ? packetType === 0 : high === 9 && low === 0;
+  if (type !== tagTypes.video) return false;
+  return high >= 8 ? low === 0 : configuredVideo.has(low) && packetType === 0;
 }
 
 /** Seconds of a tag's timestamp, whose highest byte comes last. */

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { firstProgram, pathsOnPath, programName } from '../../files/programs';
 import type { MediaInfo } from '../mediaInfo';
+import { longProbe } from '../transportStream';
 import { parseFfprobe, parseFirstFrame } from './ffprobeOutput';
 
 /** Time and output that ffprobe may use for one file. */
@@ -49,9 +50,11 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
     signal.throwIfAborted();
     const { code, stdout, stderr } = await run(program, argumentsFor(path), signal);
     signal.throwIfAborted();
-    const media = code === 0 ? parseFfprobe(stdout) : undefined;
-    if (media !== undefined)
+    const found = code === 0 ? parseFfprobe(stdout) : undefined;
+    if (found !== undefined) {
+      const media = await withLateTracks(program, path, found, signal);
       return { kind: 'known', media: await withFrameMetadata(program, path, media, signal) };
+    }
     const line =
       stderr
         .trim()
@@ -60,6 +63,23 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
     const isInvalid = code !== undefined && /Invalid data found|moov atom not found/.test(stderr);
     return isInvalid && !/whitelist/i.test(stderr) ? { kind: 'invalid', line } : { kind: 'unknown' };
   });
+}
+
+/**
+ * By default, ffprobe reads at most 5 MB or some seconds. A track of which it found nothing there may begin later: only one
+ * of which there is nothing in much more of the file counts as empty.
+ */
+async function withLateTracks(
+  program: string,
+  path: string,
+  media: MediaInfo,
+  signal: AbortSignal,
+): Promise<MediaInfo> {
+  if (!media.tracks.some(({ isEmpty }) => isEmpty)) return media;
+  const { code, stdout } = await run(program, [...longProbe, ...argumentsFor(path)], signal);
+  signal.throwIfAborted();
+  const found = code === 0 ? parseFfprobe(stdout) : undefined;
+  return found ?? { ...media, tracks: media.tracks.map(({ isEmpty, ...track }) => track) };
 }
 
 /** Many files have the static metadata of HDR10 in their frames only, and all have HDR10+ there. */
