@@ -287,6 +287,12 @@ describe('A run', function () {
         () => readManifest(parts.storage, run.manifest.outputContainer, never),
         ({ canceled }) => canceled !== undefined,
       );
+      // A process that ends saves nothing more.
+      fixture.blobs.fault = refuse(
+        403,
+        'AuthorizationFailure',
+        (request) => isPut('manifest.json')(request) && !request.url?.includes('comp='),
+      );
       end.abort();
       await assert.rejects(canceling, { name: 'AbortError' });
       await run.close();
@@ -298,6 +304,32 @@ describe('A run', function () {
       assert.deepEqual([again.manifest.attempts.length, summary.unfinished], [1, 0]);
       assert.equal(again.results.get('0002')?.problem?.kind, 'ended');
       assert.equal((await parts.batch.job(attemptOf(again.manifest).jobId))?.state, 'completed');
+    });
+
+    it('is not canceled in the account when its job could not be ended in time', async () => {
+      const { paths } = fixture.folder(['a.mp4']);
+      fixture.holdTask('a.mp4');
+      const { run, parts, steps } = await fixture.start(paths, { spotNodes: 1 });
+      const advancing = run.advance('fetched', never);
+      await eventually(
+        async () => steps.some(({ kind }) => kind === 'jobCreated'),
+        (isTold) => isTold,
+      );
+      const inAccount = async () =>
+        (await readManifest(parts.storage, run.manifest.outputContainer, never)).canceled;
+      // Never answered.
+      fixture.batch.fault = ({ url = '' }) => url.includes('/terminate');
+      const end = new AbortController();
+      const canceling = run.cancel(end.signal);
+      await assert.rejects(advancing, { name: 'AbortError' });
+      await eventually(inAccount, (canceled) => canceled !== undefined);
+      end.abort();
+      await assert.rejects(canceling, { name: 'AbortError' });
+      assert.equal(await inAccount(), undefined);
+      fixture.batch.fault = undefined;
+      await run.cancel(never);
+      await run.close();
+      assert.ok(await inAccount());
     });
 
     it('leaves nothing when it was being created', async () => {

@@ -105,6 +105,18 @@ describe('A run in whose account others act', function () {
     assert.equal(succeeded, 2);
   });
 
+  it('transcodes the file of a deleted task when the user retries it before all tasks are added', async () => {
+    const { jobId, parts, open } = await stoppedHalfWay();
+    await parts.batch.deleteTask(jobId, '0001');
+    const run = await open();
+    const [first] = run.manifest.files;
+    if (first) run.state.settle(first, { problem: { kind: 'taskDeleted', file: first.path } });
+    assert.deepEqual(await run.retry(['0001'], never), ['0001']);
+    const { succeeded } = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([succeeded, run.manifest.attempts.length], [2, 2]);
+  });
+
   it('goes on in another job when the time of its job ends while it prolongs the job', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const clock = new FastClock(600);

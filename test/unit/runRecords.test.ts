@@ -98,6 +98,35 @@ describe('The list of runs', () => {
     assert.equal(read(record('1', { status: 'finished' }))?.waitsFor, undefined);
   });
 
+  it('remembers a cancellation that the account has taken, until this window has ended the jobs', () => {
+    const canceled = record('1', { status: 'canceled', succeeded: 1 });
+    const read = (before: Partial<RunRecord>) =>
+      mergeRecords([record('1', before)], 'a', [canceled], () => false)[0];
+    for (const before of [
+      { status: 'stopped', waitsFor: 'connection', isCanceling: true },
+      // The window has closed meanwhile.
+      { status: 'running', waitsFor: undefined, isCanceling: true },
+    ] as const) {
+      const { status, waitsFor, isCanceling, succeeded } = read(before) ?? {};
+      assert.deepEqual([status, waitsFor, isCanceling, succeeded], [before.status, before.waitsFor, true, 1]);
+    }
+    assert.deepEqual(read({ status: 'stopped', isCanceling: true }), canceled);
+    assert.deepEqual(read({ status: 'stopped', waitsFor: 'connection' }), canceled);
+  });
+
+  it('remembers how far a run that waits for its account is to go', () => {
+    const found = record('1', { status: 'stopped', until: 'submitted' });
+    const read = (before: Partial<RunRecord>) => {
+      const [merged] = mergeRecords([record('1', before)], 'a', [found], () => false);
+      return [merged?.status, merged?.until, merged?.waitsFor];
+    };
+    const asked = { status: 'submitted', until: 'fetched' } as const;
+    assert.deepEqual(read({ ...asked, waitsFor: 'signIn' }), ['submitted', 'fetched', 'signIn']);
+    assert.deepEqual(read(asked), ['submitted', 'submitted', undefined]);
+    const other = { status: 'uploaded', until: 'fetched', waitsFor: 'access' } as const;
+    assert.deepEqual(read(other), ['stopped', 'fetched', 'access']);
+  });
+
   it('shows which runs were submitted in part only', () => {
     const isHalf = (others: Partial<Manifest>) =>
       recordOf('a', manifestOf(['a.mp4'], others), [], 'stopped').isHalfSubmitted;

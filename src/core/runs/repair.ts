@@ -43,7 +43,7 @@ async function respectDeleted(state: RunState, attempt: Attempt, signal: AbortSi
   const { batch } = state.parts;
   if (state.addedTasks.of(attempt.jobId).size > 0)
     await settleDeleted(state, attempt, await listedTasks(batch, attempt, signal), signal);
-  if (openAttempts(state.manifest, state.results).some((open) => open.attempt === attempt)) return;
+  if (openFiles(state, attempt).length > 0) return;
   await batch.terminateJob(attempt.jobId, nothingUploaded, signal);
   attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: 0 };
   await state.save(signal);
@@ -51,16 +51,18 @@ async function respectDeleted(state: RunState, attempt: Attempt, signal: AbortSi
 
 /**
  * Gives files whose tasks were added and no longer exist their results: somebody has deleted them, and they are not added
- * again. The other tasks of a split file would serve nothing: they end.
+ * again. The other tasks of a split file would serve nothing: they end. Files that belong to a later attempt are left to it.
  */
 async function settleDeleted(
   state: RunState,
-  { jobId }: Attempt,
+  attempt: Attempt,
   listed: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<void> {
   const { manifest, results, addedTasks, parts } = state;
-  const files = new Map(manifest.files.map((file) => [file.id, file]));
+  const { jobId } = attempt;
+  const own = new Set(openFiles(state, attempt));
+  const files = new Map(manifest.files.filter(({ id }) => own.has(id)).map((file) => [file.id, file]));
   for (const id of addedTasks.of(jobId)) {
     const { fileId, piece } = pieceOfTask(id) ?? { fileId: id };
     const file = files.get(fileId);
@@ -74,6 +76,11 @@ async function settleDeleted(
     const others = [fileId, ...piecesOf(file.split).map((each) => pieceTaskId(fileId, each))];
     await endTasks(parts.batch, jobId, others, signal);
   }
+}
+
+/** Ids of the files of an attempt that have no result and belong to no later attempt. */
+function openFiles({ manifest, results }: RunState, attempt: Attempt): readonly string[] {
+  return openAttempts(manifest, results).find((each) => each.attempt === attempt)?.open ?? [];
 }
 
 async function listedTasks(batch: Batch, { jobId }: Attempt, signal: AbortSignal): Promise<Set<string>> {
@@ -105,8 +112,7 @@ async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): P
   const { completed, listed } = await endedTasks(state, attempt, signal);
   await settleDeleted(state, attempt, listed, signal);
   attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: listed.size };
-  const open = openAttempts(manifest, state.results).find((each) => each.attempt === attempt)?.open ?? [];
-  const left = open.filter((id) => !completed.has(id));
+  const left = openFiles(state, attempt).filter((id) => !completed.has(id));
   if (left.length > 0) {
     const next = { ...retryAttempt(manifest, left, state.results), inputContainer: attempt.inputContainer };
     manifest.attempts.push(next);

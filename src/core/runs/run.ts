@@ -327,7 +327,8 @@ export class Run {
     if (ended.status === 'rejected') {
       // Tasks may still run.
       manifest.canceled = undefined;
-      await state.save(signal).catch(() => undefined);
+      // The signal may have aborted: the time for the cancellation is over.
+      await state.save(AbortSignal.timeout(tidyMs)).catch(() => undefined);
       throw ended.reason;
     }
     await takeBackPools(state, anyOf(signal, AbortSignal.timeout(takeBackMs)));

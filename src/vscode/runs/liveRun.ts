@@ -1,4 +1,5 @@
 import type { AccountRecord } from '../../core/azure/account';
+import type { WaitReason } from '../../core/errors';
 import type { TimeLeft } from '../../core/estimates/timeLeft';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Run } from '../../core/runs/run';
@@ -55,4 +56,21 @@ export function liveRun(
     enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),
     useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
   };
+}
+
+/** Why a run has stopped, or was not canceled. */
+export interface Failure {
+  /** What it waits for, if it goes on by itself. */
+  readonly reason?: WaitReason;
+  readonly error: unknown;
+}
+
+/** What this error means for a run of this account. */
+export async function failureOf(
+  error: unknown,
+  account: AccountRecord,
+  options?: { readonly isCanceling?: boolean },
+): Promise<Failure> {
+  const { waitOf } = await import('../../core/accounts/waitReason');
+  return waitOf(error, account, options) ?? { error };
 }

@@ -142,15 +142,18 @@ function endOf({ canceled, finished }: Manifest): 'canceled' | 'finished' | unde
 
 /**
  * What the list shows of a run that the account holds as `found`. The account does not know how far this window got, nor
- * that it works on the run. Another window may have been asked to take the run further.
+ * that it works on the run or waits for the account. Another window may have been asked to take the run further.
  */
 function updated(record: RunRecord, found: RunRecord): RunRecord {
-  if (found.status !== 'stopped') return found;
-  const { status } = record;
+  const { status, waitsFor, isCanceling } = record;
+  // The account takes a cancellation before the jobs have ended, and tasks may still run.
+  const isToCancel = isCanceling === true && isToContinue(record) && found.status === 'canceled';
+  if (found.status !== 'stopped' && !isToCancel) return found;
   const isFurther =
     (status === 'uploaded' && (found.until === 'submitted' || found.until === 'fetched')) ||
     (status === 'submitted' && found.until === 'fetched');
-  return isFurther ? found : { ...found, status, waitsFor: record.waitsFor, isCanceling: record.isCanceling };
+  const until = waitsFor && record.until ? record.until : found.until;
+  return { ...found, status: isFurther ? found.status : status, until, waitsFor, isCanceling };
 }
 
 /**

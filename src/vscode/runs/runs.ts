@@ -8,7 +8,7 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { cancelMs, type LiveRun, liveRun } from './liveRun';
+import { cancelMs, type Failure, failureOf, type LiveRun, liveRun } from './liveRun';
 import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
 export interface ResumeOptions {
@@ -33,6 +33,17 @@ const maxForgotten = 200;
 /** How long a run tries to reach a service that throttles or does not answer. */
 const patienceMs = 15 * 60_000;
 
+/** What a run is to do. */
+interface Asked {
+  readonly runId: string;
+  readonly until: Until;
+  readonly isNew: boolean;
+  /** Whether the user asks for it now. */
+  readonly isAsked: boolean;
+  /** Whether files are chosen to be transcoded again before the run goes on. */
+  readonly isRetry?: boolean;
+}
+
 /** A run that is being created or opened. */
 interface Opening {
   readonly abort: AbortController;
@@ -48,6 +59,9 @@ export class Runs {
   readonly #waiting = new EventEmitter<void>();
   /** Fires when a run stopped because its account can't be used for now: it is to continue by itself. */
   readonly onWaiting = this.#waiting.event;
+  readonly #cancelAsked = new EventEmitter<string>();
+  /** Fires with the id of a run that waits for its account when the user cancels it. */
+  readonly onCancelAsked = this.#cancelAsked.event;
   readonly #troubled = new EventEmitter<{ runId: string; problem: Problem }>();
   /** Fires with a problem that the user should know of although the run goes on. */
   readonly onTrouble = this.#troubled.event;
@@ -68,8 +82,8 @@ export class Runs {
     private readonly log: LogOutputChannel,
     readonly claimFolder: string,
   ) {
-    for (const emitter of [this.#changed, this.#waiting, this.#troubled, this.#ended])
-      this.#disposables.add(emitter);
+    const emitters = [this.#changed, this.#waiting, this.#cancelAsked, this.#troubled, this.#ended];
+    for (const emitter of emitters) this.#disposables.add(emitter);
   }
 
   /** Newest first. */
@@ -107,7 +121,8 @@ export class Runs {
   /** Starts a run and works on it until it is that far. The run is listed before anything of it exists. */
   async start(connection: Connection, planned: PlannedRun, until: Until): Promise<RunSummary> {
     const { runId } = planned.manifest;
-    return this.#work(connection, until, { runId, isNew: true, isAsked: true }, async (parts, signal) => {
+    const asked = { runId, until, isNew: true, isAsked: true };
+    return this.#work(connection, asked, async (parts, signal) => {
       const { begunNow } = await import('../../core/plan/planRun');
       const manifest = begunNow(planned.manifest, until);
       await this.#remember(recordOf(connection.account.id, manifest, [], 'running', until));
@@ -127,8 +142,8 @@ export class Runs {
   ): Promise<RunSummary> {
     const runId = outputContainer.replace(/^transcode-|-output$/g, '');
     const isCanceling = isInterrupted && this.record(runId)?.isCanceling === true;
-    const asked = { runId, isNew: false, isAsked: !isInterrupted };
-    return this.#work(connection, until, asked, async (parts, signal) => {
+    const asked = { runId, until, isNew: false, isAsked: !isInterrupted, isRetry: prepare !== undefined };
+    return this.#work(connection, asked, async (parts, signal) => {
       const { Run } = await import('../../core/runs/run');
       const run = await Run.open(parts, outputContainer, signal, { waitMs });
       try {
@@ -181,8 +196,10 @@ export class Runs {
 
   /** Also of a run that waits for its account: it is canceled as soon as that can be used. */
   async #noteCanceling(runId: string): Promise<void> {
-    if (this.isWorkingOn(runId) || this.record(runId)?.waitsFor)
-      await this.#change(runId, { isCanceling: true });
+    const waits = !this.isWorkingOn(runId);
+    if (waits && this.record(runId)?.waitsFor === undefined) return;
+    await this.#change(runId, { isCanceling: true });
+    if (waits) this.#cancelAsked.fire(runId);
   }
 
   async #change(runId: string, change: Partial<RunRecord>): Promise<void> {
@@ -231,10 +248,10 @@ export class Runs {
 
   async #work(
     connection: Connection,
-    until: Until,
-    { runId, isNew, isAsked }: { runId: string; isNew: boolean; isAsked: boolean },
+    asked: Asked,
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<RunSummary> {
+    const { runId, until, isNew, isAsked } = asked;
     if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
@@ -243,7 +260,7 @@ export class Runs {
     this.#changed.fire(runId);
     const [{ TimeLeft }, run] = await Promise.all([
       import('../../core/estimates/timeLeft'),
-      this.#open(connection, runId, opening, open),
+      this.#open(connection, asked, opening, open),
     ]).finally(() => this.#opening.delete(runId));
     const remember = (status: Parameters<typeof recordOf>[3], waitsFor?: WaitReason) => {
       const isCanceling = waitsFor && this.record(runId)?.isCanceling;
@@ -284,11 +301,12 @@ export class Runs {
 
   async #open(
     connection: Connection,
-    runId: string,
+    asked: Asked,
     opening: Opening,
     open: (parts: RunParts, signal: AbortSignal) => Promise<Run>,
   ): Promise<Run> {
     const { abort, isNew } = opening;
+    const { runId } = asked;
     try {
       const parts = await this.#parts(connection, runId);
       const run = await open(parts, abort.signal);
@@ -307,17 +325,27 @@ export class Runs {
       const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
       if (this.#isDisposed) throw error;
       if (isNew) await this.#save(this.records.filter((record) => record.runId !== runId));
-      else if (!isTaken) await this.#stopped(connection.account, runId, error);
+      else if (!isTaken) await this.stopped(connection.account, asked, error);
       throw error;
     }
   }
 
-  /** A run that cannot be opened is not resumed with each new window, unless it waits for its account. Throws what ends it. */
-  async #stopped(account: AccountRecord, runId: string, error: unknown): Promise<never> {
+  /**
+   * Notes that a run cannot be opened: it is not resumed with each new window, unless it waits for its account, and then it
+   * goes as far as was asked. Throws what ends it.
+   */
+  async stopped(
+    account: AccountRecord,
+    { runId, until, isRetry }: Pick<Asked, 'runId' | 'until' | 'isRetry'>,
+    error: unknown,
+  ): Promise<never> {
     const record = this.record(runId);
     const { reason, error: told } = await failureOf(error, account, { isCanceling: record?.isCanceling });
+    // The record has no place for what is to be retried: the user asks again.
+    if (reason && isRetry && !record?.isCanceling) throw error;
     const status = record?.status === 'running' ? 'stopped' : record?.status;
-    await this.#change(runId, { status, waitsFor: reason, isCanceling: reason && record?.isCanceling });
+    const isCanceling = reason && record?.isCanceling;
+    await this.#change(runId, { status, waitsFor: reason, isCanceling, ...(reason && { until }) });
     if (record === undefined || reason === undefined) throw error;
     this.#waiting.fire();
     throw told;
@@ -368,20 +396,4 @@ export class Runs {
     await this.state.update(stateKey, records);
     this.#changed.fire(undefined);
   }
-}
-
-/** Why a run has stopped, or was not canceled. */
-interface Failure {
-  /** What it waits for, if it goes on by itself. */
-  readonly reason?: WaitReason;
-  readonly error: unknown;
-}
-
-async function failureOf(
-  error: unknown,
-  account: AccountRecord,
-  options?: { readonly isCanceling?: boolean },
-): Promise<Failure> {
-  const { waitOf } = await import('../../core/accounts/waitReason');
-  return waitOf(error, account, options) ?? { error };
 }

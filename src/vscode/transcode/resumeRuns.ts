@@ -23,7 +23,10 @@ const oldClaimMs = 20_000;
 /** Between two requests to an account that runs wait for. */
 const askEveryMs = 60_000;
 
-/** A run that stops again and again although its account answers is continued after twice this time, four times, and so on. */
+/**
+ * A run that stops again and again although its account answers, or that another machine works on, is continued after twice
+ * this time, four times, and so on.
+ */
 const firstPauseMs = 60_000;
 const maxPauseMs = 30 * 60_000;
 
@@ -39,7 +42,13 @@ export class ResumeRuns {
   #asking = Promise.resolve();
 
   constructor(private readonly parts: ResumeParts) {
-    const { accounts } = parts;
+    const { accounts, runs } = parts;
+    this.#disposables.add(
+      runs.onCancelAsked((runId) => {
+        this.#stoppedAgain.delete(runId);
+        background(this.#ask());
+      }),
+    );
     this.#disposables.add(
       accounts.onChanged(() => {
         if (!this.#hasWaiting()) return;
@@ -138,27 +147,35 @@ export class ResumeRuns {
   async #continue(record: RunRecord): Promise<void> {
     const { runId } = record;
     try {
-      await this.#resume(record);
-      this.#stoppedAgain.delete(runId);
+      if (await this.#resume(record)) this.#stoppedAgain.delete(runId);
+      else this.#pause(runId);
     } catch (error) {
       const waits = error instanceof UserError && error.problem.kind === 'runWaits';
       if (!waits) throw error;
-      const times = (this.#stoppedAgain.get(runId)?.times ?? 0) + 1;
-      const pauseMs = Math.min(firstPauseMs * 2 ** times, maxPauseMs);
-      this.#stoppedAgain.set(runId, { times, notBefore: Date.now() + pauseMs });
+      // Until the run is canceled, its tasks cost money.
+      if (this.parts.runs.record(runId)?.isCanceling) this.#stoppedAgain.delete(runId);
+      else this.#pause(runId);
     }
   }
 
-  async #resume(record: RunRecord): Promise<void> {
+  #pause(runId: string): void {
+    const times = (this.#stoppedAgain.get(runId)?.times ?? 0) + 1;
+    const pauseMs = Math.min(firstPauseMs * 2 ** times, maxPauseMs);
+    this.#stoppedAgain.set(runId, { times, notBefore: Date.now() + pauseMs });
+  }
+
+  /** Resolves with false if another window or machine works on the run. */
+  async #resume(record: RunRecord): Promise<boolean> {
     const { runs, work } = this.parts;
     try {
       await work.resume(record, record.until ?? 'fetched', { waitMs: oldClaimMs, isInterrupted: true });
     } catch (error) {
       const kind = error instanceof UserError ? error.problem.kind : undefined;
+      if (kind === 'runTaken') return false;
+      if (kind !== 'runNotFound' || !record.isCanceling) throw error;
       // It was canceled before the account held it.
-      if (kind === 'runNotFound' && record.isCanceling) await runs.forget(record.runId);
-      // Unless another window works on it.
-      else if (kind !== 'runTaken') throw error;
+      await runs.forget(record.runId);
     }
+    return true;
   }
 }

@@ -8,6 +8,7 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import type { CleanUpRequest } from '../cleanUp/cleanUp';
+import { failureOf } from '../runs/liveRun';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
@@ -47,7 +48,12 @@ export class RunWork {
   async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
     const { runId, outputContainer } = record;
     const preset = presetName({ id: record.presetId ?? '', label: record.preset });
-    const connection = await this.connect(this.accounts.accountOf(record));
+    const account = this.accounts.accountOf(record);
+    const connection = await this.connect(account).catch(async (error: unknown) => {
+      const { reason } = await failureOf(error, account);
+      if (options.isInterrupted && reason) return this.runs.stopped(account, { runId, until }, error);
+      throw error;
+    });
     const resume = () => this.runs.resume(connection, outputContainer, until, options);
     await this.#work(connection, runId, preset, resume, until);
   }
