@@ -226,7 +226,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.toast('Connected to Local Batch account').waitFor();
     const report = workbench.webview();
     await report.getByText('Upload and download a test blob').waitFor();
-    await report.getByText('not needed: tasks run on this machine').nth(1).waitFor();
+    await report.getByText('not required: tasks run on this machine').nth(1).waitFor();
     assert.equal(await report.getByText('signing in').count(), 0);
     await workbench.screenshot(pictures, 'check');
     await workbench.run('View: Close All Editors');
@@ -320,11 +320,12 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.openView('Azure Batch');
     await workbench.expand(/^250 files, MP3 audio/);
     await workbench.treeItem(/^Files 1–100.*0 of 100 done, 100 failed/).waitFor();
-    assert.equal(await workbench.treeItem('whole.mp4').count(), 0);
+    // The row of the run may name the file as well.
+    assert.equal(await workbench.treeItem(/^whole\.mp4/).count(), 0);
     await workbench.treeItem(/^Files 201–250.*1 of 50 done, 49 failed/).waitFor();
     await workbench.expand(/^Files 201–250/);
     // The view draws only the rows that can be seen, and this one is the last of its page.
-    await workbench.scrollTo('whole.mp4', 'End');
+    await workbench.scrollTo(/^whole\.mp4/, 'End');
     await workbench.openView('Explorer');
   });
 });

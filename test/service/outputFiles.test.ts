@@ -33,14 +33,14 @@ describe('Output files for a server that falls silent', function () {
     await rm(taskDir, { recursive: true });
   });
 
-  /** Uploads a file with some time for each request. Resolves to the code of the failure, if any. */
-  async function uploaded(size: number, requestMs: number): Promise<string | undefined> {
+  /** Uploads a file with some time for each silence. Resolves to the code of the failure, if any. */
+  async function uploaded(size: number, silenceMs: number): Promise<string | undefined> {
     await writeFile(join(taskDir, 'wd', 'out'), Buffer.alloc(size));
     const containerUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/account/out`;
     const uploadOptions = { uploadCondition: 'tasksuccess' };
     const files = [{ filePattern: 'out', destination: { container: { containerUrl } }, uploadOptions }];
     const place = { taskDir, workingDir: join(taskDir, 'wd'), env: {} };
-    return uploadOutputFiles(files, place, 0, new AbortController().signal, requestMs).then(
+    return uploadOutputFiles(files, place, 0, new AbortController().signal, silenceMs).then(
       () => undefined,
       (error: unknown) => {
         if (error instanceof TaskFailure) return error.info.code;

@@ -359,6 +359,34 @@ describe('Download', function () {
       assert.deepEqual(await setup.names(), []);
     });
 
+    for (const hash of [true, false]) {
+      it(`fails when answers end early, and leaves nothing (${hash ? 'with' : 'without'} a hash)`, async () => {
+        await setup.blob('clip.mp3', 12 * MiB, { hash });
+        proxy.change = ({ request, body, headers, ...answer }) => {
+          const short = isOfTheRest(request.headers) ? body.subarray(0, body.length - 4096) : body;
+          const { 'content-md5': _, ...others } = headers;
+          const told = { ...others, 'content-length': String(short.length) };
+          return { request, ...answer, body: short, headers: told };
+        };
+        await rejectsWith(setup.download('clip.mp3', {}, setup.transfers(proxy.url)), {
+          kind: 'transferDamaged',
+        });
+        assert.deepEqual(await setup.names(), []);
+      });
+    }
+
+    it('reads no answer that is longer than its range', async () => {
+      await setup.blob('clip.mp3', 12 * MiB);
+      proxy.change = ({ request, body, headers, ...answer }) => {
+        const long = isOfTheRest(request.headers) ? Buffer.concat([body, body]) : body;
+        const told = { ...headers, 'content-length': String(long.length) };
+        return { request, ...answer, body: long, headers: told };
+      };
+      const impatient = setup.transfers(proxy.url, { patienceMs: 0 });
+      await rejectsWith(setup.download('clip.mp3', {}, impatient), { kind: 'unreachable' });
+      assert.ok(!(await setup.names()).includes('clip.mp3'));
+    });
+
     it('downloads the new version when the blob is replaced meanwhile', async () => {
       await setup.blob('clip.mp3', 30 * MiB);
       let replaced: Buffer | undefined;

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Slots } from '../../src/core/transfers/blocks';
 import { Buffers, blockBytes } from '../../src/core/transfers/buffers';
 import { Parallelism } from '../../src/core/transfers/parallelism';
+import { Written } from '../../src/core/transfers/written';
 
 /** Bytes that a connection moves at a time. */
 const block = 256 * 1024;
@@ -166,6 +167,27 @@ describe('The number of parallel transfers', () => {
     for (const { release } of small) release();
     await Promise.all(waiting);
     assert.deepEqual(order, ['large', 'small']);
+  });
+
+  it('lets each range go on as soon as enough of the file before it is written', async () => {
+    const { signal } = new AbortController();
+    const written = new Written();
+    const order: string[] = [];
+    const wait = async (name: string, end: number) => {
+      await written.reaches(end, signal);
+      order.push(name);
+    };
+    const all = [wait('none', 0), wait('far', 30), wait('near', 20)];
+    written.add(10, 10);
+    await turn();
+    assert.deepEqual(order, ['none']);
+    written.add(0, 10);
+    await turn();
+    assert.equal(written.end, 20);
+    assert.deepEqual(order, ['none', 'near']);
+    written.add(20, 10);
+    await Promise.all(all);
+    assert.deepEqual(order, ['none', 'near', 'far']);
   });
 
   it('leaves the queue for memory and for a turn when a transfer is canceled', async () => {

@@ -108,8 +108,7 @@ class Attempt {
     const { version, part } = begun;
     const skipped = await this.#resumable(part, async () => {
       await this.#fetchRest(begun);
-      const isWhole = this.#written.end === version.size;
-      if (!isWhole || (await this.#md5Of(part, version)) !== version.md5) throw damaged(request);
+      if ((await this.#md5Of(part, version)) !== version.md5) throw damaged(request);
       if (mayBeSame && (await hasSameContent(files, uri, part, version.size))) {
         await part.discard();
         return true;
@@ -175,7 +174,9 @@ class Attempt {
     await eachBlock(slots, ranges, async (range) => {
       const { position, signal } = range;
       if (position === from && beginning) {
-        await this.#write(part, position, await beginning.data(signal), signal);
+        const data = await beginning.data(signal);
+        this.#mustHave(data, range.length);
+        await this.#write(part, position, data, signal);
       } else {
         const last = await slots.request(() => this.#fetchRange(begun, range), signal);
         await last.written;
@@ -210,6 +211,7 @@ class Attempt {
         // This half was written two rounds ago.
         await before;
         const data = await reader.read(next, signal);
+        this.#mustHave(data, Math.min(half, length - done));
         [next, other] = [other, next];
         before = written;
         written = this.#write(part, position + done, data, signal);
@@ -225,6 +227,11 @@ class Attempt {
     } finally {
       reader.close();
     }
+  }
+
+  /** An answer that ends early, as one of a faulty proxy, would leave a gap that no other range fills. */
+  #mustHave(data: Uint8Array, bytes: number): void {
+    if (data.length < bytes) throw damaged(this.request);
   }
 
   async #write(part: PartFile, position: number, data: Uint8Array, signal: AbortSignal): Promise<void> {

@@ -52,6 +52,8 @@ export class RangeReader {
     const call = { operation: 'download', resource: this.request.blob, bytes: wanted.length, signal };
     return this.storage.call(call, async (abortSignal) => {
       const from = this.#position - first;
+      // The connection was lost after the last byte.
+      if (from === wanted.length) return wanted;
       try {
         const open = await this.#answer(abortSignal);
         await this.#fill(open, wanted.subarray(from), abortSignal);
@@ -93,10 +95,12 @@ export class RangeReader {
       onAnswer?.(answer);
       const body = answer.readableStreamBody;
       if (!(body instanceof Readable)) throw new Error('an answer without a body');
-      const isLonger = (answer.contentLength ?? left) > left;
-      if (isLonger) throw connectionCut(new Error('the answer is longer than the range'));
       // Between two reads nobody else listens; the next read reports it.
       body.on('error', () => undefined);
+      if ((answer.contentLength ?? left) > left) {
+        stop.abort();
+        throw connectionCut(new Error('the answer is longer than the range'));
+      }
       this.#open = { body, md5: isChecked ? base64(answer.contentMD5) : undefined, stop };
       return this.#open;
     });

@@ -33,6 +33,14 @@ export class Turns<T> {
     });
   }
 
+  /** Starts every waiting job to which `admits` says yes, whatever its place in the queue. */
+  admitEach(admits: (item: T) => boolean): void {
+    for (const next of this.#waiting.filter(({ item }) => admits(item))) {
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
+      next.start();
+    }
+  }
+
   /** Starts waiting jobs in their order, as long as `admits` says yes to the first. */
   admit(admits: (item: T) => boolean): void {
     for (let next = this.#waiting[0]; next && admits(next.item); next = this.#waiting[0]) {

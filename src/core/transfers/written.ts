@@ -19,7 +19,8 @@ export class Written {
       this.#ahead.delete(this.#end);
       this.#end += next;
     }
-    this.#turns.admit((end) => end <= this.#end);
+    // One that waits for less must not wait for another one: it may be the one that fills the gap.
+    this.#turns.admitEach((end) => end <= this.#end);
   }
 
   /** Resolves when no gap is before `end`. Rejects with the signal's reason when the signal aborts. */

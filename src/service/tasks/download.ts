@@ -125,6 +125,10 @@ async function get(url: string, limits: Limits, hops = 0): Promise<IncomingMessa
       resolve(answer);
     });
     waiting = request;
+    // Until a proxy has connected the request has no socket, whose own limit would count.
+    const unconnected = setTimeout(() => request.destroy(new Silence()), silenceMs);
+    request.once('socket', () => clearTimeout(unconnected));
+    request.once('close', () => clearTimeout(unconnected));
     request.on('error', reject);
     request.on('timeout', () => waiting.destroy(new Silence()));
   });

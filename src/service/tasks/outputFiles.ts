@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { Readable } from 'node:stream';
 import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
@@ -36,8 +37,10 @@ export interface TaskPlace {
 }
 
 const blockBytes = 8 * 1024 * 1024;
-/** Milliseconds after which the request of a block, or of a whole small file, counts as cut. */
-const defaultRequestMs = 5 * 60_000;
+/** Bytes that are handed to a connection at a time. */
+const chunkBytes = 64 * 1024;
+/** Milliseconds without progress after which the request of a block, or of a whole small file, counts as cut. */
+const defaultSilenceMs = 5 * 60_000;
 const blocksAtOnce = 4;
 const metadataPrefix = 'x-ms-meta-';
 
@@ -52,7 +55,7 @@ export async function uploadOutputFiles(
   place: TaskPlace,
   exitCode: number,
   signal: AbortSignal,
-  requestMs = defaultRequestMs,
+  silenceMs = defaultSilenceMs,
 ): Promise<Set<string>> {
   const written = new Set<string>();
   for (const file of files) {
@@ -62,7 +65,7 @@ export async function uploadOutputFiles(
     for (const { path, blob } of await matches(pattern, container.path, place, signal)) {
       await log(place, 'fileuploadout.txt', `Uploading ${path}`);
       written.add(container.containerUrl);
-      await upload(path, blob, container, place.storage, { signal, requestMs }).catch(async (error) => {
+      await upload(path, blob, container, place.storage, { signal, silenceMs }).catch(async (error) => {
         signal.throwIfAborted();
         const problem = uploadFailure(error, path);
         const message = problem.info.details?.find(({ name }) => name === 'Message')?.value;
@@ -161,20 +164,40 @@ class Shrunk extends Error {
 /** What ends an upload, or one of its requests. */
 interface Limits {
   readonly signal: AbortSignal;
-  readonly requestMs: number;
+  readonly silenceMs: number;
 }
 
-/** Makes a request, again some times if it takes too long. The package itself repeats those that fail. */
-function send(request: (signal: AbortSignal) => Promise<unknown>, limits: Limits): Promise<unknown> {
-  const { signal, requestMs } = limits;
+interface RequestOptions {
+  readonly abortSignal: AbortSignal;
+  readonly onProgress: () => void;
+}
+
+/** Makes a request, again some times if it makes no progress. The package itself repeats those that fail. */
+function send(request: (options: RequestOptions) => Promise<unknown>, limits: Limits): Promise<unknown> {
+  const { signal, silenceMs } = limits;
   return withRetries(async () => {
-    const limit = AbortSignal.timeout(requestMs);
+    const silent = new AbortController();
+    const timer = setTimeout(() => silent.abort(), silenceMs);
+    const onProgress = () => {
+      timer.refresh();
+    };
     try {
-      await request(AbortSignal.any([signal, limit]));
+      await request({ abortSignal: AbortSignal.any([signal, silent.signal]), onProgress });
     } catch (error) {
-      throw limit.aborted && !signal.aborted ? new PassingFailure({ Message: 'ETIMEDOUT' }, true) : error;
+      const isCut = silent.signal.aborted && !signal.aborted;
+      throw isCut ? new PassingFailure({ Message: 'ETIMEDOUT' }, true) : error;
+    } finally {
+      clearTimeout(timer);
     }
   }, signal);
+}
+
+/** A body for each try, in chunks, so that its progress is seen. */
+function bodyOf(content: Buffer): () => Readable {
+  function* chunks() {
+    for (let at = 0; at < content.length; at += chunkBytes) yield content.subarray(at, at + chunkBytes);
+  }
+  return () => Readable.from(chunks());
 }
 
 /** Uploads as many bytes as the file has when it is opened. It may be anything by then: opening does not wait. */
@@ -196,7 +219,8 @@ async function upload(
     if (!stats.isFile()) throw new Error('It is not a regular file.');
     if (stats.size <= blockBytes) {
       const content = await read(file, 0, stats.size);
-      await send((abortSignal) => client.upload(content, stats.size, { ...headers, abortSignal }), limits);
+      const body = bodyOf(content);
+      await send((options) => client.upload(body, stats.size, { ...headers, ...options }), limits);
     } else {
       await uploadBlocks(client, file, stats.size, headers, limits);
     }
@@ -224,7 +248,7 @@ async function uploadBlocks(
       either.signal.throwIfAborted();
       const length = Math.min(blockBytes, size - index * blockBytes);
       const block = await read(file, index * blockBytes, length);
-      await send((abortSignal) => client.stageBlock(id, block, length, { abortSignal }), either);
+      await send((options) => client.stageBlock(id, bodyOf(block), length, options), either);
     }),
   );
   try {
@@ -233,7 +257,7 @@ async function uploadBlocks(
     stop.abort();
     await Promise.allSettled(staged);
   }
-  await send((abortSignal) => client.commitBlockList(ids, { ...headers, abortSignal }), limits);
+  await send(({ abortSignal }) => client.commitBlockList(ids, { ...headers, abortSignal }), limits);
 }
 
 async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
