@@ -55,7 +55,7 @@ function textOf(path: string): string | undefined {
 }
 
 const namePattern = /^[\w.-]{1,64}$/;
-/** At least one byte: whoever knows the name of the account can sign with an empty key. */
+/** At least one byte: with an empty key, the name of the account would be enough to sign. */
 const keyPattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$/;
 
 function checked(text: string, where: string, remedy = ''): Credentials {

@@ -121,7 +121,7 @@ function guardProcess(log: Log): void {
     log(`Unexpected error; the service continues: ${error instanceof Error ? error.stack : error}`);
   process.on('uncaughtException', report);
   process.on('unhandledRejection', report);
-  // Whoever has started the service may have closed the other end.
+  // The process that started the service may have closed the other end.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { madeBy } from '../../src/core/azure/ownership';
 import { deleteFetched, planRunCleanUp, withoutPoolsOfOthers } from '../../src/core/cleanUp/cleanUpRun';
@@ -90,6 +90,20 @@ describe('The clean-up', function () {
     await parts.batch.terminateJob(attemptOf(other.run.manifest).jobId);
   });
 
+  it('of one run keeps the record that says which files were refused', async () => {
+    const { folder, paths } = fixture.folder(['a.mp4']);
+    writeFileSync(join(folder, 'empty.mp4'), '');
+    const { run, parts } = await fixture.start([...paths, join(folder, 'empty.mp4')]);
+    const { manifest } = run;
+    assert.equal(manifest.refused.length, 1);
+    await run.advance('fetched', never);
+    await run.close();
+    const { runId, outputContainer } = manifest;
+    const plan = await planRunCleanUp(parts.storage, await listed(), runId, outputContainer, never);
+    assert.ok(plan.keepsContainer);
+    assert.ok(plan.resources.every(({ id }) => id !== outputContainer));
+  });
+
   it('of one run leaves nothing of it when all was fetched', async () => {
     const { paths } = fixture.folder(['a.mp4']);
     const { run, parts } = await fixture.start(paths, { slotsPerNode: 3 });
@@ -113,6 +127,12 @@ describe('The clean-up', function () {
     await parts.batch.addJob({ id: 'transcode-another', poolInfo: { poolId }, metadata });
     assert.deepEqual(await kinds(), ['container', 'job']);
     await parts.batch.terminateJob('transcode-another');
+    // Another program has a job there: its tasks count, also while they wait.
+    await parts.batch.addJob({ id: 'theirs', poolInfo: { poolId } });
+    assert.deepEqual(await kinds(), ['container', 'job', 'pool']);
+    await parts.batch.addTasks('theirs', [{ id: 't', commandLine: '/bin/sh -c "sleep 600"' }]);
+    assert.deepEqual(await kinds(), ['container', 'job']);
+    await parts.batch.terminateJob('theirs');
     assert.deepEqual(await kinds(), ['container', 'job', 'pool']);
     assert.deepEqual(
       await deleteResources(parts.batch, parts.storage, plan.resources, () => undefined, never),

@@ -199,6 +199,19 @@ function runSuite({ rate, faults }: Conditions): void {
     assert.deepEqual(namesIn(folder), ['clip (2).mp3', 'clip.mp3', 'clip.mp4']);
   });
 
+  it('replaces the outputs that the user agreed to replace, and no others', async () => {
+    const { folder, paths } = folderWith('a.mp4', 'b.mp4');
+    for (const name of ['a.mp3', 'b.mp3']) writeFileSync(join(folder, name), 'mine');
+    const { run } = await start(paths);
+    const { manifest } = run;
+    manifest.files = manifest.files.map((file) => ({ ...file, replacesOutput: file.path.endsWith('a.mp4') }));
+    await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4', 'b (2).mp3', 'b.mp3', 'b.mp4']);
+    assert.notEqual(readFileSync(join(folder, 'a.mp3'), 'latin1'), 'mine');
+    assert.equal(readFileSync(join(folder, 'b.mp3'), 'utf8'), 'mine');
+  });
+
   it('that is canceled leaves no incomplete file and no running task, and can be retried', async () => {
     const { folder, paths } = folderWith('a.wav', 'b.wav', 'c.wav', 'd.wav');
     const long = await ffmpeg('-f', 'lavfi', '-i', 'sine=duration=300', join(root.path, 'long.wav'));

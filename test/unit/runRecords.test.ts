@@ -125,6 +125,10 @@ describe('The list of runs', () => {
     assert.deepEqual(read(asked), ['submitted', 'submitted', undefined]);
     const other = { status: 'uploaded', until: 'fetched', waitsFor: 'access' } as const;
     assert.deepEqual(read(other), ['stopped', 'fetched', 'access']);
+    const canceled = record('1', { status: 'canceled', until: 'submitted' });
+    const waits = { status: 'canceled', until: 'fetched', waitsFor: 'access' } as const;
+    const [merged] = mergeRecords([record('1', waits)], 'a', [canceled], () => false);
+    assert.deepEqual([merged?.status, merged?.until, merged?.waitsFor], ['canceled', 'fetched', 'access']);
   });
 
   it('shows which runs were submitted in part only', () => {

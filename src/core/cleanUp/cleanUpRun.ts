@@ -5,7 +5,7 @@ import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
 import type { Manifest } from '../plan/manifest';
-import { openJobsOn } from '../pools/poolSizes';
+import { hasUnfinishedTasks, openJobsOn } from '../pools/poolSizes';
 import { readManifest } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
@@ -35,7 +35,9 @@ export async function planRunCleanUp(
 ): Promise<RunCleanUp> {
   const record = await recordOf(storage, outputContainer, signal);
   const pools = new Set(record?.manifest.attempts.flatMap(({ poolId }) => poolId ?? []));
-  const isWholly = record === undefined || record.manifest.files.every(({ id }) => record.fetched.has(id));
+  const isWholly =
+    record === undefined ||
+    (record.manifest.refused.length === 0 && record.manifest.files.every(({ id }) => record.fetched.has(id)));
   const hasUnfetched = all.some(({ id, unfetched = 0 }) => id === outputContainer && unfetched > 0);
   const keepsContainer = hasUnfetched || !isWholly;
   const resources = all.filter((resource) => {
@@ -51,7 +53,7 @@ export async function planRunCleanUp(
 
 /**
  * Leaves out pools on which another run of this extension has begun since the resources were listed, which takes long in
- * an account with many containers.
+ * an account with many containers, and those on which tasks of other programs wait or run.
  */
 export async function withoutPoolsOfOthers(
   batch: Batch,
@@ -74,8 +76,11 @@ async function hasOtherRun(
   signal: AbortSignal,
 ): Promise<boolean> {
   for await (const job of openJobsOn(batch, poolId, signal)) {
-    const isOther = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') !== runId;
-    if (isOther && !hasEnded(job)) return true;
+    if (hasEnded(job)) continue;
+    const isOther = isOwn(job.metadata, 'job')
+      ? ownMetadata(job.metadata, 'run') !== runId
+      : await hasUnfinishedTasks(batch, job.id ?? '', signal);
+    if (isOther) return true;
   }
   return false;
 }

@@ -23,8 +23,8 @@ export interface OpenData extends Reservation {
 const keptMs = 120_000;
 
 /**
- * Limits the memory of files that can only be read and written as a whole. Whoever opens one waits, in turn, until the file
- * fits; a file larger than the limit has all memory to itself. A closed file stays for a while, as long as nobody waits
+ * Limits the memory of files that can only be read and written as a whole. A caller that opens one waits, in turn, until the
+ * file fits; a file larger than the limit has all memory to itself. A closed file stays for a while, as long as nobody waits
  * for its memory, so that it is not read again.
  */
 export class FileMemory {

@@ -17,7 +17,7 @@ const tasksDeletedAtOnce = 8;
 interface RenewOptions {
   /** The task with a new SAS; undefined for a task that is not the run's. */
   readonly taskOf: (id: string) => TaskAdd | undefined;
-  /** Called before tasks are deleted, so that whoever continues knows that they are missing for now. */
+  /** Called before tasks are deleted, so that a process that continues the run knows that they are missing for now. */
   readonly onReplacing: (ids: readonly string[]) => Promise<void>;
   /** Called when these are no longer missing. */
   readonly onReplaced: (ids: readonly string[]) => void;

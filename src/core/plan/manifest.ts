@@ -21,7 +21,7 @@ export interface Manifest {
   readonly pool: RunPool;
   readonly limits: Limits;
   readonly outputContainer: string;
-  /** What to do with an output whose name is taken. */
+  /** What to do with an output whose name is taken, unless the file says that it is replaced. */
   readonly onConflict: 'rename' | 'overwrite';
   /** A retry adds the refused files that were repaired. */
   files: readonly ManifestFile[];
@@ -116,6 +116,8 @@ export interface ManifestFile {
   /** Set if the file is transcoded in parts, and joined by the task of the file. */
   readonly split?: SplitFile;
   readonly output: ManifestOutput;
+  /** The user agreed to replace the output that existed when the run was started. */
+  readonly replacesOutput?: boolean;
   /** Length of the track that the output must match, if it is known. */
   readonly seconds?: number;
 }

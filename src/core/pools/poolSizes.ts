@@ -224,7 +224,8 @@ export async function isInUse(
   return false;
 }
 
-async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSignal): Promise<boolean> {
+/** Whether a job has tasks that wait or run. */
+export async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSignal): Promise<boolean> {
   try {
     const { active, running } = await batch.taskCounts(jobId, signal);
     return active + running > 0;

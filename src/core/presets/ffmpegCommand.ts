@@ -118,13 +118,20 @@ function fillArguments(
   const values: Readonly<Record<string, string>> = {
     input: nodeInput,
     output: output.name,
-    audio: selection.kind === 'track' ? `0:a:${selection.index}` : '0:a',
+    audio: audioOf(selection),
     subtitle: `0:s:${output.subtitle ?? 0}`,
     seconds: secondsOf(facts).toFixed(3),
     pixelFormat: isHdr(facts.video) ? 'yuv420p10le' : 'yuv420p',
     pcm: pcmEncoder(facts.audio),
   };
   return mapped.map((arg) => arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole));
+}
+
+/** What `${audio}` stands for where it is not a map: in a graph, which reads the first of several tracks. */
+function audioOf(selection: SourceFacts['selection']): string {
+  if (selection.kind === 'track') return `0:a:${selection.index}`;
+  const [first] = (selection.kind === 'all' && selection.indexes) || [];
+  return first === undefined ? '0:a' : `0:a:${first}`;
 }
 
 /** Fills the filters; an option whose filters are all unnecessary goes. */

@@ -8,7 +8,7 @@ import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
 import { proveByStatement, proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
-import { downloadOutput } from './outputs';
+import { downloadOutput, mayReplace } from './outputs';
 import type { RunState } from './runState';
 
 type FetchedFolder = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outputSeconds'>;
@@ -46,7 +46,7 @@ export async function fetchFolder(
     const between = output.isBeside ? '.' : '/';
     const uriOf = (blob: string) =>
       state.parts.outputUri(file, `${name}${between}${blob.slice(prefix.length)}`);
-    if (state.manifest.onConflict === 'rename' && (await holdsAnother(state, blobs, uriOf))) {
+    if (!mayReplace(state.manifest, file) && (await holdsAnother(state, blobs, uriOf))) {
       if (copy === 1000) throw new UserError({ kind: 'outputExists', file: output.name });
       continue;
     }

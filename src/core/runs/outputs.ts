@@ -1,5 +1,5 @@
 import type { Files } from '../files/files';
-import type { ManifestFile } from '../plan/manifest';
+import type { Manifest, ManifestFile } from '../plan/manifest';
 import type { RunState } from './runState';
 
 /** Folders of the output container that hold no outputs: logs of failed tasks, and encoded parts. */
@@ -30,6 +30,11 @@ interface OutputDownload {
   readonly files: Files;
 }
 
+/** Whether the output of a file takes the place of a file of its name. */
+export function mayReplace({ onConflict }: Manifest, { replacesOutput }: ManifestFile): boolean {
+  return onConflict === 'overwrite' || replacesOutput === true;
+}
+
 /** Downloads a blob of an output and reports it. Resolves with its size in bytes. Throws `outputExists`. */
 export async function downloadOutput(
   state: RunState,
@@ -43,7 +48,7 @@ export async function downloadOutput(
     blob,
     uri,
     files,
-    overwrite: manifest.onConflict === 'overwrite',
+    overwrite: mayReplace(manifest, file),
     onBytes: (count) => {
       progress.fetch.bytes += count;
       state.tellProgress();

@@ -306,9 +306,10 @@ export class Run {
   async cancel(signal: AbortSignal): Promise<void> {
     if (this.claim.isReleased) throw new UserError({ kind: 'runTaken', run: this.manifest.runId });
     // First of all: whatever is saved from here on says so, and if this process ends, the next one doesn't go on with the run.
+    const before = this.manifest.canceled;
     this.manifest.canceled = new Date(this.state.now()).toISOString();
     this.#canceled.abort();
-    const canceling = this.#cancel(signal);
+    const canceling = this.#cancel(signal, before);
     this.#canceling = canceling.catch(() => undefined);
     return canceling;
   }
@@ -319,14 +320,15 @@ export class Run {
     throw this.#canceled.signal.reason;
   }
 
-  async #cancel(signal: AbortSignal): Promise<void> {
+  /** `before`: when the run was canceled before, maybe by another process, which is not taken back. */
+  async #cancel(signal: AbortSignal, before: string | undefined): Promise<void> {
     const { state, manifest } = this;
     const saving = state.save(signal);
     const ending = this.#working.then(() => this.#endJobs(signal));
     const [saved, ended] = await Promise.allSettled([saving, ending]);
     if (ended.status === 'rejected') {
       // Tasks may still run.
-      manifest.canceled = undefined;
+      manifest.canceled = before;
       // The signal may have aborted: the time for the cancellation is over.
       await state.save(AbortSignal.timeout(tidyMs)).catch(() => undefined);
       throw ended.reason;

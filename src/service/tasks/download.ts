@@ -125,11 +125,19 @@ async function get(url: string, limits: Limits, hops = 0): Promise<IncomingMessa
       resolve(answer);
     });
     waiting = request;
-    // Until a proxy has connected the request has no socket, whose own limit would count.
-    const unconnected = setTimeout(() => request.destroy(new Silence()), silenceMs);
-    request.once('socket', () => clearTimeout(unconnected));
-    request.once('close', () => clearTimeout(unconnected));
-    request.on('error', reject);
+    // Until a proxy has connected, the request has no socket, and nothing that ends it is reported.
+    const end = (reason: Error) => {
+      request.destroy(reason);
+      reject(reason);
+    };
+    const unconnected = setTimeout(() => end(new Silence()), silenceMs);
+    const abort = () => end(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    const connected = () => {
+      clearTimeout(unconnected);
+      signal.removeEventListener('abort', abort);
+    };
+    request.once('socket', connected).once('close', connected).on('error', reject);
     request.on('timeout', () => waiting.destroy(new Silence()));
   });
   const { statusCode = 0 } = response;

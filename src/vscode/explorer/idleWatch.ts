@@ -97,14 +97,19 @@ export class IdleWatch {
   }
 
   async #scaleToZero(account: AccountRecord, poolId: string): Promise<void> {
-    const [{ Batch }, { scaleToZero }] = await Promise.all([
+    const [{ Batch }, { isInUse, scaleToZero }] = await Promise.all([
       import('../../core/azure/batch'),
       import('../../core/pools/poolSizes'),
     ]);
     const batch = new Batch(await this.accounts.connect(account));
-    await longWork(l10n.t('Scaling pool {0} to zero', poolId), (_progress, signal) =>
-      scaleToZero(batch, poolId, { signal }),
-    );
+    const isScaled = await longWork(l10n.t('Scaling pool {0} to zero', poolId), async (_progress, signal) => {
+      // The nodes were idle when the account was asked last.
+      if (await isInUse(batch, poolId, undefined, signal)) return false;
+      await scaleToZero(batch, poolId, { signal });
+      return true;
+    });
+    if (!isScaled)
+      background(showInformation(l10n.t('Pool {0} is in use again and keeps its nodes.', poolId)));
   }
 
   dispose(): void {

@@ -148,6 +148,8 @@ function updated(record: RunRecord, found: RunRecord): RunRecord {
   const { status, waitsFor, isCanceling } = record;
   // The account takes a cancellation before the jobs have ended, and tasks may still run.
   const isToCancel = isCanceling === true && isToContinue(record) && found.status === 'canceled';
+  // What was asked of a run that has ended, such as its outputs, waits for the account too.
+  if (waitsFor && !isCanceling && status === found.status) return { ...found, until: record.until, waitsFor };
   if (found.status !== 'stopped' && !isToCancel) return found;
   const isFurther =
     (status === 'uploaded' && (found.until === 'submitted' || found.until === 'fetched')) ||

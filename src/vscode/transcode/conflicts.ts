@@ -26,6 +26,12 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   );
   if (existing.size === 0) return manifest;
   const choice = await askConflict([...existing.values()]);
+  if (choice === 'replaceThese') {
+    const files = manifest.files.map((file) =>
+      existing.has(file.id) ? { ...file, replacesOutput: true } : file,
+    );
+    return { ...manifest, files };
+  }
   if (choice !== 'skip') return choice && { ...manifest, onConflict: choice };
   if (existing.size < manifest.files.length) return withoutFiles(manifest, new Set(existing.keys()));
   const text = l10n.t('Nothing to transcode: the output of {0} already exists.', filesOf(existing.size));
@@ -71,7 +77,10 @@ async function existingOutputs(files: Manifest['files'], signal: AbortSignal): P
   return new Map(found.flat());
 }
 
-async function askConflict(taken: readonly string[]): Promise<Manifest['onConflict'] | 'skip' | undefined> {
+/** The user agrees to replace the outputs that the question is about, and no others; the setting is about all. */
+async function askConflict(
+  taken: readonly string[],
+): Promise<Manifest['onConflict'] | 'replaceThese' | 'skip' | undefined> {
   const { onConflict } = settings();
   if (onConflict !== 'ask') return onConflict;
   const shown = taken.slice(0, 3).join(', ') + (taken.length > 3 ? ', …' : '');
@@ -87,7 +96,7 @@ async function askConflict(taken: readonly string[]): Promise<Manifest['onConfli
         iconPath: new ThemeIcon('replace-all'),
         label: l10n.t('Replace'),
         detail: l10n.t('Existing files are replaced once the new ones are complete.'),
-        choice: 'overwrite' as const,
+        choice: 'replaceThese' as const,
       },
       {
         iconPath: new ThemeIcon('debug-step-over'),

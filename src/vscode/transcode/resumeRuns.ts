@@ -115,8 +115,9 @@ export class ResumeRuns {
     for (const id of new Set(due.map(({ accountId }) => accountId))) {
       const account = accounts.byId(id);
       if (account === undefined || !(await this.#answers(account))) continue;
-      for (const record of due.filter(({ accountId }) => accountId === id))
-        background(commands.attempt(() => this.#continue(record)));
+      // Another request may have continued some of them meanwhile.
+      const left = due.filter(({ accountId, runId }) => accountId === id && !runs.isWorkingOn(runId));
+      for (const record of left) background(commands.attempt(() => this.#continue(record)));
     }
   }
 
@@ -152,13 +153,16 @@ export class ResumeRuns {
     } catch (error) {
       const waits = error instanceof UserError && error.problem.kind === 'runWaits';
       if (!waits) throw error;
-      // Until the run is canceled, its tasks cost money.
-      if (this.parts.runs.record(runId)?.isCanceling) this.#stoppedAgain.delete(runId);
-      else this.#pause(runId);
+      this.#pause(runId);
     }
   }
 
   #pause(runId: string): void {
+    // Until the run is canceled, its tasks cost money.
+    if (this.parts.runs.record(runId)?.isCanceling) {
+      this.#stoppedAgain.delete(runId);
+      return;
+    }
     const times = (this.#stoppedAgain.get(runId)?.times ?? 0) + 1;
     const pauseMs = Math.min(firstPauseMs * 2 ** times, maxPauseMs);
     this.#stoppedAgain.set(runId, { times, notBefore: Date.now() + pauseMs });
