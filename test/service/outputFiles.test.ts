@@ -20,9 +20,9 @@ describe('Output files for a server that falls silent', function () {
     taskDir = await mkdtemp(join(tmpdir(), 'output-files-'));
     await mkdir(join(taskDir, 'wd'));
     server = createServer((request, reply) => {
-      requests.push(new URL(request.url ?? '/', 'http://localhost').pathname);
+      const isAnswered = requests.push(new URL(request.url ?? '/', 'http://localhost').pathname) > unanswered;
       request.resume().once('end', () => {
-        if (requests.length > unanswered) reply.writeHead(201, { etag: '0x1' }).end();
+        if (isAnswered) reply.writeHead(201, { etag: '0x1' }).end();
       });
     });
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));

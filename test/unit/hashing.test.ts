@@ -63,6 +63,19 @@ describe('Hashes of transfers', () => {
     rmSync(folder, { recursive: true });
   });
 
+  // Other systems have no such device.
+  if (process.platform === 'linux') {
+    it('of a file that cannot be written can be dropped', async () => {
+      const fd = openSync('/dev/full', 'w');
+      const hash = beginHash(data.length);
+      const half = data.subarray(0, 1024 * 1024);
+      const writing = hash.updateAndWrite?.(half, { fd, position: 0 });
+      await assert.rejects(Promise.resolve(writing), { code: 'ENOSPC' });
+      await hash.drop();
+      closeSync(fd);
+    });
+  }
+
   it('can be dropped, before and after their end', async () => {
     const dropped = beginHash(data.length);
     await dropped.update(data);

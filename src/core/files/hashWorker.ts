@@ -44,6 +44,8 @@ function attempt(sequence: Sequence, step: () => void): void {
   }
 }
 
-function reply({ id }: HashOrder, { failure }: Sequence, digest?: Uint8Array): void {
+/** A failure is that of an order to write: a hash that is only ended has none. */
+function reply({ id, to }: HashOrder, sequence: Sequence, digest?: Uint8Array): void {
+  const failure = to && sequence.failure;
   parentPort?.postMessage({ id, digest, failure } satisfies HashReply);
 }
