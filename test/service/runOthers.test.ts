@@ -201,6 +201,44 @@ describe('A run in whose account others act', function () {
     await (await Run.open(parts, run.manifest.outputContainer, never)).close();
   });
 
+  it('leaves the run to the window that had it while its lease was over', async () => {
+    const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths);
+    const { outputContainer } = run.manifest;
+    await parts.storage.blob(outputContainer, manifestBlob).getBlobLeaseClient().breakLease(0);
+    const other = await Run.open(fixture.parts().parts, outputContainer, never);
+    await other.cancel(never);
+    await other.close();
+    await rejectsWith(run.state.save(never), { kind: 'runTaken' });
+    await rejectsWith(run.advance('fetched', never), { kind: 'runTaken' });
+    await run.close();
+    const again = await Run.open(fixture.parts().parts, outputContainer, never);
+    await again.close();
+    assert.ok(again.manifest.canceled);
+  });
+
+  it('keeps no nodes for uploads of a run that was deleted', async () => {
+    const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, {
+      ...{ lifetime: 'keep', spotNodes: 3, vmSize: 'Standard_D96s_v5' },
+    });
+    const release = holdUpload('a.mp4');
+    const advancing = run.advance('fetched', never);
+    const attempt = attemptOf(run.manifest);
+    await eventually(
+      async () => attempt.hasJob,
+      (hasJob) => hasJob === true,
+    );
+    const poolId = attempt.poolId ?? '';
+    await parts.storage.deleteContainer(run.manifest.outputContainer, never);
+    await rejectsWith(advancing, { kind: 'runNotFound' });
+    release();
+    await run.close();
+    assert.equal((await parts.batch.job(attempt.jobId))?.executionInfo?.terminateReason, 'NothingUploaded');
+    await eventually(
+      () => parts.batch.pool(poolId),
+      (pool) => pool === undefined || pool.state === 'deleting',
+    );
+  });
+
   it('adds a task that it was about to replace when it was stopped', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const clock = new FastClock(600);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Storage, WriteOptions } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
@@ -24,11 +25,19 @@ interface ChunkedManifest extends Omit<Manifest, 'version' | 'files' | 'refused'
   readonly attempts: readonly (Omit<Attempt, 'fileIds'> & { readonly fileIds: readonly string[] })[];
 }
 
+/** A manifest as its blob holds it. */
+type StoredManifest = (Manifest | ChunkedManifest) & {
+  /** Tells which store wrote it. Undefined in manifests of earlier versions. */
+  readonly writer?: string;
+};
+
 /** How often a write is tried again because an aborted one has taken effect meanwhile. */
 const maxOvertaken = 3;
 
 /** Reads and writes the manifest of one run in its output container. One write at a time. */
 export class ManifestStore {
+  /** A random value: each process that opens the run has a store of its own. */
+  readonly #writer = randomUUID();
   /** Of the manifest as it was read or written last. */
   #etag: string | undefined;
   #chunks: readonly string[] = [];
@@ -45,7 +54,7 @@ export class ManifestStore {
     const blob = await this.storage.readText(this.container, manifestBlob, signal);
     if (blob === undefined) throw this.#notFound();
     this.#etag = blob.etag;
-    const manifest = parsed(blob.text);
+    const manifest = withoutWriter(parsed(blob.text));
     if (manifest === undefined) throw this.#notFound();
     if (manifest.version !== 1 && manifest.version !== 2)
       throw new UserError({ kind: 'runNewer', run: this.container });
@@ -77,8 +86,9 @@ export class ManifestStore {
   }
 
   /**
-   * Writes the manifest. Files that have changed are written first, under new names: a manifest always names complete
-   * chunks, whenever the process ends.
+   * Writes the manifest. Files that have changed are written first, under names that no other store uses: a manifest always
+   * names complete chunks, whenever the process ends. Throws `runTaken` if another store has written the manifest since this one read or
+   * wrote it.
    */
   async write(manifest: Manifest, options: WriteOptions): Promise<void> {
     const { files, refused } = manifest;
@@ -95,7 +105,8 @@ export class ManifestStore {
   /** Writes on condition of the write before: one that was aborted can reach the service later, and must not undo this one. */
   async #writeText(manifest: Manifest | ChunkedManifest, options: WriteOptions): Promise<void> {
     const { storage, container } = this;
-    const text = JSON.stringify(manifest);
+    const stored: StoredManifest = { ...manifest, writer: this.#writer };
+    const text = JSON.stringify(stored);
     for (let overtaken = 0; ; overtaken++) {
       const conditions = this.#etag === undefined ? options : { ...options, ifMatch: this.#etag };
       try {
@@ -104,9 +115,23 @@ export class ManifestStore {
       } catch (error) {
         const mayBeOvertaken = this.#etag !== undefined && isStorageCode(error, 'ConditionNotMet');
         if (!mayBeOvertaken || overtaken === maxOvertaken) throw error;
-        this.#etag = (await storage.readText(container, manifestBlob, options.signal))?.etag;
+        if (!(await this.isCurrent(options.signal)))
+          throw new UserError({ kind: 'runTaken', run: manifest.runId }, { cause: error });
       }
     }
+  }
+
+  /**
+   * Whether the manifest in the account is the one that this store has read or written last, or one that it has written by
+   * an aborted request. Throws `runNotFound`.
+   */
+  async isCurrent(signal: AbortSignal): Promise<boolean> {
+    const blob = await this.storage.readText(this.container, manifestBlob, signal);
+    if (blob === undefined) throw this.#notFound();
+    if (blob.etag === this.#etag) return true;
+    if (parsed(blob.text)?.writer !== this.#writer) return false;
+    this.#etag = blob.etag;
+    return true;
   }
 
   async #writeChunks(files: RunFiles, signal: AbortSignal): Promise<string[]> {
@@ -115,7 +140,7 @@ export class ManifestStore {
     return Promise.all(
       chunksOf(files).map((text, index) =>
         limit(async () => {
-          const name = `files-${before + 1}-${index + 1}.jsonl`;
+          const name = `files-${before + 1}-${index + 1}-${this.#writer.slice(0, 8)}.jsonl`;
           await this.storage.writeText(this.container, name, text, { signal });
           return name;
         }),
@@ -131,13 +156,19 @@ export class ManifestStore {
 }
 
 /** Undefined for a text that is no JSON object. */
-function parsed(text: string): Manifest | ChunkedManifest | undefined {
+function parsed(text: string): StoredManifest | undefined {
   try {
-    const manifest = JSON.parse(text) as Manifest | ChunkedManifest | null;
+    const manifest = JSON.parse(text) as StoredManifest | null;
     return manifest !== null && typeof manifest === 'object' ? manifest : undefined;
   } catch {
     return undefined;
   }
+}
+
+function withoutWriter(stored: StoredManifest | undefined): Manifest | ChunkedManifest | undefined {
+  if (stored === undefined) return undefined;
+  const { writer: _writer, ...manifest } = stored;
+  return manifest as Manifest | ChunkedManifest;
 }
 
 /**

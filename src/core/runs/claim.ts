@@ -33,11 +33,14 @@ export class Claim {
   readonly #timer: NodeJS.Timeout;
   #lease: Lease;
   #released = false;
+  /** False after an expired lease was acquired again, until it is known that no other window had the run in between. */
+  #isChecked = true;
 
   private constructor(
     private readonly taken: TakenFrom,
     lease: Lease,
     private readonly note: LeaseNote | undefined,
+    private readonly isCurrent: ClaimOptions['isCurrent'],
   ) {
     this.#lease = lease;
     // Renewed by the system clock, which the service's leases follow.
@@ -51,7 +54,7 @@ export class Claim {
     container: string,
     blob: string,
     runId: string,
-    { folder, signal }: { folder?: string; signal: AbortSignal },
+    { folder, isCurrent, signal }: ClaimOptions,
   ): Promise<Claim> {
     const leaseId = randomUUID();
     const note = folder === undefined ? undefined : new LeaseNote(folder, runId, leaseId);
@@ -70,7 +73,7 @@ export class Claim {
       }
       if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
       await note?.removeLeft();
-      return new Claim({ storage, container, blob, runId }, lease, note);
+      return new Claim({ storage, container, blob, runId }, lease, note, isCurrent);
     } catch (error) {
       await note?.remove();
       throw error;
@@ -91,7 +94,10 @@ export class Claim {
     return this.#lost.signal;
   }
 
-  /** Takes a lease that has expired again. Throws `runTaken` if another window was faster, and after the release. */
+  /**
+   * Takes a lease that has expired again. Throws `runTaken` if another window was faster, though it may have released the run
+   * since, and after the release.
+   */
   async regain(): Promise<void> {
     const { storage, container, blob, runId } = this.taken;
     // Nobody would renew or release it: no window could act on the run until it expires.
@@ -99,6 +105,21 @@ export class Claim {
     const lease = await storage.lease(container, blob, this.leaseId, leaseSeconds, this.#lost.signal);
     if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
     this.#lease = lease;
+    this.#isChecked = false;
+    await this.#check();
+  }
+
+  /** Throws `runTaken` or `runNotFound` if the run has changed or was deleted while this process did not have the lease. */
+  async #check(): Promise<void> {
+    if (this.#isChecked) return;
+    try {
+      if (!(await this.isCurrent(this.#lost.signal)))
+        throw new UserError({ kind: 'runTaken', run: this.taken.runId });
+      this.#isChecked = true;
+    } catch (error) {
+      if (isEnd(error)) this.#lose(error);
+      throw error;
+    }
   }
 
   async release(): Promise<void> {
@@ -115,6 +136,7 @@ export class Claim {
   async #renew(): Promise<void> {
     try {
       await this.#lease.renew();
+      await this.#check();
     } catch (error) {
       if (isStorageCode(error, ...expiredCodes)) await this.#regainSoon();
       else if (isStorageCode(error, 'LeaseIdMismatchWithLeaseOperation', 'LeaseAlreadyPresent'))
@@ -130,7 +152,7 @@ export class Claim {
     try {
       await this.regain();
     } catch (error) {
-      if (error instanceof UserError && error.problem.kind === 'runTaken') this.#lose(error);
+      if (isEnd(error)) this.#lose(error);
     }
   }
 
@@ -138,6 +160,19 @@ export class Claim {
     clearInterval(this.#timer);
     this.#lost.abort(reason);
   }
+}
+
+/** Whether an error says that this process has lost the run. */
+function isEnd(error: unknown): boolean {
+  return error instanceof UserError && ['runTaken', 'runNotFound'].includes(error.problem.kind);
+}
+
+export interface ClaimOptions {
+  /** Where the processes of this machine note their leases. */
+  readonly folder?: string;
+  /** Whether the account holds the run as this process knows it: no other window has acted on it meanwhile. */
+  readonly isCurrent: (signal: AbortSignal) => Promise<boolean>;
+  readonly signal: AbortSignal;
 }
 
 interface TakenFrom {

@@ -1,5 +1,5 @@
 import { type Problem, UserError } from '../errors';
-import { endJob, hasEnded } from '../jobs/jobLife';
+import { endJob, hasEnded, nothingUploaded } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
 import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';
@@ -65,6 +65,17 @@ export async function takeBackPools(state: RunState, signal: AbortSignal): Promi
       if (!signal.aborted && !(error instanceof UserError)) throw error;
       const stuck: Problem = { kind: 'poolUnusable', pool: pool.id };
       state.tell({ kind: 'trouble', problem: error instanceof UserError ? error.problem : stuck });
+    }
+  }
+}
+
+/** Ends the jobs without tasks of a run that was deleted: no process adds tasks to them. One that cannot be reached ends with its time. */
+export async function endEmptyJobs({ parts, poolsGiven }: RunState, signal: AbortSignal): Promise<void> {
+  for (const { jobId } of poolsGiven.keys()) {
+    try {
+      await parts.batch.terminateJob(jobId, nothingUploaded, signal);
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof UserError)) throw error;
     }
   }
 }

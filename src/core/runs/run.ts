@@ -1,4 +1,4 @@
-import { UserError } from '../errors';
+import { type Problem, UserError } from '../errors';
 import { canceledReason, endJob, hasEnded } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
 import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
@@ -12,7 +12,7 @@ import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
-import { endIfFatal, finish, summaryOf, takeBackPools } from './finish';
+import { endEmptyJobs, endIfFatal, finish, summaryOf, takeBackPools } from './finish';
 import { canBeRepaired, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
 import { containerMetadata, type RunParts, RunState } from './runState';
@@ -57,6 +57,7 @@ export class Run {
       await store.write(manifest, { ifNoneMatch: '*', signal });
       claim = await Claim.take(storage, container, manifestBlob, manifest.runId, {
         folder: parts.claimFolder,
+        isCurrent: (own) => store.isCurrent(own),
         signal,
       });
     } catch (error) {
@@ -96,7 +97,7 @@ export class Run {
     const { storage } = parts;
     const store = new ManifestStore(storage, outputContainer);
     const { runId } = await store.read(signal);
-    const claim = await takeClaim(parts, outputContainer, runId, waitMs, signal);
+    const claim = await takeClaim(parts, store, { container: outputContainer, runId, waitMs, signal });
     try {
       // Read again: until a moment ago another window may have changed it.
       const manifest = await store.read(signal);
@@ -147,6 +148,7 @@ export class Run {
 
   async #advance(until: Until, signal: AbortSignal): Promise<RunSummary> {
     const { state } = this;
+    let failure: unknown;
     try {
       await this.#setGoal(until, signal);
       if (until === 'fetched')
@@ -158,10 +160,11 @@ export class Run {
       } else if (until === 'fetched') await finish(state, signal);
       return summaryOf(state);
     } catch (error) {
+      failure = error;
       if (!signal.aborted) await endIfFatal(state, error, signal);
       throw error;
     } finally {
-      await this.#takeBackPools(signal.aborted);
+      await this.#takeBackPools(signal.aborted, failure);
       await this.#keepResults();
     }
   }
@@ -240,10 +243,14 @@ export class Run {
     await this.state.save(signal);
   }
 
-  /** A stopped run goes on later: its job waits for tasks. Of a canceled one, the cancel takes the nodes back. */
-  async #takeBackPools(isStopped: boolean): Promise<void> {
-    if (this.claim.lost.aborted || this.#canceled.signal.aborted) return;
-    if (isStopped)
+  /**
+   * A stopped run goes on later, and a taken one in another window: its job waits for tasks. Of a canceled one, the cancel takes
+   * the nodes back.
+   */
+  async #takeBackPools(isStopped: boolean, failure: unknown): Promise<void> {
+    if (this.#canceled.signal.aborted || isProblem(failure, 'runTaken')) return;
+    if (isProblem(failure, 'runNotFound')) await endEmptyJobs(this.state, AbortSignal.timeout(tidyMs));
+    else if (isStopped)
       for (const attempt of this.state.poolsGiven.keys())
         if (attempt.hasJob) this.state.poolsGiven.delete(attempt);
     await takeBackPools(this.state, AbortSignal.timeout(takeBackMs));
@@ -359,20 +366,27 @@ export class Run {
   }
 }
 
+function isProblem(error: unknown, kind: Problem['kind']): boolean {
+  return error instanceof UserError && error.problem.kind === kind;
+}
+
 async function takeClaim(
   { storage, claimFolder: folder, clock = systemClock }: RunParts,
-  container: string,
-  runId: string,
-  waitMs: number,
-  signal: AbortSignal,
+  store: ManifestStore,
+  {
+    container,
+    runId,
+    waitMs,
+    signal,
+  }: { container: string; runId: string; waitMs: number; signal: AbortSignal },
 ): Promise<Claim> {
+  const isCurrent = (own: AbortSignal) => store.isCurrent(own);
   const end = clock.now() + waitMs;
   for (;;) {
     try {
-      return await Claim.take(storage, container, manifestBlob, runId, { folder, signal });
+      return await Claim.take(storage, container, manifestBlob, runId, { folder, isCurrent, signal });
     } catch (error) {
-      const taken = error instanceof UserError && error.problem.kind === 'runTaken';
-      if (!taken || clock.now() >= end) throw error;
+      if (!isProblem(error, 'runTaken') || clock.now() >= end) throw error;
       await clock.pause(1_000, signal);
     }
   }
