@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { commands, extensions } from 'vscode';
 import type { Problem } from '../../src/core/errors';
+import type { FileResult } from '../../src/core/plan/manifest';
+import type { RunProgress } from '../../src/core/runs/runEvents';
 import { reportOf } from '../../src/vscode/accounts/checkConnection';
 import { extensionId } from '../../src/vscode/contributions';
 import { heatMapPage } from '../../src/vscode/heatMap/heatMapPage';
@@ -10,6 +12,7 @@ import {
   fileLabel,
   fileWords,
   firstNames,
+  iconWord,
   runLabel,
   stateWords,
   withFolder,
@@ -18,7 +21,7 @@ import {
 import { stoppedWords } from '../../src/vscode/transcode/endMessages';
 import { age, bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
-import { progressLine } from '../../src/vscode/words/story';
+import { noAnswerWords, progressLine } from '../../src/vscode/words/story';
 import { progressOf } from '../runProgress';
 
 describe('The words of a run', () => {
@@ -176,6 +179,29 @@ describe('The words of a run', () => {
     );
     const expected = ['now', '20 seconds ago', '59 seconds ago', '2 minutes ago', '1 hour ago', '2 days ago'];
     assert.deepEqual(ages, expected);
+  });
+
+  it('say that a service does not answer, instead of numbers that stand still', () => {
+    const numbers = { files: 3, succeeded: 1, failed: 1 };
+    const words = (['unreachable', 'throttled', 'failing'] as const).map((one) =>
+      noAnswerWords(one, numbers),
+    );
+    assert.deepEqual(words, [
+      'no connection, retrying: 1 of 3 done, 1 failed',
+      'throttled, retrying: 1 of 3 done, 1 failed',
+      'service error, retrying: 1 of 3 done, 1 failed',
+    ]);
+  });
+
+  it('name the state of a file for screen readers, which do not read its icon', () => {
+    const problem = { kind: 'ended', file: 'clip.mp4' } as const;
+    const damaged = { kind: 'outputMissing', file: 'clip.mp4' } as const;
+    const word = (result: FileResult | undefined, live?: RunProgress) => iconWord({ id: '1' }, result, live);
+    assert.equal(word({ id: '1' }), 'done');
+    assert.equal(word({ id: '1', problem: damaged }), 'failed');
+    assert.equal(word({ id: '1', problem }), undefined);
+    assert.equal(word(undefined, progressOf({ running: new Map([['1', { seconds: 5 }]]) })), 'running');
+    assert.equal(word(undefined, progressOf()), undefined);
   });
 
   it('name a time that is left only where there is one', () => {

@@ -72,4 +72,22 @@ describe('The manifest', () => {
     const expected = mediaExtensions.filter((one) => !ambiguousExtensions.includes(one)).join('|');
     for (const [, list] of lists) assert.equal(list, expected);
   });
+
+  it('shows no marks of Markdown in descriptions that VS Code shows as plain text', () => {
+    const texts = [readNls('package.nls.json'), readNls('package.nls.zh-cn.json')];
+    const found: string[] = [];
+    const search = (value: unknown, key: string) => {
+      if (typeof value === 'object' && value !== null)
+        for (const [name, member] of Object.entries(value)) search(member, /^\d+$/.test(name) ? key : name);
+      else if (key === 'enumDescriptions' || key === 'description' || key === 'title' || key === 'label')
+        for (const text of texts)
+          if (/\*\*|`/.test(text[`${value}`.replaceAll('%', '')] ?? '')) found.push(`${value}`);
+    };
+    search({ configuration: contributes.configuration, commands: contributes.commands }, '');
+    assert.deepEqual(found, []);
+  });
 });
+
+function readNls(path: string): Record<string, string> {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}

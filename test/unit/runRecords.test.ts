@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { defaultPolicy, type RetryNotice, type RetryPolicy, withRetries } from '../../src/core/azure/retry';
 import type { FileResult, Manifest } from '../../src/core/plan/manifest';
 import { plan } from '../../src/core/plan/plan';
 import { planRepaired } from '../../src/core/plan/repairedFiles';
 import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
+import type { RunEvent } from '../../src/core/runs/runEvents';
+import { Answers } from '../../src/vscode/runs/answers';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
 import {
   isUpload,
@@ -259,5 +262,37 @@ describe('A run', () => {
       ['a.mp4', 'c.mp4'],
     );
     assert.deepEqual(attempts[0]?.fileIds, ['0001', '0003']);
+  });
+});
+
+describe('The services of a run', () => {
+  it('are shown as not answering after 10 seconds of failures, until a call succeeds', async () => {
+    let now = 0;
+    const answers = new Answers(() => now);
+    const steps: string[] = [];
+    const report = (event: RunEvent) => steps.push(event.kind === 'step' ? event.step.kind : event.kind);
+    const batch = answers.policy('batch', report);
+    const storage = answers.policy('storage', report);
+    const fail = (policy: Partial<RetryPolicy>, reason: RetryNotice['reason']) =>
+      policy.onRetry?.({ reason, attempt: 1, waitMs: 0 });
+    fail(batch, 'unreachable');
+    now = 9_999;
+    assert.equal(answers.missing(), undefined, 'after 9 seconds');
+    now = 10_000;
+    assert.equal(answers.missing(), 'unreachable', 'after 10 seconds');
+    fail(batch, 'throttled');
+    storage.onSuccess?.();
+    assert.equal(answers.missing(), 'throttled', 'Storage says nothing about Batch');
+    const failures = [Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })];
+    await withRetries(
+      async () => {
+        const failure = failures.pop();
+        if (failure) throw failure;
+      },
+      { ...defaultPolicy, ...batch },
+      undefined,
+    );
+    assert.equal(answers.missing(), undefined, 'after a call that succeeded');
+    assert.deepEqual(steps, ['waiting', 'waiting', 'waiting']);
   });
 });

@@ -17,6 +17,8 @@ export interface RetryPolicy {
   /** How long one attempt may take as a whole, in milliseconds, including an answer whose body never ends. */
   readonly attemptMs: number;
   readonly onRetry?: (notice: RetryNotice) => void;
+  /** Called whenever a call succeeds, also one that was not retried. */
+  readonly onSuccess?: () => void;
   readonly log?: Log;
 }
 
@@ -73,30 +75,35 @@ export function currentAttempt(): number {
  */
 export async function withRetries<T>(
   call: (signal: AbortSignal) => Promise<T>,
-  { patienceMs, attemptMs, onRetry, log = noLog }: RetryPolicy,
+  { patienceMs, attemptMs, onRetry, onSuccess, log = noLog }: RetryPolicy,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
   const started = performance.now();
-  return pRetry((attempt) => attempts.run(attempt, () => withinLimit(call, attemptMs, signal)), {
-    retries: Number.POSITIVE_INFINITY,
-    minTimeout: 300,
-    maxTimeout: 15_000,
-    randomize: true,
-    signal,
-    shouldRetry: ({ error, attemptNumber }) => {
-      const isPatient = performance.now() - started < patienceMs;
-      return isTransient(error) && (isPatient || (error instanceof AttemptTimeout && attemptNumber < 2));
+  const result = await pRetry(
+    (attempt) => attempts.run(attempt, () => withinLimit(call, attemptMs, signal)),
+    {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 300,
+      maxTimeout: 15_000,
+      randomize: true,
+      signal,
+      shouldRetry: ({ error, attemptNumber }) => {
+        const isPatient = performance.now() - started < patienceMs;
+        return isTransient(error) && (isPatient || (error instanceof AttemptTimeout && attemptNumber < 2));
+      },
+      async onFailedAttempt({ error, attemptNumber: attempt }) {
+        if (!isTransient(error)) return;
+        const waitMs = retryAfterMs(error);
+        const reason = reasonOf(error);
+        log.debug(`Attempt ${attempt} failed (${reason}, ${codeOf(error)}).`);
+        onRetry?.({ reason, attempt, waitMs });
+        if (waitMs > 0 && waitMs < patienceMs) await delay(waitMs, undefined, { signal });
+      },
     },
-    async onFailedAttempt({ error, attemptNumber: attempt }) {
-      if (!isTransient(error)) return;
-      const waitMs = retryAfterMs(error);
-      const reason = reasonOf(error);
-      log.debug(`Attempt ${attempt} failed (${reason}, ${codeOf(error)}).`);
-      onRetry?.({ reason, attempt, waitMs });
-      if (waitMs > 0 && waitMs < patienceMs) await delay(waitMs, undefined, { signal });
-    },
-  });
+  );
+  onSuccess?.();
+  return result;
 }
 
 /** How long an attempt that was told to end may take to do so before it is abandoned. */

@@ -4,6 +4,7 @@ import type { TimeLeft } from '../../core/estimates/timeLeft';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Run } from '../../core/runs/run';
 import type { RunProgress } from '../../core/runs/runEvents';
+import type { Answers, NoAnswer } from './answers';
 
 /** A run that this window is working on. */
 export interface LiveRun {
@@ -15,6 +16,8 @@ export interface LiveRun {
   timeLeft(): number | undefined;
   /** The share of the work that is done, from 0 to 1. */
   share(): number;
+  /** Why the numbers of the run don't change, if a service has not answered for some time. */
+  noAnswer(): NoAnswer | undefined;
   /** Stops working on the run, with the reason. Its tasks go on. */
   stop(reason?: unknown): void;
   /** Stops working on the run, waits until that has settled, and ends its jobs. */
@@ -34,8 +37,11 @@ export const cancelMs = 10 * 60_000;
 export function liveRun(
   account: AccountRecord,
   run: Run,
-  estimator: TimeLeft,
-  abort: AbortController,
+  {
+    estimator,
+    abort,
+    answers,
+  }: { readonly estimator: TimeLeft; readonly abort: AbortController; readonly answers: Answers },
 ): LiveRun {
   const { progress } = run;
   let estimate: { at: number; ms: number | undefined } | undefined;
@@ -51,6 +57,7 @@ export function liveRun(
       return estimate.ms;
     },
     share: () => estimator.share(Date.now(), progress, run.results),
+    noAnswer: () => answers.missing(),
     stop: (reason) => abort.abort(reason),
     cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
     enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),

@@ -119,10 +119,12 @@ export function fileIcon(
     : new ThemeIcon('pass', new ThemeColor('testing.iconPassed'));
 }
 
+/** Of a run that can't reach its account. */
+export const noAnswerIcon = new ThemeIcon('debug-disconnect');
+
 export function stateIcon(record: RunRecord): ThemeIcon {
   const { status, files, succeeded = 0, failed = 0 } = record;
-  if (record.waitsFor)
-    return new ThemeIcon(record.waitsFor === 'connection' ? 'debug-disconnect' : 'account');
+  if (record.waitsFor) return record.waitsFor === 'connection' ? noAnswerIcon : new ThemeIcon('account');
   if (isUpload(record)) return new ThemeIcon('cloud-upload');
   switch (status) {
     case 'canceled':

@@ -6,7 +6,7 @@ import { bytes, count, decimal, duration, filesOf, percent } from '../words/numb
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
 import { baseName, cut, folderOf, shorten } from '../words/shorten';
-import { doneWords, type FileNumbers, progressLine, withTimeLeft } from '../words/story';
+import { doneWords, type FileNumbers, noAnswerWords, progressLine, withTimeLeft } from '../words/story';
 import type { LiveRun } from './liveRun';
 import { fileNumbers, isUpload, type RunRecord } from './runRecord';
 
@@ -65,9 +65,20 @@ export function liveTitle({ manifest }: Pick<LiveRun, 'manifest'>): string {
 
 /** The state of a run that this window works on, short enough for a narrow sidebar. */
 export function liveWords({ progress, manifest, results, ...live }: LiveRun): string {
-  const words = phaseWords(progress, live.share(), fileNumbers(manifest, results.values()));
-  return withTimeLeft(words, progress, live.timeLeft());
+  const numbers = fileNumbers(manifest, results.values());
+  const noAnswer = live.noAnswer();
+  if (noAnswer) return noAnswerWords(noAnswer, numbers);
+  return withTimeLeft(phaseWords(progress, live.share(), numbers), progress, live.timeLeft());
 }
+
+/** The state of a run that this window works on, in all its numbers. */
+export function liveLine({ progress, manifest, results, ...live }: ShownRun): string {
+  const numbers = fileNumbers(manifest, results.values());
+  const noAnswer = live.noAnswer();
+  return noAnswer ? noAnswerWords(noAnswer, numbers) : progressLine(progress, numbers, live.timeLeft());
+}
+
+type ShownRun = Pick<LiveRun, 'progress' | 'manifest' | 'results' | 'timeLeft' | 'noAnswer'>;
 
 function phaseWords({ phase, upload, nodes }: RunProgress, share: number, numbers: FileNumbers): string {
   switch (phase) {
@@ -135,6 +146,17 @@ export function fileWords(
   return live ? l10n.t('waiting, {0}', bytes(file.size)) : l10n.t('not done, {0}', bytes(file.size));
 }
 
+/** What the icon of a file says, for screen readers, where its state doesn't. */
+export function iconWord(
+  { id }: Pick<ManifestFile, 'id'>,
+  result: FileResult | undefined,
+  live: RunProgress | undefined,
+): string | undefined {
+  if (result?.problem) return result.problem.kind === 'ended' ? undefined : l10n.t('failed');
+  if (result) return l10n.t('done');
+  return live?.running.has(id) ? l10n.t('running') : undefined;
+}
+
 /** `45 %, 12× real time`; the time that is encoded if the length of the file is unknown. */
 function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
   const done =
@@ -189,12 +211,7 @@ export function statusWords(live: readonly LiveRun[]): { text: string; tooltip: 
   const total = count(numbers.reduce((sum, { files }) => sum + files, 0));
   return {
     text: l10n.t('$(sync~spin) Transcode {0}/{1}', done, total),
-    tooltip: live
-      .map(
-        ({ progress, manifest, results, timeLeft }) =>
-          `${presetName(manifest.preset)}: ${progressLine(progress, fileNumbers(manifest, results.values()), timeLeft())}`,
-      )
-      .join('\n'),
+    tooltip: live.map((run) => `${presetName(run.manifest.preset)}: ${liveLine(run)}`).join('\n'),
     label: l10n.t('Transcoding: {0} of {1} files done', done, total),
   };
 }

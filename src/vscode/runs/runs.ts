@@ -1,6 +1,5 @@
 import { EventEmitter, type LogOutputChannel, type Memento } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
-import type { RetryNotice } from '../../core/azure/retry';
 import { type Problem, UserError, type WaitReason } from '../../core/errors';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
@@ -8,6 +7,7 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
+import { Answers } from './answers';
 import { cancelMs, type Failure, failureOf, type LiveRun, liveRun } from './liveRun';
 import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
@@ -30,9 +30,6 @@ const stateKey = 'runs';
 const forgottenKey = 'forgottenRuns';
 const maxForgotten = 200;
 
-/** How long a run tries to reach a service that throttles or does not answer. */
-const patienceMs = 15 * 60_000;
-
 /** What a run is to do. */
 interface Asked {
   readonly runId: string;
@@ -47,6 +44,7 @@ interface Asked {
 /** A run that is being created or opened. */
 interface Opening {
   readonly abort: AbortController;
+  readonly answers: Answers;
   readonly isNew: boolean;
   isCanceled: boolean;
 }
@@ -255,7 +253,8 @@ export class Runs {
     if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
-    const opening: Opening = { abort: new AbortController(), isNew, isCanceled: false };
+    const [abort, answers] = [new AbortController(), new Answers()];
+    const opening: Opening = { abort, answers, isNew, isCanceled: false };
     this.#opening.set(runId, opening);
     this.#changed.fire(runId);
     const [{ TimeLeft }, run] = await Promise.all([
@@ -267,13 +266,16 @@ export class Runs {
       const record = recordOf(account.id, run.manifest, [...run.results.values()], status, until);
       return this.#remember({ ...record, waitsFor, isCanceling });
     };
-    this.#live.set(runId, liveRun(account, run, new TimeLeft(run.manifest.files), opening.abort));
+    this.#live.set(
+      runId,
+      liveRun(account, run, { estimator: new TimeLeft(run.manifest.files), abort, answers }),
+    );
     let status: Parameters<typeof recordOf>[3] = 'stopped';
     let waitsFor: WaitReason | undefined;
     try {
       if (opening.isCanceled) await this.cancel(runId);
       else await remember('running');
-      const summary = await run.advance(until, opening.abort.signal, { isAsked });
+      const summary = await run.advance(until, abort.signal, { isAsked });
       if (until !== 'fetched') status = until;
       return summary;
     } catch (error) {
@@ -308,7 +310,7 @@ export class Runs {
     const { abort, isNew } = opening;
     const { runId } = asked;
     try {
-      const parts = await this.#parts(connection, runId);
+      const parts = await this.#parts(connection, runId, opening.answers);
       const run = await open(parts, abort.signal);
       if (!opening.isCanceled && !abort.signal.aborted && !this.#isDisposed) return run;
       try {
@@ -351,7 +353,7 @@ export class Runs {
     throw told;
   }
 
-  async #parts(connection: Connection, runId: string): Promise<RunParts> {
+  async #parts(connection: Connection, runId: string, answers: Answers): Promise<RunParts> {
     const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { outputUri, WorkspaceFiles }, story] =
       await Promise.all([
         import('../../core/azure/batch'),
@@ -370,14 +372,10 @@ export class Runs {
       }
       this.#changed.fire(runId);
     };
-    const patient = (service: 'batch' | 'storage') => ({
-      patienceMs,
-      onRetry: (notice: RetryNotice) => report({ kind: 'step', step: { kind: 'waiting', service, notice } }),
-    });
-    const storage = new Storage(connection, patient('storage'));
+    const storage = new Storage(connection, answers.policy('storage', report));
     const files = new WorkspaceFiles(new DiskFiles());
     return {
-      batch: new Batch(connection, patient('batch')),
+      batch: new Batch(connection, answers.policy('batch', report)),
       storage,
       transfers: new Transfers(storage, files, { parallel: settings().parallel }),
       files,

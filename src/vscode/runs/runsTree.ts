@@ -14,14 +14,15 @@ import type { Accounts } from '../accounts/accounts';
 import { DisposableStore } from '../disposable';
 import { listed } from '../words/listed';
 import { count, time } from '../words/numbers';
-import { doneWords, progressLine } from '../words/story';
+import { doneWords } from '../words/story';
 import type { LiveRun } from './liveRun';
 import { type Outcome, outcomeOf } from './outcome';
-import { fileNumbers, type RunRecord } from './runRecord';
+import type { RunRecord } from './runRecord';
 import {
   contextOf,
   contextOfFile,
   fileIcon,
+  noAnswerIcon,
   pieceIcon,
   problemItem,
   type RunNode,
@@ -34,6 +35,8 @@ import {
   fileLabel,
   fileWords,
   firstNames,
+  iconWord,
+  liveLine,
   liveWords,
   pieceTitle,
   pieceWords,
@@ -219,7 +222,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const state = live ? liveWords(live) : isOpening ? l10n.t('starting') : stateWords(record, isElsewhere);
     const names = firstNames(record);
     item.description = names ? `${state} · ${names}` : state;
-    item.iconPath = live || isOpening || isElsewhere ? new ThemeIcon('sync~spin') : stateIcon(record);
+    const isMoving = live ? live.noAnswer() === undefined : isOpening || isElsewhere;
+    item.iconPath = isMoving ? new ThemeIcon('sync~spin') : live ? noAnswerIcon : stateIcon(record);
     item.tooltip = this.#runTooltip(record, live, state);
     item.accessibilityInformation = {
       label: listed([runTitle(record), state, names, time(new Date(record.created))]),
@@ -231,9 +235,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     const account = live?.account ?? this.accounts.byId(record.accountId);
     const lines = [
       runTitle(record),
-      live
-        ? progressLine(live.progress, fileNumbers(live.manifest, live.results.values()), live.timeLeft())
-        : state,
+      live ? liveLine(live) : state,
       l10n.t('Started: {0}', time(new Date(record.created))),
       l10n.t('Account: {0}', account?.label ?? l10n.t('{0} (not connected)', record.accountId)),
       l10n.t('Run: {0}', record.runId),
@@ -283,7 +285,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       const uri = Uri.parse(result.outputUri);
       item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
     }
-    item.accessibilityInformation = { label: listed([file.path, state]) };
+    const icon = iconWord(file, result, live?.progress);
+    item.accessibilityInformation = { label: listed([file.path, ...(icon ? [icon] : []), state]) };
     return item;
   }
 }

@@ -8,30 +8,20 @@ import {
   window,
 } from 'vscode';
 import type { Problem } from '../../core/errors';
-import { type FileResult, isSubmitted, type Manifest, type Until } from '../../core/plan/manifest';
-import type { RunProgress } from '../../core/runs/runEvents';
+import { isSubmitted, type Until } from '../../core/plan/manifest';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
-import { fileNumbers } from '../runs/runRecord';
+import type { LiveRun } from '../runs/liveRun';
 import type { Runs } from '../runs/runs';
-import { liveTitle } from '../runs/runWords';
+import { liveLine, liveTitle } from '../runs/runWords';
 import { withoutLinks } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
-import { progressLine } from '../words/story';
 
 /** What the user decided after pressing Cancel. */
 export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 
 /** What the notification shows of a run. */
-interface Followed {
-  readonly manifest: Manifest;
-  readonly progress: RunProgress;
-  readonly results: ReadonlyMap<string, FileResult>;
-  /** Milliseconds, if known. */
-  timeLeft(): number | undefined;
-  /** The share of the work that is done, from 0 to 1. */
-  share(): number;
-}
+type Followed = Pick<LiveRun, 'manifest' | 'progress' | 'results' | 'timeLeft' | 'share' | 'noAnswer'>;
 
 /**
  * Milliseconds between two updates of the notification: often enough to show progress, and rarely enough to be
@@ -80,9 +70,7 @@ function showUntilCancelled(
       const now = live();
       if (now === undefined) return;
       const percent = 100 * now.share();
-      const numbers = fileNumbers(now.manifest, now.results.values());
-      const message = progressLine(now.progress, numbers, now.timeLeft());
-      notification.report({ message, increment: Math.max(percent - shown, 0) });
+      notification.report({ message: liveLine(now), increment: Math.max(percent - shown, 0) });
       shown = Math.max(percent, shown);
     };
     show();

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import type { RetryNotice } from '../../core/azure/retry';
 import type { RunProgress, Step } from '../../core/runs/runEvents';
 import { nodesByKind } from './costWords';
 import { noteSentence } from './notes';
@@ -83,7 +84,7 @@ export function storyLine(step: Step): string {
       return l10n.t(
         "{0} isn't responding as expected ({1}). Retrying...",
         serviceName(step.service),
-        step.notice.reason,
+        reasonWords(step.notice.reason),
       );
     case 'tasksCompleted':
       return l10n.t(
@@ -146,6 +147,23 @@ export function withTimeLeft(words: string, { phase }: RunProgress, leftMs = 0):
 export function doneWords({ files, succeeded, failed }: FileNumbers): string {
   const words = l10n.t('{0} of {1} done', count(succeeded), count(files));
   return failed > 0 ? l10n.t('{0}, {1} failed', words, count(failed)) : words;
+}
+
+/** The state of a run that gets no further because a service does not answer: `no connection, retrying: 1 of 5 done`. */
+export function noAnswerWords(reason: RetryNotice['reason'], numbers: FileNumbers): string {
+  return l10n.t('{0}, retrying: {1}', reasonWords(reason), doneWords(numbers));
+}
+
+/** Why a call is made again. */
+function reasonWords(reason: RetryNotice['reason']): string {
+  switch (reason) {
+    case 'unreachable':
+      return l10n.t('no connection');
+    case 'throttled':
+      return l10n.t('throttled');
+    case 'failing':
+      return l10n.t('service error');
+  }
 }
 
 function numbersLine({ phase, upload, nodes, tasks, fetch }: RunProgress, numbers: FileNumbers): string {
