@@ -76,6 +76,16 @@ describe('The number of parallel transfers', () => {
     assert.equal(parallel.count, 16);
   });
 
+  it('grows only for a large gain while a large file is uploaded', () => {
+    const parallel = make(16);
+    parallel.largeUpload();
+    assert.equal(parallel.count, 8);
+    transfer(parallel, 4, (count) => (count > 8 ? 120e6 : 100e6));
+    assert.equal(parallel.count, 8);
+    transfer(parallel, 60, longConnection);
+    assert.equal(parallel.count, 16);
+  });
+
   it('is halved once for a burst of refusals, and again for the next one', () => {
     const parallel = make(16);
     for (let count = 0; count < 8; count++) parallel.throttled();
@@ -167,6 +177,19 @@ describe('The number of parallel transfers', () => {
     for (const { release } of small) release();
     await Promise.all(waiting);
     assert.deepEqual(order, ['large', 'small']);
+  });
+
+  it('has shorter blocks towards the end of an upload, unless another file waits', async () => {
+    const { signal } = new AbortController();
+    const slots = new Slots(8);
+    assert.equal(slots.uploadBytes(1e9), blockBytes);
+    assert.equal(slots.uploadBytes(8 * blockBytes), blockBytes / 2);
+    assert.equal(slots.uploadBytes(1), blockBytes / 8);
+    const all = await Promise.all(Array.from({ length: 10 }, () => slots.memory(blockBytes, signal)));
+    const waiting = slots.memory(blockBytes, signal);
+    assert.equal(slots.uploadBytes(1), blockBytes);
+    for (const { release } of all) release();
+    (await waiting).release();
   });
 
   it('lets each range go on as soon as enough of the file before it is written', async () => {

@@ -10,6 +10,9 @@ const maxSlabs = 10;
 /** Above this size, the blocks of one file are more than the first requests. */
 const largeBytes = 8 * blockBytes;
 
+/** Shortest of the last blocks of an upload: short enough for the slowest connection, and worth a request. */
+const minLastBytes = blockBytes / 8;
+
 /** Blocks that are in memory for each request, so that reading, hashing and writing leave no request unused. */
 const blocksPerRequest = 1.25;
 
@@ -45,6 +48,21 @@ export class Slots {
   /** Takes note of a file of which so many bytes are about to be downloaded. */
   download(bytes: number): void {
     if (bytes > largeBytes) this.#parallelism.largeDownload();
+  }
+
+  /** Takes note of a file of which so many bytes are about to be uploaded. */
+  upload(bytes: number): void {
+    if (bytes > largeBytes) this.#parallelism.largeUpload();
+  }
+
+  /**
+   * Bytes of the next block of an upload of which so many are left. Towards the end they get shorter, so that all requests
+   * end at about the same time, unless another file waits to go on.
+   */
+  uploadBytes(left: number): number {
+    const { blockBytes } = this;
+    if (this.#buffers.waiting > 0) return blockBytes;
+    return Math.min(blockBytes, Math.max(minLastBytes, left / (2 * this.count)));
   }
 
   /**

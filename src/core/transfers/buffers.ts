@@ -42,6 +42,11 @@ export class Buffers {
 
   constructor(private readonly maxSlabs: number) {}
 
+  /** How many blocks wait for memory. */
+  get waiting(): number {
+    return this.#turns.length;
+  }
+
   /** The largest length of blocks of which so many have room at once. */
   lengthFor(count: number): number {
     let parts = 1;

@@ -16,8 +16,8 @@ const warmUpMs = 200;
 /** Growth of the throughput, as a factor, that is worth more requests. */
 const worthwhile = 1.05;
 
-/** The same for downloads of large files: more requests must pay for their work. */
-const worthwhileDownloads = 1.25;
+/** The same for large files, of which a few requests have enough to do: more of them must pay for their work. */
+const worthwhileForLarge = 1.25;
 
 /** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */
 const minSettledMs = 4_000;
@@ -70,8 +70,13 @@ export class Parallelism {
 
   /** Takes note of a large file that is about to be downloaded. */
   largeDownload(): void {
-    this.#worthwhile = worthwhileDownloads;
+    this.largeUpload();
     if (!this.#hasTried) this.#count = Math.min(initialDownloads, this.max);
+  }
+
+  /** Takes note of a large file that is about to be uploaded. */
+  largeUpload(): void {
+    this.#worthwhile = worthwhileForLarge;
   }
 
   /** Takes note of bytes that a request has moved. `isSaturated`: others wait for their turn. */

@@ -164,7 +164,8 @@ async function putBlocks(
   );
   const whole = beginHash(size);
   let turn: Promise<unknown> = Promise.resolve();
-  const lengthAt = (position: number) => staged.lengthAt(position, slots.blockBytes);
+  const lengthAt = (position: number) => staged.lengthAt(position, slots.uploadBytes(size - position));
+  slots.upload(size);
   try {
     await eachBlock(slots, { from: 0, size, lengthAt, signal }, async (block) => {
       const before = turn;
