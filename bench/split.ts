@@ -280,6 +280,7 @@ function throttledFiles(files: Files, bytesPerSecond: number): Files {
   let free = 0;
   return {
     stat: (uri) => files.stat(uri),
+    isInMemory: (uri) => files.isInMemory(uri),
     part: (uri, version) => files.part(uri, version),
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),

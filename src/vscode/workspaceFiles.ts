@@ -47,9 +47,17 @@ export class WorkspaceFiles implements Files {
     };
   }
 
-  async part(uri: string, version: string, bytes = 0): Promise<PartFile> {
-    if (isOnDisk(uri)) return this.disk.part(uri, version, bytes);
-    const reservation = await memory.reserve(bytes);
+  isInMemory(uri: string): boolean {
+    return !isOnDisk(uri);
+  }
+
+  async part(
+    uri: string,
+    version: string,
+    { bytes = 0, signal }: { bytes?: number; signal?: AbortSignal } = {},
+  ): Promise<PartFile> {
+    if (isOnDisk(uri)) return this.disk.part(uri, version, { bytes });
+    const reservation = await memory.reserve(bytes, signal);
     const written = new Growing(bytes);
     writing.add(uri);
     const end = async () => {

@@ -5,6 +5,9 @@ import { stat, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { FileMemory } from '../../src/core/files/fileMemory';
+import type { PartFile } from '../../src/core/files/files';
+import { DiskFiles } from '../../src/core/files/localFiles';
 import { connectionTo } from './azurite';
 import type { Answer } from './faultyProxy';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
@@ -13,6 +16,33 @@ import { rejectsWith } from './problems';
 import { Relay } from './relay';
 import type { Orders } from './transferAlone';
 import { isRoot, MiB, mountSmallDisk, readOnlyFolder, TransferSetup } from './transferSetup';
+
+/** Files that take memory while they are written, as those of virtual workspaces. */
+class FilesInMemory extends DiskFiles {
+  constructor(private readonly memory: FileMemory) {
+    super();
+  }
+
+  override isInMemory(): boolean {
+    return true;
+  }
+
+  override async part(
+    uri: string,
+    version: string,
+    options: { bytes?: number; signal?: AbortSignal } = {},
+  ): Promise<PartFile> {
+    const { release } = await this.memory.reserve(options.bytes ?? 0, options.signal);
+    const part = await super.part(uri, version, options);
+    return {
+      ...part,
+      async commit(how) {
+        await part.commit(how);
+        release();
+      },
+    };
+  }
+}
 
 describe('Download', function () {
   this.timeout(240_000);
@@ -64,6 +94,20 @@ describe('Download', function () {
     await setup.download('clip.mp3', {}, setup.transfers(proxy.url));
     assert.equal(proxy.requests.length, 1);
     await proxy.close();
+  });
+
+  it('downloads many files at once of which memory has room for a few', async () => {
+    const size = 6 * MiB;
+    const memory = new FileMemory(3 * size);
+    const names = Array.from({ length: 8 }, (_, index) => `${index}.mp3`);
+    const contents = await Promise.all(names.map((name) => setup.blob(name, size)));
+    const transfers = setup.transfers(setup.url, { parallel: 4 });
+    const files = new FilesInMemory(memory);
+    await Promise.all(names.map((name) => setup.download(name, { files, size }, transfers)));
+    for (const [index, name] of names.entries()) {
+      assert.ok((await setup.content(name)).equals(contents[index] ?? Buffer.alloc(0)));
+    }
+    assert.equal(memory.used, 0);
   });
 
   it('takes names as long as a disk allows', async () => {

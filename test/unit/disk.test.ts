@@ -119,7 +119,7 @@ describe('Files on disks', () => {
     it('are resumed where they stopped, for the same version', async () => {
       const page = 'begun...'.repeat(512);
       await (await writePart('clip.mp3', `${page}and`)).close();
-      const part = await files.part(uri('clip.mp3'), 'v1', 5000);
+      const part = await files.part(uri('clip.mp3'), 'v1', { bytes: 5000 });
       assert.equal(part.resumeAt, page.length);
       assert.equal(Buffer.from(await part.read(1, 3)).toString(), 'egu');
       await part.write(page.length, Buffer.from('and ended'));
@@ -129,7 +129,7 @@ describe('Files on disks', () => {
 
     it('have all their bytes if there are as many as expected', async () => {
       await (await writePart('clip.mp3', 'complete')).close();
-      const part = await files.part(uri('clip.mp3'), 'v1', 8);
+      const part = await files.part(uri('clip.mp3'), 'v1', { bytes: 8 });
       assert.equal(part.resumeAt, 8);
       await part.commit({ overwrite: false });
       assert.equal(read('clip.mp3'), 'complete');
@@ -158,6 +158,31 @@ describe('Files on disks', () => {
       const again = await files.part(uri('clip.mp3'), 'v1');
       assert.equal(again.resumeAt, size);
       await again.discard();
+    });
+
+    it('of one version and one name are separate while both are open', async () => {
+      const page = 'begun...'.repeat(512);
+      const first = await writePart('clip.mp3', page);
+      const second = await writePart('clip.mp3', 'second');
+      assert.equal(second.resumeAt, 0);
+      await second.close();
+      await (await writePart('clip.mp3', 'third')).commit({ overwrite: false });
+      assert.equal(await kindOf(first.commit({ overwrite: false })), 'outputExists');
+      await first.close();
+      assert.equal(read('clip.mp3'), 'third');
+      const again = await files.part(uri('clip.mp3'), 'v1');
+      assert.equal(again.resumeAt, page.length);
+      await again.discard();
+      assert.deepEqual(readdirSync(folder), ['clip.mp3']);
+    });
+
+    it('end without an error when they cannot be removed', async () => {
+      const part = await writePart('clip.mp3', 'content');
+      const [name = ''] = readdirSync(folder);
+      rmSync(join(folder, name));
+      mkdirSync(join(folder, name));
+      await part.discard();
+      assert.deepEqual(readdirSync(folder), [name]);
     });
 
     it('start over for another version', async () => {

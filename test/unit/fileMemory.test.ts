@@ -89,6 +89,18 @@ describe('The memory of files that are read as a whole', () => {
     assert.ok(memory.used <= limit, `${memory.used}`);
   });
 
+  it('is given to the next file when one that waits is canceled', async () => {
+    const held = await memory.reserve(limit - 100);
+    const canceled = new AbortController();
+    const large = memory.reserve(limit, canceled.signal);
+    const small = memory.reserve(100);
+    canceled.abort(new Error('canceled'));
+    await assert.rejects(large, /canceled/);
+    (await small).release();
+    held.release();
+    assert.equal(memory.used, 0);
+  });
+
   it('is given back after a file that cannot be read', async () => {
     await assert.rejects(
       memory.open('bad', 900, async () => {

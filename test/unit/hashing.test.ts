@@ -24,8 +24,24 @@ describe('Hashes of transfers', () => {
   it('are the MD5 of small and of large data', async () => {
     for (const size of [0, 1, 128 * 1024, 128 * 1024 + 1, data.length]) {
       assert.equal(hex(await hashOf(data.subarray(0, size))), md5(data.subarray(0, size)));
-      assert.equal(hex(await hashFile(bytes, size)), md5(data.subarray(0, size)));
+      assert.equal(
+        hex(await hashFile(bytes, size, new AbortController().signal)),
+        md5(data.subarray(0, size)),
+      );
     }
+  });
+
+  it('end when they are canceled', async () => {
+    const canceled = new AbortController();
+    let reads = 0;
+    const large = {
+      async read(position: number, length: number) {
+        if (++reads === 2) canceled.abort(new Error('canceled'));
+        return bytes.read(position % length, length);
+      },
+    };
+    await assert.rejects(hashFile(large, 10 * 2 ** 30, canceled.signal), /canceled/);
+    assert.equal(reads, 2);
   });
 
   it('of many files at once do not mix', async () => {

@@ -1,13 +1,10 @@
+import { Turns } from './turns';
+
 /** A file in memory, shared by all that have it open. */
 interface Entry {
   readonly bytes: number;
   readonly data: Promise<Uint8Array>;
   users: number;
-}
-
-interface Waiting {
-  readonly bytes: number;
-  readonly start: () => void;
 }
 
 /** Memory that is given back once. */
@@ -30,7 +27,7 @@ const keptMs = 120_000;
 export class FileMemory {
   #used = 0;
   readonly #entries = new Map<string, Entry>();
-  readonly #waiting: Waiting[] = [];
+  readonly #turns = new Turns<number>();
 
   /** `limit` is in bytes. */
   constructor(private readonly limit: number) {}
@@ -40,9 +37,9 @@ export class FileMemory {
     return this.#used;
   }
 
-  /** Reserves memory for a file of so many bytes that is written. */
-  async reserve(bytes: number): Promise<Reservation> {
-    const counted = await this.#take(bytes);
+  /** Reserves memory for a file of so many bytes that is written. Rejects when the signal aborts before it has it. */
+  async reserve(bytes: number, signal?: AbortSignal): Promise<Reservation> {
+    const counted = await this.#take(bytes, signal);
     let isReleased = false;
     return {
       release: () => {
@@ -74,7 +71,7 @@ export class FileMemory {
     opened.users++;
     const close = (keep: boolean) => {
       if (--opened.users > 0) return;
-      if (keep && this.#waiting.length === 0) setTimeout(() => this.#drop(name, opened), keptMs).unref();
+      if (keep && this.#turns.length === 0) setTimeout(() => this.#drop(name, opened), keptMs).unref();
       else this.#drop(name, opened);
     };
     try {
@@ -94,12 +91,17 @@ export class FileMemory {
     }
   }
 
-  #take(bytes: number): Promise<number> {
+  async #take(bytes: number, signal?: AbortSignal): Promise<number> {
     const counted = Math.min(bytes, this.limit);
-    if (this.#waiting.length === 0 && this.#fits(counted)) return Promise.resolve(this.#takeNow(counted));
-    return new Promise((resolve) => {
-      this.#waiting.push({ bytes: counted, start: () => resolve(counted) });
-    });
+    if (this.#turns.length === 0 && this.#fits(counted)) return this.#takeNow(counted);
+    try {
+      await this.#turns.wait(counted, signal);
+    } catch (error) {
+      // The next one may need less.
+      this.#give(0);
+      throw error;
+    }
+    return counted;
   }
 
   #takeNow(bytes: number): number {
@@ -110,11 +112,11 @@ export class FileMemory {
 
   #give(bytes: number): void {
     this.#used -= bytes;
-    for (let next = this.#waiting[0]; next && this.#fits(next.bytes); next = this.#waiting[0]) {
-      this.#waiting.shift();
-      this.#takeNow(next.bytes);
-      next.start();
-    }
+    this.#turns.admit((next) => {
+      if (!this.#fits(next)) return false;
+      this.#takeNow(next);
+      return true;
+    });
   }
 
   /** Drops closed files, the oldest first, as far as that makes room. */

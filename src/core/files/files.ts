@@ -12,9 +12,11 @@ export interface Files {
   open(uri: string): Promise<OpenFile>;
   /**
    * Starts to write `uri` under a temporary name in the same folder, or continues a part file of the same `version`.
-   * `bytes` is the size that the file will have, if it is known.
+   * `bytes` is the size that the file will have, if it is known. The signal ends a wait for memory.
    */
-  part(uri: string, version: string, bytes?: number): Promise<PartFile>;
+  part(uri: string, version: string, options?: { bytes?: number; signal?: AbortSignal }): Promise<PartFile>;
+  /** Whether `part` waits until there is memory for the whole file. Whoever others wait for must not wait for it. */
+  isInMemory(uri: string): boolean;
   /** Removes the part file of this `version`, if it exists. */
   dropPart(uri: string, version: string): Promise<void>;
   /** Free bytes where `uri` will be written, or undefined if unknown. Throws if the folder cannot be written to. */
@@ -76,9 +78,9 @@ export interface PartFile {
    * file always stays.
    */
   commit(options: { overwrite: boolean }): Promise<void>;
-  /** Closes the file and keeps it for the next attempt. */
+  /** Closes the file and keeps it for the next attempt. Never rejects: it ends work that may have failed. */
   close(): Promise<void>;
-  /** Removes the file, also after a commit that failed. */
+  /** Removes the file, also after a commit that failed. Never rejects: a file that cannot be removed stays. */
   discard(): Promise<void>;
 }
 

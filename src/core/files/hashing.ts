@@ -88,10 +88,16 @@ export function sharedBuffer(length: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(length));
 }
 
-/** Continues a hash with the first `size` bytes of a file, or with all of a shorter one. */
-export async function hashBeginning(hash: RunningHash, file: Bytes, size: number): Promise<void> {
+/** Continues a hash with the first `size` bytes of a file, or with all of a shorter one, until the signal aborts. */
+export async function hashBeginning(
+  hash: RunningHash,
+  file: Bytes,
+  size: number,
+  signal: AbortSignal,
+): Promise<void> {
   const buffer = sharedBuffer(Math.min(size, readBytes));
   for (let position = 0; position < size; position += readBytes) {
+    signal.throwIfAborted();
     const data = await file.read(position, Math.min(readBytes, size - position), buffer);
     if (data.length === 0) break;
     if (data.buffer !== buffer.buffer) buffer.set(data);
@@ -99,11 +105,11 @@ export async function hashBeginning(hash: RunningHash, file: Bytes, size: number
   }
 }
 
-/** Returns the MD5 of the first `size` bytes of a file. */
-export async function hashFile(file: Bytes, size: number): Promise<Uint8Array> {
+/** Returns the MD5 of the first `size` bytes of a file. Rejects with the signal's reason when it aborts before that. */
+export async function hashFile(file: Bytes, size: number, signal: AbortSignal): Promise<Uint8Array> {
   const hash = beginHash(size);
   try {
-    await hashBeginning(hash, file, size);
+    await hashBeginning(hash, file, size, signal);
   } catch (error) {
     await hash.drop();
     throw error;

@@ -101,7 +101,8 @@ function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Fi
     open: (uri) => files.open(uri),
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
-    part: async (uri, version, bytes) => provingPart(await files.part(uri, version, bytes), prove),
+    isInMemory: (uri) => files.isInMemory(uri),
+    part: async (uri, version, options) => provingPart(await files.part(uri, version, options), prove),
   };
 }
 

@@ -46,7 +46,7 @@ export async function fetchFolder(
     const between = output.isBeside ? '.' : '/';
     const uriOf = (blob: string) =>
       state.parts.outputUri(file, `${name}${between}${blob.slice(prefix.length)}`);
-    if (!mayReplace(state.manifest, file) && (await holdsAnother(state, blobs, uriOf))) {
+    if (!mayReplace(state.manifest, file) && (await holdsAnother(state, blobs, uriOf, signal))) {
       if (copy === 1000) throw new UserError({ kind: 'outputExists', file: output.name });
       continue;
     }
@@ -66,6 +66,7 @@ async function holdsAnother(
   { parts: { files } }: RunState,
   blobs: readonly BlobInfo[],
   uriOf: (blob: string) => string,
+  signal: AbortSignal,
 ): Promise<boolean> {
   for (const { name, size, md5 } of blobs) {
     const uri = uriOf(name);
@@ -74,7 +75,7 @@ async function holdsAnother(
     if (there.isFolder || there.size !== size || md5 === undefined) return true;
     const open = await files.open(uri);
     try {
-      if (base64(await hashFile(open, size)) !== md5) return true;
+      if (base64(await hashFile(open, size, signal)) !== md5) return true;
     } finally {
       await open.close();
     }

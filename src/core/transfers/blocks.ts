@@ -1,8 +1,8 @@
 import { maxAheadBytes, pageBytes } from '../files/files';
+import { Turns } from '../files/turns';
 import { anyOf } from '../wait';
 import { Buffers, blockBytes, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
-import { Turns } from './turns';
 
 /** Memory for at most so many of the largest blocks: 50 MiB. */
 const maxSlabs = 10;

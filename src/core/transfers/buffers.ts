@@ -1,5 +1,5 @@
 import { sharedBuffer } from '../files/hashing';
-import { Turns } from './turns';
+import { Turns } from '../files/turns';
 
 /**
  * Bytes of the largest block or range: large enough that the cost of requests does not matter. More than 4 MiB, because

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { base64, type Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
-import { type Files, folderOf, maxAheadBytes, nameOf, type PartFile, pageBytes } from '../files/files';
+import {
+  type FileStat,
+  type Files,
+  folderOf,
+  maxAheadBytes,
+  nameOf,
+  type PartFile,
+  pageBytes,
+} from '../files/files';
 import { beginHash, hashBeginning, hashFile } from '../files/hashing';
 import type { RunningHash } from '../files/runningHash';
 import { type Beginning, beginBlob } from './beginning';
@@ -91,16 +99,17 @@ class Attempt {
     const there = await files.stat(uri);
     let begun: Begun;
     let mayBeSame = false;
-    if (there) {
+    // While a first range arrives, its memory is taken: a download that holds it must not wait for other memory.
+    if (there || files.isInMemory(uri)) {
       const version = await slots.request(() => versionOf(storage, request), request.signal);
-      if (await isSame(files, uri, there, version)) {
+      if (there && (await this.#isSame(there, version))) {
         // A process that was killed between giving the final name and removing the temporary one left both.
         await files.dropPart(uri, tagOf(storage, request, version));
         return { bytes: version.size, skipped: true };
       }
       // Only the content itself can tell.
-      mayBeSame = version.md5 === undefined && !there.isFolder && there.size === version.size;
-      if (!overwrite && !mayBeSame) throw exists(request);
+      mayBeSame = version.md5 === undefined && there?.isFolder === false && there.size === version.size;
+      if (there && !overwrite && !mayBeSame) throw exists(request);
       begun = await this.#begin(version, free);
     } else {
       begun = await this.#beginWithFirst(free);
@@ -109,7 +118,7 @@ class Attempt {
     const skipped = await this.#resumable(part, async () => {
       await this.#fetchRest(begun);
       if ((await this.#md5Of(part, version)) !== version.md5) throw damaged(request);
-      if (mayBeSame && (await hasSameContent(files, uri, part, version.size))) {
+      if (mayBeSame && (await this.#hasSameContent(part, version.size))) {
         await part.discard();
         return true;
       }
@@ -140,7 +149,10 @@ class Attempt {
   async #begin(version: Version, free: number | undefined): Promise<Begun> {
     const { files, request, storage } = this;
     const { uri, onBytes } = request;
-    const part = await files.part(uri, tagOf(storage, request, version), version.size);
+    const part = await files.part(uri, tagOf(storage, request, version), {
+      bytes: version.size,
+      signal: request.signal,
+    });
     this.#hash = version.md5 !== undefined && part.writeAndHash ? beginHash(version.size) : undefined;
     const from = await this.#resumable(part, async () => {
       const { resumeAt } = part;
@@ -149,7 +161,7 @@ class Attempt {
         const sizes = { neededBytes: version.size, freeBytes: free };
         throw new UserError({ kind: 'diskFull', folder: folderOf(uri), ...sizes });
       }
-      if (resumeAt > 0 && this.#hash) await hashBeginning(this.#hash, part, resumeAt);
+      if (resumeAt > 0 && this.#hash) await hashBeginning(this.#hash, part, resumeAt, request.signal);
       this.#written.add(0, resumeAt);
       return resumeAt;
     });
@@ -244,7 +256,28 @@ class Attempt {
 
   async #md5Of(part: PartFile, { size, md5 }: Version): Promise<string | undefined> {
     if (md5 === undefined) return undefined;
-    return base64(await (this.#hash?.digest() ?? hashFile(part, size)));
+    return base64(await (this.#hash?.digest() ?? hashFile(part, size, this.request.signal)));
+  }
+
+  /** Whether a file has the content of a blob, by its hash. False for a blob without one: size and time prove nothing. */
+  async #isSame(there: FileStat, { size, md5 }: Version): Promise<boolean> {
+    if (there.isFolder || there.size !== size || md5 === undefined) return false;
+    return (await this.#hashOfTarget(size)) === md5;
+  }
+
+  async #hasSameContent(part: PartFile, size: number): Promise<boolean> {
+    const hash = await this.#hashOfTarget(size);
+    return hash === base64(await hashFile(part, size, this.request.signal));
+  }
+
+  async #hashOfTarget(size: number): Promise<string | undefined> {
+    const { uri, signal } = this.request;
+    const file = await this.files.open(uri);
+    try {
+      return base64(await hashFile(file, size, signal));
+    } finally {
+      await file.close();
+    }
   }
 
   /** Does a step with a part file. When it fails, the part file is kept for another download or removed. */
@@ -261,30 +294,6 @@ class Attempt {
 
 function halfOf(bytes: number): number {
   return Math.ceil(bytes / 2 / pageBytes) * pageBytes;
-}
-
-/** Whether a file has the content of a blob, by its hash. False for a blob without a hash: size and time prove nothing. */
-async function isSame(
-  files: Files,
-  uri: string,
-  there: { isFolder: boolean; size: number },
-  { size, md5 }: Version,
-): Promise<boolean> {
-  if (there.isFolder || there.size !== size || md5 === undefined) return false;
-  return (await hashOfFile(files, uri, size)) === md5;
-}
-
-async function hasSameContent(files: Files, uri: string, part: PartFile, size: number): Promise<boolean> {
-  return (await hashOfFile(files, uri, size)) === base64(await hashFile(part, size));
-}
-
-async function hashOfFile(files: Files, uri: string, size: number): Promise<string | undefined> {
-  const file = await files.open(uri);
-  try {
-    return base64(await hashFile(file, size));
-  } finally {
-    await file.close();
-  }
 }
 
 /** Identifies a version of a blob in the name of its part file. */

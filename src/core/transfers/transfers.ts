@@ -1,9 +1,9 @@
 import type { Storage } from '../azure/storage';
 import type { Files } from '../files/files';
+import { Turns } from '../files/turns';
 import { Slots } from './blocks';
 import { download } from './download';
 import type { DownloadRequest, UploadRequest } from './requests';
-import { Turns } from './turns';
 import { upload } from './upload';
 
 /** Default of the setting `transfers.parallel`. */

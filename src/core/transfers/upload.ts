@@ -83,9 +83,9 @@ function isSameSource({ there, expected: { size, modified }, audioOnly, part }: 
   return isEnough && sourcesize === String(size) && sourcemodified === String(modified);
 }
 
-async function isSameContent(content: Content, { there }: UploadRequest): Promise<boolean> {
+async function isSameContent(content: Content, { there, signal }: UploadRequest): Promise<boolean> {
   if (there?.md5 === undefined || there.size !== content.size) return false;
-  return base64(await hashFile(content, content.size)) === there.md5;
+  return base64(await hashFile(content, content.size, signal)) === there.md5;
 }
 
 async function mustBeUnchanged(file: OpenFile, request: UploadRequest): Promise<void> {

@@ -1,4 +1,4 @@
-import { Turns } from './turns';
+import { Turns } from '../files/turns';
 
 /** How much of a file has been written, where its ranges are written in any order. */
 export class Written {

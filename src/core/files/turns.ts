@@ -14,22 +14,22 @@ export class Turns<T> {
   }
 
   /** Resolves when it is the item's turn. Rejects with the signal's reason when the signal aborts before that. */
-  async wait(item: T, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  async wait(item: T, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     // Node warns of more than ten listeners, and all files of a run share a signal.
-    setMaxListeners(0, signal);
+    if (signal) setMaxListeners(0, signal);
     await new Promise<void>((resolve, reject) => {
       const leave = () => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-        reject(signal.reason);
+        reject(signal?.reason);
       };
       const start = () => {
-        signal.removeEventListener('abort', leave);
+        signal?.removeEventListener('abort', leave);
         resolve();
       };
       const waiting = { item, start };
       this.#waiting.push(waiting);
-      signal.addEventListener('abort', leave, { once: true });
+      signal?.addEventListener('abort', leave, { once: true });
     });
   }
 
