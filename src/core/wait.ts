@@ -45,6 +45,25 @@ export async function waitFor<T>(
   }
 }
 
+/** Milliseconds after which a request that was cut off has taken effect or never will. */
+const lateMs = 20_000;
+
+/**
+ * Asks, with growing pauses, for the effect of a request that was cut off, until it is there or will not come any more.
+ * Returns whether it is there.
+ */
+export async function whenArrived(
+  ask: () => Promise<boolean>,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const end = clock.now() + lateMs;
+  for (let pauseMs = 500; ; pauseMs = Math.min(pauseMs * 2, 4_000)) {
+    if (await ask()) return true;
+    if (clock.now() >= end) return false;
+    await clock.pause(pauseMs, signal);
+  }
+}
+
 /** Work that ends when its signal aborts. */
 type Work = (signal: AbortSignal) => Promise<void>;
 

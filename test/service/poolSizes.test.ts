@@ -17,9 +17,11 @@ import {
 } from '../../src/core/pools/poolSizes';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
 import { eventually, machine, prepare, TestService } from './harness';
+import { rejectsWith } from './problems';
 
 const { signal } = new AbortController();
 const minute = 60_000;
+const own = [{ name: madeBy.name, value: 'pool' }];
 
 describe('The sizes of pools', () => {
   let service: TestService;
@@ -46,6 +48,7 @@ describe('The sizes of pools', () => {
     await batch.addPool({
       id,
       ...machine,
+      metadata: own,
       enableAutoScale: true,
       autoScaleFormula: scaleToZeroFormula(targets, new Date(Date.now() - minutesAgo * minute)),
       autoScaleEvaluationInterval: 'PT5M',
@@ -55,7 +58,7 @@ describe('The sizes of pools', () => {
 
   async function fixedPool(spot: number): Promise<string> {
     const id = `fixed-${pools++}`;
-    await batch.addPool({ id, ...machine, targetLowPriorityNodes: spot });
+    await batch.addPool({ id, ...machine, metadata: own, targetLowPriorityNodes: spot });
     await steady(id);
     return id;
   }
@@ -153,6 +156,18 @@ describe('The sizes of pools', () => {
     assert.equal(await releaseNodes(batch, shared, { jobId, signal }), false);
     assert.equal((await steady(alone))?.targetLowPriorityNodes, 0);
     assert.equal((await batch.pool(shared))?.targetLowPriorityNodes, 1);
+  });
+
+  it('of a pool that this extension did not make are not changed by a run', async () => {
+    const id = await fixedPool(1);
+    await batch.patchPool(id, [{ name: 'mine', value: 'pool' }]);
+    const keeping = { lifetime: 'keep', signal } as const;
+    await rejectsWith(giveNodes(batch, id, { dedicated: 0, spot: 9 }, keeping), { kind: 'poolNotOurs' });
+    await rejectsWith(useDedicatedNodes(batch, id, { dedicated: 0, spot: 9 }, keeping), {
+      kind: 'poolNotOurs',
+    });
+    assert.equal(await releaseNodes(batch, id, { jobId: 'any', signal }), false);
+    assert.equal((await batch.pool(id))?.targetLowPriorityNodes, 1);
   });
 
   it('come to zero in the middle of a resize, and from autoscale', async () => {

@@ -13,6 +13,7 @@ import { type IncomingMessage, type ServerResponse, request as sendTo } from 'no
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'tinyduration';
+import { madeBy } from '../../src/core/azure/ownership';
 import { UserError } from '../../src/core/errors';
 import { timelineOf } from '../../src/core/estimates/timeline';
 import { ensureJob } from '../../src/core/jobs/jobLife';
@@ -31,6 +32,7 @@ import { never, RunFixture } from './runFixture';
 import { manifestOf, namesIn } from './runSetup';
 
 const minute = 60_000;
+const ownPool = [{ name: madeBy.name, value: 'pool' }];
 
 describe('A run', function () {
   this.timeout(240_000);
@@ -662,7 +664,7 @@ describe('A run', function () {
     const { batch } = parts;
     const poolId = 'pool-of-one-node';
     const nodes = { dedicated: 0, spot: 1 };
-    await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 1 });
+    await batch.addPool({ id: poolId, ...machine, metadata: ownPool, targetLowPriorityNodes: 1 });
     const attempt = attemptOf(run.manifest);
     await ensureJob(batch, run.manifest, attempt, { nodes, poolId, isNew: true, signal: never });
     await run.close();
@@ -699,7 +701,7 @@ describe('A run', function () {
     const { run, parts, steps } = await fixture.start(paths, { lifetime: 'keep', spotNodes: 3 });
     const { batch } = parts;
     const poolId = 'pool-in-resize';
-    await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 1 });
+    await batch.addPool({ id: poolId, ...machine, metadata: ownPool, targetLowPriorityNodes: 1 });
     const attempt = attemptOf(run.manifest);
     const nodes = { dedicated: 0, spot: 1 };
     await ensureJob(batch, run.manifest, attempt, { nodes, poolId, isNew: true, signal: never });

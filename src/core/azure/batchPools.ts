@@ -60,12 +60,19 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  /** Deletes a pool. One that does not exist or is being deleted is no error. */
-  async deletePool(id: string, signal?: AbortSignal): Promise<void> {
+  /** Replaces the metadata of a pool. */
+  async patchPool(id: string, metadata: Pool['metadata'], signal?: AbortSignal): Promise<void> {
+    await this.call({ operation: 'update pool', resource: id, signal }, (abortSignal) =>
+      this.client.pool.patch(id, { metadata }, { abortSignal }),
+    );
+  }
+
+  /** Deletes a pool. One that does not exist or is being deleted is no error. `ifMatch` as for `resizePool`. */
+  async deletePool(id: string, signal?: AbortSignal, ifMatch?: string): Promise<void> {
     await this.orUndefined(
       ['PoolNotFound', 'PoolBeingDeleted'],
       this.call({ operation: 'delete pool', resource: id, signal }, (abortSignal) =>
-        this.client.pool.deleteMethod(id, { abortSignal }),
+        this.client.pool.deleteMethod(id, { poolDeleteMethodOptions: { ifMatch }, abortSignal }),
       ),
     );
   }
@@ -77,9 +84,10 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  async stopResize(id: string, signal?: AbortSignal): Promise<void> {
+  /** `ifMatch` as for `resizePool`. */
+  async stopResize(id: string, signal?: AbortSignal, ifMatch?: string): Promise<void> {
     await this.call({ operation: 'stop resizing pool', resource: id, signal }, (abortSignal) =>
-      this.client.pool.stopResize(id, { abortSignal }),
+      this.client.pool.stopResize(id, { poolStopResizeOptions: { ifMatch }, abortSignal }),
     );
   }
 

@@ -12,6 +12,8 @@ export const madeBy = {
   spec: 'azureBatchTranscodeSpec',
   /** A random value that tells which request made a pool. */
   request: 'azureBatchTranscodeRequest',
+  /** The job that will use a pool that existed, and when its run chose the pool: `JOB TIME`, ISO 8601. */
+  chosenFor: 'azureBatchTranscodeChosenFor',
   preset: 'azureBatchTranscodePreset',
 };
 

@@ -173,7 +173,7 @@ export class PoolWatch {
     if (clock.now() < this.#retryAt) return;
     this.#retryAt = undefined;
     this.#retries++;
-    await retryAllocation(this.batch, pool.id ?? '', { signal });
+    if (!(await retryAllocation(this.batch, pool.id ?? '', { signal }))) return;
     this.observer.resizeRetried(pool.id ?? '', minutes(this.#retries));
   }
 

@@ -4,17 +4,25 @@ import { isBatchCode } from '../azure/batchCall';
 import { isOwn, madeBy, ownMetadata } from '../azure/ownership';
 import { UserError } from '../errors';
 import type { RunPool } from '../plan/manifest';
-import { waitFor } from '../wait';
+import { type Clock, systemClock, waitFor, whenArrived } from '../wait';
 import { evaluationMinutes, scaleToZeroFormula } from './autoscaleFormula';
+import { isDeletedPool } from './changePool';
 import type { NodeTargets } from './nodeTargets';
-import { currentTargets, giveNodesNow, isDeletedPool } from './poolSizes';
+import { currentTargets, giveNodesNow } from './poolSizes';
 import { poolSpec, specHash } from './poolSpec';
 
-/** How long a request that makes a pool may take after it was aborted: a request cut off can take effect later. */
+/** How long a request that makes or sizes a pool may take after an abort: a request cut off can take effect later. */
 const settleMs = 10_000;
 
-/** How long a pool that was made in vain is looked for and deleted. */
+/** How long the search for a pool that was made in vain, and its deletion, may take. */
 const undoMs = 60_000;
+
+/** Minutes within which Azure deletes a pool, so that its name can be used again. */
+const deletionMinutes = 15;
+
+/** Between two requests for a pool of a name that Azure refuses: the pauses grow from the first to the second. */
+const firstPauseMs = 250;
+const maxPauseMs = 10_000;
 
 export interface PoolChoice {
   readonly id: string;
@@ -22,6 +30,17 @@ export interface PoolChoice {
   readonly before?: NodeTargets;
   /** Set if Azure refuses changes of the pool for now: it has the nodes that it had. */
   readonly isRefused?: true;
+}
+
+export interface EnsureOptions {
+  /** What `findPool` finds, if it was asked before. */
+  readonly finding?: Promise<FoundPool>;
+  /** The job for which the pool is chosen. A pool that exists is told so, for other runs that take their nodes back. */
+  readonly jobId?: string;
+  /** Default: the system clock. */
+  readonly clock?: Clock;
+  /** Called before a pool that exists is given nodes, which it can get although the call fails or is aborted. */
+  readonly onGiving?: (pool: { readonly id: string; readonly before: NodeTargets }) => void;
 }
 
 /** The specification of a run's pool, and the pool of the first name that it can have, if that exists. */
@@ -44,28 +63,36 @@ export async function findPool(batch: Batch, pool: RunPool, signal: AbortSignal)
  *
  * It does not wait for a pool that Azure is resizing: the run's tasks can run on the nodes that the pool has.
  *
- * If it fails or is aborted while it makes a pool, that pool is deleted.
+ * If it fails or is aborted while it makes a pool, that pool is deleted. The nodes of a pool that existed are left to the
+ * caller, who learns by `onGiving` what it had.
  */
 export async function ensurePool(
   batch: Batch,
   pool: RunPool,
   nodes: NodeTargets,
   signal: AbortSignal,
-  finding: Promise<FoundPool> = findPool(batch, pool, signal),
+  { finding = findPool(batch, pool, signal), jobId, clock = systemClock, onGiving }: EnsureOptions = {},
 ): Promise<PoolChoice> {
   const { spec, hash, existing: first } = await finding;
   const isSettled = first?.state !== 'deleting';
+  const end = clock.now() + deletionMinutes * 60_000;
+  let pauseMs = firstPauseMs;
   let number = 1;
   for (let reads = isSettled ? 0 : 1; ; reads++) {
     const id = poolId(hash, number);
-    const existing = reads === 0 ? first : await whenNotDeleting(batch, id, signal);
+    const existing = reads === 0 ? first : await whenNotDeleting(batch, id, signal, clock);
     if (existing === undefined) {
-      const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal);
-      batch.log.debug(isAdded ? `Pool ${id} is made.` : `Pool ${id} was made by another client.`);
+      const isAdded = await addPool(batch, { id, spec, hash, pool, nodes }, signal, clock);
+      batch.log.debug(isAdded ? `Pool ${id} is made.` : `Azure refuses a new pool ${id}: there is one.`);
       if (isAdded) return { id };
+      // A pool that is being deleted can be gone for a read and still there for an addition.
+      if (clock.now() > end) throw beingDeleted(id);
+      await clock.pause(pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 1.5, maxPauseMs);
     } else if (isSame(existing, hash)) {
-      const given = await giveOrSkip(batch, id, nodes, pool, signal);
       const before = currentTargets(existing);
+      onGiving?.({ id, before });
+      const given = await giveOrSkip(batch, existing, nodes, pool, { jobId, clock, signal });
       if (given !== 'deleted') return { id, before, ...(given === 'refused' && { isRefused: true }) };
     } else {
       batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
@@ -77,17 +104,35 @@ export async function ensurePool(
 /** `refused`: for now. `deleted`: meanwhile; then another pool is made. */
 async function giveOrSkip(
   batch: Batch,
-  id: string,
+  existing: Pool,
   nodes: NodeTargets,
   { lifetime }: RunPool,
-  signal: AbortSignal,
+  { jobId, clock, signal }: { readonly jobId?: string; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<'given' | 'refused' | 'deleted'> {
+  const { id = '' } = existing;
+  const settling = abortedLater(signal, settleMs, clock);
   try {
-    return (await giveNodesNow(batch, id, nodes, { lifetime, signal })) ? 'given' : 'refused';
+    if (jobId !== undefined) await noteChosen(batch, existing, jobId, signal);
+    const options = { lifetime, signal, clock, changeSignal: settling.signal };
+    return (await giveNodesNow(batch, id, nodes, options)) ? 'given' : 'refused';
   } catch (error) {
-    if (isDeletedPool(error)) return 'deleted';
+    if (isDeletedPool(error) || isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) return 'deleted';
     throw error;
+  } finally {
+    settling.end();
   }
+}
+
+/** Tells the pool for which job it was chosen: a run with no job yet could not be seen otherwise. Changes its ETag, too. */
+async function noteChosen(
+  batch: Batch,
+  { id = '', metadata = [] }: Pool,
+  jobId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const others = metadata.filter(({ name }) => name !== madeBy.chosenFor);
+  const value = `${jobId} ${batch.now().toISOString()}`;
+  await batch.patchPool(id, [...others, { name: madeBy.chosenFor, value }], signal);
 }
 
 function poolId(hash: string, number: number): string {
@@ -111,6 +156,7 @@ async function addPool(
   batch: Batch,
   { id, spec, hash, pool, nodes }: NewPool,
   signal: AbortSignal,
+  clock: Clock,
 ): Promise<boolean> {
   const request = randomUUID();
   const size =
@@ -126,12 +172,15 @@ async function addPool(
     { name: madeBy.spec, value: hash },
     { name: madeBy.request, value: request },
   ];
-  const settling = abortedLater(signal, settleMs);
+  const settling = abortedLater(signal, settleMs, clock);
+  let isAnswered = false;
   const add = async () => {
     try {
       await batch.addPool({ id, ...spec, ...size, metadata }, settling.signal);
+      isAnswered = true;
       return true;
     } catch (error) {
+      isAnswered = error instanceof UserError && error.problem.kind === 'service';
       if (isBatchCode(error, 'PoolBeingDeleted')) return false;
       if (!isBatchCode(error, 'PoolExists')) throw error;
       // The answer to an earlier attempt of this very request can be lost.
@@ -143,7 +192,7 @@ async function addPool(
     signal.throwIfAborted();
     return isAdded;
   } catch (error) {
-    await undo(batch, id, request);
+    await undo(batch, id, request, { mayArrive: !isAnswered, clock });
     if (isBatchCode(error, 'PoolQuotaReached'))
       throw new UserError({ kind: 'quota', what: 'pools' }, { cause: error });
     throw error;
@@ -153,18 +202,25 @@ async function addPool(
 }
 
 /** A signal that aborts some time after another one, so that what is in progress can take effect and then be undone. */
-function abortedLater(signal: AbortSignal, ms: number): { readonly signal: AbortSignal; end(): void } {
+function abortedLater(
+  signal: AbortSignal,
+  ms: number,
+  clock: Clock,
+): { readonly signal: AbortSignal; end(): void } {
   const later = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
+  const ended = new AbortController();
   const abort = () => {
-    timer = setTimeout(() => later.abort(signal.reason), ms);
+    clock.pause(ms, ended.signal).then(
+      () => later.abort(signal.reason),
+      () => undefined,
+    );
   };
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
   return {
     signal: later.signal,
     end() {
-      clearTimeout(timer);
+      ended.abort();
       signal.removeEventListener('abort', abort);
     },
   };
@@ -180,11 +236,24 @@ async function madeByRequest(
   return ownMetadata(pool?.metadata, 'request') === request ? pool : undefined;
 }
 
-/** Deletes the pool of a request that failed or was aborted, in case it took effect all the same. */
-async function undo(batch: Batch, id: string, request: string): Promise<void> {
+/**
+ * Deletes the pool of a request that failed or was aborted, in case it took effect all the same. `mayArrive`: it was not
+ * answered, so that the pool may appear later.
+ */
+async function undo(
+  batch: Batch,
+  id: string,
+  request: string,
+  { mayArrive, clock }: { readonly mayArrive: boolean; readonly clock: Clock },
+): Promise<void> {
   const signal = AbortSignal.timeout(undoMs);
+  const remove = async () => {
+    const pool = await madeByRequest(batch, id, request, signal);
+    if (pool !== undefined) await batch.deletePool(id, signal);
+    return pool !== undefined;
+  };
   try {
-    if (await madeByRequest(batch, id, request, signal)) await batch.deletePool(id, signal);
+    await (mayArrive ? whenArrived(remove, { clock, signal }) : remove());
   } catch (error) {
     // The service cannot be reached: the failure that led here is the one to report.
     if (!signal.aborted && !(error instanceof UserError)) throw error;
@@ -192,16 +261,21 @@ async function undo(batch: Batch, id: string, request: string): Promise<void> {
 }
 
 /** Returns the pool once it is not being deleted, or undefined if it does not exist. */
-async function whenNotDeleting(batch: Batch, id: string, signal: AbortSignal): Promise<Pool | undefined> {
+async function whenNotDeleting(
+  batch: Batch,
+  id: string,
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<Pool | undefined> {
   return waitFor(
     async () => {
       const pool = await batch.pool(id, { signal });
       return { value: pool, done: pool?.state !== 'deleting' };
     },
-    {
-      signal,
-      minutes: 15,
-      stuck: () => new UserError({ kind: 'poolUnusable', pool: id, detail: 'deleting' }),
-    },
+    { signal, minutes: deletionMinutes, clock, stuck: () => beingDeleted(id) },
   );
+}
+
+function beingDeleted(pool: string): UserError {
+  return new UserError({ kind: 'poolUnusable', pool, detail: 'deleting' });
 }

@@ -1,34 +1,26 @@
 import type { Batch, Job, Pool } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
-import { isOwn } from '../azure/ownership';
+import { isOwn, ownMetadata } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
 import { UserError } from '../errors';
 import type { PoolLifetime } from '../plan/manifest';
-import { anyOf, waitFor } from '../wait';
+import { anyOf, type Clock } from '../wait';
 import { evaluationMinutes, freshMinutes, readScaleToZero, scaleToZeroFormula } from './autoscaleFormula';
+import { changePool, conflicts, isDeletedPool, resizeFixed, setSize } from './changePool';
 import { largerTargets, type NodeTargets } from './nodeTargets';
 
 /** Batch removes at most 100 nodes with one request. */
 const removedAtOnce = 100;
-
-/** Minutes after which a pool that refuses every change is reported. Batch's default for a resize is 15. */
-const conflictMinutes = 20;
 
 /** Minutes within which a run has sized a pool and not yet added its job. */
 const submittingMinutes = 3;
 
 const noNodes: NodeTargets = { dedicated: 0, spot: 0 };
 
-/** Refusals that pass by themselves; the last is a change by another client since the pool was read. */
-const conflicts = [
-  'PoolBeingResized',
-  'TooManyEnableAutoScaleRequests',
-  'AutoScaleTooManyRequestsToEnable',
-  'ConditionNotMet',
-];
-
 export interface SizeOptions {
   readonly signal: AbortSignal;
+  /** Default: the system clock. */
+  readonly clock?: Clock;
 }
 
 export interface RunSizeOptions extends SizeOptions {
@@ -37,6 +29,8 @@ export interface RunSizeOptions extends SizeOptions {
   readonly jobId?: string;
   /** Called once if Azure refuses changes of the pool for now, for example while it allocates nodes. */
   readonly onRefused?: () => void;
+  /** Signal of the request that sizes the pool, if that is to be answered although `signal` has aborted. */
+  readonly changeSignal?: AbortSignal;
 }
 
 /**
@@ -98,32 +92,63 @@ export async function useDedicatedNodes(
 }
 
 /**
- * Brings a pool to zero nodes after a run that cannot go on, unless other runs use the pool. Returns whether it did. The
- * run's job has ended before.
+ * Brings a pool to zero nodes after a run that cannot go on, unless other runs use the pool, or it is not this extension's.
+ * Returns whether it did. The run's job has ended before.
  */
 export async function releaseNodes(
   batch: Batch,
   poolId: string,
-  { jobId, ...options }: SizeOptions & { readonly jobId?: string },
+  { jobId, signal }: SizeOptions & { readonly jobId?: string },
 ): Promise<boolean> {
-  const pool = await batch.pool(poolId, { select: 'id,state', signal: options.signal });
-  if (pool === undefined || pool.state === 'deleting') return false;
-  if (await isInUse(batch, poolId, jobId, options.signal)) return false;
-  await scaleToZero(batch, poolId, options);
-  return true;
+  const release = async (pool: Pool) => {
+    if (!isOwn(pool.metadata, 'pool')) return false;
+    if (await isForOthers(batch, pool, jobId, signal)) return false;
+    await setSize(batch, pool, noNodes, { signal, stopsResize: true, ifUnchanged: true });
+    return true;
+  };
+  try {
+    return await changePool(batch, poolId, { signal }, release);
+  } catch (error) {
+    if (isDeletedPool(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether the nodes of a pool are those of another run: it is in use, or a run that has no job yet has just chosen it. */
+export async function isForOthers(
+  batch: Batch,
+  { id = '', metadata }: Pool,
+  ownJobId: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [jobId, time = ''] = ownMetadata(metadata, 'chosenFor')?.split(' ') ?? [];
+  const minutes = (batch.now().getTime() - Date.parse(time)) / 60_000;
+  if (jobId !== undefined && jobId !== ownJobId && minutes < submittingMinutes) return true;
+  return isInUse(batch, id, ownJobId, signal);
 }
 
 /**
- * Asks again for the nodes that a pool aims for and did not get. A pool of fixed size stops trying after an error such as
- * `AllocationTimedOut`; one with a formula tries at its next evaluation, which this brings forward.
+ * Asks again, once, for the nodes that a pool of fixed size aims for and did not get: it stops trying after an error such as
+ * `AllocationTimedOut`. Returns whether the pool is getting nodes: false if Azure refuses for now, or if a formula sizes it.
  */
-export async function retryAllocation(batch: Batch, poolId: string, { signal }: SizeOptions): Promise<void> {
-  await change(batch, poolId, signal, async (pool) => {
-    const { targetDedicatedNodes, targetLowPriorityNodes, autoScaleFormula, eTag } = pool;
-    if (pool.enableAutoScale && autoScaleFormula)
-      await batch.enableAutoScale(poolId, autoScaleFormula, evaluationMinutes, signal, eTag);
-    else await batch.resizePool(poolId, { targetDedicatedNodes, targetLowPriorityNodes }, signal, eTag);
-  });
+export async function retryAllocation(
+  batch: Batch,
+  poolId: string,
+  { signal }: SizeOptions,
+): Promise<boolean> {
+  const pool = await batch.pool(poolId, { signal });
+  if (pool === undefined || pool.state === 'deleting' || pool.enableAutoScale) return false;
+  if (pool.allocationState !== 'steady') return pool.allocationState === 'resizing';
+  const { targetDedicatedNodes, targetLowPriorityNodes, eTag } = pool;
+  try {
+    await batch.resizePool(poolId, { targetDedicatedNodes, targetLowPriorityNodes }, signal, eTag);
+    return true;
+  } catch (error) {
+    if (!isBatchCode(error, ...conflicts, 'PoolNotFound', 'PoolBeingDeleted')) throw error;
+    // The answer to an earlier attempt of this very request can be lost.
+    const now = await batch.pool(poolId, { select: 'id,allocationState', signal });
+    return now?.allocationState === 'resizing';
+  }
 }
 
 /** Removes all nodes of a pool and keeps the pool. A resize that goes on is stopped, and autoscale is turned off. */
@@ -142,11 +167,9 @@ export async function resizePool(
   { signal, stopsResize = false }: SizeOptions & { readonly stopsResize?: boolean },
 ): Promise<void> {
   batch.log.debug(`Resize pool ${poolId} to ${dedicated} dedicated and ${spot} Spot nodes.`);
-  await change(batch, poolId, signal, async (pool) => {
-    if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
-    if (stopsResize && pool.allocationState === 'resizing') await stopResize(batch, poolId, signal);
-    await batch.resizePool(poolId, { targetDedicatedNodes: dedicated, targetLowPriorityNodes: spot }, signal);
-  });
+  await changePool(batch, poolId, { signal }, (pool) =>
+    setSize(batch, pool, { dedicated, spot }, { signal, stopsResize }),
+  );
 }
 
 /**
@@ -159,12 +182,14 @@ export async function enableAutoscale(
   formula: string,
   { signal, intervalMinutes = evaluationMinutes }: SizeOptions & { readonly intervalMinutes?: number },
 ): Promise<void> {
-  await change(batch, poolId, signal, () => batch.enableAutoScale(poolId, formula, intervalMinutes, signal));
+  await changePool(batch, poolId, { signal }, () =>
+    batch.enableAutoScale(poolId, formula, intervalMinutes, signal),
+  );
 }
 
 /** Turns autoscale off; the pool keeps the nodes that it has. */
 export async function disableAutoscale(batch: Batch, poolId: string, { signal }: SizeOptions): Promise<void> {
-  await change(batch, poolId, signal, async (pool) => {
+  await changePool(batch, poolId, { signal }, async (pool) => {
     if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
   });
 }
@@ -178,7 +203,7 @@ export async function removeNodes(
 ): Promise<void> {
   for (let start = 0; start < nodeIds.length; start += removedAtOnce) {
     let left = nodeIds.slice(start, start + removedAtOnce);
-    await change(batch, poolId, signal, async () => {
+    await changePool(batch, poolId, { signal }, async () => {
       try {
         if (left.length > 0) await batch.removeNodes(poolId, left, signal);
       } catch (error) {
@@ -240,10 +265,12 @@ export async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: Ab
 async function sizeForRun(
   batch: Batch,
   poolId: string,
-  { lifetime, jobId, signal, onRefused }: RunSizeOptions,
+  { lifetime, jobId, signal, changeSignal = signal, clock, onRefused }: RunSizeOptions,
   decide: (pool: Pool, isShared: boolean) => NodeTargets,
 ): Promise<NodeTargets> {
   const apply = async (pool: Pool) => {
+    // The account says which pool the run has, and anyone with access to it can write that.
+    if (!isOwn(pool.metadata, 'pool')) throw new UserError({ kind: 'poolNotOurs', pool: poolId });
     const now = batch.now();
     const minutesLeft =
       ((readScaleToZero(pool.autoScaleFormula)?.freshUntil.getTime() ?? 0) - now.getTime()) / 60_000;
@@ -258,7 +285,8 @@ async function sizeForRun(
     if (lifetime === 'scaleToZero') {
       if (!pool.enableAutoScale || !gives(pool, targets, now)) {
         const formula = scaleToZeroFormula(targets, now);
-        await batch.enableAutoScale(poolId, formula, evaluationMinutes, signal, pool.eTag);
+        signal.throwIfAborted();
+        await batch.enableAutoScale(poolId, formula, evaluationMinutes, changeSignal, pool.eTag);
       }
       return targets;
     }
@@ -266,11 +294,11 @@ async function sizeForRun(
     if (pool.enableAutoScale && isShared) return targets;
     if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
     else if (aimsFor(pool, targets)) return targets;
-    const size = { targetDedicatedNodes: dedicated, targetLowPriorityNodes: spot };
-    await batch.resizePool(poolId, size, signal, pool.enableAutoScale ? undefined : pool.eTag);
+    signal.throwIfAborted();
+    await resizeFixed(batch, poolId, targets, changeSignal, pool.enableAutoScale ? undefined : pool.eTag);
     return targets;
   };
-  return change(batch, poolId, signal, apply, onRefused);
+  return changePool(batch, poolId, { signal, clock, onRefused }, apply);
 }
 
 /** What a pool aims for while there is work; no nodes if it does not exist. */
@@ -307,69 +335,4 @@ function gives({ autoScaleFormula }: Pool, { dedicated, spot }: NodeTargets, now
     targets.spot === spot &&
     freshUntil.getTime() - now.getTime() > (freshMinutes - evaluationMinutes) * 60_000
   );
-}
-
-/** Changes a pool as it is now, and again, after growing pauses, while the service refuses that for a while. */
-async function change<T>(
-  batch: Batch,
-  poolId: string,
-  signal: AbortSignal,
-  work: (pool: Pool) => Promise<T>,
-  onRefused: () => void = () => undefined,
-): Promise<T> {
-  let refusal: string | undefined;
-  const attempt = async (): Promise<{ value: T | undefined; done: boolean }> => {
-    const pool = await batch.pool(poolId, { signal });
-    if (pool === undefined || pool.state === 'deleting') throw deleted(poolId);
-    try {
-      return { value: await work(pool), done: true };
-    } catch (error) {
-      if (isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) throw deleted(poolId);
-      if (!isBatchCode(error, ...conflicts) && !(await isAutoscaleConflict(error))) throw error;
-      // A change by another client is no reason to wait.
-      if (refusal === undefined && !isBatchCode(error, 'ConditionNotMet')) onRefused();
-      refusal = codeOf(error) ?? 'refused';
-      return { value: undefined, done: false };
-    }
-  };
-  /** Another client can turn autoscale on after this one has turned it off. */
-  const isAutoscaleConflict = async (error: unknown) =>
-    error instanceof UserError &&
-    error.problem.kind === 'service' &&
-    error.problem.status === 409 &&
-    (await batch.pool(poolId, { select: 'enableAutoScale', signal }))?.enableAutoScale === true;
-  const stuck = () => new UserError({ kind: 'poolUnusable', pool: poolId, detail: refusal });
-  return (await waitFor(attempt, { signal, minutes: conflictMinutes, stuck })) as T;
-}
-
-function deleted(pool: string): UserError {
-  return new UserError({ kind: 'poolUnusable', pool, detail: 'deleted' });
-}
-
-/** Whether a change failed because the pool is deleted. */
-export function isDeletedPool(error: unknown): boolean {
-  return (
-    error instanceof UserError && error.problem.kind === 'poolUnusable' && error.problem.detail === 'deleted'
-  );
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof UserError && error.problem.kind === 'service' ? error.problem.code : undefined;
-}
-
-/** Stops a resize. It is no error that the resize has ended by itself. */
-async function stopResize(batch: Batch, poolId: string, signal: AbortSignal): Promise<void> {
-  try {
-    await batch.stopResize(poolId, signal);
-  } catch (error) {
-    if (
-      !isBatchCode(
-        error,
-        'OperationInvalidForCurrentState',
-        'PoolNotEligibleForStopResize',
-        'PoolNotResizing',
-      )
-    )
-      throw error;
-  }
 }

@@ -1,7 +1,9 @@
-import type { Batch } from '../azure/batch';
+import type { Batch, Pool } from '../azure/batch';
 import type { PoolLifetime } from '../plan/manifest';
+import { systemClock, whenArrived } from '../wait';
+import { changePool, isDeletedPool, setSize } from './changePool';
 import type { NodeTargets } from './nodeTargets';
-import { currentTargets, isInUse, resizePool, type SizeOptions, scaleToZero } from './poolSizes';
+import { currentTargets, isForOthers, type SizeOptions } from './poolSizes';
 
 /** A pool that was given nodes for a run. */
 export interface GivenPool {
@@ -9,7 +11,17 @@ export interface GivenPool {
   readonly lifetime: PoolLifetime;
   /** What the pool aimed for before; undefined if it was made for the run. */
   readonly before?: NodeTargets;
+  /** Set while the request for the nodes is not answered: the pool can get them later. */
+  readonly mayArrive?: true;
 }
+
+interface TakeBackOptions extends SizeOptions {
+  readonly jobId: string;
+  readonly isJobOpen: boolean;
+}
+
+/** `unchanged`: the pool has no nodes for the run. */
+type Outcome = 'takenBack' | 'kept' | 'unchanged';
 
 /**
  * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and gives one
@@ -19,24 +31,46 @@ export interface GivenPool {
  */
 export async function takeBackNodes(
   batch: Batch,
-  { id, lifetime, before }: GivenPool,
-  { jobId, isJobOpen, signal }: SizeOptions & { readonly jobId: string; readonly isJobOpen: boolean },
+  given: GivenPool,
+  options: TakeBackOptions,
 ): Promise<boolean> {
-  const pool = await batch.pool(id, { signal });
-  if (pool === undefined || pool.state === 'deleting') return false;
-  if (await isInUse(batch, id, jobId, signal)) return false;
-  if (before === undefined && !isJobOpen) {
-    await batch.deletePool(id, signal);
-    return true;
+  const { clock = systemClock, signal } = options;
+  const outcomes = new Set<Outcome>();
+  const ask = async () => {
+    const outcome = await takeBack(batch, given, options);
+    outcomes.add(outcome);
+    return outcome !== 'unchanged';
+  };
+  await (given.mayArrive ? whenArrived(ask, { clock, signal }) : ask());
+  return outcomes.has('takenBack');
+}
+
+/** Each change is made only to the pool as it was read: a run that chooses the pool meanwhile changes it. */
+async function takeBack(
+  batch: Batch,
+  { id, lifetime, before }: GivenPool,
+  { jobId, isJobOpen, clock, signal }: TakeBackOptions,
+): Promise<Outcome> {
+  const work = async (pool: Pool): Promise<Outcome> => {
+    if (await isForOthers(batch, pool, jobId, signal)) return 'kept';
+    if (before === undefined && !isJobOpen) {
+      await batch.deletePool(id, signal, pool.eTag);
+      return 'takenBack';
+    }
+    if (lifetime === 'scaleToZero' && isJobOpen) return 'kept';
+    const { dedicated, spot } = (lifetime === 'keep' && before) || { dedicated: 0, spot: 0 };
+    if (lifetime === 'keep') {
+      const now = currentTargets(pool);
+      if (pool.enableAutoScale) return 'kept';
+      if (now.dedicated <= dedicated && now.spot <= spot) return 'unchanged';
+    }
+    await setSize(batch, pool, { dedicated, spot }, { signal, stopsResize: true, ifUnchanged: true });
+    return 'takenBack';
+  };
+  try {
+    return await changePool(batch, id, { clock, signal }, work);
+  } catch (error) {
+    if (isDeletedPool(error)) return 'kept';
+    throw error;
   }
-  if (lifetime === 'scaleToZero') {
-    if (isJobOpen) return false;
-    await scaleToZero(batch, id, { signal });
-    return true;
-  }
-  const { dedicated, spot } = before ?? { dedicated: 0, spot: 0 };
-  const now = currentTargets(pool);
-  if (pool.enableAutoScale || (now.dedicated <= dedicated && now.spot <= spot)) return false;
-  await resizePool(batch, id, { dedicated, spot }, { signal, stopsResize: true });
-  return true;
 }

@@ -2,9 +2,10 @@ import type { Batch } from '../azure/batch';
 import { UserError } from '../errors';
 import { hasEnded } from '../jobs/jobLife';
 import type { Attempt } from '../plan/manifest';
+import { isDeletedPool, isUnchangeable } from '../pools/changePool';
 import { ensurePool } from '../pools/ensurePool';
 import type { NodeTargets } from '../pools/nodeTargets';
-import { giveNodes, isDeletedPool, targetsOf } from '../pools/poolSizes';
+import { giveNodes, targetsOf } from '../pools/poolSizes';
 import type { RunState } from './runState';
 
 const noNodes: NodeTargets = { dedicated: 0, spot: 0 };
@@ -42,11 +43,18 @@ export class AttemptNodes {
       attempt.poolId = job?.poolInfo?.poolId;
       if (attempt.poolId !== undefined) return;
     }
-    const found = state.poolSearch?.found;
+    const finding = state.poolSearch?.found;
     state.poolSearch = undefined;
-    const { id, before, isRefused } = await ensurePool(batch, pool, nodes, signal, found);
+    const { lifetime } = pool;
+    const { id, before, isRefused } = await ensurePool(batch, pool, nodes, signal, {
+      finding,
+      jobId: attempt.jobId,
+      clock: state.clock,
+      onGiving: (given) => state.poolsGiven.set(attempt, { ...given, lifetime, mayArrive: true }),
+    });
     attempt.poolId = id;
-    state.poolsGiven.set(attempt, { id, before, lifetime: pool.lifetime });
+    state.poolsGiven.set(attempt, { id, before, lifetime });
+    signal.throwIfAborted();
     this.#asked = isRefused ? noNodes : nodes;
     state.tell({ kind: before ? 'poolReused' : 'poolCreated', pool: id, ...nodes });
   }
@@ -63,8 +71,15 @@ export class AttemptNodes {
     const { lifetime } = state.manifest.pool;
     const onRefused = () => state.tell({ kind: 'poolBusy', pool: poolId, ...nodes });
     try {
-      await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal, onRefused });
+      await giveNodes(batch, poolId, nodes, { lifetime, jobId, signal, clock: state.clock, onRefused });
     } catch (error) {
+      // The tasks run on the nodes that the pool has.
+      if (isUnchangeable(error)) return;
+      if (error instanceof UserError && error.problem.kind === 'poolNotOurs') {
+        state.tell({ kind: 'trouble', problem: error.problem });
+        this.#asked = nodes;
+        return;
+      }
       if (!isDeletedPool(error)) throw error;
       // An auto pool ends with its job, whose time may be over.
       const job = await batch.job(jobId, { select: 'id,state', signal });

@@ -97,7 +97,7 @@ async function takeBack(
       if (!(error instanceof UserError)) throw error;
     });
   }
-  return takeBackNodes(batch, pool, { jobId, isJobOpen, signal });
+  return takeBackNodes(batch, pool, { jobId, isJobOpen, clock: state.clock, signal });
 }
 
 /** Problems with which no task of the run can start. */
