@@ -6,8 +6,8 @@ import { planRepaired } from '../../src/core/plan/repairedFiles';
 import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { RunEvent } from '../../src/core/runs/runEvents';
-import { Answers } from '../../src/vscode/runs/answers';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
+import { Answers } from '../../src/vscode/runs/liveRun';
 import {
   isUpload,
   mergeRecords,

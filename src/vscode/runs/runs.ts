@@ -7,8 +7,7 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { Answers } from './answers';
-import { cancelMs, type Failure, failureOf, type LiveRun, liveRun } from './liveRun';
+import { Answers, cancelMs, type Failure, failureOf, type LiveRun, liveRun } from './liveRun';
 import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
 export interface ResumeOptions {
