@@ -72,6 +72,10 @@ toggle.addEventListener('click', () => {
 
 new ResizeObserver(() => layOut()).observe(element('frame'));
 window.addEventListener('resize', () => layOut());
+// A node that gets the focus is scrolled into the part of the page that the details leave free.
+new ResizeObserver(() => {
+  document.documentElement.style.scrollPaddingBottom = `${details.offsetHeight + 4}px`;
+}).observe(details);
 
 function draw(): void {
   const counts = drawLegend(legend, cells, slotsPerNode, strings);

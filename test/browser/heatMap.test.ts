@@ -251,6 +251,31 @@ describe('The heat map', () => {
     assert.equal(await page.locator('main img, main b').count(), 0);
   });
 
+  it('keeps the node with the focus in sight while arrow keys lead through a small editor', async () => {
+    await open('light', 320);
+    await page.setViewportSize({ width: 320, height: 400 });
+    await sendNodes(cells(300));
+    await page.locator('#map [tabindex="0"]').focus();
+    const covered: string[] = [];
+    for (const key of [
+      ...Array<string>(12).fill('ArrowDown'),
+      'End',
+      ...Array<string>(6).fill('ArrowUp'),
+      'Home',
+    ]) {
+      await page.keyboard.press(key);
+      const seen = await page.evaluate<string>(`(() => {
+        const { left, top, right, bottom } = document.activeElement.getBoundingClientRect();
+        const at = (y) => document.elementFromPoint((left + right) / 2, y)?.closest('[data-index]');
+        return [at(top + 2), at(bottom - 2)].every((one) => one === document.activeElement) ? '' : [top, bottom].join();
+      })()`);
+      if (seen) covered.push(`${key}: ${seen}`);
+    }
+    assert.deepEqual(covered, []);
+    const height = await page.evaluate<number>("document.getElementById('details').offsetHeight");
+    assert.ok(height <= 200, `the details take ${height} of 400 pixels`);
+  });
+
   it('fits an editor of 320 pixels, as a map and as a table', async () => {
     await open('light', 320);
     await page.evaluate(`document.querySelector('h1').textContent = 'Nodes of ${'pool-name_'.repeat(6)}'`);
