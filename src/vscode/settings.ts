@@ -7,7 +7,8 @@ export { section };
 
 /**
  * The settings of this extension as they are now, typed here and nowhere else. VS Code only marks a value that the manifest
- * doesn't allow: a number out of range becomes the nearest one in range, and any other such value the default.
+ * doesn't allow: a number out of range becomes the nearest one in range, and any other such value, or a blank text, the
+ * default.
  */
 export function settings(scope?: ConfigurationScope) {
   const values = workspace.getConfiguration(section, scope);
@@ -23,9 +24,7 @@ export function settings(scope?: ConfigurationScope) {
     partSeconds: 60 * get('splitMinutes', 5),
     review: get<'azure' | 'always' | 'never'>('review', 'azure'),
     cleanUp: get<'ask' | 'delete' | 'keep'>('cleanUp', 'ask'),
-    extensions: get<unknown[]>('media.extensions', [])
-      .filter((one) => typeof one === 'string')
-      .map((one) => one.replace(/^\./, '')),
+    extensions: get<unknown[]>('media.extensions', []).flatMap(extensionIn),
     account: get('account', ''),
     ffmpegPath: get('local.ffmpegPath', ''),
     idleMinutes: get('local.idleMinutes', 60),
@@ -82,10 +81,17 @@ function schemas(): Readonly<Record<string, Schema>> {
   return declared;
 }
 
+/** An extension without a dot, from what people write: `mp4`, `.mp4`, `*.mp4`. Empty for anything else. */
+function extensionIn(value: unknown): string[] {
+  const [, extension] = (typeof value === 'string' && /^\s*\*?\.?([a-z0-9]+)\s*$/i.exec(value)) || [];
+  return extension ? [extension] : [];
+}
+
 function allowed<T>(schema: Schema = {}, value: unknown, fallback: T): T {
   const { type, enum: choices, minimum, maximum } = schema;
   if (Array.isArray(value) !== Array.isArray(fallback) || typeof value !== typeof fallback) return fallback;
   if (choices && !choices.includes(value)) return fallback;
+  if (typeof value === 'string') return (value.trim() || fallback) as T;
   if (typeof value !== 'number') return value as T;
   const nearest = Math.min(Math.max(value, minimum ?? value), maximum ?? value);
   return (type === 'integer' ? Math.round(nearest) : nearest) as T;

@@ -27,13 +27,24 @@ describe('The extension in its host', () => {
       'transfers.parallel': 0,
       'pool.lifetime': 'forever',
       'media.extensions': 'mxf',
+      'pool.vmSize': ' ',
+      'pool.spotNodes': '3',
+      'prices.show': 'yes',
+      audio: ' eng ',
     };
     const set = async (name: string, value?: unknown) =>
       values.update(name, value, ConfigurationTarget.Workspace);
     for (const [name, value] of Object.entries(wrong)) await set(name, value);
     try {
-      const { parallel, pool, extensions: added } = settings();
+      const { parallel, pool, extensions: added, audio, prices } = settings();
       assert.deepEqual([parallel, pool.lifetime, added], [1, 'scaleToZero', []]);
+      assert.deepEqual(
+        [pool.vmSize, pool.spotNodes, prices.show, audio],
+        ['Standard_D2s_v5', 5, true, 'eng'],
+      );
+      // An empty extension would be that of every file without one.
+      await set('media.extensions', ['y4m', '.Mxf', '*.nut', ' ivf ', '', '.', 'a/b', 'mp4;avi', 7, null]);
+      assert.deepEqual(settings().extensions, ['y4m', 'Mxf', 'nut', 'ivf']);
     } finally {
       for (const name of Object.keys(wrong)) await set(name);
     }

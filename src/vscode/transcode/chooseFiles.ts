@@ -127,7 +127,7 @@ interface Found {
 
 /** Shows how many files the folders hold, and what was left out, before anything is done with them. */
 async function confirmCount({ folders, scans, selectedFiles, files }: Found, until: Until): Promise<boolean> {
-  const named = folders.slice(0, maxNames).map(({ path }) => basename(path));
+  const named = folders.slice(0, maxNames).map(nameOf);
   const names = [...named, ...(folders.length > maxNames ? ['…'] : [])].join(', ');
   const inFolders = filesOf(files - selectedFiles);
   const answer = await window.showQuickPick(
@@ -147,6 +147,11 @@ async function confirmCount({ folders, scans, selectedFiles, files }: Found, unt
     },
   );
   return answer !== undefined;
+}
+
+/** A virtual workspace can have a root without a name. */
+function nameOf(folder: Uri): string {
+  return basename(folder.path) || (workspace.getWorkspaceFolder(folder)?.name ?? folder.toString(true));
 }
 
 /** How many files and folders all scans together left out. */
