@@ -191,6 +191,27 @@ describe('Sound', function () {
     );
   });
 
+  it('of more channels than players know is as loud in two, and not later', async () => {
+    const tones = Array.from({ length: 24 }, (_, index) => `0.3*sin(2*PI*${200 + 137 * index}*t)`);
+    const click = Array(24).fill('0.5*between(t\\,1\\,1.002)');
+    const source = (name: string, channels: readonly string[]) =>
+      made(name, '-f', 'lavfi', '-i', `aevalsrc=${channels.join('|')}:d=2:s=48000`, '-c:a', 'pcm_s16le');
+    const path = await source('many.wav', tones);
+    const { mean } = await matrix.level(path);
+    for (const id of ['mp3', 'opus', 'flac']) {
+      const output = await matrix.level(await run(id, path));
+      assert.ok(Math.abs(output.mean - mean) < 1.5, `${id}: ${output.mean} of ${mean} dB`);
+    }
+    const alike = await matrix.level(
+      await run('flac', await source('many alike.wav', Array(24).fill(tones[0]))),
+    );
+    assert.ok(alike.max < 0, `${alike.max} dB`);
+    const clicked = await run('flac', await source('click.wav', click));
+    const before = await matrix.level(clicked, 'atrim=start=0.9:end=0.999');
+    const after = await matrix.level(clicked, 'atrim=start=1:end=1.003');
+    assert.ok(before.max < -60 && after.max > -20, `${before.max}, ${after.max} dB`);
+  });
+
   it('of a decoder that names no layout is made into any format', async () => {
     const path = await made('mono.tta', '-f', 'lavfi', '-i', 'sine=duration=0.2', '-c:a', 'tta');
     await Promise.all(

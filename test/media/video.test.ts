@@ -42,6 +42,33 @@ function withDolbyVision(movie: Buffer, profile: number): Buffer {
   return Buffer.concat([bytes.subarray(0, end), configuration, bytes.subarray(end)]);
 }
 
+/** Luma of the first picture that ffmpeg reads with these options, 160 by 90. */
+async function firstPicture(...options: string[]): Promise<number[]> {
+  const args = [
+    '-v',
+    'error',
+    '-nostdin',
+    ...options,
+    '-frames:v',
+    '1',
+    '-f',
+    'rawvideo',
+    '-pix_fmt',
+    'gray',
+    '-',
+  ];
+  const { stdout } = await exec('ffmpeg', args, { encoding: 'buffer' });
+  assert.equal(stdout.length, 160 * 90);
+  return [...stdout];
+}
+
+/** Whether a picture of 160 by 90 is a bright square between dark bars. */
+function isSquare(luma: readonly number[]): boolean {
+  const row = luma.slice(45 * 160, 46 * 160).map((value) => value > 40);
+  const hasBars = !row[5] && row[80] === true && !row[154];
+  return hasBars && Math.abs(row.filter(Boolean).length - 90) <= 4;
+}
+
 describe('Video', function () {
   this.timeout(240_000);
   let root: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -260,25 +287,27 @@ describe('Video', function () {
       ...['-i', `concat:${matrix.path('square 1.ts')}|${matrix.path('square 2.ts')}`, '-c', 'copy'],
       matrix.path('square.ts'),
     );
-    const output = await matrix.make(
-      preset('h264-720p'),
-      path,
-      await matrix.media(path),
-      undefined,
-      'square',
-    );
-    const { stdout } = await exec(
-      'ffmpeg',
-      [
-        ...['-v', 'error', '-nostdin', '-sseof', '-0.2', '-i', output, '-frames:v', '1', '-f', 'rawvideo'],
-        ...['-pix_fmt', 'gray', '-'],
-      ],
-      { encoding: 'buffer' },
-    );
-    assert.equal(stdout.length, 160 * 90);
-    const row = [...stdout.subarray(45 * 160, 46 * 160)].map((value) => value > 40);
-    assert.deepEqual([row[5], row[80], row[154]], [false, true, false], 'bars on both sides');
-    assert.ok(Math.abs(row.filter(Boolean).length - 90) <= 4, 'a square');
+    const copied = await ffmpeg('-i', path, '-c', 'copy', matrix.path('square.mp4'));
+    for (const source of [path, copied]) {
+      const media = await matrix.media(source);
+      const made = (id: string) => matrix.make(preset(id), source, media, undefined, source.slice(-3));
+      const output = await made('h264-720p');
+      assert.ok(isSquare(await firstPicture('-sseof', '-0.2', '-i', output)), source);
+      // A GIF and a sheet have pictures of both sizes.
+      const gif = await made('preview');
+      assert.equal(Number((await matrix.output(gif)).streams[0]?.nb_read_packets), 20);
+      assert.ok(isSquare(await firstPicture('-ss', '1.8', '-i', gif)), source);
+      const sheet = await made('contact-sheet');
+      assert.ok(
+        isSquare(await firstPicture('-i', sheet, '-vf', 'crop=320:180:960:540,scale=160:90')),
+        source,
+      );
+      const first = await firstPicture('-i', sheet, '-vf', 'crop=320:180:0:0,scale=160:90');
+      assert.ok(
+        first.every((value) => value > 40),
+        'the first tile has no bars',
+      );
+    }
   });
 
   it('as HLS has rungs of falling size, whose segments begin at the same pictures', async () => {

@@ -65,18 +65,17 @@ function filtersOf(option: string, one: Preset, media: MediaInfo | undefined): s
 
 describe('The command of a preset', () => {
   it('has no filter that a plain source does not need', () => {
-    const fit = (limit: number) => {
-      const side = (name: string) =>
-        `'max(2,if(gt(min(iw,ih),${limit}),round(${name}*${limit}/min(iw,ih)/2),trunc(${name}/2+0.01))*2)'`;
-      return `scale=w=${side('iw')}:h=${side('ih')},setsar=1`;
-    };
+    // The box into which every picture goes, should its size change.
+    const fit =
+      "scale=w='if(gt(720*dar,1278),1280,max(2,trunc(720*dar/2)*2))':h='if(gt(1280/dar,718),720,max(2,trunc(1280/dar/2)*2))'," +
+      'setsar=1,pad=1280:720:-1:-1';
     assert.equal(
       argumentsOf(preset('mp3'), tidy),
       '-i in.mp4 -map 0:a:0 -af aresample=async=1:min_hard_comp=0.03 -c:a libmp3lame -b:a 192k -id3v2_version 3 out',
     );
     assert.equal(
       argumentsOf(preset('h264-720p'), tidy),
-      `-i in.mp4 -map 0:V:0 -map 0:a:0? -vf ${fit(720)} -c:v libx264 -preset medium -crf 22 -pix_fmt yuv420p ` +
+      `-i in.mp4 -map 0:V:0 -map 0:a:0? -vf ${fit} -c:v libx264 -preset medium -crf 22 -pix_fmt yuv420p ` +
         '-af aresample=async=1:min_hard_comp=0.03 -c:a aac -b:a 192k -movflags +faststart out',
     );
     assert.equal(
@@ -85,7 +84,7 @@ describe('The command of a preset', () => {
     );
     assert.equal(
       argumentsOf(preset('thumbnail'), tidy),
-      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit(720)},thumbnail=50,setpts=0,scale,format=rgb24,scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p -frames:v 1 -q:v 3 -update 1 out`,
+      `-skip_frame nokey -i in.mp4 -map 0:V:0 -vf ${fit},thumbnail=50,setpts=0,scale,format=rgb24,scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p -frames:v 1 -q:v 3 -update 1 out`,
     );
     assert.match(
       filtersOf('-filter_complex', preset('hls'), tidy),
@@ -109,9 +108,30 @@ describe('The command of a preset', () => {
     const broadcast = { ...tidy, format: 'mpegts' };
     for (const media of [interlaced, broadcast]) {
       assert.match(filtersOf('-vf', preset('h264-1080p'), media), /^bwdif=/);
-      assert.match(filtersOf('-filter_complex', preset('preview'), media), /^\[0:V:0\]bwdif=/);
+      assert.match(
+        filtersOf('-filter_complex', preset('preview'), media),
+        /^\[0:V:0\]scale=[^,]+(,[^,]+)*,pad=[^,]+,bwdif=/,
+      );
     }
     assert.match(filtersOf('-vf', preset('thumbnail'), interlaced), /estdif=mode=frame:deint=interlaced/);
+  });
+
+  it('keeps the filters of a sheet or a GIF where the size may change, and its first filter brings all to one size', () => {
+    const resized =
+      /^scale=w='[^']+':h='[^']+':eval=frame:interl=-1,setsar=1,pad=1920:1080:-1:-1:eval=frame,/;
+    assert.match(argumentsOf(preset('contact-sheet'), tidy), /^-reinit_filter 0 -i /);
+    assert.match(filtersOf('-vf', preset('contact-sheet'), tidy), resized);
+    // Filters that turn pictures come first; pictures of other codecs have one size; without ffprobe, the size isn't certain.
+    for (const other of [
+      { rotation: 90 },
+      { codec: 'prores' },
+      { pixelFormat: 'rgb24' },
+      { pixelFormat: undefined },
+    ]) {
+      const media = mediaOf({ ...video, ...other }, audio);
+      assert.doesNotMatch(argumentsOf(preset('contact-sheet'), media), /reinit_filter|eval=frame/);
+      assert.doesNotMatch(argumentsOf(preset('preview'), media), /reinit_filter|eval=frame/);
+    }
   });
 
   it('tone-maps HDR for H.264, VP9, pictures and HLS, and keeps its ten bits for H.265 and AV1', () => {
@@ -212,10 +232,19 @@ describe('The command of a preset', () => {
     );
     assert.equal(layout('flac', { channels: 8, channelLayout: '7.1(wide)' }), 'aformat=channel_layouts=7.1');
     assert.equal(layout('flac', { channels: 4, channelLayout: 'quad' }), '');
+    const evenly = (channels: readonly number[]) => channels.map((channel) => `0.4472*c${channel}`).join('+');
     assert.equal(
       layout('m4a', { channels: 10, channelLayout: undefined }),
-      'pan=stereo|c0<c0+c2+c4+c6+c8|c1<c1+c3+c5+c7+c9',
+      `pan=stereo|c0=${evenly([0, 2, 4, 6, 8])}|c1=${evenly([1, 3, 5, 7, 9])},alimiter=level=false:limit=0.95:attack=1`,
     );
+    for (const channelLayout of ['7.1.2', '10 channels (FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR)']) {
+      const left = '0.5774*c0+0.4082*c2+0.4082*c4+0.4082*c6+0.4082*c8';
+      const right = '0.5774*c1+0.4082*c2+0.4082*c5+0.4082*c7+0.4082*c9';
+      assert.equal(
+        layout('m4a', { channels: 10, channelLayout }),
+        `pan=stereo|c0=${left}|c1=${right},alimiter=level=false:limit=0.95:attack=1`,
+      );
+    }
     assert.equal(layout('m4a', { sampleRate: 96_000 }), 'aresample=48000');
     assert.equal(layout('m4a', { sampleRate: 88_200 }), 'aresample=44100');
   });

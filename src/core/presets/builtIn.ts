@@ -155,13 +155,13 @@ export const builtInPresets: readonly Preset[] = [
     'contact-sheet',
     'Contact sheet, 4 by 4 (JPEG)',
     'jpg',
-    `-i \${input} -map 0:V:0 -vf \${deinterlace},\${spread:16},\${fitWidth:320},\${tonemap},tile=4x4,${jpegColor} -frames:v 1 -q:v 3 -update 1`,
+    `\${keepFilters} -i \${input} -map 0:V:0 -vf \${oneSize},\${deinterlace},\${spread:16},\${fitWidth:320},\${tonemap},tile=4x4,${jpegColor} -frames:v 1 -q:v 3 -update 1`,
   ),
   picture(
     'preview',
     'Animated preview (GIF)',
     'gif',
-    '-t 5 -i ${input} -filter_complex [0:V:0]${deinterlace},${fps:10},${fit:360},${tonemap},split[a][b];[a]palettegen[p];[b][p]paletteuse',
+    '-t 5 ${keepFilters} -i ${input} -filter_complex [0:V:0]${oneSize},${deinterlace},${fps:10},${fit:360},${tonemap},split[a][b];[a]palettegen[p];[b][p]paletteuse',
   ),
   {
     id: 'subtitles',

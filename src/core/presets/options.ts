@@ -1,6 +1,6 @@
 import type { Track } from '../media/mediaInfo';
 import { longProbe } from '../media/transportStream';
-import { readsKeyFrames } from './filters/videoFilters';
+import { mayChangeSize, readsKeyFrames } from './filters/videoFilters';
 import { ladder } from './hls';
 import type { OptionName } from './placeholders';
 import { remuxStreams } from './remux';
@@ -24,6 +24,9 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
   switch (name) {
     case 'keyFrames':
       return readsKeyFrames(facts.media, facts.video) ? ['-skip_frame', 'nokey'] : [];
+    case 'keepFilters':
+      // ffmpeg would make the filters anew when the size changes, without the pictures that they have collected.
+      return mayChangeSize(facts.video) ? ['-reinit_filter', '0'] : [];
     case 'genpts':
       // AVI and MPEG program streams have no presentation times, without which nothing can be copied into MP4.
       if (/(^|,)(avi|mpeg|vob|flv|asf)\b/.test(media?.format ?? '')) return ['-fflags', '+genpts'];

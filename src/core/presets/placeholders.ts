@@ -19,10 +19,21 @@ const filterNames = [
   'spread',
   'sample',
   'tonemap',
+  'oneSize',
 ] as const;
 
 /** An argument by itself, which becomes several options or none: `${cover}`. */
-const optionNames = ['keyFrames', 'genpts', 'timing', 'hdr10', 'cover', 'tags', 'streams', 'ladder'] as const;
+const optionNames = [
+  'keyFrames',
+  'keepFilters',
+  'genpts',
+  'timing',
+  'hdr10',
+  'cover',
+  'tags',
+  'streams',
+  'ladder',
+] as const;
 
 export type FilterName = (typeof filterNames)[number];
 export type OptionName = (typeof optionNames)[number];

@@ -1,6 +1,14 @@
 import { audioLayout, audioSync, toMono } from './filters/audioFilters';
 import { chain } from './filters/filterChain';
-import { deinterlace, fit, fitWidth, limitFrameRate, readsKeyFrames, tonemap } from './filters/videoFilters';
+import {
+  deinterlace,
+  fit,
+  fitWidth,
+  limitFrameRate,
+  oneSize,
+  readsKeyFrames,
+  tonemap,
+} from './filters/videoFilters';
 import type { FilterName } from './placeholders';
 import type { SourceFacts } from './sourceFacts';
 
@@ -23,9 +31,9 @@ export function fillFilter(name: FilterName, argument: string | undefined, facts
     case 'frameRate':
       return limitFrameRate(video);
     case 'fit':
-      return fit(number, media, video);
+      return fit(number, video);
     case 'fitWidth':
-      return fitWidth(number, media, video);
+      return fitWidth(number, video);
     case 'fps':
       return samplesAt(argument ?? '1', seconds(facts));
     case 'spread':
@@ -34,6 +42,8 @@ export function fillFilter(name: FilterName, argument: string | undefined, facts
       return readsKeyFrames(media, video) ? '' : "select='isnan(prev_selected_t)+gte(t-prev_selected_t,1)'";
     case 'tonemap':
       return tonemap(video);
+    case 'oneSize':
+      return oneSize(video);
   }
 }
 

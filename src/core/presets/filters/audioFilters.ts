@@ -1,5 +1,6 @@
 import type { AudioSelection } from '../../media/audioTracks';
 import type { MediaInfo, Track } from '../../media/mediaInfo';
+import { limiter, toStereo } from './downmix';
 import { chain } from './filterChain';
 
 /** The members of a preset that determine its encoder. */
@@ -134,7 +135,7 @@ function layoutFilter(target: AudioTarget, { channels, channelLayout, codec = ''
   const isUsual = channelLayout === undefined && !withoutLayout.has(codec);
   if (channels === 1) return isUsual ? '' : 'pan=mono|c0=c0';
   if (channels === 2) return isUsual ? '' : 'pan=stereo|c0=c0|c1=c1';
-  if (channels > 8) return evenAndOdd(channels);
+  if (channels > 8) return toStereo(channels, channelLayout);
   if (channelLayout?.includes('channel')) return unnamedLayout(target, channels);
   const wanted = target.layouts
     .filter((layout) => (layoutOf[layout] ?? 0) >= Math.min(channels, 6))
@@ -154,7 +155,7 @@ function withoutLoss(channels: number, layout: string): string[] {
 
 /** Channels that have no usual layout (`4 channels (FL+FR+LFE+BC)`): their order is all that can be kept. */
 function unnamedLayout({ layouts }: AudioTarget, channels: number): string {
-  if (!layouts.includes('5.1') || channels > 6) return evenAndOdd(channels);
+  if (!layouts.includes('5.1') || channels > 6) return toStereo(channels);
   const places: Readonly<Record<number, readonly number[]>> = {
     3: [0, 1, 2],
     4: [0, 1, 4, 5],
@@ -162,15 +163,6 @@ function unnamedLayout({ layouts }: AudioTarget, channels: number): string {
     6: [0, 1, 2, 3, 4, 5],
   };
   return `pan=5.1${(places[channels] ?? []).map((place, index) => `|c${place}=c${index}`).join('')}`;
-}
-
-/** More channels than any layout of players: the odd ones go left, the even ones right. */
-function evenAndOdd(channels: number): string {
-  const sum = (first: number) =>
-    Array.from({ length: Math.ceil((channels - first) / 2) }, (_, index) => `c${first + 2 * index}`).join(
-      '+',
-    );
-  return `pan=stereo|c0<${sum(0)}|c1<${sum(1)}`;
 }
 
 function rateFilter({ maxSampleRate }: AudioTarget, { sampleRate }: Track): string {
@@ -188,9 +180,9 @@ function anyOf({ layouts }: AudioTarget): string {
  */
 export function toMono(tracks: readonly Track[]): string {
   if (tracks.length > 0 && tracks.every(({ channels }) => channels === 1)) return '';
-  const channels = Math.max(0, ...tracks.map((track) => track.channels ?? 0));
+  const large = tracks.find(({ channels = 0 }) => channels > 8);
   return chain(
-    channels > 8 ? evenAndOdd(channels) : 'aformat=channel_layouts=stereo',
+    large?.channels ? toStereo(large.channels, large.channelLayout) : 'aformat=channel_layouts=stereo',
     'asplit[l][r];[l]pan=mono|c0=c0,aphaseshift=shift=0[lm];[r]pan=mono|c0=c1,aphaseshift=shift=0.5[rm];[lm][rm]amix=inputs=2',
   );
 }
@@ -207,7 +199,7 @@ export function mergeTracks(selection: Extract<AudioSelection, { kind: 'pair' | 
     (index) => `[0:a:${index}]${fillGapsFromStart}:osr=48000,aformat=channel_layouts=stereo[m${index}]`,
   );
   // As loud as each was, and never beyond full scale.
-  const mix = `${labels.join('')}amix=inputs=${indexes.length}:normalize=0,alimiter=level=false:limit=0.95`;
+  const mix = `${labels.join('')}amix=inputs=${indexes.length}:normalize=0,${limiter}`;
   return [...aligned, mix].join(';');
 }
 

@@ -12,8 +12,8 @@ const progressiveCodecs = new Set(
 const broadcastCodecs = new Set(['mpeg1video', 'mpeg2video', 'dvvideo']);
 const broadcastFormats = /^(mpegts|mpeg|mxf|dv|vob)\b/;
 
-/** Formats in which all pictures of a track have one size. */
-const fixedSizeFormats = /(^|,)(mov|mp4)\b/;
+/** Codecs whose pictures change in size within a stream, as after a break of a broadcast or where files were joined. */
+const resizableCodecs = new Set(['h264', 'hevc', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp8', 'vp9', 'av1']);
 
 /** Frames per second that hardware decoders of phones and televisions support. */
 const maxFrameRate = 60;
@@ -78,30 +78,60 @@ export function limitFrameRate(video: Track | undefined): string {
  * Limits the shorter side: 1080p is 1920 by 1080 in landscape and 1080 by 1920 in portrait. Never enlarges, makes
  * pixels square and both sides even, as encoders require. ffmpeg has turned a rotated source upright before.
  */
-export function fit(limit: number, media: MediaInfo | undefined, video: Track | undefined): string {
+export function fit(limit: number, video: Track | undefined): string {
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
   const label = limit <= hdHeight ? labelAsBt709(video) : '';
-  if (size === undefined || (isSquare && fixedSizeFormats.test(media?.format ?? ''))) {
+  if (size === undefined || (isSquare && !isDecoded(video))) {
     // ffmpeg would keep what is lost by rounding the sides as a shape of the pixels.
     const scale = fitByExpression(limit, isSquare) + toLimitedRange(video);
     return chain(label, scale, 'setsar=1', rgbToBt709(video));
   }
   const scale = limit / Math.min(size.width, size.height);
   const side = (length: number) => (scale < 1 ? nearestEven(length * scale) : evenWithin(length));
-  return chain(label, box(side(size.width), side(size.height), video), rgbToBt709(video));
+  const options = { range: toLimitedRange(video) };
+  return chain(label, box(side(size.width), side(size.height), options), rgbToBt709(video));
 }
 
 /** Scales to this width, in pixels, and keeps the aspect ratio. */
-export function fitWidth(width: number, media: MediaInfo | undefined, video: Track | undefined): string {
+export function fitWidth(width: number, video: Track | undefined): string {
   const size = displaySize(video);
   const isSquare = video?.pixelAspectRatio === 1;
   const label = labelAsBt709(video);
-  if (isSquare && (size === undefined || fixedSizeFormats.test(media?.format ?? ''))) {
+  if (isSquare && (size === undefined || !isDecoded(video))) {
     return chain(label, `scale=${width}:-2${toLimitedRange(video)}`, 'setsar=1');
   }
   if (size === undefined) return `scale=w=${width}:h='max(2,round(${width / 2}/dar)*2)',setsar=1`;
-  return chain(label, box(width, nearestEven((width * size.height) / size.width), video));
+  const height = nearestEven((width * size.height) / size.width);
+  return chain(label, box(width, height, { range: toLimitedRange(video) }));
+}
+
+/** Whether the size is that of decoded pictures, and not only what the tables of the file say. */
+function isDecoded(video: Track | undefined): boolean {
+  return video?.pixelFormat !== undefined;
+}
+
+/** Whether the size of the pictures is known, and may change within the source. */
+export function mayChangeSize(video: Track | undefined): boolean {
+  const { codec = '', pixelFormat = '', rotation = 0 } = video ?? {};
+  // Before all other filters, ffmpeg adds those that turn pictures, which cannot bear another size.
+  const isUpright = rotation === 0;
+  return (
+    displaySize(video) !== undefined &&
+    isUpright &&
+    resizableCodecs.has(codec) &&
+    /^(yuv|nv|p0)/.test(pixelFormat)
+  );
+}
+
+/**
+ * Brings pictures that are larger or smaller than the first into its size; others are not touched. For a chain that goes on when
+ * the size changes: the first filter, because others cannot bear another size.
+ */
+export function oneSize(video: Track | undefined): string {
+  const size = displaySize(video);
+  if (size === undefined || !mayChangeSize(video)) return '';
+  return box(size.width, size.height, { isOngoing: true });
 }
 
 /** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
@@ -131,11 +161,17 @@ function fitByExpression(limit: number, isSquare: boolean): string {
 /**
  * Scales every picture into a frame of this size, keeps its aspect ratio, and adds black bars. Otherwise a stream whose
  * pictures change in size would end the encoder or be distorted. `dar` is the aspect ratio of the current picture.
+ * `isOngoing`: ffmpeg does not make the filters anew when the size changes.
  */
-function box(width: number, height: number, video: Track | undefined): string {
+function box(
+  width: number,
+  height: number,
+  { range = '', isOngoing = false }: { readonly range?: string; readonly isOngoing?: boolean },
+): string {
   const w = `if(gt(${height}*dar,${width - 2}),${width},max(2,trunc(${height}*dar/2)*2))`;
   const h = `if(gt(${width}/dar,${height - 2}),${height},max(2,trunc(${width}/dar/2)*2))`;
-  return `scale=w='${w}':h='${h}'${toLimitedRange(video)},setsar=1,pad=${width}:${height}:-1:-1`;
+  const [scaled, padded] = isOngoing ? [':eval=frame:interl=-1', ':eval=frame'] : ['', ''];
+  return `scale=w='${w}':h='${h}'${scaled}${range},setsar=1,pad=${width}:${height}:-1:-1${padded}`;
 }
 
 /**
