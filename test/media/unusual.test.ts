@@ -309,6 +309,100 @@ describe('Unusual sources', function () {
     for (const { codec_type: type, duration } of streams) assert.ok(Number(duration) > 1.5, type);
   });
 
+  /** A transport stream whose tables change after some seconds: `ids` of the second part. */
+  async function continued(name: string, seconds: number, ids: readonly string[]): Promise<string> {
+    const part = (index: number, length: number, ...options: readonly string[]) =>
+      ffmpeg(
+        ...['-f', 'lavfi', '-i', `testsrc2=size=64x64:rate=25:duration=${length}`],
+        ...[
+          '-f',
+          'lavfi',
+          '-i',
+          `sine=frequency=440:duration=${length}:sample_rate=48000`,
+          ...x264,
+          ...options,
+        ],
+        matrix.path(`${name} ${index}.ts`),
+      );
+    const later = ['-tables_version', '1', '-output_ts_offset', String(seconds)];
+    const parts = [await part(1, seconds), await part(2, 3, ...ids, ...later)];
+    const path = matrix.path(name);
+    writeFileSync(path, Buffer.concat(parts.map((one) => readFileSync(one))));
+    return path;
+  }
+
+  /** Runs the plan's command for a source, and proves the output as after a download. */
+  async function proven(path: string, id: string, name: string) {
+    const [file] = planned(path, await matrix.media(path), id).files;
+    if (file === undefined) throw new Error(`${path} is refused.`);
+    const folder = matrix.path(`proven ${name} ${id}`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, file.nodeInput), readFileSync(path));
+    const [program = '', ...args] = parseArgsStringToArgv(file.commandLine);
+    const { stderr } = await run(program, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 });
+    const output = readFileSync(join(folder, file.output.nodePath));
+    const content = {
+      size: output.length,
+      read: async (position: number, length: number) => output.subarray(position, position + length),
+    };
+    const {
+      seconds,
+      output: { proof },
+    } = file;
+    return proveOutput(content, { file: path, seconds, proof }, { statement: parseFfmpegLog(stderr) });
+  }
+
+  it('of broadcasts whose audio gets another packet id are transcoded to their end', async () => {
+    const path = await continued('other ids.ts', 3, ['-streamid', '0:256', '-streamid', '1:600']);
+    const media = await matrix.media(path);
+    assert.deepEqual(
+      media.tracks.map(({ kind }) => kind),
+      ['video', 'audio'],
+    );
+    for (const id of ['mp3', 'h264-480p', 'remux']) {
+      const output = await matrix.output(await matrix.make(preset(id), path, media, firstTrack, 'other ids'));
+      for (const { codec_type: kind, duration } of output.streams)
+        assert.ok(Math.abs(Number(duration) - 6) < 0.1, `${id}: ${kind} of ${duration} s`);
+    }
+  });
+
+  it('that go on in a program with other tables come with a warning', async () => {
+    const path = await continued('other program.ts', 14, [
+      '-mpegts_start_pid',
+      '0x200',
+      '-mpegts_pmt_start_pid',
+      '0x1010',
+    ]);
+    for (const id of ['mp3', 'thumbnail']) {
+      const { problem, warning } = await proven(path, id, 'other program');
+      assert.deepEqual([problem, warning], [undefined, { kind: 'tracksChange', file: path }], id);
+    }
+  });
+
+  it('whose channels change are not missing seconds unnoticed', async () => {
+    const parts = await Promise.all(
+      [2, 6].map((channels) =>
+        ffmpeg(...tone, '-ac', String(channels), matrix.path(`channels ${channels}.ac3`)),
+      ),
+    );
+    const path = matrix.path('channels.ac3');
+    writeFileSync(path, Buffer.concat(parts.flatMap((one) => [readFileSync(one), readFileSync(one)])));
+    const { problem } = await proven(path, 'speech', 'channels');
+    assert.equal(problem?.kind, 'channelsChange');
+    assert.equal((await proven(path, 'wav', 'channels')).problem, undefined);
+  });
+
+  it('whose sample rate changes are as long as before', async () => {
+    const parts = await Promise.all(
+      [48_000, 24_000].map((rate) => ffmpeg(...tone, '-ar', String(rate), matrix.path(`rate ${rate}.mp3`))),
+    );
+    const path = matrix.path('rates.mp3');
+    writeFileSync(path, Buffer.concat(parts.map((one) => readFileSync(one))));
+    const { problem, seconds } = await proven(path, 'flac', 'rates');
+    assert.equal(problem, undefined);
+    assert.ok(Math.abs((seconds ?? 0) - 4) < 0.2, `${seconds} s`);
+  });
+
   it('of encoders that count packets wrong keep every packet without re-encoding', async () => {
     const path = changed(await make('counted.ts', ...x264), 'not counted.ts', (bytes) => {
       const changed = Buffer.from(bytes);

@@ -17,6 +17,8 @@ export interface MediaInfo {
   readonly otherTracks?: readonly string[];
   /** True if the content is encrypted (`encv`, `enca`, FairPlay). */
   readonly isProtected?: boolean;
+  /** A transport stream whose audio gets other packet ids, while its video keeps its own. */
+  readonly hasOtherAudioIds?: true;
   /** What the file is, if it is not media that can be played. A playlist makes ffmpeg open what it names; a reference does not. */
   readonly instead?:
     | 'text'

@@ -10,6 +10,12 @@ const packetLengths = [188, 192, 204];
  */
 export const longProbe: readonly string[] = ['-probesize', '128000000', '-analyzeduration', '600000000'];
 
+/**
+ * Option of ffmpeg and ffprobe for a transport stream whose audio gets other packet ids, as after a break of a recording: the
+ * tracks go on, instead of new ones that no output has. Of video, the last picture before the change would come at the end.
+ */
+export const mergedTracks: readonly string[] = ['-merge_pmt_versions', '1'];
+
 const syncByte = 0x47;
 
 /** Fewer sync bytes in a row can be a coincidence in text. */

@@ -1,4 +1,5 @@
 import type { VideoCuts } from '../media/cut/parts';
+import { mergedTracks } from '../media/transportStream';
 import { encodedPart, headFile, partInput, partList, rawName } from './splitNames';
 
 /** Commands of one split video, and the names of their files on the nodes. */
@@ -134,6 +135,7 @@ function keepsTimes(options: Options, { audioBegins }: VideoCuts): boolean {
   return audioBegins === 'withUsedTrack' && options.some(([name]) => isVideoFilter(name));
 }
 
+/** The encoded parts are no transport stream, and don't take its option. */
 function joinCommand(
   globals: readonly string[],
   options: Options,
@@ -142,7 +144,7 @@ function joinCommand(
 ): string[] {
   const about = options.filter(([name]) => /^-(tag:v|map_metadata|metadata.*|movflags|f)$/.test(name));
   return [
-    ...globals,
+    ...globals.filter((arg, index) => ![arg, globals[index - 1]].includes(mergedTracks[0])),
     ...['-itsoffset', videoStartSeconds.toFixed(6), '-f', 'concat', '-safe', '0', '-i', partList],
     ...(audioOutput ? ['-i', audioOutput] : ['-i', encodedPart(0, extension)]),
     ...['-copyts', '-map', '0:v:0', ...(audioOutput ? ['-map', '1:a'] : [])],

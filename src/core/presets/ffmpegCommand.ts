@@ -3,12 +3,12 @@ import type { MediaInfo } from '../media/mediaInfo';
 import { mergeTracks, pcmEncoder } from './filters/audioFilters';
 import { fillFilters } from './filters/filterChain';
 import { isHdr } from './filters/videoFilters';
+import { withInputOptions } from './inputOptions';
 import { fillOption } from './options';
 import { isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
 import { fillFilter } from './sourceFilters';
-import { readsTextOnly } from './subtitles';
 
 /** What is known of a source when its command line is made, without its file name. */
 export interface CommandFacts {
@@ -64,7 +64,7 @@ export function usesVideo({ arguments: given }: Preset): boolean {
 
 /** ffmpeg and its arguments, the placeholders filled in for a source. */
 export function commandOf(preset: Preset, { nodeInput, outputs, media }: CommandFacts): string[] {
-  const args = media?.instead === 'text' ? readsTextOnly(preset.arguments) : preset.arguments;
+  const args = withInputOptions(preset.arguments, media);
   const cut = outputs.length > 1 ? endOfInput(args) : 0;
   const argv: string[] = [];
   outputs.forEach((output, index) => {

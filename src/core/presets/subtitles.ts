@@ -9,28 +9,6 @@ export function isTextSubtitle({ kind, codec = '' }: Track): boolean {
   return kind === 'subtitle' && !pictureCodecs.has(codec);
 }
 
-/** ffmpeg's demuxers of text: subtitles, metadata, drawings and pictures. None of them opens another file. */
-const textFormats = [
-  'srt,ass,webvtt,sami,microdvd,subviewer,subviewer1,jacosub,mpl2,mpsub,pjs,realtext,stl,vplayer,lrc,scc,aqtitle',
-  'tedcaptions,ffmetadata,svg_pipe,tty,xpm_pipe,xbm_pipe,pbm_pipe,pgm_pipe,ppm_pipe',
-].join(',');
-
-/** Options with which a preset itself chooses how ffmpeg reads its input. */
-const formatOptions = /^-(f|format_whitelist|protocol_whitelist|safe)$/;
-
-/**
- * The arguments of a preset for a file that is text. Text may be a playlist that the probe did not recognize: ffmpeg reads
- * it as one of `textFormats`, and opens nothing else.
- */
-export function readsTextOnly(args: readonly string[]): readonly string[] {
-  const at = args.findIndex((arg, index) => arg === '-i' && args[index + 1] === '${input}');
-  if (at < 0) return args;
-  const before = args.slice(0, at);
-  const own = before.slice(before.lastIndexOf('-i') + 1);
-  if (own.some((arg) => formatOptions.test(arg))) return args;
-  return [...before, '-format_whitelist', textFormats, ...args.slice(at)];
-}
-
 export interface SubtitleFile {
   /** Place among the source's subtitle tracks, counted from 0. */
   readonly index: number;

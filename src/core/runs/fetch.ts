@@ -19,6 +19,7 @@ const unprovenOutput = new Set<Problem['kind']>([
   'outputDamaged',
   'outputBlank',
   'sourceDamaged',
+  'channelsChange',
 ]);
 
 /** Whether the output of a file is at its place: until then the account has the only copy. */

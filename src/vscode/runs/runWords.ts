@@ -197,7 +197,7 @@ export function pieceWords({ state, progress, startSeconds, endSeconds, node }: 
 }
 
 /** Problems of an output that is in the account all the same. */
-const partial = new Set<Problem['kind']>(['outputDamaged', 'sourceDamaged', 'outputBlank']);
+const partial = new Set<Problem['kind']>(['outputDamaged', 'sourceDamaged', 'outputBlank', 'channelsChange']);
 
 /** Whether the account has an output of a file that failed. */
 export function hasPartialOutput(file: ManifestFile, problem: Problem | undefined): boolean {

@@ -22,6 +22,8 @@ const kinds = [
   'outputDamaged',
   'sourceDamaged',
   'outputBlank',
+  'tracksChange',
+  'channelsChange',
 ] as const;
 
 /** What is wrong with the content of a file, or with the output that ffmpeg made of it. */
@@ -123,6 +125,17 @@ export function mediaSentence(problem: MediaProblem): string {
               Math.round(problem.share * 100),
             ),
         problem.line,
+      );
+    case 'tracksChange':
+      return l10n.t(
+        "Some audio or video of {0} is in tracks that begin in the middle of the file, and isn't in the output. Cut the file where they begin, and transcode the parts.",
+        problem.file,
+      );
+    case 'channelsChange':
+      return l10n.t(
+        'The number of channels of {0} changes, and this preset lost {1} of audio there. Transcode the file to WAV, and then the WAV with this preset.',
+        problem.file,
+        duration(problem.lostSeconds * 1000),
       );
     case 'outputBlank':
       return problem.what === 'audio'

@@ -80,16 +80,23 @@ async function* packets(
   }
 }
 
-/** The first program's tables, each in one packet. */
+/** The first program's tables from a position on, each in one packet. */
 export async function readProgram(
   file: Bytes,
   size: number,
   packetBytes: number,
+  from = 0,
 ): Promise<Program | WholeReason> {
   let tables: number | undefined;
   let pat: Buffer | undefined;
   let isFirst = true;
-  for await (const packet of packets(file, packetBytes, 0, Math.min(size, maxTableBytes), smallWindow)) {
+  for await (const packet of packets(
+    file,
+    packetBytes,
+    from,
+    Math.min(size, from + maxTableBytes),
+    smallWindow,
+  )) {
     isFirst = false;
     if (!packet.isStart) continue;
     const section = packet.payload.subarray(1 + (packet.payload[0] ?? 0));
@@ -107,6 +114,35 @@ export async function readProgram(
     }
   }
   return isFirst ? 'format' : 'index';
+}
+
+/** Places in a file at which its tables are read again. */
+const tableSamples = 8;
+/** The tables are repeated at least this often. */
+const lastTableBytes = 2 * 1024 * 1024;
+
+/**
+ * Whether the audio of a transport stream gets other packet ids, as after a break of a recording, while its video keeps its
+ * own. False for files that are no transport stream, and those whose tables can't be read.
+ */
+export async function audioIdsChange(file: Bytes, size: number): Promise<boolean> {
+  const packetBytes = await packetLength(file, size);
+  if (packetBytes === undefined) return false;
+  const first = await readProgram(file, size, packetBytes);
+  if (typeof first === 'string') return false;
+  let hasChanged = false;
+  const samples = Array.from(
+    { length: tableSamples },
+    (_, index) => (size * (index + 1)) / (tableSamples + 1),
+  );
+  for (const at of [...samples, Math.max(0, size - lastTableBytes)]) {
+    const from = Math.floor(at / packetBytes) * packetBytes;
+    const later = await readProgram(file, size, packetBytes, from);
+    if (typeof later === 'string') continue;
+    if (later.video !== first.video) return false;
+    hasChanged ||= later.audio.join() !== first.audio.join();
+  }
+  return hasChanged;
 }
 
 /** Packet ids of the tables of each program: entry 0 is about the network. */

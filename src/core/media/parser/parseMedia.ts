@@ -18,6 +18,7 @@ import {
   WEBM,
 } from 'mediabunny';
 import type { Bytes } from '../../files/bytes';
+import { audioIdsChange } from '../cut/transportPackets';
 import type { MediaInfo, Track } from '../mediaInfo';
 import { otherContent } from '../otherContent';
 import { readAsf } from './asf';
@@ -91,7 +92,7 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   if (boxes?.isReference) return { media: { tracks: [], knows: [], instead: 'reference' } };
   if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
   const parsed = await parseMedia(file, size, { hasTables: boxes !== undefined });
-  const media = boxes ? parsed : await withHeader(parsed, file, size);
+  const media = boxes ? parsed : await withAudioIds(await withHeader(parsed, file, size), file, size);
   if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
     return { media };
   }
@@ -102,6 +103,16 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
 
 /** Formats that the parser does not know, or whose header has facts that the parser does not report. */
 const headerReaders = [readAvi, readAsf, readFlv, readWave, readWave64, readAudioHeader];
+
+async function withAudioIds(
+  media: MediaInfo | undefined,
+  file: Bytes,
+  size: number,
+): Promise<MediaInfo | undefined> {
+  if (media !== undefined && media.format !== 'mpegts') return media;
+  if (!(await audioIdsChange(file, size))) return media;
+  return { ...(media ?? { format: 'mpegts', tracks: [], knows: [] }), hasOtherAudioIds: true };
+}
 
 /** What the parser found, and what the header of the file says. A length that a header states is the one to prove. */
 async function withHeader(

@@ -10,6 +10,10 @@ export interface FfmpegStatement {
   readonly streams: readonly InputStream[];
   /** Every audio and video stream of the input was read. */
   readonly isReadWhole: boolean;
+  /** Kinds of the tracks that began in the middle of the input, which ffmpeg left out. */
+  readonly laterTracks: ReadonlySet<InputStream['kind']>;
+  /** How often the filters of the audio were made anew, because its channels or its sample rate changed. */
+  readonly audioChanges: number;
   /** Reports of damage in the input. */
   readonly damage: number;
   /** The first of them. */
@@ -73,13 +77,17 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
   const input = readInput(lines);
   if (input === undefined) return undefined;
   const damage = readDamage(lines);
-  const streams = readStreams(lines, input.rates);
+  const filtered = readFilteredRates(lines);
+  const isOneRate = new Set([...filtered.values()].flat()).size <= 1;
+  const streams = readStreams(lines, input.rates, isOneRate);
   return {
     format: input.format,
     statedSeconds: input.statedSeconds,
     isFinished: lines.some((line) => line.includes('Input file #0 (')),
     streams,
     isReadWhole: streams.length >= input.rates.size,
+    laterTracks: readLaterTracks(lines),
+    audioChanges: Math.max(0, ...[...filtered.values()].map((rates) => rates.length - 1)),
     ...damage,
     peaks: readPeaks(lines),
     blackSeconds: readBlack(lines),
@@ -119,14 +127,19 @@ function clockSeconds(clock: string | undefined): number | undefined {
 }
 
 /** The statistics at the end: `Input stream #0:1 (audio): 432 packets read (86778 bytes); 431 frames decoded (441344 samples);` */
-function readStreams(lines: readonly string[], rates: ReadonlyMap<number, number>): InputStream[] {
+function readStreams(
+  lines: readonly string[],
+  rates: ReadonlyMap<number, number>,
+  isOneRate: boolean,
+): InputStream[] {
   return lines.flatMap((line) => {
     const match = /Input stream #0:(\d+) \((audio|video)\): (\d+) packets read/.exec(line);
     if (match === null || match[3] === '0') return [];
     const kind = match[2] as InputStream['kind'];
     const frames = numberIn(line, /(\d+) frames decoded/);
     const units = kind === 'audio' ? numberIn(line, /\((\d+) samples\)/) : frames;
-    const rate = rates.get(Number(match[1]));
+    // The samples of a stream whose rate changes don't tell its length.
+    const rate = kind === 'video' || isOneRate ? rates.get(Number(match[1])) : undefined;
     return {
       kind,
       packets: Number(match[3]),
@@ -152,6 +165,26 @@ function readDamage(
     damageLine: first?.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\] ?)+/i, '').trim(),
     concealedFrames: count(lines, (line) => /concealing \d+ DC/.test(line)),
   };
+}
+
+/** `[mpegts @ 0x560b] New audio stream 0:3 at pos:472256 and DTS:15.3787s` */
+function readLaterTracks(lines: readonly string[]): Set<InputStream['kind']> {
+  const kinds = lines.flatMap((line) => /New (audio|video) stream \d+:\d+ at pos:/.exec(line)?.[1] ?? []);
+  return new Set(kinds as InputStream['kind'][]);
+}
+
+/** Sample rates of the audio each time that the filters of a graph were made, by the name of the graph. */
+type FilteredRates = ReadonlyMap<string, readonly number[]>;
+
+/** `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` */
+function readFilteredRates(lines: readonly string[]): FilteredRates {
+  const made = new Map<string, number[]>();
+  for (const line of lines) {
+    const [, graph, rate] =
+      /^\[(graph_\d+_in_[\d:_]+) @ [^\]]*\] tb:\S+ samplefmt:\S+ samplerate:(\d+)/.exec(line) ?? [];
+    if (graph !== undefined) made.set(graph, [...(made.get(graph) ?? []), Number(rate)]);
+  }
+  return made;
 }
 
 /** Counts lines, and their repetitions that ffmpeg folds into one line. */

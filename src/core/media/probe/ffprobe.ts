@@ -44,15 +44,25 @@ export async function findFfprobe(ffmpegPath: string): Promise<string | undefine
   );
 }
 
-/** What ffprobe reads in a file on this machine's disks. Throws the reason of the signal if it aborts. */
-export function probeWithFfprobe(program: string, path: string, signal: AbortSignal): Promise<FfprobeResult> {
+export interface ProbedPath {
+  readonly program: string;
+  readonly path: string;
+}
+
+/** What ffprobe reads, with options before the input, in a file on this machine's disks. Throws the reason of the signal if it aborts. */
+export function probeWithFfprobe(
+  source: ProbedPath,
+  options: readonly string[],
+  signal: AbortSignal,
+): Promise<FfprobeResult> {
+  const { program, path } = source;
   return limit(async () => {
     signal.throwIfAborted();
-    const { code, stdout, stderr } = await run(program, argumentsFor(path), signal);
+    const { code, stdout, stderr } = await run(program, [...options, ...argumentsFor(path)], signal);
     signal.throwIfAborted();
     const found = code === 0 ? parseFfprobe(stdout) : undefined;
     if (found !== undefined) {
-      const media = await withLateTracks(program, path, found, signal);
+      const media = await withLateTracks(source, options, found, signal);
       return { kind: 'known', media: await withFrameMetadata(program, path, media, signal) };
     }
     const line =
@@ -70,13 +80,13 @@ export function probeWithFfprobe(program: string, path: string, signal: AbortSig
  * of which there is nothing in much more of the file counts as empty.
  */
 async function withLateTracks(
-  program: string,
-  path: string,
+  { program, path }: ProbedPath,
+  options: readonly string[],
   media: MediaInfo,
   signal: AbortSignal,
 ): Promise<MediaInfo> {
   if (!media.tracks.some(({ isEmpty }) => isEmpty)) return media;
-  const { code, stdout } = await run(program, [...longProbe, ...argumentsFor(path)], signal);
+  const { code, stdout } = await run(program, [...longProbe, ...options, ...argumentsFor(path)], signal);
   signal.throwIfAborted();
   const found = code === 0 ? parseFfprobe(stdout) : undefined;
   return found ?? { ...media, tracks: media.tracks.map(({ isEmpty, ...track }) => track) };

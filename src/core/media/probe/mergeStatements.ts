@@ -13,6 +13,8 @@ export function mergeStatements(parts: readonly FfmpegStatement[]): FfmpegStatem
     isFinished: parts.every(({ isFinished }) => isFinished),
     streams: (['video', 'audio'] as const).flatMap((kind) => mergeStreams(kind, parts) ?? []),
     isReadWhole: false,
+    laterTracks: new Set(parts.flatMap(({ laterTracks }) => [...laterTracks])),
+    audioChanges: sum(({ audioChanges }) => audioChanges),
     damage: sum(({ damage }) => damage),
     damageLine: parts.find(({ damageLine }) => damageLine !== undefined)?.damageLine,
     concealedFrames: sum(({ concealedFrames }) => concealedFrames),

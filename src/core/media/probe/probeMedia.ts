@@ -2,6 +2,7 @@ import type { Content } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
 import type { AudioOnlyLayout } from '../parser/messages';
 import { ParserError, type ParserPool, parserPool } from '../parser/pool';
+import { mergedTracks } from '../transportStream';
 import { type FfprobeResult, probeWithFfprobe } from './ffprobe';
 
 export interface ProbeOptions {
@@ -33,7 +34,7 @@ export async function probeMedia(file: Content, options: ProbeOptions): Promise<
   if (media?.instead !== undefined || media?.isProtected) return { media };
   const isEnough = media !== undefined && isKnown(media) && !wantsDetails && !isUnusual(media);
   if (ffprobe === undefined || isEnough) return { media, audioOnly };
-  const result = await probeWithFfprobe(ffprobe.program, ffprobe.path, signal);
+  const result = await probeWithFfprobe(ffprobe, media?.hasOtherAudioIds ? mergedTracks : [], signal);
   return { ...merged(media, result), audioOnly };
 }
 
@@ -64,6 +65,7 @@ function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
     ...probed,
     seconds: parsed.seconds ?? probed.seconds,
     audioOnlyBytes: parsed.audioOnlyBytes,
+    ...(parsed.hasOtherAudioIds && { hasOtherAudioIds: true }),
     tracks: probed.tracks.map((track) => {
       const { seconds, isSpliced, isEmpty } = counterpart(track, probed.tracks, parsed.tracks) ?? {};
       return {

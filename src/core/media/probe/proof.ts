@@ -59,7 +59,7 @@ export async function proveOutput(
   const damaged: Problem = { kind: 'outputDamaged', file: expected.file };
   if (file.size === 0) return { problem: damaged };
   const { proof } = expected;
-  if (proof === 'none') return statement ? proveSource(statement, expected) : {};
+  if (proof === 'none') return statement ? proveByStatement(statement, expected, undefined) : {};
   const { media } = await parser.parse('output', file, signal).catch((error) => {
     if (error instanceof ParserError) return { media: undefined };
     throw error;
@@ -71,6 +71,10 @@ export async function proveOutput(
   // An output of a source in which nothing could be decoded has a header and nothing else.
   const isEmpty = statement?.isFinished === true && statement.streams.length === 0;
   if (seconds === undefined || seconds <= 0 || isEmpty) return { problem: damaged };
+  const lostSeconds = lostAtChanges(statement, proof, seconds);
+  if (lostSeconds !== undefined) {
+    return { problem: { kind: 'channelsChange', file: expected.file, lostSeconds }, seconds };
+  }
   const expectedSeconds = secondsToCover(expected, statement);
   if (expectedSeconds !== undefined && seconds < expectedSeconds - tolerance(expectedSeconds)) {
     return { problem: { ...damaged, expectedSeconds, actualSeconds: seconds }, seconds };
@@ -106,6 +110,20 @@ function tolerance(seconds: number): number {
   return 0.5 + seconds * 0.002;
 }
 
+/** Seconds of audio that filters had not given back when the channels changed: less is the delay of an encoder. */
+const minLostSeconds = 0.25;
+
+/** What an audio output lacks because filters were made anew: those that look ahead (`loudnorm`) lose what they hold. */
+function lostAtChanges(
+  statement: FfmpegStatement | undefined,
+  proof: ProofTrack,
+  seconds: number,
+): number | undefined {
+  const decoded = statement?.streams.find(({ kind }) => kind === 'audio')?.seconds;
+  if (proof !== 'audio' || decoded === undefined || statement?.audioChanges === 0) return undefined;
+  return decoded - seconds > minLostSeconds ? decoded - seconds : undefined;
+}
+
 /** The share of a source that may be damaged in an output that counts, and the seconds in any case. */
 const maxDamagedShare = 0.02;
 const minDamagedSeconds = 0.5;
@@ -121,9 +139,17 @@ export function proveByStatement(
   seconds: number | undefined,
 ): Pick<Proof, 'problem' | 'warning'> {
   return {
+    ...laterTracks(statement, expected),
     ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
     ...(seconds !== undefined && blankProblem(statement, expected, seconds)),
   };
+}
+
+/** A warning if the output lacks tracks that begin in the middle of the source. An output that needs no proof is a picture. */
+function laterTracks({ laterTracks }: FfmpegStatement, { file, proof }: Expected): Pick<Proof, 'warning'> {
+  const isMissing =
+    laterTracks.has(proof === 'audio' ? 'audio' : 'video') || (proof === 'video' && laterTracks.size > 0);
+  return isMissing ? { warning: { kind: 'tracksChange', file } } : {};
 }
 
 /**
