@@ -4,6 +4,12 @@ import { isSilent, type SourceFacts } from './sourceFacts';
 /** The shorter sides of the renditions, in pixels. */
 const rungs = [720, 360];
 
+/**
+ * Seconds of the shortest output. Below half a second, ffmpeg states a target duration of 0, and from 8.0 on it leaves the
+ * renditions out of the master playlist.
+ */
+const minSeconds = 0.6;
+
 /** A rendition must be smaller than the next larger one by this factor. */
 const minStep = 1.25;
 
@@ -23,6 +29,12 @@ function bitrate(rung: number): string {
   return `${Math.max(2, Math.round((2800 * (rung / 720) ** 1.807) / 50)) * 50}k`;
 }
 
+/** Shows the last picture of a very short video longer. */
+function holdLast(seconds: number | undefined): string {
+  if (seconds === undefined || seconds >= minSeconds) return '';
+  return `tpad=stop_mode=clone:stop_duration=${(minSeconds - seconds).toFixed(3)},`;
+}
+
 /** Options of the renditions, their audio, and the muxer's names for them. */
 export function ladder({ media, video }: SourceFacts): string[] {
   const size = displaySize(video);
@@ -31,7 +43,7 @@ export function ladder({ media, video }: SourceFacts): string[] {
   const each = <T>(write: (side: number, index: number) => T) => sides.map(write);
   // Tone mapping is slow, and quicker for a small picture.
   const first = isHdr(video) ? `\${fit:${sides[0]}},\${tonemap},` : '';
-  const split = `[0:V:0]\${deinterlace},\${frameRate},${first}split=${sides.length}${each((_, index) => `[s${index}]`).join('')}`;
+  const split = `[0:V:0]\${deinterlace},\${frameRate},${first}${holdLast(video?.seconds ?? media?.seconds)}split=${sides.length}${each((_, index) => `[s${index}]`).join('')}`;
   const scaled = each((side, index) => `[s${index}]\${fit:${side}}[v${index}]`).join(';');
   return [
     ...['-filter_complex', `${split};${scaled}`],
