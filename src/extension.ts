@@ -130,7 +130,8 @@ export function activate(context: ExtensionContext): void {
 
   const offerLeftovers = async () => {
     const { offerLeftovers } = await import('./vscode/cleanUp/leftoverOffer');
-    const cleanUp = (account: AccountRecord) => work.use((part) => part.cleanUp(account, {}));
+    const cleanUp = (account: AccountRecord, leftBy: readonly string[]) =>
+      work.use((part) => part.cleanUp(account, { leftBy }));
     await offerLeftovers({ accounts, runs, state: globalState, log, cleanUp });
   };
   const resumeRuns = new Lazy(async () => {

@@ -98,6 +98,8 @@ export type Problem =
   | { kind: 'noImage'; vmSize: string }
   | { kind: 'poolNotOurs'; pool: string }
   | { kind: 'poolUnusable'; pool: string; detail?: string }
+  /** It was chosen to be deleted, and stays: a run or a task needs it since it was listed, or it is another one of that name. */
+  | { kind: 'resourceKept'; why: 'used' | 'changed' }
   | { kind: 'jobEnded'; job: string }
   | { kind: 'jobDisabled'; job: string }
   | { kind: 'jobNotScheduled'; job: string; code: string; detail?: string }

@@ -140,6 +140,57 @@ describe('The clean-up', function () {
     );
   });
 
+  it('deletes nothing that is needed since it was listed, or is another one of that name', async () => {
+    const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, { spotNodes: 4 });
+    await run.advance('fetched', never);
+    await run.close();
+    const { runId, outputContainer } = run.manifest;
+    const { jobId, poolId = '' } = attemptOf(run.manifest);
+    await eventually(
+      () => parts.batch.job(jobId),
+      (job) => job?.state === 'completed',
+    );
+    const chosen = (await listed()).filter((resource) => resource.runId === runId || resource.id === poolId);
+    assert.deepEqual(chosen.map(({ kind, isLive }) => [kind, isLive]).sort(), [
+      ['container', false],
+      ['job', false],
+      ['pool', false],
+    ]);
+    const remove = async () => {
+      const remaining = await deleteResources(parts.batch, parts.storage, chosen, () => undefined, never);
+      return Object.fromEntries(
+        remaining.map(({ resource, problem }) => [
+          resource.kind,
+          problem.kind === 'resourceKept' ? problem.why : problem.kind,
+        ]),
+      );
+    };
+    // A program of somebody else has a disabled job on the pool, and a window is about to retry the run.
+    await parts.batch.addJob({ id: 'disabled', poolInfo: { poolId } });
+    await parts.batch.disableJob('disabled', 'requeue');
+    await parts.batch.addTasks('disabled', [{ id: 't', commandLine: '/bin/true' }]);
+    const again = await Run.open(parts, outputContainer, never);
+    assert.deepEqual(await remove(), { job: 'used', pool: 'used', container: 'used' });
+    await again.retry(['0001'], never);
+    await again.close();
+    // No window has the run any more, but one can continue it.
+    assert.deepEqual(await remove(), { pool: 'used', container: 'used' });
+    const now = await listed();
+    assert.equal(now.find(({ id }) => id === poolId)?.isLive, true);
+    assert.equal(now.find(({ id }) => id === outputContainer)?.isUnfinished, true);
+    await parts.batch.deleteJob('disabled');
+    await parts.batch.deletePool(poolId);
+    await eventually(
+      () => parts.batch.pool(poolId),
+      (pool) => pool === undefined,
+    );
+    const metadata = [{ name: madeBy.name, value: 'pool' }];
+    await parts.batch.addPool({ id: poolId, ...machine, targetDedicatedNodes: 0, metadata });
+    assert.deepEqual(await remove(), { pool: 'changed', container: 'used' });
+    const left = (await listed()).filter((resource) => resource.runId === runId || resource.id === poolId);
+    assert.deepEqual(await deleteResources(parts.batch, parts.storage, left, () => undefined, never), []);
+  });
+
   it('knows what a run left that nobody works on, and what its user only wanted to upload', async () => {
     const { paths } = fixture.folder(['a.mp4']);
     const { run, parts } = await fixture.start(paths);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { hasEnded } from '../../src/core/azure/batchCall';
 import { ownMetadata } from '../../src/core/azure/ownership';
-import { hasEnded } from '../../src/core/jobs/jobLife';
 import { type Attempt, attemptOf } from '../../src/core/plan/manifest';
 import { readManifest } from '../../src/core/records/manifestStore';
 import { Run, type RunParts } from '../../src/core/runs/run';
@@ -11,6 +11,7 @@ import { randomOf } from '../random';
 import { eventually, prepare } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
+import { partsOf } from './runSetup';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
@@ -132,6 +133,30 @@ describe('A run that ends before all its tasks were added', function () {
       assert.ok(steps.some((step) => step.kind === 'poolReused' && step.spot > 1));
       assert.equal(await nodesOf(parts, poolId), 1);
       await run.close();
+    });
+
+    it('on its own pool, which stays without nodes if a disabled job needs it', async () => {
+      const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+      const { run, parts, steps } = await fixture.start(paths, { lifetime: 'keep', ...ownPool() });
+      const { batch } = partsOf(fixture.service).parts;
+      refuseJobs(409, 'ActiveJobAndScheduleQuotaReached');
+      const refuse = fixture.batch.fault;
+      fixture.batch.fault = async (request, response) => {
+        const made = steps.find((step) => step.kind === 'poolCreated');
+        if (request.method === 'POST' && request.url?.startsWith('/jobs?') && made?.kind === 'poolCreated') {
+          await batch.addJob({ id: 'disabled', poolInfo: { poolId: made.pool } });
+          await batch.disableJob('disabled', 'requeue');
+          await batch.addTasks('disabled', [{ id: 't', commandLine: '/bin/true' }]);
+        }
+        return refuse?.(request, response) ?? false;
+      };
+      await rejectsWith(run.advance('fetched', never), { kind: 'quota', what: 'jobs' });
+      await run.close();
+      const made = steps.find((step) => step.kind === 'poolCreated');
+      assert.ok(made?.kind === 'poolCreated');
+      assert.equal((await parts.batch.pool(made.pool))?.state, 'active');
+      assert.equal(await nodesOf(parts, made.pool), 0);
+      await batch.deleteJob('disabled');
     });
 
     it('when no file can be uploaded', async () => {

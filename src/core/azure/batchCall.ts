@@ -1,4 +1,5 @@
 import { isAbort, type Problem, UserError } from '../errors';
+import type { Job } from './batchTypes';
 import {
   clockSkewMinutes,
   isCertificateCode,
@@ -46,6 +47,11 @@ export async function callBatch<T>(
 
 /** Answers to what needs a job that can run tasks: it has ended, is about to, or does not exist. */
 export const endedJobCodes = ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'];
+
+/** True for a job whose tasks will not run any more. A disabled job can be enabled again. */
+export function hasEnded({ state }: Pick<Job, 'state'>): boolean {
+  return state === 'terminating' || state === 'completed' || state === 'deleting';
+}
 
 /** Whether a UserError is Batch's answer with one of these codes (`PoolExists`, `JobNotFound`). */
 export function isBatchCode(error: unknown, ...codes: string[]): boolean {

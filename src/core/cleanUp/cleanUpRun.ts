@@ -1,11 +1,10 @@
 import pLimit from 'p-limit';
-import type { Batch } from '../azure/batch';
+import type { Batch, Job } from '../azure/batch';
 import { isOwn, ownMetadata } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
-import { hasEnded } from '../jobs/jobLife';
 import type { Manifest } from '../plan/manifest';
-import { hasUnfinishedTasks, openJobsOn } from '../pools/poolSizes';
+import { isNeeded } from '../pools/poolUse';
 import { readManifest } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
@@ -63,26 +62,11 @@ export async function withoutPoolsOfOthers(
 ): Promise<OwnedResource[]> {
   const left: OwnedResource[] = [];
   for (const resource of resources) {
-    if (resource.kind !== 'pool' || !(await hasOtherRun(batch, resource.id, runId, signal)))
+    const isOfRun = ({ metadata }: Job) => isOwn(metadata, 'job') && ownMetadata(metadata, 'run') === runId;
+    if (resource.kind !== 'pool' || !(await isNeeded(batch, resource.id, isOfRun, signal)))
       left.push(resource);
   }
   return left;
-}
-
-async function hasOtherRun(
-  batch: Batch,
-  poolId: string,
-  runId: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  for await (const job of openJobsOn(batch, poolId, signal)) {
-    if (hasEnded(job)) continue;
-    const isOther = isOwn(job.metadata, 'job')
-      ? ownMetadata(job.metadata, 'run') !== runId
-      : await hasUnfinishedTasks(batch, job.id ?? '', signal);
-    if (isOther) return true;
-  }
-  return false;
 }
 
 const requestsAtOnce = 8;

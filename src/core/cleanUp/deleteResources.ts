@@ -3,8 +3,9 @@ import type { Batch } from '../azure/batch';
 import type { Storage } from '../azure/storage';
 import { type Problem, UserError } from '../errors';
 import type { OwnedResource } from './ownedResources';
+import { reasonToKeep } from './recheck';
 
-/** A resource that could not be deleted. */
+/** A resource that could not be deleted, or is needed again. */
 export interface Remaining {
   readonly resource: OwnedResource;
   readonly problem: Problem;
@@ -26,8 +27,9 @@ export async function endJobs(
 }
 
 /**
- * Deletes jobs first, so that nothing runs, then pools, then containers. Goes on when a resource cannot be deleted. The
- * service takes a while to delete: what is being deleted counts as deleted.
+ * Deletes jobs first, so that nothing runs, then pools, then containers. Each is read again before: what a run needs since it was
+ * listed stays. Goes on when a resource cannot be deleted. The service takes a while to delete: what is being deleted counts as
+ * deleted.
  */
 export async function deleteResources(
   batch: Batch,
@@ -39,6 +41,7 @@ export async function deleteResources(
   const remaining: Remaining[] = [];
   const limit = pLimit(requestsAtOnce);
   let done = 0;
+  const jobIds = new Set(resources.flatMap(({ kind, id }) => (kind === 'job' ? id : [])));
   const calls: Record<OwnedResource['kind'], (id: string) => Promise<unknown>> = {
     job: (id) => batch.deleteJob(id, signal),
     pool: (id) => batch.deletePool(id, signal),
@@ -50,8 +53,12 @@ export async function deleteResources(
       ofKind.map((resource) =>
         limit(async () => {
           try {
-            await calls[kind](resource.id);
-            onDeleted(resource, ++done);
+            const problem = await reasonToKeep(batch, storage, resource, jobIds, signal);
+            if (problem) remaining.push({ resource, problem });
+            else {
+              await calls[kind](resource.id);
+              onDeleted(resource, ++done);
+            }
           } catch (error) {
             if (!(error instanceof UserError)) throw error;
             remaining.push({ resource, problem: error.problem });

@@ -3,7 +3,7 @@ import { ownPrefix } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import { outputContainerOf } from '../plan/manifest';
-import { readManifest } from '../records/manifestStore';
+import { readManifestHead } from '../records/manifestStore';
 import { type OwnedResource, ownedResources } from './ownedResources';
 
 /** What runs left in an account, if no window works on them. */
@@ -60,7 +60,7 @@ function runsWithUploads(resources: readonly OwnedResource[]): string[] {
 /** Whether the uploads of a run may be wanted: its user asked for no more. */
 async function isOnlyUploaded(storage: Storage, runId: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const { goal, canceled } = await readManifest(storage, outputContainerOf(runId), signal);
+    const { goal, canceled } = await readManifestHead(storage, outputContainerOf(runId), signal);
     return goal === 'uploaded' && canceled === undefined;
   } catch (error) {
     // A run without its manifest can't be continued. What a later version wants of its run isn't known.

@@ -1,12 +1,13 @@
 import pLimit from 'p-limit';
-import type { Batch } from '../azure/batch';
+import type { Batch, Job } from '../azure/batch';
+import { hasEnded } from '../azure/batchCall';
 import { isOwn, madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
 import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
-import { hasEnded } from '../jobs/jobLife';
 import { outputContainerOf } from '../plan/manifest';
-import { isInputContainerOf, manifestBlob } from '../records/manifestStore';
+import { isNeeded } from '../pools/poolUse';
+import { isInputContainerOf, manifestBlob, readManifestHead } from '../records/manifestStore';
 import { readResults } from '../records/resultJournal';
 import { isFetched } from '../runs/fetch';
 import { fileIdOf } from '../runs/outputs';
@@ -29,6 +30,8 @@ export interface OwnedResource {
   readonly usedBy?: readonly string[];
   /** Nodes that a pool has now, which cost money. */
   readonly nodes?: number;
+  /** Whether its run has neither finished nor been canceled: a window can continue the run as long as its resources exist. */
+  readonly isUnfinished?: boolean;
   /** Outputs in a container that were never fetched. */
   readonly unfetched?: number;
   /** Size of a container. */
@@ -55,9 +58,14 @@ export async function ownedResources(
       isLive && runId !== undefined ? runId : [],
     ),
   );
-  return [...jobs.map(({ resource }) => resource), ...pools, ...containers].map((resource) =>
-    resource.runId !== undefined && live.has(resource.runId) ? { ...resource, isLive: true } : resource,
+  const unfinished = new Set(
+    containers.flatMap(({ isUnfinished, runId }) => (isUnfinished && runId !== undefined ? runId : [])),
   );
+  return [...jobs.map(({ resource }) => resource), ...pools, ...containers].map((resource) => ({
+    ...resource,
+    ...(live.has(resource.runId ?? '') && { isLive: true }),
+    ...(unfinished.has(resource.runId ?? '') && { isUnfinished: true }),
+  }));
 }
 
 async function ownedJobs(batch: Batch, signal: AbortSignal): Promise<OwnedJob[]> {
@@ -93,15 +101,17 @@ async function ownedPools(
       isLive && poolId === id ? runId : [],
     );
     const counts = await batch.nodeCounts(id, signal);
-    // Includes jobs of other clients.
     const running = (counts?.dedicated?.running ?? 0) + (counts?.lowPriority?.running ?? 0);
+    const isOwnJob = ({ metadata }: Job) => isOwn(metadata, 'job');
+    // Includes jobs of other clients, whose tasks may wait.
+    const isUsed = usedBy.length > 0 || running > 0 || (await isNeeded(batch, id, isOwnJob, signal));
     owned.push({
       kind: 'pool',
       id,
       runId: ownMetadata(pool.metadata, 'run'),
       created: pool.creationTime,
       state: pool.state === 'active' ? pool.allocationState : pool.state,
-      isLive: usedBy.length > 0 || running > 0,
+      isLive: isUsed,
       usedBy,
       nodes: (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0),
     });
@@ -121,12 +131,48 @@ async function ownedContainers(storage: Storage, signal: AbortSignal): Promise<O
     found.map(({ name, role, runId, modified }) =>
       limit(async (): Promise<OwnedResource> => {
         const { bytes, outputs, isLeased } = await contentOf(storage, name, signal);
-        const unfetched =
-          role === 'output' ? await countUnfetched(storage, name, outputs, signal) : undefined;
-        return { kind: 'container', id: name, runId, created: modified, isLive: isLeased, bytes, unfetched };
+        const own = {
+          kind: 'container',
+          id: name,
+          runId,
+          created: modified,
+          isLive: isLeased,
+          bytes,
+        } as const;
+        if (role !== 'output' || runId === undefined) return own;
+        const unfetched = await countUnfetched(storage, name, outputs, signal);
+        return { ...own, unfetched, isUnfinished: await isUnfinished(storage, runId, signal) };
       }),
     ),
   );
+}
+
+/** A container of this extension as it is now. Undefined if it does not exist, or is not this extension's. */
+export async function readContainer(
+  storage: Storage,
+  name: string,
+  signal: AbortSignal,
+): Promise<Pick<OwnedResource, 'runId' | 'unfetched'> | undefined> {
+  const metadata = await storage.containerMetadata(name, signal);
+  if (metadata === undefined) return undefined;
+  const role = metadataValue(metadata, madeBy.name);
+  const runId = metadataValue(metadata, madeBy.run);
+  if (role !== 'output') return { runId };
+  const { outputs } = await contentOf(storage, name, signal);
+  return { runId, unfetched: await countUnfetched(storage, name, outputs, signal) };
+}
+
+/** Whether a run can go on: it has neither finished nor been canceled. A run without its manifest cannot. */
+export async function isUnfinished(storage: Storage, runId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { finished, canceled } = await readManifestHead(storage, outputContainerOf(runId), signal);
+    return finished === undefined && canceled === undefined;
+  } catch (error) {
+    if (error instanceof UserError && error.problem.kind === 'runNotFound') return false;
+    // What a later version wants of its run isn't known.
+    if (error instanceof UserError && error.problem.kind === 'runNewer') return true;
+    throw error;
+  }
 }
 
 /** Whether a container has the name that its metadata say: others can copy the metadata of a run to a container of theirs. */

@@ -1,5 +1,5 @@
 import type { Batch, Job, JobAdd } from '../azure/batch';
-import { endedJobCodes, isBatchCode } from '../azure/batchCall';
+import { endedJobCodes, hasEnded, isBatchCode } from '../azure/batchCall';
 import { madeBy, ownMetadata, ownPools } from '../azure/ownership';
 import { UserError } from '../errors';
 import type { Attempt, Manifest } from '../plan/manifest';
@@ -73,11 +73,6 @@ export async function ensureJob(
     throw error;
   }
   return { created: true };
-}
-
-/** True for a job whose tasks will not run any more. A disabled job can be enabled again. */
-export function hasEnded({ state }: Pick<Job, 'state'>): boolean {
-  return state === 'terminating' || state === 'completed' || state === 'deleting';
 }
 
 function refuseEnded(job: Pick<Job, 'state'>, jobId: string): void {

@@ -1,10 +1,9 @@
 import type { Batch, Node, Pool, TaskCounts } from '../azure/batch';
-import { isBatchCode } from '../azure/batchCall';
+import { hasEnded, isBatchCode } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
 import { retryAllocation } from '../pools/poolSizes';
 import type { Clock } from '../wait';
-import { hasEnded } from './jobLife';
 import { resizeProblem, schedulingProblem } from './poolFailure';
 import { startTaskProblem } from './taskFailure';
 

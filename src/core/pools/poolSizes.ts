@@ -1,19 +1,17 @@
-import type { Batch, Job, Pool } from '../azure/batch';
+import type { Batch, Pool } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
-import { isOwn, ownMetadata } from '../azure/ownership';
-import { everyItem, quoted } from '../azure/pages';
+import { isOwn } from '../azure/ownership';
+import { everyItem } from '../azure/pages';
 import { UserError } from '../errors';
 import type { PoolLifetime } from '../plan/manifest';
 import { anyOf, type Clock } from '../wait';
 import { evaluationMinutes, freshMinutes, readScaleToZero, scaleToZeroFormula } from './autoscaleFormula';
 import { changePool, conflicts, isDeletedPool, resizeFixed, setSize } from './changePool';
 import { largerTargets, type NodeTargets } from './nodeTargets';
+import { isForOthers, isInUse, submittingMinutes } from './poolUse';
 
 /** Batch removes at most 100 nodes with one request. */
 const removedAtOnce = 100;
-
-/** Minutes within which a run has sized a pool and not yet added its job. */
-const submittingMinutes = 3;
 
 const noNodes: NodeTargets = { dedicated: 0, spot: 0 };
 
@@ -114,19 +112,6 @@ export async function releaseNodes(
   }
 }
 
-/** Whether the nodes of a pool are those of another run: it is in use, or a run that has no job yet has just chosen it. */
-export async function isForOthers(
-  batch: Batch,
-  { id = '', metadata }: Pool,
-  ownJobId: string | undefined,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const [jobId, time = ''] = ownMetadata(metadata, 'chosenFor')?.split(' ') ?? [];
-  const minutes = (batch.now().getTime() - Date.parse(time)) / 60_000;
-  if (jobId !== undefined && jobId !== ownJobId && minutes < submittingMinutes) return true;
-  return isInUse(batch, id, ownJobId, signal);
-}
-
 /**
  * Asks again, once, for the nodes that a pool of fixed size aims for and did not get: it stops trying after an error such as
  * `AllocationTimedOut`. Returns whether the pool is getting nodes: false if Azure refuses for now, or if a formula sizes it.
@@ -217,47 +202,6 @@ export async function removeNodes(
         if (left.length > 0) await batch.removeNodes(poolId, left, signal);
       }
     });
-  }
-}
-
-/** The jobs on a pool that have not completed, with their state and metadata. */
-export function openJobsOn(batch: Batch, poolId: string, signal: AbortSignal): AsyncIterable<Job> {
-  const options = {
-    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
-    select: 'id,state,metadata',
-    signal,
-  };
-  return everyItem((next) => batch.jobPage(options, next));
-}
-
-/**
- * Whether another run's nodes are on the pool: a job of this extension that is active, or any job with tasks that wait or
- * run. Asked of the service, so that it holds for the runs of all windows and machines.
- */
-export async function isInUse(
-  batch: Batch,
-  poolId: string,
-  ownJobId: string | undefined,
-  signal: AbortSignal,
-): Promise<boolean> {
-  for await (const { id = '', state, metadata } of openJobsOn(batch, poolId, signal)) {
-    const isActive = state === 'active' || state === 'enabling';
-    if (!isActive || id === ownJobId) continue;
-    if (isOwn(metadata, 'job')) return true;
-    if (await hasUnfinishedTasks(batch, id, signal)) return true;
-  }
-  return false;
-}
-
-/** Whether a job has tasks that wait or run. */
-export async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const { active, running } = await batch.taskCounts(jobId, signal);
-    return active + running > 0;
-  } catch (error) {
-    // The job was deleted after it was listed.
-    if (isBatchCode(error, 'JobNotFound')) return false;
-    throw error;
   }
 }
 

@@ -1,9 +1,10 @@
-import type { Batch, Pool } from '../azure/batch';
+import type { Batch, Job, Pool } from '../azure/batch';
 import type { PoolLifetime } from '../plan/manifest';
 import { systemClock, whenArrived } from '../wait';
 import { changePool, isDeletedPool, setSize } from './changePool';
 import type { NodeTargets } from './nodeTargets';
-import { currentTargets, isForOthers, type SizeOptions } from './poolSizes';
+import { currentTargets, type SizeOptions } from './poolSizes';
+import { isForOthers, isNeeded } from './poolUse';
 
 /** A pool that was given nodes for a run. */
 export interface GivenPool {
@@ -25,8 +26,8 @@ type Outcome = 'takenBack' | 'kept' | 'unchanged';
 
 /**
  * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and gives one
- * that existed the size that it had. While the run's job is open it can go on: then its pool is kept, and one that scales to
- * zero is left to its formula. A pool that other runs use, or that a formula of the user sizes, stays as it is. Returns
+ * that existed the size that it had. A pool that a disabled job needs is kept without nodes. While the run's job is open it can
+ * go on: then its pool is kept, and one that scales to zero is left to its formula. A pool that other runs use, or that a formula of the user sizes, stays as it is. Returns
  * whether the pool has changed.
  */
 export async function takeBackNodes(
@@ -51,9 +52,10 @@ async function takeBack(
   { id, lifetime, before }: GivenPool,
   { jobId, isJobOpen, clock, signal }: TakeBackOptions,
 ): Promise<Outcome> {
+  const isOwnJob = (job: Job) => job.id === jobId;
   const work = async (pool: Pool): Promise<Outcome> => {
     if (await isForOthers(batch, pool, jobId, signal)) return 'kept';
-    if (before === undefined && !isJobOpen) {
+    if (before === undefined && !isJobOpen && !(await isNeeded(batch, id, isOwnJob, signal))) {
       await batch.deletePool(id, signal, pool.eTag);
       return 'takenBack';
     }

@@ -51,6 +51,15 @@ export class ManifestStore {
 
   /** Throws `runNotFound`, also for what is not a manifest of the run, and `runNewer` for one of a later version. */
   async read(signal: AbortSignal): Promise<Manifest> {
+    const manifest = await this.readHead(signal);
+    const whole = manifest.version === 1 ? manifest : await this.#withFiles(manifest, signal);
+    if (![whole.files, whole.refused].every(Array.isArray)) throw this.#notFound();
+    if (!whole.files.every(isManifestFile) || !whole.refused.every(isRefusedFile)) throw this.#notFound();
+    return whole;
+  }
+
+  /** Reads all but the files, which may be in blobs of their own. Throws as `read` does. */
+  async readHead(signal: AbortSignal): Promise<Manifest | ChunkedManifest> {
     const blob = await this.storage.readText(this.container, manifestBlob, signal);
     if (blob === undefined) throw this.#notFound();
     this.#etag = blob.etag;
@@ -59,10 +68,7 @@ export class ManifestStore {
     if (manifest.version !== 1 && manifest.version !== 2)
       throw new UserError({ kind: 'runNewer', run: this.container });
     if (!isManifestHead(manifest) || !isOf(manifest, this.container)) throw this.#notFound();
-    const whole = manifest.version === 1 ? manifest : await this.#withFiles(manifest, signal);
-    if (![whole.files, whole.refused].every(Array.isArray)) throw this.#notFound();
-    if (!whole.files.every(isManifestFile) || !whole.refused.every(isRefusedFile)) throw this.#notFound();
-    return whole;
+    return manifest;
   }
 
   async #withFiles({ chunks, ...head }: ChunkedManifest, signal: AbortSignal): Promise<Manifest> {
@@ -195,6 +201,15 @@ export function isInputContainerOf(runId: string, container: string): boolean {
     container === first ||
     (container.startsWith(`${first}-`) && /^\d+$/.test(container.slice(first.length + 1)))
   );
+}
+
+/** Reads how far a run is to go, and whether it has ended. Throws `runNotFound` and `runNewer`. */
+export function readManifestHead(
+  storage: Storage,
+  outputContainer: string,
+  signal: AbortSignal,
+): Promise<Pick<Manifest, 'goal' | 'canceled' | 'finished'>> {
+  return new ManifestStore(storage, outputContainer).readHead(signal);
 }
 
 /** Reads the manifest of a run. Throws `runNotFound` and `runNewer`. */

@@ -1,6 +1,6 @@
 import type { Batch } from '../azure/batch';
+import { hasEnded } from '../azure/batchCall';
 import { UserError } from '../errors';
-import { hasEnded } from '../jobs/jobLife';
 import type { Attempt } from '../plan/manifest';
 import { isDeletedPool, isUnchangeable } from '../pools/changePool';
 import { ensurePool } from '../pools/ensurePool';

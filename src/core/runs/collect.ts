@@ -1,8 +1,9 @@
 import pLimit from 'p-limit';
 import type { Task } from '../azure/batch';
+import { hasEnded } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { type Problem, UserError } from '../errors';
-import { hasEnded, outOfTime } from '../jobs/jobLife';
+import { outOfTime } from '../jobs/jobLife';
 import { type FileInParts, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { readTail, taskProblem } from '../jobs/taskFailure';
 import { readLogOf } from '../jobs/taskLogs';

@@ -1,5 +1,6 @@
+import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
-import { endJob, hasEnded, nothingUploaded } from '../jobs/jobLife';
+import { endJob, nothingUploaded } from '../jobs/jobLife';
 import { openAttempts } from '../plan/attempts';
 import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';

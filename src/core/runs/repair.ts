@@ -1,7 +1,8 @@
 import type { Batch, Job } from '../azure/batch';
+import { hasEnded } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
 import { type Problem, rootProblem, UserError } from '../errors';
-import { canceledReason, hasEnded, nothingUploaded, outOfTime } from '../jobs/jobLife';
+import { canceledReason, nothingUploaded, outOfTime } from '../jobs/jobLife';
 import { schedulingProblem } from '../jobs/poolFailure';
 import { endTasks, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { openAttempts, retryAttempt } from '../plan/attempts';

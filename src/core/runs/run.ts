@@ -1,5 +1,6 @@
+import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
-import { canceledReason, endJob, hasEnded } from '../jobs/jobLife';
+import { canceledReason, endJob } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
 import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';

@@ -19,6 +19,8 @@ export interface CleanUpRequest {
   readonly accountId?: string;
   /** Only what belongs to this run. */
   readonly runId?: string;
+  /** Runs that did not finish, whose resources the user was offered to clean up. */
+  readonly leftBy?: readonly string[];
   /** The user has already agreed to delete what this run created. */
   readonly confirmed?: boolean;
 }
@@ -48,7 +50,8 @@ export async function cleanUp(
   );
   if (request.runId && request.confirmed) return cleanUpRun(gateways, runs, account, all, request.runId);
   const listed = request.runId ? all.filter(({ runId }) => runId === request.runId) : all;
-  const chosen = await pickResources(listed, account, (runId) => runs.record(runId));
+  const asked = new Set(request.runId ? [request.runId] : request.leftBy);
+  const chosen = await pickResources(listed, account, { find: (runId) => runs.record(runId), asked });
   if (chosen === undefined || chosen.length === 0) return;
   if (!(await confirmCleanUp(chosen))) return;
   await endLiveRuns(gateways, runs, all, chosen);

@@ -3,7 +3,7 @@ import type { AccountRecord } from '../../core/azure/account';
 import type { OwnedResource } from '../../core/cleanUp/ownedResources';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
-import type { RunRecord } from '../runs/runRecord';
+import { isToContinue, type RunRecord } from '../runs/runRecord';
 import { runTitle } from '../runs/runWords';
 import { listed } from '../words/listed';
 import { age, bytes, count, nodesOf } from '../words/numbers';
@@ -12,17 +12,22 @@ interface ResourceItem extends QuickPickItem {
   readonly resource?: OwnedResource;
 }
 
-/** Finds the record of a run in this workspace. */
-export type FindRun = (runId: string) => Pick<RunRecord, 'preset' | 'presetId' | 'files'> | undefined;
+interface KnownRuns {
+  /** Finds the record of a run in this workspace. */
+  readonly find: (runId: string) => RunRecord | undefined;
+  /** Runs that the user wants to clean up although they have not finished. */
+  readonly asked: ReadonlySet<string>;
+}
 
 /**
  * Lets the user select what to delete, grouped by run. Selected at first is what can be deleted without a loss: nothing of
- * a run that goes on, and no output that was not fetched. Undefined if the user canceled.
+ * a run that goes on or can be continued, unless that is what the user asked for, and no output that was not fetched. Undefined
+ * if the user canceled.
  */
 export async function pickResources(
   resources: readonly OwnedResource[],
   account: AccountRecord,
-  findRun: FindRun,
+  known: KnownRuns,
 ): Promise<OwnedResource[] | undefined> {
   if (resources.length === 0) {
     const text = l10n.t('{0} has no resources that this extension created.', account.label);
@@ -30,8 +35,8 @@ export async function pickResources(
     return undefined;
   }
   const items = groupsOf(resources).flatMap(([runId, ofRun]): ResourceItem[] => [
-    { label: groupLabel(runId, ofRun, findRun), kind: QuickPickItemKind.Separator },
-    ...ofRun.map(itemOf),
+    { label: groupLabel(runId, ofRun, known), kind: QuickPickItemKind.Separator },
+    ...ofRun.map((resource) => itemOf(resource, known)),
   ]);
   const picked = await window.showQuickPick(items, {
     title: l10n.t('Clean up {0}: select what to delete', account.label),
@@ -75,26 +80,30 @@ function groupsOf(resources: readonly OwnedResource[]): [string, OwnedResource[]
 }
 
 /** `5 files, MP3 audio · 2 days ago · 1.2 GB`. */
-function groupLabel(runId: string, ofRun: readonly OwnedResource[], findRun: FindRun): string {
+function groupLabel(runId: string, ofRun: readonly OwnedResource[], { find }: KnownRuns): string {
   if (runId === '') {
     return ofRun.every(({ kind }) => kind === 'pool')
       ? l10n.t('Pools that runs share')
       : l10n.t('Resources that belong to no run');
   }
-  const run = findRun(runId);
+  const run = find(runId);
   const created = Math.min(...ofRun.map((resource) => Number(resource.created ?? Number.POSITIVE_INFINITY)));
   const size = sum(ofRun, (resource) => resource.bytes);
   return [
     run ? runTitle(run) : l10n.t('Run {0}', runId),
     Number.isFinite(created) ? age(new Date(created)) : '',
     size > 0 ? bytes(size) : '',
-    ofRun.some(({ isLive }) => isLive) ? l10n.t('in progress') : '',
+    ofRun.some(({ isLive }) => isLive)
+      ? l10n.t('in progress')
+      : ofRun.some(({ isUnfinished }) => isUnfinished)
+        ? l10n.t('not finished')
+        : '',
   ]
     .filter(Boolean)
     .join(' · ');
 }
 
-function itemOf(resource: OwnedResource): ResourceItem {
+function itemOf(resource: OwnedResource, known: KnownRuns): ResourceItem {
   const icons = { job: 'tasklist', pool: 'server', container: 'database' } as const;
   const { kind, id, created, nodes, bytes: size, isLive, unfetched = 0 } = resource;
   const facts = [
@@ -109,9 +118,15 @@ function itemOf(resource: OwnedResource): ResourceItem {
     iconPath: new ThemeIcon(icons[kind]),
     description: facts.filter(Boolean).join(' · '),
     detail: id,
-    picked: !isLive && unfetched === 0,
+    picked: !isLive && unfetched === 0 && !isForRun(resource, known),
     resource,
   };
+}
+
+/** Whether a run can be continued with a resource, and the user has not asked to clean it up. */
+function isForRun({ runId = '', isUnfinished = false }: OwnedResource, { find, asked }: KnownRuns): boolean {
+  const record = find(runId);
+  return (record !== undefined && isToContinue(record)) || (isUnfinished && !asked.has(runId));
 }
 
 /** The role of a resource in its run. */
@@ -160,12 +175,16 @@ function lossesOf(chosen: readonly OwnedResource[]): string[] {
   const live = chosen.filter(({ isLive }) => isLive);
   const runIds = new Set(live.flatMap(runsOf));
   const others = live.filter((resource) => runsOf(resource).length === 0);
+  const unfinished = new Set(
+    chosen.flatMap(({ isUnfinished, isLive, runId }) => (isUnfinished && !isLive && runId ? runId : [])),
+  );
   return [
     unfetched === 1 ? l10n.t('1 output that was not fetched will be lost.') : '',
     unfetched > 1 ? l10n.t('{0} outputs that were not fetched will be lost.', count(unfetched)) : '',
     runIds.size > 0
       ? l10n.t('Runs that use these resources are canceled first: {0}', [...runIds].join(', '))
       : '',
+    unfinished.size > 0 ? l10n.t("Runs that then can't be continued: {0}", [...unfinished].join(', ')) : '',
     others.length > 0
       ? l10n.t('Tasks of other programs run here, and end: {0}', others.map(({ id }) => id).join(', '))
       : '',

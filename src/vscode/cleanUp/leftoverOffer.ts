@@ -21,7 +21,7 @@ interface Parts {
   /** Shared by all windows of the user. */
   readonly state: Memento;
   readonly log: LogOutputChannel;
-  readonly cleanUp: (account: AccountRecord) => Promise<void>;
+  readonly cleanUp: (account: AccountRecord, leftBy: readonly string[]) => Promise<void>;
 }
 
 /**
@@ -46,7 +46,7 @@ export async function offerLeftovers({ accounts, runs, state, log, cleanUp }: Pa
     if (fresh.length === 0) continue;
     await state.update(offeredKey, [...fresh, ...offered].slice(0, maxOffered));
     const open = l10n.t('Clean Up…');
-    if ((await showInformation(wordsOf(account, left), open)) === open) await cleanUp(account);
+    if ((await showInformation(wordsOf(account, left), open)) === open) await cleanUp(account, left.runIds);
   }
 }
 

@@ -97,9 +97,10 @@ export class IdleWatch {
   }
 
   async #scaleToZero(account: AccountRecord, poolId: string): Promise<void> {
-    const [{ Batch }, { isInUse, scaleToZero }] = await Promise.all([
+    const [{ Batch }, { scaleToZero }, { isInUse }] = await Promise.all([
       import('../../core/azure/batch'),
       import('../../core/pools/poolSizes'),
+      import('../../core/pools/poolUse'),
     ]);
     const batch = new Batch(await this.accounts.connect(account));
     const isScaled = await longWork(l10n.t('Scaling pool {0} to zero', poolId), async (_progress, signal) => {

@@ -252,3 +252,15 @@ export function serviceName(service: Service): string {
 export function withDetail(text: string, detail: string | undefined): string {
   return detail ? `${text} ${detail}` : text;
 }
+
+/** Why a resource that was chosen to be deleted stays. */
+export function keptWords(why: Extract<Problem, { kind: 'resourceKept' }>['why']): string {
+  switch (why) {
+    case 'used':
+      return l10n.t(
+        'A run or a task that began meanwhile needs this resource. Clean up again when it has ended.',
+      );
+    case 'changed':
+      return l10n.t('This resource has changed since it was listed. Clean up again to review it.');
+  }
+}

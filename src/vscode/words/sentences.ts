@@ -6,6 +6,7 @@ import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
   endedWords,
   fieldWords,
+  keptWords,
   leftOutWords,
   limitWords,
   nodeFailedWords,
@@ -233,6 +234,8 @@ function words(problem: Problem): Words {
       ];
     case 'poolNotOurs':
       return [l10n.t("Pool {0} wasn't created by this extension, so it isn't changed.", problem.pool)];
+    case 'resourceKept':
+      return [keptWords(problem.why)];
     case 'poolUnusable':
       return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
     case 'taskDeleted':

@@ -1,0 +1,105 @@
+import type { Batch, Job } from '../azure/batch';
+import { hasEnded } from '../azure/batchCall';
+import { isOwn, ownMetadata, ownPrefix } from '../azure/ownership';
+import { everyItem, quoted } from '../azure/pages';
+import type { Storage } from '../azure/storage';
+import type { Problem } from '../errors';
+import { outputContainerOf } from '../plan/manifest';
+import { isNeeded, justChosenFor } from '../pools/poolUse';
+import { manifestBlob } from '../records/manifestStore';
+import { isUnfinished, type OwnedResource, readContainer } from './ownedResources';
+
+const isUsed: Problem = { kind: 'resourceKept', why: 'used' };
+const hasChanged: Problem = { kind: 'resourceKept', why: 'changed' };
+
+/**
+ * Why a resource must not be deleted although the user has agreed to it when it was listed, which can be hours ago; undefined if
+ * it can be deleted, or no longer exists. Runs that needed it when it was listed have been ended since. `jobIds`: the jobs that are
+ * deleted with it.
+ */
+export function reasonToKeep(
+  batch: Batch,
+  storage: Storage,
+  resource: OwnedResource,
+  jobIds: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Problem | undefined> {
+  switch (resource.kind) {
+    case 'job':
+      return reasonToKeepJob(batch, storage, resource, signal);
+    case 'pool':
+      return reasonToKeepPool(batch, resource, jobIds, signal);
+    case 'container':
+      return reasonToKeepContainer(batch, storage, resource, signal);
+  }
+}
+
+async function reasonToKeepJob(
+  batch: Batch,
+  storage: Storage,
+  { id, runId, created, isLive }: OwnedResource,
+  signal: AbortSignal,
+): Promise<Problem | undefined> {
+  const job = await batch.job(id, { select: 'id,state,creationTime,metadata', signal });
+  if (job === undefined) return undefined;
+  const isSame = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
+  if (!isSame || job.creationTime?.getTime() !== created?.getTime()) return hasChanged;
+  return !isLive && (await isAtWork(batch, storage, runId ?? '', signal)) ? isUsed : undefined;
+}
+
+async function reasonToKeepPool(
+  batch: Batch,
+  { id, runId, created, isLive, usedBy = [] }: OwnedResource,
+  jobIds: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Problem | undefined> {
+  const pool = await batch.pool(id, { select: 'id,state,creationTime,metadata', signal });
+  if (pool === undefined || pool.state === 'deleting') return undefined;
+  const isSame = isOwn(pool.metadata, 'pool') && ownMetadata(pool.metadata, 'run') === runId;
+  // Pools of the same settings have the same name.
+  if (!isSame || pool.creationTime?.getTime() !== created?.getTime()) return hasChanged;
+  const agreed = new Set(isLive ? [...usedBy, ...(runId === undefined ? [] : [runId])] : []);
+  const isAgreed = ({ metadata }: Job) =>
+    isOwn(metadata, 'job') ? agreed.has(ownMetadata(metadata, 'run') ?? '') : isLive && agreed.size === 0;
+  const chosenFor = justChosenFor(pool, batch.now());
+  const isChosen = chosenFor !== undefined && !jobIds.has(chosenFor);
+  return isChosen || (await isNeeded(batch, id, isAgreed, signal)) ? isUsed : undefined;
+}
+
+async function reasonToKeepContainer(
+  batch: Batch,
+  storage: Storage,
+  { id, runId, isLive, isUnfinished: wasUnfinished = false, unfetched = 0 }: OwnedResource,
+  signal: AbortSignal,
+): Promise<Problem | undefined> {
+  const found = await readContainer(storage, id, signal);
+  if (found === undefined) return undefined;
+  if (found.runId !== runId) return hasChanged;
+  if (runId === undefined) return undefined;
+  if (!isLive && (await isAtWork(batch, storage, runId, signal))) return isUsed;
+  if (!wasUnfinished && !isLive && (await isUnfinished(storage, runId, signal))) return isUsed;
+  return (found.unfetched ?? 0) > unfetched ? hasChanged : undefined;
+}
+
+/** Whether a window works on a run, or one of its jobs has not ended. */
+async function isAtWork(
+  batch: Batch,
+  storage: Storage,
+  runId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const container = outputContainerOf(runId);
+  for await (const { name, isLeased } of storage.blobs(container, { prefix: manifestBlob, signal })) {
+    if (name === manifestBlob && isLeased) return true;
+  }
+  const options = {
+    filter: `startswith(id,'${quoted(`${ownPrefix}-${runId}`)}')`,
+    select: 'id,state,metadata',
+    signal,
+  };
+  for await (const job of everyItem((next) => batch.jobPage(options, next))) {
+    const isOfRun = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
+    if (isOfRun && !hasEnded(job)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,88 @@
+import type { Batch, Job, Pool } from '../azure/batch';
+import { hasEnded, isBatchCode } from '../azure/batchCall';
+import { isOwn, ownMetadata } from '../azure/ownership';
+import { everyItem, quoted } from '../azure/pages';
+
+/** Minutes within which a run has sized a pool and not yet added its job. */
+export const submittingMinutes = 3;
+
+/** The jobs on a pool that have not ended, also disabled ones, with their state and metadata. */
+export async function* openJobsOn(batch: Batch, poolId: string, signal: AbortSignal): AsyncGenerator<Job> {
+  const options = {
+    filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
+    select: 'id,state,metadata',
+    signal,
+  };
+  for await (const job of everyItem((next) => batch.jobPage(options, next))) {
+    if (!hasEnded(job)) yield job;
+  }
+}
+
+/**
+ * Whether nodes of a pool are for another run: a job of this extension is active, or any active job has tasks that wait or run.
+ * Asked of the service, so that it holds for the runs of all windows and machines. Tasks of disabled jobs need no nodes.
+ */
+export async function isInUse(
+  batch: Batch,
+  poolId: string,
+  ownJobId: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const job of openJobsOn(batch, poolId, signal)) {
+    const isActive = job.state === 'active' || job.state === 'enabling';
+    if (isActive && job.id !== ownJobId && (await hasWork(batch, job, signal))) return true;
+  }
+  return false;
+}
+
+/** Whether the nodes of a pool are those of another run: it is in use, or a run that has no job yet has just chosen it. */
+export async function isForOthers(
+  batch: Batch,
+  pool: Pool,
+  ownJobId: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const jobId = justChosenFor(pool, batch.now());
+  if (jobId !== undefined && jobId !== ownJobId) return true;
+  return isInUse(batch, pool.id ?? '', ownJobId, signal);
+}
+
+/** Id of the job that a run is about to create on a pool that it has just chosen; undefined if none has. */
+export function justChosenFor({ metadata }: Pool, now: Date): string | undefined {
+  const [jobId, time = ''] = ownMetadata(metadata, 'chosenFor')?.split(' ') ?? [];
+  const minutes = (now.getTime() - Date.parse(time)) / 60_000;
+  return minutes < submittingMinutes ? jobId : undefined;
+}
+
+/**
+ * Whether the jobs of a pool need it to exist, apart from those for which `isExcepted`: jobs of this extension that have not
+ * ended, and any other job with tasks that wait or run. A disabled job needs it too: when it is enabled, its tasks find no other
+ * pool.
+ */
+export async function isNeeded(
+  batch: Batch,
+  poolId: string,
+  isExcepted: (job: Job) => boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const job of openJobsOn(batch, poolId, signal)) {
+    if (!isExcepted(job) && (await hasWork(batch, job, signal))) return true;
+  }
+  return false;
+}
+
+/** A run of this extension adds tasks to its job until that ends; another job counts by its tasks. */
+async function hasWork(batch: Batch, { id = '', metadata }: Job, signal: AbortSignal): Promise<boolean> {
+  return isOwn(metadata, 'job') || hasUnfinishedTasks(batch, id, signal);
+}
+
+async function hasUnfinishedTasks(batch: Batch, jobId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { active, running } = await batch.taskCounts(jobId, signal);
+    return active + running > 0;
+  } catch (error) {
+    // The job was deleted after it was listed.
+    if (isBatchCode(error, 'JobNotFound')) return false;
+    throw error;
+  }
+}
