@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { FilePattern } from '../../src/service/tasks/filePattern';
+import { FilePattern, literalPattern } from '../../src/service/tasks/filePattern';
 
 /** Whether a pattern matches a path, both below `/wd`. */
 function matches(pattern: string, path: string): boolean {
@@ -35,6 +35,15 @@ describe('The patterns of output files', () => {
       for (const path of other) assert.ok(!matches(pattern, path), `${path} matches`);
     });
   }
+
+  it('take folders by any name literally', () => {
+    for (const folder of ['/d [1]/a*b?', '/[', '/[!a]/[[]/]', '/**/x', '/wd']) {
+      const pattern = new FilePattern(`${literalPattern(folder)}/*.txt`);
+      assert.equal(pattern.base, folder);
+      assert.ok(pattern.matches('a.txt'));
+      assert.equal(new FilePattern(literalPattern(folder)).literal, folder);
+    }
+  });
 
   it('know the folder before their first wildcard', () => {
     assert.equal(new FilePattern('/wd/out/*.mp3').base, '/wd/out');

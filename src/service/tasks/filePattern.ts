@@ -59,6 +59,11 @@ export class FilePattern {
   }
 }
 
+/** The pattern that matches a path and nothing else, whatever characters it has. */
+export function literalPattern(path: string): string {
+  return path.replace(/[*?[]/g, '[$&]');
+}
+
 function tokensOf(name: string): Token[] {
   const tokens: Token[] = [];
   const characters = [...name];

@@ -6,7 +6,7 @@ import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
 import { PassingFailure, withRetries } from './download';
-import { FilePattern } from './filePattern';
+import { FilePattern, literalPattern } from './filePattern';
 import { credentialFor, type OwnStorage } from './ownStorage';
 import { failure, TaskFailure } from './taskFailure';
 
@@ -88,8 +88,13 @@ function conditionHolds({ uploadOptions }: OutputFile, exitCode: number): boolea
   }
 }
 
+/** Folders of the task are no patterns, whatever the path of the data folder; variables of the client may be. */
 function expandVariables(pattern: string, env: NodeJS.ProcessEnv): string {
-  return pattern.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, bare) => env[braced ?? bare] ?? whole);
+  return pattern.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced, bare) => {
+    const name = braced ?? bare;
+    const value = env[name];
+    return value === undefined ? whole : name.startsWith('AZ_BATCH_') ? literalPattern(value) : value;
+  });
 }
 
 interface Match {
@@ -104,7 +109,7 @@ async function matches(
   { taskDir, workingDir }: TaskPlace,
   signal: AbortSignal,
 ): Promise<Match[]> {
-  const absolute = isAbsolute(text) ? text : `${workingDir}/${text}`;
+  const absolute = isAbsolute(text) ? text : `${literalPattern(workingDir)}/${text}`;
   const pattern = new FilePattern(absolute.split(sep).join('/'));
   if (!(await staysInJob(pattern.literal ?? pattern.base, taskDir))) return [];
   if (pattern.literal !== undefined) {
