@@ -100,7 +100,7 @@ export async function withinLimit(
 ): Promise<Outcome> {
   const controller = Number.isFinite(limitMs) ? new AbortController() : undefined;
   const limit = controller?.signal ?? noLimit;
-  const timer = controller && setTimeout(() => controller.abort(), Math.min(limitMs, maxTimerMs));
+  const stopTimer = controller && startTimer(limitMs, () => controller.abort());
   try {
     return await work(limit);
   } catch (error) {
@@ -108,8 +108,19 @@ export async function withinLimit(
     if (limit.aborted) return { failureInfo: timeFailure };
     return { failureInfo: failureOf(error) };
   } finally {
-    clearTimeout(timer);
+    stopTimer?.();
   }
+}
+
+/** Calls back once after a time of any length. Returns a function that stops the timer. */
+function startTimer(ms: number, onEnd: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (left: number) => {
+    const step = Math.min(left, maxTimerMs);
+    timer = setTimeout(() => (left > step ? wait(left - step) : onEnd()), step);
+  };
+  wait(ms);
+  return () => clearTimeout(timer);
 }
 
 /** A signal that aborts with `signal` or at the limit. A limit that never comes keeps no record of such signals. */
