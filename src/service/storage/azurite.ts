@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isRunning } from '../tasks/processes/processTree';
+import { isRunning, startTime } from '../tasks/processes/processTree';
 import type { StorageOrder, StorageReply } from './messages';
 
 export interface StorageAccount {
@@ -70,7 +71,7 @@ export async function startAzurite(
     });
     onLaunched();
     const url = await listens;
-    await writeFile(join(folder, pidFile), String(child.pid));
+    await record(child, join(folder, pidFile));
     const saves = new Saves(child, ended, onTrouble);
     return {
       blobUrl: `${url}/${account.name}`,
@@ -155,11 +156,27 @@ class Saves {
   }
 }
 
-/** Waits until the Azurite of a folder has ended, at most 15 seconds. */
+/** Writes the process id and the start time of a process into a file, which is removed when the process ends. */
+async function record(child: ChildProcess, path: string): Promise<void> {
+  const { pid = 0 } = child;
+  const content = `${pid} ${startTime(pid) ?? ''}`;
+  await writeFile(path, content);
+  child.once('exit', () => {
+    try {
+      if (readFileSync(path, 'utf8') === content) rmSync(path);
+    } catch {
+      // The folder was deleted.
+    }
+  });
+}
+
+/** Waits until the Azurite of a folder has ended, at most 15 seconds. Another process may have its id by now. */
 export async function azuriteEnded(folder: string): Promise<void> {
   const path = join(folder, pidFile);
-  const pid = Number(await readFile(path, 'utf8').catch(() => ''));
+  const [id = '', started = ''] = (await readFile(path, 'utf8').catch(() => '')).split(' ');
+  const pid = Number(id);
   if (!(pid > 0)) return;
-  for (let waited = 0; waited < endMs && isRunning(pid); waited += 50) await delay(50);
+  const runs = () => isRunning(pid) && (started === '' || startTime(pid) === started);
+  for (let waited = 0; waited < endMs && runs(); waited += 50) await delay(50);
   await rm(path, { force: true });
 }

@@ -56,7 +56,8 @@ export class Storage {
     for (;;) {
       signal.throwIfAborted();
       try {
-        await (await this.#current).save();
+        const azurite = await unlessAborted(this.#current, signal);
+        await unlessAborted(azurite.save(), signal);
         return;
       } catch {
         await delay(restartPauseMs / 4, undefined, { signal });
@@ -116,5 +117,20 @@ export class Storage {
       await (await this.#current).close();
     }
     this.#wasFull = isFull;
+  }
+}
+
+/** Resolves or rejects as a promise does; rejects earlier when the signal aborts. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
