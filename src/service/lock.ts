@@ -1,15 +1,37 @@
 import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { StartError } from './guard/startError';
 import { isRunning, startTime } from './tasks/processes/processTree';
+import { startedAt } from './tasks/processes/startedAt';
+
+/** Its name in the data folder. */
+export const lockFile = 'service.lock';
+
+/** Two readings of the start of one process differ by less than this. */
+const maxDifferenceMs = 30_000;
+
+/** The running process that a lock names. */
+export interface Holder {
+  readonly pid: number;
+  /** Whether the process is known to be the one that took the lock, and not a later one with its id. */
+  readonly isCertain: boolean;
+}
 
 /** The lock of a data folder: a file that names the process that holds it. A process that has ended holds nothing. */
 export class Lock {
   /** What the file says while this process holds the lock. */
-  readonly #content = `${process.pid} ${startTime(process.pid) ?? ''}`;
+  readonly #content = `${process.pid} ${startTime(process.pid) ?? Math.round(performance.timeOrigin)}`;
 
-  constructor(private readonly path: string) {}
+  readonly #starts = new Map<number, Promise<number | undefined>>();
 
-  /** Resolves to undefined if this process holds the lock now, otherwise to the id of the running process that holds it. */
-  async take(): Promise<number | undefined> {
+  constructor(
+    private readonly path: string,
+    /** Whether a process answers as the service that holds the lock. */
+    private readonly answers: (pid: number) => Promise<boolean>,
+  ) {}
+
+  /** Resolves to undefined if this process holds the lock now, otherwise to the running process that holds it. */
+  async take(): Promise<Holder | undefined> {
     const own = `${this.path}.${process.pid}`;
     writeFileSync(own, this.#content, { mode: 0o600 });
     try {
@@ -22,7 +44,7 @@ export class Lock {
           if ((error as { code?: string }).code !== 'EEXIST') throw error;
         }
         const seen = contentOf(this.path);
-        const holder = await livingHolder(seen);
+        const holder = await this.#livingHolder(seen);
         if (holder !== undefined) return holder;
         this.#removeStale(seen);
       }
@@ -45,6 +67,30 @@ export class Lock {
     if (!this.isLost) rmSync(this.path, { force: true });
   }
 
+  /**
+   * A process id may have been given to another process, for example after a restart of the machine; the start time
+   * tells, or, where it is not known, that the process answers.
+   */
+  async #livingHolder(content: string): Promise<Holder | undefined> {
+    const [id = '', started = ''] = content.split(' ');
+    const pid = Number(id);
+    if (!(pid > 0) || pid === process.pid || !isRunning(pid)) return undefined;
+    const isSame = started === '' ? undefined : await this.#isStart(pid, started);
+    if (isSame === false) return undefined;
+    return { pid, isCertain: isSame ?? (await this.answers(pid)) };
+  }
+
+  /** Whether a process started at a time; undefined if the system does not say. */
+  async #isStart(pid: number, started: string): Promise<boolean | undefined> {
+    const present = startTime(pid);
+    if (present !== undefined) return present === started;
+    // A program tells, which can take a second.
+    const asked = this.#starts.get(pid) ?? startedAt(pid);
+    this.#starts.set(pid, asked);
+    const ms = await asked;
+    return ms === undefined ? undefined : Math.abs(ms - Number(started)) < maxDifferenceMs;
+  }
+
   /** Removes the lock of a process that has ended, unless another process has just replaced it. */
   #removeStale(seen: string): void {
     const aside = `${this.path}.${process.pid}.stale`;
@@ -58,19 +104,19 @@ export class Lock {
   }
 }
 
+/** What to tell the user when the holder of the lock of a data folder neither answers nor ends. */
+export function unansweredBy({ pid, isCertain }: Holder, dataDir: string, then: string): StartError {
+  return new StartError(
+    isCertain
+      ? `Process ${pid} holds ${dataDir} but does not answer. End that process, then ${then}.`
+      : `Process ${pid} may hold ${dataDir}, but does not answer. End that process, or delete ${join(dataDir, lockFile)} if it is another program; then ${then}.`,
+  );
+}
+
 function contentOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
     return '';
   }
-}
-
-/** A process id may have been given to another process, for example after a restart of the machine; the start time tells. */
-async function livingHolder(content: string): Promise<number | undefined> {
-  const [id = '', started = ''] = content.split(' ');
-  const pid = Number(id);
-  if (!(pid > 0) || pid === process.pid || !isRunning(pid)) return undefined;
-  const seen = startTime(pid);
-  return started !== '' && seen !== undefined && seen !== started ? undefined : pid;
 }

@@ -4,7 +4,8 @@ import { diskUse } from './diskUse';
 import { removeTree } from './guard/dataFolder';
 import { isDataFolder } from './guard/dataFolderMarks';
 import { StartError } from './guard/startError';
-import { Lock } from './lock';
+import { type Lock, unansweredBy } from './lock';
+import { lockOf } from './readyFile';
 import { azuriteEnded } from './storage/azurite';
 
 /** What a reset deletes. `credentials.json` and `ports.json` stay, so that clients keep working. */
@@ -36,7 +37,7 @@ export async function reset(dataDir: string): Promise<number> {
   if (!isDataFolder(dataDir)) {
     throw new StartError(`${dataDir} is not the data folder of a local Batch service. Nothing was deleted.`);
   }
-  const lock = new Lock(join(dataDir, 'service.lock'));
+  const lock = lockOf(dataDir);
   await takeFromHolder(lock, dataDir);
   try {
     await azuriteEnded(join(dataDir, 'blobs'));
@@ -48,19 +49,26 @@ export async function reset(dataDir: string): Promise<number> {
   }
 }
 
+/** Asks the service to end that holds the lock: no other program, which may have its process id by now. */
 async function takeFromHolder(lock: Lock, dataDir: string): Promise<void> {
   const end = Date.now() + endMs;
   let told: number | undefined;
   for (;;) {
     const holder = await lock.take();
     if (holder === undefined) return;
-    if (Date.now() > end) {
-      throw new StartError(
-        `The service that uses ${dataDir} (process ${holder}) does not end. End that process, then try again.`,
-      );
+    if (Date.now() > end) throw unansweredBy(holder, dataDir, 'try again');
+    if (told !== holder.pid && holder.isCertain) {
+      told = holder.pid;
+      askToEnd(holder.pid);
     }
-    if (told !== holder) process.kill(holder, 'SIGTERM');
-    told = holder;
     await delay(50);
+  }
+}
+
+function askToEnd(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch {
+    // It has just ended.
   }
 }

@@ -1,5 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,10 +9,11 @@ import { DataFolder, makePrivate, SharedFolderError } from './guard/dataFolder';
 import { refuseForeignFolder } from './guard/dataFolderMarks';
 import type { Log } from './guard/log';
 import { StartError, unusable } from './guard/startError';
-import { Lock } from './lock';
+import { type Holder, type Lock, unansweredBy } from './lock';
 import { logTo } from './logFile';
 import type { Options } from './options';
 import { Ports } from './ports';
+import { lineOfRunning, lockOf } from './readyFile';
 import { type Loaded, loadState } from './scheduling/loading';
 import { Storage } from './storage/storage';
 import { repairTables } from './storage/tables';
@@ -37,7 +37,6 @@ interface Ready {
 }
 
 const holderMs = 60_000;
-const answerMs = 2_000;
 const idleCheckMs = 1_000;
 /** A client asks for the end of an idle service by making this file in the data folder. */
 const endWhenIdleFile = 'end-when-idle';
@@ -51,7 +50,7 @@ export async function serve(options: Options): Promise<void> {
   await preparePrivate(dataDir);
   const credentials =
     options.credentials === 'stdin' ? await credentialsFromStdin() : credentialsFromFile(dataDir);
-  const lock = new Lock(join(dataDir, 'service.lock'));
+  const lock = lockOf(dataDir);
   const readyFile = join(dataDir, 'service.json');
   if (!(await hold(lock, readyFile))) return;
   try {
@@ -269,42 +268,18 @@ function endOnRequest(
  * counts once it answers: one that does not may be starting, or may have ended and not be known to have.
  */
 async function hold(lock: Lock, readyFile: string): Promise<boolean> {
-  let holder: number | undefined;
+  let holder: Holder | undefined;
   for (const end = Date.now() + holderMs; Date.now() < end; ) {
     holder = await lock.take();
     if (holder === undefined) return true;
-    const line = lineOf(readyFile, holder);
-    if (line !== undefined && (await answers((JSON.parse(line) as Ready).batchUrl))) {
+    const line = await lineOfRunning(readyFile, holder.pid);
+    if (line !== undefined) {
       console.log(line);
       return false;
     }
     await delay(100);
   }
-  throw new StartError(
-    `Process ${holder} holds ${readyFile.replace(/service\.json$/, '')} but does not answer. End that process, then start the service again.`,
-  );
-}
-
-/** The line of the process that holds the lock; the file may be that of an earlier one, which was killed. */
-function lineOf(readyFile: string, pid: number): string | undefined {
-  try {
-    const line = readFileSync(readyFile, 'utf8');
-    return (JSON.parse(line) as Ready).pid === pid ? line : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether a service listens at a URL: it answers anything, even a refusal. */
-async function answers(url: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = http.get(url, { timeout: answerMs }, (response) => {
-      response.resume();
-      resolve(true);
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
+  throw unansweredBy(holder as Holder, dirname(readyFile), 'start the service again');
 }
 
 function portOf(url: string): number {

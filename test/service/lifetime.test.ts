@@ -68,6 +68,22 @@ describe('The life of the local Batch service', function () {
     }
   });
 
+  it('is not taken for another process with its id by --reset, where no start time tells', async () => {
+    await service.kill();
+    const stranger = spawn('sleep', ['600'], { stdio: 'ignore' });
+    try {
+      writeFileSync(path('service.lock'), `${stranger.pid} `);
+      writeFileSync(path('service.json'), JSON.stringify({ ...service.ready, pid: stranger.pid }));
+      const { code, stderr } = await TestService.refusal('--data-dir', service.dataDir, '--reset');
+      assert.deepEqual([code, stranger.exitCode, stranger.signalCode], [78, null, null]);
+      assert.ok(stderr.includes(path('service.lock')), stderr);
+      rmSync(path('service.lock'));
+      await service.start();
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+  });
+
   it('leaves neither its line nor its lock when it is asked to end', async () => {
     process.kill(service.ready.pid, 'SIGTERM');
     await service.ended();
@@ -103,7 +119,10 @@ describe('The life of the local Batch service', function () {
     const credential = new StorageSharedKeyCredential(storageName, storageKey);
     const containers = () => new BlobServiceClient(service.ready.blobUrl, credential);
     for (const index of Array(20).keys()) await containers().createContainer(`kept${index}`);
-    const processes = [service.ready.pid, Number(readFileSync(path('blobs/azurite.pid'), 'utf8'))];
+    const processes = [
+      service.ready.pid,
+      Number.parseInt(readFileSync(path('blobs/azurite.pid'), 'utf8'), 10),
+    ];
     let hasEnded = false;
     const ended = service.ended().then(() => {
       hasEnded = true;
