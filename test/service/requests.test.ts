@@ -102,6 +102,42 @@ describe('Requests to the local Batch service', function () {
     return { status: reply.statusCode, code };
   }
 
+  it('with objects in place of words, or text that is no Unicode, are refused, and affect no other task', async () => {
+    const task = (id: string, uploadCondition: unknown) => ({
+      id,
+      commandLine: '/bin/true',
+      outputFiles: [
+        {
+          filePattern: 'o',
+          destination: { container: { containerUrl: 'http://127.0.0.1:9/a/c' } },
+          uploadOptions: { uploadCondition },
+        },
+      ],
+    });
+    await client.job.add({ id: 'words', poolInfo: { poolId: 'none' } });
+    for (const word of [{ toString: 1 }, ['tasksuccess'], 1]) {
+      const value = [task('before', 'tasksuccess'), task('wrong', word), task('after', 'tasksuccess')];
+      const { status, text } = await ask('POST', '/jobs/words/addtaskcollection', { value });
+      assert.equal(status, 200, text);
+      const results = JSON.parse(text).value as { status: string; error?: { code: string } }[];
+      assert.deepEqual(results[1]?.error?.code, 'InvalidPropertyValue');
+    }
+    const { text } = await ask('GET', '/jobs/words/taskcounts');
+    assert.equal(JSON.parse(text).taskCounts.active, 2);
+    await client.pool.add({ id: 'words', ...machine, targetDedicatedNodes: 1 });
+    const [node] = await eventually(
+      () => client.computeNode.list('words'),
+      (nodes) => nodes[0]?.state === 'idle',
+    );
+    const path = `/pools/words/nodes/${node?.id}`;
+    const deallocated = await ask('POST', `${path}/deallocate`, { nodeDeallocateOption: { toString: 1 } });
+    assert.deepEqual([deallocated.status, deallocated.code], [400, 'InvalidPropertyValue']);
+    const user = await ask('POST', `${path}/users`, { name: 'a\ud800' });
+    assert.deepEqual([user.status, user.code], [400, 'InvalidPropertyValue']);
+    await client.job.deleteMethod('words');
+    await client.pool.deleteMethod('words');
+  });
+
   it('with ids that are paths are refused, and touch no folder', async () => {
     const autoPoolSpecification = {
       autoPoolIdPrefix: '../../../x',

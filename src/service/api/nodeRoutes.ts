@@ -56,14 +56,11 @@ function option(model: Model, name: string, { body, version }: Request): string 
 /** Reads the option of deallocation, which the installed package does not describe. */
 function deallocateOption({ body = {} }: Request): string {
   const { nodeDeallocateOption = 'requeue' } = body;
-  const chosen = String(nodeDeallocateOption).toLowerCase();
+  const given = typeof nodeDeallocateOption === 'string' ? nodeDeallocateOption : undefined;
+  const chosen = given?.toLowerCase() ?? '';
   const allowed = ['requeue', 'terminate', 'taskcompletion', 'retaineddata'];
   if (allowed.includes(chosen)) return chosen;
-  throw invalidProperty(
-    'nodeDeallocateOption',
-    nodeDeallocateOption,
-    `The value must be one of: ${allowed.join(', ')}.`,
-  );
+  throw invalidProperty('nodeDeallocateOption', given, `The value must be one of: ${allowed.join(', ')}.`);
 }
 
 /** Error codes of the states in which a node accepts no operations. */

@@ -123,6 +123,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     disturbances,
     pastStates,
     supervisor,
+    log,
     containers: options.containers,
     storage: options.storage,
     accountName: account.name,
@@ -144,7 +145,14 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   });
   server.keepAliveTimeout = 65_000;
 
+  let onStarted: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => {
+    onStarted = resolve;
+  });
+
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // A client that knows the URL from earlier may be faster than the end of what an earlier life has left.
+    await started;
     const requestId = randomUUID();
     setCommonHeaders(request, response, requestId);
     let reply: Rendered;
@@ -270,6 +278,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   await options.containers?.removeLeftovers();
   await scheduler.start();
   jobSchedules.start();
+  onStarted();
   return {
     url,
     idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : performance.now() - lastRequest),

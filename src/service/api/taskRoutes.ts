@@ -79,21 +79,27 @@ function addCollection(context: Context, request: Request): Reply {
       context.state.addTask(task);
       return { status: 'Success', taskId: task.id, eTag, lastModified, location };
     } catch (error) {
-      if (!(error instanceof BatchError)) throw error;
-      const values = Object.entries(error.values).map(([key, one]) => ({ key, value: one }));
-      return {
-        status: 'ClientError',
-        taskId: item?.id,
-        error: {
-          code: error.code,
-          message: { lang: 'en-US', value: error.message },
-          ...(values.length ? { values } : {}),
-        },
-      };
+      if (!(error instanceof BatchError))
+        context.log(`Unexpected: ${error instanceof Error ? error.stack : error}`);
+      return notAdded(item, error instanceof BatchError ? error : new BatchError('InternalError'));
     }
   });
   context.scheduler.schedule();
   return { status: 200, metadata: 'taskaddresult', body: { value: results } };
+}
+
+/** The result of a task of a collection that was refused, or not added because of an error of the service. */
+function notAdded(item: Wire | undefined, { status, code, message, values }: BatchError): Wire {
+  const entries = Object.entries(values).map(([key, value]) => ({ key, value }));
+  return {
+    status: status < 500 ? 'ClientError' : 'ServerError',
+    taskId: item?.id,
+    error: {
+      code,
+      message: { lang: 'en-US', value: message },
+      ...(entries.length ? { values: entries } : {}),
+    },
+  };
 }
 
 const find = (context: Context, { params: [jobId = '', taskId = ''] }: Request): TaskState =>
@@ -102,6 +108,7 @@ const find = (context: Context, { params: [jobId = '', taskId = ''] }: Request):
 const read = (context: Context, request: Request): { wire: Wire } => ({
   wire: taskWire(find(context, request), request),
 });
+const readable = changeable(read);
 const existing = changeable(find);
 const uncompleted = changeable(find, { completed: 'TaskCompleted' });
 
@@ -176,7 +183,8 @@ export const taskRoutes: Route[] = [
     'GET',
     '/jobs/{}/tasks/{}/subtasksinfo',
     (context, request) => {
-      const { subtasks = [] } = existing(context, request);
+      readable(context, request);
+      const { subtasks = [] } = find(context, request);
       const value = subtasks.map((subtask) => shown(subtask, request));
       return { status: 200, metadata: 'subtaskinfo', body: { value } };
     },

@@ -2,6 +2,7 @@ import type { ReadStream } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Disturbances } from '../../disturbances/disturbances';
 import type { PastStates } from '../../disturbances/pastStates';
+import type { Log } from '../../guard/log';
 import type { Supervisor } from '../../guard/supervisor';
 import type { Autoscaling } from '../../scheduling/autoscaling';
 import type { Faults } from '../../scheduling/faults';
@@ -30,6 +31,7 @@ export interface Context {
   readonly disturbances: Disturbances;
   readonly pastStates: PastStates;
   readonly supervisor: Supervisor;
+  readonly log: Log;
   /** Undefined where no container engine answers. */
   readonly containers: Containers | undefined;
   /** The storage account of the Batch account, if there is one. */

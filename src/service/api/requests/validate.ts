@@ -117,6 +117,7 @@ function checkedValue(mapper: Mapper, value: unknown, place: Place): unknown {
       return enumeration((mapper as EnumMapper).type.allowedValues, value, place);
     case 'String':
       if (typeof value !== 'string') throw wrongType(place, 'a string');
+      if (/\p{Surrogate}/u.test(value)) throw wrongType(place, 'valid Unicode');
       return value;
     case 'Number':
       // int64 travels as a string.
@@ -161,9 +162,9 @@ const spellings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 /** Clients write enumerations in any case; the service compares the canonical one. */
 function enumeration(allowed: readonly unknown[], value: unknown, place: Place): unknown {
-  const folded = String(value).toLowerCase();
+  const folded = typeof value === 'string' ? value.toLowerCase() : '';
   const found = allowed.find((one) => String(one).toLowerCase() === folded);
-  if (typeof value !== 'string' || found === undefined)
+  if (found === undefined)
     throw refuse(place, describable(value), `The value must be one of: ${allowed.join(', ')}.`);
   return spellings[place.name]?.[folded] ?? found;
 }
