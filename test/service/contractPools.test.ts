@@ -107,6 +107,37 @@ describe('Pools of the local Batch service', function () {
     assert.equal((await steady('removal')).targetDedicatedNodes, 1);
   });
 
+  it('remove a node once, and end its tasks when another removal or the pool no longer waits for them', async () => {
+    await add('patient', { targetDedicatedNodes: 2 });
+    await nodesIn('patient', 'idle', 2);
+    await client.job.add({ id: 'patient', poolInfo: { poolId: 'patient' } });
+    await client.task.addCollection(
+      'patient',
+      ['one', 'other'].map((id) => ({ id, commandLine: '/bin/sleep 600' })),
+    );
+    await nodesIn('patient', 'running', 2);
+    const nodeOf = async (id: string) => (await client.task.get('patient', id)).nodeInfo?.nodeId ?? '';
+    const one = { nodeList: [await nodeOf('one')] };
+    await client.pool.removeNodes('patient', { ...one, nodeDeallocationOption: 'taskcompletion' });
+    await client.pool.stopResize('patient');
+    await steady('patient');
+    await client.pool.removeNodes('patient', one);
+    await nodesIn('patient', 'running', 1);
+    assert.equal((await steady('patient')).targetDedicatedNodes, 1);
+    const requeued = await client.task.get('patient', 'one');
+    assert.deepEqual([requeued.state, requeued.executionInfo?.requeueCount], ['active', 1]);
+    const nodeList = [await nodeOf('other')];
+    await client.pool.removeNodes('patient', { nodeList, nodeDeallocationOption: 'taskcompletion' });
+    await client.pool.deleteMethod('patient');
+    await eventually(
+      () => client.pool.exists('patient'),
+      ({ body }) => !body,
+    );
+    const other = await client.task.get('patient', 'other');
+    assert.deepEqual([other.state, other.executionInfo?.requeueCount], ['active', 1]);
+    await client.job.deleteMethod('patient');
+  });
+
   it('are updated by PATCH and updateproperties, with the members of each version', async () => {
     const old = service.client(older);
     await add('changed', { startTask: { commandLine: '/bin/true' }, metadata: [{ name: 'a', value: 'b' }] });
@@ -350,6 +381,32 @@ describe('Pools of the local Batch service', function () {
           ({ body }) => !body,
         );
     }
+  });
+
+  it('of a job are deleted with it also when the job has moved to another pool', async () => {
+    await add('moved-to');
+    await client.job.add({
+      id: 'moves',
+      poolInfo: {
+        autoPoolSpecification: {
+          poolLifetimeOption: 'job',
+          pool: { ...machine, targetDedicatedNodes: 0 },
+        },
+      },
+    });
+    const autoPoolId = (await client.job.get('moves')).executionInfo?.poolId ?? '';
+    await client.job.disable('moves', 'requeue');
+    await eventually(
+      () => client.job.get('moves'),
+      ({ state }) => state === 'disabled',
+    );
+    await client.job.patch('moves', { poolInfo: { poolId: 'moved-to' } });
+    await client.job.terminate('moves');
+    await eventually(
+      () => client.pool.exists(autoPoolId),
+      ({ body }) => !body,
+    );
+    assert.equal((await client.pool.get('moved-to')).state, 'active');
   });
 
   it('are deleted even if a node is preempted meanwhile', async () => {

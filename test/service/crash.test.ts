@@ -17,7 +17,7 @@ import type { BatchServiceClient } from '@azure/batch';
 import { BlobServiceClient, ContainerSASPermissions, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { temporaryFolder } from '../media';
 import { descendantsOf } from './descendants';
-import { eventually, listAll, machine, prepare, TestService } from './harness';
+import { eventually, listAll, machine, prepare, TestService, withLongerLimits } from './harness';
 
 const sh = (script: string) => `/bin/sh -c '${script}'`;
 const blobTable = 'blobs/__azurite_db_blob__.json';
@@ -59,7 +59,7 @@ describe('The local Batch service after a crash', function () {
 
   /** Ends the service and Azurite at once, as a crash of the machine does. */
   async function crash(): Promise<void> {
-    const azurite = Number(readFileSync(path('blobs/azurite.pid'), 'utf8'));
+    const azurite = Number.parseInt(readFileSync(path('blobs/azurite.pid'), 'utf8'), 10);
     process.kill(azurite, 'SIGSTOP');
     await service.kill();
     process.kill(azurite, 'SIGKILL');
@@ -127,7 +127,7 @@ describe('The local Batch service after a crash', function () {
   it('starts Azurite again when it is killed, also with a torn table', async () => {
     const container = storageOf(service).getContainerClient('kept');
     await container.create();
-    process.kill(Number(readFileSync(path('blobs/azurite.pid'), 'utf8')), 'SIGKILL');
+    process.kill(Number.parseInt(readFileSync(path('blobs/azurite.pid'), 'utf8'), 10), 'SIGKILL');
     truncateSync(path(blobTable), 10);
     const again = storageOf(service).getContainerClient('again');
     await eventually(
@@ -351,7 +351,7 @@ async function lineOf(stream: NodeJS.ReadableStream): Promise<{ pid: number; bat
 }
 
 async function azuriteEnded({ dataDir }: TestService): Promise<void> {
-  const pid = readFileSync(join(dataDir, 'blobs/azurite.pid'), 'utf8');
+  const [pid] = readFileSync(join(dataDir, 'blobs/azurite.pid'), 'utf8').split(' ');
   await eventually(
     async () => existsSync(`/proc/${pid}`),
     (isThere) => !isThere,
@@ -376,6 +376,40 @@ describe('The local Batch service on a full disk', function () {
     },
   );
 
+  /** The disk of the service as this process sees it. */
+  const disk = (...names: string[]) => join(`/proc/${service.ready.pid}/root${service.dataDir}`, ...names);
+  const fills = { commandLine: sh('cat /dev/zero > big; sleep 600') };
+  let tries = 0;
+  /** Whether a change is accepted now. */
+  const accepts = async (): Promise<boolean> => {
+    const { status } = await service.request('POST', '/jobs?api-version=2025-06-01', {
+      id: `try-${tries++}`,
+      poolInfo: { poolId: 'none' },
+    });
+    assert.ok(status === 201 || status === 503, String(status));
+    return status === 201;
+  };
+  const isFull = () => eventually(accepts, (isAccepted) => !isAccepted);
+  const hasRoom = () => eventually(accepts, Boolean);
+
+  it('runs a task again whose old files cannot be removed', async () => {
+    const client = service.client();
+    const id = 'stuck';
+    await client.pool.add({ id, ...machine, targetDedicatedNodes: 1 });
+    await client.job.add({ id, poolInfo: { poolId: id } });
+    const first = 'touch $AZ_BATCH_NODE_SHARED_DIR/tried; mkdir ../m; mount -t tmpfs tmpfs ../m; exit 1';
+    await client.task.add(id, {
+      id,
+      commandLine: sh(`[ -e $AZ_BATCH_NODE_SHARED_DIR/tried ] && exec sleep 600; ${first}`),
+      constraints: { maxTaskRetryCount: 1 },
+    });
+    await eventually(async () => readFileSync(disk('service.log'), 'utf8').includes('EBUSY'), Boolean);
+    const { state, executionInfo } = await client.task.get(id, id);
+    assert.deepEqual([state, executionInfo?.retryCount], ['running', 1]);
+    await client.task.deleteMethod(id, id);
+    await assert.rejects(client.task.get(id, id), { code: 'TaskNotFound' });
+  });
+
   it('loses nothing that it has acknowledged, refuses changes, and continues once there is room', async () => {
     const client = service.client();
     await addJob(client);
@@ -387,9 +421,7 @@ describe('The local Batch service on a full disk', function () {
       () => client.task.get('job', 'running'),
       ({ state }) => state === 'running',
     );
-    // The disk of the service as this process sees it.
-    const disk = `/proc/${service.ready.pid}/root${service.dataDir}`;
-    const filler = spawnSync('/bin/sh', ['-c', `cat /dev/zero > ${disk}/filler`]);
+    const filler = spawnSync('/bin/sh', ['-c', `cat /dev/zero > ${disk('filler')}`]);
     assert.notEqual(filler.status, 0);
     let added = 0;
     await eventually(
@@ -400,11 +432,8 @@ describe('The local Batch service on a full disk', function () {
         ),
       (status) => status === 503,
     );
-    writeFileSync(
-      join(disk, 'nodes/pool', nodeInfo?.nodeId ?? '', nodeInfo?.taskRootDirectory ?? '', '../go'),
-      '',
-    );
-    rmSync(`${disk}/filler`);
+    writeFileSync(disk('nodes/pool', nodeInfo?.nodeId ?? '', nodeInfo?.taskRootDirectory ?? '', '../go'), '');
+    rmSync(disk('filler'));
     await eventually(
       () => client.job.getTaskCounts('job'),
       ({ taskCounts }) => taskCounts.running + taskCounts.active === 0,
@@ -439,5 +468,58 @@ describe('The local Batch service on a full disk', function () {
           ),
       Boolean,
     );
+  });
+
+  it('gets room from the deletion of what fills it: a task, a job, a pool', async () => {
+    const client = service.client();
+    for (const kind of ['task', 'job', 'pool'] as const) {
+      const id = `fills-${kind}`;
+      await client.pool.add({ id, ...machine, targetDedicatedNodes: 1 });
+      await client.job.add({ id, poolInfo: { poolId: id } });
+      await client.task.add(id, { id, ...fills });
+      await isFull();
+      if (kind === 'task') await client.task.deleteMethod(id, id);
+      else if (kind === 'job') await client.job.deleteMethod(id);
+      else await client.pool.deleteMethod(id);
+      await hasRoom();
+      if (kind === 'task') await assert.rejects(client.task.get(id, id), { code: 'TaskNotFound' });
+      if (kind === 'pool') {
+        await eventually(
+          () => client.pool.exists(id),
+          ({ body }) => !body,
+        );
+        assert.equal((await client.task.get(id, id)).state, 'active');
+      } else await client.pool.deleteMethod(id);
+    }
+  });
+
+  it('gets room from files whose retention time ends', async () => {
+    const client = service.client();
+    const poolInfo = { poolId: 'retains' };
+    await client.pool.add({ id: 'retains', ...machine, targetDedicatedNodes: 1 });
+    /** Fills the disk. Resolves to the id of the job, or undefined if its first files were removed before. */
+    const fill = async (seconds: number) => {
+      const id = `retained-${seconds}`;
+      await client.job.add({ id, poolInfo });
+      await client.task.addCollection(id, [
+        {
+          id: 'first',
+          commandLine: sh('head -c 4000000 /dev/zero > some'),
+          constraints: { retentionTime: `PT${seconds}S` },
+        },
+        { id: 'second', ...fills },
+      ]);
+      await isFull();
+      const { nodeId = '', taskRootDirectory = '' } = (await client.task.get(id, 'first')).nodeInfo ?? {};
+      if (existsSync(disk('nodes/retains', nodeId, taskRootDirectory, 'wd/some'))) return id;
+      await client.job.deleteMethod(id);
+      await hasRoom();
+      return undefined;
+    };
+    const id = await withLongerLimits(fill, Boolean);
+    assert.ok(id);
+    await hasRoom();
+    assert.equal((await client.task.get(id, 'second')).state, 'running');
+    await client.pool.deleteMethod('retains');
   });
 });

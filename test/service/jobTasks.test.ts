@@ -110,6 +110,27 @@ describe('Preparation and release tasks of the local Batch service', function ()
     }
   });
 
+  it('that fail keep tasks of other jobs from no node', async () => {
+    const poolInfo = { poolId: 'single' };
+    await client.pool.add({ id: 'single', ...machine, targetDedicatedNodes: 1 });
+    await addJob('unprepared', { poolInfo, priority: 10, jobPreparationTask: { commandLine: '/bin/false' } });
+    await addTasks('unprepared', 2, '/bin/true');
+    await eventually(
+      () => client.job.listPreparationAndReleaseTaskStatus('unprepared'),
+      ([one]) => one?.jobPreparationTaskExecutionInfo?.result === 'failure',
+    );
+    for (const [id, priority] of [
+      ['lower', 0],
+      ['equal', 10],
+    ] as const) {
+      await addJob(id, { poolInfo, priority });
+      await addTasks(id, 1, '/bin/true');
+      await completed(id, 1);
+    }
+    const { taskCounts } = await client.job.getTaskCounts('unprepared');
+    assert.deepEqual([taskCounts.active, taskCounts.completed], [2, 0]);
+  });
+
   it('run again after a reboot only if the job wants that', async () => {
     for (const rerunOnNodeRebootAfterSuccess of [true, false]) {
       const id = `reboot-${rerunOnNodeRebootAfterSuccess}`;

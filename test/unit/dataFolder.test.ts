@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -62,6 +63,23 @@ describe('The data folder of the local service', () => {
       assert.throws(() => new DataFolder(root).pool(id), OutsideError, id);
     assert.throws(() => new DataFolder(root).takeAway(root), OutsideError);
     assert.throws(() => new DataFolder(root).takeAway(join(root, 'nodes')), OutsideError);
+  });
+
+  it('takes folders away while earlier ones are removed', async () => {
+    const folder = new DataFolder(root);
+    const path = join(root, 'nodes', 'pool', 'node');
+    const emptied: Promise<void>[] = [];
+    for (let round = 0; round < 50; round++) {
+      mkdirSync(join(path, 'file'), { recursive: true });
+      const taken = folder.takeAway(path);
+      assert.ok(taken?.startsWith(folder.trash));
+      assert.ok(!existsSync(path));
+      emptied.push(folder.emptyTrash());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(emptied);
+    assert.deepEqual(readdirSync(folder.trash), []);
+    assert.equal(folder.takeAway(path), undefined);
   });
 
   it('removes protected files of tasks, and follows no link that leads out of it', async () => {

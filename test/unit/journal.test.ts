@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Journal } from '../../src/service/journal/journal';
+import { loadState } from '../../src/service/scheduling/loading';
 import {
   type JobState,
   newJob,
@@ -189,6 +190,42 @@ describe('The state of the local service', () => {
     assert.deepEqual(sortedIds(job), left);
     for (const id of left) state.removeTask(job.tasks.get(id) as TaskState);
     assert.deepEqual(sortedIds(job), []);
+    journal.close();
+  });
+
+  it('removes records whose owner does not exist, so that no later owner of the same id gets them', () => {
+    const torn = new Journal(folder);
+    torn.put('task/job/t1', taskWire('t1'));
+    torn.put('subtasks/job/t1', { subtasks: [] });
+    torn.put('jobnode/job/n1', {});
+    torn.put('node/pool/n1', { state: 'idle' });
+    torn.close();
+    loadState(folder, assert.fail, new Date()).journal.close();
+    const { journal } = stateOf(1);
+    journal.close();
+    const again = new Journal(folder);
+    const loaded = new State(again);
+    assert.deepEqual([...(loaded.job('job')?.tasks.keys() ?? [])], ['t0']);
+    assert.equal(loaded.job('job')?.nodes.size, 0);
+    again.close();
+    assert.deepEqual(
+      [...new Journal(folder).read().keys()].filter((key) => key !== 'job/job'),
+      ['task/job/t0'],
+    );
+  });
+
+  it('remembers of tasks that wait for others only those that still wait', () => {
+    const { journal, state, job } = stateOf(4);
+    const [first, ...waiting] = [...job.tasks.values()] as [TaskState, TaskState, TaskState, TaskState];
+    for (const task of waiting) state.block(task, 't0');
+    state.removeTask(waiting[0]);
+    state.moveTask(waiting[1], 'completed');
+    assert.deepEqual([...(job.blocked.get('t0') ?? [])], [waiting[2]]);
+    state.moveTask(first, 'completed');
+    assert.deepEqual([...job.active], [waiting[2]]);
+    state.block(waiting[2], 't9');
+    state.removeTask(waiting[2]);
+    assert.equal(job.blocked.size, 0);
     journal.close();
   });
 

@@ -162,6 +162,8 @@ function removeNodes(context: Context, request: Request): Reply {
     return node;
   });
   for (const node of nodes) {
+    // The target was lowered when the node began to leave.
+    if (node.leaving) continue;
     const kind = node.wire.isDedicated ? 'targetDedicatedNodes' : 'targetLowPriorityNodes';
     pool.wire[kind] = Math.max(0, Number(pool.wire[kind]) - 1);
   }

@@ -95,6 +95,16 @@ export class DataFolder {
     return join(this.path, 'trash');
   }
 
+  /** Makes the folder of the trash. On a full disk, files can be taken away only into one that exists. */
+  makeTrash(): void {
+    mkdirSync(this.trash, { recursive: true, mode: 0o700 });
+  }
+
+  /** Removes what waits for its removal. The folder stays: something may be taken away at the same time. */
+  async emptyTrash(): Promise<void> {
+    for (const name of await readdir(this.trash).catch(() => [])) await removeTree(join(this.trash, name));
+  }
+
   /**
    * Takes a file or folder of a node away at once, so that a new one can be made in its place. Returns where it waits for
    * its removal with `removeTree`; undefined if it does not exist.
@@ -103,12 +113,13 @@ export class DataFolder {
     pathInside(join(this.path, 'nodes'), relative(join(this.path, 'nodes'), path));
     if (isAbsent(path)) return undefined;
     const target = join(this.trash, randomUUID());
-    mkdirSync(this.trash, { recursive: true, mode: 0o700 });
+    this.makeTrash();
     try {
       renameSync(path, target);
     } catch (error) {
       const { code } = error as { code?: string };
-      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+      // ENOENT also if the folder of the trash is missing.
+      if (code === 'ENOTDIR' || (code === 'ENOENT' && isAbsent(path))) return undefined;
       if (code !== 'EACCES' && code !== 'EPERM') throw error;
       // A task has taken write permission from the folder, or from the one that holds it.
       for (const folder of [dirname(path), path]) chmodSync(folder, 0o700);

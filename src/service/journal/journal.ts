@@ -11,7 +11,7 @@ import {
   statfsSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Reserve } from '../guard/reserve';
 import { unusable } from '../guard/startError';
 import { type DamagedLine, keyOf, type Line, lineOf, lines, textOf } from './lines';
@@ -205,6 +205,7 @@ export class Journal {
       writer.flush();
       fsyncSync(file);
       renameSync(next, this.#path);
+      syncFolder(dirname(this.#path));
       closeSync(this.#file);
       this.#file = file;
       this.#bytes = writer.bytes;
@@ -304,6 +305,20 @@ class LineWriter {
   #put(bytes: Buffer): void {
     writeAll(this.file, bytes, this.#written);
     this.#written += bytes.length;
+  }
+}
+
+/** Flushes a folder to the disk, so that a renamed file keeps its name after a power failure. */
+function syncFolder(path: string): void {
+  try {
+    const folder = openSync(path, 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  } catch {
+    // Windows opens no folders. An error of the disk is reported by the next write.
   }
 }
 

@@ -85,6 +85,8 @@ export class Execution {
     this.supervisor.run(this.#about(task), async () => {
       const outcome = await this.#attempt(pool, nodes, task, controller.signal);
       release();
+      // On a full disk nothing is stored before there is room, which the files of the task may take.
+      if (why === 'delete') this.#discardIfFull(task);
       await this.state.whenWritable();
       this.#running--;
       for (const one of nodes) {
@@ -199,7 +201,8 @@ export class Execution {
     node.root ??= this.nodes.root(pool.id, node.id);
     const place = placeOf(pool, node, task.job, task.id, node.root);
     const trash = this.nodes.folder.makeNew(place.taskDir);
-    if (trash) this.supervisor.run(this.#about(task), () => removeTree(trash));
+    // That the old files stay does not concern the task.
+    if (trash) this.supervisor.run({ about: this.#about(task).about }, () => removeTree(trash));
     const settings = [
       ...(await this.nodes.deployPackages(pool, node, task.wire)),
       ...(settingsOf(task.wire) ? await this.#instance(pool, nodes, instance, place) : []),
@@ -218,6 +221,11 @@ export class Execution {
   ): Promise<Wire[]> {
     const hosts = nodes.map(({ wire }) => String(wire.ipAddress));
     return instanceSettings(hosts, instance, taskDir, coresOf(pool.wire), await makeRemoteShell(root));
+  }
+
+  /** Removes the files of a deleted task on a full disk. */
+  #discardIfFull(task: TaskState): void {
+    if (!this.state.isWritable && !this.supervisor.isClosed) this.nodes.removeTaskFiles(task);
   }
 
   /** What the end of the service has stopped starts again with its task. */
@@ -265,6 +273,17 @@ export class Execution {
   #mayRetry({ wire }: TaskState): boolean {
     const max = Number((wire.constraints as Wire | undefined)?.maxTaskRetryCount ?? 0);
     return max < 0 || Number((wire.executionInfo as Wire).retryCount ?? 0) < max;
+  }
+
+  /** Continues with a task that ran when the service ended: it starts again, unless it was being terminated. */
+  resume(task: TaskState): void {
+    if (isTerminated(task, this.#nodeOf(task))) this.#complete(task, { failureInfo: byUser });
+    else this.requeue(task);
+  }
+
+  #nodeOf({ facts }: TaskState): NodeState | undefined {
+    const { poolId = '', nodeId = '' } = (facts.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
+    return this.state.pool(poolId)?.nodes.get(nodeId);
   }
 
   /** Requeues a task that ran, as after the loss of its node. */
@@ -323,15 +342,24 @@ export class Execution {
     }
   }
 
-  /** An error of the service about a task completes it, with the reason. */
+  /** An error of the service about a task that still exists completes it, with the reason. */
   #about(task: TaskState): Concern {
     return {
       about: `task ${task.id} of job ${task.job.id}`,
       fail: (error) => {
-        if (task.wire.state !== 'completed') this.#complete(task, { failureInfo: failureOf(error) });
+        const { job, facts } = task;
+        const exists = this.state.job(job.id) === job && this.state.task(job, task.id) === task;
+        if (exists && facts.state !== 'completed') this.#complete(task, { failureInfo: failureOf(error) });
       },
     };
   }
+}
+
+/** Whether a running task was to be terminated with its job or its node, also in an earlier life of the service. */
+function isTerminated({ job }: TaskState, node: NodeState | undefined): boolean {
+  const { wire, disableOption } = job;
+  const isDisabled = wire.state === 'disabling' || wire.state === 'disabled' || wire.state === 'enabling';
+  return isEnding(job) || (isDisabled && disableOption === 'terminate') || node?.leaving === 'terminate';
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -153,10 +153,12 @@ export class Jobs {
     }
   }
 
+  /** Deletes the auto pool of a job, which may have moved to another pool meanwhile. */
   #releaseAutoPool(job: JobState): void {
-    const pool = job.poolId === undefined ? undefined : this.state.pool(job.poolId);
-    if (pool?.deleteWithJob && pool.autoPoolOf === job.id && pool.wire.state === 'active')
-      this.pools.deletePool(pool);
+    for (const pool of this.state.pools.values()) {
+      if (pool.deleteWithJob && pool.autoPoolOf === job.id && pool.wire.state === 'active')
+        this.pools.deletePool(pool);
+    }
   }
 
   /** Errors of a job's own work are its scheduling error. */

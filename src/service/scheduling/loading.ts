@@ -29,6 +29,7 @@ export function loadState(dataDir: string, notice: Log, now: Date): Loaded {
     notice(`The disk of ${dataDir} is full. Nothing can be changed and no task starts until there is room.`);
   }
   if (damaged.length === 0) {
+    state.removeOrphans();
     if (journal.isWorthRewriting) state.rewrite();
     return { journal, state };
   }

@@ -63,17 +63,21 @@ export class Nodes {
   /** Continues with a node after the service was started again, as after a reboot. */
   resume(pool: PoolState, node: NodeState): void {
     if (node.wire.ipAddress === loopback) node.wire.ipAddress = this.state.takeAddress();
-    if (node.wire.state === 'deallocating') this.deallocate(pool, node, 'requeue');
-    else if (node.wire.state !== 'deallocated') this.#boot(pool, node, 'rebooting');
+    const { state } = node.wire;
+    if (node.leaving) this.#leave(pool, node);
+    else if (state === 'deallocating') this.deallocate(pool, node, 'requeue');
+    else if (state !== 'deallocated')
+      this.#boot(pool, node, state === 'reimaging' ? 'reimaging' : 'rebooting');
   }
 
   /** Removes what earlier runs of the service had taken away but not yet removed, and folders of nodes that no longer exist. */
   removeLeftovers(): void {
     this.supervisor.run({ about: 'files of earlier runs' }, async () => {
+      this.folder.makeTrash();
       const known = (poolId: string, nodeId: string) => this.state.pool(poolId)?.nodes.has(nodeId);
       for (const path of await this.folder.unknownNodes(known))
         this.discard(path, 'the folder of a node that no longer exists');
-      await removeTree(this.folder.trash);
+      await this.folder.emptyTrash();
     });
   }
 
@@ -84,10 +88,15 @@ export class Nodes {
 
   /** Removes a node from its pool; the tasks on it are ended, requeued or waited for. */
   remove(pool: PoolState, node: NodeState, option: string): void {
-    if (node.leaving) return;
-    node.leaving = true;
-    node.boots++;
-    stopOwn(node);
+    const isNew = node.leaving === undefined;
+    if (isNew || (!waits(option) && node.leaving !== 'terminate')) {
+      node.leaving = option;
+      this.state.saveNode(node);
+    }
+    if (isNew) {
+      node.boots++;
+      stopOwn(node);
+    }
     this.#endTasks(node, option);
     this.leaveWhenFree(pool, node);
   }
@@ -356,7 +365,11 @@ export class Nodes {
 
   /** Has a node that leaves its pool do so once nothing runs on it. */
   leaveWhenFree(pool: PoolState, node: NodeState): void {
-    if (node.running.size > 0 || node.own.size > 0 || node.wire.state === 'leavingpool') return;
+    if (node.running.size === 0 && node.own.size === 0 && node.wire.state !== 'leavingpool')
+      this.#leave(pool, node);
+  }
+
+  #leave(pool: PoolState, node: NodeState): void {
     this.#setNode(node, 'leavingpool');
     this.supervisor.after(this.options.nodeStepMs, this.#about(node), () => this.#removeNode(pool, node));
   }

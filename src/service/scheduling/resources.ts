@@ -28,8 +28,8 @@ export interface NodeState {
   root?: string;
   readonly running: Set<TaskState>;
   slotsUsed: number;
-  /** It leaves its pool once its tasks have ended. */
-  leaving?: boolean;
+  /** It leaves its pool once its tasks have ended: what becomes of them (`requeue`, `terminate`, `taskcompletion`). */
+  leaving?: string;
   /** Counts its starts: what belongs to an earlier one has no effect any more. */
   boots: number;
   /** What it runs besides tasks: its start task, and preparation and release tasks of jobs. */
@@ -149,6 +149,8 @@ export class TaskState {
   declare ended?: Promise<void>;
   /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
   declare subtasks?: readonly Wire[];
+  /** The key of the task that it waits for, while it waits (`JobState.blocked`). */
+  declare blockedBy?: string;
   #record: Wire | WaitingTask;
 
   constructor(
@@ -291,8 +293,18 @@ function endpointsOf({ wire, nodes }: PoolState, ipAddress: unknown): Wire[] {
 }
 
 /** A node on which nothing runs. */
-export function nodeOf({ id: poolId }: PoolState, id: string, wire: Wire): NodeState {
-  return { id, poolId, wire, running: new Set(), slotsUsed: 0, boots: 0, own: new Set() };
+function nodeOf({ id: poolId }: PoolState, id: string, wire: Wire, leaving?: string): NodeState {
+  return { id, poolId, wire, running: new Set(), slotsUsed: 0, leaving, boots: 0, own: new Set() };
+}
+
+/** A node as it is stored. Its recent tasks would be most of the journal; they are forgotten at a reboot. */
+export function nodeRecord({ wire: { recentTasks: _, ...kept }, leaving }: NodeState): Wire {
+  return { ...kept, leaving };
+}
+
+/** A node from its record. */
+export function nodeFrom(pool: PoolState, id: string, { leaving, ...wire }: Wire): NodeState {
+  return nodeOf(pool, id, wire, leaving as string | undefined);
 }
 
 export function newJob(id: string): JobState {

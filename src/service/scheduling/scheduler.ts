@@ -31,6 +31,7 @@ function priorityOf({ wire }: JobState): number {
 /** Puts active tasks onto nodes, and does what is due at intervals. */
 export class Scheduler {
   #scheduled = false;
+  #isResumed = false;
   readonly #retention: Retention;
 
   constructor(
@@ -57,6 +58,7 @@ export class Scheduler {
   async start(): Promise<void> {
     await killLeftovers(this.nodes.recordFolder);
     this.supervisor.every(journalMs, { about: 'the journal' }, () => this.state.tend(Date.now()));
+    this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
     if (this.state.isWritable) this.#resume();
     else {
       this.supervisor.run({ about: 'the start' }, async () => {
@@ -73,13 +75,12 @@ export class Scheduler {
     for (const job of this.state.jobs.values()) {
       this.supervisor.run(this.jobs.about(job), () => {
         for (const task of job.tasks.values()) {
-          if (task.facts.state === 'running' || task.facts.state === 'preparing')
-            this.execution.requeue(task);
+          if (task.facts.state === 'running' || task.facts.state === 'preparing') this.execution.resume(task);
         }
         this.jobs.resume(job);
       });
     }
-    this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
+    this.#isResumed = true;
     this.supervisor.every(sampleMs, { about: 'samples of metrics' }, () => this.autoscaling.sample());
     this.schedule();
   }
@@ -119,7 +120,7 @@ export class Scheduler {
 
   /** Puts active tasks on free slots, by the priority of their jobs. */
   #place(): void {
-    if (!this.state.isWritable) return;
+    if (!this.#isResumed || !this.state.isWritable) return;
     const byPool = new Map<string, JobState[]>();
     for (const job of this.state.jobs.values()) {
       if (job.wire.state !== 'active' || job.active.size === 0 || job.poolId === undefined) continue;
@@ -169,7 +170,8 @@ export class Scheduler {
           this.execution.start(pool, node, task);
           continue;
         }
-        if (slots === 1 && managerOf(task) === undefined) return 'full';
+        // Where only this job may not run, because its preparation failed there, others may.
+        if (slots === 1 && managerOf(task) === undefined) return hasFreeSlot(pool) ? placed : 'full';
       }
       if (++passedOver >= maxPassedOver) return placed;
     }
@@ -216,9 +218,7 @@ export class Scheduler {
 
   /** Whether a task may run on a node once there is room for it. */
   #isUsable(task: TaskState, node: NodeState): boolean {
-    const { state, schedulingState } = node.wire;
-    const isUp = (state === 'idle' || state === 'running') && schedulingState === 'enabled' && !node.leaving;
-    return isUp && this.jobTasks.fits(task.job, node) && mayUse(task, node);
+    return takesTasks(node) && this.jobTasks.fits(task.job, node) && mayUse(task, node);
   }
 
   /** Terminates a task. Resolves once it has completed. */
@@ -232,12 +232,38 @@ export class Scheduler {
   }
 
   #sweep(): void {
-    if (!this.state.isWritable) return;
     const now = Date.now();
+    // Also on a full disk, which gets room by it.
+    this.#retention.sweep(now);
+    if (!this.state.isWritable) {
+      this.#makeRoom();
+      return;
+    }
     this.jobs.endOverdue(now);
     this.jobs.checkEnding();
     this.autoscaling.evaluateDue(now);
-    this.#retention.sweep(now);
     this.schedule();
   }
+
+  /** Removes the files of pools and jobs that are being deleted: their deletion cannot be stored before there is room. */
+  #makeRoom(): void {
+    for (const pool of this.state.pools.values()) {
+      if (pool.wire.state !== 'deleting') continue;
+      for (const { id } of pool.nodes.values())
+        this.nodes.discard(this.nodes.root(pool.id, id), `folders of node ${id}`);
+    }
+    for (const job of this.state.jobs.values())
+      if (job.wire.state === 'deleting') this.nodes.removeJobFiles(job);
+  }
+}
+
+/** Whether a node is up and takes tasks. */
+function takesTasks({ wire: { state, schedulingState }, leaving }: NodeState): boolean {
+  return (state === 'idle' || state === 'running') && schedulingState === 'enabled' && !leaving;
+}
+
+/** Whether a node of a pool has room for a task, whichever jobs may use it. */
+function hasFreeSlot({ wire, nodes }: PoolState): boolean {
+  const max = Number(wire.taskSlotsPerNode ?? 1);
+  return [...nodes.values()].some((node) => takesTasks(node) && node.slotsUsed < max);
 }

@@ -8,7 +8,8 @@ import {
   type JobState,
   type NodeState,
   newJob,
-  nodeOf,
+  nodeFrom,
+  nodeRecord,
   numberKey,
   numberOf,
   type PoolState,
@@ -58,6 +59,8 @@ export class State {
   /** Records that were left out when the state was loaded. */
   readonly bad: BadRecord[] = [];
   readonly #addresses = new Addresses();
+  /** Keys of records whose pool, job or task does not exist. */
+  readonly #orphans: string[] = [];
   #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
@@ -65,6 +68,14 @@ export class State {
     for (const rank of [0, 1, 2]) {
       for (const [key, record] of records) if (rankOf(key) === rank) this.#load(key, record);
     }
+  }
+
+  /**
+   * Removes records whose pool, job or task does not exist, because a kill came between the records of a change: a later
+   * owner of the same id would get them.
+   */
+  removeOrphans(): void {
+    for (const key of this.#orphans.splice(0)) this.journal.remove(key);
   }
 
   #load(key: string, record: unknown): void {
@@ -199,6 +210,7 @@ export class State {
     const { job } = task;
     this.#count(task, -1);
     job.active.delete(task);
+    this.#forgetBlocked(task);
     job.tasks.delete(task.id.toLowerCase());
     const number = numberOf(task.id);
     if (number !== undefined) job.byNumber.get(number)?.delete(task);
@@ -223,6 +235,7 @@ export class State {
     change();
     setState(task.wire, state);
     this.#count(task, 1);
+    this.#forgetBlocked(task);
     if (state === 'active') task.job.active.add(task);
     else task.job.active.delete(task);
     if (state === 'completed') this.#unblock(task);
@@ -234,6 +247,17 @@ export class State {
     const { active, blocked } = task.job;
     active.delete(task);
     blocked.set(key, (blocked.get(key) ?? new Set()).add(task));
+    task.blockedBy = key;
+  }
+
+  /** A task that no longer waits for another one is not remembered as waiting. */
+  #forgetBlocked(task: TaskState): void {
+    if (task.blockedBy === undefined) return;
+    const { blocked } = task.job;
+    const waiting = blocked.get(task.blockedBy);
+    waiting?.delete(task);
+    if (waiting?.size === 0) blocked.delete(task.blockedBy);
+    task.blockedBy = undefined;
   }
 
   #unblock({ id, job }: TaskState): void {
@@ -242,7 +266,8 @@ export class State {
       const waiting = job.blocked.get(key) ?? [];
       job.blocked.delete(key);
       for (const task of waiting) {
-        if (task.facts.state === 'active' && this.task(job, task.id) === task) job.active.add(task);
+        task.blockedBy = undefined;
+        job.active.add(task);
       }
     }
   }
@@ -279,28 +304,31 @@ export class State {
       this.pools.set(owner.toLowerCase(), { id: owner, nodes: new Map(), ...(record as PoolRecord) });
     } else if (kind === 'node') {
       const pool = this.pool(owner);
-      // A node without a pool was written while its pool was deleted.
       if (pool) {
-        const node = nodeOf(pool, id, record as Wire);
+        const node = nodeFrom(pool, id, record as Wire);
         pool.nodes.set(id, node);
         this.#addresses.add(node.wire.ipAddress);
-      }
+      } else this.#orphans.push(key);
     } else if (kind === 'job') {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'schedule') {
       this.schedules.set(owner.toLowerCase(), { id: owner, ...(record as ScheduleRecord) });
     } else if (kind === 'jobnode') {
-      this.job(owner)?.nodes.set(id, record as JobNode);
+      const job = this.job(owner);
+      if (job) job.nodes.set(id, record as JobNode);
+      else this.#orphans.push(key);
     } else if (kind === 'task') {
       const job = this.job(owner);
       if (job)
         this.#keepTask(
           new TaskState(record instanceof WaitingTask ? record.id : id, job, record as Wire | WaitingTask),
         );
+      else this.#orphans.push(key);
     } else if (kind === 'subtasks') {
       const job = this.job(owner);
       const task = job && this.task(job, id);
       if (task) task.subtasks = (record as { subtasks: readonly Wire[] }).subtasks;
+      else this.#orphans.push(key);
     }
   }
 
@@ -331,11 +359,6 @@ export class State {
       add(state === 'active' ? 'active' : 'running');
     }
   }
-}
-
-/** The recent tasks of a node would be most of the journal; they are forgotten at a reboot. */
-function nodeRecord({ wire: { recentTasks: _, ...kept } }: NodeState): Wire {
-  return kept;
 }
 
 /** Tasks that wait stay in the journal. What is wrong with a record is reported when it is loaded. */

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BatchServiceModels } from '@azure/batch';
+import { eventually, machine, prepare, TestService } from './harness';
+
+/** No system has processes of these ids. */
+const firstUnusedPid = 2 ** 30;
+
+describe('The local Batch service, killed in the middle of a change', function () {
+  this.timeout(240_000);
+  let service: TestService;
+
+  prepare(
+    async () => {
+      service = await TestService.start();
+      await service
+        .client()
+        .pool.add({ id: 'pool', ...machine, targetDedicatedNodes: 2, taskSlotsPerNode: 4 });
+      await idle('pool', 2);
+    },
+    () => service.close(),
+  );
+
+  const path = (...names: string[]) => join(service.dataDir, ...names);
+  const idle = (poolId: string, count: number) =>
+    eventually(
+      () => service.client().computeNode.list(poolId),
+      (nodes) => nodes.length === count && nodes.every(({ state }) => state === 'idle'),
+    );
+  const taskIn = (jobId: string, id: string, wanted: string) =>
+    eventually(
+      () => service.client().task.get(jobId, id),
+      ({ state }) => state === wanted,
+    );
+  const jobIn = (id: string, wanted: string) =>
+    eventually(
+      () => service.client().job.get(id),
+      ({ state }) => state === wanted,
+    );
+  async function addJob(
+    id: string,
+    tasks: BatchServiceModels.TaskAddParameter[],
+    more: Partial<BatchServiceModels.JobAddParameter> = {},
+  ): Promise<void> {
+    await service.client().job.add({ id, poolInfo: { poolId: 'pool' }, ...more });
+    await service.client().task.addCollection(id, tasks);
+  }
+  const running = (id: string) => ({ id, commandLine: '/bin/sleep 600' });
+
+  /** The records of the journal, by key in the order of their first appearance. */
+  function records(): Map<string, { wire: Record<string, unknown> }> {
+    const lines = readFileSync(path('state.jsonl'), 'utf8').split('\n').filter(Boolean);
+    return new Map(lines.map((line) => JSON.parse(line)));
+  }
+
+  /** Writes a job as the service does when one of its calls begins, in place of a kill right after that. */
+  function change(jobId: string, state: string, more: Record<string, unknown> = {}): void {
+    const record = records().get(`job/${jobId}`);
+    assert.ok(record);
+    const wire = { ...record.wire, state };
+    appendFileSync(
+      path('state.jsonl'),
+      `\n${JSON.stringify([`job/${jobId}`, { ...record, ...more, wire }])}\n`,
+    );
+  }
+
+  it('starts no task before it has ended what its earlier life has left', async () => {
+    await addJob('early', []);
+    await service.kill();
+    // What takes a while to end.
+    mkdirSync(path('processes'), { recursive: true });
+    for (let index = 0; index < 5_000; index++)
+      writeFileSync(path('processes', String(firstUnusedPid + index)), '');
+    const starting = service.start();
+    const notes = path('early-notes');
+    const script = `echo ran >> ${notes}; until [ -e ${path('early-go')} ]; do sleep 0.05; done`;
+    const task = { id: 'task', commandLine: `/bin/sh -c "${script}"` };
+    await eventually(
+      () =>
+        service.request('POST', '/jobs/early/tasks?api-version=2025-06-01', task).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      (status) => status === 201,
+    );
+    await starting;
+    await eventually(async () => existsSync(notes), Boolean);
+    writeFileSync(path('early-go'), '');
+    const { executionInfo } = await taskIn('early', 'task', 'completed');
+    assert.deepEqual([executionInfo?.exitCode, executionInfo?.requeueCount], [0, 0]);
+    assert.equal(readFileSync(notes, 'utf8'), 'ran\n');
+  });
+
+  it('completes the termination of a job, and a disabling that terminates', async () => {
+    for (const id of ['terminated', 'disabled', 'requeued']) {
+      await addJob(id, [running('task')]);
+      await taskIn(id, 'task', 'running');
+    }
+    await service.kill();
+    change('terminated', 'terminating');
+    change('disabled', 'disabling', { disableOption: 'terminate' });
+    change('requeued', 'disabling', { disableOption: 'requeue' });
+    await service.start();
+    await jobIn('terminated', 'completed');
+    for (const id of ['disabled', 'requeued']) await jobIn(id, 'disabled');
+    for (const id of ['terminated', 'disabled']) {
+      const { state, executionInfo } = await service.client().task.get(id, 'task');
+      assert.deepEqual([state, executionInfo?.failureInfo?.code], ['completed', 'TaskEnded'], id);
+    }
+    const { state, executionInfo } = await service.client().task.get('requeued', 'task');
+    assert.deepEqual([state, executionInfo?.requeueCount], ['active', 1]);
+  });
+
+  it('completes the removal of the node that was named, with its tasks, and a new image', async () => {
+    await service.client().pool.add({ id: 'shrinks', ...machine, targetDedicatedNodes: 3 });
+    await idle('shrinks', 3);
+    const [staying, leaving, imaged] = [...records().keys()]
+      .filter((key) => key.startsWith('node/shrinks/'))
+      .map((key) => key.split('/')[2] ?? '');
+    assert.ok(staying && leaving && imaged);
+    const commandLine = `/bin/sh -c "trap : TERM; while :; do sleep 1; done"`;
+    await addJob(
+      'shrinks',
+      [leaving, imaged].map((node, index) => ({
+        id: `t${index}`,
+        commandLine,
+        affinityInfo: { affinityId: `TVM:${node}` },
+      })),
+      { poolInfo: { poolId: 'shrinks' } },
+    );
+    for (const id of ['t0', 't1']) await taskIn('shrinks', id, 'running');
+    const marker = path('nodes', 'shrinks', imaged, 'shared', 'marker');
+    writeFileSync(marker, '');
+    const { computeNode, pool } = service.client();
+    await computeNode.reimage('shrinks', imaged, { nodeReimageOption: 'taskcompletion' });
+    await pool.removeNodes('shrinks', { nodeList: [leaving], nodeDeallocationOption: 'terminate' });
+    await service.kill();
+    await service.start();
+    const left = await eventually(
+      () => service.client().computeNode.list('shrinks'),
+      (nodes) => nodes.length === 2 && nodes.every(({ state }) => state === 'idle' || state === 'running'),
+    );
+    assert.deepEqual(left.map(({ id }) => id).sort(), [staying, imaged].sort());
+    assert.ok(!existsSync(marker));
+    const { state, executionInfo } = await service.client().task.get('shrinks', 't0');
+    assert.deepEqual([state, executionInfo?.failureInfo?.code], ['completed', 'TaskEnded']);
+    assert.equal((await service.client().pool.get('shrinks')).targetDedicatedNodes, 2);
+  });
+});
