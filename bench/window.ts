@@ -5,16 +5,17 @@ import { Relay } from '../test/service/relay';
 import { optionsOf } from './options';
 import { type BenchResult, report, type Table } from './table';
 import type { Place } from './window/account';
+import { activation } from './window/activation';
 import { hostMemory } from './window/hostMemory';
 import { responseTimes } from './window/responseTimes';
 
 /**
- * A real VS Code: response times, and the extension host's memory over so many hours. `--only` chooses one of the two.
+ * A real VS Code: activation, response times, and the extension host's memory over so many hours. `--only` chooses one of them.
  * `--snapshots FOLDER` saves the heap there after a quarter of the hours and at the end, and prints what has grown.
  */
 export async function run(args: readonly string[]): Promise<BenchResult> {
   const values = optionsOf(args, {
-    /** `times`, `memory`, or both. */
+    /** `activation`, `times`, `memory`, or all. */
     only: undefined,
     rounds: '5',
     hours: '6',
@@ -22,9 +23,11 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   });
   execFileSync(process.execPath, ['scripts/build.mjs', '--production']);
   const tables: Table[] = [];
-  if (values.only !== 'memory')
-    tables.push(await withPlace((place) => responseTimes(Number(values.rounds), place)));
-  if (values.only !== 'times') {
+  const isWanted = (part: string) => values.only === undefined || values.only === part;
+  const rounds = Number(values.rounds);
+  if (isWanted('activation')) tables.push(await withFolder((root) => activation(rounds, root)));
+  if (isWanted('times')) tables.push(await withPlace((place) => responseTimes(rounds, place)));
+  if (isWanted('memory')) {
     const options = { hours: Number(values.hours), snapshots: values.snapshots };
     tables.push(await withPlace((place) => hostMemory(options, place)));
   }
@@ -33,15 +36,24 @@ export async function run(args: readonly string[]): Promise<BenchResult> {
   return result;
 }
 
-async function withPlace(work: (place: Place) => Promise<Table>): Promise<Table> {
+async function withFolder(work: (root: string) => Promise<Table>): Promise<Table> {
   const root = await temporaryFolder('bench-window');
-  const service = await TestService.start();
-  const blobs = await Relay.before(service.ready.blobUrl);
   try {
-    return await work({ root: root.path, service, blobs });
+    return await work(root.path);
   } finally {
-    await blobs.close();
-    await service.close();
     await root.remove();
   }
+}
+
+function withPlace(work: (place: Place) => Promise<Table>): Promise<Table> {
+  return withFolder(async (root) => {
+    const service = await TestService.start();
+    const blobs = await Relay.before(service.ready.blobUrl);
+    try {
+      return await work({ root, service, blobs });
+    } finally {
+      await blobs.close();
+      await service.close();
+    }
+  });
 }

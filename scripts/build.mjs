@@ -31,6 +31,7 @@ const common = {
 /** The files of the extension that are merged, in the order in which a window usually loads them. */
 const loadedTogether = {
   extension: ['src/extension.ts'],
+  menus: [inVscode('transcode/transportStreams')],
   messages: ['errorMessages', 'words/sentences'].map(inVscode),
   views: [
     'explorer/accountsView',

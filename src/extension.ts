@@ -23,8 +23,9 @@ import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
 import { after, every } from './vscode/timers';
 import { MediaContext } from './vscode/transcode/mediaContext';
-import { TransportStreams } from './vscode/transcode/transportStreams';
 
+/** Milliseconds before the workspace is searched for transport streams, so that the window can open first. */
+const transportStreamsMs = 1_000;
 /** Milliseconds before the search for leftovers begins, so that it doesn't slow down the start of the window. */
 const leftoversMs = 15_000;
 /** Milliseconds between two checks for idle nodes. */
@@ -123,6 +124,10 @@ export function activate(context: ExtensionContext): void {
     const update = (account: AccountRecord) => accountsView.use((view) => view.update(account));
     return new IdleWatch(accounts, runs, update);
   });
+  const transportStreams = new Lazy(async () => {
+    const { TransportStreams } = await import('./vscode/transcode/transportStreams');
+    return new TransportStreams();
+  });
   const tools = new Lazy(async () => {
     const { languageTools } = await import('./vscode/chat/languageTools');
     return languageTools(accounts, await explorerData.get(), runs, await transcode.get());
@@ -162,11 +167,11 @@ export function activate(context: ExtensionContext): void {
       heatMaps,
       idleWatch,
       resumeRuns,
+      transportStreams,
     ],
     ...[runRows, accountRows, remoteProvider, autoscaleProvider, reportProvider],
     ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
-    ...[new MediaContext(), new TransportStreams()],
-    ...[runsView, accountsTreeView],
+    ...[new MediaContext(), runsView, accountsTreeView],
     workspace.registerFileSystemProvider(contributed.remoteScheme, remoteProvider, { isReadonly: true }),
     workspace.registerFileSystemProvider(contributed.autoscaleScheme, autoscaleProvider),
     workspace.registerTextDocumentContentProvider(contributed.reportScheme, reportProvider),
@@ -207,6 +212,7 @@ export function activate(context: ExtensionContext): void {
     accounts.onChanged(() => background(history.use((part) => part.refresh()))),
     runs.onEnded((ended) => background(history.use((part) => part.runEnded(ended)))),
     runs.onTrouble((trouble) => background(tellTrouble(trouble))),
+    after(transportStreamsMs, () => transportStreams.get()),
     after(leftoversMs, offerLeftovers),
     every(idleCheckMs, () => idleWatch.use((watch) => watch.checkAgain())),
     runs.onWaiting(() => background(resume())),

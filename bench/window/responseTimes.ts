@@ -17,9 +17,9 @@ const fileToUpload = 20;
 const settledMs = 3_000;
 
 /**
- * Response times in a new window for each round: activation beside VS Code's Git extension; the first page of a long list
- * in a window that has just connected its account and in one that has just been opened, beside the plain request; and the
- * time from a click to the first byte of a file beside a script with the SDK.
+ * Response times in a new window for each round: the first page of a long list in a window that has just connected its
+ * account and in one that has just been opened, beside the plain request; and the time from a click to the first byte of a
+ * file beside a script with the SDK.
  */
 export async function responseTimes(rounds: number, { root, service, blobs }: Place): Promise<Table> {
   const client = service.client();
@@ -34,12 +34,8 @@ export async function responseTimes(rounds: number, { root, service, blobs }: Pl
     const folder = join(root, `videos-${round}`);
     mkdirSync(folder);
     await clip(join(folder, 'one.mp4'), fileToUpload);
-    // High enough for the whole list of running extensions, because rows outside the viewport aren't rendered.
-    const workbench = await Workbench.open(folder, { viewport: { width: 1280, height: 3000 } });
+    const workbench = await Workbench.open(folder);
     try {
-      const activation = await activationTimes(workbench);
-      took('activation', activation.own);
-      took('activation of Git', activation.git);
       await connect(workbench, service, blobs.url);
       await workbench.expand(hostOf(service));
       const known = await firstPage(workbench);
@@ -75,7 +71,6 @@ export async function responseTimes(rounds: number, { root, service, blobs }: Pl
       { key: 'ratio', label: 'ratio', digits: 2 },
     ],
     rows: [
-      row('activation', 'activation', 'activation of Git', 'beside VS Code’s own Git'),
       row('first page of 1,000 jobs', 'first page', 'plain request', 'beside the plain request'),
       row('the same with task counts', 'first counts', 'plain request', 'beside the plain request'),
       row(
@@ -89,34 +84,12 @@ export async function responseTimes(rounds: number, { root, service, blobs }: Pl
   };
 }
 
-/** Activation times from VS Code's list of running extensions. */
-async function activationTimes(workbench: Workbench): Promise<{ own: number; git: number }> {
-  await workbench.openView('Azure Batch');
-  await pause(settledMs);
-  await workbench.run('Developer: Show Running Extensions');
-  const editor = workbench.page.locator('.runtime-extensions-editor');
-  const timeOf = async (name: string | RegExp) => {
-    const row = editor.locator('.monaco-list-row', { hasText: name }).first();
-    await row.waitFor();
-    return Number(/Activation: (\d+)ms/.exec((await row.textContent()) ?? '')?.[1]);
-  };
-  const times = {
-    own: await timeOf('azure-batch-transcode'),
-    git: await timeOf(/^Git\d/),
-  };
-  await workbench.page.keyboard.press('Escape');
-  await editor.waitFor({ state: 'detached' });
-  return times;
-}
-
 /**
  * Expands the jobs. Milliseconds from the press of the mouse button, by the clock of the window, until the frame in which
  * the first job is drawn, and the first count of tasks.
  */
 async function firstPage(workbench: Workbench): Promise<{ rows: number; counts: number }> {
   const { page } = workbench;
-  const high = page.viewportSize();
-  await page.setViewportSize({ width: 1280, height: 800 });
   await page.evaluate(`
     const isDrawn = (text) =>
       [...document.querySelectorAll('.sidebar [role=treeitem]')].some((row) => row.textContent.includes(text));
@@ -137,7 +110,6 @@ async function firstPage(workbench: Workbench): Promise<{ rows: number; counts: 
   const row = workbench.treeItem('Jobs');
   await row.locator('.monaco-tl-twistie').click();
   const times: { rows: number; counts: number } = await page.evaluate('window.drawn');
-  if (high) await page.setViewportSize(high);
   return times;
 }
 

@@ -23,18 +23,31 @@ function loadedBytes(outputs: Metafile['outputs']): number {
   return [...loaded].reduce((sum, file) => sum + (outputs[file]?.bytes ?? 0), 0);
 }
 
+/** Names of classes in the Azure SDKs. */
+const sdkMarks = ['BatchSharedKeyCredentials', 'StorageSharedKeyCredential', 'DefaultAzureCredential'];
+
 describe('The extension bundle', () => {
   const text = readFileSync('dist/extension.cjs', 'utf8');
 
   it('loads no Azure SDK, no media parser and no run when VS Code opens', () => {
-    for (const mark of [
-      'BatchSharedKeyCredentials',
-      'StorageSharedKeyCredential',
-      'DefaultAzureCredential',
-      'MatroskaInputFormat',
-    ]) {
+    for (const mark of [...sdkMarks, 'MatroskaInputFormat']) {
       assert.ok(!text.includes(`class ${mark}`) && !text.includes(`function ${mark}`), mark);
     }
+  });
+
+  it('shows both views of a window without accounts from files that contain no Azure SDK', () => {
+    const views = ['dist/messages.cjs', 'dist/views.cjs']
+      .map((path) => readFileSync(path, 'utf8'))
+      .join('\n');
+    // The Transcodes view looks up the claims of runs every few seconds.
+    assert.match(views, /function isClaimedHere/);
+    for (const mark of sdkMarks) assert.ok(!views.includes(`class ${mark}`), mark);
+  });
+
+  it('searches for transport streams with a file that needs no other besides the first', () => {
+    const required = new Set(requiredBy('dist/menus.cjs'));
+    required.delete('dist/extension.cjs');
+    assert.deepEqual([...required], []);
   });
 
   it('consists of files that all load when they are first used, and of no others', () => {

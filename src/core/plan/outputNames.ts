@@ -45,8 +45,10 @@ export function blobPart(name: string): string {
   const safe = wellFormed(name).replace(/[\p{Cc}\\/\ufffe\uffff]/gu, '_');
   const { base, extension } = splitExtension(safe);
   const end = extension.length <= 10 ? extension : '';
-  const kept = Array.from(end ? base : safe).slice(0, longestBlobPart);
-  return `${kept.join('')}${end}`.replace(/[.\s]+$/, (tail) => '_'.repeat(tail.length)) || '_';
+  const whole = end ? base : safe;
+  // A character has one or two code units.
+  const kept = whole.length <= longestBlobPart ? whole : Array.from(whole).slice(0, longestBlobPart).join('');
+  return `${kept}${end}`.replace(/[.\s]+$/, (tail) => '_'.repeat(tail.length)) || '_';
 }
 
 /** Lone surrogates cannot be encoded in a URL. */

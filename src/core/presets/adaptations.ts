@@ -36,24 +36,23 @@ export function adaptationsOf(
 ): Adaptation[] {
   if (media === undefined) return [];
   const { video, audio } = sourceFacts(preset, media, selection);
-  const text = preset.arguments.join(' ');
+  const uses = (placeholders: RegExp) => preset.arguments.some((arg) => placeholders.test(arg));
   const found: Adaptation[] = [];
-  if (isHdr(video) && /\$\{(tonemap|ladder)\}/.test(text)) found.push({ kind: 'toneMapped' });
-  if (video?.dolbyVisionProfile !== undefined && text.includes('${pixelFormat}'))
+  if (isHdr(video) && uses(/\$\{(tonemap|ladder)\}/)) found.push({ kind: 'toneMapped' });
+  if (video?.dolbyVisionProfile !== undefined && uses(/\$\{pixelFormat\}/))
     found.push({ kind: 'dolbyVisionLost' });
-  else if (video?.isHdr10Plus && text.includes('${pixelFormat}')) found.push({ kind: 'hdr10PlusLost' });
+  else if (video?.isHdr10Plus && uses(/\$\{pixelFormat\}/)) found.push({ kind: 'hdr10PlusLost' });
   const videos = media.tracks.filter(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
   if (preset.needs === 'video' && videos.length > 1)
     found.push({ kind: 'videoChosen', tracks: videos.length });
   const channels = Math.max(0, ...audio.map((track) => track.channels ?? 0));
-  if (channels > 8 && /\$\{(audioLayout|mono|ladder)\}/.test(text))
-    found.push({ kind: 'downmixed', channels });
-  if (text.includes('${streams}')) found.push(...remuxAdaptations(media));
+  if (channels > 8 && uses(/\$\{(audioLayout|mono|ladder)\}/)) found.push({ kind: 'downmixed', channels });
+  if (uses(/\$\{streams\}/)) found.push(...remuxAdaptations(media));
   else if (selection.kind === 'all' || selection.kind === 'mix') {
     const undecodable = media.tracks.flatMap((track) => undecodableAudio(track) ?? []);
     if (undecodable.length > 0) found.push({ kind: 'leftOut', tracks: [...new Set(undecodable)] });
   }
-  if (text.includes('${subtitle}')) {
+  if (uses(/\$\{subtitle\}/)) {
     const left = pictureSubtitles(media);
     if (left.length > 0) found.push({ kind: 'leftOut', tracks: left });
   }

@@ -5,7 +5,7 @@ import { fillFilters } from './filters/filterChain';
 import { isHdr } from './filters/videoFilters';
 import { withInputOptions } from './inputOptions';
 import { fillOption } from './options';
-import { isFilterName, optionName } from './placeholders';
+import { hasPlaceholder, isFilterName, optionName } from './placeholders';
 import type { Preset } from './preset';
 import { type SourceFacts, sourceFacts } from './sourceFacts';
 import { fillFilter } from './sourceFilters';
@@ -69,9 +69,9 @@ export function commandOf(preset: Preset, { nodeInput, outputs, media }: Command
   const argv: string[] = [];
   outputs.forEach((output, index) => {
     const facts = sourceFacts(preset, media, output.audio);
-    const fill = (args: readonly string[]) => fillArguments(args, facts, { nodeInput, output });
-    if (index === 0) argv.push(...fill(args.slice(0, cut)));
-    argv.push(...fill(args.slice(cut)));
+    const values = valuesFor(facts, { nodeInput, output });
+    if (index === 0 && cut > 0) argv.push(...fillArguments(args.slice(0, cut), facts, values));
+    argv.push(...fillArguments(cut > 0 ? args.slice(cut) : args, facts, values));
   });
   return ['ffmpeg', ...globalOptions, ...argv];
 }
@@ -98,16 +98,37 @@ function isAudioMap(arg: string): boolean {
   return arg === '${audio}' || arg === '${audio}?';
 }
 
-function fillArguments(
-  args: readonly string[],
+/** The value of a placeholder that is a part of an argument; undefined for any other name. */
+type PlaceholderValues = (name: string) => string | undefined;
+
+function valuesFor(
   facts: SourceFacts,
   { nodeInput, output }: { nodeInput: string; output: CommandOutput },
-): string[] {
-  const expanded = args.flatMap((arg) => {
-    const name = optionName(arg);
-    return name === undefined ? [arg] : fillOption(name, facts);
-  });
-  const filled = fillChains(expanded, facts);
+): PlaceholderValues {
+  return (name) => {
+    switch (name) {
+      case 'input':
+        return nodeInput;
+      case 'output':
+        return output.name;
+      case 'audio':
+        return audioOf(facts.selection);
+      case 'subtitle':
+        return `0:s:${output.subtitle ?? 0}`;
+      case 'seconds':
+        return secondsOf(facts).toFixed(3);
+      case 'pixelFormat':
+        return isHdr(facts.video) ? 'yuv420p10le' : 'yuv420p';
+      case 'pcm':
+        return pcmEncoder(facts.audio);
+      default:
+        return undefined;
+    }
+  };
+}
+
+function fillArguments(args: readonly string[], facts: SourceFacts, valueFor: PlaceholderValues): string[] {
+  const filled = fillChains(expandOptions(args, facts), facts);
   const { selection } = facts;
   const mapped =
     selection.kind === 'pair' || selection.kind === 'mix'
@@ -115,16 +136,17 @@ function fillArguments(
       : selection.kind === 'all' && selection.indexes
         ? mapEach(filled, selection.indexes)
         : filled;
-  const values: Readonly<Record<string, string>> = {
-    input: nodeInput,
-    output: output.name,
-    audio: audioOf(selection),
-    subtitle: `0:s:${output.subtitle ?? 0}`,
-    seconds: secondsOf(facts).toFixed(3),
-    pixelFormat: isHdr(facts.video) ? 'yuv420p10le' : 'yuv420p',
-    pcm: pcmEncoder(facts.audio),
-  };
-  return mapped.map((arg) => arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole));
+  return mapped.map((arg) =>
+    hasPlaceholder(arg) ? arg.replace(/\$\{(\w+)\}/g, (whole, name: string) => valueFor(name) ?? whole) : arg,
+  );
+}
+
+function expandOptions(args: readonly string[], facts: SourceFacts): readonly string[] {
+  if (!args.some((arg) => optionName(arg) !== undefined)) return args;
+  return args.flatMap((arg) => {
+    const name = optionName(arg);
+    return name === undefined ? arg : fillOption(name, facts);
+  });
 }
 
 /** What `${audio}` stands for where it is not a map: in a graph, which reads the first of several tracks. */
@@ -138,7 +160,8 @@ function audioOf(selection: SourceFacts['selection']): string {
 function fillChains(args: readonly string[], facts: SourceFacts): string[] {
   const filled: string[] = [];
   for (let index = 0; index < args.length; index++) {
-    const [arg = '', value] = [args[index], args[index + 1]];
+    const arg = args[index] ?? '';
+    const value = args[index + 1];
     if (!/^-(vf|af|filter(:[av](:\d+)?)?|filter_complex|lavfi)$/.test(arg) || value === undefined) {
       filled.push(arg);
       continue;

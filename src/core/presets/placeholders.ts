@@ -49,6 +49,11 @@ export function isFilterName(name: string): name is FilterName {
   return filters.has(name);
 }
 
+/** Whether an argument may have something to fill in. */
+export function hasPlaceholder(arg: string): boolean {
+  return arg.includes('${');
+}
+
 /** The name of an argument that is one placeholder of options; undefined for any other argument. */
 export function optionName(arg: string): OptionName | undefined {
   const name = arg.startsWith('${') && arg.endsWith('}') ? arg.slice(2, -1) : '';

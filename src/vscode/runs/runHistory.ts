@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import { type Disposable, type LogOutputChannel, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
+import { isClaimedHere } from '../../core/records/leaseNotes';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { DisposableStore } from '../disposable';
@@ -129,7 +130,6 @@ export class RunHistory implements Disposable {
   async #lookElsewhere(): Promise<void> {
     const { runs, runsTree, isVisible } = this.parts;
     if (!isVisible()) return;
-    const { isClaimedHere } = await import('../../core/runs/claim');
     const claimed = new Set<string>();
     for (const { runId, status } of runs.records) {
       if (status === 'finished' || runs.isWorkingOn(runId)) continue;

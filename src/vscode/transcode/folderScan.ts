@@ -141,15 +141,22 @@ function exclusionsOf(folder: UriType): (name: string, siblings: ReadonlySet<str
     .get<Record<string, boolean | { when?: string }>>('exclude', {});
   const rules = Object.entries(globs).flatMap(([glob, value]) => {
     if (value === false) return [];
-    const matches = picomatch(glob, { dot: true });
-    return [{ matches, when: typeof value === 'object' ? value.when : undefined }];
+    return [
+      {
+        glob,
+        pattern: picomatch.makeRe(glob, { dot: true }),
+        when: typeof value === 'object' ? value.when : undefined,
+      },
+    ];
   });
   const inWorkspace = workspace.getWorkspaceFolder(folder) ? workspace.asRelativePath(folder, false) : '';
   const isRoot = workspace.workspaceFolders?.some(({ uri }) => uri.toString() === folder.toString());
   const base = isRoot ? '' : inWorkspace;
-  return (name, siblings) =>
-    rules.some(({ matches, when }) => {
-      if (!matches(posix.join(base, name))) return false;
+  return (name, siblings) => {
+    const path = posix.join(base, name);
+    return rules.some(({ glob, pattern, when }) => {
+      if (path !== glob && !pattern.test(path)) return false;
       return when === undefined || siblings.has(when.replace('$(basename)', posix.parse(name).name));
     });
+  };
 }

@@ -3,13 +3,15 @@ import { setContextKey } from '../contextKeys';
 import { section } from '../contributions';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
+import { after } from '../timers';
 
 /** Tells the `when` clauses of the menus which files are media files, besides the usual extensions. */
 export class MediaContext implements Disposable {
   readonly #disposables = new DisposableStore();
 
   constructor() {
-    this.#setExtensions();
+    // Reading the first setting takes as long as half of the activation does, which does not wait for it.
+    this.#disposables.add(after(0, async () => this.#setExtensions()));
     this.#disposables.add(
       workspace.onDidChangeConfiguration((change) => {
         if (change.affectsConfiguration(`${section}.media.extensions`)) this.#setExtensions();
