@@ -73,7 +73,7 @@ export function commandOf(preset: Preset, { nodeInput, outputs, media }: Command
     if (index === 0 && cut > 0) argv.push(...fillArguments(args.slice(0, cut), facts, values));
     argv.push(...fillArguments(cut > 0 ? args.slice(cut) : args, facts, values));
   });
-  return ['ffmpeg', ...globalOptions, ...argv];
+  return ['ffmpeg'].concat(globalOptions, argv);
 }
 
 /** Whether what follows the input may be written once for each of several outputs. */
