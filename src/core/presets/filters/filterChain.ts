@@ -1,5 +1,3 @@
-import { hasPlaceholder } from '../placeholders';
-
 /** Stands in a chain for a filter that a source does not need. */
 const nothing = '\0';
 
@@ -18,7 +16,7 @@ export function fillFilters(
   filterOf: (placeholder: string, argument: string | undefined) => string | undefined,
   kind: 'audio' | 'video',
 ): string {
-  if (!hasPlaceholder(text)) return text;
+  if (!text.includes('${')) return text;
   const filled = text.replace(
     /\$\{(\w+)(?::(\w+))?\}/g,
     (whole, name: string, argument: string | undefined) => (filterOf(name, argument) ?? whole) || nothing,
