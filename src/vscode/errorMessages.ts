@@ -69,6 +69,7 @@ export class ErrorMessages {
         return commands.executeCommand(commandName(remedy), problem);
       case 'enterKeys':
       case 'signIn':
+      case 'updateCredentials':
         return commands.executeCommand(commandName('signIn'), problem);
       default: {
         const handler = this.handlerOf(remedy);
@@ -99,6 +100,8 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Sign In');
     case 'enterKeys':
       return l10n.t('Enter Keys…');
+    case 'updateCredentials':
+      return l10n.t('Update Credentials…');
     case 'cleanUp':
       return l10n.t('Clean Up…');
     case 'openMediaSettings':

@@ -193,6 +193,19 @@ describe('The words of a run', () => {
     ]);
   });
 
+  it('offer new credentials, not a sign-in, where an account with keys was refused', () => {
+    const problem: Problem = {
+      kind: 'unauthorized',
+      service: 'batch',
+      account: 'a',
+      code: 'AuthenticationFailed',
+    };
+    assert.deepEqual(sentenceOf(problem).remedies, ['updateCredentials', 'checkConnection']);
+    const waits: Problem = { kind: 'runWaits', account: 'id', waitsFor: 'access', problem };
+    assert.deepEqual(sentenceOf(waits).remedies, ['updateCredentials', 'checkConnection']);
+    assert.deepEqual(sentenceOf({ kind: 'signedOut', account: 'a' }).remedies, ['signIn']);
+  });
+
   it('name the state of a file for screen readers, which do not read its icon', () => {
     const problem = { kind: 'ended', file: 'clip.mp4' } as const;
     const damaged = { kind: 'outputMissing', file: 'clip.mp4' } as const;

@@ -210,7 +210,9 @@ export function statusWords(live: readonly LiveRun[]): { text: string; tooltip: 
   const done = count(numbers.reduce((sum, { succeeded }) => sum + succeeded, 0));
   const total = count(numbers.reduce((sum, { files }) => sum + files, 0));
   return {
-    text: l10n.t('$(sync~spin) Transcode {0}/{1}', done, total),
+    text: live.every((run) => run.noAnswer() !== undefined)
+      ? l10n.t('$(debug-disconnect) Transcode {0}/{1}', done, total)
+      : l10n.t('$(sync~spin) Transcode {0}/{1}', done, total),
     tooltip: live.map((run) => `${presetName(run.manifest.preset)}: ${liveLine(run)}`).join('\n'),
     label: l10n.t('Transcoding: {0} of {1} files done', done, total),
   };

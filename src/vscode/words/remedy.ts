@@ -4,6 +4,7 @@ export type Remedy =
   | 'connect'
   | 'signIn'
   | 'enterKeys'
+  | 'updateCredentials'
   | 'checkConnection'
   | 'cleanUp'
   | 'openMediaSettings'

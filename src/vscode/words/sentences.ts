@@ -314,7 +314,7 @@ function words(problem: Problem): Words {
     case 'signedOut':
       return [l10n.t('You are signed out of {0}.', problem.account), 'signIn'];
     case 'unauthorized':
-      return [unauthorizedWords(problem), 'signIn', 'checkConnection'];
+      return [unauthorizedWords(problem), 'updateCredentials', 'checkConnection'];
     case 'storageFirewall':
       return [
         l10n.t(
