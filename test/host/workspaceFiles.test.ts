@@ -193,6 +193,12 @@ describe('Files of a virtual workspace', () => {
       while (workspace.fs.isWritableFileSystem(scheme) === undefined) await pause(50);
       assert.equal(await failure(refuseReadOnly(chosen(scheme))), 'outputReadOnly');
       assert.equal(await failure(refuseReadOnly(chosen(`memory${schemes - 1}`))), undefined);
+      const samePath = [...chosen(scheme), ...chosen(`memory${schemes - 1}`)];
+      assert.equal(
+        await failure(refuseReadOnly(samePath)),
+        'outputReadOnly',
+        'beside a folder of the same path',
+      );
     } finally {
       readOnly.dispose();
     }

@@ -41,6 +41,27 @@ describe('The README', () => {
     }
   });
 
+  it('quotes messages as VS Code shows them when it says what helps, in both languages alike', () => {
+    const rows = pages.map((page) => {
+      const bundle = page === 'README.md' ? 'l10n/bundle.l10n.json' : 'l10n/bundle.l10n.zh-cn.json';
+      const shown: string[] = Object.values(JSON.parse(readFileSync(bundle, 'utf8')));
+      const [, section = ''] =
+        /\n## (?:Troubleshooting|故障排除)\n([\s\S]*?)\n## /.exec(readFileSync(page, 'utf8')) ?? [];
+      const cells = [...section.matchAll(/^\| ([^|]*\*[^|]*) \|/gm)].map(([, cell = '']) => cell);
+      for (const [, quote = ''] of cells.join('\n').matchAll(/\*([^*]+)\*/g)) {
+        const escaped = quote.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+        const pattern = new RegExp(escaped.replace(/\d+/g, '\\{\\d\\}').replace('…', '.*'));
+        assert.ok(
+          shown.some((text) => pattern.test(text)),
+          `${page}: ${quote}`,
+        );
+      }
+      return cells.map((cell) => cell.split('*').length);
+    });
+    assert.ok((rows[0]?.length ?? 0) > 5);
+    assert.deepEqual(rows[1], rows[0]);
+  });
+
   it('has the same sections in both languages, and links to files that exist', () => {
     const [english, chinese] = pages.map((page) => readFileSync(page, 'utf8'));
     const sections = (text = '') => [...text.matchAll(/^## /gm)].length;

@@ -1,5 +1,4 @@
 import { access, constants } from 'node:fs/promises';
-import { posix } from 'node:path';
 import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
 import { errorCode, UserError } from '../../core/errors';
@@ -44,7 +43,13 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
  * An unknown answer refuses nothing.
  */
 export async function refuseReadOnly(files: readonly ChosenFile[]): Promise<void> {
-  const folders = new Map(files.map(({ uri }) => [posix.dirname(uri.path), Uri.joinPath(uri, '..')]));
+  // Folders of several file systems, or of several servers, can have the same path.
+  const folders = new Map(
+    files.map(({ uri }) => {
+      const folder = Uri.joinPath(uri, '..');
+      return [folder.toString(), folder];
+    }),
+  );
   const limit = pLimit(statsAtOnce);
   const check = async (folder: Uri) => {
     if (await isReadOnly(folder))
