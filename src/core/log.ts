@@ -8,6 +8,11 @@ export interface Log {
   warn(message: string): void;
 }
 
+/** Hides the signatures of SAS in a text that is shown, stored or logged: Azure quotes whole URLs in its messages. */
+export function maskSas(text: string): string {
+  return text.replace(/(\bsig=)[^&\s"']+/gi, '$1***');
+}
+
 const ignore = () => undefined;
 
 export const noLog: Log = { trace: ignore, debug: ignore, info: ignore, warn: ignore };

@@ -23,6 +23,28 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
+/**
+ * Rejects with an AbortError as soon as the signal aborts, for work that does not listen to it or shares its result with
+ * others. What becomes of the work then is not seen.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignalLike | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(new DOMException('This operation was aborted', 'AbortError'));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort);
+    const end = () => signal.removeEventListener('abort', abort);
+    work.then(resolve, reject).then(end, end);
+  });
+}
+
+/** What the signals of Azure's packages have in common with `AbortSignal`. */
+interface AbortSignalLike {
+  readonly aborted: boolean;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
 interface WaitOptions {
   readonly signal: AbortSignal;
   readonly minutes: number;

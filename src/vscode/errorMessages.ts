@@ -1,6 +1,6 @@
 import { commands, env, type LogOutputChannel, l10n, Uri } from 'vscode';
 import { type Problem, UserError } from '../core/errors';
-import { maskSas } from '../core/jobs/poolFailure';
+import { maskSas } from '../core/log';
 import { commandName, section } from './contributions';
 import { showError } from './messages';
 import type { Remedy } from './words/remedy';

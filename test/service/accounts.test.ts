@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { join } from 'node:path';
 import { type CheckResult, checkConnection } from '../../src/core/accounts/connectionCheck';
 import { refuseBeyond } from '../../src/core/accounts/quota';
@@ -24,7 +25,8 @@ import { coresOf, familyOf, generationsOf } from '../../src/core/pools/vmSizes';
 import { Run } from '../../src/core/runs/run';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from '../azure/tokenStorage';
 import { clip, temporaryFolder } from '../media';
-import { TestService } from './harness';
+import { faultyProxy } from './faultyProxy';
+import { eventually, TestService } from './harness';
 import { startRunProcess } from './runProcess';
 import { manifestOf, namesIn, partsOf } from './runSetup';
 
@@ -342,6 +344,80 @@ describe('Check Connection', function () {
     );
     assert.equal(problemOf(results.get('roundTrip')), 'ok');
     assert.equal(problemOf(results.get('nodeView')), 'storageFirewall');
+  });
+
+  describe('that is canceled', () => {
+    /** All results until it ends with the signal's reason. */
+    async function results(
+      connection: TestService['connection'],
+      signal: AbortSignal,
+    ): Promise<CheckResult[]> {
+      const found: CheckResult[] = [];
+      const policy = { patienceMs: 500 };
+      const parts = { batch: new Batch(connection, policy), storage: new Storage(connection, policy) };
+      try {
+        for await (const result of checkConnection({ connection, ...parts, pool, signal }))
+          found.push(result);
+      } catch (error) {
+        assert.equal(error, signal.reason);
+        return found;
+      }
+      return assert.fail('it was expected to end');
+    }
+
+    it('ends at once, and its connection too, while a service does not answer the handshake', async () => {
+      const abort = new AbortController();
+      let closed = 0;
+      const silent = createSocketServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.on('data', () => abort.abort());
+        socket.once('close', () => closed++);
+      });
+      silent.listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const { connection } = service;
+      const batchUrl = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+      const account = { ...connection.account, batchUrl };
+      const found = await results({ ...connection, account }, abort.signal);
+      assert.deepEqual(
+        found.map(({ step, status }) => [step, status]),
+        [['batchName', 'ok']],
+      );
+      await eventually(
+        async () => closed,
+        (count) => count === 1,
+      );
+      silent.close();
+    });
+
+    it('is no failure of the step that it ends, and leaves no container', async () => {
+      const batches = await faultyProxy(service.ready.batchUrl);
+      const blobs = await faultyProxy(service.ready.blobUrl);
+      const { connection } = service;
+      const account = { ...connection.account, batchUrl: batches.url, blobUrl: blobs.url };
+      let abort = new AbortController();
+      batches.fault = async ({ method }) => {
+        if (method === 'HEAD') abort.abort();
+        return method === 'HEAD';
+      };
+      const first = await results({ ...connection, account }, abort.signal);
+      assert.deepEqual(
+        first.filter(({ status }) => status === 'failed'),
+        [],
+      );
+      batches.fault = undefined;
+      abort = new AbortController();
+      blobs.fault = async ({ method, url = '' }) => {
+        if (method === 'PUT' && url.includes('transcode-check')) abort.abort();
+        return false;
+      };
+      await results({ ...connection, account }, abort.signal);
+      assert.ok(blobs.requests.some((line) => line.startsWith('PUT') && line.includes('transcode-check')));
+      for await (const { name } of new Storage(connection).containers('transcode-check', never))
+        assert.fail(name);
+      await batches.close();
+      await blobs.close();
+    });
   });
 
   it('works with a token as with a key', async () => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { Batch, type Job } from '../../src/core/azure/batch';
+import { CachedCredential } from '../../src/core/azure/identity';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
+import { addTasks } from '../../src/core/jobs/addTasks';
 import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { eventually, machine, TestService } from './harness';
+import { rejectsWith } from './problems';
 
 const never = new AbortController().signal;
 
@@ -92,6 +95,109 @@ describe('A call to Batch', () => {
     });
     await service.fault({ cutBody: { answers: 0 } });
     brief.close();
+  });
+
+  it('ends at once when it is aborted while it waits for a token', async () => {
+    const { connection } = service;
+    let isAsked: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => {
+      isAsked = resolve;
+    });
+    const credential = new CachedCredential({
+      getToken() {
+        isAsked();
+        // As an external program that waits for its user.
+        return new Promise(() => undefined);
+      },
+    });
+    const waiting = new Batch({ ...connection, batch: { kind: 'token', credential } });
+    const abort = new AbortController();
+    let hasEnded = false;
+    const call = waiting.job('calls', { signal: abort.signal }).finally(() => {
+      hasEnded = true;
+    });
+    const rejected = assert.rejects(call, { message: 'enough' });
+    await asked;
+    abort.abort(new DOMException('enough', 'AbortError'));
+    // Not after the time that an attempt has which does not listen.
+    for (let turn = 0; turn < 200 && !hasEnded; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(hasEnded);
+    await rejected;
+    waiting.close();
+  });
+
+  describe('that is refused', () => {
+    let proxy: FaultyProxy;
+    let through: Batch;
+
+    before(async () => {
+      proxy = await faultyProxy(service.ready.batchUrl);
+      const { connection } = service;
+      const account = { ...connection.account, batchUrl: proxy.url };
+      through = new Batch({ ...connection, account }, { patienceMs: 20_000 });
+    });
+    after(async () => {
+      through.close();
+      await proxy.close();
+    });
+
+    for (const status of [429, 503]) {
+      it(`with ${status} for longer than it is repeated fails at once`, async () => {
+        proxy.fault = answerNext(5, status, 'Busy', { 'retry-after': '21' });
+        proxy.requests.length = 0;
+        await rejectsWith(through.job('calls'), { kind: 'throttled', service: 'batch' });
+        assert.equal(proxy.requests.length, 1);
+      });
+    }
+
+    it('for a moment is made again after it', async () => {
+      proxy.fault = answerNext(1, 429, 'Busy', { 'retry-after': '1' });
+      const started = performance.now();
+      assert.equal((await through.job('calls'))?.id, 'calls');
+      assert.ok(performance.now() - started >= 1_000);
+    });
+
+    it('with a URL fails with an error that hides its signature', async () => {
+      const url = 'https://a.blob.core.windows.net/in?sv=1&sig=secret%2B%3D&se=2';
+      const error = {
+        code: 'InvalidPropertyValue',
+        message: { lang: 'en-US', value: `The value ${url} is wrong.` },
+        values: [{ key: 'PropertyValue', value: url }],
+      };
+      proxy.fault = ({ url: path = '' }, response) => {
+        response.setHeader('content-type', 'application/json');
+        if (path.includes('addtaskcollection'))
+          response.end(JSON.stringify({ value: [{ taskId: 't', status: 'clienterror', error }] }));
+        else response.writeHead(400).end(JSON.stringify(error));
+        return true;
+      };
+      const problem = await rejectsWith(through.job('calls'), { kind: 'service' });
+      const refused = await addTasks(through, 'calls', [{ id: 't', commandLine: 'true' }], never);
+      for (const text of [JSON.stringify(problem), JSON.stringify(refused)]) {
+        assert.match(text, /sig=\*\*\*/);
+        assert.doesNotMatch(text, /secret/);
+      }
+      await assert.rejects(through.job('calls'), (reason) => {
+        assert.ok(reason instanceof UserError && reason.cause instanceof Error);
+        assert.doesNotMatch(`${reason.message} ${reason.cause.stack}`, /secret/);
+        return true;
+      });
+    });
+  });
+
+  it('adds all tasks but one that is too large alone', async () => {
+    const resourceFiles = Array.from({ length: 2_000 }, (_, index) => ({
+      httpUrl: `https://a.blob.core.windows.net/in/${'x'.repeat(600)}`,
+      filePath: `${index}`,
+    }));
+    const tasks = [1, 2, 3].map((index) => ({ id: `small-${index}`, commandLine: 'true' }));
+    const large = { id: 'large', commandLine: 'true', resourceFiles };
+    const refused = await addTasks(batch, 'calls', [...tasks.slice(0, 1), large, ...tasks.slice(1)], never);
+    assert.deepEqual(
+      refused.map(({ id, problem }) => [id, problem.kind === 'service' && problem.code]),
+      [['large', 'RequestBodyTooLarge']],
+    );
+    for (const { id } of tasks) assert.equal((await batch.task('calls', id))?.id, id);
   });
 
   it('tells why a file request was refused', async () => {

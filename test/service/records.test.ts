@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { type Manifest, newAttempt } from '../../src/core/plan/manifest';
+import { type IncomingMessage, request as sendTo } from 'node:http';
+import { Storage } from '../../src/core/azure/storage';
+import { type FileResult, type Manifest, newAttempt } from '../../src/core/plan/manifest';
+import { AddedTasks } from '../../src/core/records/addedTasks';
 import { ManifestStore, readManifest } from '../../src/core/records/manifestStore';
-import { readResults } from '../../src/core/records/resultJournal';
+import { ResultJournal, readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { clip, temporaryFolder } from '../media';
+import { type FaultyProxy, faultyProxy } from './faultyProxy';
 import { TestService } from './harness';
 import { manifestOf, partsOf } from './runSetup';
 
@@ -99,6 +103,110 @@ describe('The record of a run in the account', () => {
     for (const [name, blob] of before) if (name !== 'manifest.json') assert.deepEqual(after.get(name), blob);
     const read = await readManifest(storage, manifest.outputContainer, never);
     assert.deepEqual(read.files, fewer);
+  });
+
+  describe('whose write was aborted and arrives late', () => {
+    let blobs: FaultyProxy;
+    let storage: Storage;
+
+    beforeEach(async () => {
+      blobs = await faultyProxy(service.ready.blobUrl);
+      const { connection } = service;
+      storage = new Storage({ ...connection, account: { ...connection.account, blobUrl: blobs.url } });
+    });
+    afterEach(() => blobs.close());
+
+    /** Aborts the first write that matches before it reaches the service. Returns what sends it then. */
+    async function abortedWrite(
+      matches: (request: IncomingMessage) => boolean,
+      write: (signal: AbortSignal) => Promise<unknown>,
+    ): Promise<() => Promise<number | undefined>> {
+      const abort = new AbortController();
+      let send: (() => Promise<number | undefined>) | undefined;
+      blobs.fault = async (request) => {
+        if (send !== undefined || !matches(request)) return false;
+        const { method, url, headers } = request;
+        const body = Buffer.concat(await request.toArray());
+        const { origin } = new URL(service.ready.blobUrl);
+        send = () =>
+          new Promise((resolve, reject) => {
+            sendTo(`${origin}${url}`, { method, headers }, (reply) => {
+              reply.resume().once('end', () => resolve(reply.statusCode));
+            })
+              .once('error', reject)
+              .end(body);
+          });
+        abort.abort();
+        return true;
+      };
+      await assert.rejects(write(abort.signal), { name: 'AbortError' });
+      assert.ok(send);
+      return send;
+    }
+
+    it('has the results of the later one', async () => {
+      const container = 'late-results';
+      await storage.createContainer(container, {}, never);
+      const results = new Map<string, FileResult>();
+      const journal = new ResultJournal(storage, container, results, new AddedTasks());
+      await journal.create(never);
+      const save = (outputUri: string, signal: AbortSignal) => {
+        results.set('0001', { id: '0001', outputUri });
+        journal.note('0001');
+        return journal.save(signal);
+      };
+      const send = await abortedWrite(
+        ({ url = '' }) => url.includes('comp=appendblock'),
+        (signal) => save('file:///old.mp3', signal),
+      );
+      await save('file:///new.mp3', never);
+      assert.equal(await send(), 412);
+      await save('file:///newest.mp3', never);
+      assert.deepEqual(await readResults(storage, container, never), [
+        { id: '0001', outputUri: 'file:///newest.mp3' },
+      ]);
+    });
+
+    it('has the results of the later one also after the earlier one', async () => {
+      const container = 'early-results';
+      await storage.createContainer(container, {}, never);
+      const results = new Map<string, FileResult>();
+      const journal = new ResultJournal(storage, container, results, new AddedTasks());
+      const save = (outputUri: string, signal: AbortSignal) => {
+        results.set('0001', { id: '0001', outputUri });
+        journal.note('0001');
+        return journal.save(signal);
+      };
+      const isAppend = ({ url = '' }: IncomingMessage) => url.includes('comp=appendblock');
+      const send = await abortedWrite(isAppend, (signal) => save('file:///old.mp3', signal));
+      let isSent = false;
+      // It arrives between the question for the length and the append.
+      blobs.fault = async (request) => {
+        if (isAppend(request) && !isSent) {
+          isSent = true;
+          assert.equal(await send(), 201);
+        }
+        return false;
+      };
+      await save('file:///new.mp3', never);
+      assert.ok(isSent);
+      assert.equal((await readResults(storage, container, never))[0]?.outputUri, 'file:///new.mp3');
+    });
+
+    it('has the files of the later one', async () => {
+      const manifest = manifestWith('late1', count);
+      const { outputContainer: container } = manifest;
+      await storage.createContainer(container, {}, never);
+      const store = new ManifestStore(storage, container);
+      const fewer = { ...manifest, files: manifest.files.slice(0, 1_000) };
+      const send = await abortedWrite(
+        ({ method, url = '' }) => method === 'PUT' && url.includes('/files-'),
+        (signal) => store.write(manifest, { signal }),
+      );
+      await store.write(fewer, { signal: never });
+      await send();
+      assert.deepEqual((await readManifest(storage, container, never)).files, fewer.files);
+    });
   });
 
   it('is read and continued as earlier versions wrote it', async () => {

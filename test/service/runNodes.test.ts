@@ -260,6 +260,87 @@ describe('The nodes of a run', function () {
     assert.equal(succeeded, 2);
   });
 
+  it('that are being asked for do not delay the end of other jobs when the run is canceled', async () => {
+    const options = { lifetime: 'keep', vmSize: 'Standard_F16s_v2', spotNodes: 0 } as const;
+    const seen = { resize: false, terminate: false };
+    // A request that sizes a pool is given 10 seconds to be answered.
+    const clock = new FastClock(1, () => seen.resize && !seen.terminate);
+    const { run } = await fixture.start(fixture.folder(['a.mp4', 'b.mp4']).paths, { ...options, clock });
+    const { jobId } = attemptOf(run.manifest);
+    await run.advance('submitted', never);
+    const [, second] = run.manifest.files;
+    if (second) run.state.settle(second, { problem: { kind: 'ended', file: second.path }, failedAt: 'task' });
+    Object.defineProperty(run.manifest.pool, 'spotNodes', { value: 1 });
+    assert.deepEqual(await run.retry(['0002'], never), ['0002']);
+    let answerIt: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answerIt = resolve;
+    });
+    fixture.batch.fault = async ({ url = '' }) => {
+      if (url.includes('/resize')) {
+        seen.resize = true;
+        await answered;
+      }
+      if (url.startsWith(`/jobs/${jobId}/terminate`)) seen.terminate = true;
+      return false;
+    };
+    const advancing = run.advance('submitted', never);
+    await eventually(
+      async () => seen.resize,
+      (isSeen) => isSeen,
+    );
+    const canceling = run.cancel(never);
+    await eventually(
+      async () => (await direct.job(jobId))?.state,
+      (state) => state === 'completed',
+    );
+    answerIt();
+    await assert.rejects(advancing, { name: 'AbortError' });
+    await canceling;
+    await run.close();
+  });
+
+  it('that one attempt cannot have are no reason to end another, whose tasks run', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const release = fixture.holdTask('a.mp4');
+    const { run, steps } = await fixture.start(paths, { lifetime: 'run', spotNodes: 2 });
+    const [first] = run.manifest.attempts;
+    const stop = new AbortController();
+    const collecting = run.advance('fetched', stop.signal);
+    await eventually(
+      async () => run.results.has('0002'),
+      (isKnown) => isKnown,
+    );
+    stop.abort();
+    await assert.rejects(collecting, { name: 'AbortError' });
+    const [second] = run.manifest.files.slice(1);
+    if (second) run.state.settle(second, { problem: { kind: 'ended', file: second.path }, failedAt: 'task' });
+    assert.deepEqual(await run.retry(['0002'], never), ['0002']);
+    await fixture.service.fault({
+      schedulingError: {
+        category: 'UserError',
+        code: 'AutoPoolCreationFailedWithQuotaReached',
+        message: 'The pool quota is reached.',
+      },
+    });
+    const last = run.advance('fetched', never);
+    await Promise.race([
+      last,
+      eventually(
+        async () => run.results.get('0002')?.problem?.kind,
+        (kind) => kind === 'quota',
+      ),
+    ]);
+    assert.equal((await direct.job(first?.jobId ?? ''))?.state, 'active');
+    release();
+    const { succeeded, failed } = await last;
+    await run.close();
+    assert.deepEqual([succeeded, failed], [1, 1]);
+    assert.equal(run.results.get('0001')?.problem, undefined);
+    const troubles = steps.flatMap((step) => (step.kind === 'trouble' ? step.problem.kind : []));
+    assert.ok(troubles.includes('quota'), troubles.join());
+  });
+
   describe('of two runs on one pool', () => {
     const taken = { jobId: 'one', isJobOpen: false, signal: never } as const;
 

@@ -9,8 +9,8 @@ import type { Image } from '../../src/core/azure/batch';
 import { clockSkewMinutes } from '../../src/core/azure/retry';
 import { UserError } from '../../src/core/errors';
 import { failureIn } from '../../src/core/jobs/ffmpegFailure';
-import { maskSas } from '../../src/core/jobs/poolFailure';
 import { parseProgress } from '../../src/core/jobs/taskProgress';
+import { maskSas } from '../../src/core/log';
 import { newAttempt } from '../../src/core/plan/manifest';
 import { newRunId } from '../../src/core/plan/planRun';
 import { scaleToZeroFormula } from '../../src/core/pools/autoscaleFormula';
@@ -141,6 +141,11 @@ describe('A pasted account value', () => {
       ),
       { name: 'mystore', key, blobUrl: 'https://mystore.blob.core.chinacloudapi.cn' },
     );
+    const local = 'http://127.0.0.1:10000/mystore';
+    assert.equal(
+      parseConnectionString(`AccountName=mystore;AccountKey=${key};BlobEndpoint=${local}`).blobUrl,
+      local,
+    );
   });
 
   it('is refused before it is sent anywhere', () => {
@@ -152,6 +157,9 @@ describe('A pasted account value', () => {
       () => parseConnectionString('AccountName=x'),
       () => parseConnectionString(`AccountName=x;AccountKey=${key};BlobEndpoint=x.blob.core.windows.net`),
       () => parseConnectionString(`AccountName=x y;AccountKey=${key}`),
+      // The key's signatures, and all that is transferred, would be readable on their way.
+      () => parseConnectionString(`DefaultEndpointsProtocol=http;AccountName=mystore;AccountKey=${key}`),
+      () => parseConnectionString(`AccountName=x;AccountKey=${key};BlobEndpoint=http://10.0.0.7:10000/x`),
     ];
     for (const parse of wrong) {
       assert.throws(parse, (error) => error instanceof UserError && error.problem.kind === 'accountInvalid');

@@ -5,6 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { wholeOf } from '../../src/core/files/bytes';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import { cutLayouts } from '../../src/core/media/parser/cutContent';
+import { probeFiles } from '../../src/core/plan/probeFiles';
+import { builtInPresets } from '../../src/core/presets/builtIn';
 import { ffmpeg, temporaryFolder } from '../media';
 
 const picture = (seconds: number) => [
@@ -46,6 +48,25 @@ describe('Cutting a video', function () {
       await file.close();
     }
   }
+
+  it('makes longer parts where there would be too many for one task', async () => {
+    const intra = [...h264.slice(0, -2), '-g', '1'];
+    const path = await make('intra.mp4', ...picture(120), ...intra);
+    const preset = builtInPresets.find(({ split }) => split);
+    assert.ok(preset);
+    const chosen = [{ uri: pathToFileURL(path).href, path }];
+    const { signal } = new AbortController();
+    const { sources } = await probeFiles(new DiskFiles(), chosen, preset, signal, { partSeconds: 0.06 });
+    const found = sources[0]?.cut;
+    assert.ok(typeof found === 'object');
+    const { length } = found.cuts.parts;
+    assert.ok(length > 300 && length <= 1_000, `${length}`);
+    const file = await new DiskFiles().open(chosen[0]?.uri ?? '');
+    // The upload cuts it in the same way.
+    const layouts = await cutLayouts(wholeOf(file), found.partSeconds);
+    await file.close();
+    assert.equal(typeof layouts === 'object' && layouts.parts.length, length);
+  });
 
   it('says that groups of pictures are open, in each format', async () => {
     for (const [name, encoding] of Object.entries({

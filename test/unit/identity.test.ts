@@ -45,6 +45,26 @@ describe('Tokens of an account', () => {
     assert.deepEqual(new Set(got), new Set(['token 1']));
   });
 
+  it('are not waited for by a call that is aborted, and serve the others', async () => {
+    let give: () => void = () => undefined;
+    const given = new Promise<void>((resolve) => {
+      give = resolve;
+    });
+    tokens = new CachedCredential({
+      async getToken() {
+        await given;
+        return { token: 'late', expiresOnTimestamp: now + lifetime };
+      },
+    });
+    const abort = new AbortController();
+    const aborted = tokens.getToken(batch, { abortSignal: abort.signal });
+    const other = get(batch);
+    abort.abort();
+    await assert.rejects(aborted, { name: 'AbortError' });
+    give();
+    assert.equal(await other, 'late');
+  });
+
   it('are replaced shortly before they expire', async () => {
     await get(batch);
     now += 54 * minute;

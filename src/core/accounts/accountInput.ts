@@ -25,13 +25,20 @@ export function parseBatchUrl(pasted: string): { url: string; name: string } {
   } catch {
     throw new UserError({ kind: 'accountInvalid', what: 'batchUrl' });
   }
-  const isLoopback = url.hostname === '127.0.0.1' || url.hostname === 'localhost';
-  const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback);
-  if (!isSafe || (!isLoopback && !url.hostname.includes('.'))) {
+  if (!isEncrypted(url) || (!isLoopback(url) && !url.hostname.includes('.'))) {
     throw new UserError({ kind: 'accountInvalid', what: 'batchUrl' });
   }
   const [name = ''] = url.hostname.split('.');
-  return { url: url.origin, name: isLoopback ? 'localbatch' : name };
+  return { url: url.origin, name: isLoopback(url) ? 'localbatch' : name };
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === '127.0.0.1' || hostname === 'localhost';
+}
+
+/** Whether what is sent to a URL is encrypted, or does not leave this machine. */
+function isEncrypted(url: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
 }
 
 /** Reads the key of a Batch or storage account, also from a connection string: 64 bytes in Base64. */
@@ -57,7 +64,10 @@ export function isConnectionString(pasted: string): boolean {
   return /(^|;)\s*AccountName=/i.test(cleaned(pasted));
 }
 
-/** https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string */
+/**
+ * Reads the connection string of a storage account. Without encryption only for this machine.
+ * https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
+ */
 export function parseConnectionString(pasted: string): StorageInput {
   const parts = fields(pasted);
   const [name, key] = [parts.get('accountname'), parts.get('accountkey')];
@@ -67,18 +77,10 @@ export function parseConnectionString(pasted: string): StorageInput {
   const scheme = parts.get('defaultendpointsprotocol') ?? 'https';
   const suffix = parts.get('endpointsuffix') ?? 'core.windows.net';
   const blobUrl = (parts.get('blobendpoint') ?? `${scheme}://${name}.blob.${suffix}`).replace(/\/+$/, '');
-  if (!/^https?:$/.test(protocolOf(blobUrl)))
+  const url = URL.canParse(blobUrl) ? new URL(blobUrl) : undefined;
+  if (url === undefined || !isEncrypted(url))
     throw new UserError({ kind: 'accountInvalid', what: 'connectionString' });
   return { name, key: parseKey(key, 'storageKey'), blobUrl };
-}
-
-/** `https:`; empty for a text that is no URL. */
-function protocolOf(text: string): string {
-  try {
-    return new URL(text).protocol;
-  } catch {
-    return '';
-  }
 }
 
 function fields(connectionString: string): Map<string, string> {

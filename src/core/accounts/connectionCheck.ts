@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import {
   createDefaultHttpClient,
@@ -16,6 +17,7 @@ import { errorCode, isAbort, type Problem, UserError } from '../errors';
 import type { RunPool } from '../plan/manifest';
 import { newestUbuntu } from '../pools/images';
 import { generationsOf } from '../pools/vmSizes';
+import { untilAborted } from '../wait';
 import { refuseBeyond } from './quota';
 
 const checkSteps = [
@@ -64,6 +66,8 @@ export interface Checked {
 const clockMinutes = 5;
 /** How long a connection to a service may take, in milliseconds. */
 const tlsMs = 15_000;
+/** How long making the container of the check, and deleting it, may take each, in milliseconds. */
+const tidyMs = 30_000;
 
 /** The step that must succeed before a step is tried. */
 const needs: Partial<Record<CheckStep, CheckStep>> = {
@@ -78,7 +82,10 @@ const needs: Partial<Record<CheckStep, CheckStep>> = {
   roundTrip: 'storageRead',
 };
 
-/** Checks a connection step by step, from the name of the service to a blob and back. Leaves nothing behind. */
+/**
+ * Checks a connection step by step, from the name of the service to a blob and back. Leaves nothing behind. Throws the
+ * signal's reason as soon as it aborts.
+ */
 export async function* checkConnection(checked: Checked): AsyncGenerator<CheckResult> {
   const failed = new Set<CheckStep>();
   for (const step of checkSteps) {
@@ -96,6 +103,7 @@ export async function* checkConnection(checked: Checked): AsyncGenerator<CheckRe
         ? { step, status: 'skipped', why: outcome.skipped }
         : { step, status: 'ok', detail: outcome, ms: took() };
     } catch (error) {
+      checked.signal.throwIfAborted();
       if (isAbort(error) || !(error instanceof UserError)) throw error;
       failed.add(step);
       yield { step, status: 'failed', problem: error.problem, ms: took() };
@@ -113,6 +121,7 @@ async function unlessAnswered(direct: Promise<Outcome>, ask: () => Promise<unkno
   try {
     return await direct;
   } catch (error) {
+    if (isAbort(error)) throw error;
     const isAnswered = await ask().then(
       () => true,
       (refusal) => refusal instanceof UserError && !noAnswer.has(refusal.problem.kind),
@@ -126,13 +135,21 @@ const noAnswer = new Set<Problem['kind']>(['unreachable', 'certificate']);
 
 const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
   batchName: (checked) =>
-    unlessAnswered(resolve(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+    unlessAnswered(resolve(checked.connection.account.batchUrl, checked.signal), () =>
+      tries.batchRead(checked),
+    ),
   storageName: (checked) =>
-    unlessAnswered(resolve(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
+    unlessAnswered(resolve(checked.connection.account.blobUrl, checked.signal), () =>
+      tries.storageRead(checked),
+    ),
   batchTls: (checked) =>
-    unlessAnswered(handshake(checked.connection.account.batchUrl), () => tries.batchRead(checked)),
+    unlessAnswered(handshake(checked.connection.account.batchUrl, checked.signal), () =>
+      tries.batchRead(checked),
+    ),
   storageTls: (checked) =>
-    unlessAnswered(handshake(checked.connection.account.blobUrl), () => tries.storageRead(checked)),
+    unlessAnswered(handshake(checked.connection.account.blobUrl, checked.signal), () =>
+      tries.storageRead(checked),
+    ),
 
   async clock({ connection, signal }) {
     const { batchUrl: url } = connection.account;
@@ -145,7 +162,7 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
     });
     const pipeline = createPipelineFromOptions({ retryOptions: { maxRetries: 0 } });
     const reply = await pipeline.sendRequest(createDefaultHttpClient(), request).catch((error) => {
-      throw unreachable(url, error);
+      throw signal.aborted ? signal.reason : unreachable(url, error);
     });
     const date = Date.parse(reply.headers.get('date') ?? '');
     if (Number.isNaN(date)) return undefined;
@@ -201,32 +218,40 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
   async roundTrip({ storage, signal }) {
     const container = `transcode-check-${randomBytes(8).toString('hex')}`;
     const text = `check ${randomBytes(16).toString('hex')}`;
-    await storage.createContainer(container, { [madeBy.name]: 'check' }, signal);
     try {
+      // Not aborted with the rest: a request that was cut off can take effect after the container was deleted.
+      await storage.createContainer(container, { [madeBy.name]: 'check' }, AbortSignal.timeout(tidyMs));
       const got = await storage.roundTrip(container, text, signal);
       if (got !== text) throw new UserError({ kind: 'transferDamaged', file: 'check.txt' });
     } finally {
-      await storage.deleteContainer(container, AbortSignal.timeout(30_000));
+      await storage.deleteContainer(container, AbortSignal.timeout(tidyMs));
     }
     return undefined;
   },
 };
 
-async function resolve(url: string): Promise<string> {
+async function resolve(url: string, signal: AbortSignal): Promise<string> {
   const { hostname } = new URL(url);
   try {
-    return (await lookup(hostname)).address;
+    return (await untilAborted(lookup(hostname), signal)).address;
   } catch (error) {
+    if (isAbort(error)) throw error;
     throw unreachable(url, error);
   }
 }
 
-async function handshake(url: string): Promise<Outcome> {
+async function handshake(url: string, signal: AbortSignal): Promise<Outcome> {
   const { protocol, hostname, port } = new URL(url);
   if (protocol !== 'https:') return { skipped: 'notEncrypted' };
-  return new Promise((done, fail) => {
+  const ended = new AbortController();
+  const shaken = new Promise<string>((done, fail) => {
     const socket = connect(
-      { host: hostname, port: Number(port || 443), servername: hostname, timeout: tlsMs },
+      {
+        host: hostname,
+        port: Number(port || 443),
+        servername: isIP(hostname) ? '' : hostname,
+        timeout: tlsMs,
+      },
       () => {
         const { valid_to: until } = socket.getPeerCertificate();
         socket.end();
@@ -235,7 +260,13 @@ async function handshake(url: string): Promise<Outcome> {
     );
     socket.on('timeout', () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })));
     socket.on('error', (error) => fail(unreachable(url, error)));
+    ended.signal.addEventListener('abort', () => socket.destroy());
   });
+  try {
+    return await untilAborted(shaken, signal);
+  } finally {
+    ended.abort();
+  }
 }
 
 function unreachable(url: string, error: unknown): UserError {

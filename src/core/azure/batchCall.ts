@@ -1,9 +1,11 @@
 import { isAbort, type Problem, UserError } from '../errors';
+import { maskSas } from '../log';
 import type { Job } from './batchTypes';
 import {
   clockSkewMinutes,
   isCertificateCode,
   isNetworkCode,
+  isThrottled,
   type RetryPolicy,
   type ServiceFailure,
   safeCause,
@@ -78,7 +80,7 @@ function problemOf(
     if (minutes !== undefined) return { kind: 'clockSkew', minutes };
     return { kind: 'unauthorized', account: host, service: 'batch', code, detail: detailOf(error) };
   }
-  if (status === 429 || code === 'ServerBusy') return { kind: 'throttled', service: 'batch' };
+  if (isThrottled(error, code)) return { kind: 'throttled', service: 'batch' };
   return {
     kind: 'service',
     service: 'batch',
@@ -93,11 +95,13 @@ function problemOf(
 
 function detailOf({ body, message }: RestFailure): string | undefined {
   const sentence = cleanText(body?.message?.value ?? message);
-  const values = (body?.values ?? []).map(({ key, value }) => `${key}: ${value}`);
+  const values = (body?.values ?? []).map(({ key, value }) => `${key}: ${maskSas(value ?? '')}`);
   return [sentence, ...values].filter(Boolean).join(' · ') || undefined;
 }
 
 /** Batch ends each message with two lines, `RequestId:` and `Time:`. */
 function cleanText(message: unknown): string | undefined {
-  return typeof message === 'string' ? message.replace(/\n(RequestId|Time):.*/g, '').trim() : undefined;
+  return typeof message === 'string'
+    ? maskSas(message.replace(/\n(RequestId|Time):.*/g, '').trim())
+    : undefined;
 }

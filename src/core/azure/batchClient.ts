@@ -1,12 +1,14 @@
 import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
-import {
-  type AbortSignalLike,
-  AzureIdentityCredentialAdapter,
-  type CompositeMapper,
-  type OperationArguments,
-  type OperationSpec,
-  type RestResponse,
-  type SequenceMapper,
+import type { GetTokenOptions, TokenCredential } from '@azure/identity';
+import type {
+  AbortSignalLike,
+  CompositeMapper,
+  OperationArguments,
+  OperationSpec,
+  RestResponse,
+  SequenceMapper,
+  ServiceClientCredentials,
+  WebResourceLike,
 } from '@azure/ms-rest-js';
 import { type Log, noLog } from '../log';
 import type { Connection } from './account';
@@ -26,6 +28,25 @@ const apiVersion = '2025-06-01';
 
 /** A connection on which nothing moves for so long is closed. */
 const silenceMs = 60_000;
+
+/**
+ * Adds a token to each request. The package's own adapter doesn't pass the signal of the request, so that an abort waited for
+ * a token that an external program makes.
+ */
+class TokenCredentials implements ServiceClientCredentials {
+  constructor(
+    private readonly credential: TokenCredential,
+    private readonly scope: string,
+  ) {}
+
+  async signRequest(resource: WebResourceLike): Promise<WebResourceLike> {
+    const abortSignal = resource.abortSignal as GetTokenOptions['abortSignal'];
+    const token = await this.credential.getToken(this.scope, { abortSignal });
+    if (token === null) throw new Error(`No token for ${this.scope}`);
+    resource.headers.set('authorization', `Bearer ${token.token}`);
+    return resource;
+  }
+}
 
 type Reply<T> = T[] & { odatanextLink?: string };
 
@@ -99,10 +120,7 @@ export class BatchClient {
     const credentials =
       batch.kind === 'sharedKey'
         ? new BatchSharedKeyCredentials(batch.name, batch.key)
-        : new AzureIdentityCredentialAdapter(
-            batch.credential,
-            `${cloudOf(account.batchUrl).batchAudience}/.default`,
-          );
+        : new TokenCredentials(batch.credential, `${cloudOf(account.batchUrl).batchAudience}/.default`);
     this.#policy = { ...defaultPolicy, log, ...policy };
     this.log = policy.log ?? log;
     this.#agent = agentFor(account.batchUrl, silenceMs);

@@ -1,5 +1,6 @@
 import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
 import { errorCode, isAbort, type Problem, UserError } from '../errors';
+import { untilAborted } from '../wait';
 import type { RenewableCredential } from './account';
 import { isCertificateCode, isNetworkCode } from './retry';
 
@@ -15,7 +16,8 @@ interface CachedToken {
 
 /**
  * Gets each token once and uses it until shortly before it expires, for each audience and tenant. A source such as the
- * Azure CLI starts a process for every token, and Batch's client asks for one with every request.
+ * Azure CLI starts a process for every token, and Batch's client asks for one with every request. An abort ends only the call
+ * that has the signal.
  */
 export class CachedCredential implements RenewableCredential {
   readonly #tokens = new Map<string, CachedToken>();
@@ -27,9 +29,9 @@ export class CachedCredential implements RenewableCredential {
   ) {}
 
   async getToken(scopes: string | string[], options: GetTokenOptions = {}): Promise<AccessToken | null> {
-    const { claims, tenantId } = options;
+    const { claims, tenantId, abortSignal } = options;
     // Claims come from a service that refuses the present token.
-    if (claims) return this.inner.getToken(scopes, options);
+    if (claims) return untilAborted(this.inner.getToken(scopes, options), abortSignal);
     const key = JSON.stringify([[scopes].flat(), tenantId]);
     const known = this.#tokens.get(key);
     if (known && this.now() < known.renewAtMs) return known.token;
@@ -39,7 +41,7 @@ export class CachedCredential implements RenewableCredential {
       pending = this.#fetch(key, scopes, { ...options, abortSignal: undefined });
       this.#pending.set(key, pending);
     }
-    return pending;
+    return untilAborted(pending, abortSignal);
   }
 
   /** Drops all tokens, after a service has refused one. */

@@ -3,6 +3,8 @@ import { SubscriptionClient } from '@azure/arm-resources-subscriptions';
 import { StorageManagementClient } from '@azure/arm-storage';
 import type { TokenCredential } from '@azure/identity';
 import { isAbort, UserError } from '../errors';
+import { maskSas } from '../log';
+import { untilAborted } from '../wait';
 import type { AccountRecord } from './account';
 import type { Cloud } from './clouds';
 import { isCertificateCode, isNetworkCode } from './retry';
@@ -271,7 +273,8 @@ async function called<T>(
   const { host } = new URL(endpoint);
   const limit = AbortSignal.timeout(callMs);
   try {
-    return await call(AbortSignal.any([signal, limit]));
+    const either = AbortSignal.any([signal, limit]);
+    return await untilAborted(call(either), either);
   } catch (error) {
     if (isAbort(error) && limit.aborted && !signal.aborted)
       throw new UserError({ kind: 'unreachable', host, code: 'ETIMEDOUT' });
@@ -289,7 +292,7 @@ async function called<T>(
         operation: 'list accounts',
         status: statusCode,
         code: code ?? `HTTP ${statusCode}`,
-        detail: message?.split('\n')[0],
+        detail: message && maskSas(message.split('\n')[0] ?? ''),
       },
       { cause: error },
     );

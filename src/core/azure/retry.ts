@@ -55,9 +55,6 @@ const transientCode = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
-/** Upper limit for a pause that a service asks for with Retry-After. */
-const maxWaitMs = 120_000;
-
 const attempts = new AsyncLocalStorage<number>();
 
 /** Number of the attempt that runs in this asynchronous context, from 1. */
@@ -67,8 +64,9 @@ export function currentAttempt(): number {
 
 /**
  * Calls again, after growing pauses, while a failure can pass by itself and patience lasts. Each attempt gets a signal of
- * its own and is abandoned after `attemptMs`, whether or not the call listens to the signal. Honors Retry-After; an abort
- * ends attempts and pauses at once, with the signal's reason.
+ * its own and is abandoned after `attemptMs`, whether or not the call listens to the signal. Honors Retry-After: one that
+ * outlasts the patience ends the call. An abort ends pauses at once, and attempts within two seconds if the call doesn't
+ * listen to its signal, with the signal's reason.
  *
  * The retries of both SDKs are off: they do not retry 429 or a failed name lookup, wait for minutes after a 503, and one
  * of them cannot be aborted during a pause.
@@ -80,6 +78,7 @@ export async function withRetries<T>(
 ): Promise<T> {
   signal?.throwIfAborted();
   const started = performance.now();
+  let isRepeated = false;
   const result = await pRetry(
     (attempt) => attempts.run(attempt, () => withinLimit(call, attemptMs, signal)),
     {
@@ -88,17 +87,17 @@ export async function withRetries<T>(
       maxTimeout: 15_000,
       randomize: true,
       signal,
-      shouldRetry: ({ error, attemptNumber }) => {
-        const isPatient = performance.now() - started < patienceMs;
-        return isTransient(error) && (isPatient || (error instanceof AttemptTimeout && attemptNumber < 2));
-      },
+      shouldRetry: () => isRepeated,
       async onFailedAttempt({ error, attemptNumber: attempt }) {
-        if (!isTransient(error)) return;
+        const leftMs = patienceMs - (performance.now() - started);
         const waitMs = retryAfterMs(error);
+        const isPatient = leftMs > 0 || (error instanceof AttemptTimeout && attempt < 2);
+        isRepeated = isTransient(error) && isPatient && waitMs <= Math.max(leftMs, 0);
+        if (!isTransient(error)) return;
         const reason = reasonOf(error);
         log.debug(`Attempt ${attempt} failed (${reason}, ${codeOf(error)}).`);
         onRetry?.({ reason, attempt, waitMs });
-        if (waitMs > 0 && waitMs < patienceMs) await delay(waitMs, undefined, { signal });
+        if (isRepeated && waitMs > 0) await delay(waitMs, undefined, { signal });
       },
     },
   );
@@ -199,6 +198,13 @@ function isTransient(error: unknown): boolean {
   return statusCode === undefined ? isNetworkCode(code) : transientStatus.has(statusCode);
 }
 
+/** Whether a service refuses a request because it has too many, and says or means that it will take it later. */
+export function isThrottled(error: ServiceFailure, code: string): boolean {
+  const { statusCode } = error;
+  if (statusCode === 429 || code === 'ServerBusy') return true;
+  return statusCode === 503 && !waitedForByCallers.has(code) && retryAfterMs(error) > 0;
+}
+
 function reasonOf(error: unknown): RetryNotice['reason'] {
   const { statusCode } = error as ServiceFailure;
   if (statusCode === 429 || statusCode === 503) return 'throttled';
@@ -218,5 +224,5 @@ function retryAfterMs(error: unknown): number {
   // A date is in the service's time, which can differ from this machine's.
   const sent = Date.parse(headers?.get('date') ?? '') || Date.now();
   const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(text) - sent;
-  return Math.min(Math.max(ms, 0) || 0, maxWaitMs);
+  return Math.max(ms, 0) || 0;
 }

@@ -1,9 +1,11 @@
 import { RestError } from '@azure/storage-blob';
 import { errorCode, type Problem, UserError } from '../errors';
+import { maskSas } from '../log';
 import {
   clockSkewMinutes,
   isCertificateCode,
   isNetworkCode,
+  isThrottled,
   type RetryPolicy,
   type ServiceFailure,
   safeCause,
@@ -79,12 +81,12 @@ function problemOf(error: unknown, host: string, { operation, resource }: Storag
       ? { kind: 'unauthorized', account: host, service: 'storage', code, detail }
       : { kind: 'clockSkew', minutes };
   }
-  if (status === 429 || code === 'ServerBusy') return { kind: 'throttled', service: 'storage' };
+  if (isThrottled(error as ServiceFailure, code)) return { kind: 'throttled', service: 'storage' };
   const requestId = response?.headers?.get('x-ms-request-id');
   return { kind: 'service', service: 'storage', operation, resource, status, code, detail, requestId };
 }
 
 /** The rest of a message of Storage is a request id, a time, and for signatures the string that was signed. */
 function firstLine({ message }: Error): string | undefined {
-  return message.split('\n')[0]?.trim() || undefined;
+  return maskSas(message.split('\n')[0]?.trim() ?? '') || undefined;
 }

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { Batch, TaskAdd, TaskAddResult } from '../azure/batch';
 import { endedJobCodes, isBatchCode } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
+import { maskSas } from '../log';
 import { type Clock, systemClock } from '../wait';
 
 /** A collection holds at most 100 tasks and 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection */
@@ -12,6 +13,13 @@ const collectionsInFlight = 4;
 const maxTries = 6;
 const firstPauseMs = 500;
 
+const tooLargeCodes = ['RequestBodyTooLarge', 'RequestEntityTooLarge', 'HTTP 413'];
+
+/** Batch's answer to a collection of more than 1 MB. */
+class TooLarge {
+  constructor(readonly problem: Problem) {}
+}
+
 /** A task that Batch does not add, whenever it is asked to. */
 export interface RefusedTask {
   readonly id: string;
@@ -19,8 +27,8 @@ export interface RefusedTask {
 }
 
 /**
- * Adds tasks, 100 at a time and several requests at once; a collection that is too large is halved. A task that exists was
- * added by an earlier process of this run. Resolves with the tasks that Batch refuses; the others have been added. Throws
+ * Adds tasks, 100 at a time and several requests at once; a collection that is too large is halved, and a single task that
+ * is refused. A task that exists was added by an earlier process of this run. Resolves with the tasks that Batch refuses; the others have been added. Throws
  * `jobEnded`, and `throttled` if Batch fails to add a task again and again.
  */
 export async function addTasks(
@@ -52,7 +60,9 @@ async function addCollection(
   const refused: RefusedTask[] = [];
   for (let tries = 1; left.length > 0; tries++) {
     const results = await addOnce(batch, jobId, left, signal);
-    if (results === 'tooLarge') {
+    if (results instanceof TooLarge) {
+      const [only] = left;
+      if (left.length === 1 && only) return [...refused, { id: only.id, problem: results.problem }];
       const half = Math.ceil(left.length / 2);
       for (const part of [left.slice(0, half), left.slice(half)])
         refused.push(...(await addCollection(batch, jobId, part, signal, clock)));
@@ -76,14 +86,14 @@ async function addOnce(
   jobId: string,
   tasks: TaskAdd[],
   signal: AbortSignal,
-): Promise<TaskAddResult[] | 'tooLarge'> {
+): Promise<TaskAddResult[] | TooLarge> {
   try {
     return await batch.addTasks(jobId, tasks, signal);
   } catch (error) {
     if (isBatchCode(error, ...endedJobCodes))
       throw new UserError({ kind: 'jobEnded', job: jobId }, { cause: error });
-    const tooLarge = isBatchCode(error, 'RequestBodyTooLarge', 'RequestEntityTooLarge', 'HTTP 413');
-    if (tooLarge && tasks.length > 1) return 'tooLarge';
+    if (error instanceof UserError && isBatchCode(error, ...tooLargeCodes))
+      return new TooLarge(error.problem);
     throw error;
   }
 }
@@ -92,7 +102,12 @@ function refusedIn(results: readonly TaskAddResult[]): RefusedTask[] {
   return results.flatMap(({ taskId: id, status, error }) => {
     if (!/^clienterror$/i.test(status) || error?.code === 'TaskExists') return [];
     const what = { service: 'batch', operation: 'add task', resource: id } as const;
-    const why = { code: error?.code ?? 'ClientError', detail: error?.message?.value };
+    const why = { code: error?.code ?? 'ClientError', detail: messageOf(error) };
     return [{ id, problem: { kind: 'service', ...what, ...why } }];
   });
+}
+
+function messageOf(error: TaskAddResult['error']): string | undefined {
+  const message = error?.message?.value;
+  return message === undefined ? undefined : maskSas(message);
 }

@@ -1,5 +1,6 @@
 import type { Job, Pool } from '../azure/batch';
 import type { Problem } from '../errors';
+import { maskSas } from '../log';
 
 /**
  * The reason why the service did not schedule a job, usually because it could not create its auto pool; undefined if there
@@ -51,9 +52,4 @@ interface FailureInfo {
 export function detailOf(info: FailureInfo | undefined): string | undefined {
   const details = (info?.details ?? []).map(({ name, value }) => `${name}: ${maskSas(value ?? '')}`);
   return [maskSas(info?.message ?? ''), ...details].filter(Boolean).join(' · ') || undefined;
-}
-
-/** Removes the signatures of SAS: Batch quotes whole URLs in the message of a failed transfer. */
-export function maskSas(text: string): string {
-  return text.replace(/(\bsig=)[^&\s"']+/gi, '$1***');
 }

@@ -100,6 +100,15 @@ async function probeFile(
   }
 }
 
+/**
+ * Parts of a file at most; longer ones follow from it. The task that joins them names the URL of each, about 600 characters,
+ * in a request of at most 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection
+ */
+const maxParts = 1_000;
+
+/** Parts of a file about as many as it may have, of equal length. */
+const usualParts = 800;
+
 /** How a video can be cut. Videos that are known to be short aren't read for it. */
 async function cutSource(
   file: Content,
@@ -110,7 +119,12 @@ async function cutSource(
   const { format, seconds } = media ?? {};
   // The clock of a transport stream may wrap, or start again, and its length is what that clock says.
   if (seconds !== undefined && seconds < 1.5 * partSeconds && format !== 'mpegts') return 'short';
-  const cut = await cutLayouts(file, partSeconds, { signal });
-  if (typeof cut === 'string') return cut;
-  return { partSeconds, cuts: cut.cuts, audioBytes: cut.audio?.size ?? 0 };
+  for (let chosen = Math.max(partSeconds, (seconds ?? 0) / usualParts); ; ) {
+    const cut = await cutLayouts(file, chosen, { signal });
+    if (typeof cut === 'string') return cut;
+    const { length } = cut.cuts.parts;
+    if (length <= maxParts) return { partSeconds: chosen, cuts: cut.cuts, audioBytes: cut.audio?.size ?? 0 };
+    // Parts differ in length: their number does not follow exactly.
+    chosen *= (1.1 * length) / maxParts;
+  }
 }

@@ -92,7 +92,7 @@ export class ManifestStore {
   }
 
   /**
-   * Writes the manifest. Files that have changed are written first, under names that no other store uses: a manifest always
+   * Writes the manifest. Files that have changed are written first, under names that no other write uses: a manifest always
    * names complete chunks, whenever the process ends. Throws `runTaken` if another store has written the manifest since this one read or
    * wrote it.
    */
@@ -142,11 +142,13 @@ export class ManifestStore {
 
   async #writeChunks(files: RunFiles, signal: AbortSignal): Promise<string[]> {
     const before = Math.max(0, ...this.#chunks.map((name) => Number(/^files-(\d+)-/.exec(name)?.[1] ?? 0)));
+    // A write that was aborted can reach the service later, and must not undo this one.
+    const write = randomUUID().slice(0, 8);
     const limit = pLimit(requestsAtOnce);
     return Promise.all(
       chunksOf(files).map((text, index) =>
         limit(async () => {
-          const name = `files-${before + 1}-${index + 1}-${this.#writer.slice(0, 8)}.jsonl`;
+          const name = `files-${before + 1}-${index + 1}-${write}.jsonl`;
           await this.storage.writeText(this.container, name, text, { signal });
           return name;
         }),

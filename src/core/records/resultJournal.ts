@@ -1,3 +1,4 @@
+import type { AppendBlobClient } from '@azure/storage-blob';
 import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import type { FileResult } from '../plan/manifest';
@@ -11,6 +12,9 @@ const resultsBlob = 'results.json';
 
 /** Characters that one request appends at most. Storage allows 4 MiB. */
 const maxAppended = 1024 * 1024;
+
+/** How often an append is tried again because an aborted one has taken effect meanwhile. */
+const maxOvertaken = 3;
 
 /** The result of a file, or the id of a file that is tried again and has none. */
 type Line = FileResult | { readonly id: string; readonly forgotten: true };
@@ -60,13 +64,16 @@ export function journalTexts(results: ReadonlyMap<string, FileResult>, changed: 
 /** Writes which results have changed since the last call, and nothing else. One write at a time. */
 export class ResultJournal {
   readonly #changed = new Set<string>();
+  readonly #blob: GrowingBlob;
 
   constructor(
-    private readonly storage: Storage,
-    private readonly container: string,
+    storage: Storage,
+    container: string,
     private readonly results: ReadonlyMap<string, FileResult>,
     private readonly tasks: AddedTasks,
-  ) {}
+  ) {
+    this.#blob = new GrowingBlob(storage, container);
+  }
 
   /** Notes that the result of a file has changed. */
   note(id: string): void {
@@ -75,7 +82,7 @@ export class ResultJournal {
 
   /** Creates the journal of a new run, so that the first results need one request less. */
   async create(signal: AbortSignal): Promise<void> {
-    await create(this.storage, this.container, signal);
+    await this.#blob.create(signal);
   }
 
   /** Appends what has changed. What could not be written is written by the next call. */
@@ -86,9 +93,8 @@ export class ResultJournal {
     const ofTasks = tasks.map((line) => `${JSON.stringify(line)}\n`).join('');
     const texts = journalTexts(this.results, changed);
     try {
-      if (ofTasks !== '')
-        await append(this.storage, this.container, `\n${ofTasks}${texts.shift() ?? ''}`, signal);
-      for (const text of texts) await append(this.storage, this.container, text, signal);
+      if (ofTasks !== '') await this.#blob.append(`\n${ofTasks}${texts.shift() ?? ''}`, signal);
+      for (const text of texts) await this.#blob.append(text, signal);
     } catch (error) {
       for (const id of changed) this.#changed.add(id);
       this.tasks.giveBack(tasks);
@@ -97,28 +103,64 @@ export class ResultJournal {
   }
 }
 
-/** Appends a text as a whole or not at all; twice if the answer to a first attempt was lost, which changes nothing. */
-async function append(storage: Storage, container: string, text: string, signal: AbortSignal): Promise<void> {
-  const blob = storage.appendBlob(container, journalBlob);
-  const data = Buffer.from(text);
-  const once = () =>
-    storage.call(
-      { operation: 'append to blob', resource: journalBlob, bytes: data.length, signal },
-      (abortSignal) => blob.appendBlock(data, data.length, { abortSignal }),
-    );
-  try {
-    await once();
-  } catch (error) {
-    if (!isStorageCode(error, 'BlobNotFound')) throw error;
-    await create(storage, container, signal);
-    await once();
-  }
-}
+/**
+ * A blob that only grows. Each append is made only at the end that is known: one that was aborted and reaches the service
+ * later than the next one must not follow it, because the last line of a file counts.
+ */
+class GrowingBlob {
+  /** In bytes. Undefined until it was asked for, or after an append whose outcome is unknown. */
+  #length: number | undefined;
 
-async function create(storage: Storage, container: string, signal: AbortSignal): Promise<void> {
-  await storage.call({ operation: 'create blob', resource: journalBlob, signal }, (abortSignal) =>
-    storage.appendBlob(container, journalBlob).createIfNotExists({ abortSignal }),
-  );
+  constructor(
+    private readonly storage: Storage,
+    private readonly container: string,
+  ) {}
+
+  async create(signal: AbortSignal): Promise<void> {
+    const { succeeded } = await this.#call('create blob', 0, signal, (blob, abortSignal) =>
+      blob.createIfNotExists({ abortSignal }),
+    );
+    if (succeeded) this.#length = 0;
+  }
+
+  /** Appends a text as a whole or not at all; twice if the answer to a first attempt was lost, which changes nothing. */
+  async append(text: string, signal: AbortSignal): Promise<void> {
+    const data = Buffer.from(text);
+    for (let overtaken = 0; ; overtaken++) {
+      try {
+        const position = this.#length ?? (await this.#readLength(signal));
+        this.#length = undefined;
+        await this.#call('append to blob', data.length, signal, (blob, abortSignal) =>
+          blob.appendBlock(data, data.length, { abortSignal, conditions: { appendPosition: position } }),
+        );
+        this.#length = position + data.length;
+        return;
+      } catch (error) {
+        if (overtaken === maxOvertaken) throw error;
+        if (isStorageCode(error, 'BlobNotFound')) await this.create(signal);
+        else if (!isStorageCode(error, 'AppendPositionConditionNotMet')) throw error;
+      }
+    }
+  }
+
+  async #readLength(signal: AbortSignal): Promise<number> {
+    const { contentLength = 0 } = await this.#call('get blob properties', 0, signal, (blob, abortSignal) =>
+      blob.getProperties({ abortSignal }),
+    );
+    return contentLength;
+  }
+
+  #call<T>(
+    operation: string,
+    bytes: number,
+    signal: AbortSignal,
+    call: (blob: AppendBlobClient, abortSignal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const blob = this.storage.appendBlob(this.container, journalBlob);
+    return this.storage.call({ operation, resource: journalBlob, bytes, signal }, (abortSignal) =>
+      call(blob, abortSignal),
+    );
+  }
 }
 
 /** Results of a run in the account, and the journal that holds them. */

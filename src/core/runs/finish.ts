@@ -1,7 +1,7 @@
 import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
 import { endJob, nothingUploaded } from '../jobs/jobLife';
-import { openAttempts } from '../plan/attempts';
+import { type OpenAttempt, openAttempts } from '../plan/attempts';
 import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';
 import { releaseNodes } from '../pools/poolSizes';
@@ -56,10 +56,15 @@ export function summaryOf({ manifest, results }: RunState): RunSummary {
  * Takes the nodes back that this process asked for before an attempt had a task, which would cost money for nothing. A later
  * process asks for nodes again. A failure to do so is reported as a problem of its own.
  */
-export async function takeBackPools(state: RunState, signal: AbortSignal): Promise<void> {
-  const given = [...state.poolsGiven];
-  state.poolsGiven.clear();
-  for (const [attempt, pool] of given) {
+export async function takeBackPools(
+  state: RunState,
+  signal: AbortSignal,
+  attempts: readonly Attempt[] = [...state.poolsGiven.keys()],
+): Promise<void> {
+  for (const attempt of attempts) {
+    const pool = state.poolsGiven.get(attempt);
+    if (pool === undefined) continue;
+    state.poolsGiven.delete(attempt);
     try {
       if (await takeBack(state, attempt, pool, signal)) state.tell({ kind: 'nodesTakenBack', pool: pool.id });
     } catch (error) {
@@ -109,31 +114,77 @@ export const fatalProblems: ReadonlySet<Problem['kind']> = new Set([
   'jobNotScheduled',
 ]);
 
+function isFatal(error: unknown): error is UserError {
+  return error instanceof UserError && fatalProblems.has(error.problem.kind);
+}
+
 /**
  * After an error with which no task can start, ends the jobs of the run and takes the nodes from its pool, which would cost
- * money for nothing. The files without a result get this one. A failure to do so is reported as a problem of its own.
+ * money for nothing. The files without a result get this one, unless there was no job. A failure to do so is reported as a
+ * problem of its own.
  */
 export async function endIfFatal(state: RunState, error: unknown, signal: AbortSignal): Promise<void> {
-  if (!(error instanceof UserError) || !fatalProblems.has(error.problem.kind)) return;
+  if (!isFatal(error)) return;
+  const { problem } = error;
+  await orTrouble(state, async () => {
+    for (const each of openAttempts(state.manifest, state.results)) {
+      if (!(await endJobOf(state, each, problem, signal))) continue;
+      settleAll(state, each, problem);
+      await releasePool(state, each, signal);
+    }
+  });
+}
+
+/**
+ * As `endIfFatal`, for one attempt of several: the others go on. Its files get this result in any case, so that the run does
+ * not try it again by itself. Returns whether the error was such a one.
+ */
+export async function endAttemptIfFatal(
+  state: RunState,
+  failed: OpenAttempt,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!isFatal(error)) return false;
+  const { problem } = error;
+  state.tell({ kind: 'trouble', problem });
+  await orTrouble(state, () => endJobOf(state, failed, problem, signal));
+  settleAll(state, failed, problem);
+  await orTrouble(state, () => releasePool(state, failed, signal));
+  await takeBackPools(state, signal, [failed.attempt]);
+  return true;
+}
+
+async function orTrouble(state: RunState, work: () => Promise<unknown>): Promise<void> {
   try {
-    await end(state, error.problem, signal);
-  } catch (other) {
-    if (!(other instanceof UserError)) throw other;
-    state.tell({ kind: 'trouble', problem: other.problem });
+    await work();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    state.tell({ kind: 'trouble', problem: error.problem });
   }
 }
 
-async function end(state: RunState, problem: Problem, signal: AbortSignal): Promise<void> {
-  const { batch } = state.parts;
-  const { manifest, clock } = state;
-  for (const { attempt, open } of openAttempts(manifest, state.results)) {
-    const options = { mayArrive: false, clock, signal };
-    if (!(await endJob(batch, manifest, attempt.jobId, problem.kind, options))) continue;
-    const left = new Set(open);
-    for (const file of manifest.files) {
-      if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });
-    }
-    const { jobId, poolId } = attempt;
-    if (poolId !== undefined) await releaseNodes(batch, poolId, { jobId, signal });
+function endJobOf(
+  { parts: { batch }, manifest, clock }: RunState,
+  { attempt }: OpenAttempt,
+  { kind }: Problem,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return endJob(batch, manifest, attempt.jobId, kind, { mayArrive: false, clock, signal });
+}
+
+/** Gives the files of an attempt that have no result this one. */
+function settleAll(state: RunState, { open }: OpenAttempt, problem: Problem): void {
+  const left = new Set(open.filter((id) => !state.results.has(id)));
+  for (const file of state.manifest.files) {
+    if (left.has(file.id)) state.settle(file, { problem, failedAt: 'task' });
   }
+}
+
+async function releasePool(
+  { parts: { batch } }: RunState,
+  { attempt: { jobId, poolId } }: OpenAttempt,
+  signal: AbortSignal,
+): Promise<void> {
+  if (poolId !== undefined) await releaseNodes(batch, poolId, { jobId, signal });
 }

@@ -2,7 +2,14 @@ import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
 import { canceledReason, endJob } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
-import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
+import {
+  type Attempt,
+  attemptOf,
+  type FileResult,
+  type Manifest,
+  tasksOfAttempt,
+  type Until,
+} from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import { PoolSearch } from '../pools/poolSearch';
 import { useDedicatedNodes } from '../pools/poolSizes';
@@ -13,7 +20,7 @@ import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
-import { endEmptyJobs, endIfFatal, finish, summaryOf, takeBackPools } from './finish';
+import { endAttemptIfFatal, endEmptyJobs, endIfFatal, finish, summaryOf, takeBackPools } from './finish';
 import { canBeRepaired, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
 import { containerMetadata, type RunParts, RunState } from './runState';
@@ -186,17 +193,32 @@ export class Run {
     if (state.manifest.canceled) await this.#endJobs(signal);
     else if (!state.isNew) await repairAttempts(state, until, signal);
     let isOver = false;
+    let failed: OpenAttempt | undefined;
     const work = async (open: OpenAttempt, own: AbortSignal) => {
-      if ((await this.#workOn(open, until, own)) === 'timeLimit') isOver = true;
+      try {
+        if ((await this.#workOn(open, until, own)) === 'timeLimit') isOver = true;
+      } catch (error) {
+        if (!own.aborted) failed ??= open;
+        throw error;
+      }
     };
+    const all = openAttempts(state.manifest, state.results);
     try {
-      const all = openAttempts(state.manifest, state.results);
       state.totals.expect(state.manifest, all, state.results);
       state.tellProgress();
       await together(signal, ...all.map((open) => (own: AbortSignal) => work(open, own)));
     } catch (error) {
-      if (!signal.aborted && (await canBeRepaired(state, error, until, signal))) return 'again';
-      throw error;
+      if (signal.aborted) throw error;
+      let reason = error;
+      try {
+        if (await canBeRepaired(state, error, until, signal)) return 'again';
+      } catch (other) {
+        reason = other;
+      }
+      // The tasks of other attempts may run.
+      if (failed && all.length > 1 && (await endAttemptIfFatal(state, failed, reason, signal)))
+        return 'again';
+      throw reason;
     } finally {
       state.isNew = false;
     }
@@ -332,8 +354,7 @@ export class Run {
   async #cancel(signal: AbortSignal, before: string | undefined): Promise<void> {
     const { state, manifest } = this;
     const saving = state.save(signal);
-    const ending = this.#working.then(() => this.#endJobs(signal));
-    const [saved, ended] = await Promise.allSettled([saving, ending]);
+    const [saved, ended] = await Promise.allSettled([saving, this.#endAllJobs(signal)]);
     if (ended.status === 'rejected') {
       // Tasks may still run.
       manifest.canceled = before;
@@ -345,11 +366,23 @@ export class Run {
     if (saved.status === 'rejected') throw saved.reason;
   }
 
+  /**
+   * Ends the jobs whose tasks cost money at once: the work of this process may take long to settle, for example while it
+   * makes a pool. Then ends those that it was creating.
+   */
+  async #endAllJobs(signal: AbortSignal): Promise<void> {
+    const known = this.manifest.attempts.filter(({ hasJob, submitted }) => hasJob || submitted !== undefined);
+    const [ended] = await Promise.allSettled([this.#endJobs(signal, known), this.#working]);
+    if (ended.status === 'rejected') throw ended.reason;
+    const others = this.manifest.attempts.filter((attempt) => !known.includes(attempt));
+    await this.#endJobs(signal, others);
+  }
+
   /** Ends the jobs of attempts that have not ended. */
-  async #endJobs(signal: AbortSignal): Promise<void> {
+  async #endJobs(signal: AbortSignal, attempts: readonly Attempt[] = this.manifest.attempts): Promise<void> {
     const { state, manifest } = this;
     const open = new Set(openAttempts(manifest, state.results).map(({ attempt }) => attempt));
-    for (const attempt of manifest.attempts) {
+    for (const attempt of attempts) {
       if (attempt.submitted !== undefined && !open.has(attempt)) continue;
       await endJob(state.parts.batch, manifest, attempt.jobId, canceledReason, {
         mayArrive: state.jobsAsked.has(attempt.jobId),

@@ -3,7 +3,7 @@ import type { AccountRecord } from '../../../core/azure/account';
 import { cloudOf } from '../../../core/azure/clouds';
 import { ownPrefix } from '../../../core/azure/ownership';
 import { UserError } from '../../../core/errors';
-import { maskSas } from '../../../core/jobs/poolFailure';
+import { maskSas } from '../../../core/log';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
 import { showWarning } from '../../messages';

@@ -1,5 +1,5 @@
 import { l10n, type QuickPickItem, window } from 'vscode';
-import { maskSas } from '../../../core/jobs/poolFailure';
+import { maskSas } from '../../../core/log';
 import { progressFile } from '../../../core/presets/ffmpegCommand';
 import type { Handlers } from '../../commands';
 import type { TaskCommandId } from '../../contributions';
