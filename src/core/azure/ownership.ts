@@ -9,6 +9,8 @@ export const madeBy = {
   /** Its value is the role of the resource: `pool`, `job`, `input`, `output` or `check`. */
   name: 'azureBatchTranscode',
   run: 'azureBatchTranscodeRun',
+  /** The job of an auto pool. Missing in those of earlier versions. */
+  job: 'azureBatchTranscodeJob',
   spec: 'azureBatchTranscodeSpec',
   /** A random value that tells which request made a pool. */
   request: 'azureBatchTranscodeRequest',

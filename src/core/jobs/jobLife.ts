@@ -51,7 +51,8 @@ export async function ensureJob(
     id: attempt.jobId,
     // Shown in the Azure portal, in any language.
     displayName: `${manifest.preset.label} × ${attempt.fileIds.length}, ${manifest.workspace}`.slice(0, 1024),
-    poolInfo: poolId === undefined ? await autoPool(batch, manifest, nodes, signal) : { poolId },
+    poolInfo:
+      poolId === undefined ? await autoPool(batch, manifest, attempt.jobId, nodes, signal) : { poolId },
     // Changed once all tasks are added: a job that ends with its tasks ends at once while it has none.
     onAllTasksComplete: 'noaction',
     ...(manifest.files.some(isSplit) && { usesTaskDependencies: true }),
@@ -80,7 +81,13 @@ function refuseEnded(job: Pick<Job, 'state'>, jobId: string): void {
 }
 
 /** A pool that the service creates for the job and deletes with it, also if this client ends. */
-async function autoPool(batch: Batch, manifest: Manifest, nodes: NodeTargets, signal: AbortSignal) {
+async function autoPool(
+  batch: Batch,
+  manifest: Manifest,
+  jobId: string,
+  nodes: NodeTargets,
+  signal: AbortSignal,
+) {
   const spec = await poolSpec(batch, manifest.pool, signal);
   return {
     autoPoolSpecification: {
@@ -94,6 +101,7 @@ async function autoPool(batch: Batch, manifest: Manifest, nodes: NodeTargets, si
         metadata: [
           { name: madeBy.name, value: 'pool' },
           { name: madeBy.run, value: manifest.runId },
+          { name: madeBy.job, value: jobId },
           { name: madeBy.spec, value: specHash(spec, 'run') },
         ],
       },
@@ -206,6 +214,8 @@ async function deleteAutoPools(
     { signal, clock, minutes: 5, stuck: () => new UserError({ kind: 'jobEnded', job: jobId }) },
   );
   for await (const { id = '', state, metadata } of ownPools(batch, 'id,state', signal)) {
-    if (ownMetadata(metadata, 'run') === runId && state !== 'deleting') await batch.deletePool(id, signal);
+    const isOfJob = (ownMetadata(metadata, 'job') ?? jobId) === jobId;
+    if (ownMetadata(metadata, 'run') !== runId || !isOfJob || state === 'deleting') continue;
+    await batch.deletePool(id, signal);
   }
 }

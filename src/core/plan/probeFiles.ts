@@ -106,8 +106,11 @@ async function probeFile(
  */
 const maxParts = 1_000;
 
-/** Parts of a file about as many as it may have, of equal length. */
-const usualParts = 800;
+/**
+ * Parts of a long video of a format with tables, which are longer than asked for then: a video is transcoded as a whole if
+ * more than 200 of its key frames must be examined (`media/cut`).
+ */
+const usualParts = 150;
 
 /** How a video can be cut. Videos that are known to be short aren't read for it. */
 async function cutSource(
@@ -119,7 +122,8 @@ async function cutSource(
   const { format, seconds } = media ?? {};
   // The clock of a transport stream may wrap, or start again, and its length is what that clock says.
   if (seconds !== undefined && seconds < 1.5 * partSeconds && format !== 'mpegts') return 'short';
-  for (let chosen = Math.max(partSeconds, (seconds ?? 0) / usualParts); ; ) {
+  const shortest = format === 'mpegts' ? 0 : (seconds ?? 0) / usualParts;
+  for (let chosen = Math.max(partSeconds, shortest); ; ) {
     const cut = await cutLayouts(file, chosen, { signal });
     if (typeof cut === 'string') return cut;
     const { length } = cut.cuts.parts;
