@@ -106,6 +106,8 @@ export type Problem =
   | { kind: 'taskGone'; task: string; job: string }
   | { kind: 'nodeFailed'; node: string; code: string; detail?: string }
   | { kind: 'runNotFound'; run: string }
+  /** Something else than this extension has changed its manifest. */
+  | { kind: 'runAltered'; run: string }
   /** A later version of the extension wrote it. */
   | { kind: 'runNewer'; run: string }
   /** Another window works on it, or this one if `here` is set. */

@@ -5,11 +5,13 @@ import { type FileResult, type Manifest, newAttempt } from '../../src/core/plan/
 import { AddedTasks } from '../../src/core/records/addedTasks';
 import { ManifestStore, readManifest } from '../../src/core/records/manifestStore';
 import { ResultJournal, readResults } from '../../src/core/records/resultJournal';
+import { runsOf } from '../../src/core/records/runList';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { clip, temporaryFolder } from '../media';
 import { type FaultyProxy, faultyProxy } from './faultyProxy';
 import { TestService } from './harness';
+import { rejectsWith } from './problems';
 import { manifestOf, partsOf } from './runSetup';
 
 const { signal: never } = new AbortController();
@@ -291,6 +293,54 @@ describe('The record of a run in the account', () => {
     }
     await run.close();
     assert.deepEqual(saved, [1, 1, 3]);
+  });
+
+  it('is not followed when a task could have written it', async () => {
+    const manifest = manifestWith('altered', 2);
+    const { parts } = partsOf(service);
+    const { storage } = parts;
+    const container = manifest.outputContainer;
+    await (await Run.create(parts, manifest, never)).close();
+    const { text = '' } = (await storage.readText(container, 'manifest.json', never)) ?? {};
+    const url = await storage.sasUrl(container, 'w', new Date(Date.now() + 3_600_000), never);
+    const [path, sas] = url.split('?');
+    const [file] = manifest.files;
+    assert.ok(file);
+    for (const changed of [
+      { files: [{ ...file, uri: 'file:///etc/passwd' }] },
+      { files: [file, { ...file, output: { ...file.output, name: '.bashrc' } }] },
+      { refused: [{ path: 'a', uri: 'file:///etc/passwd', problem: { kind: 'emptyFile', file: 'a' } }] },
+      { onConflict: 'overwrite' },
+      { pool: { ...manifest.pool, spotNodes: 500 } },
+    ]) {
+      const body = JSON.stringify({ ...JSON.parse(text), ...changed });
+      const headers = { 'x-ms-blob-type': 'BlockBlob', 'x-ms-version': '2024-11-04' };
+      const reply = await fetch(`${path}/manifest.json?${sas}`, { method: 'PUT', headers, body });
+      assert.equal(reply.status, 201);
+      await rejectsWith(Run.open(parts, container, never), { kind: 'runAltered', run: container });
+    }
+    const refused = await fetch(`${path}?restype=container&comp=metadata&${sas}`, { method: 'PUT' });
+    assert.equal(refused.status, 403);
+    await storage.writeText(container, 'manifest.json', text, { signal: never });
+    await (await Run.open(parts, container, never)).close();
+  });
+
+  it('is followed with files that were repaired for a retry', async () => {
+    const manifest = manifestWith('repaired', 2);
+    const { parts } = partsOf(service);
+    const run = await Run.create(parts, manifest, never);
+    const [file] = manifest.files;
+    assert.ok(file);
+    run.manifest.files = [...manifest.files, { ...file, id: '0003' }];
+    await run.state.save(never);
+    await run.close();
+    const opened = await Run.open(parts, manifest.outputContainer, never);
+    await opened.close();
+    assert.equal(opened.manifest.files.length, 3);
+    assert.deepEqual(
+      (await runsOf(parts.storage, never)).filter(({ runId }) => runId === manifest.runId).length,
+      1,
+    );
   });
 
   it('of a later version is not touched', async () => {

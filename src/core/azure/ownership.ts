@@ -17,6 +17,8 @@ export const madeBy = {
   /** The job that will use a pool that existed, and when its run chose the pool: `JOB TIME`, ISO 8601. */
   chosenFor: 'azureBatchTranscodeChosenFor',
   preset: 'azureBatchTranscodePreset',
+  /** Digests of the files of a run, on its output container. See `records/seal`. */
+  seal: 'azureBatchTranscodeSeal',
 };
 
 type Metadata = readonly { readonly name: string; readonly value: string }[] | undefined;

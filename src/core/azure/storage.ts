@@ -51,6 +51,8 @@ const beingDeletedPauseMs = 3_000;
 /** A lease lasts 60 seconds at most: a call about it that takes longer is of no use. */
 const leaseCallMs = 10_000;
 
+type Metadata = Record<string, string>;
+
 /** Containers and small blobs of one storage account. `Transfers` uploads and downloads large blobs. */
 export class Storage {
   readonly host: string;
@@ -108,7 +110,7 @@ export class Storage {
 
   async createContainer(
     name: string,
-    metadata: Record<string, string>,
+    metadata: Metadata,
     signal: AbortSignal,
   ): Promise<'created' | 'exists'> {
     const client = this.#service.getContainerClient(name);
@@ -129,15 +131,10 @@ export class Storage {
 
   /** Deletes a container. False for one that does not exist or is being deleted. */
   async deleteContainer(name: string, signal: AbortSignal): Promise<boolean> {
-    try {
-      await this.call({ operation: 'delete container', resource: name, signal }, (abortSignal) =>
-        this.#service.getContainerClient(name).delete({ abortSignal }),
-      );
-      return true;
-    } catch (error) {
-      if (!isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) throw error;
-      return false;
-    }
+    const deleting = this.call({ operation: 'delete container', resource: name, signal }, (abortSignal) =>
+      this.#service.getContainerClient(name).delete({ abortSignal }),
+    );
+    return (await orUndefined(deleting)) !== undefined;
   }
 
   async *containers(prefix: string, signal: AbortSignal): AsyncGenerator<ContainerInfo> {
@@ -165,6 +162,12 @@ export class Storage {
       ),
     );
     return properties && decodeMetadata(properties.metadata);
+  }
+
+  async setContainerMetadata(name: string, metadata: Metadata, signal: AbortSignal): Promise<void> {
+    await this.call({ operation: 'set container metadata', resource: name, signal }, (abortSignal) =>
+      this.#service.getContainerClient(name).setMetadata(encodeMetadata(metadata), { abortSignal }),
+    );
   }
 
   /** Lists blobs with their metadata. Empty if the container does not exist. */

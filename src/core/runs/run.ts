@@ -16,6 +16,7 @@ import { useDedicatedNodes } from '../pools/poolSizes';
 import { deleteBadPieces } from '../records/encodedPieces';
 import { ManifestStore, manifestBlob } from '../records/manifestStore';
 import { readStoredResults } from '../records/resultJournal';
+import { checkSeal, sealOf } from '../records/seal';
 import { anyOf, systemClock, together } from '../wait';
 import { Claim } from './claim';
 import { Collector } from './collect';
@@ -60,7 +61,8 @@ export class Run {
     let claim: Claim;
     let isMade = false;
     try {
-      const made = await storage.createContainer(container, containerMetadata(manifest, 'output'), signal);
+      const metadata = containerMetadata(manifest, 'output', [sealOf(manifest)]);
+      const made = await storage.createContainer(container, metadata, signal);
       isMade = made === 'created';
       await store.write(manifest, { ifNoneMatch: '*', signal });
       claim = await Claim.take(storage, container, manifestBlob, manifest.runId, {
@@ -93,7 +95,7 @@ export class Run {
   }
 
   /**
-   * Opens a run that the account holds. Throws `runNotFound`, or `runTaken` while another window acts on it; a window that was
+   * Opens a run that the account holds. Throws `runNotFound`, `runAltered`, or `runTaken` while another window acts on it; a window that was
    * killed on another machine holds its run for another 15 seconds, which `waitMs` can wait for.
    */
   static async open(
@@ -110,7 +112,11 @@ export class Run {
       // Read again: until a moment ago another window may have changed it.
       const manifest = await store.read(signal);
       const state = new RunState(parts, manifest, claim, store);
-      state.restore(await readStoredResults(storage, outputContainer, signal));
+      const [stored] = await Promise.all([
+        readStoredResults(storage, outputContainer, signal),
+        checkSeal(storage, outputContainer, manifest, signal),
+      ]);
+      state.restore(stored);
       state.tell({ kind: 'resumed', run: runId, at: new Date(state.clock.now()) });
       return new Run(state, claim);
     } catch (error) {

@@ -17,6 +17,7 @@ import type { GivenPool } from '../pools/takeBackNodes';
 import { AddedTasks } from '../records/addedTasks';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
+import { sealOf } from '../records/seal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
@@ -73,6 +74,8 @@ export class RunState {
   /** When this process uploaded files, by their ids. */
   readonly uploaded = new Map<string, TimeSpan>();
   #saving: Promise<unknown> = Promise.resolve();
+  /** The files of the manifest in the account. */
+  #sealed: Pick<Manifest, 'files' | 'refused'>;
   readonly #journal: ResultJournal;
   readonly #startedAt: number;
   #savedAt: number;
@@ -86,6 +89,7 @@ export class RunState {
     private readonly store: ManifestStore,
   ) {
     this.progress = emptyProgress(manifest);
+    this.#sealed = { files: manifest.files, refused: manifest.refused };
     const { nodeHours = 0, dedicatedNodeHours } = manifest;
     // What an earlier version has counted was not told apart.
     const dedicated = dedicatedNodeHours ?? (nodeHours > 0 ? undefined : 0);
@@ -150,6 +154,17 @@ export class RunState {
     for (const id of fileIds) if (this.results.delete(id)) this.#journal.note(id);
   }
 
+  /** Notes in the account which files the manifest has, before it is written with others. The earlier ones are valid still. */
+  async #seal(signal: AbortSignal): Promise<void> {
+    const { manifest, parts } = this;
+    const { files, refused } = manifest;
+    if (files === this.#sealed.files && refused === this.#sealed.refused) return;
+    const seals = [sealOf({ ...manifest, ...this.#sealed }), sealOf(manifest)];
+    const metadata = containerMetadata(manifest, 'output', seals);
+    await parts.storage.setContainerMetadata(manifest.outputContainer, metadata, signal);
+    this.#sealed = { files, refused };
+  }
+
   /** Writes the manifest to the account, after earlier writes have ended. Throws `runTaken` if another window holds the run. */
   save(signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
@@ -157,6 +172,7 @@ export class RunState {
       this.manifest.nodeHours = all + this.totals.nodeHours;
       if (dedicated !== undefined)
         this.manifest.dedicatedNodeHours = dedicated + this.totals.dedicatedNodeHours;
+      await this.#withLoss(() => this.#seal(signal));
       const write = () => this.store.write(this.manifest, { leaseId: this.claim.leaseId, signal });
       try {
         await write();
@@ -214,7 +230,16 @@ export class RunState {
   }
 }
 
-/** Metadata that identifies a container as ours, and its run. */
-export function containerMetadata(manifest: Manifest, role: 'input' | 'output'): Record<string, string> {
-  return { [madeBy.name]: role, [madeBy.run]: manifest.runId, workspace: manifest.workspace };
+/** Metadata that identifies a container as ours, and its run. `seals`: those of its manifest. */
+export function containerMetadata(
+  manifest: Manifest,
+  role: 'input' | 'output',
+  seals: readonly string[] = [],
+): Record<string, string> {
+  return {
+    [madeBy.name]: role,
+    [madeBy.run]: manifest.runId,
+    workspace: manifest.workspace,
+    ...(seals.length > 0 && { [madeBy.seal]: seals.join(' ') }),
+  };
 }
