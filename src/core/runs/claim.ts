@@ -3,7 +3,8 @@ import type { Lease, Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import { LeaseNote } from '../records/leaseNotes';
-import { pause } from '../wait';
+import { type ManifestStore, manifestBlob } from '../records/manifestStore';
+import { type Clock, pause, systemClock } from '../wait';
 
 const leaseSeconds = 15;
 const renewMs = 5_000;
@@ -178,4 +179,37 @@ interface TakenFrom {
   readonly container: string;
   readonly blob: string;
   readonly runId: string;
+}
+
+interface ClaimParts {
+  readonly storage: Storage;
+  readonly claimFolder?: string;
+  readonly clock?: Clock;
+}
+
+interface Wanted {
+  readonly container: string;
+  readonly runId: string;
+  /** How long another window's claim is waited for, in milliseconds. */
+  readonly waitMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Takes the claim of a run that is in the account. Throws `runTaken`. */
+export async function takeClaim(
+  { storage, claimFolder: folder, clock = systemClock }: ClaimParts,
+  store: ManifestStore,
+  { container, runId, waitMs, signal }: Wanted,
+): Promise<Claim> {
+  const isCurrent = (own: AbortSignal) => store.isCurrent(own);
+  const end = clock.now() + waitMs;
+  for (;;) {
+    try {
+      return await Claim.take(storage, container, manifestBlob, runId, { folder, isCurrent, signal });
+    } catch (error) {
+      const isTaken = error instanceof UserError && error.problem.kind === 'runTaken';
+      if (!isTaken || clock.now() >= end) throw error;
+      await clock.pause(1_000, signal);
+    }
+  }
 }

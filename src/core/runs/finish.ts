@@ -1,6 +1,6 @@
 import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
-import { endJob, nothingUploaded } from '../jobs/jobLife';
+import { canceledReason, endJob, nothingUploaded } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts } from '../plan/attempts';
 import { type Attempt, attemptOf } from '../plan/manifest';
 import { runTimeOf } from '../plan/runTime';
@@ -104,6 +104,24 @@ async function takeBack(
     });
   }
   return takeBackNodes(batch, pool, { jobId, isJobOpen, clock: state.clock, signal });
+}
+
+/** Ends the jobs of attempts of a run that is canceled, unless they have ended. */
+export async function endJobs(
+  state: RunState,
+  attempts: readonly Attempt[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { manifest } = state;
+  const open = new Set(openAttempts(manifest, state.results).map(({ attempt }) => attempt));
+  for (const attempt of attempts) {
+    if (attempt.submitted !== undefined && !open.has(attempt)) continue;
+    await endJob(state.parts.batch, manifest, attempt.jobId, canceledReason, {
+      mayArrive: state.jobsAsked.has(attempt.jobId),
+      clock: state.clock,
+      signal,
+    });
+  }
 }
 
 /** Problems with which no task of the run can start. */

@@ -1,15 +1,7 @@
 import { hasEnded } from '../azure/batchCall';
 import { type Problem, UserError } from '../errors';
-import { canceledReason, endJob } from '../jobs/jobLife';
 import { type OpenAttempt, openAttempts, retryAttempt } from '../plan/attempts';
-import {
-  type Attempt,
-  attemptOf,
-  type FileResult,
-  type Manifest,
-  tasksOfAttempt,
-  type Until,
-} from '../plan/manifest';
+import { attemptOf, type FileResult, type Manifest, tasksOfAttempt, type Until } from '../plan/manifest';
 import { nodeTargets } from '../pools/nodeTargets';
 import { PoolSearch } from '../pools/poolSearch';
 import { useDedicatedNodes } from '../pools/poolSizes';
@@ -17,11 +9,19 @@ import { deleteBadPieces } from '../records/encodedPieces';
 import { ManifestStore, manifestBlob } from '../records/manifestStore';
 import { readStoredResults } from '../records/resultJournal';
 import { checkSeal, sealOf } from '../records/seal';
-import { anyOf, systemClock, together } from '../wait';
-import { Claim } from './claim';
+import { anyOf, together } from '../wait';
+import { Claim, takeClaim } from './claim';
 import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
-import { endAttemptIfFatal, endEmptyJobs, endIfFatal, finish, summaryOf, takeBackPools } from './finish';
+import {
+  endAttemptIfFatal,
+  endEmptyJobs,
+  endIfFatal,
+  endJobs,
+  finish,
+  summaryOf,
+  takeBackPools,
+} from './finish';
 import { canBeRepaired, repairAttempts, retryTransfers } from './repair';
 import type { RunProgress, RunSummary, Step } from './runEvents';
 import { containerMetadata, type RunParts, RunState } from './runState';
@@ -196,7 +196,7 @@ export class Run {
   async #work(until: Until, signal: AbortSignal): Promise<'done' | 'again' | 'timeLimit'> {
     const { state } = this;
     // The process that canceled the run may have ended before it had ended the jobs.
-    if (state.manifest.canceled) await this.#endJobs(signal);
+    if (state.manifest.canceled) await endJobs(state, state.manifest.attempts, signal);
     else if (!state.isNew) await repairAttempts(state, until, signal);
     let isOver = false;
     let failed: OpenAttempt | undefined;
@@ -378,24 +378,10 @@ export class Run {
    */
   async #endAllJobs(signal: AbortSignal): Promise<void> {
     const known = this.manifest.attempts.filter(({ hasJob, submitted }) => hasJob || submitted !== undefined);
-    const [ended] = await Promise.allSettled([this.#endJobs(signal, known), this.#working]);
+    const [ended] = await Promise.allSettled([endJobs(this.state, known, signal), this.#working]);
     if (ended.status === 'rejected') throw ended.reason;
     const others = this.manifest.attempts.filter((attempt) => !known.includes(attempt));
-    await this.#endJobs(signal, others);
-  }
-
-  /** Ends the jobs of attempts that have not ended. */
-  async #endJobs(signal: AbortSignal, attempts: readonly Attempt[] = this.manifest.attempts): Promise<void> {
-    const { state, manifest } = this;
-    const open = new Set(openAttempts(manifest, state.results).map(({ attempt }) => attempt));
-    for (const attempt of attempts) {
-      if (attempt.submitted !== undefined && !open.has(attempt)) continue;
-      await endJob(state.parts.batch, manifest, attempt.jobId, canceledReason, {
-        mayArrive: state.jobsAsked.has(attempt.jobId),
-        clock: state.clock,
-        signal,
-      });
-    }
+    await endJobs(this.state, others, signal);
   }
 
   /** Gives up the right to act on the run, after a cancel has ended, so that another window can act at once. */
@@ -408,26 +394,4 @@ export class Run {
 
 function isProblem(error: unknown, kind: Problem['kind']): boolean {
   return error instanceof UserError && error.problem.kind === kind;
-}
-
-async function takeClaim(
-  { storage, claimFolder: folder, clock = systemClock }: RunParts,
-  store: ManifestStore,
-  {
-    container,
-    runId,
-    waitMs,
-    signal,
-  }: { container: string; runId: string; waitMs: number; signal: AbortSignal },
-): Promise<Claim> {
-  const isCurrent = (own: AbortSignal) => store.isCurrent(own);
-  const end = clock.now() + waitMs;
-  for (;;) {
-    try {
-      return await Claim.take(storage, container, manifestBlob, runId, { folder, isCurrent, signal });
-    } catch (error) {
-      if (!isProblem(error, 'runTaken') || clock.now() >= end) throw error;
-      await clock.pause(1_000, signal);
-    }
-  }
 }

@@ -264,3 +264,10 @@ export function keptWords(why: Extract<Problem, { kind: 'resourceKept' }>['why']
       return l10n.t('This resource has changed since it was listed. Clean up again to review it.');
   }
 }
+
+export function runAlteredWords({ run }: Extract<Problem, { kind: 'runAltered' }>): string {
+  return l10n.t(
+    "The record of the run in container {0} was changed by something other than this extension, so the run can't continue: it might read or replace other files on this machine. Its outputs stay in the container.",
+    run,
+  );
+}

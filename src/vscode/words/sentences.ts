@@ -14,6 +14,7 @@ import {
   notFfmpegWords,
   presetFaultWords,
   quotaWords,
+  runAlteredWords,
   serviceName,
   unauthorizedWords,
   waitWords,
@@ -259,12 +260,7 @@ function words(problem: Problem): Words {
     case 'runNotFound':
       return [l10n.t('No run found in container {0}. It might have been deleted.', problem.run), 'attach'];
     case 'runAltered':
-      return [
-        l10n.t(
-          "The record of the run in container {0} was changed by something other than this extension, so the run can't continue: it might read or replace other files on this machine. Its outputs stay in the container.",
-          problem.run,
-        ),
-      ];
+      return [runAlteredWords(problem)];
     case 'runNewer':
       return [
         l10n.t(
