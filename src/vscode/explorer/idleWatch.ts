@@ -97,7 +97,7 @@ export class IdleWatch {
   }
 
   async #scaleToZero(account: AccountRecord, poolId: string): Promise<void> {
-    const [{ Batch }, { scaleToZero }, { isInUse }] = await Promise.all([
+    const [{ Batch }, { scaleToZero }, { isForOthers }] = await Promise.all([
       import('../../core/azure/batch'),
       import('../../core/pools/poolSizes'),
       import('../../core/pools/poolUse'),
@@ -105,7 +105,8 @@ export class IdleWatch {
     const batch = new Batch(await this.accounts.connect(account));
     const isScaled = await longWork(l10n.t('Scaling pool {0} to zero', poolId), async (_progress, signal) => {
       // The nodes were idle when the account was asked last.
-      if (await isInUse(batch, poolId, undefined, signal)) return false;
+      const pool = await batch.pool(poolId, { signal });
+      if (pool && (await isForOthers(batch, pool, undefined, signal))) return false;
       await scaleToZero(batch, poolId, { signal });
       return true;
     });
