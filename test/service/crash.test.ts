@@ -470,17 +470,19 @@ describe('The local Batch service on a full disk', function () {
     );
   });
 
-  it('gets room from the deletion of what fills it: a task, a job, a pool', async () => {
+  it('gets room from the deletion of what fills it: a task, a job, its preparation, a pool', async () => {
     const client = service.client();
-    for (const kind of ['task', 'job', 'pool'] as const) {
+    for (const kind of ['task', 'job', 'preparation', 'pool'] as const) {
       const id = `fills-${kind}`;
       await client.pool.add({ id, ...machine, targetDedicatedNodes: 1 });
-      await client.job.add({ id, poolInfo: { poolId: id } });
-      await client.task.add(id, { id, ...fills });
+      const isPreparation = kind === 'preparation';
+      const jobPreparationTask = isPreparation ? fills : undefined;
+      await client.job.add({ id, poolInfo: { poolId: id }, jobPreparationTask });
+      await client.task.add(id, isPreparation ? { id, commandLine: '/bin/true' } : { id, ...fills });
       await isFull();
       if (kind === 'task') await client.task.deleteMethod(id, id);
-      else if (kind === 'job') await client.job.deleteMethod(id);
-      else await client.pool.deleteMethod(id);
+      else if (kind === 'pool') await client.pool.deleteMethod(id);
+      else await client.job.deleteMethod(id);
       await hasRoom();
       if (kind === 'task') await assert.rejects(client.task.get(id, id), { code: 'TaskNotFound' });
       if (kind === 'pool') {

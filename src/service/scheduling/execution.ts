@@ -85,9 +85,8 @@ export class Execution {
     this.supervisor.run(this.#about(task), async () => {
       const outcome = await this.#attempt(pool, nodes, task, controller.signal);
       release();
-      // On a full disk nothing is stored before there is room, which the files of the task may take.
-      if (why === 'delete') this.#discardIfFull(task);
-      await this.state.whenWritable();
+      // A deletion makes room on a full disk. It has room in the reserve.
+      if (why !== 'delete') await this.state.whenWritable();
       this.#running--;
       for (const one of nodes) {
         one.running.delete(task);
@@ -221,11 +220,6 @@ export class Execution {
   ): Promise<Wire[]> {
     const hosts = nodes.map(({ wire }) => String(wire.ipAddress));
     return instanceSettings(hosts, instance, taskDir, coresOf(pool.wire), await makeRemoteShell(root));
-  }
-
-  /** Removes the files of a deleted task on a full disk. */
-  #discardIfFull(task: TaskState): void {
-    if (!this.state.isWritable && !this.supervisor.isClosed) this.nodes.removeTaskFiles(task);
   }
 
   /** What the end of the service has stopped starts again with its task. */

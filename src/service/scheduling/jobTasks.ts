@@ -83,7 +83,7 @@ export class JobTasks {
     try {
       entry.isStale = undefined;
       const outcome = await this.#run(pool, node, job, entry, 'jobPreparationTask', stopped);
-      await this.state.whenWritable();
+      await this.#mayStore(job);
       const info = entry.jobPreparationTaskExecutionInfo as Wire;
       const ending = stopped.aborted
         ? { failureInfo: endedFailure('UserError', 'by user request') }
@@ -133,7 +133,7 @@ export class JobTasks {
     this.supervisor.run({ about: `the release of node ${node.id} by job ${job.id}` }, async () => {
       try {
         const outcome = await this.#run(pool, node, job, entry, 'jobReleaseTask');
-        await this.state.whenWritable();
+        await this.#mayStore(job);
         if (outcome.stopped) entry.jobReleaseTaskExecutionInfo = undefined;
         else complete(entry.jobReleaseTaskExecutionInfo as Wire, outcome);
         this.#save(job, entry);
@@ -204,6 +204,11 @@ export class JobTasks {
       if (wasReleasing) entry.jobReleaseTaskExecutionInfo = undefined;
       this.#save(job, entry);
     }
+  }
+
+  /** Resolves once a change of a job can be stored. A deletion makes room on a full disk, and does not wait for it. */
+  async #mayStore({ wire }: JobState): Promise<void> {
+    if (wire.state !== 'deleting') await this.state.whenWritable();
   }
 
   /** A job that was deleted meanwhile is not stored again. */

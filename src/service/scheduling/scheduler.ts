@@ -245,13 +245,17 @@ export class Scheduler {
     this.schedule();
   }
 
-  /** Removes the files of pools and jobs that are being deleted: their deletion cannot be stored before there is room. */
+  /**
+   * Removes the files of pools that are being deleted, since their tasks cannot be requeued before there is room, and of
+   * jobs if nothing has gone on since the service was started.
+   */
   #makeRoom(): void {
     for (const pool of this.state.pools.values()) {
       if (pool.wire.state !== 'deleting') continue;
       for (const { id } of pool.nodes.values())
         this.nodes.discard(this.nodes.root(pool.id, id), `folders of node ${id}`);
     }
+    if (this.#isResumed) return;
     for (const job of this.state.jobs.values())
       if (job.wire.state === 'deleting') this.nodes.removeJobFiles(job);
   }
