@@ -23,6 +23,7 @@ import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
 import { after, every } from './vscode/timers';
 import { MediaContext } from './vscode/transcode/mediaContext';
+import type { ShownProblem } from './vscode/words/remedy';
 
 /** Milliseconds before the workspace is searched for transport streams, so that the window can open first. */
 const transportStreamsMs = 1_000;
@@ -102,7 +103,7 @@ export function activate(context: ExtensionContext): void {
       handleDrag: async (rows, data) => (await import('./vscode/explorer/dragAndDrop')).dragRows(rows, data),
       handleDrop: async (row, data) => {
         const { droppedFiles } = await import('./vscode/explorer/dragAndDrop');
-        const dropped = await droppedFiles(row, data);
+        const dropped = await droppedFiles(accounts, row, data);
         background(transcode.use((part) => part.transcodeDropped(dropped)));
       },
     },
@@ -148,7 +149,7 @@ export function activate(context: ExtensionContext): void {
   };
   const tellTrouble = async ({ runId, problem }: { runId: string; problem: Problem }) => {
     const { tellTrouble } = await import('./vscode/transcode/runNotification');
-    await tellTrouble(runs, runId, problem);
+    await tellTrouble(accounts, runs, runId, problem);
   };
   const remoteProvider = new LazyFiles(remoteFiles);
   const autoscaleProvider = new LazyFiles(autoscale);
@@ -181,7 +182,9 @@ export function activate(context: ExtensionContext): void {
       ...loadedHandlers(contributed.accountCommandIds, async () => {
         const { accountCommands } = await import('./vscode/accounts/accountCommands');
         const onLocalReset = () => runs.merge(localAccountId, []);
-        return accountCommands({ ...connect, localService: await localService.get(), onLocalReset });
+        const unendedRuns = (accountId: string) => runs.unended(accountId).length;
+        const parts = { localService: await localService.get(), onLocalReset, unendedRuns };
+        return accountCommands({ ...connect, ...parts });
       }),
       ...loadedHandlers(contributed.explorerCommandIds, async () => {
         const { explorerCommands } = await import('./vscode/explorer/commands/explorerCommands');
@@ -203,7 +206,7 @@ export function activate(context: ExtensionContext): void {
         const parts = { explorerData: await explorerData.get(), accountsView: await accountsView.get() };
         return viewCommands({ ...connect, runs, idleWatch, ...parts });
       }),
-      showProblem: (problem: Problem) => commands.showProblem(problem),
+      showProblem: (shown: ShownProblem) => commands.showProblem(shown),
       showLog: () => log.show(),
       openDocumentation: async (page?: string) =>
         (await import('./vscode/documentation')).openDocumentation(extensionUri, page),

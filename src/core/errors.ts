@@ -97,6 +97,7 @@ export type Problem =
   | { kind: 'preempted'; pool: string; times: number }
   | { kind: 'noImage'; vmSize: string }
   | { kind: 'poolNotOurs'; pool: string }
+  | { kind: 'poolGone'; pool: string }
   | { kind: 'poolUnusable'; pool: string; detail?: string }
   /** It was chosen to be deleted, and stays: a run or a task needs it since it was listed, or it is another one of that name. */
   | { kind: 'resourceKept'; why: 'used' | 'changed' }
@@ -195,12 +196,25 @@ export type AccountField =
 
 /** An error that users can act on. Any other error is a bug. */
 export class UserError extends Error {
+  /** The id of the account that it is about, if that is known. */
+  accountId?: string;
+
   constructor(
     readonly problem: Problem,
     options?: { cause?: unknown },
   ) {
     super(`${problem.kind} ${JSON.stringify(problem)}`, options);
     this.name = 'UserError';
+  }
+}
+
+/** Runs work on an account. A `UserError` that it throws names the account. */
+export async function onAccount<T>({ id }: { readonly id: string }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UserError) error.accountId ??= id;
+    throw error;
   }
 }
 

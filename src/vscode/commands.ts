@@ -1,8 +1,9 @@
 import { commands, type Disposable, type LogOutputChannel } from 'vscode';
-import { isAbort, type Problem, UserError } from '../core/errors';
+import { isAbort, UserError } from '../core/errors';
 import { type CommandId, section } from './contributions';
 import { DisposableStore } from './disposable';
 import { Lazy } from './lazy/lazy';
+import type { ShownProblem } from './words/remedy';
 
 /** Gathers the input of a command, calls `core` and shows the result. */
 export type Handler = (...args: never[]) => unknown;
@@ -28,19 +29,15 @@ export function loadedHandlers<Id extends CommandId>(
 
 /** Registers the commands, and is the one place that catches and shows what they throw. */
 export class Commands {
-  #handlers: Handlers<CommandId> | undefined;
-
   readonly #messages = new Lazy(async () => {
     const { ErrorMessages } = await import('./errorMessages');
-    const handlers: Partial<Handlers<string>> | undefined = this.#handlers;
-    return new ErrorMessages(this.log, (remedy) => handlers?.[remedy]);
+    return new ErrorMessages(this.log);
   });
 
   constructor(private readonly log: LogOutputChannel) {}
 
   /** Registers every command of this extension. */
   register(handlers: Handlers<CommandId>): Disposable {
-    this.#handlers = handlers;
     const store = new DisposableStore();
     for (const [id, handler] of Object.entries<Handler>(handlers)) {
       store.add(
@@ -84,7 +81,7 @@ export class Commands {
   }
 
   /** Shows a problem that was recorded earlier, with what the user can do about it. */
-  async showProblem(problem: Problem): Promise<void> {
-    await this.#messages.use((messages) => messages.showProblem(problem));
+  async showProblem(shown: ShownProblem): Promise<void> {
+    await this.#messages.use((messages) => messages.showProblem(shown));
   }
 }

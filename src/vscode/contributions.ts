@@ -106,8 +106,18 @@ export const transcodeCommandIds = [
   'upload',
 ] as const;
 
-/** Commands of the Accounts view as a whole. Only its items run `loadMore`. */
-export const viewCommandIds = ['cleanUp', 'loadMore', 'refresh', 'showIdlePools'] as const;
+/**
+ * Commands of the Accounts view as a whole. Only its items run `loadMore`. `cleanUpAccount` and `refreshAll` are buttons in the
+ * title of a view: VS Code calls those with the row that has the focus, which they ignore.
+ */
+export const viewCommandIds = [
+  'cleanUp',
+  'cleanUpAccount',
+  'loadMore',
+  'refresh',
+  'refreshAll',
+  'showIdlePools',
+] as const;
 
 /** Commands about the log and the documentation. Only items of the tree run `showProblem`. */
 const helpCommandIds = ['openDocumentation', 'showLog', 'showProblem'] as const;
@@ -151,6 +161,8 @@ export interface ContextKeys {
   hasLiveRuns: boolean;
   hasLocalAccount: boolean;
   hasOutputs: boolean;
+  /** A run has files that can be transcoded again: they failed, were refused, or a cancellation ended them. */
+  hasRetryable: boolean;
   hasRuns: boolean;
   /** Extensions of the setting `media.extensions`, each with a dot, in lower and in upper case. */
   mediaExtensions: readonly string[];
@@ -166,6 +178,7 @@ export const contextKeys = Object.keys({
   hasLiveRuns: true,
   hasLocalAccount: true,
   hasOutputs: true,
+  hasRetryable: true,
   hasRuns: true,
   mediaExtensions: true,
   transportStreams: true,

@@ -1,22 +1,18 @@
 import { commands, env, type LogOutputChannel, l10n, Uri } from 'vscode';
-import { type Problem, UserError } from '../core/errors';
+import { UserError } from '../core/errors';
 import { maskSas } from '../core/log';
 import { commandName, section } from './contributions';
 import { showError } from './messages';
-import type { Remedy } from './words/remedy';
+import type { Remedy, ShownProblem } from './words/remedy';
 import { sentenceOf } from './words/sentences';
 
 /** Shows errors as messages, with buttons for what the user can do about them. Loaded when the first error is shown. */
 export class ErrorMessages {
-  constructor(
-    private readonly log: LogOutputChannel,
-    /** Returns the handler of a remedy that is a command. */
-    private readonly handlerOf: (remedy: Remedy) => (() => unknown) | undefined,
-  ) {}
+  constructor(private readonly log: LogOutputChannel) {}
 
   /** Shows an error once and logs it. Resolves with true if a remedy says that it has helped. */
   async show(error: unknown): Promise<boolean> {
-    if (error instanceof UserError) return this.#showProblem(error.problem, error);
+    if (error instanceof UserError) return this.#showProblem(error, error);
     this.log.error(['An unexpected error occurred', ...causesOf(error)].join('\n'));
     const message = maskSas(error instanceof Error ? error.message : String(error));
     await this.#ask(l10n.t('An unexpected error occurred: {0}', message), []);
@@ -24,18 +20,18 @@ export class ErrorMessages {
   }
 
   /** Shows a problem that was recorded earlier, with what the user can do about it. */
-  async showProblem(problem: Problem): Promise<void> {
-    await this.#showProblem(problem, undefined);
+  async showProblem(shown: ShownProblem): Promise<void> {
+    await this.#showProblem(shown, undefined);
   }
 
-  async #showProblem(problem: Problem, error: UserError | undefined): Promise<boolean> {
+  async #showProblem({ problem, accountId }: ShownProblem, error: UserError | undefined): Promise<boolean> {
     const { text, remedies } = sentenceOf(problem);
     const requestId = problem.kind === 'service' ? problem.requestId : undefined;
     this.log.error([text, ...(requestId ? [`request id: ${requestId}`] : []), ...causesOf(error)].join('\n'));
     const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
     const answer = await this.#ask(text, [...titles.keys()]);
     const remedy = answer ? titles.get(answer) : undefined;
-    return remedy !== undefined && (await this.#apply(remedy, problem)) === true;
+    return remedy !== undefined && (await this.#apply(remedy, { problem, accountId })) === true;
   }
 
   /** Shows an error. Resolves with the button that the user pressed, except Show Log. VS Code closes an equal message. */
@@ -46,7 +42,7 @@ export class ErrorMessages {
     return answer;
   }
 
-  async #apply(remedy: Remedy, problem: Problem): Promise<unknown> {
+  async #apply(remedy: Remedy, shown: ShownProblem): Promise<unknown> {
     switch (remedy) {
       case 'openMediaSettings':
         return openSettings('media.extensions');
@@ -64,17 +60,11 @@ export class ErrorMessages {
         return openPage('https://ffmpeg.org/download.html');
       case 'askQuota':
         return openPage('https://learn.microsoft.com/azure/batch/batch-quota-limit');
-      case 'showStartTaskStderr':
-        // The problem says which node it is about.
-        return commands.executeCommand(commandName(remedy), problem);
       case 'enterKeys':
-      case 'signIn':
       case 'updateCredentials':
-        return commands.executeCommand(commandName('signIn'), problem);
-      default: {
-        const handler = this.handlerOf(remedy);
-        return Promise.resolve(handler?.()).catch((error: unknown) => this.show(error));
-      }
+        return commands.executeCommand(commandName('signIn'), shown);
+      default:
+        return commands.executeCommand(commandName(remedy), shown);
     }
   }
 }

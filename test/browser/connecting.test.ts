@@ -233,7 +233,10 @@ describe('Connecting to Azure through a proxy', () => {
     standIn.refusesSecrets = true;
     await workbench.reload();
     await openPools();
-    await workbench.treeItem('AADSTS7000215').waitFor();
+    await workbench.treeItem('AADSTS7000215').click();
+    await workbench.press('AADSTS7000215', 'Sign In');
+    await workbench.toast(`${label} uses the sign-in of the Azure CLI`).waitFor();
+    await workbench.run('Notifications: Clear All Notifications');
     standIn.refusesSecrets = false;
     await workbench.run('Azure Batch: Refresh');
     await pool().waitFor();

@@ -13,7 +13,10 @@ describe('The Accounts view', () => {
 
   before(async () => {
     mkdirSync(pictures, { recursive: true });
-    connected = await connectedWorkbench();
+    // Auto Save only keeps the text of a formula.
+    connected = await connectedWorkbench({
+      settings: { 'files.autoSave': 'afterDelay', 'files.autoSaveDelay': 100 },
+    });
     await connected.workbench.openView('Azure Batch');
     await collapseTranscodes();
   });
@@ -189,6 +192,20 @@ describe('The Accounts view', () => {
     await dialog.getByText('job-stop / task-0001').waitFor();
     await workbench.screenshot(pictures, 'explorer-reboot');
     await dialogButton('Cancel');
+    // More jobs than are asked for the names of their tasks: the last of them runs a task on the other node.
+    for (let index = 0; index < 20; index++)
+      await batch.job.add({ id: `job-a${index}`, poolInfo: { poolId: 'pool-stop' } });
+    await addJob(batch, 'job-z', 'pool-stop', ['/bin/bash -c "sleep 3600"']);
+    await eventually(
+      () => batch.task.get('job-z', 'task-0000'),
+      ({ state }) => state === 'running',
+    );
+    const { nodeInfo } = await batch.task.get('job-z', 'task-0000');
+    const other = workbench.page.locator(`.sidebar [aria-label^="${nodeInfo?.nodeId}, node"]`);
+    await workbench.openMenu(other);
+    await workbench.choose('Disable Task Scheduling');
+    await dialog.getByText(/^tvm….*: 1 task running$/m).waitFor();
+    await dialogButton('Cancel');
     await workbench.openMenu(workbench.treeItem(/^job-stop/));
     await workbench.choose('Terminate Job');
     await dialog.getByText('job-stop: 1 task running').waitFor();
@@ -222,6 +239,8 @@ describe('The Accounts view', () => {
     // Keys one by one may accept suggestions, which come when they come.
     await workbench.page.keyboard.insertText('$TargetDedicatedNodes = nonsense(');
     await editor.filter({ hasText: 'nonsense(' }).waitFor();
+    const autoSaved = workbench.page.locator('.tab.active:not(.dirty)', { hasText: 'pool-scaled' });
+    await autoSaved.waitFor();
     await workbench.page.keyboard.press('ControlOrMeta+s');
     await workbench.toast("The formula can't be evaluated").waitFor();
     await workbench.screenshot(pictures, 'explorer-formula-wrong');
@@ -230,6 +249,7 @@ describe('The Accounts view', () => {
     await editor.filter({ hasNotText: 'nonsense(' }).waitFor();
     await workbench.page.keyboard.insertText('\n$TargetDedicatedNodes = 2; // two\n');
     await editor.filter({ hasText: 'two' }).waitFor();
+    await autoSaved.waitFor();
     await workbench.page.keyboard.press('ControlOrMeta+s');
     const dialog = workbench.page.locator('.monaco-dialog-box');
     await dialog.getByText('$TargetDedicatedNodes=2').waitFor();
@@ -238,6 +258,16 @@ describe('The Accounts view', () => {
     await workbench.toast('The formula is applied').waitFor();
     const { autoScaleFormula } = await batch.pool.get('pool-scaled');
     assert.equal(autoScaleFormula, `${formula}$TargetDedicatedNodes = 2; // two\n`);
+    const evaluated = connected.proxy.requests.filter((request) => request.includes('/evaluateautoscale'));
+    assert.equal(evaluated.length, 2, 'only what the user saves is evaluated');
+    await batch.pool.deleteMethod('pool-scaled');
+    await eventually(
+      () => batch.pool.exists('pool-scaled'),
+      ({ body }) => !body,
+    );
+    await editor.click();
+    await workbench.page.keyboard.press('ControlOrMeta+s');
+    await workbench.toast('Pool pool-scaled no longer exists.').waitFor();
     await workbench.run('View: Close All Editors');
     await workbench.run('Notifications: Clear All Notifications');
   });

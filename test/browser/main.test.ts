@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import type { Locator } from 'playwright-core';
 import { becomesTrue, repeat, Workbench } from '../../scripts/workbench.mjs';
 import { clip, ffmpeg, probe } from '../media';
 import { deleting } from './connectedWorkbench';
@@ -79,6 +80,27 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.quickPick('text.mp4').filter({ hasText: "isn't a media file" }).first().waitFor();
     await workbench.dismiss();
     for (const name of ['four.mp3', 'three.mp3', 'two.mp3']) assert.ok(outputs().includes(name), name);
+  });
+
+  it('has buttons in the title of the Transcodes view that are about no run, whichever row has the focus', async () => {
+    await connected();
+    await workbench.openView('Azure Batch');
+    const button = (name: string) =>
+      workbench.page.locator('.pane-header', { hasText: 'Transcodes' }).getByRole('button', { name });
+    const press = (name: string, effect: Locator) =>
+      repeat(`${name} has its effect`, async (wait) => {
+        await workbench.dismiss();
+        await workbench.treeItem(/^4 files, MP3 audio/).click({ timeout: wait });
+        await button(name).click({ timeout: wait });
+        return effect.waitFor({ timeout: wait }).then(
+          () => true,
+          () => false,
+        );
+      });
+    await press('Transcode on Azure Batch', workbench.input);
+    await workbench.page.getByText('Choose Files to Transcode').first().waitFor();
+    await press('Clean Up…', workbench.quickPick('Outputs and record of the run').nth(1));
+    await workbench.dismiss();
   });
 
   it('shows the name of a file as it is, and makes no link of it', async () => {

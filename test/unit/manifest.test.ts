@@ -43,6 +43,14 @@ describe('The manifest', () => {
     );
   });
 
+  it('has commands of their own for the buttons of views, which get the row with the focus', () => {
+    const ofRows = new Set(menus['view/item/context']?.map(({ command }) => command));
+    assert.deepEqual(
+      menus['view/title']?.map(({ command }) => command).filter((command) => ofRows.has(command)),
+      [],
+    );
+  });
+
   it('asks only for context keys that the code sets', () => {
     const clauses = [
       ...items,

@@ -70,6 +70,35 @@ describe('The lists of the Accounts view', () => {
     return { loaded, asked };
   }
 
+  it('stay removed, with what is below them, if their row goes while they are loaded', async () => {
+    let answer = () => {};
+    const asked = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const gone = job('gone', 'active');
+    let jobsNow = [gone];
+    const loaded = new LoadedLists(
+      async (node) => {
+        if (node.kind === 'jobs') return structuredClone(jobsNow);
+        await asked;
+        return [{ kind: 'empty', owner: nodeId(node), list: 'tasks', isFiltered: false }];
+      },
+      () => false,
+    );
+    const [row = gone] = await loaded.children(jobs);
+    const below = loaded.reload(row);
+    jobsNow = [];
+    await loaded.reload(jobs);
+    answer();
+    assert.deepEqual((await below).children, []);
+    // VS Code may ask for what is below a row that it still shows.
+    assert.deepEqual(await loaded.children(row), []);
+    assert.deepEqual(
+      loaded.shown().map((list) => nodeId(list.row)),
+      ['account/jobs'],
+    );
+  });
+
   it('are asked of the service once, however often VS Code asks for them', async () => {
     const { loaded, asked } = lists({ 'account/jobs': [job('one')] });
     for (let time = 0; time < 5; time++) await loaded.children(jobs);

@@ -9,6 +9,7 @@ import type { RunEvent } from '../../src/core/runs/runEvents';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
 import { Answers } from '../../src/vscode/runs/liveRun';
 import {
+  isRetryable,
   isUpload,
   mergeRecords,
   type RunRecord,
@@ -171,6 +172,9 @@ describe('The list of runs', () => {
       assert.ok(!isUpload(record('1', { status, until: 'uploaded' })), status);
     const found = recordOf('a', manifestOf(['a.mp4'], { goal: 'uploaded' }), [], 'stopped');
     assert.ok(isUpload(found));
+    // A cancellation ends files, which are no failures, and can be transcoded again.
+    assert.ok(isRetryable(record('1', { status: 'canceled', succeeded: 0, failed: 0 })));
+    assert.ok(!isRetryable(record('1', { status: 'finished', succeeded: 1, failed: 0 })));
   });
 
   it('shows a canceled run as canceled, and counts no file that the cancellation ended as a failure', () => {

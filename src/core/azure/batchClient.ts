@@ -10,6 +10,7 @@ import type {
   ServiceClientCredentials,
   WebResourceLike,
 } from '@azure/ms-rest-js';
+import { onAccount } from '../errors';
 import { type Log, noLog } from '../log';
 import type { Connection } from './account';
 import { type CallOptions, callBatch, isBatchCode } from './batchCall';
@@ -111,6 +112,7 @@ export class BatchClient {
   readonly log: Log;
   protected readonly client: BatchServiceClient;
   readonly #host: string;
+  readonly #account: Connection['account'];
   readonly #policy: RetryPolicy;
   readonly #agent: Agent;
   readonly #clock = new ServiceClock();
@@ -121,6 +123,7 @@ export class BatchClient {
       batch.kind === 'sharedKey'
         ? new BatchSharedKeyCredentials(batch.name, batch.key)
         : new TokenCredentials(batch.credential, `${cloudOf(account.batchUrl).batchAudience}/.default`);
+    this.#account = account;
     this.#policy = { ...defaultPolicy, log, ...policy };
     this.log = policy.log ?? log;
     this.#agent = agentFor(account.batchUrl, silenceMs);
@@ -151,7 +154,9 @@ export class BatchClient {
 
   protected call<T>(options: CallOptions, attempt: Attempt<T>): Promise<T> {
     // The package declares its own AbortSignal, which differs in the `this` of a property that it never uses.
-    return callBatch(this.#host, options, this.#policy, (signal) => attempt(signal as AbortSignalLike));
+    return onAccount(this.#account, () =>
+      callBatch(this.#host, options, this.#policy, (signal) => attempt(signal as AbortSignalLike)),
+    );
   }
 
   protected async page<T>(

@@ -1,4 +1,5 @@
 import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
+import { onAccount } from '../errors';
 import { pause } from '../wait';
 import type { Connection } from './account';
 import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
@@ -56,6 +57,7 @@ type Metadata = Record<string, string>;
 /** Containers and small blobs of one storage account. `Transfers` uploads and downloads large blobs. */
 export class Storage {
   readonly host: string;
+  readonly #account: Connection['account'];
   readonly #service: BlobServiceClient;
   readonly #http: BlobHttp;
   readonly #policy: RetryPolicy;
@@ -64,6 +66,7 @@ export class Storage {
 
   /** `options` replace members of the default policy: retries for 20 s, 60 s for each attempt. */
   constructor(connection: Connection, { silenceMs = 60_000, ...policy }: StorageOptions = {}) {
+    this.#account = connection.account;
     this.host = new URL(connection.account.blobUrl).host;
     const { log = connection.log } = policy;
     this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), clock: new ServiceClock(), log };
@@ -98,7 +101,7 @@ export class Storage {
 
   /** Calls Storage with the retries of this account. The signal that `attempt` gets ends with each attempt. */
   call<T>(call: StorageCall, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return callStorage(this.host, call, this.#policy, attempt);
+    return onAccount(this.#account, () => callStorage(this.host, call, this.#policy, attempt));
   }
 
   /** Makes one cheap request, which succeeds if address, network, credential and clock are right. */

@@ -1,12 +1,12 @@
 import { commands, l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
-import type { Problem } from '../../core/errors';
 import { background } from '../background';
 import type { Handlers } from '../commands';
 import { type AccountCommandId, accountsView } from '../contributions';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { plainText } from '../words/plainText';
+import type { ShownProblem } from '../words/remedy';
 import { type Accounts, localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
@@ -15,6 +15,8 @@ interface AccountParts extends ConnectParts {
   readonly localService: LocalService;
   /** Called when the local account has been emptied. */
   readonly onLocalReset: () => Promise<void>;
+  /** How many runs of this workspace use an account and have not ended. */
+  readonly unendedRuns: (accountId: string) => number;
 }
 
 /** An item of the Accounts view, or a run of the Transcodes view, as far as these commands use it. */
@@ -28,7 +30,7 @@ type AccountNode =
 
 /** The commands about accounts. Without an item of the tree they ask for an account, or take the one in use. */
 export function accountCommands(parts: AccountParts): Handlers<AccountCommandId> {
-  const { accounts, secrets, documents, localService, onLocalReset } = parts;
+  const { accounts, secrets, documents, localService, onLocalReset, unendedRuns } = parts;
   const showServiceLog = async () => {
     const log = Uri.file(localService.logFile);
     const exists = await workspace.fs.stat(log).then(
@@ -43,11 +45,14 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
   };
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
-    signIn: async (subject?: AccountNode | Problem) =>
-      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, subject)),
+    signIn: async (subject?: AccountNode | ShownProblem) =>
+      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, subject), {
+        alwaysAsks: subject !== undefined,
+      }),
     renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
     chooseAccount: async () => (await manage()).chooseAccount(accounts),
-    removeAccount: async (node?: AccountNode) => (await manage()).removeAccount(accounts, accountIn(node)),
+    removeAccount: async (node?: AccountNode) =>
+      (await manage()).removeAccount(accounts, accountIn(node), unendedRuns),
     useLocalAccount: async () => {
       await accounts.addLocal();
       await commands.executeCommand(`${accountsView}.focus`);
@@ -57,8 +62,11 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
       const account = accountIn(node);
       if (account) await (await manage()).useInWorkspace(account);
     },
-    async checkConnection(node?: AccountNode) {
-      const account = accountIn(node) ?? (await accountOfWorkspace(parts));
+    async checkConnection(subject?: AccountNode | ShownProblem) {
+      const account =
+        subject && 'problem' in subject
+          ? await askAccountOf(accounts, subject)
+          : (accountIn(subject) ?? (await accountOfWorkspace(parts)));
       if (account === undefined) return;
       const { checkAccount } = await import('./checkConnection');
       await checkAccount(accounts, documents, account);
@@ -93,14 +101,33 @@ function accountIn(node: AccountNode): AccountRecord | undefined {
   return node?.kind === 'account' ? node.account : undefined;
 }
 
-/** The account of an item of the tree or of a run, or the one that a problem is about. */
-function accountOf(accounts: Accounts, subject: AccountNode | Problem): AccountRecord | undefined {
+/**
+ * The account of an item of the tree or of a run, or the one that a problem is about. Throws `noAccount` if it isn't
+ * connected.
+ */
+function accountOf(accounts: Accounts, subject: AccountNode | ShownProblem): AccountRecord | undefined {
   if (subject === undefined) return undefined;
-  if ('record' in subject) return subject.record && accounts.byId(subject.record.accountId);
-  if (subject.kind === 'account') return accountIn(subject as AccountNode);
-  const problem = subject as Problem;
-  if (problem.kind === 'secretMissing') return accounts.byId(problem.id);
-  return problem.kind === 'runWaits' ? accounts.byId(problem.account) : undefined;
+  if ('problem' in subject) return accountOfProblem(accounts, subject);
+  return subject.record ? accounts.accountOf(subject.record) : accountIn(subject);
+}
+
+/** The account that a problem is about, as far as that is known. Throws `noAccount` if it isn't connected. */
+function accountOfProblem(
+  accounts: Accounts,
+  { problem, accountId }: ShownProblem,
+): AccountRecord | undefined {
+  if (accountId !== undefined) return accounts.accountOf({ accountId });
+  if (problem.kind === 'secretMissing') return accounts.accountOf({ accountId: problem.id });
+  return problem.kind === 'runWaits' ? accounts.accountOf({ accountId: problem.account }) : undefined;
+}
+
+/** The account that a problem is about. Asks for it where that is not known; undefined if the user canceled. */
+export async function askAccountOf(
+  accounts: Accounts,
+  shown: ShownProblem,
+): Promise<AccountRecord | undefined> {
+  const account = accountOfProblem(accounts, shown);
+  return account ?? (await manage()).pickAccount(accounts, l10n.t('Choose a Batch account'));
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   workspace,
 } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
-import { UserError } from '../../core/errors';
+import { onAccount, UserError } from '../../core/errors';
 import { section } from '../contributions';
 import { DisposableStore } from '../disposable';
 import type { Lazy } from '../lazy/lazy';
@@ -118,7 +118,10 @@ export class Accounts {
 
   /** The account with its credentials. Starts the service of the local account. */
   async connect(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {
-    return { ...(await this.#credentials(account, signal)), log: this.log };
+    return onAccount(account, async () => ({
+      ...(await this.#credentials(account, signal)),
+      log: this.log,
+    }));
   }
 
   async #credentials(account: AccountRecord, signal?: AbortSignal): Promise<Connection> {

@@ -138,12 +138,13 @@ async function tryKeys(account: AccountRecord, keys: AccountSecrets): Promise<'s
 
 /**
  * Asks for new keys, or signs in again, after the credentials of an account were refused or lost. Resolves with whether the
- * account has new ones.
+ * account has new ones. `alwaysAsks`: without an account, it is asked for even if only one can be meant.
  */
 export async function updateCredentials(
   accounts: Accounts,
   secrets: Secrets,
   account: AccountRecord | undefined,
+  { alwaysAsks = false }: { readonly alwaysAsks?: boolean } = {},
 ): Promise<boolean> {
   const [only, ...others] = accounts.all.filter(canUpdateCredentials);
   if (account === undefined && only === undefined && accounts.all.length > 0) {
@@ -153,7 +154,7 @@ export async function updateCredentials(
   }
   const chosen =
     account ??
-    (only && others.length === 0
+    (only && others.length === 0 && !alwaysAsks
       ? only
       : await pickAccount(
           accounts,

@@ -4,6 +4,7 @@ import { UserError } from '../../core/errors';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import { section, settings, updateSetting } from '../settings';
+import { count } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { type Accounts, localAccountId } from './accounts';
 
@@ -80,19 +81,37 @@ export async function offerForWorkspace(accounts: Accounts, id: string): Promise
   if (answer === use) await useInWorkspace(added);
 }
 
-/** Forgets an account with its keys. Nothing in Azure is changed. */
-export async function removeAccount(accounts: Accounts, account: AccountRecord | undefined): Promise<void> {
+/**
+ * Forgets an account with its keys. Nothing in Azure is changed. `unendedRuns` is how many runs of this workspace use an
+ * account and have not ended.
+ */
+export async function removeAccount(
+  accounts: Accounts,
+  account: AccountRecord | undefined,
+  unendedRuns: (accountId: string) => number,
+): Promise<void> {
   const chosen = account ?? (await pickAccount(accounts, l10n.t('Remove which account?')));
   if (chosen === undefined) return;
   const remove = l10n.t('Remove');
-  const detail =
+  const kept =
     chosen.id === localAccountId
       ? l10n.t('Its files stay on this machine.')
       : chosen.signIn === 'keys'
         ? l10n.t("Its keys are removed from VS Code's secret storage. Nothing in Azure is deleted.")
         : l10n.t('Nothing in Azure is deleted.');
+  const detail = [kept, unendedText(unendedRuns(chosen.id))].filter(Boolean).join('\n');
   const answer = await showWarning(l10n.t('Remove {0}?', chosen.label), { modal: true, detail }, remove);
   if (answer === remove) await accounts.remove(chosen.id);
+}
+
+function unendedText(runs: number): string {
+  if (runs === 0) return '';
+  return runs === 1
+    ? l10n.t("1 run of this workspace hasn't ended. It can't continue until the account is connected again.")
+    : l10n.t(
+        "{0} runs of this workspace haven't ended. They can't continue until the account is connected again.",
+        count(runs),
+      );
 }
 
 /** Asks for one of the accounts. Throws `noAccount` if there is none to choose from. */

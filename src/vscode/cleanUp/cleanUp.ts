@@ -4,6 +4,7 @@ import type { Batch } from '../../core/azure/batch';
 import type { Storage } from '../../core/azure/storage';
 import type { Remaining } from '../../core/cleanUp/deleteResources';
 import type { OwnedResource } from '../../core/cleanUp/ownedResources';
+import { isAbort } from '../../core/errors';
 import { outputContainerOf } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
@@ -51,7 +52,7 @@ export async function cleanUp(
   if (request.runId && request.confirmed) return cleanUpRun(gateways, runs, account, all, request.runId);
   const listed = request.runId ? all.filter(({ runId }) => runId === request.runId) : all;
   const asked = new Set(request.runId ? [request.runId] : request.leftBy);
-  const chosen = await pickResources(listed, account, { find: (runId) => runs.record(runId), asked });
+  const chosen = await pickResources(listed, account, { find: (runId) => runs.record(runId), asked }, request.runId);
   if (chosen === undefined || chosen.length === 0) return;
   if (!(await confirmCleanUp(chosen))) return;
   await endLiveRuns(gateways, runs, all, chosen);
@@ -107,19 +108,34 @@ async function remove(
 ): Promise<void> {
   if (chosen.length === 0) return;
   const { deleteResources } = await import('../../core/cleanUp/deleteResources');
-  const remaining = await longWork(l10n.t('Cleaning up {0}', account.label), (progress, signal) => {
-    const report = (resource: OwnedResource, done: number) =>
+  const deleted: OwnedResource[] = [];
+  const removed = longWork(l10n.t('Cleaning up {0}', account.label), (progress, signal) => {
+    const report = (resource: OwnedResource, done: number) => {
+      deleted.push(resource);
       progress.report({
         message: l10n.t('{0} of {1}: {2}', done, chosen.length, resource.id),
         increment: 100 / chosen.length,
       });
+    };
     return deleteResources(batch, storage, chosen, report, signal);
   });
-  const kept = new Set(remaining.map(({ resource }) => resource.id));
-  for (const { runId, kind, id } of chosen) {
-    if (kind === 'container' && id.endsWith('-output') && runId && !kept.has(id)) await runs.forget(runId);
+  let remaining: Remaining[];
+  try {
+    remaining = await removed;
+  } catch (error) {
+    if (isAbort(error)) tellCanceled(deleted.length, chosen.length);
+    throw error;
+  } finally {
+    for (const { runId, kind, id } of deleted) {
+      if (kind === 'container' && id.endsWith('-output') && runId) await runs.forget(runId);
+    }
   }
   await tellRemaining(remaining, chosen.length);
+}
+
+function tellCanceled(deleted: number, chosen: number): void {
+  const text = l10n.t('Canceled. Deleted {0} of {1} resources.', count(deleted), count(chosen));
+  background(showInformation(text));
 }
 
 async function tellRemaining(remaining: readonly Remaining[], chosen: number): Promise<void> {

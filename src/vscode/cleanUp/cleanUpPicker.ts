@@ -22,15 +22,18 @@ interface KnownRuns {
 /**
  * Lets the user select what to delete, grouped by run. Selected at first is what can be deleted without a loss: nothing of
  * a run that goes on or can be continued, unless that is what the user asked for, and no output that was not fetched. Undefined
- * if the user canceled.
+ * if the user canceled. `ofRun`: they are those of one run only.
  */
 export async function pickResources(
   resources: readonly OwnedResource[],
   account: AccountRecord,
   known: KnownRuns,
+  ofRun?: string,
 ): Promise<OwnedResource[] | undefined> {
   if (resources.length === 0) {
-    const text = l10n.t('{0} has no resources that this extension created.', account.label);
+    const text = ofRun
+      ? l10n.t('{0} has no resources of run {1}.', account.label, ofRun)
+      : l10n.t('{0} has no resources that this extension created.', account.label);
     background(showInformation(text));
     return undefined;
   }

@@ -1,7 +1,8 @@
 import { type DataTransfer, DataTransferItem, Uri } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
+import type { Accounts } from '../accounts/accounts';
 import { remoteScheme, uriList } from '../contributions';
-import type { ExplorerNode } from './explorerNode';
+import { accountIdOf, type ExplorerNode } from './explorerNode';
 import { remoteUri } from './remoteFiles';
 
 /** Blobs and files are dragged as the URIs that editors open. */
@@ -14,9 +15,10 @@ export function dragRows(rows: readonly ExplorerNode[], data: DataTransfer): voi
 
 /**
  * The files that were dropped, without those of accounts, and the account of the row that they were dropped on: undefined
- * beside the accounts.
+ * beside the accounts. Throws `noAccount` if it was removed meanwhile.
  */
 export async function droppedFiles(
+  accounts: Pick<Accounts, 'accountOf'>,
   row: ExplorerNode | undefined,
   data: DataTransfer,
 ): Promise<{ account: AccountRecord | undefined; uris: Uri[] }> {
@@ -26,5 +28,5 @@ export async function droppedFiles(
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => Uri.parse(line))
     .filter(({ scheme }) => scheme !== remoteScheme);
-  return { account: row && 'account' in row ? row.account : undefined, uris };
+  return { account: row && accounts.accountOf({ accountId: accountIdOf(row) }), uris };
 }

@@ -123,6 +123,12 @@ export function nodeId(node: ExplorerNode): string {
   }
 }
 
+/** The id of the account that a row belongs to, also of rows about a list. */
+export function accountIdOf(node: ExplorerNode): string {
+  const [accountId = ''] = nodeId(node).split('/', 1);
+  return accountId;
+}
+
 /** The name that the service knows a resource by. */
 export function resourceName(node: ExplorerNode): string {
   switch (node.kind) {

@@ -32,6 +32,7 @@ export class IdleWatch {
     this.#item.name = l10n.t('Azure Batch: Idle Nodes');
     this.#item.command = commandName('showIdlePools');
     this.#item.backgroundColor = new ThemeColor('statusBarItem.warningBackground');
+    this.#disposables.add(accounts.onChanged(() => this.#dropOthers()));
   }
 
   /** Checks as a timer does: a check that fails is made again the next time. */
@@ -42,6 +43,7 @@ export class IdleWatch {
   /** Asks the account of this workspace for idle pools, while the window has the focus. */
   async check(): Promise<void> {
     const account = this.accounts.current;
+    this.#dropOthers();
     if (account === undefined || account.signIn === 'local' || !window.state.focused) return;
     const [{ Batch }, { idlePools }] = await Promise.all([
       import('../../core/azure/batch'),
@@ -49,6 +51,7 @@ export class IdleWatch {
     ]);
     const batch = new Batch(await this.accounts.connect(account));
     const pools = await idlePools(batch, idleMinutes, AbortSignal.timeout(60_000));
+    if (this.accounts.current?.id !== account.id) return;
     this.#found = { account, pools };
     this.#show(pools);
   }
@@ -116,6 +119,13 @@ export class IdleWatch {
 
   dispose(): void {
     this.#disposables.dispose();
+  }
+
+  /** Hides what was found in an account that this workspace no longer uses. */
+  #dropOthers(): void {
+    if (this.#found?.account.id === this.accounts.current?.id) return;
+    this.#found = undefined;
+    this.#item.hide();
   }
 
   #show(pools: readonly IdlePool[]): void {

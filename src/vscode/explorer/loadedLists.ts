@@ -34,6 +34,8 @@ export class LoadedLists {
   /** When each list was last marked stale: a load that began earlier does not make it fresh. */
   readonly #markedAt = new Map<string, number>();
   readonly #failed = new Set<string>();
+  /** Rows that were removed. VS Code may still ask for what is below them. */
+  readonly #removed = new WeakSet<ExplorerNode>();
   /** Orders loads and marks. */
   #sequence = 0;
 
@@ -63,8 +65,10 @@ export class LoadedLists {
     const id = nodeId(node);
     const there = this.#loading.get(id);
     if (there && there.since > (this.#markedAt.get(id) ?? 0)) return there.reloaded;
+    const row = this.#rows.get(id) ?? node;
+    if (this.#removed.has(row)) return Promise.resolve(nothingBelow(row));
     const since = ++this.#sequence;
-    const reloaded = this.#reload(this.#rows.get(id) ?? this.#rowOf(node), since).finally(() => {
+    const reloaded = this.#reload(this.#rowOf(row), since).finally(() => {
       if (this.#loading.get(id)?.since === since) this.#loading.delete(id);
     });
     this.#loading.set(id, { since, reloaded });
@@ -150,6 +154,8 @@ export class LoadedLists {
       this.#failed.add(id);
       throw error;
     }
+    // The row was removed while its list was loaded: the list would be kept, and loaded again, for ever.
+    if (this.#removed.has(row)) return nothingBelow(row);
     const before = this.#lists.get(id);
     const children = withRowsBefore(loaded, before).map((child) => this.#rowOf(child));
     const contents = new Map(children.map((child) => [nodeId(child), JSON.stringify(child)]));
@@ -212,11 +218,16 @@ export class LoadedLists {
 
   #remove(gone: ReadonlySet<string>): void {
     if (gone.size === 0) return;
+    for (const [id, row] of this.#rows) if (isBelow(id, gone)) this.#removed.add(row);
     const stores = [this.#rows, this.#lists, this.#parents, this.#markedAt, this.#collapsed, this.#failed];
     for (const store of stores) {
       for (const id of store.keys()) if (isBelow(id, gone)) store.delete(id);
     }
   }
+}
+
+function nothingBelow(row: ExplorerNode): Reloaded {
+  return { row, children: [], isReordered: false, changed: [] };
 }
 
 /** While a service cannot be reached, the rows loaded before stay, below the problem and with their age. */

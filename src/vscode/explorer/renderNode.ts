@@ -1,11 +1,12 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
-import type { Job, Pool, Task, TaskCounts } from '../../core/azure/batch';
+import type { Job, Task, TaskCounts } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
+import { maskSas } from '../../core/jobs/poolFailure';
 import { type CommandId, commandName } from '../contributions';
 import { listed } from '../words/listed';
 import { bytes, count, duration, nodesOf, tasksOf, time } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
-import { type ExplorerNode, type NodeOf, nodeId, type TaskGroup } from './explorerNode';
+import { accountIdOf, type ExplorerNode, type NodeOf, nodeId, type TaskGroup } from './explorerNode';
 import { cutText, emptyText } from './listWords';
 import { fullLabel, groupLabel, ownJobLabel, rowLabel, shortTime, timeLine } from './rowLabels';
 import { stateWord } from './stateWords';
@@ -65,7 +66,7 @@ function rowOf(node: ExplorerNode): Row {
         contextValue: `containers.${node.showsAll ? 'all' : 'own'}`,
       };
     case 'pool':
-      return poolRow(node.pool);
+      return poolRow(node);
     case 'node':
       return nodeRow(node);
     case 'job':
@@ -130,7 +131,13 @@ function rowOf(node: ExplorerNode): Row {
   }
 }
 
-function poolRow(pool: Pool): Row {
+/** What the portal can't show has no command that opens it there. */
+function placeOf({ account }: NodeOf<'pool' | 'job'>): string {
+  return account.signIn === 'local' ? '.local' : '';
+}
+
+function poolRow(node: NodeOf<'pool'>): Row {
+  const { pool } = node;
   const { id = '', vmSize = '', resizeErrors, enableAutoScale } = pool;
   const now = (pool.currentDedicatedNodes ?? 0) + (pool.currentLowPriorityNodes ?? 0);
   const target = (pool.targetDedicatedNodes ?? 0) + (pool.targetLowPriorityNodes ?? 0);
@@ -145,7 +152,7 @@ function poolRow(pool: Pool): Row {
       now === target ? nodesOf(now) : l10n.t('{0} of {1}', count(now), nodesOf(target)),
       enableAutoScale && l10n.t('autoscale'),
     ],
-    contextValue: `pool.${enableAutoScale ? 'autoscale' : 'fixed'}.${state}`,
+    contextValue: `pool.${enableAutoScale ? 'autoscale' : 'fixed'}.${state}${placeOf(node)}`,
     tooltip: [
       id,
       vmSize,
@@ -211,7 +218,7 @@ function jobRow(node: NodeOf<'job'>): Row {
   return {
     icon: jobIcon(job, counts),
     facts: [stateWord(state), ...(counts ? countFacts(counts) : []), creationTime && shortTime(creationTime)],
-    contextValue: `job.${state}${isOwn ? '.transcode' : ''}`,
+    contextValue: `job.${state}${isOwn ? '.transcode' : ''}${placeOf(node)}`,
     tooltip: [
       label ?? displayName ?? id,
       l10n.t('Job: {0}', id),
@@ -303,7 +310,7 @@ function problemRow(node: NodeOf<'problem'>): Row {
         tooltip: [text, node.asOf ? l10n.t('Shown as of {0}', time(node.asOf)) : ''],
         contextValue: 'problem',
         command: 'showProblem',
-        argument: node.problem,
+        argument: { problem: node.problem, accountId: accountIdOf(node) },
       };
 }
 
@@ -325,11 +332,14 @@ function spokenName(node: ExplorerNode, label: string): string {
   }
 }
 
-/** Names come from users and services: they are shown as text, never read as Markdown or commands. */
+/**
+ * Names come from users and services: they are shown as text, never read as Markdown or commands. Services quote URLs in their
+ * messages: the signatures of SAS are left out.
+ */
 function tooltipOf([title = '', ...lines]: readonly string[]): MarkdownString {
   const text = new MarkdownString();
   text.appendMarkdown('**').appendText(title).appendMarkdown('**');
-  for (const line of lines.filter(Boolean)) text.appendMarkdown('  \n').appendText(line);
+  for (const line of lines.filter(Boolean)) text.appendMarkdown('  \n').appendText(maskSas(line));
   return text;
 }
 

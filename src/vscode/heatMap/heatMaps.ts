@@ -10,6 +10,7 @@ import { openRemote } from '../explorer/commands/openRemote';
 import type { ExplorerData } from '../explorer/explorerData';
 import { isChanging, type NodeOf, nodeId } from '../explorer/explorerNode';
 import { stateWord } from '../explorer/stateWords';
+import { showInformation } from '../messages';
 import { nodesOf, time } from '../words/numbers';
 import { textOf } from '../words/sentences';
 import { heatMapPage } from './heatMapPage';
@@ -50,7 +51,10 @@ export class HeatMaps {
     private readonly extensionUri: Uri,
   ) {
     this.#actions = {
-      reveal: (pool, id) => accountsView.revealComputeNode(pool, id),
+      reveal: async (pool, id) => {
+        if (!(await accountsView.revealComputeNode(pool, id)))
+          await showInformation(l10n.t('Node {0} no longer exists.', id));
+      },
       showStartTaskLog: ({ account, pool }, id) =>
         openRemote(account, { poolId: pool.id ?? '', nodeId: id }, 'startup/stderr.txt'),
     };
@@ -139,10 +143,12 @@ class HeatMap {
     let pause = settledMs;
     try {
       const nodes = await this.#nodes();
+      // A panel that was closed takes no message.
+      if (this.#closed.signal.aborted) return;
       if (nodes.length <= large && nodes.some((node) => this.#isChanging(node))) pause = changingMs;
       this.#send(this.#message(nodes));
     } catch (error) {
-      if (isAbort(error)) return;
+      if (isAbort(error) || this.#closed.signal.aborted) return;
       this.#send({ type: 'problem', text: textOf(error) });
     }
     this.#schedule(window.state.focused ? pause : unfocusedMs);

@@ -7,7 +7,7 @@ import { showWarning } from '../messages';
 import { showFailures, showOutput, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
-import { hasFailures, hasOutputs, type RunRecord } from './runRecord';
+import { hasFailures, hasOutputs, isToContinue, type RunRecord } from './runRecord';
 import type { RunNode } from './runRows';
 import type { Runs } from './runs';
 import type { RunsTree } from './runsTree';
@@ -76,18 +76,37 @@ function runIdOf(run: RunArgument): string | undefined {
 async function forgetRun(runs: Runs, runId: string): Promise<void> {
   const record = runs.record(runId);
   if (record === undefined) return;
-  // It would be listed again at once.
-  if (runs.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
+  refuseLive(runs, runId);
   const remove = l10n.t('Remove from List');
   const answer = await showWarning(
     l10n.t('Remove {0} from the list?', runTitle(record)),
     {
       modal: true,
-      detail: l10n.t(
-        'Nothing in the account is deleted. Clean Up deletes the job and the containers of the run.',
-      ),
+      detail: [
+        lossText(record),
+        l10n.t('Nothing in the account is deleted. Clean Up deletes the job and the containers of the run.'),
+      ]
+        .filter(Boolean)
+        .join('\n'),
     },
     remove,
   );
-  if (answer === remove) await runs.forget(runId);
+  if (answer !== remove) return;
+  // The run may have been continued while the question was open.
+  refuseLive(runs, runId);
+  await runs.forget(runId);
+}
+
+/** A run that this window works on would be listed again at once. */
+function refuseLive(runs: Runs, runId: string): void {
+  if (runs.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
+}
+
+/** What does not happen any more once a run is removed from the list. */
+function lossText(record: RunRecord): string {
+  if (record.isCanceling)
+    return l10n.t("The run isn't canceled yet, and won't be: its tasks may keep running and cost money.");
+  return isToContinue(record)
+    ? l10n.t("The run hasn't ended, and won't continue: its tasks may keep running and cost money.")
+    : '';
 }

@@ -1,7 +1,7 @@
 import type { Disposable } from 'vscode';
 import { setContextKey } from '../contextKeys';
 import { DisposableStore } from '../disposable';
-import { hasFailures, hasOutputs } from './runRecord';
+import { hasFailures, hasOutputs, isRetryable } from './runRecord';
 import type { Runs } from './runs';
 
 /** Sets the context keys that hide commands about runs that would have no effect. */
@@ -24,5 +24,6 @@ export class RunContext implements Disposable {
     setContextKey('hasLiveRuns', liveRuns.length > 0);
     setContextKey('hasFailures', records.some(hasFailures));
     setContextKey('hasOutputs', records.some(hasOutputs));
+    setContextKey('hasRetryable', records.some(isRetryable));
   }
 }

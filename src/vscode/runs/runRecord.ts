@@ -53,6 +53,11 @@ export function hasFailures({ failed = 0 }: RunRecord): boolean {
   return failed > 0;
 }
 
+/** Whether a run has files that can be transcoded again. A cancellation ends files, which are no failures. */
+export function isRetryable({ failed = 0, succeeded = 0, files, status }: RunRecord): boolean {
+  return failed > 0 || (status === 'canceled' && succeeded < files);
+}
+
 /** Whether a run has outputs. */
 export function hasOutputs({ succeeded = 0 }: RunRecord): boolean {
   return succeeded > 0;

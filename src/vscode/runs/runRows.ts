@@ -29,11 +29,15 @@ export type RunNode =
   /** The reason why the files of a run cannot be listed. */
   | { readonly kind: 'problem'; readonly record: RunRecord; readonly reason: string };
 
-/** `runFile.failed.partial`: the `when` clauses of the menus match it. */
-export function contextOfFile(file: ManifestFile, result: FileResult | undefined): string {
+/**
+ * `runFile.failed.partial`: the `when` clauses of the menus match it. While this window works on the run, its failed files
+ * can't be retried: `runFile.live.failed`.
+ */
+export function contextOfFile(file: ManifestFile, result: FileResult | undefined, isLive: boolean): string {
   if (result === undefined) return 'runFile.waiting';
   if (result.problem === undefined) return 'runFile.done';
-  return hasPartialOutput(file, result.problem) ? 'runFile.failed.partial' : 'runFile.failed';
+  const partial = hasPartialOutput(file, result.problem) ? '.partial' : '';
+  return `runFile${isLive ? '.live' : ''}.failed${partial}`;
 }
 
 /** `run.live`, `run.finished.failed`, `run.upload`: the `when` clauses of the menus match it. */
@@ -52,11 +56,14 @@ export function contextOf(
 }
 
 /** The row of a file that was refused before the run. */
-export function refusedItem({ record, file }: Extract<RunNode, { kind: 'refused' }>): TreeItem {
+export function refusedItem(
+  { record, file }: Extract<RunNode, { kind: 'refused' }>,
+  isLive: boolean,
+): TreeItem {
   const { text } = sentenceOf(file.problem);
   const item = new TreeItem(fileLabel(file.path));
   item.id = `${record.runId}/refused/${file.uri}`;
-  item.contextValue = 'runFile.refused';
+  item.contextValue = isLive ? 'runFile.live.refused' : 'runFile.refused';
   item.iconPath = new ThemeIcon('circle-slash', new ThemeColor('problemsWarningIcon.foreground'));
   const state = l10n.t('not transcoded: {0}', withoutName(text, file.path));
   item.description = withFolder(state, file.path);

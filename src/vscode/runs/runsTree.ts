@@ -118,7 +118,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       case 'piece':
         return this.#pieceItem(node);
       case 'refused':
-        return refusedItem(node);
+        return refusedItem(node, this.runs.isWorkingOn(node.record.runId));
       case 'page':
         return this.#pageItem(node);
       case 'problem':
@@ -219,7 +219,11 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     );
     item.id = record.runId;
     item.contextValue = contextOf(record, live, { isOpening, isElsewhere });
-    const state = live ? liveWords(live) : isOpening ? l10n.t('starting') : stateWords(record, isElsewhere);
+    const state = live
+      ? liveWords(live)
+      : isOpening
+        ? l10n.t('starting')
+        : this.#stateWords(record, isElsewhere);
     const names = firstNames(record);
     item.description = names ? `${state} · ${names}` : state;
     const isMoving = live ? live.noAnswer() === undefined : isOpening || isElsewhere;
@@ -229,6 +233,13 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       label: listed([runTitle(record), state, names, time(new Date(record.created))]),
     };
     return item;
+  }
+
+  /** A run can't wait for an account that isn't connected. */
+  #stateWords(record: RunRecord, isElsewhere: boolean): string {
+    return record.waitsFor && !isElsewhere && this.accounts.byId(record.accountId) === undefined
+      ? l10n.t('account not connected')
+      : stateWords(record, isElsewhere);
   }
 
   #runTooltip(record: RunRecord, live: LiveRun | undefined, state: string): MarkdownString {
@@ -277,7 +288,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
       isLiveSplit ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None,
     );
     item.id = `${record.runId}/${file.id}`;
-    item.contextValue = contextOfFile(file, result);
+    item.contextValue = contextOfFile(file, result, live !== undefined);
     item.iconPath = fileIcon(file, result, live?.progress);
     const state = fileWords(file, result, live?.progress);
     item.description = withFolder(state, file.path);

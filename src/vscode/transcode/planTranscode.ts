@@ -76,7 +76,7 @@ async function refuseAll({ refused }: Manifest): Promise<'otherPreset' | undefin
 }
 
 /** Throws `quota` if the quota allows no node at all. An unknown quota refuses nothing. */
-async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
+export async function refuseBeyondQuota(account: AccountRecord, pool: RunPool): Promise<void> {
   if (account.resourceId === undefined) return;
   const [{ quota, supportedSizes }, { refuseBeyond }] = await Promise.all([
     import('../accounts/checkConnection'),

@@ -7,8 +7,9 @@ import {
   ThemeIcon,
   window,
 } from 'vscode';
-import type { Problem } from '../../core/errors';
-import { isSubmitted, type Until } from '../../core/plan/manifest';
+import { type Problem, UserError } from '../../core/errors';
+import { isSubmitted, outputContainerOf, type Until } from '../../core/plan/manifest';
+import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { LiveRun } from '../runs/liveRun';
@@ -28,6 +29,8 @@ type Followed = Pick<LiveRun, 'manifest' | 'progress' | 'results' | 'timeLeft' |
  * readable.
  */
 const refreshMs = 250;
+
+const enableMs = 120_000;
 
 /**
  * Shows a run in a notification until `work` ends. Cancel asks what to do; if the user keeps the run, the notification
@@ -139,23 +142,50 @@ function stopDetail(until: Until, isAllSubmitted: boolean): string {
     : l10n.t('Tasks that were submitted keep running. Other files wait until you fetch the outputs.');
 }
 
+/** The message may have been answered when this window no longer works on the run. */
+async function enableJob(accounts: Accounts, runs: Runs, runId: string, jobId: string): Promise<void> {
+  const live = runs.live(runId);
+  if (live) return live.enableJob(jobId);
+  const record = runs.record(runId);
+  if (record === undefined) throw new UserError({ kind: 'runNotFound', run: outputContainerOf(runId) });
+  const { Batch } = await import('../../core/azure/batch');
+  const batch = new Batch(await accounts.connect(accounts.accountOf(record)));
+  await batch.enableJob(jobId, AbortSignal.timeout(enableMs));
+}
+
 /**
  * Tells the user of a problem with which a run waits for somebody: a job that was disabled, which it offers to enable, or
  * Spot nodes that Azure preempts again and again, for which it offers dedicated ones. Other problems are in the log.
  */
-export async function tellTrouble(runs: Runs, runId: string, problem: Problem): Promise<void> {
+export async function tellTrouble(
+  accounts: Accounts,
+  runs: Runs,
+  runId: string,
+  problem: Problem,
+): Promise<void> {
   if (problem.kind === 'jobDisabled') {
     const enable = l10n.t('Enable Job');
     if ((await showWarning(sentenceOf(problem).text, enable)) === enable)
-      await runs.live(runId)?.enableJob(problem.job);
+      await enableJob(accounts, runs, runId, problem.job);
     return;
   }
   if (problem.kind !== 'preempted') return;
   const use = l10n.t('Use Dedicated Nodes');
   const keep = l10n.t('Keep Spot Nodes');
   const answer = await showWarning(sentenceOf(problem).text, use, keep);
-  const live = answer === use ? runs.live(runId) : undefined;
-  if (live === undefined) return;
+  if (answer !== use) return;
+  const live = runs.live(runId);
+  if (live === undefined) {
+    background(
+      showInformation(
+        l10n.t(
+          "Pool {0} wasn't changed, because this window no longer monitors the run. Continue the run in the Transcodes view, or resize the pool in the Accounts view.",
+          problem.pool,
+        ),
+      ),
+    );
+    return;
+  }
   const nodes = await live.useDedicatedNodes();
   const text = l10n.t('Pool {0} continues with dedicated nodes: {1}', problem.pool, nodes);
   background(showInformation(text));

@@ -1,6 +1,6 @@
 import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { AccountRecord, Connection } from '../../core/azure/account';
-import { isAbort, UserError } from '../../core/errors';
+import { isAbort, onAccount, UserError } from '../../core/errors';
 import { isSubmitted, type Manifest, outputContainerOf } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
 import type { Until } from '../../core/runs/run';
@@ -67,6 +67,11 @@ export class RunWork {
     await this.#work(connection, runId, undefined, resume, until);
   }
 
+  /** Tells what goes on of a run that an assistant started and no longer waits for. */
+  async tellStopped(account: AccountRecord, stopped: Manifest): Promise<void> {
+    await this.#canceled(account, stopped.runId, { choice: 'stopWatching', stopped, until: 'fetched' });
+  }
+
   /** Connects to an account, and shows that in the status bar while it takes long. */
   async connect(account: AccountRecord): Promise<Connection> {
     return window.withProgress(
@@ -97,7 +102,8 @@ export class RunWork {
     let stopped: Manifest | undefined;
     const { follow } = await import('./runNotification');
     try {
-      const summary = await follow(title, { live, until }, work(), (chosen) => {
+      const running = onAccount(connection.account, work);
+      const summary = await follow(title, { live, until }, running, (chosen) => {
         choice = chosen;
         stopped = live()?.manifest;
         background(this.#cancel(runId, chosen));
@@ -148,8 +154,17 @@ export class RunWork {
     const record = this.runs.record(runId);
     if (record?.status === 'canceled') return this.#next(account, runId, await tellFetchedOfCanceled(record));
     const setting = settings().cleanUp;
-    if (setting === 'delete') await this.cleanUp(account, { runId, confirmed: true });
-    await this.#next(account, runId, await tellEnd(summary, { offersCleanUp: setting === 'ask' }));
+    const tell = async () =>
+      this.#next(account, runId, await tellEnd(summary, { offersCleanUp: setting === 'ask' }));
+    if (setting !== 'delete') return tell();
+    try {
+      await this.cleanUp(account, { runId, confirmed: true });
+    } catch (error) {
+      // How the run ended is told although its clean-up failed, or was canceled.
+      background(tell());
+      throw error;
+    }
+    await tell();
   }
 
   /** Does what the button of a message says. The run may have been deleted since the message appeared. */

@@ -1,6 +1,6 @@
 import { type CancellationToken, l10n, type Memento, type Uri, workspace } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
-import { UserError } from '../../core/errors';
+import { isAbort, onAccount, UserError } from '../../core/errors';
 import type { Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import { accountOfWorkspace } from '../accounts/accountCommands';
@@ -66,7 +66,9 @@ export class Transcode {
     for (;;) {
       const preset = await pickPreset(chosen, account, this.state, showProblem);
       if (preset === undefined) return;
-      const planned = await planTranscode(account, chosen, preset, { costs: this.costs, withOptions, until });
+      const planned = await onAccount(account, () =>
+        planTranscode(account, chosen, preset, { costs: this.costs, withOptions, until }),
+      );
       if (planned === 'otherPreset') continue;
       if (planned) await this.work.start(connection, planned, until, { showsOutput });
       return;
@@ -95,15 +97,25 @@ export class Transcode {
     const { chooseFiles } = await import('./chooseFiles');
     const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records), 'fetched'));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
-    const [{ probeChosen }, { planRun }, { allPresets }, { parseAudioChoice }] = await Promise.all([
+    const [
+      { probeChosen },
+      { planRun },
+      { allPresets },
+      { parseAudioChoice },
+      { refuseReadOnly },
+      { refuseBeyondQuota },
+    ] = await Promise.all([
       import('./probeChosen'),
       import('../../core/plan/planRun'),
       import('./presetPicker'),
       import('../../core/media/audioTracks'),
+      import('./conflicts'),
+      import('./planTranscode'),
     ]);
     const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
     if (preset === undefined)
       throw new UserError({ kind: 'presetInvalid', preset: presetId, fault: 'unknownPreset' });
+    await refuseReadOnly(chosen);
     const connection = await this.work.connect(account);
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
@@ -119,7 +131,21 @@ export class Transcode {
     });
     const [refused] = planned.manifest.refused;
     if (refused && planned.manifest.files.length === 0) throw new UserError(refused.problem);
-    token.onCancellationRequested(() => this.runs.stop(planned.manifest.runId));
-    return this.runs.start(connection, planned, 'fetched');
+    await refuseBeyondQuota(account, pool);
+    aborted.signal.throwIfAborted();
+    const { runId } = planned.manifest;
+    let stopped = planned.manifest;
+    token.onCancellationRequested(() => {
+      stopped = this.runs.live(runId)?.manifest ?? stopped;
+      this.runs.stop(runId);
+    });
+    try {
+      return await this.runs.start(connection, planned, 'fetched');
+    } catch (error) {
+      // The tasks go on, and the chat does not say so.
+      if (token.isCancellationRequested && isAbort(error))
+        background(this.work.tellStopped(account, stopped));
+      throw error;
+    }
   }
 }

@@ -1,18 +1,19 @@
-import { l10n, type Uri } from 'vscode';
+import { l10n, Uri } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { ownMetadata } from '../../core/azure/ownership';
 import { outputContainerOf } from '../../core/plan/manifest';
-import { accountOfWorkspace } from '../accounts/accountCommands';
+import { accountOfWorkspace, askAccountOf } from '../accounts/accountCommands';
 import type { ConnectParts } from '../accounts/connect';
 import type { Handlers } from '../commands';
 import type { TranscodeCommandId } from '../contributions';
 import { confirmWarning } from '../messages';
 import { hasSources } from '../runs/knownOutputs';
 import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
-import { isUpload, type RunRecord } from '../runs/runRecord';
+import { isRetryable, isUpload, type RunRecord } from '../runs/runRecord';
 import type { RunNode } from '../runs/runRows';
 import type { Runs } from '../runs/runs';
 import { runTitle } from '../runs/runWords';
+import type { ShownProblem } from '../words/remedy';
 import { type RunWork, requireTrust } from './runWork';
 import type { Transcode } from './transcode';
 
@@ -32,7 +33,11 @@ interface JobNode {
 export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeCommandId> {
   const { transcode, runs, work } = parts;
   return {
-    transcode: (clicked?: Uri, selected?: Uri[]) => transcode.transcode('fetched', clicked, selected),
+    // The button in the title of the Transcodes view calls it with the row that has the focus.
+    transcode: (clicked?: Uri | RunNode, selected?: Uri[]) =>
+      clicked instanceof Uri
+        ? transcode.transcode('fetched', clicked, selected)
+        : transcode.transcode('fetched'),
     transcodeWithOptions: (clicked?: Uri, selected?: Uri[]) =>
       transcode.transcode('fetched', clicked, selected, { withOptions: true }),
     async upload(clicked?: Uri | RunNode, selected?: Uri[]) {
@@ -42,7 +47,9 @@ export function transcodeCommands(parts: TranscodeParts): Handlers<TranscodeComm
     },
     submit: (clicked?: Uri | RunNode, selected?: Uri[]) => submit(parts, clicked, selected),
     fetch: (clicked?: Uri | RunNode, selected?: Uri[]) => fetchOutputs(parts, clicked, selected),
-    attach: () => attach(parts),
+    // The button in the title of the Transcodes view calls it with the row that has the focus.
+    attach: (about?: RunNode | ShownProblem) =>
+      attach(parts, about && 'problem' in about ? about : undefined),
     async fetchJob(node?: JobNode) {
       requireTrust();
       const runId = ownMetadata(node?.job?.metadata, 'run');
@@ -123,9 +130,9 @@ async function fetchOutputs(
 const listMs = 120_000;
 
 /** Continues any run that the account holds, from whatever machine it was started. */
-async function attach(parts: TranscodeParts): Promise<void> {
+async function attach(parts: TranscodeParts, shown?: ShownProblem): Promise<void> {
   requireTrust();
-  const account = await accountOfWorkspace(parts);
+  const account = await (shown ? askAccountOf(parts.accounts, shown) : accountOfWorkspace(parts));
   if (account === undefined) return;
   const connection = await parts.work.connect(account);
   const { Storage } = await import('../../core/azure/storage');
@@ -136,8 +143,7 @@ async function attach(parts: TranscodeParts): Promise<void> {
 function pickFailed(runs: Runs): Promise<RunRecord | undefined> {
   return pickRun(runs, {
     title: l10n.t('Retry the failed files of which run?'),
-    suits: ({ failed = 0, succeeded = 0, files, status, runId }) =>
-      (failed > 0 || (status === 'canceled' && succeeded < files)) && !runs.live(runId),
+    suits: (record) => isRetryable(record) && !runs.isWorkingOn(record.runId),
     none: l10n.t('No run of this workspace has failed files.'),
   });
 }

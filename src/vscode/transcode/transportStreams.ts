@@ -46,7 +46,8 @@ const pattern = `**/*.{${ambiguousExtensions.flatMap((one) => [one, one.toUpperC
  */
 export class TransportStreams implements Disposable {
   readonly #disposables = new DisposableStore();
-  readonly #found = new Set<string>();
+  /** By path. */
+  readonly #found = new Map<string, Uri>();
   readonly #limit = pLimit(readsAtOnce);
 
   constructor() {
@@ -55,6 +56,14 @@ export class TransportStreams implements Disposable {
     this.#disposables.add(
       watcher.onDidDelete((uri) => {
         if (this.#found.delete(uri.fsPath)) this.#show();
+      }),
+    );
+    this.#disposables.add(
+      workspace.onDidChangeWorkspaceFolders(() => {
+        for (const uri of this.#found.values())
+          if (workspace.getWorkspaceFolder(uri) === undefined) this.#found.delete(uri.fsPath);
+        this.#show();
+        background(this.#findAll());
       }),
     );
     background(this.#findAll());
@@ -73,7 +82,7 @@ export class TransportStreams implements Disposable {
     await Promise.all(
       uris.map((uri) =>
         this.#limit(async () => {
-          if (await isTransportStreamFile(uri)) this.#found.add(uri.fsPath);
+          if (await isTransportStreamFile(uri)) this.#found.set(uri.fsPath, uri);
         }),
       ),
     );
@@ -84,7 +93,7 @@ export class TransportStreams implements Disposable {
   #show(): void {
     setContextKey(
       'transportStreams',
-      [...this.#found].flatMap((path) => [path, path.replaceAll('/', '\\')]),
+      [...this.#found.keys()].flatMap((path) => [path, path.replaceAll('/', '\\')]),
     );
   }
 }

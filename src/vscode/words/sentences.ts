@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
+import { maskSas } from '../../core/jobs/poolFailure';
 import { failureWords } from './ffmpegReasons';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
 import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
@@ -27,16 +28,19 @@ export interface Sentence {
   readonly remedies: readonly Remedy[];
 }
 
-/** Returns what happened, to which file or resource, and what to do, in the user's language. */
+/**
+ * Returns what happened, to which file or resource, and what to do, in the user's language. Services quote URLs in their
+ * messages: the signatures of SAS are left out.
+ */
 export function sentenceOf(problem: Problem): Sentence {
   const [text, ...remedies] = words(problem);
-  return { text, remedies };
+  return { text: maskSas(text), remedies };
 }
 
 /** Returns the message of any error, for use inside another message. */
 export function textOf(error: unknown): string {
   if (error instanceof UserError) return sentenceOf(error.problem).text;
-  return error instanceof Error ? error.message : String(error);
+  return maskSas(error instanceof Error ? error.message : String(error));
 }
 
 type Words = [text: string, ...remedies: Remedy[]];
@@ -237,6 +241,8 @@ function words(problem: Problem): Words {
       return [l10n.t("Pool {0} wasn't created by this extension, so it isn't changed.", problem.pool)];
     case 'resourceKept':
       return [keptWords(problem.why)];
+    case 'poolGone':
+      return [l10n.t('Pool {0} no longer exists.', problem.pool)];
     case 'poolUnusable':
       return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
     case 'taskDeleted':

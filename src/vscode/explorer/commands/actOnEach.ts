@@ -1,10 +1,10 @@
 import pLimit from 'p-limit';
 import { l10n } from 'vscode';
-import { isAbort, type Problem, UserError } from '../../../core/errors';
+import { isAbort, UserError } from '../../../core/errors';
 import { longWork } from '../../longWork';
 import { showWarning } from '../../messages';
 import { count } from '../../words/numbers';
-import { sentenceOf } from '../../words/sentences';
+import { textOf } from '../../words/sentences';
 import { type AccountNode, resourceName } from '../explorerNode';
 import type { ExplorerParts } from './parts';
 
@@ -14,7 +14,7 @@ const maxLines = 20;
 
 interface Failure {
   readonly name: string;
-  readonly problem: Problem;
+  readonly error: UserError;
 }
 
 /** Acts on each row, continues after failures, shows which rows failed and why, and refreshes the view. */
@@ -36,7 +36,7 @@ export async function actOnEach<Row extends AccountNode>(
         } catch (error) {
           if (isAbort(error)) return;
           if (!(error instanceof UserError)) throw error;
-          failures.push({ name: resourceName(row), problem: error.problem });
+          failures.push({ name: resourceName(row), error });
         }
         left--;
         progress.report({
@@ -49,14 +49,14 @@ export async function actOnEach<Row extends AccountNode>(
   } finally {
     for (const account of new Set(rows.map((row) => row.account))) accountsView.update(account);
   }
+  const [first] = failures;
+  if (first && rows.length === 1) throw first.error;
   await report(rows.length, failures, left);
 }
 
 async function report(total: number, failures: readonly Failure[], left: number): Promise<void> {
-  const [first] = failures;
-  if (first && total === 1) throw new UserError(first.problem);
   const lines = [
-    ...failures.map(({ name, problem }) => `${name}: ${sentenceOf(problem).text}`),
+    ...failures.map(({ name, error }) => `${name}: ${textOf(error)}`),
     ...(left > 0 ? [l10n.t('Not processed because you canceled: {0}', count(left))] : []),
   ];
   if (lines.length === 0) return;
@@ -71,6 +71,15 @@ export function shortened(lines: readonly string[]): string {
   const more = lines.length - maxLines;
   const shown = lines.slice(0, maxLines);
   return (more > 0 ? [...shown, l10n.t('… and {0} more', count(more))] : shown).join('\n');
+}
+
+/** A line for each row. The lines begin with the name of the account where rows of several accounts are selected. */
+export function namedByAccount<Row extends AccountNode>(
+  rows: readonly Row[],
+  lineOf: (row: Row) => string,
+): string[] {
+  const isMixed = new Set(rows.map(({ account }) => account.id)).size > 1;
+  return rows.map((row) => (isMixed ? l10n.t('{0}: {1}', row.account.label, lineOf(row)) : lineOf(row)));
 }
 
 /** Asks before something that cannot be undone, with a button that says what it does. */

@@ -11,6 +11,7 @@ import {
   languages,
   Range,
   type TextDocument,
+  TextDocumentSaveReason,
   Uri,
   window,
   workspace,
@@ -45,8 +46,9 @@ interface Formula {
 }
 
 /**
- * Autoscale formulas of pools as documents that are edited like files. Saving one evaluates it on the pool and offers to
- * apply it. The text, its line breaks and its comments stay as they are written.
+ * Autoscale formulas of pools as documents that are edited like files. When the user saves one, it is evaluated on the pool,
+ * and the user is asked whether to apply it; Auto Save only keeps the text. The text, its line breaks and its comments stay as
+ * they are written.
  */
 export class AutoscaleDocuments {
   readonly #disposables = new DisposableStore();
@@ -55,6 +57,10 @@ export class AutoscaleDocuments {
   readonly #problems = this.#disposables.add(languages.createDiagnosticCollection(autoscaleScheme));
   /** By URI: what is edited, until the document is closed; a draft is kept for as long as the window is open. */
   readonly #formulas = new Map<string, Formula>();
+  /** By URI: the newest save by the user, which replaces an earlier one that is still being evaluated. */
+  readonly #saves = new Map<string, { readonly done: Promise<void> }>();
+  /** Documents that the user is saving. */
+  readonly #savedByUser = new WeakSet<TextDocument>();
 
   constructor(
     private readonly accounts: Accounts,
@@ -62,8 +68,15 @@ export class AutoscaleDocuments {
     private readonly accountsView: AccountsView,
   ) {
     this.#disposables.add(
+      workspace.onWillSaveTextDocument(({ document, reason }) => {
+        if (document.uri.scheme !== autoscaleScheme) return;
+        if (reason === TextDocumentSaveReason.Manual) this.#savedByUser.add(document);
+        else this.#savedByUser.delete(document);
+      }),
+    );
+    this.#disposables.add(
       workspace.onDidSaveTextDocument((document) => {
-        if (document.uri.scheme === autoscaleScheme) background(this.#saved(document));
+        if (this.#savedByUser.delete(document)) background(this.#saved(document));
       }),
     );
     this.#disposables.add(
@@ -134,16 +147,32 @@ export class AutoscaleDocuments {
     return { account, batch, poolId: uri.path.replace(/^\/|\.autoscale$/g, '') };
   }
 
+  /** Offers to apply what was saved, after what was saved before: only one question is open for a pool. */
   async #saved(document: TextDocument): Promise<void> {
-    const { uri } = document;
+    const key = document.uri.toString();
     const formula = document.getText();
+    const before = this.#saves.get(key)?.done.catch(() => undefined);
+    const isNewest = () => this.#saves.get(key) === save;
+    const offer = async () => {
+      await before;
+      if (isNewest()) await this.#offerApply(document, formula, isNewest);
+    };
+    const save = { done: Promise.resolve().then(offer) };
+    this.#saves.set(key, save);
+    await save.done;
+  }
+
+  async #offerApply(document: TextDocument, formula: string, isNewest: () => boolean): Promise<void> {
+    const { uri } = document;
     const { account, batch, poolId } = await this.#poolOf(uri);
     const pool = await batch.pool(poolId, { select: 'enableAutoScale,autoScaleEvaluationInterval' });
-    if (pool === undefined) throw FileSystemError.FileNotFound(uri);
+    if (pool === undefined) throw new UserError({ kind: 'poolGone', pool: poolId });
     this.#problems.delete(uri);
     let detail = l10n.t('Autoscale is turned on with this formula, which is evaluated at once.');
     if (pool.enableAutoScale) {
       const evaluation = await evaluate(batch, poolId, formula);
+      // What was saved meanwhile is evaluated next.
+      if (!isNewest()) return;
       if (evaluation.problem !== undefined) {
         this.#show(document, evaluation.problem);
         return;

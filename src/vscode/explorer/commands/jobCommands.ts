@@ -9,7 +9,7 @@ import { listed } from '../../words/listed';
 import { count, tasksOf } from '../../words/numbers';
 import { groupFilters } from '../explorerData';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
-import { actOnEach, confirm } from './actOnEach';
+import { actOnEach, confirm, namedByAccount } from './actOnEach';
 import type { ExplorerParts } from './parts';
 import { selectedRows } from './selection';
 
@@ -29,7 +29,8 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
         rows.length === 1
           ? l10n.t('Terminate job {0}?', resourceName(first))
           : l10n.t('Terminate {0} jobs?', count(rows.length));
-      if (unfinished.length > 0 && !(await confirm(title, l10n.t('Terminate'), unfinished))) return;
+      const lines = unfinished.map(({ line }) => line);
+      if (lines.length > 0 && !(await confirm(title, l10n.t('Terminate'), lines))) return;
       await actOnEach(parts, rows, l10n.t('Terminating jobs'), async (row, signal) =>
         (await batchOf(row)).terminateJob(resourceName(row), 'UserTerminate', signal),
       );
@@ -43,7 +44,10 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
         rows.length === 1
           ? l10n.t('Disable job {0}?', resourceName(first))
           : l10n.t('Disable {0} jobs?', count(rows.length));
-      const lines = [l10n.t('Running tasks are stopped and queued again:'), ...running];
+      const lines = [
+        l10n.t('Running tasks are stopped and queued again:'),
+        ...running.map(({ line }) => line),
+      ];
       if (running.length > 0 && !(await confirm(title, l10n.t('Disable'), lines))) return;
       await actOnEach(parts, rows, l10n.t('Disabling jobs'), async (row, signal) =>
         (await batchOf(row)).disableJob(resourceName(row), 'requeue', signal),
@@ -64,7 +68,8 @@ export function jobCommands(parts: ExplorerParts): Handlers<JobCommandId> {
         rows.length === 1
           ? l10n.t('Delete job {0}?', resourceName(first))
           : l10n.t('Delete {0} jobs?', count(rows.length));
-      const lines = unfinished.length > 0 ? unfinished : rows.map(resourceName);
+      const facts = new Map(unfinished.map(({ row, line }) => [row, line]));
+      const lines = namedByAccount(rows, (row) => facts.get(row) ?? resourceName(row));
       if (!(await confirm(title, l10n.t('Delete'), lines))) return;
       await actOnEach(parts, rows, l10n.t('Deleting jobs'), async (row, signal) =>
         (await batchOf(row)).deleteJob(resourceName(row), signal),
@@ -99,12 +104,18 @@ function retriedText(tasks: number): string {
     : l10n.t('{0} failed tasks are queued again.', count(tasks));
 }
 
-/** The jobs that have running or waiting tasks, with how many. Empty when all are done. */
+/** A job with running or waiting tasks, and a line that says how many. */
+interface Unfinished {
+  readonly row: JobRow;
+  readonly line: string;
+}
+
+/** The jobs that have running or waiting tasks. Empty when all are done. */
 async function unfinishedOf(
   { data }: ExplorerParts,
   rows: readonly JobRow[],
   which: 'running' | 'all' = 'all',
-): Promise<string[]> {
+): Promise<Unfinished[]> {
   return longWork(l10n.t('Counting tasks'), async (_, signal) => {
     const lines = await Promise.all(
       rows.map(async (row) => {
@@ -115,7 +126,7 @@ async function unfinishedOf(
           running > 0 ? l10n.t('{0} running', tasksOf(running)) : '',
           which === 'all' && active > 0 ? l10n.t('{0} waiting', tasksOf(active)) : '',
         ].filter(Boolean);
-        return facts.length > 0 ? [l10n.t('{0}: {1}', resourceName(row), listed(facts))] : [];
+        return facts.length > 0 ? [{ row, line: l10n.t('{0}: {1}', resourceName(row), listed(facts)) }] : [];
       }),
     );
     return lines.flat();

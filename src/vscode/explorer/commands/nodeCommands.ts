@@ -1,11 +1,12 @@
 import { l10n } from 'vscode';
 import type { NodeAction } from '../../../core/azure/batch';
-import type { Problem } from '../../../core/errors';
+import { rootProblem } from '../../../core/errors';
 import { background } from '../../background';
 import type { Handlers } from '../../commands';
 import type { NodeCommandId } from '../../contributions';
 import { showInformation } from '../../messages';
 import { count } from '../../words/numbers';
+import type { ShownProblem } from '../../words/remedy';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { rowLabel } from '../rowLabels';
 import { actOnEach, confirm } from './actOnEach';
@@ -15,9 +16,6 @@ import { runningOn } from './runningWork';
 import { selectedRow, selectedRows } from './selection';
 
 type NodeRow = NodeOf<'node'>;
-
-/** The problem that a run reports of a node. It doesn't name the account of the node. */
-type StartTaskProblem = Extract<Problem, { kind: 'startTaskFailed' }>;
 
 /** The commands on compute nodes. Commands that stop tasks ask for confirmation if tasks run. */
 export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
@@ -83,10 +81,10 @@ export function nodeCommands(parts: ExplorerParts): Handlers<NodeCommandId> {
     },
     showStartTaskStdout: (clicked?: ExplorerNode, selected?: ExplorerNode[]) =>
       openStartTaskLog(parts, clicked, selected, 'stdout.txt'),
-    showStartTaskStderr: (clicked?: ExplorerNode | StartTaskProblem, selected?: ExplorerNode[]) =>
-      clicked?.kind === 'startTaskFailed'
-        ? openStderrOf(parts, clicked)
-        : openStartTaskLog(parts, clicked, selected, 'stderr.txt'),
+    showStartTaskStderr: (clicked?: ExplorerNode | ShownProblem, selected?: ExplorerNode[]) =>
+      clicked === undefined || 'kind' in clicked
+        ? openStartTaskLog(parts, clicked, selected, 'stderr.txt')
+        : openStderrOf(parts, clicked),
   };
 }
 
@@ -128,13 +126,21 @@ function nodesByPool(rows: readonly NodeRow[]) {
   return [...pools.values()];
 }
 
-/** Opens the stderr of a start task in the account that has the node, the one of this workspace first. */
+/**
+ * Opens the stderr of a start task that failed, in the account of the problem. Where that is not known, it is the account
+ * that has the node, the one of this workspace first.
+ */
 async function openStderrOf(
   { accounts, data }: ExplorerParts,
-  { pool, node }: StartTaskProblem,
+  { problem, accountId }: ShownProblem,
 ): Promise<void> {
+  const failed = rootProblem(problem);
+  if (failed.kind !== 'startTaskFailed') return;
+  const { pool, node } = failed;
   const { current, all } = accounts;
-  const ordered = [...(current ? [current] : []), ...all.filter(({ id }) => id !== current?.id)];
+  const ordered = accountId
+    ? [accounts.accountOf({ accountId })]
+    : [...(current ? [current] : []), ...all.filter(({ id }) => id !== current?.id)];
   for (const account of ordered) {
     const { batch } = await data.gateways(account);
     if (await batch.node(pool, node))

@@ -5,7 +5,7 @@ import { longWork } from '../../longWork';
 import { askNodeCounts } from '../../nodeCounts';
 import { count, nodesOf } from '../../words/numbers';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
-import { actOnEach, confirm } from './actOnEach';
+import { actOnEach, confirm, namedByAccount } from './actOnEach';
 import type { ExplorerParts } from './parts';
 import { selectedRow, selectedRows } from './selection';
 
@@ -76,7 +76,7 @@ export function poolCommands(parts: ExplorerParts): Handlers<PoolCommandId> {
         pools.length === 1
           ? l10n.t('Delete pool {0}?', resourceName(first))
           : l10n.t('Delete {0} pools?', count(pools.length));
-      if (!(await confirm(title, l10n.t('Delete'), pools.map(poolLine)))) return;
+      if (!(await confirm(title, l10n.t('Delete'), namedByAccount(pools, poolLine)))) return;
       await actOnEach(parts, pools, l10n.t('Deleting pools'), async (row, signal) => {
         const { batch } = await data.gateways(row.account);
         await batch.deletePool(resourceName(row), signal);

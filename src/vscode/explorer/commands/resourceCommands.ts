@@ -1,17 +1,15 @@
-import { commands, env, FileSystemError, l10n, Uri, window, workspace } from 'vscode';
+import { commands, env, l10n, Uri, window } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
 import { cloudOf } from '../../../core/azure/clouds';
 import { ownPrefix } from '../../../core/azure/ownership';
-import { UserError } from '../../../core/errors';
 import { maskSas } from '../../../core/log';
 import type { Handlers } from '../../commands';
 import type { ResourceCommandId } from '../../contributions';
-import { showWarning } from '../../messages';
 import { count } from '../../words/numbers';
 import type { ExplorerData } from '../explorerData';
 import { type ExplorerNode, type NodeOf, resourceName } from '../explorerNode';
 import { remoteUri } from '../remoteFiles';
-import { actOnEach, confirm } from './actOnEach';
+import { actOnEach, confirm, namedByAccount } from './actOnEach';
 import type { ExplorerParts } from './parts';
 import { selectedRow, selectedRows } from './selection';
 
@@ -38,8 +36,9 @@ export function resourceCommands(parts: ExplorerParts): Handlers<ResourceCommand
       const rows = selectedRows(parts, ['file', 'blob'], clicked, selected);
       const [first] = rows;
       if (first === undefined) return;
-      if (rows.length === 1) await saveAs(remoteUri(first));
-      else await saveInFolder(rows.map((row) => remoteUri(row)));
+      const { saveAs, saveInFolder } = await import('./saveRemote');
+      if (rows.length === 1) await saveAs(data, first);
+      else await saveInFolder(data, rows);
     },
     async copyId(clicked?: ExplorerNode, selected?: ExplorerNode[]) {
       const kinds = ['account', ...resourceKinds, 'file'] as const;
@@ -95,7 +94,7 @@ export function resourceCommands(parts: ExplorerParts): Handlers<ResourceCommand
       const isForeign = (row: NodeOf<'container'>) => !resourceName(row).startsWith(ownPrefix);
       const lines = [
         l10n.t('All blobs in them are deleted.'),
-        ...rows.map((row) =>
+        ...namedByAccount(rows, (row) =>
           isForeign(row) ? l10n.t('{0}: not made by this extension', resourceName(row)) : resourceName(row),
         ),
       ];
@@ -154,57 +153,4 @@ function portalUrl({ batchUrl, resourceId }: AccountRecord): string {
   return resourceId
     ? `${portal}/#resource${resourceId}/overview`
     : `${portal}/#browse/Microsoft.Batch%2FbatchAccounts`;
-}
-
-async function saveAs(uri: Uri): Promise<void> {
-  const [folder] = workspace.workspaceFolders ?? [];
-  const target = await window.showSaveDialog({
-    defaultUri: folder && Uri.joinPath(folder.uri, baseName(uri)),
-  });
-  if (target) await copy(uri, target, true);
-}
-
-/** Saves files under their own names, without overwriting existing files. */
-async function saveInFolder(uris: readonly Uri[]): Promise<void> {
-  const [target] =
-    (await window.showOpenDialog({
-      canSelectFiles: false,
-      canSelectFolders: true,
-      openLabel: l10n.t('Save Here'),
-      defaultUri: workspace.workspaceFolders?.[0]?.uri,
-    })) ?? [];
-  if (target === undefined) return;
-  const existing: string[] = [];
-  for (const uri of uris) {
-    try {
-      await copy(uri, Uri.joinPath(target, baseName(uri)), false);
-    } catch (error) {
-      if (!(error instanceof UserError) || error.problem.kind !== 'outputExists') throw error;
-      existing.push(baseName(uri));
-    }
-  }
-  if (existing.length > 0)
-    await showWarning(l10n.t('Not saved, because these files exist: {0}', existing.join(', ')));
-}
-
-/** Throws `outputExists`, or `fileFailed` with the reason if the file can't be read or written. */
-async function copy(uri: Uri, target: Uri, overwrite: boolean): Promise<void> {
-  try {
-    await workspace.fs.copy(uri, target, { overwrite });
-  } catch (error) {
-    if (!(error instanceof FileSystemError)) throw error;
-    const file = workspace.asRelativePath(target);
-    throw error.code === 'FileExists'
-      ? new UserError({ kind: 'outputExists', file })
-      : new UserError({ kind: 'fileFailed', file, detail: error.message }, { cause: error });
-  }
-}
-
-/** Characters that file names cannot have here. Names of files of nodes and blobs can have most of them. */
-const invalidCharacters = process.platform === 'win32' ? /[\\:*?"<>|\p{Cc}]/gu : /\p{Cc}/gu;
-
-/** The name under which a file is saved: never a path. */
-function baseName({ path }: Uri): string {
-  const name = path.slice(path.lastIndexOf('/') + 1);
-  return name === '.' || name === '..' ? '_' : name.replace(invalidCharacters, '_');
 }

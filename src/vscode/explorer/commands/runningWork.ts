@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { l10n } from 'vscode';
 import type { Batch } from '../../../core/azure/batch';
 import { quoted } from '../../../core/azure/pages';
@@ -6,8 +7,10 @@ import type { ExplorerData } from '../explorerData';
 import { type NodeOf, resourceName } from '../explorerNode';
 import { rowLabel } from '../rowLabels';
 
-/** Jobs of a pool that are asked for their running tasks. */
+/** Jobs of a pool that are asked for their running tasks. Where there are more, the nodes are asked how many tasks run. */
 const maxJobs = 20;
+
+const requestsAtOnce = 8;
 
 type NodeRow = NodeOf<'node'>;
 
@@ -26,35 +29,47 @@ async function runningInPool(data: ExplorerData, rows: readonly NodeRow[]): Prom
   const [first] = rows;
   if (first === undefined) return [];
   const { batch } = await data.gateways(first.account);
-  const tasks = await runningTasks(batch, first.poolId);
-  return rows.flatMap((row) => {
-    const named = tasks.get(resourceName(row)) ?? [];
-    if (named.length > 0) return named.map((task) => `${rowLabel(row)}: ${task}`);
-    // The tasks of a job beyond those that were asked are known by their number.
-    const { runningTasksCount = 0 } = row.node;
-    return tasks.size > 0 || runningTasksCount === 0
-      ? []
-      : [l10n.t('{0}: {1} running', rowLabel(row), tasksOf(runningTasksCount))];
+  const { tasks, isComplete } = await runningTasks(batch, first.poolId);
+  const limit = pLimit(requestsAtOnce);
+  const lines = rows.map(async (row) => {
+    const id = resourceName(row);
+    const named = tasks.get(id) ?? [];
+    const running = isComplete ? named.length : await limit(() => runningCount(batch, first.poolId, id));
+    return [
+      ...named.map((task) => `${rowLabel(row)}: ${task}`),
+      ...(running > named.length ? [l10n.t('{0}: {1} running', rowLabel(row), tasksOf(running))] : []),
+    ];
   });
+  return (await Promise.all(lines)).flat();
 }
 
-/** The names of running tasks by the id of their node. */
-async function runningTasks(batch: Batch, poolId: string): Promise<Map<string, string[]>> {
-  const { items: jobs } = await batch.jobPage({
+/** How many tasks run on a node now. */
+async function runningCount(batch: Batch, poolId: string, nodeId: string): Promise<number> {
+  return (await batch.node(poolId, nodeId))?.runningTasksCount ?? 0;
+}
+
+/** The names of running tasks by the id of their node, and whether they are all that run in the pool. */
+async function runningTasks(
+  batch: Batch,
+  poolId: string,
+): Promise<{ tasks: Map<string, string[]>; isComplete: boolean }> {
+  const { items: jobs, next: nextJobs } = await batch.jobPage({
     filter: `executionInfo/poolId eq '${quoted(poolId)}' and state ne 'completed'`,
     select: 'id',
     pageSize: maxJobs,
   });
-  const found = new Map<string, string[]>();
+  const tasks = new Map<string, string[]>();
+  let isComplete = nextJobs === undefined;
   await Promise.all(
     jobs.map(async ({ id: jobId = '' }) => {
       const filter = "state eq 'running' or state eq 'preparing'";
-      const { items } = await batch.taskPage(jobId, { filter, select: 'id,displayName,nodeInfo' });
+      const { items, next } = await batch.taskPage(jobId, { filter, select: 'id,displayName,nodeInfo' });
+      if (next !== undefined) isComplete = false;
       for (const { id = '', displayName, nodeInfo } of items) {
         const node = nodeInfo?.nodeId ?? '';
-        found.set(node, [...(found.get(node) ?? []), `${jobId} / ${displayName ?? id}`]);
+        tasks.set(node, [...(tasks.get(node) ?? []), `${jobId} / ${displayName ?? id}`]);
       }
     }),
   );
-  return found;
+  return { tasks, isComplete };
 }

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { DataTransfer, DataTransferItem, MarkdownString } from 'vscode';
+import type { AccountRecord } from '../../src/core/azure/account';
+import { UserError } from '../../src/core/errors';
+import { uriList } from '../../src/vscode/contributions';
+import { namedByAccount } from '../../src/vscode/explorer/commands/actOnEach';
+import { droppedFiles } from '../../src/vscode/explorer/dragAndDrop';
+import type { ExplorerNode } from '../../src/vscode/explorer/explorerNode';
+import { renderNode } from '../../src/vscode/explorer/renderNode';
+import { contextOfFile } from '../../src/vscode/runs/runRows';
+import { sentenceOf } from '../../src/vscode/words/sentences';
+
+const azure: AccountRecord = {
+  id: 'team.westeurope.batch.azure.com',
+  label: 'Team',
+  signIn: 'keys',
+  batchName: 'team',
+  batchUrl: 'https://team.westeurope.batch.azure.com',
+  storageName: 'team',
+  blobUrl: 'https://team.blob.core.windows.net',
+};
+const local: AccountRecord = { ...azure, id: 'local', label: 'Local Batch account', signIn: 'local' };
+const secret = 'https://team.blob.core.windows.net/c/b?sv=2024&sig=abc%2Fdef%3D&se=2026';
+
+describe('The rows of the Accounts view', () => {
+  const owner = `${azure.id}/jobs`;
+  const problem = { kind: 'unreachable', host: azure.id, code: 'ECONNREFUSED' } as const;
+  const jobs: ExplorerNode = { kind: 'jobs', account: azure };
+
+  it('belong to their account, also those that say something about a list: files can be dropped on them', async () => {
+    const accountOf = ({ accountId }: { readonly accountId: string }) => {
+      if (accountId === azure.id) return azure;
+      throw new UserError({ kind: 'noAccount', account: accountId });
+    };
+    const rows: ExplorerNode[] = [
+      jobs,
+      { kind: 'empty', owner, list: 'jobs', isFiltered: false },
+      { kind: 'cut', owner, list: 'jobs', read: 5000 },
+      { kind: 'more', parent: jobs, shown: 100 },
+      { kind: 'problem', owner, problem },
+    ];
+    const data = new DataTransfer();
+    data.set(uriList, new DataTransferItem('file:///v/clip.mp4'));
+    for (const row of rows) assert.equal((await droppedFiles({ accountOf }, row, data)).account, azure);
+    assert.equal((await droppedFiles({ accountOf }, undefined, data)).account, undefined);
+    const command = renderNode({ kind: 'problem', owner, problem }).command;
+    assert.deepEqual(command?.arguments, [{ problem, accountId: azure.id }]);
+  });
+
+  it('show no signature of a SAS that a service quotes', () => {
+    const rows: ExplorerNode[] = [
+      {
+        kind: 'node',
+        account: azure,
+        poolId: 'pool',
+        node: { id: 'tvm', errors: [{ code: 'Failed', message: secret }] },
+      },
+      {
+        kind: 'task',
+        account: azure,
+        jobId: 'job',
+        task: { id: 'task', executionInfo: { failureInfo: { category: 'usererror', message: secret } } },
+      } as ExplorerNode,
+      {
+        kind: 'problem',
+        owner,
+        problem: { kind: 'nodeFailed', node: 'tvm', code: 'Failed', detail: secret },
+      },
+    ];
+    for (const row of rows) {
+      const { tooltip, label } = renderNode(row);
+      const shown = `${label} ${tooltip instanceof MarkdownString ? tooltip.value : tooltip}`;
+      assert.match(shown, /sig=/);
+      assert.doesNotMatch(shown, /abc|def/);
+    }
+    const { text } = sentenceOf({ kind: 'poolUnusable', pool: 'pool', detail: secret });
+    assert.doesNotMatch(text, /abc|def/);
+  });
+
+  it('open in the portal only what the portal has', () => {
+    const openInPortal = /^(account\.(keys|microsoft|identity)|(pool|job)\.(?!.*\.local$))/;
+    const contexts = (account: AccountRecord) =>
+      [
+        { kind: 'account', account } as const,
+        { kind: 'pool', account, pool: { id: 'pool', state: 'active', allocationState: 'steady' } } as const,
+        { kind: 'job', account, job: { id: 'job', state: 'active' } } as const,
+      ].map((row) => renderNode(row).contextValue ?? '');
+    assert.deepEqual(
+      contexts(azure).map((context) => openInPortal.test(context)),
+      [true, true, true],
+    );
+    assert.deepEqual(
+      contexts(local).map((context) => openInPortal.test(context)),
+      [false, false, false],
+    );
+  });
+
+  it('are named with their account where several are selected', () => {
+    const job = (account: AccountRecord) => ({ kind: 'job', account, job: { id: 'same' } }) as const;
+    const lineOf = () => 'same';
+    assert.deepEqual(namedByAccount([job(azure), job(local)], lineOf), [
+      'Team: same',
+      'Local Batch account: same',
+    ]);
+    assert.deepEqual(namedByAccount([job(azure), job(azure)], lineOf), ['same', 'same']);
+  });
+});
+
+describe('The rows of the Transcodes view', () => {
+  it('offer to retry a failed file only when the window does not work on its run', () => {
+    const file = { output: { name: 'clip.mp3' } } as Parameters<typeof contextOfFile>[0];
+    const result = { id: '1', problem: { kind: 'fileMissing', file: 'clip.mp4' } } as Parameters<
+      typeof contextOfFile
+    >[1];
+    const retry = /^runFile\.(refused|failed)/;
+    assert.match(contextOfFile(file, result, false), retry);
+    assert.doesNotMatch(contextOfFile(file, result, true), retry);
+  });
+});
