@@ -17,6 +17,7 @@ import { LazyContent } from './vscode/lazy/lazyContent';
 import { LazyFiles } from './vscode/lazy/lazyFiles';
 import { LazyRows } from './vscode/lazy/lazyRows';
 import { RunContext } from './vscode/runs/runContext';
+import { isUnended } from './vscode/runs/runRecord';
 import type { RunNode } from './vscode/runs/runRows';
 import { Runs } from './vscode/runs/runs';
 import { StatusBar } from './vscode/runs/statusBar';
@@ -182,7 +183,8 @@ export function activate(context: ExtensionContext): void {
       ...loadedHandlers(contributed.accountCommandIds, async () => {
         const { accountCommands } = await import('./vscode/accounts/accountCommands');
         const onLocalReset = () => runs.merge(localAccountId, []);
-        const unendedRuns = (accountId: string) => runs.unended(accountId).length;
+        const unendedRuns = (accountId: string) =>
+          runs.records.filter((record) => record.accountId === accountId && isUnended(record)).length;
         const parts = { localService: await localService.get(), onLocalReset, unendedRuns };
         return accountCommands({ ...connect, ...parts });
       }),

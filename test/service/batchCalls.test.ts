@@ -210,6 +210,7 @@ describe('A call to Batch', () => {
   it('fails with an error that keeps its cause and no signature', async () => {
     await assert.rejects(batch.taskCounts('gone'), (error) => {
       assert.ok(error instanceof UserError && error.cause instanceof Error);
+      assert.equal(error.accountId, service.connection.account.id);
       assert.match(error.cause.stack ?? '', /The specified job does not exist/);
       assert.ok(!('request' in error.cause));
       return true;

@@ -68,6 +68,11 @@ export function isToContinue({ status, waitsFor }: RunRecord): boolean {
   return status === 'running' || waitsFor !== undefined;
 }
 
+/** Whether a run has not ended, or is to do something else: to fetch its outputs, or to be canceled. */
+export function isUnended(record: RunRecord): boolean {
+  return (record.status !== 'finished' && record.status !== 'canceled') || isToContinue(record);
+}
+
 /** Runs that the list keeps. */
 export const maxRecords = 50;
 

@@ -101,14 +101,6 @@ export class Runs {
     return this.#live.get(runId);
   }
 
-  /** The runs of an account whose files are not all transcoded and fetched, and which were not canceled. */
-  unended(accountId: string): RunRecord[] {
-    const hasEnded = ({ status }: RunRecord) => status === 'finished' || status === 'canceled';
-    return this.records.filter(
-      (record) => record.accountId === accountId && (!hasEnded(record) || isToContinue(record)),
-    );
-  }
-
   /** Whether this window works on a run, also while it opens the run. */
   isWorkingOn(runId: string): boolean {
     return this.#live.has(runId) || this.#opening.has(runId);

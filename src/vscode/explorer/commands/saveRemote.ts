@@ -92,7 +92,7 @@ async function saveFile(
   const properties = await batch.fileProperties(row.place, path, signal);
   if (properties === undefined) throw new UserError({ kind: 'fileMissing', file: path });
   const { size } = properties;
-  const part = await files.part(target.toString(), String(Date.now()), size);
+  const part = await files.part(target.toString(), String(Date.now()), { bytes: size, signal });
   try {
     for (let position = 0; position < size; ) {
       signal.throwIfAborted();
