@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { patienceMs } from '../../scripts/vscodeServer.mjs';
 import { becomesTrue, repeat } from '../../scripts/workbench.mjs';
 import { madeBy } from '../../src/core/azure/ownership';
@@ -204,8 +205,10 @@ describe('The Accounts view', () => {
     const other = workbench.page.locator(`.sidebar [aria-label^="${nodeInfo?.nodeId}, node"]`);
     await workbench.openMenu(other);
     await workbench.choose('Disable Task Scheduling');
-    await dialog.getByText(/^tvm….*: 1 task running$/m).waitFor();
+    await dialog.getByText(/: 1 task running/).waitFor();
     await dialogButton('Cancel');
+    for (const { id = '' } of await batch.job.list()) if (id !== 'job-stop') await batch.job.deleteMethod(id);
+    await workbench.treeItem(/^job-z/).waitFor({ state: 'detached' });
     await workbench.openMenu(workbench.treeItem(/^job-stop/));
     await workbench.choose('Terminate Job');
     await dialog.getByText('job-stop: 1 task running').waitFor();
@@ -293,6 +296,38 @@ describe('The Accounts view', () => {
     assert.equal(await blobs.getContainerClient('foreign').exists(), false);
     await workbench.openMenu(workbench.treeItem('Storage'));
     await workbench.choose('Show Only Transcode Containers');
+  });
+
+  it('saves files and blobs, also files of equal names into one folder', async () => {
+    const { workbench, batch, blobs, folder } = connected;
+    await addPool(batch, 'pool-save', 1);
+    await addJob(batch, 'job-save', 'pool-save', ['/bin/bash -c "echo one"', '/bin/bash -c "echo two"']);
+    const content = Buffer.alloc(100_000, 'content');
+    const { containerClient } = await blobs.createContainer('transcode-save');
+    await containerClient.uploadBlockBlob('deep/clip.bin', content, content.length);
+    await workbench.run('Azure Batch: Refresh');
+    for (const row of [/^Storage/, /^transcode-save/]) await workbench.expand(row);
+    await workbench.openMenu(workbench.treeItem(/^deep\/clip\.bin/));
+    await workbench.choose('Save As…');
+    await workbench.input.press('Enter');
+    const saved = (name: string) =>
+      eventually(
+        async () => (existsSync(join(folder, name)) ? readFileSync(join(folder, name)) : undefined),
+        (bytes) => bytes !== undefined,
+      );
+    assert.deepEqual(await saved('clip.bin'), content);
+    await workbench.expand('Jobs');
+    await workbench.treeItem(/^job-save.*2\/2/).waitFor();
+    for (const row of [/^job-save/, /^Succeeded/, /^task-0000/, /^task-0001/]) await workbench.expand(row);
+    const logs = workbench.page.locator('.sidebar [role=treeitem]', { hasText: 'stdout.txt' });
+    await logs.nth(1).waitFor();
+    await workbench.setSelected(logs.nth(0), true);
+    await workbench.setSelected(logs.nth(1), true);
+    await workbench.openMenu(logs.nth(1));
+    await workbench.choose('Save As…');
+    await workbench.page.getByRole('button', { name: 'Save Here' }).click();
+    assert.equal(String(await saved('task-0000 stdout.txt')), 'one\n');
+    assert.equal(String(await saved('task-0001 stdout.txt')), 'two\n');
   });
 
   it('filters by what the rows show, says so to a screen reader, and never begins with an icon’s name', async () => {

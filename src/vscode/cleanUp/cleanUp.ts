@@ -52,7 +52,12 @@ export async function cleanUp(
   if (request.runId && request.confirmed) return cleanUpRun(gateways, runs, account, all, request.runId);
   const listed = request.runId ? all.filter(({ runId }) => runId === request.runId) : all;
   const asked = new Set(request.runId ? [request.runId] : request.leftBy);
-  const chosen = await pickResources(listed, account, { find: (runId) => runs.record(runId), asked }, request.runId);
+  const chosen = await pickResources(
+    listed,
+    account,
+    { find: (runId) => runs.record(runId), asked },
+    request.runId,
+  );
   if (chosen === undefined || chosen.length === 0) return;
   if (!(await confirmCleanUp(chosen))) return;
   await endLiveRuns(gateways, runs, all, chosen);
