@@ -1,7 +1,7 @@
 import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
 import type { Job, Task, TaskCounts } from '../../core/azure/batch';
 import { ownMetadata } from '../../core/azure/ownership';
-import { maskSas } from '../../core/jobs/poolFailure';
+import { maskSas } from '../../core/log';
 import { type CommandId, commandName } from '../contributions';
 import { listed } from '../words/listed';
 import { bytes, count, duration, nodesOf, tasksOf, time } from '../words/numbers';

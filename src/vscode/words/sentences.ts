@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import { type Problem, UserError } from '../../core/errors';
-import { maskSas } from '../../core/jobs/poolFailure';
+import { maskSas } from '../../core/log';
 import { failureWords } from './ffmpegReasons';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
 import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
