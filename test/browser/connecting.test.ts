@@ -234,7 +234,7 @@ describe('Connecting to Azure through a proxy', () => {
     await workbench.reload();
     await openPools();
     await workbench.treeItem('AADSTS7000215').click();
-    await workbench.press('AADSTS7000215', 'Sign In');
+    await workbench.press('AADSTS7000215', 'Update Credentials…');
     await workbench.toast(`${label} uses the sign-in of the Azure CLI`).waitFor();
     await workbench.run('Notifications: Clear All Notifications');
     standIn.refusesSecrets = false;
