@@ -126,6 +126,29 @@ describe('A video in parts', function () {
     assert.deepEqual(compare(path, await describeOutput(whole), await describeOutput(joined.path)), []);
   });
 
+  it('has every frame where the size changes in the middle of a part', async () => {
+    const part = (index: number, size: string, ...options: readonly string[]) =>
+      ffmpeg(
+        ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25:duration=3`, ...h264, '-bf', '0', ...options],
+        join(folder.path, `size ${index}.ts`),
+      );
+    const parts = [await part(1, '96x64'), await part(2, '64x96', '-output_ts_offset', '3')];
+    const path = join(folder.path, 'size.ts');
+    await writeFile(path, Buffer.concat(await Promise.all(parts.map((one) => readFile(one)))));
+    const copy = await ffmpeg('-i', path, '-c', 'copy', join(folder.path, 'size.mp4'));
+    for (const source of [path, copy]) {
+      const { joined, reason } = await transcodeBoth(source, `${source} outputs`, preset('h264-480p'), 1.7);
+      assert.ok(joined && joined.parts > 1, reason);
+      const { times, stream } = await describeOutput(joined.path);
+      assert.deepEqual([times.length, stream.width, stream.height], [150, 96, 64], source);
+      const gaps = times.map((time, index) => time - (times[index - 1] ?? time - 0.04));
+      assert.ok(
+        gaps.every((gap) => Math.abs(gap - 0.04) < 0.011),
+        `${source}: ${Math.max(...gaps)}`,
+      );
+    }
+  });
+
   it('stays whole if an edit list joins parts', async () => {
     const source = await ffmpeg(...both, ...h264, '-c:a', 'aac', join(folder.path, 'unedited.mp4'));
     const path = join(folder.path, 'joined.mp4');

@@ -41,12 +41,14 @@ const joinable = new Set(['mp4', 'm4v', 'mov', 'mkv', 'webm']);
 
 /**
  * Derives the commands for a split video from the command for the whole one, `argv`, which reads `input` and writes `output`.
+ * `oneSize` is a filter that brings pictures of another size to that of the first; empty if the size doesn't change.
  * Undefined if the command isn't one video track with simple filters, which is all that can be split.
  */
 export function splitCommands(
   argv: readonly string[],
   { input, output }: { input: string; output: string },
   cuts: VideoCuts,
+  oneSize = '',
 ): SplitCommands | undefined {
   const extension = /\.(\w+)$/.exec(output)?.[1] ?? '';
   const begin = argv.indexOf('-i');
@@ -71,8 +73,10 @@ export function splitCommands(
     part: [
       ...globals,
       ...(keepsTimes(options, cuts) ? ['-copyts'] : []),
+      // Made anew when the size changes, the filters would begin at 0 again in the middle of a part.
+      ...(oneSize && options.some(([name]) => isVideoFilter(name)) ? ['-reinit_filter', '0'] : []),
       ...['-i', partOf(partInput)],
-      ...options.flatMap(([name, value]) => videoOption(name, value)),
+      ...options.flatMap(([name, value]) => videoOption(name, value, oneSize)),
       ...['-an', '-sn', '-dn', ...timescale, `output.${extension}`],
     ],
     ...(hasAudio && {
@@ -178,11 +182,11 @@ function isVideoFilter(name: string): boolean {
   return name === '-vf' || name === '-filter:v';
 }
 
-function videoOption(name: string, value: string): string[] {
+function videoOption(name: string, value: string, oneSize: string): string[] {
   if (aboutAudio.test(name) || aboutSubtitles.test(name) || notVideo.has(name)) return [];
   if (name === '-map' && /^0:[as]/.test(value)) return [];
   // The first frame of each part is at 0; the list of parts says where it belongs.
-  if (isVideoFilter(name)) return [name, `setpts=PTS-STARTPTS,${value}`];
+  if (isVideoFilter(name)) return [name, ['setpts=PTS-STARTPTS', oneSize, value].filter(Boolean).join(',')];
   return [name, value];
 }
 

@@ -1,6 +1,7 @@
 import type { VideoCuts } from '../media/cut/parts';
 import type { Track } from '../media/mediaInfo';
 import { toCommandLine } from '../presets/commandLine';
+import { oneSize } from '../presets/filters/videoFilters';
 import { withMeasures } from './measures';
 import type { SplitFile } from './pieces';
 import { fromUsedTracks, partListOf, splitCommands } from './splitCommands';
@@ -14,7 +15,7 @@ export interface CutSource {
 }
 
 /** What a split keeps of the source's video track. */
-type TrackFacts = Partial<Pick<Track, 'framesPerSecond' | 'timecode' | 'isDefault'>>;
+type TrackFacts = Pick<Track, 'framesPerSecond' | 'timecode' | 'isDefault'>;
 
 /** Without a time base, ffmpeg shows the first frame of a whole video at a multiple of its frame duration. */
 function firstFrame(argv: readonly string[], seconds: number, framesPerSecond: number | undefined): number {
@@ -41,15 +42,20 @@ export function splitFile(
   argv: readonly string[],
   names: { readonly input: string; readonly output: string },
   { partSeconds, cuts, audioBytes }: CutSource,
-  track: TrackFacts = {},
+  track?: Track,
 ): { split: SplitFile; joinCommandLine: string } | undefined {
   const used = fromUsedTracks(argv, cuts);
   const commands =
     used &&
-    splitCommands(argv, names, {
-      ...used,
-      videoStartSeconds: firstFrame(argv, used.videoStartSeconds, track.framesPerSecond),
-    });
+    splitCommands(
+      argv,
+      names,
+      {
+        ...used,
+        videoStartSeconds: firstFrame(argv, used.videoStartSeconds, track?.framesPerSecond),
+      },
+      oneSize(track),
+    );
   if (commands === undefined) return undefined;
   const { audio, extension } = commands;
   const part = withMeasures(commands.part, `output.${extension}`, { hasAudio: false, hasVideo: true });
@@ -71,5 +77,8 @@ export function splitFile(
     partList: partListOf(cuts, extension),
     extension,
   };
-  return { split, joinCommandLine: toCommandLine(withTrackFacts(commands.join, track)) };
+  return {
+    split,
+    joinCommandLine: toCommandLine(track ? withTrackFacts(commands.join, track) : commands.join),
+  };
 }

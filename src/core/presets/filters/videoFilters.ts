@@ -131,7 +131,8 @@ export function mayChangeSize(video: Track | undefined): boolean {
 export function oneSize(video: Track | undefined): string {
   const size = displaySize(video);
   if (size === undefined || !mayChangeSize(video)) return '';
-  return box(size.width, size.height, { isOngoing: true });
+  // `pad` makes the sides of most formats even, and none smaller than the picture.
+  return box(evenWithin(size.width), evenWithin(size.height), { isOngoing: true });
 }
 
 /** Sides of the picture as it is shown, in square pixels; undefined if they are not known. */
