@@ -249,6 +249,23 @@ describe('The command of a preset', () => {
     assert.equal(layout('m4a', { sampleRate: 88_200 }), 'aresample=44100');
   });
 
+  it('chooses the times of the source in a way that the ffmpeg of the nodes has', () => {
+    const variable = { ...mediaOf({ ...video, isVariableFrameRate: true }, audio), format: 'matroska,webm' };
+    const spliced = mediaOf({ ...video, isSpliced: true }, audio);
+    for (const [id, media] of [
+      ['h264-720p', variable],
+      ['vp9', variable],
+      ['remux', spliced],
+    ] as const) {
+      const outputs = [{ name: 'out', audio: { kind: 'track' as const, index: 0 } }];
+      const withMajor = (ffmpegMajor: number | undefined) =>
+        commandOf(preset(id), { nodeInput: 'in', outputs, media, ffmpegMajor }).join(' ');
+      for (const major of [undefined, 4, 7]) assert.match(withMajor(major), / -vsync vfr /, id);
+      // ffmpeg 9 has no such option.
+      for (const major of [8, 9]) assert.doesNotMatch(withMajor(major), /vsync/, id);
+    }
+  });
+
   it('fills silence before sound that begins late', () => {
     const late = mediaOf(video, { ...audio, startSeconds: 3 });
     const decodedLate = mediaOf(video, { ...audio, codec: 'wmav2' });

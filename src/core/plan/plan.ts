@@ -65,6 +65,8 @@ export interface PlanRequest {
   readonly audio?: AudioChoice;
   /** Transcode videos that can be cut in parts. Default: false. */
   readonly split?: boolean;
+  /** Major version of the nodes' ffmpeg, if it is known. */
+  readonly ffmpegMajor?: number;
 }
 
 export interface Plan {
@@ -78,7 +80,7 @@ export interface Plan {
  * called, on any file system, and no source's name gets into a command line. Sources that the preset cannot work on are
  * refused.
  */
-export function plan({ sources, preset, audio = 'default', split = false }: PlanRequest): Plan {
+export function plan({ sources, preset, audio = 'default', split = false, ffmpegMajor }: PlanRequest): Plan {
   const refused: Plan['refused'] = [];
   const accepted = sources.filter((source) => {
     const problem = judge(preset, source.media, source);
@@ -93,6 +95,7 @@ export function plan({ sources, preset, audio = 'default', split = false }: Plan
     isUsingVideo: usesVideo(preset),
     choice: audio,
     split,
+    ffmpegMajor,
     commandLines: new MeasuredCommandLines(),
   };
   const files = accepted.map((source, index) => {
@@ -108,13 +111,14 @@ interface Common {
   readonly isUsingVideo: boolean;
   readonly choice: AudioChoice;
   readonly split: boolean;
+  readonly ffmpegMajor: number | undefined;
   readonly commandLines: MeasuredCommandLines;
 }
 
 function planFile(
   id: string,
   source: PlanSource,
-  { preset, isUsingVideo, choice, split, commandLines }: Common,
+  { preset, isUsingVideo, choice, split, ffmpegMajor, commandLines }: Common,
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -152,7 +156,7 @@ function planFile(
   for (const adaptation of adaptationsOf(preset, media, audio.selection)) {
     tell({ kind: 'adapted', file: path, adaptation });
   }
-  const command = commandOf(preset, { nodeInput, outputs, media });
+  const command = commandOf(preset, { nodeInput, outputs, media, ffmpegMajor });
   const measured = proof === 'none' ? undefined : measuredTracks(preset, media);
   const planned = split
     ? planSplit(source, command, { input: nodeInput, output: nodePath }, tell)

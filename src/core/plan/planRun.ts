@@ -19,6 +19,8 @@ export interface Choices {
   readonly limits: Limits;
   /** Transcode long videos in parts on several nodes. Default: true. */
   readonly split?: boolean;
+  /** Major version of the nodes' ffmpeg, if it is known. */
+  readonly ffmpegMajor?: number;
   /** Name of the workspace the run belongs to; empty if there is none. */
   readonly workspace: string;
 }
@@ -46,10 +48,10 @@ export function newRunId(now = new Date(), random = Math.random): string {
 /** Plans a run of probed files. Nothing has been uploaded when it returns. */
 export function planRun(
   { sources, refused }: ProbedFiles,
-  { preset, pool, audio, limits, split = true, workspace }: Choices,
+  { preset, pool, audio, limits, split = true, ffmpegMajor, workspace }: Choices,
 ): PlannedRun {
   const runId = newRunId();
-  const planned = plan({ sources, preset, audio, split: split && slotsOf(pool) > 1 });
+  const planned = plan({ sources, preset, audio, split: split && slotsOf(pool) > 1, ffmpegMajor });
   const refusedByPlan = planned.refused.map(({ source, problem }) => ({
     path: source.path,
     uri: source.uri,

@@ -17,10 +17,16 @@ export function planRepaired(
   manifest: Manifest,
   probed: { readonly sources: readonly PlanSource[]; readonly refused: readonly RefusedFile[] },
   audio: AudioChoice,
+  ffmpegMajor?: number,
 ): RepairedFiles {
   // The names of the existing files are taken first, in the same order as when the run was planned.
   const existing = manifest.files.map(({ uri, path, size, modified }) => ({ uri, path, size, modified }));
-  const planned = plan({ sources: [...existing, ...probed.sources], preset: manifest.preset, audio });
+  const planned = plan({
+    sources: [...existing, ...probed.sources],
+    preset: manifest.preset,
+    audio,
+    ffmpegMajor,
+  });
   const repaired = new Set(probed.sources.map(({ uri }) => uri));
   const lastId = manifest.files.reduce((max, { id }) => Math.max(max, Number(id)), 0);
   const width = manifest.files.reduce((max, { id }) => Math.max(max, id.length), 4);

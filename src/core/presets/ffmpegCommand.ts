@@ -17,6 +17,8 @@ export interface CommandFacts {
   readonly outputs: readonly CommandOutput[];
   /** What the probe knows of the source; filters are chosen so that they suit whatever is not known. */
   readonly media?: MediaInfo;
+  /** Major version of the nodes' ffmpeg, if it is known. */
+  readonly ffmpegMajor?: number;
 }
 
 export interface CommandOutput {
@@ -63,12 +65,15 @@ export function usesVideo({ arguments: given }: Preset): boolean {
 }
 
 /** ffmpeg and its arguments, the placeholders filled in for a source. */
-export function commandOf(preset: Preset, { nodeInput, outputs, media }: CommandFacts): string[] {
+export function commandOf(
+  preset: Preset,
+  { nodeInput, outputs, media, ffmpegMajor }: CommandFacts,
+): string[] {
   const args = withInputOptions(preset.arguments, media);
   const cut = outputs.length > 1 ? endOfInput(args) : 0;
   const argv: string[] = [];
   outputs.forEach((output, index) => {
-    const facts = sourceFacts(preset, media, output.audio);
+    const facts = { ...sourceFacts(preset, media, output.audio), ffmpegMajor };
     const values = valuesFor(facts, { nodeInput, output });
     if (index === 0 && cut > 0) argv.push(...fillArguments(args.slice(0, cut), facts, values));
     argv.push(...fillArguments(cut > 0 ? args.slice(cut) : args, facts, values));

@@ -5,6 +5,7 @@ import { ladder } from './hls';
 import type { OptionName } from './placeholders';
 import { remuxStreams } from './remux';
 import type { SourceFacts } from './sourceFacts';
+import { variableRate } from './variableRate';
 
 /** Codecs of covers that ID3, MP4 and FLAC hold as they are. */
 const coverCodecs = new Set(['mjpeg', 'png']);
@@ -40,7 +41,7 @@ export function fillOption(name: OptionName, facts: SourceFacts): string[] {
     case 'tags':
       return tagOptions(facts);
     case 'streams':
-      return remuxStreams(media);
+      return remuxStreams(media, facts.ffmpegMajor);
     case 'ladder':
       return ladder(facts);
   }
@@ -67,9 +68,9 @@ function hdr10Options({ video }: SourceFacts): string[] {
  * moves pictures to multiples of their mean duration, which is out of step with the audio. In the finer one, ffmpeg 4.4
  * does not know how long the last picture lasts, which is much where pictures are slow.
  */
-function timingOptions({ video }: SourceFacts): string[] {
+function timingOptions({ video, ffmpegMajor }: SourceFacts): string[] {
   const isSlow = (video?.framesPerSecond ?? 0) < minExactRate;
-  return ['-vsync', 'vfr', ...(isSlow ? [] : ['-enc_time_base:v', '1/90000'])];
+  return [...variableRate(ffmpegMajor), ...(isSlow ? [] : ['-enc_time_base:v', '1/90000'])];
 }
 
 function isConstantRate({ video }: SourceFacts): boolean {

@@ -4,6 +4,7 @@ import { aacLayout, fillFromStart } from './filters/audioFilters';
 import { chain } from './filters/filterChain';
 import { isHdr } from './filters/videoFilters';
 import { isTextSubtitle } from './subtitles';
+import { variableRate } from './variableRate';
 
 /** Codecs that MP4 can contain and players support. PCM, Vorbis, TrueHD, WMA and others are re-encoded. */
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
@@ -54,7 +55,7 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
 }
 
 /** The maps and codecs of `MP4 without re-encoding` for a source. */
-export function remuxStreams(media: MediaInfo | undefined): string[] {
+export function remuxStreams(media: MediaInfo | undefined, ffmpegMajor?: number): string[] {
   const copyAll = ['-map', '0:V?', '-map', '0:a?', '-c', 'copy'];
   if (media === undefined) return copyAll;
   const { video, audio, subtitles, withoutTracks } = remuxPlan(media);
@@ -64,7 +65,7 @@ export function remuxStreams(media: MediaInfo | undefined): string[] {
     ...subtitles.flatMap((index) => ['-map', `0:s:${index}`]),
     ...copyAll.slice(4),
     ...video.flatMap(({ track, copy }, index) =>
-      copy ? copyOptions(track, index, media) : encodeOptions(track, index),
+      copy ? copyOptions(track, index, media) : encodeOptions(track, index, ffmpegMajor),
     ),
     ...audio.flatMap(({ track, copy }, index) =>
       copy
@@ -103,10 +104,10 @@ function copyAudioOptions({ codec }: Track, index: number, { format }: MediaInfo
   return codec === 'aac' && format === 'mpegts' ? [`-bsf:a:${index}`, 'aac_adtstoasc'] : [];
 }
 
-function encodeOptions(track: Track, index: number): string[] {
+function encodeOptions(track: Track, index: number, ffmpegMajor: number | undefined): string[] {
   const filters = isHdr(track) ? '${deinterlace},${fit:2160},${tonemap}' : '${deinterlace},${fit:2160}';
   return [
     ...[`-filter:v:${index}`, filters, `-c:v:${index}`, 'libx264', `-preset:v:${index}`, 'medium'],
-    ...[`-crf:v:${index}`, '20', `-pix_fmt:v:${index}`, 'yuv420p', '-vsync', 'vfr'],
+    ...[`-crf:v:${index}`, '20', `-pix_fmt:v:${index}`, 'yuv420p', ...variableRate(ffmpegMajor)],
   ];
 }

@@ -11,6 +11,8 @@ export interface SourceFacts {
   readonly selection: AudioSelection;
   /** The audio tracks of the output; undefined members are not known. */
   readonly audio: readonly Track[];
+  /** Major version of the nodes' ffmpeg, if it is known. */
+  readonly ffmpegMajor?: number;
 }
 
 export function sourceFacts(

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { basename, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
+import type { AccountRecord } from '../../core/azure/account';
 import { UserError } from '../../core/errors';
 import { firstProgram, pathsOnPath, programName } from '../../core/files/programs';
 import { settings } from '../settings';
@@ -29,6 +30,8 @@ export interface Ffmpeg {
   readonly path: string;
   /** Such as `7.1` or `5.1.6-0+deb12u1`. */
   readonly version: string;
+  /** `7` of `7.1`; undefined for a build that doesn't list its libraries. */
+  readonly major?: number;
 }
 
 /**
@@ -38,12 +41,14 @@ export interface Ffmpeg {
 export async function workingFfmpeg(): Promise<Ffmpeg> {
   const path = await findFfmpeg();
   let line: string | undefined;
+  let major: number | undefined;
   try {
     const { stdout } = await promisify(execFile)(path, ['-version'], {
       timeout: maxVersionMs,
       windowsHide: true,
     });
     [line] = stdout.split(/\r?\n/);
+    major = majorOf(stdout);
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
     const detail = stderr?.trim().split('\n').at(-1) || message;
@@ -51,7 +56,23 @@ export async function workingFfmpeg(): Promise<Ffmpeg> {
   }
   const [, version] = /^ffmpeg version (\S+)/.exec(line ?? '') ?? [];
   if (version === undefined) throw new UserError({ kind: 'notFfmpeg', path, fault: 'version', detail: line });
-  return { path, version };
+  return { path, version, ...(major !== undefined && { major }) };
+}
+
+/** Major version of the ffmpeg that runs tasks; undefined for nodes of Azure, whose ffmpeg is that of their image. */
+export async function taskFfmpegMajor({
+  signIn,
+}: Pick<AccountRecord, 'signIn'>): Promise<number | undefined> {
+  return signIn === 'local' ? (await workingFfmpeg()).major : undefined;
+}
+
+/**
+ * Builds between releases have a number of their own (`N-118000-g…`), but all list the version of libavutil: 56 is that of
+ * ffmpeg 4. https://ffmpeg.org/download.html#releases
+ */
+function majorOf(text: string): number | undefined {
+  const library = /^libavutil\s+(\d+)\./m.exec(text)?.[1];
+  return library === undefined ? undefined : Number(library) - 52;
 }
 
 /** On Windows, and on most disks of macOS, the case of a name doesn't matter. */

@@ -40,6 +40,7 @@ export async function planTranscode(
   const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
     probeChosen(chosen, preset, progress, signal),
   );
+  const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
   const { pool, audio, review, limits, split } = settings();
   const choices = {
     preset,
@@ -47,6 +48,7 @@ export async function planTranscode(
     audio: parseAudioChoice(audio),
     limits,
     split,
+    ffmpegMajor: await taskFfmpegMajor(account),
     workspace: workspace.name ?? '',
   };
   const first = planRun(probed, choices);

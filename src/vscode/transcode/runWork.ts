@@ -3,7 +3,7 @@ import type { AccountRecord, Connection } from '../../core/azure/account';
 import { isAbort, onAccount, UserError } from '../../core/errors';
 import { isSubmitted, type Manifest, outputContainerOf } from '../../core/plan/manifest';
 import type { PlannedRun } from '../../core/plan/planRun';
-import type { Until } from '../../core/runs/run';
+import type { Run, Until } from '../../core/runs/run';
 import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
@@ -191,7 +191,9 @@ export class RunWork {
   /** Transcodes the files again that failed, never ended, or were refused and have been repaired since. */
   async retry(record: RunRecord): Promise<void> {
     const { retryUnfinished } = await import('../runs/retry');
-    await this.resume(record, 'fetched', { prepare: retryUnfinished });
+    const account = this.accounts.accountOf(record);
+    const prepare = (run: Run, signal: AbortSignal) => retryUnfinished(run, account, signal);
+    await this.resume(record, 'fetched', { prepare });
   }
 }
 

@@ -120,6 +120,7 @@ export class Transcode {
     const aborted = new AbortController();
     token.onCancellationRequested(() => aborted.abort());
     const probed = await probeChosen(chosen, preset, { report: () => undefined }, aborted.signal);
+    const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
     const { pool, audio, limits, split } = settings();
     const planned = planRun(probed, {
       preset,
@@ -127,6 +128,7 @@ export class Transcode {
       audio: parseAudioChoice(audio),
       limits,
       split,
+      ffmpegMajor: await taskFfmpegMajor(account),
       workspace: workspace.name ?? '',
     });
     const [refused] = planned.manifest.refused;
