@@ -274,6 +274,29 @@ describe('Unusual sources', function () {
     }
   });
 
+  it('keep audio that begins later than ffprobe reads at all', async () => {
+    const whole = await make('before.ts', ...x264);
+    const nullPacket = Buffer.concat([Buffer.from([0x47, 0x1f, 0xff, 0x10]), Buffer.alloc(184, 0xff)]);
+    const filling = Buffer.alloc(188 * Math.ceil(130e6 / 188), nullPacket);
+    const late = changed(whole, 'very late.ts', (bytes) => {
+      const middle = 188 * Math.floor(bytes.length / 2 / 188);
+      const first = withoutPackets(bytes.subarray(0, middle), 0x101);
+      return Buffer.concat([first, filling, bytes.subarray(middle)]);
+    });
+    const media = await matrix.media(late);
+    assert.equal(media.tracks.find(({ kind }) => kind === 'audio')?.isEmpty, undefined);
+    for (const id of ['mp3', 'h264-480p', 'remux']) {
+      const { streams } = await matrix.output(await matrix.make(preset(id), late, media, firstTrack, 'late'));
+      const audio = streams.find(({ codec_type: type }) => type === 'audio');
+      assert.ok(Number(audio?.duration) > 0.8, `${id}: ${audio?.duration} s`);
+      if (id !== 'mp3') assert.ok(Number(audio?.start_time) > 0.8, `${id}: from ${audio?.start_time} s`);
+    }
+    // A track of which there is nothing anywhere is empty.
+    const empty = changed(late, 'very empty.ts', (bytes) => withoutPackets(bytes, 0x101));
+    const tracks = (await matrix.media(empty)).tracks;
+    assert.equal(tracks.find(({ kind }) => kind === 'audio')?.isEmpty, true);
+  });
+
   it('of unknown length with little damage give pictures, and a warning', async () => {
     const whole = await make('long.ts', ...x264);
     const path = changed(whole, 'input.ts', (bytes) => {

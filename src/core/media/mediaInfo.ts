@@ -34,6 +34,8 @@ export interface Track {
   readonly kind: 'audio' | 'video' | 'subtitle';
   /** ffmpeg's stream index in the input. */
   readonly index?: number;
+  /** Id of the packets of a transport stream. */
+  readonly packetId?: number;
   readonly codec?: string;
   /** Four characters of the container: `hvc1`, `dvh1`. */
   readonly codecTag?: string;

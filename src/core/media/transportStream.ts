@@ -9,6 +9,8 @@ const packetLengths = [188, 192, 204];
  * microseconds that they read at most. By default, they read 5 MB or some seconds.
  */
 export const longProbe: readonly string[] = ['-probesize', '128000000', '-analyzeduration', '600000000'];
+/** Bytes in which `longProbe` finds all tracks. */
+export const longProbeBytes = 128_000_000;
 
 /**
  * Option of ffmpeg and ffprobe for a transport stream whose audio gets other packet ids, as after a break of a recording: the

@@ -18,6 +18,11 @@ function fits(track: Track, codecs: ReadonlySet<string>): boolean {
   return !track.isSpliced && (track.codec === undefined || codecs.has(track.codec));
 }
 
+/** A track that begins so late that its sample rate isn't known, without which MP4 has no place for a copy. */
+function beginsUnknown({ sampleRate }: Track, format: string | undefined): boolean {
+  return format === 'mpegts' && sampleRate === undefined;
+}
+
 /** What happens to the tracks of a source in an MP4 without re-encoding. */
 export interface RemuxPlan {
   readonly video: readonly { readonly track: Track; readonly copy: boolean }[];
@@ -30,7 +35,7 @@ export interface RemuxPlan {
   readonly left: readonly Track[];
 }
 
-export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
+export function remuxPlan({ tracks, format }: MediaInfo): RemuxPlan {
   const of = (kind: Track['kind']) =>
     tracks.filter((track) => track.kind === kind && !track.isAttachedPicture);
   const subtitles = of('subtitle');
@@ -40,7 +45,7 @@ export function remuxPlan({ tracks }: MediaInfo): RemuxPlan {
       .map((track) => ({ track, copy: fits(track, videoCodecs) })),
     audio: of('audio')
       .filter((track) => !track.isEmpty && undecodableAudio(track) === undefined)
-      .map((track) => ({ track, copy: fits(track, audioCodecs) })),
+      .map((track) => ({ track, copy: fits(track, audioCodecs) && !beginsUnknown(track, format) })),
     withoutTracks: [
       ...of('video').flatMap(({ isEmpty }, index) => (isEmpty ? ['-map', `-0:V:${index}`] : [])),
       ...of('audio').flatMap((track, index) =>

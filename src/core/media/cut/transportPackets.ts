@@ -145,6 +145,30 @@ export async function audioIdsChange(file: Bytes, size: number): Promise<boolean
   return hasChanged;
 }
 
+/** Places in a file at which packets of a track are looked for, and packets that are read there. */
+const trackSamples = 64;
+const packetsPerSample = 2048;
+
+/** Those of these packet ids of which there are packets somewhere in a transport stream, from `from` on. */
+export async function packetIdsFrom(
+  file: Bytes,
+  size: number,
+  from: number,
+  ids: readonly number[],
+): Promise<ReadonlySet<number>> {
+  const packetBytes = await packetLength(file, size);
+  const found = new Set<number>();
+  if (packetBytes === undefined) return found;
+  for (let sample = 0; sample < trackSamples && found.size < ids.length; sample++) {
+    const at = from + ((size - from) * sample) / trackSamples;
+    const begin = Math.floor(at / packetBytes) * packetBytes;
+    const end = Math.min(size, begin + packetsPerSample * packetBytes);
+    for await (const { pid } of packets(file, packetBytes, begin, end, packetsPerSample))
+      if (ids.includes(pid)) found.add(pid);
+  }
+  return found;
+}
+
 /** Packet ids of the tables of each program: entry 0 is about the network. */
 function readPrograms(section: Buffer): number[] {
   const end = Math.min(3 + (section.readUInt16BE(1) & 0x0fff) - 4, section.length);

@@ -52,6 +52,7 @@ interface Output {
 /** The members of ffprobe's JSON that are used: numbers are often texts there. */
 interface Stream {
   readonly index: number;
+  readonly id?: string;
   readonly codec_type?: string;
   readonly codec_name?: string;
   readonly codec_tag_string?: string;
@@ -109,6 +110,7 @@ function trackOf(stream: Stream, fileStart: number, seconds: number | undefined)
   return {
     kind,
     index: stream.index,
+    ...(isPacketId(stream.id) && { packetId: Number(stream.id) }),
     codec: stream.codec_name,
     codecTag: /^[ -~]{4}$/.test(stream.codec_tag_string ?? '') ? stream.codec_tag_string : undefined,
     language: tags.language,
@@ -121,6 +123,11 @@ function trackOf(stream: Stream, fileStart: number, seconds: number | undefined)
     seconds: seconds === undefined ? undefined : (number(stream.duration) ?? seconds),
     ...(kind === 'audio' ? audioFacts(stream) : kind === 'video' ? videoFacts(stream) : {}),
   };
+}
+
+/** `0x101`: other formats have ids of their own, without which nothing is missing. */
+function isPacketId(id: string | undefined): boolean {
+  return /^0x[0-9a-f]{1,4}$/.test(id ?? '');
 }
 
 function audioFacts(stream: Stream): Partial<Track> {

@@ -1,8 +1,9 @@
 import type { Content } from '../../files/bytes';
+import { packetIdsFrom } from '../cut/transportPackets';
 import type { MediaInfo, Track } from '../mediaInfo';
 import type { AudioOnlyLayout } from '../parser/messages';
 import { ParserError, type ParserPool, parserPool } from '../parser/pool';
-import { mergedTracks } from '../transportStream';
+import { longProbeBytes, mergedTracks } from '../transportStream';
 import { type FfprobeResult, probeWithFfprobe } from './ffprobe';
 
 export interface ProbeOptions {
@@ -35,7 +36,20 @@ export async function probeMedia(file: Content, options: ProbeOptions): Promise<
   const isEnough = media !== undefined && isKnown(media) && !wantsDetails && !isUnusual(media);
   if (ffprobe === undefined || isEnough) return { media, audioOnly };
   const result = await probeWithFfprobe(ffprobe, media?.hasOtherAudioIds ? mergedTracks : [], signal);
-  return { ...merged(media, result), audioOnly };
+  const probed = merged(media, result);
+  return { ...probed, ...(probed.media && { media: await withLaterTracks(file, probed.media) }), audioOnly };
+}
+
+/** A track that is empty as far as ffprobe reads is not if there are packets of it later. */
+async function withLaterTracks(file: Content, media: MediaInfo): Promise<MediaInfo> {
+  const ids = media.tracks.flatMap(({ isEmpty, packetId }) => (isEmpty && packetId ? packetId : []));
+  if (media.format !== 'mpegts' || ids.length === 0 || file.size <= longProbeBytes) return media;
+  const later = await packetIdsFrom(file, file.size, longProbeBytes, ids);
+  const tracks = media.tracks.map((track) => {
+    const { isEmpty, ...rest } = track;
+    return isEmpty && !later.has(track.packetId ?? 0) ? track : rest;
+  });
+  return { ...media, tracks };
 }
 
 function isKnown({ knows }: MediaInfo): boolean {
