@@ -371,6 +371,26 @@ describe('The reason of a failure', function () {
     assert.equal(parseFfmpegLog(log)?.streams[0]?.packets, 7);
   });
 
+  it('is told black pictures, later tracks and changed audio by the logs of ffmpeg 8 and 9 too', () => {
+    const log = [
+      "Input #0, mpegts, from 'input.ts':",
+      '  Stream #0:1[0x101]: Audio: aac (LC), 48000 Hz, stereo, fltp',
+      '[graph_-1_in_0:1 @ 0x7fd7] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:stereo',
+      '[graph_-1_in_0:1 @ 0x7fd8] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:stereo',
+      '[Parsed_blackdetect_1 @ 0x7fd7] black_min_duration:0 pixel_black_th:0.100000',
+      '[Parsed_blackdetect_1 @ 0x7fd7] black_start:0 black_end:2 black_duration:2',
+      '[mpegts @ 0x560b] New audio stream 0:3 at pos:472256 and DTS:15.3787s',
+    ];
+    const again =
+      '[af#0:0 @ 0x4374] Reconfiguring filter graph because audio parameters changed to 48000 Hz, 5.1(side), fltp';
+    const found = parseFfmpegLog(log.join('\n'));
+    assert.deepEqual(
+      [found?.blackSeconds.get('output'), found?.audioChanges, [...(found?.laterTracks ?? [])]],
+      [2, 0, ['audio']],
+    );
+    assert.equal(parseFfmpegLog([...log, again].join('\n'))?.audioChanges, 1);
+  });
+
   it('is a whole line of the log, without the part of ffmpeg that wrote it', () => {
     for (const [, log] of lines) {
       const line = failureIn(log)?.line ?? '';

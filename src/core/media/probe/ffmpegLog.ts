@@ -77,8 +77,7 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
   const input = readInput(lines);
   if (input === undefined) return undefined;
   const damage = readDamage(lines);
-  const filtered = readFilteredRates(lines);
-  const isOneRate = new Set([...filtered.values()].flat()).size <= 1;
+  const { changes, isOneRate } = readAudioFilters(lines);
   const streams = readStreams(lines, input.rates, isOneRate);
   return {
     format: input.format,
@@ -87,7 +86,7 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
     streams,
     isReadWhole: streams.length >= input.rates.size,
     laterTracks: readLaterTracks(lines),
-    audioChanges: Math.max(0, ...[...filtered.values()].map((rates) => rates.length - 1)),
+    audioChanges: changes,
     ...damage,
     peaks: readPeaks(lines),
     blackSeconds: readBlack(lines),
@@ -173,18 +172,29 @@ function readLaterTracks(lines: readonly string[]): Set<InputStream['kind']> {
   return new Set(kinds as InputStream['kind'][]);
 }
 
-/** Sample rates of the audio each time that the filters of a graph were made, by the name of the graph. */
-type FilteredRates = ReadonlyMap<string, readonly number[]>;
-
-/** `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` */
-function readFilteredRates(lines: readonly string[]): FilteredRates {
-  const made = new Map<string, number[]>();
+/**
+ * How often the filters of the audio were made anew, and whether always for the same sample rate.
+ * `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` is told each time. From ffmpeg 8 on,
+ * all graphs have the number -1, but from 7.0 on, another message is told from the second time on:
+ * `[af#0:0 @ 0x4374] Reconfiguring filter graph because audio parameters changed to 48000 Hz, 5.1(side), fltp`
+ */
+function readAudioFilters(lines: readonly string[]): { changes: number; isOneRate: boolean } {
+  const rates = new Set<string>();
+  const made = new Map<string, number>();
+  const again = new Map<string, number>();
   for (const line of lines) {
     const [, graph, rate] =
-      /^\[(graph_\d+_in_[\d:_]+) @ [^\]]*\] tb:\S+ samplefmt:\S+ samplerate:(\d+)/.exec(line) ?? [];
-    if (graph !== undefined) made.set(graph, [...(made.get(graph) ?? []), Number(rate)]);
+      /^\[(graph_-?\d+_in_[\d:_]+) @ [^\]]*\] tb:\S+ samplefmt:\S+ samplerate:(\d+)/.exec(line) ?? [];
+    const [, filters, newRate] =
+      /^\[(af\S+ @ \S+)\] Reconfiguring filter graph because audio parameters changed to (\d+) Hz/.exec(
+        line,
+      ) ?? [];
+    for (const one of [rate, newRate]) if (one !== undefined) rates.add(one);
+    if (graph !== undefined && !graph.startsWith('graph_-1')) made.set(graph, (made.get(graph) ?? 0) + 1);
+    if (filters !== undefined) again.set(filters, (again.get(filters) ?? 0) + 1);
   }
-  return made;
+  const changes = Math.max(0, ...[...made.values()].map((times) => times - 1), ...again.values());
+  return { changes, isOneRate: rates.size <= 1 };
 }
 
 /** Counts lines, and their repetitions that ffmpeg folds into one line. */
@@ -216,14 +226,14 @@ function readPeaks(lines: readonly string[]): Map<string, number> {
 }
 
 /**
- * The filters print their address instead of their name, and at first their options: the one of the source has a minimum
- * duration of 0.001 (`measures.ts`).
+ * The filters print their address instead of their name, which is `Parsed_blackdetect_1` from ffmpeg 9 on, and at first their
+ * options: the one of the source has a minimum duration of 0.001 (`measures.ts`).
  */
 function readBlack(lines: readonly string[]): Map<string, number> {
   const names = new Map<string, string>();
   const seconds = new Map<string, number>();
   for (const line of lines) {
-    const [, address = '', text = ''] = /^\[blackdetect\S* @ ([^\]]*)\] (.*)/.exec(line) ?? [];
+    const [, address = '', text = ''] = /^\[(?:Parsed_)?blackdetect\S* @ ([^\]]*)\] (.*)/.exec(line) ?? [];
     const minimum = /black_min_duration:([\d.]+)/.exec(text)?.[1];
     if (minimum !== undefined) names.set(address, Number(minimum) > 0 ? 'source' : 'output');
     const duration = /black_duration:([\d.]+)/.exec(text)?.[1];
