@@ -6,7 +6,7 @@ import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetad
 import { agentFor, closeIdle, ServiceClock } from './http';
 import { connectionCut, defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
-import { callStorage, isLeaseOver, isStorageCode, type StorageCall } from './storageCall';
+import { callStorage, isLeaseOver, isStorageCode, type StorageCall, type WriteOptions } from './storageCall';
 
 export interface ContainerInfo {
   readonly name: string;
@@ -31,13 +31,6 @@ export interface Lease {
   readonly id: string;
   renew(): Promise<void>;
   release(): Promise<void>;
-}
-
-export interface WriteOptions {
-  readonly ifMatch?: string;
-  readonly ifNoneMatch?: string;
-  readonly leaseId?: string;
-  readonly signal: AbortSignal;
 }
 
 export interface StorageOptions extends Partial<RetryPolicy> {

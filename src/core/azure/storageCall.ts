@@ -22,6 +22,14 @@ export interface StorageCall {
   readonly signal?: AbortSignal;
 }
 
+/** When a blob is written only on a condition. */
+export interface WriteOptions {
+  readonly ifMatch?: string;
+  readonly ifNoneMatch?: string;
+  readonly leaseId?: string;
+  readonly signal: AbortSignal;
+}
+
 /** The slowest transfer that is waited for; a connection that moves nothing at all is closed much earlier. */
 const minBytesPerSecond = 4 * 1024;
 

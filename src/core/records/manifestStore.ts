@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pLimit from 'p-limit';
-import type { Storage, WriteOptions } from '../azure/storage';
-import { isStorageCode } from '../azure/storageCall';
+import type { Storage } from '../azure/storage';
+import { isStorageCode, type WriteOptions } from '../azure/storageCall';
 import { UserError } from '../errors';
 import { type Attempt, type Manifest, outputContainerOf } from '../plan/manifest';
 import { chunksOf, filesIn, idsIn, type RunFiles, rangesOf } from './fileChunks';

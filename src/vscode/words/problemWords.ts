@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { Problem, Service } from '../../core/errors';
 import { listed } from './listed';
-import { count } from './numbers';
+import { bytes, count } from './numbers';
 
 /** The meaning of each rejection, by the error code of Batch, Storage or Microsoft Entra. */
 const refusals: Record<string, () => string> = {
@@ -270,4 +270,20 @@ export function runAlteredWords({ run }: Extract<Problem, { kind: 'runAltered' }
     "The record of the run in container {0} was changed by something other than this extension, so the run can't continue: it might read or replace other files on this machine. Its outputs stay in the container.",
     run,
   );
+}
+
+/** Says how much space a disk lacks, if that is known. */
+export function diskFullWords({
+  folder,
+  neededBytes,
+  freeBytes = 0,
+}: Extract<Problem, { kind: 'diskFull' }>): string {
+  return neededBytes === undefined
+    ? l10n.t('The disk that holds {0} is full. Free up space, then fetch the outputs again.', folder)
+    : l10n.t(
+        'The disk that holds {0} has {1} free, but {2} is required. Free up space, then fetch the outputs again.',
+        folder,
+        bytes(freeBytes),
+        bytes(neededBytes),
+      );
 }

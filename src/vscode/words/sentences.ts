@@ -3,8 +3,9 @@ import { type Problem, UserError } from '../../core/errors';
 import { maskSas } from '../../core/log';
 import { failureWords } from './ffmpegReasons';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
-import { bytes, duration, minutesOf, tasksOf, timesOf } from './numbers';
+import { duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
+  diskFullWords,
   endedWords,
   fieldWords,
   keptWords,
@@ -106,19 +107,7 @@ function words(problem: Problem): Words {
         l10n.t('{0} no longer exists. Create the folder, then fetch the outputs again.', problem.folder),
       ];
     case 'diskFull':
-      return [
-        problem.neededBytes === undefined
-          ? l10n.t(
-              'The disk that holds {0} is full. Free up space, then fetch the outputs again.',
-              problem.folder,
-            )
-          : l10n.t(
-              'The disk that holds {0} has {1} free, but {2} is required. Free up space, then fetch the outputs again.',
-              problem.folder,
-              bytes(problem.freeBytes ?? 0),
-              bytes(problem.neededBytes),
-            ),
-      ];
+      return [diskFullWords(problem)];
     case 'presetInvalid':
       return [
         l10n.t('The preset {0} is invalid: {1}', problem.preset, presetFaultWords(problem)),
