@@ -6,6 +6,7 @@ import { attemptOf, type RunPool } from '../../src/core/plan/manifest';
 import { ensurePool } from '../../src/core/pools/ensurePool';
 import { removeNodes, retryAllocation } from '../../src/core/pools/poolSizes';
 import { takeBackNodes } from '../../src/core/pools/takeBackNodes';
+import { pause } from '../../src/core/wait';
 import { FastClock } from '../clock';
 import type { Fault } from './faultyProxy';
 import { eventually, machine, prepare } from './harness';
@@ -72,7 +73,7 @@ describe('The nodes of a run', function () {
     matches: (request: IncomingMessage) => boolean,
     isSearch: (request: IncomingMessage) => boolean,
   ) {
-    const seen = { isHeld: false, isGivenUp: false, hasArrived: false };
+    const seen = { isHeld: false, isGivenUp: false, isSearched: false, hasArrived: false };
     let send: () => Promise<void> = async () => undefined;
     fixture.batch.fault = async (request, response) => {
       if (!seen.isHeld && matches(request)) {
@@ -84,6 +85,7 @@ describe('The nodes of a run', function () {
         send = () =>
           new Promise((resolve, reject) => {
             sendTo(`${fixture.service.ready.batchUrl}${url}`, { method, headers }, (reply) => {
+              seen.hasArrived = true;
               reply.resume().once('end', resolve);
             })
               .once('error', reject)
@@ -92,8 +94,8 @@ describe('The nodes of a run', function () {
         seen.isHeld = true;
         return true;
       }
-      if (seen.isGivenUp && !seen.hasArrived && isSearch(request)) {
-        seen.hasArrived = true;
+      if (seen.isGivenUp && !seen.isSearched && isSearch(request)) {
+        seen.isSearched = true;
         // The search finds nothing yet.
         response.once('finish', () => send());
       }
@@ -132,6 +134,36 @@ describe('The nodes of a run', function () {
     assert.equal(await parts.batch.job(attemptOf(run.manifest).jobId), undefined);
   });
 
+  it('that were not asked for yet are not waited for when the run is canceled', async () => {
+    const options = { lifetime: 'keep', vmSize: 'Standard_F32s_v2', spotNodes: 2 } as const;
+    const seen = { isNoted: false, pauses: 0 };
+    const clock = {
+      now: () => Date.now(),
+      pause(ms: number, signal: AbortSignal) {
+        if (seen.isNoted) seen.pauses++;
+        return pause(ms, signal);
+      },
+    };
+    const { run } = await fixture.start(fixture.folder(['a.mp4']).paths, { ...options, clock });
+    await ensurePool(direct, run.manifest.pool, { dedicated: 0, spot: 0 }, never);
+    // Before the request for nodes, the pool is told which job it is for.
+    fixture.batch.fault = async ({ method }) => {
+      if (method === 'PATCH') seen.isNoted = true;
+      return method === 'PATCH';
+    };
+    const advancing = run.advance('submitted', never);
+    await eventually(
+      async () => seen.isNoted,
+      (isNoted) => isNoted,
+    );
+    const before = seen.pauses;
+    const [outcome] = await Promise.allSettled([advancing, run.cancel(never)]);
+    await run.close();
+    assert.deepEqual([outcome.status, run.state.poolsGiven.size], ['rejected', 0]);
+    // Ten pauses would tell of a search for nodes that may come.
+    assert.ok(seen.pauses - before < 4, `${seen.pauses - before} pauses`);
+  });
+
   it('are taken back from a pool that existed though they come after the request was given up', async () => {
     const vmSize = 'Standard_F4s_v2';
     const seen = late(
@@ -150,7 +182,10 @@ describe('The nodes of a run', function () {
     const [outcome] = await Promise.allSettled([advancing, run.cancel(never)]);
     assert.equal(outcome.status, 'rejected');
     await run.close();
-    assert.ok(seen.hasArrived);
+    await eventually(
+      async () => seen.hasArrived,
+      (hasArrived) => hasArrived,
+    );
     assert.equal((await direct.pool(id))?.targetLowPriorityNodes, 0);
   });
 
@@ -169,7 +204,10 @@ describe('The nodes of a run', function () {
     );
     abort.abort();
     await assert.rejects(making, { name: 'AbortError' });
-    assert.ok(seen.hasArrived);
+    await eventually(
+      async () => seen.hasArrived,
+      (hasArrived) => hasArrived,
+    );
     const { items } = await direct.poolPage({ filter: "startswith(id,'transcode')" });
     const left = items.filter(({ vmSize, state }) => vmSize === wanted.vmSize && state !== 'deleting');
     assert.deepEqual(left, []);

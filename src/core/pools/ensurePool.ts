@@ -39,7 +39,7 @@ export interface EnsureOptions {
   readonly jobId?: string;
   /** Default: the system clock. */
   readonly clock?: Clock;
-  /** Called before a pool that exists is given nodes, which it can get although the call fails or is aborted. */
+  /** Called before a pool that exists is asked for nodes, which it can get although the call fails or is aborted. */
   readonly onGiving?: (pool: { readonly id: string; readonly before: NodeTargets }) => void;
 }
 
@@ -91,8 +91,8 @@ export async function ensurePool(
       pauseMs = Math.min(pauseMs * 1.5, maxPauseMs);
     } else if (isSame(existing, hash)) {
       const before = currentTargets(existing);
-      onGiving?.({ id, before });
-      const given = await giveOrSkip(batch, existing, nodes, pool, { jobId, clock, signal });
+      const onChanging = () => onGiving?.({ id, before });
+      const given = await giveOrSkip(batch, existing, nodes, pool, { jobId, clock, onChanging, signal });
       if (given !== 'deleted') return { id, before, ...(given === 'refused' && { isRefused: true }) };
     } else {
       batch.log.debug(`Pool ${id} was not made by this extension with these settings.`);
@@ -107,13 +107,23 @@ async function giveOrSkip(
   existing: Pool,
   nodes: NodeTargets,
   { lifetime }: RunPool,
-  { jobId, clock, signal }: { readonly jobId?: string; readonly clock: Clock; readonly signal: AbortSignal },
+  {
+    jobId,
+    clock,
+    onChanging,
+    signal,
+  }: {
+    readonly jobId?: string;
+    readonly clock: Clock;
+    readonly onChanging: () => void;
+    readonly signal: AbortSignal;
+  },
 ): Promise<'given' | 'refused' | 'deleted'> {
   const { id = '' } = existing;
   const settling = abortedLater(signal, settleMs, clock);
   try {
     if (jobId !== undefined) await noteChosen(batch, existing, jobId, signal);
-    const options = { lifetime, signal, clock, changeSignal: settling.signal };
+    const options = { lifetime, signal, clock, onChanging, changeSignal: settling.signal };
     return (await giveNodesNow(batch, id, nodes, options)) ? 'given' : 'refused';
   } catch (error) {
     if (isDeletedPool(error) || isBatchCode(error, 'PoolNotFound', 'PoolBeingDeleted')) return 'deleted';

@@ -27,6 +27,8 @@ export interface RunSizeOptions extends SizeOptions {
   readonly jobId?: string;
   /** Called once if Azure refuses changes of the pool for now, for example while it allocates nodes. */
   readonly onRefused?: () => void;
+  /** Called before the request that sizes the pool, which can take effect although the call fails or is aborted. */
+  readonly onChanging?: () => void;
   /** Signal of the request that sizes the pool, if that is to be answered although `signal` has aborted. */
   readonly changeSignal?: AbortSignal;
 }
@@ -209,7 +211,7 @@ export async function removeNodes(
 async function sizeForRun(
   batch: Batch,
   poolId: string,
-  { lifetime, jobId, signal, changeSignal = signal, clock, onRefused }: RunSizeOptions,
+  { lifetime, jobId, signal, changeSignal = signal, clock, onChanging, onRefused }: RunSizeOptions,
   decide: (pool: Pool, isShared: boolean) => NodeTargets,
 ): Promise<NodeTargets> {
   const apply = async (pool: Pool) => {
@@ -230,6 +232,7 @@ async function sizeForRun(
       if (!pool.enableAutoScale || !gives(pool, targets, now)) {
         const formula = scaleToZeroFormula(targets, now);
         signal.throwIfAborted();
+        onChanging?.();
         await batch.enableAutoScale(poolId, formula, evaluationMinutes, changeSignal, pool.eTag);
       }
       return targets;
@@ -239,6 +242,7 @@ async function sizeForRun(
     if (pool.enableAutoScale) await batch.disableAutoScale(poolId, signal);
     else if (aimsFor(pool, targets)) return targets;
     signal.throwIfAborted();
+    onChanging?.();
     await resizeFixed(batch, poolId, targets, changeSignal, pool.enableAutoScale ? undefined : pool.eTag);
     return targets;
   };
