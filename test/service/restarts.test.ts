@@ -147,4 +147,16 @@ describe('The local Batch service, killed in the middle of a change', function (
     assert.deepEqual([state, executionInfo?.failureInfo?.code], ['completed', 'TaskEnded']);
     assert.equal((await service.client().pool.get('shrinks')).targetDedicatedNodes, 2);
   });
+
+  it('replaces a Spot node that was preempted', async () => {
+    await service.client().pool.add({ id: 'spot', ...machine, targetLowPriorityNodes: 1 });
+    const [before] = await idle('spot', 1);
+    await service.kill();
+    const key = `node/spot/${before?.id}`;
+    const record = { ...records().get(key), state: 'preempted' };
+    appendFileSync(path('state.jsonl'), `\n${JSON.stringify([key, record])}\n`);
+    await service.start();
+    const [after] = await idle('spot', 1);
+    assert.notEqual(after?.id, before?.id);
+  });
 });

@@ -65,6 +65,7 @@ export class Nodes {
     if (node.wire.ipAddress === loopback) node.wire.ipAddress = this.state.takeAddress();
     const { state } = node.wire;
     if (node.leaving) this.#leave(pool, node);
+    else if (state === 'preempted') this.#removeLater(pool, node);
     else if (state === 'deallocating') this.deallocate(pool, node, 'requeue');
     else if (state !== 'deallocated')
       this.#boot(pool, node, state === 'reimaging' ? 'reimaging' : 'rebooting');
@@ -105,6 +106,10 @@ export class Nodes {
   preempt(pool: PoolState, node: NodeState): void {
     this.#interrupt(node, 'preempted');
     this.log(`Node ${node.id} of pool ${pool.id} is preempted.`);
+    this.#removeLater(pool, node);
+  }
+
+  #removeLater(pool: PoolState, node: NodeState): void {
     this.supervisor.after(this.options.nodeStepMs * 2, this.#about(node), () => this.#removeNode(pool, node));
   }
 
