@@ -110,8 +110,11 @@ function tolerance(seconds: number): number {
   return 0.5 + seconds * 0.002;
 }
 
-/** Seconds of audio that filters had not given back when the channels changed: less is the delay of an encoder. */
-const minLostSeconds = 0.25;
+/**
+ * Seconds of audio that filters had not given back when the channels changed. Less is the delay of an encoder, or what FLAC,
+ * whose frames are a tenth of a second, loses at several changes.
+ */
+const minLostSeconds = 1;
 
 /** What an audio output lacks because filters were made anew: those that look ahead (`loudnorm`) lose what they hold. */
 function lostAtChanges(
