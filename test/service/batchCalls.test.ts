@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { RenewableCredential } from '../../src/core/azure/account';
 import { Batch, type Job } from '../../src/core/azure/batch';
 import { CachedCredential } from '../../src/core/azure/identity';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
 import { addTasks } from '../../src/core/jobs/addTasks';
+import { certificate, certificateKey } from '../azure/tokenStorage';
 import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { eventually, machine, TestService } from './harness';
 import { rejectsWith } from './problems';
@@ -15,6 +21,15 @@ function linesLog() {
   const lines: { level: string; text: string }[] = [];
   const at = (level: string) => (text: string) => void lines.push({ level, text });
   return { lines, trace: at('trace'), debug: at('debug'), info: at('info'), warn: at('warn') };
+}
+
+/** A credential whose token changes when it is told that a service has refused it. */
+function revocable(): RenewableCredential {
+  let number = 1;
+  return {
+    getToken: async () => ({ token: `token-${number}`, expiresOnTimestamp: Date.now() + 3_600_000 }),
+    forget: () => void number++,
+  };
 }
 
 describe('A call to Batch', () => {
@@ -238,21 +253,29 @@ describe('A call to Batch', () => {
     });
     afterEach(() => proxy.close());
 
-    it('tells the credential when the service has refused its token', async () => {
+    it('is made once more, with a new token, when the service has refused the token', async () => {
       const { connection } = service;
-      let forgotten = 0;
-      const credential = {
-        getToken: async () => ({ token: 'revoked', expiresOnTimestamp: Date.now() + 60_000 }),
-        forget: () => void forgotten++,
-      };
+      const credential = revocable();
       const through = new Batch({
         ...connection,
         account: { ...connection.account, batchUrl: proxy.url },
         batch: { kind: 'token', credential },
       });
-      proxy.fault = answerNext(1, 401, 'AuthenticationFailed');
+      const sent: (string | undefined)[] = [];
+      proxy.fault = ({ headers }, response) => {
+        sent.push(headers.authorization);
+        const isRevoked = headers.authorization === 'Bearer token-1';
+        response.writeHead(isRevoked ? 401 : 200, { 'content-type': 'application/json' });
+        response.end(JSON.stringify(isRevoked ? { code: 'AuthenticationFailed' } : { id: 'calls' }));
+        return true;
+      };
+      assert.equal((await through.job('calls'))?.id, 'calls');
+      assert.deepEqual(sent, ['Bearer token-1', 'Bearer token-2']);
+      // A service that refuses each token is not asked again and again.
+      proxy.fault = answerNext(10, 401, 'AuthenticationFailed');
+      proxy.requests.length = 0;
       await assert.rejects(through.job('calls'), UserError);
-      assert.equal(forgotten, 1);
+      assert.equal(proxy.requests.length, 2);
       through.close();
     });
 
@@ -306,6 +329,49 @@ describe('A call to Storage', () => {
     }
     storage.close();
     await proxy.close();
+  });
+
+  it('is made once more, with a new token, when the service has refused the token', async () => {
+    const sent: (string | undefined)[] = [];
+    const key = { cert: readFileSync(certificate), key: readFileSync(certificateKey) };
+    // The SDK sends tokens by HTTPS only.
+    const server = createServer(key, ({ headers }, response) => {
+      sent.push(headers.authorization);
+      const isRevoked = headers.authorization === 'Bearer token-1';
+      response.writeHead(isRevoked ? 401 : 200, {
+        'content-type': 'application/xml',
+        'x-ms-error-code': 'InvalidAuthenticationInfo',
+        'www-authenticate': 'Bearer authorization_uri=https://login.microsoftonline.com/t/oauth2/authorize',
+      });
+      response.end(
+        isRevoked
+          ? '<?xml version="1.0"?><Error><Code>InvalidAuthenticationInfo</Code><Message>No.</Message></Error>'
+          : '<?xml version="1.0"?><EnumerationResults><Containers /><NextMarker /></EnumerationResults>',
+      );
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const blobUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { connection } = service;
+    const storage = new Storage({
+      ...connection,
+      account: { ...connection.account, blobUrl },
+      storage: { kind: 'token', credential: revocable() },
+    });
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    try {
+      await storage.check(never);
+      // The token that was accepted is used again.
+      await storage.check(never);
+    } finally {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      storage.close();
+      server.close();
+    }
+    assert.deepEqual(sent.slice(-2), ['Bearer token-2', 'Bearer token-2']);
+    assert.ok(
+      sent.slice(0, -2).every((token) => token === 'Bearer token-1') && sent.length <= 4,
+      sent.join(),
+    );
   });
 
   it('is logged without its SAS', async () => {

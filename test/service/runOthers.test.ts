@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { outOfTime } from '../../src/core/jobs/jobLife';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { manifestBlob } from '../../src/core/records/manifestStore';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
+import { ffmpeg } from '../media';
 import { eventually, prepare } from './harness';
 import { rejectsWith } from './problems';
 import { never, RunFixture } from './runFixture';
+import { namesIn } from './runSetup';
 
 describe('A run in whose account others act', function () {
   this.timeout(240_000);
@@ -35,11 +39,19 @@ describe('A run in whose account others act', function () {
     return release;
   }
 
-  /** Stops a run between the tasks of its first and second file. */
+  /** Stops a run between the tasks of its first and second file. The first task has no output: no node can read its input. */
   async function stoppedHalfWay() {
-    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { folder, paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
     const release = holdUpload('b.mp4');
+    const hold = fixture.blobs.fault;
+    fixture.blobs.fault = (request, response) => {
+      const { method, url = '' } = request;
+      if (method !== 'GET' || !url.includes('a.mp4') || !url.includes('sig='))
+        return hold?.(request, response) ?? false;
+      response.writeHead(404).end();
+      return true;
+    };
     const stop = new AbortController();
     const advancing = run.advance('submitted', stop.signal);
     const { jobId } = attemptOf(run.manifest);
@@ -51,9 +63,11 @@ describe('A run in whose account others act', function () {
     release();
     await assert.rejects(advancing, { name: 'AbortError' });
     await run.close();
-    fixture.blobs.fault = undefined;
-    const open = () => Run.open(parts, run.manifest.outputContainer, never);
-    return { jobId, parts, open };
+    const open = () => {
+      fixture.blobs.fault = undefined;
+      return Run.open(parts, run.manifest.outputContainer, never);
+    };
+    return { jobId, parts, open, folder };
   }
 
   const problemsOf = ({ manifest, results }: Run) =>
@@ -68,6 +82,39 @@ describe('A run in whose account others act', function () {
     assert.deepEqual([succeeded, failed], [1, 1]);
     assert.deepEqual(problemsOf(again), ['taskDeleted', undefined]);
     assert.equal(await parts.batch.task(jobId, '0001'), undefined);
+  });
+
+  for (const until of ['submitted', 'fetched'] as const) {
+    it(`fetches the output of a task that was deleted after it had completed (${until} first)`, async () => {
+      const { jobId, parts, open, folder } = await stoppedHalfWay();
+      await parts.batch.deleteTask(jobId, '0001');
+      const run = await open();
+      const [{ output } = { output: undefined }] = run.manifest.files;
+      const { outputContainer } = run.manifest;
+      const mp3 = readFileSync(await ffmpeg('-i', join(folder, 'a.mp4'), '-vn', join(folder, 'other.mp3')));
+      await parts.storage.blob(outputContainer, output?.blob ?? '').upload(mp3, mp3.length);
+      await run.advance(until, never);
+      const { succeeded, failed } = await run.advance('fetched', never);
+      await run.close();
+      assert.deepEqual([succeeded, failed], [2, 0]);
+      assert.deepEqual(readFileSync(join(folder, 'a.mp3')), mp3);
+    });
+  }
+
+  it('fetches the output of a task that was deleted before it was seen to have completed', async () => {
+    const { folder, paths } = fixture.folder(['a.mp4']);
+    const { run, parts } = await fixture.start(paths);
+    await run.advance('submitted', never);
+    const { jobId } = attemptOf(run.manifest);
+    await eventually(
+      () => parts.batch.task(jobId, '0001'),
+      (task) => task?.state === 'completed',
+    );
+    await parts.batch.deleteTask(jobId, '0001');
+    const { succeeded } = await run.advance('fetched', never);
+    await run.close();
+    assert.equal(succeeded, 1);
+    assert.deepEqual(namesIn(folder), ['a.mp3', 'a.mp4']);
   });
 
   it('ends when all its tasks were deleted, and leaves no open job', async () => {

@@ -124,16 +124,13 @@ export class BatchClient {
         ? new BatchSharedKeyCredentials(batch.name, batch.key)
         : new TokenCredentials(batch.credential, `${cloudOf(account.batchUrl).batchAudience}/.default`);
     this.#account = account;
-    this.#policy = { ...defaultPolicy, log, ...policy };
+    const renew = batch.kind === 'token' ? () => batch.credential.forget?.() : undefined;
+    this.#policy = { ...defaultPolicy, log, renew, ...policy };
     this.log = policy.log ?? log;
     this.#agent = agentFor(account.batchUrl, silenceMs);
     this.client = new SelectingClient(credentials, account.batchUrl, {
       noRetryPolicy: true,
-      httpClient: batchHttpClient(this.#agent, {
-        clock: this.#clock,
-        log: this.log,
-        onUnauthorized: () => batch.kind === 'token' && batch.credential.forget?.(),
-      }),
+      httpClient: batchHttpClient(this.#agent, { clock: this.#clock, log: this.log }),
     });
     this.client.apiVersion = apiVersion;
     this.#host = new URL(account.batchUrl).host;

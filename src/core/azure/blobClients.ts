@@ -1,3 +1,4 @@
+import type { TokenCredential } from '@azure/identity';
 import {
   AnonymousCredential,
   BlobServiceClient,
@@ -10,6 +11,7 @@ import {
 import type { Log } from '../log';
 import type { Connection } from './account';
 import { type Agent, observed, type ServiceClock } from './http';
+import { CachedCredential } from './identity';
 
 /** How requests are sent and logged. */
 export interface BlobHttp {
@@ -19,13 +21,30 @@ export interface BlobHttp {
   readonly log?: Log;
 }
 
-/** Opens the SDK's client of an account. Its own retries are off: `withRetries` takes their place. */
-export function blobService({ account, storage }: Connection, http: BlobHttp): BlobServiceClient {
-  const credential =
-    storage.kind === 'sharedKey'
-      ? new StorageSharedKeyCredential(storage.name, storage.key)
-      : storage.credential;
-  return new BlobServiceClient(account.blobUrl, pipelineTo(credential, http));
+/**
+ * Opens the SDK's client of an account. Its own retries are off: `withRetries` takes their place. `renew` drops tokens that the
+ * service has refused; undefined with a key.
+ */
+export function blobService(
+  { account, storage }: Connection,
+  http: BlobHttp,
+): { readonly service: BlobServiceClient; readonly renew?: () => void } {
+  const open = (credential: StorageSharedKeyCredential | TokenCredential) =>
+    new BlobServiceClient(account.blobUrl, pipelineTo(credential, http));
+  if (storage.kind === 'sharedKey')
+    return { service: open(new StorageSharedKeyCredential(storage.name, storage.key)) };
+  const tokens = new CachedCredential(storage.credential);
+  return { service: open(askedEachTime(tokens)), renew: () => tokens.forget() };
+}
+
+/** The SDK keeps a token until it expires, even if the service has refused it: this one is asked with each request. */
+function askedEachTime(credential: CachedCredential): TokenCredential {
+  return {
+    async getToken(scopes, options) {
+      const token = await credential.getToken(scopes, options);
+      return token && { token: token.token, expiresOnTimestamp: Date.now() };
+    },
+  };
 }
 
 /** Opens a container by its SAS alone. */

@@ -116,8 +116,6 @@ function withoutSecrets(url: string): string {
 export interface BatchHttpObserver {
   readonly clock: ServiceClock;
   readonly log?: Log;
-  /** Called when the service refuses the token of a request. */
-  readonly onUnauthorized: () => void;
 }
 
 /**
@@ -141,7 +139,6 @@ export function batchHttpClient(agent: Agent, observer: BatchHttpObserver): Rest
         agent,
       });
       const reply = await observed(resource, observer, () => pipeline.sendRequest(client, request));
-      if (reply.status === 401) observer.onUnauthorized();
       if (reply.bodyAsText !== undefined) resource.streamResponseBody = false;
       return {
         request: resource,

@@ -1,4 +1,4 @@
-import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
+import type { AccessToken, GetTokenOptions } from '@azure/identity';
 import { errorCode, isAbort, type Problem, UserError } from '../errors';
 import { untilAborted } from '../wait';
 import type { RenewableCredential } from './account';
@@ -24,7 +24,7 @@ export class CachedCredential implements RenewableCredential {
   readonly #pending = new Map<string, Promise<AccessToken | null>>();
 
   constructor(
-    private readonly inner: TokenCredential,
+    private readonly inner: RenewableCredential,
     private readonly now: () => number = Date.now,
   ) {}
 
@@ -47,6 +47,7 @@ export class CachedCredential implements RenewableCredential {
   /** Drops all tokens, after a service has refused one. */
   forget(): void {
     this.#tokens.clear();
+    this.inner.forget?.();
   }
 
   async #fetch(

@@ -19,6 +19,8 @@ export interface RetryPolicy {
   readonly onRetry?: (notice: RetryNotice) => void;
   /** Called whenever a call succeeds, also one that was not retried. */
   readonly onSuccess?: () => void;
+  /** Drops a token that the service has refused: the call is made once more, with a new one. Undefined for keys. */
+  readonly renew?: () => void;
   readonly log?: Log;
 }
 
@@ -66,19 +68,20 @@ export function currentAttempt(): number {
  * Calls again, after growing pauses, while a failure can pass by itself and patience lasts. Each attempt gets a signal of
  * its own and is abandoned after `attemptMs`, whether or not the call listens to the signal. Honors Retry-After: one that
  * outlasts the patience ends the call. An abort ends pauses at once, and attempts within two seconds if the call doesn't
- * listen to its signal, with the signal's reason.
+ * listen to its signal, with the signal's reason. A refused token is renewed, once for each call.
  *
  * The retries of both SDKs are off: they do not retry 429 or a failed name lookup, wait for minutes after a 503, and one
  * of them cannot be aborted during a pause.
  */
 export async function withRetries<T>(
   call: (signal: AbortSignal) => Promise<T>,
-  { patienceMs, attemptMs, onRetry, onSuccess, log = noLog }: RetryPolicy,
+  { patienceMs, attemptMs, onRetry, onSuccess, renew, log = noLog }: RetryPolicy,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
   const started = performance.now();
   let isRepeated = false;
+  let isRenewed = false;
   const result = await pRetry(
     (attempt) => attempts.run(attempt, () => withinLimit(call, attemptMs, signal)),
     {
@@ -89,6 +92,12 @@ export async function withRetries<T>(
       signal,
       shouldRetry: () => isRepeated,
       async onFailedAttempt({ error, attemptNumber: attempt }) {
+        if (renew !== undefined && isRefused(error)) {
+          renew();
+          isRepeated = !isRenewed;
+          isRenewed = true;
+          return;
+        }
         const leftMs = patienceMs - (performance.now() - started);
         const waitMs = retryAfterMs(error);
         const isPatient = leftMs > 0 || (error instanceof AttemptTimeout && attempt < 2);
@@ -189,6 +198,11 @@ export function safeCause(error: unknown, message: string | undefined): Error {
 
 /** Refusals with status 503 that last half a minute and have their own callers that wait for them (`pools/poolSizes`). */
 const waitedForByCallers = new Set(['TooManyEnableAutoScaleRequests', 'AutoScaleTooManyRequestsToEnable']);
+
+/** Whether a service has refused the token or the signature of a request. */
+function isRefused(error: unknown): boolean {
+  return (error as ServiceFailure).statusCode === 401;
+}
 
 function isTransient(error: unknown): boolean {
   const { statusCode, body } = error as ServiceFailure;

@@ -63,12 +63,13 @@ export class Storage {
     this.host = new URL(connection.account.blobUrl).host;
     const { log = connection.log } = policy;
     this.#http = { agent: agentFor(connection.account.blobUrl, silenceMs), clock: new ServiceClock(), log };
-    this.#service = blobService(connection, this.#http);
+    const { service, renew } = blobService(connection, this.#http);
+    this.#service = service;
     const onRetry = (notice: RetryNotice) => {
       policy.onRetry?.(notice);
       for (const observer of this.#retryObservers) observer(notice);
     };
-    this.#policy = { ...defaultPolicy, ...policy, log, onRetry };
+    this.#policy = { ...defaultPolicy, renew, ...policy, log, onRetry };
     this.#sign = signerOf(this.#service, connection.storage, () => this.#http.clock.now());
   }
 

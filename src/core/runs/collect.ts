@@ -13,7 +13,7 @@ import { type WatchOutcome, watchJob } from '../jobs/watch';
 import type { Attempt, FileResult, ManifestFile, TaskRun } from '../plan/manifest';
 import { pieceOfTask } from '../plan/pieces';
 import { anyOf } from '../wait';
-import { fetchOutput } from './fetch';
+import { fetchOfDeleted, fetchOutput } from './fetch';
 import { outputIds } from './outputs';
 import type { RunState } from './runState';
 import { notePieceEnd, notePieceProgress } from './splitProgress';
@@ -143,9 +143,8 @@ export class Collector {
           for (const id of ids) {
             // Not all tasks were added if the run was canceled, or its job ended by somebody, during the upload.
             const wasAdded = attempt.submitted?.tasks || state.addedTasks.has(jobId, id);
-            const kind = wasAdded ? 'taskDeleted' : 'ended';
-            this.#settle(id, signal, async (file) =>
-              state.settle(file, { failedAt: 'task', problem: { kind, file: file.path } }),
+            this.#settle(id, signal, (file) =>
+              this.#settleDeleted(file, wasAdded ? 'taskDeleted' : 'ended', signal),
             );
           }
         },
@@ -184,6 +183,18 @@ export class Collector {
     }
   }
 
+  /** A file without a task. The task may have completed before it was deleted. */
+  async #settleDeleted(
+    file: ManifestFile,
+    kind: 'taskDeleted' | 'ended',
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { state } = this;
+    const fetching = kind === 'taskDeleted' ? fetchOfDeleted(state, file, signal) : undefined;
+    const problem: Problem = { kind, file: file.path };
+    this.#settleFetched(file, {}, state.clock.now(), (await fetching) ?? { problem, failedAt: 'task' });
+  }
+
   async #settleTask(file: ManifestFile, task: Task, signal: AbortSignal): Promise<void> {
     const { state } = this;
     const pieces = isSplit(file) ? await this.#pieceTasks(file, signal) : [];
@@ -207,13 +218,20 @@ export class Collector {
   }
 
   async #fetch(file: ManifestFile, facts: Partial<FileResult>, signal: AbortSignal): Promise<void> {
+    const started = this.state.clock.now();
+    this.#settleFetched(file, facts, started, await fetchOutput(this.state, file, signal));
+  }
+
+  /** `started`: when the download began, by the clock of the run. */
+  #settleFetched(
+    file: ManifestFile,
+    facts: Partial<FileResult>,
+    started: number,
+    result: Omit<FileResult, 'id'>,
+  ): void {
     const { state } = this;
-    const started = state.clock.now();
-    const result = await fetchOutput(state, file, signal);
-    if (result.problem) state.settle(file, { ...facts, ...result, failedAt: 'download' });
-    else {
-      state.settle(file, { ...facts, ...result, fetched: state.spanSince(started) });
-    }
+    if (result.problem) state.settle(file, { ...facts, failedAt: 'download', ...result });
+    else state.settle(file, { ...facts, ...result, fetched: state.spanSince(started) });
     state.tellProgress();
   }
 

@@ -57,6 +57,23 @@ export async function fetchOutput(
   }
 }
 
+/**
+ * Downloads the output of a task that was deleted: Batch uploads it when the task succeeds. Undefined if there is none, or if it
+ * is incomplete.
+ */
+export async function fetchOfDeleted(
+  state: RunState,
+  file: ManifestFile,
+  signal: AbortSignal,
+): Promise<Omit<FileResult, 'id'> | undefined> {
+  const blobs = state.parts.storage.blobs(state.manifest.outputContainer, { prefix: `${file.id}/`, signal });
+  const { done } = await blobs.next();
+  if (done) return undefined;
+  const fetched = await fetchOutput(state, file, signal);
+  if (fetched.problem === undefined) return fetched;
+  return unprovenOutput.has(fetched.problem.kind) ? undefined : { ...fetched, failedAt: 'download' };
+}
+
 async function fetchFile(state: RunState, file: ManifestFile, signal: AbortSignal): Promise<Fetched> {
   // The log is read while the output is downloaded: only the proof needs it.
   const reading = readStatement(state.parts.storage, state.manifest, file, signal);

@@ -8,6 +8,7 @@ import { endTasks, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { openAttempts, retryAttempt } from '../plan/attempts';
 import type { Attempt, Until } from '../plan/manifest';
 import { pieceOfTask, piecesOf, pieceTaskId } from '../plan/pieces';
+import { fetchOfDeleted } from './fetch';
 import { fatalProblems } from './finish';
 import type { RunState } from './runState';
 
@@ -24,7 +25,7 @@ export async function repairAttempts(state: RunState, until: Until, signal: Abor
     const job = await state.parts.batch.job(attempt.jobId, { select: 'id,state,executionInfo', signal });
     if (job === undefined && !attempt.hasJob) continue;
     if (job !== undefined && !hasEnded(job)) {
-      await respectDeleted(state, attempt, signal);
+      await respectDeleted(state, attempt, until, signal);
       continue;
     }
     if (isEndedByOthers(job)) {
@@ -35,15 +36,20 @@ export async function repairAttempts(state: RunState, until: Until, signal: Abor
       continue;
     }
     if (job?.executionInfo?.terminateReason === outOfTime) forgetEnded(state, attempt);
-    await follow(state, attempt, signal);
+    await follow(state, attempt, until, signal);
   }
 }
 
 /** Ends the job of an attempt whose files all have a result now: it would wait for tasks, and its pool keep its nodes. */
-async function respectDeleted(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
+async function respectDeleted(
+  state: RunState,
+  attempt: Attempt,
+  until: Until,
+  signal: AbortSignal,
+): Promise<void> {
   const { batch } = state.parts;
   if (state.addedTasks.of(attempt.jobId).size > 0)
-    await settleDeleted(state, attempt, await listedTasks(batch, attempt, signal), signal);
+    await settleDeleted(state, attempt, { until, listed: await listedTasks(batch, attempt, signal) }, signal);
   if (openFiles(state, attempt).length > 0) return;
   await batch.terminateJob(attempt.jobId, nothingUploaded, signal);
   attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: 0 };
@@ -57,7 +63,7 @@ async function respectDeleted(state: RunState, attempt: Attempt, signal: AbortSi
 async function settleDeleted(
   state: RunState,
   attempt: Attempt,
-  listed: ReadonlySet<string>,
+  { until, listed }: { readonly until: Until; readonly listed: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<void> {
   const { manifest, results, addedTasks, parts } = state;
@@ -71,8 +77,11 @@ async function settleDeleted(
     // A list may lag behind.
     if ((await parts.batch.task(jobId, id, signal)) !== undefined) continue;
     const problem: Problem = { kind: 'taskDeleted', file: file.path };
-    const isPart = isSplit(file) && piece !== undefined;
-    state.settle(file, { problem: isPart ? pieceProblem(file, piece, problem) : problem, failedAt: 'task' });
+    if (isSplit(file) && piece !== undefined)
+      state.settle(file, { problem: pieceProblem(file, piece, problem), failedAt: 'task' });
+    // Whether it has left an output is found out when outputs are fetched.
+    else if (until !== 'fetched') state.settle(file, { problem, failedAt: 'download' });
+    else state.settle(file, (await fetchOfDeleted(state, file, signal)) ?? { problem, failedAt: 'task' });
     if (!isSplit(file)) continue;
     const others = [fileId, ...piecesOf(file.split).map((each) => pieceTaskId(fileId, each))];
     await endTasks(parts.batch, jobId, others, signal);
@@ -108,10 +117,10 @@ function forgetEnded(state: RunState, { fileIds }: Attempt): void {
   state.forget(fileIds.filter((id) => state.results.get(id)?.problem?.kind === 'ended'));
 }
 
-async function follow(state: RunState, attempt: Attempt, signal: AbortSignal): Promise<void> {
+async function follow(state: RunState, attempt: Attempt, until: Until, signal: AbortSignal): Promise<void> {
   const { manifest } = state;
   const { completed, listed } = await endedTasks(state, attempt, signal);
-  await settleDeleted(state, attempt, listed, signal);
+  await settleDeleted(state, attempt, { until, listed }, signal);
   attempt.submitted = { at: new Date(state.now()).toISOString(), tasks: listed.size };
   const left = openFiles(state, attempt).filter((id) => !completed.has(id));
   if (left.length > 0) {
