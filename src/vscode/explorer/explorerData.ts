@@ -19,6 +19,7 @@ import { JobCounts } from './jobCounts';
 import { listRows } from './listRows';
 import { ListView } from './listView';
 import { nodeProblems } from './nodeProblems';
+import { noTaskFiles, saysFilesAreGone } from './taskFiles';
 
 /** The OData filter of each task group. */
 export const groupFilters: Record<TaskGroup, string> = {
@@ -187,7 +188,7 @@ export class ExplorerData {
           ...(await this.#files(node, node.account, { poolId: node.poolId, nodeId: node.node.id ?? '' })),
         ];
       case 'task':
-        return this.#files(node, node.account, { jobId: node.jobId, taskId: node.task.id ?? '' });
+        return this.#taskFiles(node);
       case 'file':
         return this.#files(node, node.account, node.place, node.file.name);
       case 'container':
@@ -297,6 +298,17 @@ export class ExplorerData {
       isCut,
       total: hasMore ? Math.max(total, items.length + 1) : undefined,
     });
+  }
+
+  async #taskFiles(node: NodeOf<'task'>): Promise<ExplorerNode[]> {
+    const { account, jobId, task } = node;
+    if (task.state === 'active') return [noTaskFiles(node)];
+    try {
+      return await this.#files(node, account, { jobId, taskId: task.id ?? '' });
+    } catch (error) {
+      if (saysFilesAreGone(error)) return [noTaskFiles(node)];
+      throw error;
+    }
   }
 
   async #files(

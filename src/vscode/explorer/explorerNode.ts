@@ -41,7 +41,14 @@ export type ExplorerNode =
       /** The compute node whose start task failed: its stderr tells why. */
       startTaskOf?: { readonly account: AccountRecord; poolId: string; nodeId: string };
     }
-  | { kind: 'empty'; owner: string; list: ListName; isFiltered: boolean }
+  | {
+      kind: 'empty';
+      owner: string;
+      list: ListName;
+      isFiltered: boolean;
+      /** Why a task has no files. */
+      reason?: 'notStarted' | 'removed';
+    }
   | {
       /** The end of a list that shows only a part. */
       kind: 'more';

@@ -3,8 +3,10 @@ import { count, time } from '../words/numbers';
 import type { NodeOf } from './explorerNode';
 
 /** The text of a list without rows. */
-export function emptyText({ list, isFiltered }: NodeOf<'empty'>): string {
+export function emptyText({ list, isFiltered, reason }: NodeOf<'empty'>): string {
   if (isFiltered) return l10n.t('Nothing matches the filter');
+  if (reason === 'notStarted') return l10n.t('No files until the task starts');
+  if (reason === 'removed') return l10n.t('The node no longer has the files');
   switch (list) {
     case 'pools':
       return l10n.t('No pools');
