@@ -440,15 +440,36 @@ describe('Pools of the local Batch service', function () {
       return (await service.request('GET', `${path}?${query}`)).status;
     };
     await add('filtered', { targetDedicatedNodes: 1 });
+    const poolInfo = { poolId: 'filtered' };
+    await client.job.add({ id: 'filtered', poolInfo, jobPreparationTask: { commandLine: '/bin/true' } });
+    const time = "datetime'2026-01-01T00:00:00Z'";
     for (const [path, good, bad] of [
       ['/pools', "state eq 'active' and vmSize ne 'x'", "displayName eq 'x'"],
       ['/pools/filtered/nodes', "startTaskInfo/result eq 'failure'", "ipAddress eq '127.0.0.1'"],
       ['/jobs', "executionInfo/poolId eq 'x'", 'priority gt 1'],
+      ['/jobs/filtered/tasks', `lastModifiedTime gt ${time}`, "displayName eq 'x'"],
+      [
+        '/jobschedules',
+        `schedule/doNotRunUntil gt ${time} or executionInfo/endTime lt ${time}`,
+        "displayName eq 'x'",
+      ],
+      ['/jobschedules', `schedule/doNotRunAfter gt ${time}`, "schedule/doNotRunAfter gt 'x'"],
+      [
+        '/jobs/filtered/jobpreparationandreleasetaskstatus',
+        `jobPreparationTaskExecutionInfo/startTime gt ${time} and jobReleaseTaskExecutionInfo/result eq 'failure'`,
+        "nodeUrl eq 'x'",
+      ],
       ['/nodecounts', "poolId eq 'filtered'", "id eq 'filtered'"],
       ['/supportedimages', "osType eq 'linux'", "publisher eq 'canonical'"],
     ] as const) {
       assert.equal(await status(path, good), 200, good);
       assert.equal(await status(path, bad), 400, bad);
     }
+    await client.task.add('filtered', { id: 'task', commandLine: '/bin/true' });
+    const changedSince = async (year: number) =>
+      client.task.list('filtered', {
+        taskListOptions: { filter: `lastModifiedTime ge datetime'${year}-01-01T00:00:00Z'` },
+      });
+    assert.deepEqual([(await changedSince(2000)).length, (await changedSince(9000)).length], [1, 0]);
   });
 });

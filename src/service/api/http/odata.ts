@@ -7,7 +7,7 @@ export type Filter = (item: Wire) => boolean;
 
 const times = ['stateTransitionTime', 'creationTime', 'lastModified'] as const;
 
-/** Members by which each list can be filtered. */
+/** Members by which each list can be filtered. https://learn.microsoft.com/rest/api/batchservice/odata-filters-in-batch */
 const filterable = {
   pools: [
     ...['id', 'state', 'allocationState', 'vmSize', 'enableAutoScale', 'enableInterNodeCommunication'],
@@ -19,7 +19,8 @@ const filterable = {
   ],
   tasks: [
     ...['id', 'state', 'executionInfo/startTime', 'executionInfo/endTime', 'executionInfo/exitCode'],
-    ...['executionInfo/result', ...times],
+    // The documented name of `lastModified` in this list.
+    ...['executionInfo/result', 'lastModifiedTime', ...times],
   ],
   nodes: [
     ...['state', 'stateTransitionTime', 'lastBootTime', 'allocationTime', 'startTaskInfo/state'],
@@ -27,7 +28,10 @@ const filterable = {
   ],
   jobpreparationandreleasetaskstatuslist: [
     ...['poolId', 'nodeId', 'jobPreparationTaskExecutionInfo/state', 'jobReleaseTaskExecutionInfo/state'],
+    ...['jobPreparationTaskExecutionInfo/startTime', 'jobReleaseTaskExecutionInfo/startTime'],
+    ...['jobPreparationTaskExecutionInfo/endTime', 'jobReleaseTaskExecutionInfo/endTime'],
     ...['jobPreparationTaskExecutionInfo/exitCode', 'jobReleaseTaskExecutionInfo/exitCode'],
+    ...['jobPreparationTaskExecutionInfo/result', 'jobReleaseTaskExecutionInfo/result'],
   ],
   files: ['name'],
   supportedimages: ['osType', 'verificationType', 'nodeAgentSKUId'],
@@ -36,7 +40,10 @@ const filterable = {
   listapplicationsummariesresponses: [],
   nodevmextensions: [],
   certificates: ['state', 'stateTransitionTime'],
-  jobschedules: ['id', 'state', ...times],
+  jobschedules: [
+    ...['id', 'state', 'executionInfo/endTime', 'schedule/doNotRunUntil', 'schedule/doNotRunAfter'],
+    ...times,
+  ],
   poolusagemetrics: ['poolId'],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -49,7 +56,7 @@ type Kind = 'text' | 'time' | 'number' | 'boolean';
 
 function kindOf(path: string): Kind {
   const name = path.slice(path.lastIndexOf('/') + 1);
-  if (name.endsWith('Time') || name === 'lastModified') return 'time';
+  if (/Time$|^(lastModified|doNotRun(Until|After))$/.test(name)) return 'time';
   if (name === 'exitCode') return 'number';
   return name.startsWith('enable') ? 'boolean' : 'text';
 }
@@ -172,7 +179,7 @@ export function parseFilter(text: string, list: FilteredList): Filter {
     const path = word();
     if (!(filterable[list] as readonly string[]).includes(path))
       refuse(`${list} cannot be filtered by ${path}`);
-    return path;
+    return path === 'lastModifiedTime' ? 'lastModified' : path;
   }
 
   function word(): string {

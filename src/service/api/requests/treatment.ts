@@ -39,8 +39,8 @@ const pool: ModelTreatment = {
 };
 
 const job: ModelTreatment = {
-  done: 'priority maxParallelTasks constraints poolInfo onAllTasksComplete',
-  stored: 'allowTaskPreemption metadata',
+  done: 'priority maxParallelTasks allowTaskPreemption constraints poolInfo onAllTasksComplete',
+  stored: 'metadata',
   refused: { networkConfiguration: networks },
 };
 
@@ -148,7 +148,7 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   UserIdentity: { done: 'autoUser', stored: 'username' },
   AutoUserSpecification: { done: 'elevationLevel', stored: 'scope' },
   ApplicationPackageReference: { done: 'applicationId version' },
-  TaskSchedulingPolicy: { done: 'nodeFillType', stored: 'jobDefaultOrder' },
+  TaskSchedulingPolicy: { done: 'nodeFillType jobDefaultOrder' },
   UserAccount: {
     stored: 'name elevationLevel linuxUserConfiguration windowsUserConfiguration',
     discarded: 'password',
