@@ -321,10 +321,8 @@ describe('Pools of the local Batch service', function () {
     await run('second');
     assert.equal(await ofTask('second'), undefined);
     await client.pool.removeNodes('served', { nodeList: [node?.id ?? ''] });
-    await eventually(
-      () => ofTask('second'),
-      (code) => code === 'NodeNotFound',
-    );
+    await nodesIn('served', 'idle', 0);
+    assert.equal(await ofTask('second'), 'NodeNotFound');
     await client.pool.deleteMethod('served');
     await eventually(
       () => client.pool.exists('served'),
@@ -432,6 +430,88 @@ describe('Pools of the local Batch service', function () {
     await add('again', { targetDedicatedNodes: 1 });
     await nodesIn('again', 'idle', 1);
     assert.equal((await client.pool.get('again')).state, 'active');
+  });
+
+  it('refuse members that contradict each other, by name', async () => {
+    const rule = (priority: number, ...sourcePortRanges: string[]) => ({
+      ...{ priority, access: 'allow', sourceAddressPrefix: '*' },
+      ...(sourcePortRanges.length > 0 && { sourcePortRanges }),
+    });
+    const nat = (index: number, ...networkSecurityGroupRules: object[]) => ({
+      ...{ name: `n${index}`, protocol: 'tcp', backendPort: 80 + index },
+      ...{ frontendPortRangeStart: 1000 + 50 * index, frontendPortRangeEnd: 1049 + 50 * index },
+      networkSecurityGroupRules,
+    });
+    const network = (...inboundNATPools: object[]) => ({
+      networkConfiguration: { endpointConfiguration: { inboundNATPools } },
+    });
+    const linux = machine.virtualMachineConfiguration;
+    const rules = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => rule(from + index));
+    const account = { name: 'me', password: 'x' };
+    const add = async (more: object) => {
+      const body = { id: 'contradicting', ...machine, ...more };
+      const reply = await service.request('POST', `/pools?api-version=${newer}`, body);
+      const { code, values = [] } = reply.ok ? {} : ((await reply.json()) as RefusedWith);
+      return [reply.status, code, values[0]?.value];
+    };
+    for (const [name, more] of [
+      ['frontendPortRangeStart', network(nat(1), { ...nat(2), frontendPortRangeStart: 1099 - 50 })],
+      ['networkSecurityGroupRules', network(nat(1, ...rules(200, 13)), nat(2, ...rules(300, 13)))],
+      ['priority', network(nat(1, rule(200)), nat(2, rule(200)))],
+      ['sourcePortRanges', network(nat(1, rule(200, '22', '20-25')))],
+      ['sourcePortRanges', network(nat(1, rule(200, '70000')))],
+      ['ipAddressIds', { networkConfiguration: { publicIPAddressConfiguration: { ipAddressIds: ['x'] } } }],
+      [
+        'inboundNATPools',
+        {
+          networkConfiguration: {
+            ...network(nat(1)).networkConfiguration,
+            publicIPAddressConfiguration: { provision: 'nopublicipaddresses' },
+          },
+        },
+      ],
+      ['userAccounts', { userAccounts: [account, { ...account, name: 'ME' }] }],
+      ['gid', { userAccounts: [{ ...account, linuxUserConfiguration: { uid: 1000 } }] }],
+      [
+        'windowsUserConfiguration',
+        { userAccounts: [{ ...account, windowsUserConfiguration: { loginMode: 'batch' } }] },
+      ],
+      [
+        'windowsConfiguration',
+        { virtualMachineConfiguration: { ...linux, windowsConfiguration: { enableAutomaticUpdates: true } } },
+      ],
+      ['lun', { virtualMachineConfiguration: { ...linux, dataDisks: [{ lun: 64, diskSizeGB: 1 }] } }],
+      [
+        'lun',
+        {
+          virtualMachineConfiguration: {
+            ...linux,
+            dataDisks: [
+              { lun: 1, diskSizeGB: 1 },
+              { lun: 1, diskSizeGB: 1 },
+            ],
+          },
+        },
+      ],
+      [
+        'applicationPackageReferences',
+        {
+          applicationPackageReferences: Array.from({ length: 11 }, (_, index) => ({
+            applicationId: `a${index}`,
+          })),
+        },
+      ],
+    ] as const)
+      assert.deepEqual(await add(more), [400, 'InvalidPropertyValue', name], JSON.stringify(more));
+    const consistent = {
+      userAccounts: [
+        { ...account, linuxUserConfiguration: { uid: 1000, gid: 1000 } },
+        { ...account, name: 'you' },
+      ],
+      ...network(nat(1, rule(200, '22', '80-90'), ...rules(201, 12)), nat(2, ...rules(300, 12))),
+    };
+    assert.deepEqual(await add(consistent), [201, undefined, undefined]);
   });
 
   it('are filtered by the members that Azure filters by, and by no others', async () => {

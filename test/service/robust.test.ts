@@ -161,15 +161,45 @@ describe('The local Batch service, whatever its tasks do', function () {
       uploadHeaders: [
         { name: 'x-ms-meta-Owner', value: 'me' },
         { name: 'x-ms-blob-content-type', value: 'audio/mpeg' },
+        { name: 'Content-Type', value: 'text/plain' },
+        { name: 'Content-Language', value: 'de' },
+        { name: 'x-ms-access-tier', value: 'Cool' },
       ],
     };
     const outputFiles = [{ ...file, destination: { container } }] as Task['outputFiles'];
     assert.deepEqual(await run('headers', sh('echo 1 > a'), { outputFiles }), ok);
-    const { metadata, contentType } = await storage
+    const { metadata, contentType, contentLanguage, accessTier } = await storage
       .getContainerClient('out')
       .getBlobClient('headers')
       .getProperties();
-    assert.deepEqual([metadata, contentType], [{ owner: 'me' }, 'audio/mpeg']);
+    assert.deepEqual(
+      [metadata, contentType, contentLanguage, accessTier],
+      [{ owner: 'me' }, 'audio/mpeg', 'de', 'Cool'],
+    );
+  });
+
+  it('refuses output files without a container, or with headers that it would not send', async () => {
+    const [file] = uploads('a', 'refused') ?? [];
+    const container = { ...file?.destination.container, containerUrl: sas };
+    const add = (destination: object) =>
+      client.task.add('job', {
+        id: 'refused',
+        commandLine: '/bin/true',
+        outputFiles: [{ ...file, destination }] as Task['outputFiles'],
+      });
+    await assert.rejects(add({}), refused('MissingRequiredProperty', 400, 'container'));
+    for (const [name, value] of [
+      ['x-ms-lease-id', 'a'],
+      ['bad header', 'a'],
+      ['x-ms-meta-a', 'a\nx-ms-blob-type: PageBlob'],
+    ] as const) {
+      const uploadHeaders = [{ name, value }];
+      await assert.rejects(
+        add({ container: { ...container, uploadHeaders } }),
+        refused('InvalidPropertyValue', 400, 'uploadHeaders'),
+        name,
+      );
+    }
   });
 
   it('removes folders that a task has write-protected, and retries the task', async () => {

@@ -23,6 +23,7 @@ import {
   newPool,
   startPool,
 } from './resources/newPools';
+import { checkPoolMembers } from './resources/poolChecks';
 import { withInnerDefaults } from './resources/poolDefaults';
 import { expandsStatistics, poolStatistics } from './resources/statistics';
 
@@ -183,6 +184,7 @@ const fixedWhileInUse = [
 function patchPool(context: Context, request: Request): Reply {
   const pool = existing(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
+  checkPoolMembers(given, pool.wire);
   checkPackages(context, given);
   const { startTask, virtualMachineConfiguration, ...rest } = given;
   checkImage(virtualMachineConfiguration as Wire | undefined);
@@ -202,6 +204,7 @@ function updateProperties(context: Context, request: Request): Reply {
   const pool = existing(context, request);
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
+  checkPoolMembers(given, pool.wire);
   checkPackages(context, given);
   if (given.certificateReferences === undefined && version < '2025-06-01') {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });

@@ -2,13 +2,14 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import { BlockBlobClient, type BlockBlobUploadOptions, RestError } from '@azure/storage-blob';
+import { BlockBlobClient, RestError } from '@azure/storage-blob';
 import pLimit from 'p-limit';
 import { appendText } from '../guard/dataFolder';
 import { PassingFailure, withRetries } from './download';
 import { FilePattern, literalPattern } from './filePattern';
 import { credentialFor, type OwnStorage } from './ownStorage';
 import { failure, TaskFailure } from './taskFailure';
+import { type BlobHeaders, blobHeadersOf, type UploadHeader } from './uploadHeaders';
 
 export interface OutputFile {
   readonly filePattern: string;
@@ -20,11 +21,6 @@ export interface OutputFile {
     };
   };
   readonly uploadOptions: { readonly uploadCondition: string };
-}
-
-interface UploadHeader {
-  readonly name: string;
-  readonly value?: string;
 }
 
 export interface TaskPlace {
@@ -42,7 +38,6 @@ const chunkBytes = 64 * 1024;
 /** Milliseconds without progress after which the request of a block, or of a whole small file, counts as cut. */
 const defaultSilenceMs = 5 * 60_000;
 const blocksAtOnce = 4;
-const metadataPrefix = 'x-ms-meta-';
 
 /**
  * Uploads the files of a task that match a pattern and whose condition holds; blobs of the same name are overwritten. A
@@ -216,7 +211,7 @@ async function upload(
   const url = new URL(containerUrl);
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/${blob.split('/').map(encodeURIComponent).join('/')}`;
   const client = new BlockBlobClient(url.href, credentialFor(storage, containerUrl));
-  const headers = headersOf(uploadHeaders);
+  const headers = blobHeadersOf(uploadHeaders);
   const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
@@ -273,25 +268,6 @@ async function read(file: FileHandle, position: number, length: number): Promise
     done += bytesRead;
   }
   return buffer;
-}
-
-type BlobHeaders = Pick<BlockBlobUploadOptions, 'blobHTTPHeaders' | 'metadata'>;
-
-function headersOf(headers: readonly UploadHeader[]): BlobHeaders {
-  const values = new Map(headers.map(({ name, value }) => [name.toLowerCase(), value ?? '']));
-  const metadata = headers
-    .filter(({ name }) => name.toLowerCase().startsWith(metadataPrefix))
-    .map(({ name, value }) => [name.slice(metadataPrefix.length), value ?? '']);
-  return {
-    blobHTTPHeaders: {
-      blobContentType: values.get('x-ms-blob-content-type'),
-      blobContentEncoding: values.get('x-ms-blob-content-encoding'),
-      blobCacheControl: values.get('x-ms-blob-cache-control'),
-      blobContentLanguage: values.get('x-ms-blob-content-language'),
-      blobContentDisposition: values.get('x-ms-blob-content-disposition'),
-    },
-    ...(metadata.length > 0 ? { metadata: Object.fromEntries(metadata) } : {}),
-  };
 }
 
 function uploadFailure(error: unknown, path: string): TaskFailure {

@@ -151,6 +151,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   ContainerHostBatchBindMountEntry: { source: hostFolder },
   EnvironmentSetting: { name: filled },
   ApplicationPackageReference: { applicationId: id, version: packageVersion },
+  DataDisk: { lun: between(0, 63) },
   UserAccount: { name: length(1, 20) },
   MetadataItem: { name: filled },
   JobAddParameter: { ...job, id },

@@ -7,6 +7,7 @@ import { timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
 import { checkImage } from './images';
+import { checkPoolMembers } from './poolChecks';
 import { withPoolDefaults } from './poolDefaults';
 import { checkResourceFiles, checkUserIdentity } from './taskChecks';
 
@@ -26,6 +27,7 @@ export function newPool(context: Context, id: string, given: Wire): PoolState {
     );
   }
   checkImage(given.virtualMachineConfiguration as Wire | undefined);
+  checkPoolMembers(given);
   checkScale(given);
   checkPackages(context, given);
   checkStartTask(given.startTask as Wire | undefined, given);

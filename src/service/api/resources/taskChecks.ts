@@ -1,4 +1,6 @@
 import type { JobState } from '../../scheduling/state';
+import type { OutputFile } from '../../tasks/outputFiles';
+import { headerProblem } from '../../tasks/uploadHeaders';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 import type { Context } from '../http/context';
@@ -63,10 +65,18 @@ export function checkResourceFiles({ resourceFiles = [] }: Wire, name = 'resourc
   }
 }
 
-/** Each output file goes to a container of Blob Storage. */
+/** Each output file goes to a container of Blob Storage, with headers that can be sent. */
 export function checkOutputFiles({ outputFiles = [] }: Wire): void {
-  for (const { destination } of outputFiles as Wire[])
-    checkUrl('containerUrl', ((destination as Wire).container as Wire | undefined)?.containerUrl);
+  for (const { destination } of outputFiles as Pick<OutputFile, 'destination'>[]) {
+    const { container } = destination;
+    if (container === undefined)
+      throw new BatchError('MissingRequiredProperty', { PropertyName: 'container' });
+    checkUrl('containerUrl', container.containerUrl);
+    for (const header of container.uploadHeaders ?? []) {
+      const problem = headerProblem(header);
+      if (problem !== undefined) throw invalidProperty('uploadHeaders', header.name, problem);
+    }
+  }
 }
 
 /** Refuses anything but an HTTP or HTTPS URL. */
