@@ -75,6 +75,15 @@ describe('Jobs and tasks of the local Batch service', function () {
     await assert.rejects(client.job.enable('patient'), refused('OperationInvalidForCurrentState', 409));
   });
 
+  it('end when their time is over, also while they are disabled', async () => {
+    await addJob('overdue', [wait]);
+    await client.job.disable('overdue', 'requeue');
+    await jobIn('overdue', 'disabled');
+    await client.job.patch('overdue', { constraints: { maxWallClockTime: 'PT1S' } });
+    const { executionInfo } = await jobIn('overdue', 'completed');
+    assert.equal(executionInfo?.terminateReason, 'MaxWallClockTimeExpiry');
+  });
+
   it('are updated by PATCH and PUT under conditions', async () => {
     await addJob('changed', []);
     const { eTag } = await client.job.get('changed');

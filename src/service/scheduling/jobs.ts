@@ -5,7 +5,7 @@ import type { Wire } from '../wire/wire';
 import type { JobTasks } from './jobTasks';
 import type { Nodes } from './nodes';
 import type { Pools } from './pools';
-import { type JobState, type State, setState } from './state';
+import { isEnding, type JobState, type State, setState } from './state';
 
 /** Milliseconds that a job stays in a transitional state. */
 const enablingMs = 50;
@@ -36,7 +36,7 @@ export class Jobs {
     const constraints = job.wire.constraints as Wire | undefined;
     const limit = durationMs(constraints?.maxWallClockTime as string | undefined);
     const age = now - Date.parse(String(job.wire.creationTime));
-    if (limit !== undefined && age > limit && job.wire.state === 'active') {
+    if (limit !== undefined && age > limit && !isEnding(job)) {
       this.terminate(job, 'MaxWallClockTimeExpiry');
     }
   }
