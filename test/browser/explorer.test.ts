@@ -207,6 +207,15 @@ describe('The Accounts view', () => {
     await workbench.choose('Disable Task Scheduling');
     await dialog.getByText(/: 1 task running/).waitFor();
     await dialogButton('Cancel');
+    // Each job that goes is named, not only those whose tasks end.
+    await workbench.setSelected(workbench.treeItem(/^job-a19/), true);
+    await workbench.setSelected(workbench.treeItem(/^job-z/), true);
+    await workbench.openMenu(workbench.treeItem(/^job-z/));
+    await workbench.choose('Delete Job…');
+    await dialog.getByText('Delete 2 jobs?').waitFor();
+    await dialog.getByText(/job-a19/).waitFor();
+    await dialog.getByText(/job-z: 1 task running/).waitFor();
+    await dialogButton('Cancel');
     for (const { id = '' } of await batch.job.list()) if (id !== 'job-stop') await batch.job.deleteMethod(id);
     await workbench.treeItem(/^job-z/).waitFor({ state: 'detached' });
     await workbench.openMenu(workbench.treeItem(/^job-stop/));
@@ -406,6 +415,16 @@ describe('The Accounts view', () => {
     const row = workbench.page.locator(`.sidebar [role=treeitem][aria-label^="${id}, node"]`);
     await row.waitFor();
     await row.and(workbench.page.locator('[aria-selected=true]')).waitFor();
+    // The node goes between the refresh of the map and the click on it.
+    connected.proxy.fault = ({ url = '' }, response) => {
+      if (!/\/nodes\?.*select=id(&|$)/.test(url)) return false;
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"value":[]}');
+      return true;
+    };
+    await last.click();
+    await workbench.toast(`Node ${id} no longer exists.`).waitFor();
+    connected.proxy.fault = undefined;
+    await workbench.run('Notifications: Clear All Notifications');
     await workbench.run('View: Close All Editors');
     await workbench.scrollTo('localbatch', 'Home');
   });
