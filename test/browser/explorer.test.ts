@@ -217,6 +217,7 @@ describe('The Accounts view', () => {
     await dialog.getByText(/job-z: 1 task running/).waitFor();
     await dialogButton('Cancel');
     for (const { id = '' } of await batch.job.list()) if (id !== 'job-stop') await batch.job.deleteMethod(id);
+    await workbench.run('Azure Batch: Refresh');
     await workbench.treeItem(/^job-z/).waitFor({ state: 'detached' });
     await workbench.openMenu(workbench.treeItem(/^job-stop/));
     await workbench.choose('Terminate Job');
