@@ -209,7 +209,11 @@ describe('The nodes of a run', function () {
       (hasArrived) => hasArrived,
     );
     const { items } = await direct.poolPage({ filter: "startswith(id,'transcode')" });
-    const left = items.filter(({ vmSize, state }) => vmSize === wanted.vmSize && state !== 'deleting');
+    // The service has sizes in lower case.
+    const size = wanted.vmSize.toLowerCase();
+    const left = items.filter(
+      ({ vmSize = '', state }) => vmSize.toLowerCase() === size && state !== 'deleting',
+    );
     assert.deepEqual(left, []);
   });
 
