@@ -230,34 +230,6 @@ describe('The Accounts view', () => {
     await icon.waitFor();
   });
 
-  it('says why a task has no files: it has not started, or its node was removed', async () => {
-    const { workbench, batch } = connected;
-    await addPool(batch, 'pool-waits', 0);
-    await addPool(batch, 'pool-gone', 1);
-    await batch.job.add({ id: 'job-files', poolInfo: { poolId: 'pool-waits' } });
-    await batch.task.add('job-files', { id: 'task-waits', commandLine: '/bin/true' });
-    await batch.job.add({ id: 'job-gone', poolInfo: { poolId: 'pool-gone' } });
-    await batch.task.add('job-gone', { id: 'task-gone', commandLine: '/bin/true' });
-    await eventually(
-      () => batch.task.get('job-gone', 'task-gone'),
-      ({ state }) => state === 'completed',
-    );
-    await batch.pool.deleteMethod('pool-gone');
-    await eventually(
-      () => batch.pool.list(),
-      (pools) => !pools.some(({ id }) => id === 'pool-gone'),
-    );
-    await workbench.expand('Jobs');
-    await workbench.run('Azure Batch: Toggle Task Grouping');
-    await workbench.expand('job-files');
-    await workbench.expand('task-waits');
-    await workbench.treeItem('No files until the task starts').waitFor();
-    await workbench.expand('job-gone');
-    await workbench.expand('task-gone');
-    await workbench.treeItem('The node no longer has the files').waitFor();
-    await workbench.run('Azure Batch: Toggle Task Grouping');
-  });
-
   it('edits an autoscale formula in a document and keeps its comments', async () => {
     const { workbench, batch } = connected;
     const formula = '// first line\n$TargetDedicatedNodes = 1; // one\n$TargetLowPriorityNodes = 0;\n';
