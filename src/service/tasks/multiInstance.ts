@@ -73,16 +73,30 @@ export function instanceSettings(
     AZ_BATCH_TASK_SHARED_DIR: taskDir,
     // Open MPI starts its processes on other nodes with it. https://docs.open-mpi.org (plm_rsh_agent)
     // The daemons of one machine share their topology at an address that they guess, which crashes some of them now and then.
+    // They stay attached, so that the remote shell can remove their folder when they end.
     ...(remoteShell === undefined
       ? {}
-      : { OMPI_MCA_plm_rsh_agent: remoteShell, OMPI_MCA_rtc_hwloc_vmhole: 'none' }),
+      : {
+          OMPI_MCA_plm_rsh_agent: remoteShell,
+          OMPI_MCA_rtc_hwloc_vmhole: 'none',
+          OMPI_MCA_orte_leave_session_attached: '1',
+        }),
     CCP_NODES: [hosts.length, ...hosts.flatMap((host) => [host, cores])].join(' '),
   };
   return Object.entries(values).map(([name, value]) => ({ name, value }));
 }
 
-/** All nodes are this machine: the command runs here, and the host before it is left out. */
-const remoteShellText = '#!/bin/sh\nshift\nexec /bin/sh -c "$*"\n';
+/**
+ * All nodes are this machine: the command runs here, and the host before it is left out. It has temporary files of its own, as
+ * on a node: the daemons of Open MPI fail now and then when they make the same folder at once. The path is short, because
+ * they make sockets below it.
+ */
+const remoteShellText = `#!/bin/sh
+shift
+folder=$(mktemp -d /tmp/rsh.XXXXXX) || exit
+trap 'rm -rf "$folder"' EXIT
+TMPDIR=$folder /bin/sh -c "$*"
+`;
 
 /**
  * Makes the program of a node that runs a command on another node of the task, in the place of SSH, unless the node has it:
