@@ -5,7 +5,7 @@ import { madeBy } from '../../src/core/azure/ownership';
 import { deleteFetched, planRunCleanUp, withoutPoolsOfOthers } from '../../src/core/cleanUp/cleanUpRun';
 import { deleteResources, endJobs } from '../../src/core/cleanUp/deleteResources';
 import { findLeftovers } from '../../src/core/cleanUp/leftovers';
-import { ownedResources } from '../../src/core/cleanUp/ownedResources';
+import { type OwnedResource, ownedResources } from '../../src/core/cleanUp/ownedResources';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { runsOf } from '../../src/core/records/runList';
 import { Run } from '../../src/core/runs/run';
@@ -189,6 +189,55 @@ describe('The clean-up', function () {
     assert.deepEqual(await remove(), { pool: 'changed', container: 'used' });
     const left = (await listed()).filter((resource) => resource.runId === runId || resource.id === poolId);
     assert.deepEqual(await deleteResources(parts.batch, parts.storage, left, () => undefined, never), []);
+  });
+
+  it('leaves a pool that was just chosen for a job, unless that has ended or the user agreed to end its run', async () => {
+    const { batch, storage } = fixture.parts().parts;
+    const chosenFor = async (jobId: string) => {
+      const value = `${jobId} ${new Date().toISOString()}`;
+      const metadata = [
+        { name: madeBy.name, value: 'pool' },
+        { name: madeBy.chosenFor, value },
+      ];
+      await batch.addPool({ id: `transcode-${jobId}`, ...machine, targetDedicatedNodes: 0, metadata });
+      const pool = (await listed()).find(({ id }) => id === `transcode-${jobId}`);
+      assert.ok(pool);
+      return pool;
+    };
+    const remaining = (resource: OwnedResource) =>
+      deleteResources(batch, storage, [resource], () => undefined, never);
+    const ended = await chosenFor('chosen-and-ended');
+    assert.equal((await remaining(ended)).length, 1);
+    await batch.addJob({ id: 'chosen-and-ended', poolInfo: { poolId: ended.id } });
+    assert.equal((await remaining(ended)).length, 1);
+    await batch.terminateJob('chosen-and-ended', 'Canceled');
+    assert.deepEqual(await remaining(ended), []);
+    const agreed = await chosenFor('transcode-agreed-2');
+    assert.equal((await remaining({ ...agreed, isLive: true, usedBy: ['agree'] })).length, 1);
+    assert.deepEqual(await remaining({ ...agreed, isLive: true, usedBy: ['agreed'] }), []);
+  });
+
+  it('asks once for each kind of resource whether a run is at work', async () => {
+    const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, { spotNodes: 1 });
+    await run.advance('fetched', never);
+    await run.close();
+    const { runId, outputContainer } = run.manifest;
+    const metadata = { [madeBy.name]: 'input', [madeBy.run]: runId };
+    for (const number of [2, 3, 4])
+      await parts.storage.createContainer(`transcode-${runId}-input-${number}`, metadata, never);
+    const containers = (await listed()).filter((each) => each.runId === runId && each.kind === 'container');
+    assert.ok(containers.length >= 4, String(containers.length));
+    const asked: string[] = [];
+    fixture.batch.fault = ({ url = '' }) => {
+      if (url.startsWith('/jobs?')) asked.push(url);
+      return false;
+    };
+    assert.deepEqual(
+      await deleteResources(parts.batch, parts.storage, containers, () => undefined, never),
+      [],
+    );
+    assert.equal(asked.length, 1, asked.join(' '));
+    assert.ok(!(await listed()).some(({ id }) => id === outputContainer));
   });
 
   it('knows what a run left that nobody works on, and what its user only wanted to upload', async () => {

@@ -60,10 +60,15 @@ export class BatchPools extends BatchClient {
     );
   }
 
-  /** Replaces the metadata of a pool. */
-  async patchPool(id: string, metadata: Pool['metadata'], signal?: AbortSignal): Promise<void> {
+  /** Replaces the metadata of a pool. `ifMatch` as for `resizePool`. */
+  async patchPool(
+    id: string,
+    metadata: Pool['metadata'],
+    signal?: AbortSignal,
+    ifMatch?: string,
+  ): Promise<void> {
     await this.call({ operation: 'update pool', resource: id, signal }, (abortSignal) =>
-      this.client.pool.patch(id, { metadata }, { abortSignal }),
+      this.client.pool.patch(id, { metadata }, { poolPatchOptions: { ifMatch }, abortSignal }),
     );
   }
 

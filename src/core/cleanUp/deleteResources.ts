@@ -3,7 +3,7 @@ import type { Batch } from '../azure/batch';
 import type { Storage } from '../azure/storage';
 import { type Problem, UserError } from '../errors';
 import type { OwnedResource } from './ownedResources';
-import { reasonToKeep } from './recheck';
+import { recheck } from './recheck';
 
 /** A resource that could not be deleted, or is needed again. */
 export interface Remaining {
@@ -48,12 +48,13 @@ export async function deleteResources(
     container: (id) => storage.deleteContainer(id, signal),
   };
   for (const kind of ['job', 'pool', 'container'] as const) {
+    const reasonToKeep = recheck(batch, storage, jobIds, signal);
     const ofKind = resources.filter((resource) => resource.kind === kind);
     await Promise.all(
       ofKind.map((resource) =>
         limit(async () => {
           try {
-            const problem = await reasonToKeep(batch, storage, resource, jobIds, signal);
+            const problem = await reasonToKeep(resource);
             if (problem) remaining.push({ resource, problem });
             else {
               await calls[kind](resource.id);

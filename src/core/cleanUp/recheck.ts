@@ -5,38 +5,58 @@ import { everyItem, quoted } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import type { Problem } from '../errors';
 import { outputContainerOf } from '../plan/manifest';
-import { isNeeded, justChosenFor } from '../pools/poolUse';
+import { isJustChosen, isNeeded } from '../pools/poolUse';
 import { manifestBlob } from '../records/manifestStore';
 import { isUnfinished, type OwnedResource, readContainer } from './ownedResources';
 
 const isUsed: Problem = { kind: 'resourceKept', why: 'used' };
 const hasChanged: Problem = { kind: 'resourceKept', why: 'changed' };
 
+/** What is asked once about each run, whatever the number of its resources. */
+interface RunFacts {
+  readonly isAtWork: (runId: string) => Promise<boolean>;
+  readonly isUnfinished: (runId: string) => Promise<boolean>;
+}
+
 /**
- * Why a resource must not be deleted although the user has agreed to it when it was listed, which can be hours ago; undefined if
- * it can be deleted, or no longer exists. Runs that needed it when it was listed have been ended since. `jobIds`: the jobs that are
- * deleted with it.
+ * Returns a function that tells why a resource must not be deleted although the user has agreed to it when it was listed, which
+ * can be hours ago; undefined if it can be deleted, or no longer exists. Runs that needed it when it was listed have been ended
+ * since. It asks once about each run: it serves resources that are deleted together. `jobIds`: the jobs that are deleted with them.
  */
-export function reasonToKeep(
+export function recheck(
   batch: Batch,
   storage: Storage,
-  resource: OwnedResource,
   jobIds: ReadonlySet<string>,
   signal: AbortSignal,
-): Promise<Problem | undefined> {
-  switch (resource.kind) {
-    case 'job':
-      return reasonToKeepJob(batch, storage, resource, signal);
-    case 'pool':
-      return reasonToKeepPool(batch, resource, jobIds, signal);
-    case 'container':
-      return reasonToKeepContainer(batch, storage, resource, signal);
-  }
+): (resource: OwnedResource) => Promise<Problem | undefined> {
+  const runs: RunFacts = {
+    isAtWork: askedOnce((runId) => isAtWork(batch, storage, runId, signal)),
+    isUnfinished: askedOnce((runId) => isUnfinished(storage, runId, signal)),
+  };
+  return (resource) => {
+    switch (resource.kind) {
+      case 'job':
+        return reasonToKeepJob(batch, runs, resource, signal);
+      case 'pool':
+        return reasonToKeepPool(batch, resource, jobIds, signal);
+      case 'container':
+        return reasonToKeepContainer(storage, runs, resource, signal);
+    }
+  };
+}
+
+function askedOnce(ask: (runId: string) => Promise<boolean>): (runId: string) => Promise<boolean> {
+  const answers = new Map<string, Promise<boolean>>();
+  return (runId) => {
+    const answer = answers.get(runId) ?? ask(runId);
+    answers.set(runId, answer);
+    return answer;
+  };
 }
 
 async function reasonToKeepJob(
   batch: Batch,
-  storage: Storage,
+  runs: RunFacts,
   { id, runId, created, isLive }: OwnedResource,
   signal: AbortSignal,
 ): Promise<Problem | undefined> {
@@ -44,7 +64,7 @@ async function reasonToKeepJob(
   if (job === undefined) return undefined;
   const isSame = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
   if (!isSame || job.creationTime?.getTime() !== created?.getTime()) return hasChanged;
-  return !isLive && (await isAtWork(batch, storage, runId ?? '', signal)) ? isUsed : undefined;
+  return !isLive && (await runs.isAtWork(runId ?? '')) ? isUsed : undefined;
 }
 
 async function reasonToKeepPool(
@@ -61,14 +81,15 @@ async function reasonToKeepPool(
   const agreed = new Set(isLive ? [...usedBy, ...(runId === undefined ? [] : [runId])] : []);
   const isAgreed = ({ metadata }: Job) =>
     isOwn(metadata, 'job') ? agreed.has(ownMetadata(metadata, 'run') ?? '') : isLive && agreed.size === 0;
-  const chosenFor = justChosenFor(pool, batch.now());
-  const isChosen = chosenFor !== undefined && !jobIds.has(chosenFor);
+  const isExcepted = (jobId: string) =>
+    jobIds.has(jobId) || [...agreed].some((run) => `${jobId}-`.startsWith(`${ownPrefix}-${run}-`));
+  const isChosen = await isJustChosen(batch, pool, isExcepted, signal);
   return isChosen || (await isNeeded(batch, id, isAgreed, signal)) ? isUsed : undefined;
 }
 
 async function reasonToKeepContainer(
-  batch: Batch,
   storage: Storage,
+  runs: RunFacts,
   { id, runId, isLive, isUnfinished: wasUnfinished = false, unfetched = 0 }: OwnedResource,
   signal: AbortSignal,
 ): Promise<Problem | undefined> {
@@ -76,8 +97,8 @@ async function reasonToKeepContainer(
   if (found === undefined) return undefined;
   if (found.runId !== runId) return hasChanged;
   if (runId === undefined) return undefined;
-  if (!isLive && (await isAtWork(batch, storage, runId, signal))) return isUsed;
-  if (!wasUnfinished && !isLive && (await isUnfinished(storage, runId, signal))) return isUsed;
+  if (!isLive && (await runs.isAtWork(runId))) return isUsed;
+  if (!wasUnfinished && !isLive && (await runs.isUnfinished(runId))) return isUsed;
   return (found.unfetched ?? 0) > unfetched ? hasChanged : undefined;
 }
 

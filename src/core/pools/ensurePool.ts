@@ -10,6 +10,7 @@ import { isDeletedPool } from './changePool';
 import type { NodeTargets } from './nodeTargets';
 import { currentTargets, giveNodesNow } from './poolSizes';
 import { poolSpec, specHash } from './poolSpec';
+import { noteChosen } from './poolUse';
 
 /** How long a request that makes or sizes a pool may take after an abort: a request cut off can take effect later. */
 const settleMs = 10_000;
@@ -131,18 +132,6 @@ async function giveOrSkip(
   } finally {
     settling.end();
   }
-}
-
-/** Tells the pool for which job it was chosen: a run with no job yet could not be seen otherwise. Changes its ETag, too. */
-async function noteChosen(
-  batch: Batch,
-  { id = '', metadata = [] }: Pool,
-  jobId: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const others = metadata.filter(({ name }) => name !== madeBy.chosenFor);
-  const value = `${jobId} ${batch.now().toISOString()}`;
-  await batch.patchPool(id, [...others, { name: madeBy.chosenFor, value }], signal);
 }
 
 function poolId(hash: string, number: number): string {

@@ -1,6 +1,6 @@
 import type { Batch, Job, Pool } from '../azure/batch';
 import { hasEnded, isBatchCode } from '../azure/batchCall';
-import { isOwn, ownMetadata } from '../azure/ownership';
+import { isOwn, madeBy, ownMetadata } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
 
 /** Minutes within which a run has sized a pool and not yet added its job. */
@@ -35,20 +35,66 @@ export async function isInUse(
   return false;
 }
 
-/** Whether the nodes of a pool are those of another run: it is in use, or a run that has no job yet has just chosen it. */
+/** Whether the nodes of a pool are those of another run: it is in use, or a run that has not ended has just chosen it. */
 export async function isForOthers(
   batch: Batch,
   pool: Pool,
   ownJobId: string | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const jobId = justChosenFor(pool, batch.now());
-  if (jobId !== undefined && jobId !== ownJobId) return true;
+  if (await isJustChosen(batch, pool, (jobId) => jobId === ownJobId, signal)) return true;
   return isInUse(batch, pool.id ?? '', ownJobId, signal);
 }
 
-/** Id of the job that a run is about to create on a pool that it has just chosen; undefined if none has. */
-export function justChosenFor({ metadata }: Pool, now: Date): string | undefined {
+/**
+ * Whether a run has just chosen a pool for a job that does not exist yet, or has not ended, apart from the jobs for which
+ * `isExcepted`.
+ */
+export async function isJustChosen(
+  batch: Batch,
+  pool: Pool,
+  isExcepted: (jobId: string) => boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const jobId = justChosenFor(pool, batch.now());
+  if (jobId === undefined || isExcepted(jobId)) return false;
+  const job = await batch.job(jobId, { select: 'id,state', signal });
+  return job === undefined || !hasEnded(job);
+}
+
+/** Tells a pool for which job it was chosen: a run with no job yet could not be seen otherwise. Changes its ETag, too. */
+export async function noteChosen(
+  batch: Batch,
+  { id = '', metadata }: Pool,
+  jobId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const value = `${jobId} ${batch.now().toISOString()}`;
+  await batch.patchPool(id, [...notChosen(metadata), { name: madeBy.chosenFor, value }], signal);
+}
+
+/**
+ * Removes what `noteChosen` has written for a job, as a part of the work of `changePool`: a job that never comes to exist would
+ * keep the nodes for a while. Returns the pool as it is then.
+ */
+export async function removeChosen(
+  batch: Batch,
+  pool: Pool,
+  jobId: string,
+  signal: AbortSignal,
+): Promise<Pool> {
+  const { id = '', metadata, eTag } = pool;
+  if (justChosenFor(pool, batch.now()) !== jobId) return pool;
+  await batch.patchPool(id, notChosen(metadata), signal, eTag);
+  return (await batch.pool(id, { signal })) ?? pool;
+}
+
+function notChosen(metadata: Pool['metadata'] = []): NonNullable<Pool['metadata']> {
+  return metadata.filter(({ name }) => name !== madeBy.chosenFor);
+}
+
+/** Id of the job for which a run has just chosen a pool; undefined if none has. */
+function justChosenFor({ metadata }: Pool, now: Date): string | undefined {
   const [jobId, time = ''] = ownMetadata(metadata, 'chosenFor')?.split(' ') ?? [];
   const minutes = (now.getTime() - Date.parse(time)) / 60_000;
   return minutes < submittingMinutes ? jobId : undefined;

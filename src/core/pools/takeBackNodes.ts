@@ -4,7 +4,7 @@ import { systemClock, whenArrived } from '../wait';
 import { changePool, isDeletedPool, setSize } from './changePool';
 import type { NodeTargets } from './nodeTargets';
 import { currentTargets, type SizeOptions } from './poolSizes';
-import { isForOthers, isNeeded } from './poolUse';
+import { isForOthers, isNeeded, removeChosen } from './poolUse';
 
 /** A pool that was given nodes for a run. */
 export interface GivenPool {
@@ -53,7 +53,8 @@ async function takeBack(
   { jobId, isJobOpen, clock, signal }: TakeBackOptions,
 ): Promise<Outcome> {
   const isOwnJob = (job: Job) => job.id === jobId;
-  const work = async (pool: Pool): Promise<Outcome> => {
+  const work = async (read: Pool): Promise<Outcome> => {
+    const pool = await removeChosen(batch, read, jobId, signal);
     if (await isForOthers(batch, pool, jobId, signal)) return 'kept';
     if (before === undefined && !isJobOpen && !(await isNeeded(batch, id, isOwnJob, signal))) {
       await batch.deletePool(id, signal, pool.eTag);
