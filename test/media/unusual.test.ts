@@ -389,6 +389,25 @@ describe('Unusual sources', function () {
     }
   });
 
+  it('of broadcasts that get another language, listed first, keep the one that they have', async () => {
+    const name = (part: number) => matrix.path(`language ${part}.ts`);
+    const other = ['-f', 'lavfi', '-i', 'sine=frequency=3000:duration=2:sample_rate=48000'];
+    const encoders = [...x264, '-c:a', 'mp2', '-streamid', '0:256'];
+    const later = ['-tables_version', '1', '-output_ts_offset', '2'];
+    const parts = [
+      await ffmpeg(...picture, ...tone, ...encoders, '-streamid', '1:257', name(1)),
+      await ffmpeg(
+        ...[...picture, ...other, ...tone, '-map', '0', '-map', '1', '-map', '2', ...encoders],
+        ...['-streamid', '1:258', '-streamid', '2:257', ...later, name(2)],
+      ),
+    ];
+    const path = matrix.path('language.ts');
+    writeFileSync(path, Buffer.concat(parts.map((one) => readFileSync(one))));
+    const { problem, seconds } = await proven(path, 'mp3', 'language');
+    assert.equal(problem, undefined);
+    assert.ok(Math.abs((seconds ?? 0) - 4) < 0.2, `${seconds} s`);
+  });
+
   it('that go on in a program with other tables come with a warning', async () => {
     const path = await continued('other program.ts', 14, [
       '-mpegts_start_pid',

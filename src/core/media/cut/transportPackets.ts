@@ -22,11 +22,22 @@ const codecs: Record<number, Codec> = {
   36: { type: 'hvc1', nalLengthBytes: 0, hasOwnParameters: true },
 };
 
+/** A track in a program's table. */
+interface TableEntry {
+  readonly pid: number;
+  /** What its packets hold: equal for tracks that one decoder can read. */
+  readonly coding: string;
+  /** Number by which a broadcaster knows a track whose packet id changes. */
+  readonly component?: number;
+}
+
 export interface Program {
   /** Packets of the program tables, which a decoder needs first. */
   readonly head: Buffer;
   readonly video: number;
   readonly audio: readonly number[];
+  /** All tracks in the order of the table. */
+  readonly entries: readonly TableEntry[];
   readonly codec: Codec;
   /** Bytes from one packet to the next. */
   readonly packetBytes: number;
@@ -116,35 +127,6 @@ export async function readProgram(
   return isFirst ? 'format' : 'index';
 }
 
-/** Places in a file at which its tables are read again. */
-const tableSamples = 8;
-/** The tables are repeated at least this often. */
-const lastTableBytes = 2 * 1024 * 1024;
-
-/**
- * Whether the audio of a transport stream gets other packet ids, as after a break of a recording, while its video keeps its
- * own. False for files that are no transport stream, and those whose tables can't be read.
- */
-export async function audioIdsChange(file: Bytes, size: number): Promise<boolean> {
-  const packetBytes = await packetLength(file, size);
-  if (packetBytes === undefined) return false;
-  const first = await readProgram(file, size, packetBytes);
-  if (typeof first === 'string') return false;
-  let hasChanged = false;
-  const samples = Array.from(
-    { length: tableSamples },
-    (_, index) => (size * (index + 1)) / (tableSamples + 1),
-  );
-  for (const at of [...samples, Math.max(0, size - lastTableBytes)]) {
-    const from = Math.floor(at / packetBytes) * packetBytes;
-    const later = await readProgram(file, size, packetBytes, from);
-    if (typeof later === 'string') continue;
-    if (later.video !== first.video) return false;
-    hasChanged ||= later.audio.join() !== first.audio.join();
-  }
-  return hasChanged;
-}
-
 /** Places in a file at which packets of a track are looked for, and packets that are read there. */
 const trackSamples = 64;
 const packetsPerSample = 2048;
@@ -187,6 +169,10 @@ const privateType = 0x06;
 /** Descriptors of AC-3, E-AC-3, DTS and AAC. ETSI EN 300 468, table 12. */
 const audioDescriptors = new Set([0x6a, 0x7a, 0x7b, 0x7c]);
 const registration = 0x05;
+/** The descriptor of a track's component tag. ETSI EN 300 468, 6.2.39. */
+const streamIdentifier = 0x52;
+/** Descriptors that say what private data is: the audio ones, teletext, subtitles, and the extended ones. */
+const codingDescriptors = new Set([...audioDescriptors, 0x45, 0x46, 0x56, 0x59, 0x7f]);
 /** Types and registered formats of video that can't be cut: MPEG-4 Part 2, JPEG 2000, VVC, AVS, Dirac, VC-1, AV1. */
 const otherVideoTypes = new Set([0x10, 0x21, 0x33, 0x42, 0xd1, 0xd2, 0xea]);
 const videoFormats = new Set(['HEVC', 'VC-1', 'AV01', 'drac']);
@@ -208,13 +194,16 @@ function readStreams(section: Buffer): Omit<Program, 'head' | 'packetBytes'> | u
   let video: number | undefined;
   let codec: Program['codec'] | undefined;
   const audio: number[] = [];
+  const entries: TableEntry[] = [];
   const first = 12 + (section.readUInt16BE(10) & 0x0fff);
   const isDisc = readDescriptors(section.subarray(12, first)).some(([, text]) => text === 'HDMV');
   for (let at = first; at + 5 <= end; ) {
     const type = section[at] as number;
     const pid = section.readUInt16BE(at + 1) & 0x1fff;
     const next = at + 5 + (section.readUInt16BE(at + 3) & 0x0fff);
-    const descriptors = type === privateType ? readDescriptors(section.subarray(at + 5, next)) : [];
+    const all = readDescriptors(section.subarray(at + 5, next));
+    const descriptors = type === privateType ? all : [];
+    entries.push({ pid, coding: codingOf(type, descriptors), component: componentOf(all) });
     const isAudio =
       (isDisc ? discAudioTypes : audioTypes).has(type) ||
       descriptors.some(([tag, text]) => audioDescriptors.has(tag) || isRegistered(audioFormats, tag, text));
@@ -228,7 +217,19 @@ function readStreams(section: Buffer): Omit<Program, 'head' | 'packetBytes'> | u
     } else if (isAudio) audio.push(pid);
     at = next;
   }
-  return video === undefined || codec === undefined ? undefined : { video, codec, audio };
+  return video === undefined || codec === undefined ? undefined : { video, codec, audio, entries };
+}
+
+function codingOf(type: number, descriptors: readonly [tag: number, text: string][]): string {
+  const said = descriptors.flatMap(([tag, text]) =>
+    tag === registration ? text : codingDescriptors.has(tag) ? String(tag) : [],
+  );
+  return [type, ...said].join();
+}
+
+function componentOf(descriptors: readonly [tag: number, text: string][]): number | undefined {
+  const text = descriptors.find(([tag]) => tag === streamIdentifier)?.[1];
+  return text ? text.charCodeAt(0) : undefined;
 }
 
 function isRegistered(formats: ReadonlySet<string>, tag: number, text: string): boolean {

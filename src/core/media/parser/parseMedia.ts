@@ -18,7 +18,7 @@ import {
   WEBM,
 } from 'mediabunny';
 import type { Bytes } from '../../files/bytes';
-import { audioIdsChange } from '../cut/transportPackets';
+import { audioIdsChange } from '../cut/audioIds';
 import type { MediaInfo, Track } from '../mediaInfo';
 import { otherContent } from '../otherContent';
 import { readAsf } from './asf';

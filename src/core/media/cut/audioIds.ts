@@ -1,0 +1,116 @@
+import type { Bytes } from '../../files/bytes';
+import { type Program, packetLength, readProgram } from './transportPackets';
+
+/** Places in a file at which its tables are read again. */
+const tableSamples = 8;
+/** The tables are repeated at least this often. */
+const lastTableBytes = 2 * 1024 * 1024;
+/** Bytes to which the place of a change is narrowed down: an interval of the tables at usual rates. */
+const changeBytes = 128 * 1024;
+/** A recording with more changes than this is left as it is. */
+const maxTables = 64;
+
+type Table = Pick<Program, 'video' | 'audio' | 'entries'>;
+
+/**
+ * Whether the audio of a transport stream goes on with other packet ids, as after a break of a recording, while its video
+ * keeps its own. False if ffmpeg's `-merge_pmt_versions` would join tracks that do not belong together, and for files that are
+ * no transport stream or whose tables can't be read.
+ */
+export async function audioIdsChange(file: Bytes, size: number): Promise<boolean> {
+  const packetBytes = await packetLength(file, size);
+  if (packetBytes === undefined) return false;
+  const tableAt = async (at: number) => {
+    const program = await readProgram(file, size, packetBytes, Math.floor(at / packetBytes) * packetBytes);
+    return typeof program === 'string' ? undefined : program;
+  };
+  const first = await tableAt(0);
+  if (first === undefined) return false;
+  const samples = Array.from(
+    { length: tableSamples },
+    (_, index) => (size * (index + 1)) / (tableSamples + 1),
+  );
+  const tables: Table[] = [first];
+  let before: Placed = { at: 0, table: first };
+  for (const at of [...samples, Math.max(0, size - lastTableBytes)]) {
+    const table = at > before.at ? await tableAt(at) : undefined;
+    if (table === undefined) continue;
+    if (table.video !== first.video) return false;
+    const after = { at, table };
+    tables.push(...(await tablesBetween(before, after, tableAt)), table);
+    if (tables.length > maxTables) return false;
+    before = after;
+  }
+  return audioGoesOn(tables);
+}
+
+interface Placed {
+  readonly at: number;
+  readonly table: Table;
+}
+
+/** The tables in the order in which they replace each other between two that differ: a change may take several. */
+async function tablesBetween(
+  before: Placed,
+  after: Placed,
+  tableAt: (at: number) => Promise<Table | undefined>,
+): Promise<Table[]> {
+  if (after.at - before.at <= changeBytes || isSame(before.table, after.table)) return [];
+  const at = (before.at + after.at) / 2;
+  const table = await tableAt(at);
+  if (table === undefined) return [];
+  const middle = { at, table };
+  return [
+    ...(await tablesBetween(before, middle, tableAt)),
+    table,
+    ...(await tablesBetween(middle, after, tableAt)),
+  ];
+}
+
+function isSame(one: Table, other: Table): boolean {
+  return textOf(one) === textOf(other);
+}
+
+function textOf({ entries }: Table): string {
+  return entries.map(({ pid, coding, component }) => [pid, coding, component].join()).join(';');
+}
+
+/**
+ * Whether audio is replaced by audio in tables that follow each other, and nothing else is merged than what belongs together.
+ * ffmpeg takes a new packet id for the one that had the same component tag in the table before, or else the same position,
+ * whatever that was: also a subtitle for audio, and a second language for the first, which goes on.
+ */
+function audioGoesOn(tables: readonly Table[]): boolean {
+  // The packet id with which each track began.
+  const tracks = new Map(tables[0]?.entries.map(({ pid }) => [pid, pid]));
+  let isReplaced = false;
+  for (const [index, table] of tables.entries()) {
+    const before = tables[index - 1];
+    if (before === undefined) continue;
+    for (const [position, entry] of table.entries.entries()) {
+      if (tracks.has(entry.pid)) continue;
+      const old = continuedBy(entry, position, before);
+      tracks.set(entry.pid, tracks.get(old?.pid ?? entry.pid) ?? entry.pid);
+      if (old === undefined) continue;
+      if (old.coding !== entry.coding) return false;
+      if (!table.audio.includes(entry.pid)) continue;
+      // Which of fewer or more tracks is the old one, the position does not tell.
+      if (table.audio.length !== before.audio.length) return false;
+      isReplaced = true;
+    }
+    const present = new Set(table.entries.map(({ pid }) => tracks.get(pid)));
+    if (present.size < table.entries.length) return false;
+  }
+  return isReplaced;
+}
+
+/** The track that ffmpeg takes a new one of the next table for. */
+function continuedBy(
+  { component }: Table['entries'][number],
+  position: number,
+  { entries }: Table,
+): Table['entries'][number] | undefined {
+  const atPosition = entries[position];
+  if (component === undefined || atPosition?.component === component) return atPosition;
+  return entries.find((entry) => entry.component === component);
+}
