@@ -370,9 +370,11 @@ describe('Unusual sources', function () {
     };
     const {
       seconds,
+      commandLine,
       output: { proof },
     } = file;
-    return proveOutput(content, { file: path, seconds, proof }, { statement: parseFfmpegLog(stderr) });
+    const expected = { file: path, seconds, proof, commandLine };
+    return proveOutput(content, expected, { statement: parseFfmpegLog(stderr) });
   }
 
   it('of broadcasts whose audio gets another packet id are transcoded to their end', async () => {
@@ -432,6 +434,25 @@ describe('Unusual sources', function () {
     const { problem } = await proven(path, 'speech', 'channels');
     assert.equal(problem?.kind, 'channelsChange');
     assert.equal((await proven(path, 'wav', 'channels')).problem, undefined);
+  });
+
+  it('whose channels change often, before the last part ends, are not said to lack audio', async () => {
+    const starts = Array.from({ length: 16 }, (_, part) => 10 + part * (2 - 0.064));
+    const parts = [];
+    for (const [part, start] of starts.entries()) {
+      const channels = part % 2 === 0 ? '2' : '6';
+      const times = ['-output_ts_offset', String(start), '-muxdelay', '0', '-muxpreload', '0'];
+      parts.push(
+        await ffmpeg(...tone, '-ac', channels, '-c:a', 'ac3', ...times, matrix.path(`part ${part}.ts`)),
+      );
+    }
+    const path = matrix.path('overlaps.ts');
+    writeFileSync(path, Buffer.concat(parts.map((one) => readFileSync(one))));
+    for (const id of ['mp3', 'flac', 'opus']) {
+      const { problem, seconds } = await proven(path, id, 'overlaps');
+      assert.deepEqual(problem, undefined, `${id}: ${seconds} s`);
+    }
+    assert.equal((await proven(path, 'speech', 'overlaps')).problem?.kind, 'channelsChange');
   });
 
   it('whose sample rate changes are as long as before', async () => {

@@ -95,7 +95,8 @@ async function fetchProved(
   const { output } = file;
   let proof: Proof = {};
   const files = provingFiles(state.parts.files, async (part) => {
-    const expected = { file: file.path, seconds: file.seconds, proof: output.proof };
+    const { path, seconds, commandLine } = file;
+    const expected = { file: path, seconds, proof: output.proof, commandLine };
     proof = await proveOutput(part, expected, { statement: await reading, signal });
     if (proof.problem) throw new UserError(proof.problem);
   });

@@ -13,6 +13,8 @@ export interface Expected {
   /** Length of the source's track, if it is known. */
   readonly seconds?: number;
   readonly proof: ProofTrack;
+  /** The command that made the output, if it is known. */
+  readonly commandLine?: string;
 }
 
 /** Formats of outputs that can be read to prove them; outputs in other formats are accepted as they are. */
@@ -71,12 +73,16 @@ export async function proveOutput(
   // An output of a source in which nothing could be decoded has a header and nothing else.
   const isEmpty = statement?.isFinished === true && statement.streams.length === 0;
   if (seconds === undefined || seconds <= 0 || isEmpty) return { problem: damaged };
-  const lostSeconds = lostAtChanges(statement, proof, seconds);
+  const lostSeconds = lostAtChanges(expected, statement, seconds);
   if (lostSeconds !== undefined) {
     return { problem: { kind: 'channelsChange', file: expected.file, lostSeconds }, seconds };
   }
   const expectedSeconds = secondsToCover(expected, statement);
-  if (expectedSeconds !== undefined && seconds < expectedSeconds - tolerance(expectedSeconds)) {
+  if (
+    expectedSeconds !== undefined &&
+    seconds <
+      expectedSeconds - tolerance(expectedSeconds) - trimmedAtChanges(statement, proof, expectedSeconds)
+  ) {
     return { problem: { ...damaged, expectedSeconds, actualSeconds: seconds }, seconds };
   }
   if (statement === undefined) return { seconds };
@@ -90,16 +96,31 @@ export async function proveOutput(
  * Seconds that an output has to cover: the length that the probe found; else what ffmpeg decoded on the node, and the
  * length that the header states if all of the input was used.
  */
-function secondsToCover(
-  { seconds, proof }: Expected,
-  statement: FfmpegStatement | undefined,
-): number | undefined {
-  const decoded = statement?.streams.find(({ kind }) => kind === proof)?.seconds;
+function secondsToCover(expected: Expected, statement: FfmpegStatement | undefined): number | undefined {
   const stated = statement?.isReadWhole ? statement.statedSeconds : undefined;
-  const all = [seconds ?? stated, proof === 'audio' ? decoded : undefined].filter(
-    (value) => value !== undefined,
-  );
+  const all = [
+    expected.seconds ?? stated,
+    expected.proof === 'audio' ? secondsOfAudio(expected, statement) : undefined,
+  ].filter((value) => value !== undefined);
   return all.length > 0 ? Math.max(...all) : undefined;
+}
+
+/** ffmpeg's formats without time stamps, whose joined parts follow each other. */
+const untimedFormats = /^(ogg|mp3|aac|loas|e?ac3|dts|flac)$/;
+
+/** Seconds by which a part of a broadcast may begin before the last one ends. */
+const maxOverlap = 0.5;
+
+/**
+ * Seconds of audio that ffmpeg decoded. Where the channels of a recording change, a part may begin before the last one ends:
+ * that time counts once, as in the time stamps.
+ */
+function secondsOfAudio({ seconds }: Expected, statement: FfmpegStatement | undefined): number | undefined {
+  const decoded = statement?.streams.find(({ kind }) => kind === 'audio')?.seconds;
+  if (statement === undefined || decoded === undefined || untimedFormats.test(statement.format ?? ''))
+    return decoded;
+  const timeline = seconds ?? statement.statedSeconds ?? decoded;
+  return Math.max(Math.min(decoded, timeline), decoded - statement.audioChanges * maxOverlap);
 }
 
 /**
@@ -110,21 +131,36 @@ function tolerance(seconds: number): number {
   return 0.5 + seconds * 0.002;
 }
 
-/**
- * Seconds of audio that filters had not given back when the channels changed. Less is the delay of an encoder, or what FLAC,
- * whose frames are a tenth of a second, loses at several changes.
- */
-const minLostSeconds = 1;
+/** Seconds that an encoder may lose at each change of the channels: the frame that is not full. FLAC has the longest. */
+const encoderFrameSeconds = 0.1;
+/** The share of an output that may be lost in that way, however many changes there are. */
+const maxTrimmedShare = 0.02;
 
-/** What an audio output lacks because filters were made anew: those that look ahead (`loudnorm`) lose what they hold. */
-function lostAtChanges(
+function trimmedAtChanges(
   statement: FfmpegStatement | undefined,
   proof: ProofTrack,
   seconds: number,
+): number {
+  const changes = proof === 'audio' ? (statement?.audioChanges ?? 0) : 0;
+  return Math.min(changes * encoderFrameSeconds, seconds * maxTrimmedShare);
+}
+
+/** Filters that look ahead: they lose what they hold when the channels change. */
+const lookAheadFilters = /\b(loudnorm|dynaudnorm)\b/;
+
+/** Seconds of audio from which on such a filter counts as having lost some. Less is the delay of an encoder. */
+const minLostSeconds = 1;
+
+/** What an audio output lacks because filters that look ahead were made anew; undefined if it lacks nothing. */
+function lostAtChanges(
+  expected: Expected,
+  statement: FfmpegStatement | undefined,
+  seconds: number,
 ): number | undefined {
-  const decoded = statement?.streams.find(({ kind }) => kind === 'audio')?.seconds;
-  if (proof !== 'audio' || decoded === undefined || statement?.audioChanges === 0) return undefined;
-  return decoded - seconds > minLostSeconds ? decoded - seconds : undefined;
+  const { proof, commandLine = '' } = expected;
+  if (proof !== 'audio' || !statement?.audioChanges || !lookAheadFilters.test(commandLine)) return undefined;
+  const lost = (secondsOfAudio(expected, statement) ?? 0) - seconds;
+  return lost > minLostSeconds + trimmedAtChanges(statement, proof, seconds) ? lost : undefined;
 }
 
 /** The share of a source that may be damaged in an output that counts, and the seconds in any case. */
