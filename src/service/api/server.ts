@@ -77,7 +77,10 @@ const router = new Router([
 /** On a full disk, jobs and tasks are acknowledged without waiting longer for Blob Storage. */
 const maxSaveMs = 5_000;
 
-/** Starts the Batch service of one data folder on loopback. Its `close` closes the journal. */
+/**
+ * Starts the Batch service of one data folder on loopback. Its `close` closes the journal. If it rejects, nothing of it
+ * is left, and the journal is still open.
+ */
 export async function startServer(options: ServerOptions, { journal, state }: Loaded): Promise<Server> {
   const { account, tokens, log } = options;
   const faults = new Faults(options.faults);
@@ -151,7 +154,7 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   });
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // A client that knows the URL from earlier may be faster than the end of what an earlier life has left.
+    // A client that remembers the URL can send requests before the processes of the previous run have been ended.
     await started;
     const requestId = randomUUID();
     setCommonHeaders(request, response, requestId);
@@ -275,16 +278,25 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     server.listen(options.port, '127.0.0.1', () => resolve());
   });
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  await options.containers?.removeLeftovers();
-  await scheduler.start();
-  jobSchedules.start();
+  const closeConnections = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  try {
+    await options.containers?.removeLeftovers();
+    await scheduler.start();
+    jobSchedules.start();
+  } catch (error) {
+    closeConnections();
+    await scheduler.close(false);
+    throw error;
+  }
   onStarted();
   return {
     url,
     idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : performance.now() - lastRequest),
     async close(isOurs = true) {
-      server.close();
-      server.closeAllConnections();
+      closeConnections();
       await scheduler.close(isOurs);
       await options.containers?.close();
       journal.close();
