@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchServiceModels } from '@azure/batch';
 import { eventually, machine, prepare, TestService } from './harness';
 
-/** No system has processes of these ids. */
-const firstUnusedPid = 2 ** 30;
+/** No system has a process of this id. */
+const unusedPid = 2 ** 30;
+
+/** Whether a program listens at a port. */
+function answersAt(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
 
 describe('The local Batch service, killed in the middle of a change', function () {
   this.timeout(240_000);
@@ -65,26 +80,35 @@ describe('The local Batch service, killed in the middle of a change', function (
     );
   }
 
-  it('starts no task before it has ended what its earlier life has left', async () => {
+  it('starts no task before it has ended what its previous run has left', async () => {
     await addJob('early', []);
     await service.kill();
-    // What takes a while to end.
+    // The record of a process that cannot be read until something is written into it.
     mkdirSync(path('processes'), { recursive: true });
-    for (let index = 0; index < 5_000; index++)
-      writeFileSync(path('processes', String(firstUnusedPid + index)), '');
+    const record = path('processes', String(unusedPid));
+    assert.equal(spawnSync('mkfifo', [record]).status, 0);
     const starting = service.start();
     const notes = path('early-notes');
     const script = `echo ran >> ${notes}; until [ -e ${path('early-go')} ]; do sleep 0.05; done`;
     const task = { id: 'task', commandLine: `/bin/sh -c "${script}"` };
-    await eventually(
-      () =>
-        service.request('POST', '/jobs/early/tasks?api-version=2025-06-01', task).then(
-          ({ status }) => status,
-          () => 0,
-        ),
-      (status) => status === 201,
+    let status = 0;
+    const added = eventually(
+      async () => {
+        const reply = await service
+          .request('POST', '/jobs/early/tasks?api-version=2025-06-01', task)
+          .catch(() => undefined);
+        status = reply?.status ?? 0;
+        return status;
+      },
+      (answered) => answered === 201,
     );
+    await eventually(() => answersAt(Number(new URL(service.ready.batchUrl).port)), Boolean);
+    // A service that does not wait would answer within this time.
+    await delay(300);
+    assert.equal(status, 0);
+    await writeFile(record, '');
     await starting;
+    await added;
     await eventually(async () => existsSync(notes), Boolean);
     writeFileSync(path('early-go'), '');
     const { executionInfo } = await taskIn('early', 'task', 'completed');
