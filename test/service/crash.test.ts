@@ -378,6 +378,10 @@ describe('The local Batch service on a full disk', function () {
 
   /** The disk of the service as this process sees it. */
   const disk = (...names: string[]) => join(`/proc/${service.ready.pid}/root${service.dataDir}`, ...names);
+  /** Fills the disk, and goes on when some of it is removed, until it is killed. */
+  const refills = {
+    commandLine: sh('trap : TERM; while :; do i=$((i+1)); cat /dev/zero > big$i; sleep 0.05; done'),
+  };
   const fills = { commandLine: sh('cat /dev/zero > big; sleep 600') };
   let tries = 0;
   /** Whether a change is accepted now. */
@@ -389,6 +393,8 @@ describe('The local Batch service on a full disk', function () {
     assert.ok(status === 201 || status === 503, String(status));
     return status === 201;
   };
+  const jobExists = (id: string) =>
+    service.request('GET', `/jobs/${id}?api-version=2025-06-01`).then(({ status }) => status === 200);
   const isFull = () => eventually(accepts, (isAccepted) => !isAccepted);
   const hasRoom = () => eventually(accepts, Boolean);
 
@@ -478,7 +484,10 @@ describe('The local Batch service on a full disk', function () {
       const isPreparation = kind === 'preparation';
       const jobPreparationTask = isPreparation ? fills : undefined;
       await client.job.add({ id, poolInfo: { poolId: id }, jobPreparationTask });
-      await client.task.add(id, isPreparation ? { id, commandLine: '/bin/true' } : { id, ...fills });
+      await client.task.add(
+        id,
+        isPreparation ? { id, commandLine: '/bin/true' } : { id, ...(kind === 'pool' ? refills : fills) },
+      );
       await isFull();
       if (kind === 'task') await client.task.deleteMethod(id, id);
       else if (kind === 'pool') await client.pool.deleteMethod(id);
@@ -492,6 +501,81 @@ describe('The local Batch service on a full disk', function () {
         );
         assert.equal((await client.task.get(id, id)).state, 'active');
       } else await client.pool.deleteMethod(id);
+    }
+  });
+
+  it('deletes tasks and jobs that have ended but whose end cannot be stored', async () => {
+    const client = service.client();
+    const poolInfo = { poolId: 'ended' };
+    await client.pool.add({ id: 'ended', ...machine, targetDedicatedNodes: 1, taskSlotsPerNode: 4 });
+    const late = { commandLine: sh('until [ -e $AZ_BATCH_NODE_SHARED_DIR/go ]; do sleep 0.05; done') };
+    await client.job.add({ id: 'ended', poolInfo });
+    await client.task.addCollection('ended', [
+      { id: 'late-1', ...late },
+      { id: 'late-2', ...late },
+    ]);
+    await client.job.add({ id: 'prepared', poolInfo, jobPreparationTask: late });
+    await client.task.add('prepared', { id: 'task', commandLine: '/bin/true' });
+    const waiting = [
+      ['ended', 'late-1', 'running'],
+      ['ended', 'late-2', 'running'],
+      ['prepared', 'task', 'preparing'],
+    ] as const;
+    for (const [jobId, id, wanted] of waiting) {
+      await eventually(
+        () => client.task.get(jobId, id),
+        ({ state }) => state === wanted,
+      );
+    }
+    await eventually(
+      async () => readdirSync(disk('processes')).length,
+      (count) => count === 3,
+    );
+    await client.task.add('ended', { id: 'fills', commandLine: sh('cat /dev/zero > big') });
+    await isFull();
+    const [node] = await client.computeNode.list('ended');
+    writeFileSync(disk('nodes/ended', node?.id ?? '', 'shared/go'), '');
+    await eventually(
+      async () => readdirSync(disk('processes')).length,
+      (count) => count === 0,
+    );
+    await client.job.deleteMethod('prepared');
+    await eventually(
+      () => jobExists('prepared'),
+      (exists) => !exists,
+    );
+    await client.task.deleteMethod('ended', 'late-1');
+    await client.job.deleteMethod('ended');
+    await eventually(
+      () => jobExists('ended'),
+      (exists) => !exists,
+    );
+    await hasRoom();
+    await client.pool.deleteMethod('ended');
+  });
+
+  it('gets room from what the previous run has not removed yet', async () => {
+    // The disk of the trash and the reserve is full; there is enough room for the start.
+    const script = [
+      'mkdir "$0/full"',
+      'mount -t tmpfs -o size=2m tmpfs "$0/full"',
+      'mkdir -p "$0/full/trash/old"',
+      ': > "$0/full/reserve"',
+      'ln -s full/trash "$0/trash"',
+      'ln -s full/reserve "$0/state.reserve"',
+      ': > "$0/state.jsonl"',
+      '! cat /dev/zero > "$0/full/trash/old/big" 2> /dev/null',
+      'exec "$@"',
+    ].join(' && ');
+    const started = await TestService.startUnder(['unshare', '-rm', '/bin/sh', '-c', script]);
+    try {
+      const job = { id: 'job', poolInfo: { poolId: 'none' } };
+      await eventually(
+        () => started.request('POST', '/jobs?api-version=2025-06-01', job).then(({ status }) => status),
+        (status) => status === 201,
+      );
+    } finally {
+      await started.close();
     }
   });
 

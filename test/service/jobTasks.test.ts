@@ -239,6 +239,20 @@ describe('Preparation and release tasks of the local Batch service', function ()
     );
   });
 
+  it('fail once where their folder cannot be made, and keep no job from its end', async () => {
+    await addJob('blocked', {
+      jobPreparationTask: { commandLine: '/bin/true' },
+      jobReleaseTask: { commandLine: '/bin/true' },
+    });
+    await addTasks('blocked', 1, `/bin/sh -c ': > ../../jobrelease'`);
+    await completed('blocked', 1);
+    await client.job.terminate('blocked');
+    await jobCompleted('blocked');
+    const [status] = await client.job.listPreparationAndReleaseTaskStatus('blocked');
+    const { state, result, failureInfo } = status?.jobReleaseTaskExecutionInfo ?? {};
+    assert.deepEqual([state, result, failureInfo?.category], ['completed', 'failure', 'ServerError']);
+  });
+
   it('are refused as Azure does: a release without a preparation or of more than 15 minutes, a status that nobody has', async () => {
     await assert.rejects(
       addJob('odd', { jobReleaseTask: { commandLine: '/bin/true' } }),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -6,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -63,6 +65,23 @@ describe('The data folder of the local service', () => {
       assert.throws(() => new DataFolder(root).pool(id), OutsideError, id);
     assert.throws(() => new DataFolder(root).takeAway(root), OutsideError);
     assert.throws(() => new DataFolder(root).takeAway(join(root, 'nodes')), OutsideError);
+  });
+
+  it('empties its trash also after something that cannot be removed', async () => {
+    const folder = new DataFolder(root);
+    const good = Array.from({ length: 20 }, (_, index) => `good-${index}`);
+    for (const name of good) mkdirSync(join(folder.trash, name, 'folder'), { recursive: true });
+    // A path too long for the system, as a program makes step by step.
+    const half = Array.from({ length: 15 }, () => 'n'.repeat(200)).join('/');
+    const bad = join(folder.trash, 'bad');
+    for (const path of [join(bad, half), join(root, 'half', half)]) mkdirSync(path, { recursive: true });
+    renameSync(join(root, 'half'), join(bad, half, 'half'));
+    try {
+      await assert.rejects(folder.emptyTrash(), { code: 'ENAMETOOLONG' });
+      assert.deepEqual(readdirSync(folder.trash), ['bad']);
+    } finally {
+      spawnSync('rm', ['-rf', bad]);
+    }
   });
 
   it('takes folders away while earlier ones are removed', async () => {

@@ -95,14 +95,43 @@ export class DataFolder {
     return join(this.path, 'trash');
   }
 
-  /** Makes the folder of the trash. On a full disk, files can be taken away only into one that exists. */
+  /**
+   * Makes the folder of the trash, from which removal goes on after a kill. Without room for it on the disk, `discard`
+   * does without it.
+   */
   makeTrash(): void {
+    try {
+      this.#makeTrash();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
+  #makeTrash(): void {
     mkdirSync(this.trash, { recursive: true, mode: 0o700 });
   }
 
-  /** Removes what waits for its removal. The folder stays: something may be taken away at the same time. */
+  /**
+   * Removes what waits for its removal. The folder stays: something may be taken away at the same time. Throws the first
+   * error once everything else has been removed.
+   */
   async emptyTrash(): Promise<void> {
-    for (const name of await readdir(this.trash).catch(() => [])) await removeTree(join(this.trash, name));
+    const errors: unknown[] = [];
+    for (const name of await readdir(this.trash).catch(() => []))
+      await removeTree(join(this.trash, name)).catch((error) => errors.push(error));
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Takes a file or folder of a node away at once and removes it. On a disk too full for that, removes it in its place. */
+  async discard(path: string): Promise<void> {
+    let trash: string | undefined;
+    try {
+      trash = this.takeAway(path);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      trash = path;
+    }
+    if (trash) await removeTree(trash);
   }
 
   /**
@@ -113,7 +142,7 @@ export class DataFolder {
     pathInside(join(this.path, 'nodes'), relative(join(this.path, 'nodes'), path));
     if (isAbsent(path)) return undefined;
     const target = join(this.trash, randomUUID());
-    this.makeTrash();
+    this.#makeTrash();
     try {
       renameSync(path, target);
     } catch (error) {
@@ -147,6 +176,12 @@ export class DataFolder {
   get damaged(): string {
     return join(this.path, 'damaged');
   }
+}
+
+/** Whether an operation failed for want of room on the disk, or by the quota of its user. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** Whether nothing is at a path. False also where permissions do not allow to find out. */

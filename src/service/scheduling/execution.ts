@@ -85,8 +85,9 @@ export class Execution {
     this.supervisor.run(this.#about(task), async () => {
       const outcome = await this.#attempt(pool, nodes, task, controller.signal);
       release();
-      // A deletion makes room on a full disk. It has room in the reserve.
-      if (why !== 'delete') await this.state.whenWritable();
+      task.hasEnded = true;
+      // What a deletion stores has room in the reserve.
+      await this.state.whenWritable(() => why !== 'delete');
       this.#running--;
       for (const one of nodes) {
         one.running.delete(task);
@@ -94,6 +95,7 @@ export class Execution {
       }
       task.stop = undefined;
       task.ended = undefined;
+      task.hasEnded = undefined;
       try {
         // What the end of the service has stopped is requeued by its next start.
         if (!this.supervisor.isClosed) this.#ended(task, outcome, why);
@@ -143,7 +145,8 @@ export class Execution {
         if (!isPrepared) return 'unprepared';
       }
       if (task.wire.state === 'preparing') {
-        await this.state.whenWritable();
+        await this.state.whenWritable(() => !signal.aborted);
+        if (signal.aborted) return { stopped: true };
         this.#startPrepared(task);
       }
       const attempts = await Promise.all(
@@ -200,7 +203,7 @@ export class Execution {
     node.root ??= this.nodes.root(pool.id, node.id);
     const place = placeOf(pool, node, task.job, task.id, node.root);
     const trash = this.nodes.folder.makeNew(place.taskDir);
-    // That the old files stay does not concern the task.
+    // A failure to remove the old files does not fail the task.
     if (trash) this.supervisor.run({ about: this.#about(task).about }, () => removeTree(trash));
     const settings = [
       ...(await this.nodes.deployPackages(pool, node, task.wire)),

@@ -1,6 +1,6 @@
 import type { Supervisor } from '../guard/supervisor';
 import { type Place, taskFolder, taskPath } from '../tasks/environment';
-import { endedFailure, type Outcome } from '../tasks/taskRunner';
+import { endedFailure, failureOf, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Nodes } from './nodes';
@@ -83,7 +83,7 @@ export class JobTasks {
     try {
       entry.isStale = undefined;
       const outcome = await this.#run(pool, node, job, entry, 'jobPreparationTask', stopped);
-      await this.#mayStore(job);
+      await this.#whenWritable(job);
       const info = entry.jobPreparationTaskExecutionInfo as Wire;
       const ending = stopped.aborted
         ? { failureInfo: endedFailure('UserError', 'by user request') }
@@ -97,6 +97,11 @@ export class JobTasks {
       if (node.leaving) this.nodes.leaveWhenFree(pool, node);
       this.onEnded(job);
     }
+  }
+
+  /** Whether the preparation or release task of a job runs on any node. */
+  isRunning(job: JobState): boolean {
+    return [...job.nodes.values()].some((entry) => this.#preparing.has(entry) || this.#releasing.has(entry));
   }
 
   /**
@@ -132,8 +137,10 @@ export class JobTasks {
     this.#releasing.add(entry);
     this.supervisor.run({ about: `the release of node ${node.id} by job ${job.id}` }, async () => {
       try {
-        const outcome = await this.#run(pool, node, job, entry, 'jobReleaseTask');
-        await this.#mayStore(job);
+        const outcome = await this.#run(pool, node, job, entry, 'jobReleaseTask').catch(
+          (error): Outcome => ({ failureInfo: failureOf(error) }),
+        );
+        await this.#whenWritable(job);
         if (outcome.stopped) entry.jobReleaseTaskExecutionInfo = undefined;
         else complete(entry.jobReleaseTaskExecutionInfo as Wire, outcome);
         this.#save(job, entry);
@@ -206,9 +213,9 @@ export class JobTasks {
     }
   }
 
-  /** Resolves once a change of a job can be stored. A deletion makes room on a full disk, and does not wait for it. */
-  async #mayStore({ wire }: JobState): Promise<void> {
-    if (wire.state !== 'deleting') await this.state.whenWritable();
+  /** Resolves once a change of a job can be stored, also when the job is deleted while the disk is full. */
+  #whenWritable({ wire }: JobState): Promise<void> {
+    return this.state.whenWritable(() => wire.state !== 'deleting');
   }
 
   /** A job that was deleted meanwhile is not stored again. */

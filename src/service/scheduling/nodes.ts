@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DataFolder, removeTree } from '../guard/dataFolder';
+import { DataFolder, isDiskFull } from '../guard/dataFolder';
 import type { Log } from '../guard/log';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { jobFolder, makeNodeFolders, taskFolder } from '../tasks/environment';
@@ -179,10 +179,7 @@ export class Nodes {
 
   /** Takes a folder of a node away at once, and removes it in the background. */
   discard(path: string, about: string): void {
-    this.supervisor.run({ about }, async () => {
-      const trash = this.folder.takeAway(path);
-      if (trash) await removeTree(trash);
-    });
+    this.supervisor.run({ about }, () => this.folder.discard(path));
   }
 
   /** Root folder of a node. */
@@ -333,8 +330,8 @@ export class Nodes {
         return !isOver();
       } catch (error) {
         if (isOver()) return false;
-        const { code = '' } = error as { code?: string };
-        const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+        const { code } = error as { code?: string };
+        const isFull = isDiskFull(error);
         // The empty folder of a deleted pool of the same id may be removed at this moment.
         const isRace = (code === 'ENOENT' || code === 'ENOTDIR') && ++failures < maxRaces;
         if (!isFull && !isRace) throw error;

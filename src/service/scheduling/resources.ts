@@ -28,7 +28,10 @@ export interface NodeState {
   root?: string;
   readonly running: Set<TaskState>;
   slotsUsed: number;
-  /** It leaves its pool once its tasks have ended: what becomes of them (`requeue`, `terminate`, `taskcompletion`). */
+  /**
+   * It leaves its pool once its tasks have ended: what becomes of them (`requeue`, `terminate`, `taskcompletion`,
+   * `retaineddata`).
+   */
   leaving?: string;
   /** Counts its starts: what belongs to an earlier one has no effect any more. */
   boots: number;
@@ -147,6 +150,8 @@ export class TaskState {
   declare stop?: (reason: StopReason) => void;
   /** Resolves once what it is doing now has ended, and its state says so. */
   declare ended?: Promise<void>;
+  /** Its processes have ended, and its end is about to be stored: on a full disk, once there is room. */
+  declare hasEnded?: boolean;
   /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
   declare subtasks?: readonly Wire[];
   /** The key of the task that it waits for, while it waits (`JobState.blocked`). */

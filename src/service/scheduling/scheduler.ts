@@ -29,7 +29,7 @@ export class Scheduler {
     private readonly pools: Pools,
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
-    jobTasks: JobTasks,
+    private readonly jobTasks: JobTasks,
     private readonly execution: Execution,
     private readonly autoscaling: Autoscaling,
     private readonly supervisor: Supervisor,
@@ -49,6 +49,7 @@ export class Scheduler {
     await killLeftovers(this.nodes.recordFolder);
     this.supervisor.every(journalMs, { about: 'the journal' }, () => this.state.tend(Date.now()));
     this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
+    this.nodes.removeLeftovers();
     if (this.state.isWritable) this.#resume();
     else {
       this.supervisor.run({ about: 'the start' }, async () => {
@@ -59,7 +60,6 @@ export class Scheduler {
   }
 
   #resume(): void {
-    this.nodes.removeLeftovers();
     this.pools.start();
     this.jobs.deleteOrphans();
     for (const job of this.state.jobs.values()) {
@@ -135,17 +135,21 @@ export class Scheduler {
   }
 
   /**
-   * Removes the files of pools that are being deleted, since their tasks cannot be requeued before there is room, and of
-   * jobs if nothing has gone on since the service was started.
+   * Removes the files of pools and jobs that are being deleted once none of their processes runs. Tasks of a pool cannot
+   * be requeued before there is room, a job may wait for a node that has no room for its folders, and nothing goes on
+   * while the start waits for room.
    */
   #makeRoom(): void {
     for (const pool of this.state.pools.values()) {
       if (pool.wire.state !== 'deleting') continue;
-      for (const { id } of pool.nodes.values())
-        this.nodes.discard(this.nodes.root(pool.id, id), `folders of node ${id}`);
+      for (const { id, running, own } of pool.nodes.values()) {
+        if (own.size === 0 && [...running].every(({ hasEnded }) => hasEnded))
+          this.nodes.discard(this.nodes.root(pool.id, id), `folders of node ${id}`);
+      }
     }
-    if (this.#isResumed) return;
-    for (const job of this.state.jobs.values())
-      if (job.wire.state === 'deleting') this.nodes.removeJobFiles(job);
+    for (const job of this.state.jobs.values()) {
+      if (job.wire.state !== 'deleting' || this.jobTasks.isRunning(job)) continue;
+      if (![...job.tasks.values()].some(({ stop }) => stop)) this.nodes.removeJobFiles(job);
+    }
   }
 }

@@ -71,8 +71,8 @@ export class State {
   }
 
   /**
-   * Removes records whose pool, job or task does not exist, because a kill came between the records of a change: a later
-   * owner of the same id would get them.
+   * Removes records whose pool, job or task does not exist. They are left when the service is killed during a change. A
+   * new resource with the same id would inherit them.
    */
   removeOrphans(): void {
     for (const key of this.#orphans.splice(0)) this.journal.remove(key);
@@ -92,17 +92,20 @@ export class State {
     return this.journal.isWritable;
   }
 
-  /** Resolves once changes can be stored, at once unless the disk is full. */
-  async whenWritable(): Promise<void> {
-    while (!this.journal.isWritable) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /**
+   * Resolves once changes can be stored, at once unless the disk is full. `mustWait` is asked again at every call of
+   * `tend`: a deletion makes room on a full disk, and does not wait for it.
+   */
+  async whenWritable(mustWait: () => boolean = () => true): Promise<void> {
+    while (!this.journal.isWritable && mustWait())
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** Looks after the journal: retries what could not be written, drops what was removed, syncs. */
   tend(now: number): void {
-    if (this.journal.recover()) {
-      for (const resolve of this.#waiting.splice(0)) resolve();
-      if (this.journal.isStale(now) || this.journal.shouldRewrite) this.rewrite();
-    }
+    const isWritable = this.journal.recover();
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    if (isWritable && (this.journal.isStale(now) || this.journal.shouldRewrite)) this.rewrite();
     this.journal.sync();
   }
 
