@@ -68,8 +68,8 @@ export class Lock {
   }
 
   /**
-   * A process id may have been given to another process, for example after a restart of the machine; the start time
-   * tells, or, where it is not known, that the process answers.
+   * A process id may have been given to another process, for example after a restart of the machine. The holder is the
+   * process with the start time in the lock; if its start time is unknown, a process that answers as the service.
    */
   async #livingHolder(content: string): Promise<Holder | undefined> {
     const [id = '', started = ''] = content.split(' ');

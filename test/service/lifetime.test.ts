@@ -68,7 +68,7 @@ describe('The life of the local Batch service', function () {
     }
   });
 
-  it('is not taken for another process with its id by --reset, where no start time tells', async () => {
+  it('is not taken for another process with its id by --reset if its start time is unknown', async () => {
     await service.kill();
     const stranger = spawn('sleep', ['600'], { stdio: 'ignore' });
     try {

@@ -51,7 +51,7 @@ export class Containers implements ContainerRunner {
     return engine && new Containers(engine, dataDir);
   }
 
-  /** Removes the containers and login files that an earlier life of the service, killed in the middle, left behind. */
+  /** Removes the containers and login files that a previous run of the service has left because it was killed. */
   async removeLeftovers(): Promise<void> {
     rmSync(this.#folder, { recursive: true, force: true });
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });

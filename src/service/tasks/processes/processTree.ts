@@ -36,7 +36,7 @@ export function recordOf(start: string | undefined, keepsGroup: boolean): string
 }
 
 /**
- * Ends the process group of a record that an earlier life of the service has left. Its id may belong to others by now:
+ * Ends the process group of a record that a previous run of the service has left. Its id may belong to others by now:
  * the start time of its process tells, or, where only the group is left, the data folder in the environment of a member.
  */
 export async function endRecorded(pid: number, record: string, dataDir: string): Promise<void> {

@@ -219,7 +219,7 @@ export async function startProcess(order: ProcessRequest): Promise<RunningGroup>
   return { done, kill, endGroup };
 }
 
-/** Ends the process groups and daemons that tasks left running, also those of an earlier life of the service. */
+/** Ends the process groups and daemons that tasks left running, also those of a previous run of the service. */
 export async function killLeftovers(recordFolder: string): Promise<void> {
   const dataDir = dirname(resolve(recordFolder));
   const names = await readdir(recordFolder).catch(() => []);
