@@ -298,6 +298,20 @@ describe('Download', function () {
       assert.ok((await setup.content('clip.mp3')).equals(content));
     });
 
+    it('leaves nothing of a large file that was canceled where no other download follows', async () => {
+      await setup.blob('clip.mp3', 40 * MiB);
+      const abort = new AbortController();
+      let received = 0;
+      const onBytes = (count: number) => {
+        received += count;
+        if (received >= 24 * MiB) abort.abort();
+      };
+      const slow = setup.transfers(relay.url, { parallel: 1 });
+      const options = { onBytes, signal: abort.signal, keepsPart: false };
+      await assert.rejects(setup.download('clip.mp3', options, slow), { name: 'AbortError' });
+      assert.deepEqual(await setup.names(), []);
+    });
+
     it('stops at once when aborted, and leaves nothing', async () => {
       await setup.blob('clip.mp3', 30 * MiB);
       const abort = new AbortController();

@@ -285,8 +285,10 @@ class Attempt {
     try {
       return await step();
     } catch (error) {
-      const isCanceled = this.request.signal.aborted && this.#written.end >= minKeptBytes;
-      await (isCanceled || isWorthResuming(error) ? part.close() : part.discard());
+      const { keepsPart = true, signal } = this.request;
+      const isCanceled = signal.aborted && this.#written.end >= minKeptBytes;
+      const isKept = keepsPart && (isCanceled || isWorthResuming(error));
+      await (isKept ? part.close() : part.discard());
       throw error;
     }
   }

@@ -28,6 +28,11 @@ export interface DownloadRequest {
   readonly size?: number;
   /** Default: the files of the transfers. Others can check the content before the file gets its name. */
   readonly files?: Files;
+  /**
+   * Whether a download that is canceled, or that fails for a passing reason, keeps its part file for another download of the
+   * same version. Default: true. Set it to false where no other download follows by itself.
+   */
+  readonly keepsPart?: boolean;
   /** Receives the number of bytes since the last call; negative when some are downloaded again. */
   readonly onBytes: (count: number) => void;
   readonly signal: AbortSignal;
