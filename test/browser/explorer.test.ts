@@ -269,10 +269,13 @@ describe('The Accounts view', () => {
     await workbench.screenshot(pictures, 'explorer-formula');
     await dialogButton('Apply');
     await workbench.toast('The formula is applied').waitFor();
+    await workbench.run('File: Save without Formatting');
+    await dialog.getByText('Apply the formula to pool pool-scaled?').waitFor();
+    await dialogButton('Cancel');
     const { autoScaleFormula } = await batch.pool.get('pool-scaled');
     assert.equal(autoScaleFormula, `${formula}$TargetDedicatedNodes = 2; // two\n`);
     const evaluated = connected.proxy.requests.filter((request) => request.includes('/evaluateautoscale'));
-    assert.equal(evaluated.length, 2, 'only what the user saves is evaluated');
+    assert.equal(evaluated.length, 3, 'only what the user saves is evaluated');
     await batch.pool.deleteMethod('pool-scaled');
     await eventually(
       () => batch.pool.exists('pool-scaled'),

@@ -59,8 +59,8 @@ export class AutoscaleDocuments {
   readonly #formulas = new Map<string, Formula>();
   /** By URI: the newest save by the user, which replaces an earlier one that is still being evaluated. */
   readonly #saves = new Map<string, { readonly done: Promise<void> }>();
-  /** Documents that the user is saving. */
-  readonly #savedByUser = new WeakSet<TextDocument>();
+  /** Documents that VS Code is saving by itself. VS Code doesn't announce a save without formatting. */
+  readonly #autoSaved = new WeakSet<TextDocument>();
 
   constructor(
     private readonly accounts: Accounts,
@@ -70,13 +70,14 @@ export class AutoscaleDocuments {
     this.#disposables.add(
       workspace.onWillSaveTextDocument(({ document, reason }) => {
         if (document.uri.scheme !== autoscaleScheme) return;
-        if (reason === TextDocumentSaveReason.Manual) this.#savedByUser.add(document);
-        else this.#savedByUser.delete(document);
+        if (reason === TextDocumentSaveReason.Manual) this.#autoSaved.delete(document);
+        else this.#autoSaved.add(document);
       }),
     );
     this.#disposables.add(
       workspace.onDidSaveTextDocument((document) => {
-        if (this.#savedByUser.delete(document)) background(this.#saved(document));
+        if (document.uri.scheme !== autoscaleScheme) return;
+        if (!this.#autoSaved.delete(document)) background(this.#saved(document));
       }),
     );
     this.#disposables.add(
