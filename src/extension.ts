@@ -103,9 +103,10 @@ export function activate(context: ExtensionContext): void {
       dragMimeTypes: [contributed.uriList],
       handleDrag: async (rows, data) => (await import('./vscode/explorer/dragAndDrop')).dragRows(rows, data),
       handleDrop: async (row, data) => {
-        const { droppedFiles } = await import('./vscode/explorer/dragAndDrop');
-        const dropped = await droppedFiles(accounts, row, data);
-        background(transcode.use((part) => part.transcodeDropped(dropped)));
+        const { handleDrop } = await import('./vscode/explorer/dragAndDrop');
+        await handleDrop(accounts, row, data, (dropped) =>
+          transcode.use((part) => part.transcodeDropped(dropped)),
+        );
       },
     },
   });
@@ -183,8 +184,12 @@ export function activate(context: ExtensionContext): void {
       ...loadedHandlers(contributed.accountCommandIds, async () => {
         const { accountCommands } = await import('./vscode/accounts/accountCommands');
         const onLocalReset = () => runs.merge(localAccountId, []);
-        const unendedRuns = (accountId: string) =>
-          runs.records.filter((record) => record.accountId === accountId && isUnended(record)).length;
+        const unendedRuns = (accountId: string) => {
+          const ofAccount = runs.records.filter((record) => record.accountId === accountId);
+          const live = ofAccount.filter(({ runId }) => runs.isWorkingOn(runId));
+          const others = ofAccount.filter((record) => isUnended(record) && !live.includes(record));
+          return { live: live.length, others: others.length };
+        };
         const parts = { localService: await localService.get(), onLocalReset, unendedRuns };
         return accountCommands({ ...connect, ...parts });
       }),

@@ -35,11 +35,12 @@ export type Problem =
   | { kind: 'fileChanged'; file: string }
   | { kind: 'fileFailed'; file: string; detail: string }
   | { kind: 'outputExists'; file: string }
-  | { kind: 'folderMissing'; folder: string }
-  | { kind: 'folderReadOnly'; folder: string }
+  /** `isSave`, here and below: one file is saved where the user chose. Else the outputs of a run are fetched. */
+  | { kind: 'folderMissing'; folder: string; isSave?: boolean }
+  | { kind: 'folderReadOnly'; folder: string; isSave?: boolean }
   /** Found before the run: nothing has been uploaded. */
   | { kind: 'outputReadOnly'; folder: string }
-  | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number }
+  | { kind: 'diskFull'; folder: string; neededBytes?: number; freeBytes?: number; isSave?: boolean }
   | { kind: 'presetInvalid'; preset: string; fault: PresetFault; subject?: string }
   | { kind: 'limitExceeded'; what: 'path' | 'tasks' | 'commandLine'; limit: number; name: string }
   // One file of a run

@@ -25,10 +25,10 @@ export class ErrorMessages {
   }
 
   async #showProblem({ problem, accountId }: ShownProblem, error: UserError | undefined): Promise<boolean> {
-    const { text, remedies } = sentenceOf(problem);
+    const { text } = sentenceOf(problem);
     const requestId = problem.kind === 'service' ? problem.requestId : undefined;
     this.log.error([text, ...(requestId ? [`request id: ${requestId}`] : []), ...causesOf(error)].join('\n'));
-    const titles = new Map(remedies.map((remedy) => [remedyTitle(remedy), remedy]));
+    const titles = new Map(remediesOf({ problem, accountId }).map((remedy) => [remedyTitle(remedy), remedy]));
     const answer = await this.#ask(text, [...titles.keys()]);
     const remedy = answer ? titles.get(answer) : undefined;
     return remedy !== undefined && (await this.#apply(remedy, { problem, accountId })) === true;
@@ -67,6 +67,14 @@ export class ErrorMessages {
         return commands.executeCommand(commandName(remedy), shown);
     }
   }
+}
+
+/** What helps with a problem of this account. The local account has keys of its own, which a user can't update. */
+export function remediesOf({ problem, accountId }: ShownProblem): Remedy[] {
+  const account = accountId ?? (problem.kind === 'runWaits' ? problem.account : undefined);
+  return sentenceOf(problem).remedies.filter(
+    (remedy) => remedy !== 'updateCredentials' || account !== 'local',
+  );
 }
 
 /** The stack of an error and of each of its causes, without signatures; empty for undefined. */

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { DataTransfer, DataTransferItem, MarkdownString } from 'vscode';
 import type { AccountRecord } from '../../src/core/azure/account';
 import { UserError } from '../../src/core/errors';
+import { reportFailuresTo } from '../../src/vscode/background';
+import { isForRun } from '../../src/vscode/cleanUp/cleanUpPicker';
 import { uriList } from '../../src/vscode/contributions';
 import { namedByAccount } from '../../src/vscode/explorer/commands/actOnEach';
-import { droppedFiles } from '../../src/vscode/explorer/dragAndDrop';
+import { type Dropped, droppedFiles, handleDrop } from '../../src/vscode/explorer/dragAndDrop';
 import type { ExplorerNode } from '../../src/vscode/explorer/explorerNode';
 import { renderNode } from '../../src/vscode/explorer/renderNode';
+import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOfFile } from '../../src/vscode/runs/runRows';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 
@@ -45,6 +48,26 @@ describe('The rows of the Accounts view', () => {
     assert.equal((await droppedFiles({ accountOf }, undefined, data)).account, undefined);
     const command = renderNode({ kind: 'problem', owner, problem }).command;
     assert.deepEqual(command?.arguments, [{ problem, accountId: azure.id }]);
+  });
+
+  it('take files that are dropped, and report that their account was removed', async () => {
+    const accountOf = () => {
+      throw new UserError({ kind: 'noAccount', account: azure.id });
+    };
+    const data = new DataTransfer();
+    data.set(uriList, new DataTransferItem('file:///v/clip.mp4'));
+    const used: Dropped[] = [];
+    const use = async (dropped: Dropped) => used.push(dropped);
+    const reported = new Promise((resolve) => reportFailuresTo(resolve));
+    await handleDrop({ accountOf }, jobs, data, use);
+    const error = await reported;
+    reportFailuresTo(console.error);
+    assert.ok(error instanceof UserError && error.problem.kind === 'noAccount');
+    await handleDrop({ accountOf: () => azure }, jobs, data, use);
+    assert.deepEqual(
+      used.map(({ account, uris }) => [account, uris.map(({ path }) => path)]),
+      [[azure, ['/v/clip.mp4']]],
+    );
   });
 
   it('show no signature of a SAS that a service quotes', () => {
@@ -115,5 +138,25 @@ describe('The rows of the Transcodes view', () => {
     const retry = /^runFile\.(refused|failed)/;
     assert.match(contextOfFile(file, result, false), retry);
     assert.doesNotMatch(contextOfFile(file, result, true), retry);
+  });
+});
+
+describe('The resources that Clean Up selects', () => {
+  const waiting: RunRecord = {
+    ...{ runId: 'run', accountId: azure.id, outputContainer: '', created: '', preset: '', files: 1 },
+    ...{ sources: [], status: 'stopped', waitsFor: 'access' },
+  };
+
+  it('are not those of a run that continues or can be continued, unless the user asks for that run', () => {
+    const known = (found: RunRecord | undefined, ...asked: string[]) => ({
+      find: () => found,
+      asked: new Set(asked),
+    });
+    assert.equal(isForRun({ runId: 'run' }, known(undefined)), false);
+    assert.equal(isForRun({ runId: 'run', isUnfinished: true }, known(undefined)), true);
+    assert.equal(isForRun({ runId: 'run' }, known(waiting)), true);
+    assert.equal(isForRun({ runId: 'run', isUnfinished: true }, known(undefined, 'run')), false);
+    assert.equal(isForRun({ runId: 'run', isUnfinished: true }, known(waiting, 'run')), false);
+    assert.equal(isForRun({ runId: 'run', isUnfinished: true }, known(waiting, 'other')), true);
   });
 });

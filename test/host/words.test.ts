@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { commands, extensions } from 'vscode';
-import type { Problem } from '../../src/core/errors';
+import { type Problem, UserError } from '../../src/core/errors';
 import type { FileResult } from '../../src/core/plan/manifest';
 import type { RunProgress } from '../../src/core/runs/runEvents';
 import { reportOf } from '../../src/vscode/accounts/checkConnection';
+import { unendedWords } from '../../src/vscode/accounts/manageAccounts';
 import { extensionId } from '../../src/vscode/contributions';
+import { remediesOf } from '../../src/vscode/errorMessages';
 import { heatMapPage } from '../../src/vscode/heatMap/heatMapPage';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOf } from '../../src/vscode/runs/runRows';
@@ -18,6 +20,7 @@ import {
   withFolder,
   withoutName,
 } from '../../src/vscode/runs/runWords';
+import { savingFile } from '../../src/vscode/savedFile';
 import { stoppedWords } from '../../src/vscode/transcode/endMessages';
 import { age, bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
@@ -204,6 +207,56 @@ describe('The words of a run', () => {
     const waits: Problem = { kind: 'runWaits', account: 'id', waitsFor: 'access', problem };
     assert.deepEqual(sentenceOf(waits).remedies, ['updateCredentials', 'checkConnection']);
     assert.deepEqual(sentenceOf({ kind: 'signedOut', account: 'a' }).remedies, ['signIn']);
+    assert.deepEqual(remediesOf({ problem, accountId: 'id' }), ['updateCredentials', 'checkConnection']);
+    assert.deepEqual(remediesOf({ problem: waits }), ['updateCredentials', 'checkConnection']);
+    // The local account has keys of its own.
+    assert.deepEqual(remediesOf({ problem, accountId: 'local' }), ['checkConnection']);
+    assert.deepEqual(remediesOf({ problem: { ...waits, account: 'local' } }), ['checkConnection']);
+  });
+
+  it('tell which runs go on when their account is removed, and which can not', () => {
+    assert.deepEqual(unendedWords({ live: 0, others: 0 }), []);
+    assert.deepEqual(unendedWords({ live: 0, others: 1 }), [
+      "1 run of this workspace hasn't ended. It can't continue until the account is connected again.",
+    ]);
+    const [live, others] = unendedWords({ live: 1, others: 2 });
+    assert.match(live ?? '', /working on 1 run .* The run goes on .* cancel it before you remove/);
+    assert.match(others ?? '', /^2 other runs of this workspace haven't ended\. They can't continue/);
+    assert.match(unendedWords({ live: 1234, others: 0 }).join(), /1,234 runs .* The runs go on/);
+  });
+
+  it('advise to save a file again, or to fetch the outputs of a run again', async () => {
+    const folder = '/v';
+    const problems: Problem[] = [
+      { kind: 'folderMissing', folder },
+      { kind: 'folderReadOnly', folder },
+      { kind: 'diskFull', folder },
+      { kind: 'diskFull', folder, neededBytes: 2_000_000, freeBytes: 1_000_000 },
+    ];
+    for (const problem of problems) {
+      const cause = new UserError(problem);
+      assert.match(sentenceOf(problem).text, /, then fetch the outputs again\.$/);
+      await assert.rejects(
+        savingFile(() => Promise.reject(cause)),
+        (error) =>
+          error instanceof UserError &&
+          error.cause === cause &&
+          sentenceOf(error.problem).text ===
+            sentenceOf(problem).text.replace('fetch the outputs again', 'save the file again'),
+      );
+    }
+    const other = new UserError({ kind: 'fileMissing', file: 'clip.mp4' });
+    await assert.rejects(
+      savingFile(() => Promise.reject(other)),
+      (error) => error === other,
+    );
+  });
+
+  it('do not repeat what the code of a lost connection says', () => {
+    const lost = { kind: 'unreachable', host: 'h', code: 'ECONNRESET', detail: 'socket hang up' } as const;
+    assert.match(sentenceOf(lost).text, /\(ECONNRESET\)\. .* proxy settings\.$/);
+    const refused = { ...lost, code: 'ECONNREFUSED', detail: 'connect ECONNREFUSED 10.0.0.1:8080' };
+    assert.match(sentenceOf(refused).text, /proxy settings\. connect ECONNREFUSED 10\.0\.0\.1:8080$/);
   });
 
   it('name the state of a file for screen readers, which do not read its icon', () => {
@@ -236,6 +289,8 @@ describe('The words of a run', () => {
     assert.equal(fileWords(file, undefined, running), '50%, 2.0× real time');
     const slow = progressOf({ running: new Map([['0001', { seconds: 5, speed: 0.04 }]]) });
     assert.equal(fileWords(file, undefined, slow), '50%, 0.04× real time');
+    const begun = progressOf({ running: new Map([['0001', { seconds: 0.04, speed: 683 }]]) });
+    assert.equal(fileWords(file, undefined, begun), '0%', 'no speed before a second of work');
     assert.equal(
       fileWords(file, undefined, progressOf({ settling: new Set(['0001']) })),
       'fetching the output',

@@ -10,13 +10,13 @@ import type { ShownProblem } from '../words/remedy';
 import { type Accounts, localAccountId } from './accounts';
 import type { ConnectParts } from './connect';
 import type { LocalService } from './localService';
+import type { UnendedRuns } from './manageAccounts';
 
 interface AccountParts extends ConnectParts {
   readonly localService: LocalService;
   /** Called when the local account has been emptied. */
   readonly onLocalReset: () => Promise<void>;
-  /** How many runs of this workspace use an account and have not ended. */
-  readonly unendedRuns: (accountId: string) => number;
+  readonly unendedRuns: (accountId: string) => UnendedRuns;
 }
 
 /** An item of the Accounts view, or a run of the Transcodes view, as far as these commands use it. */
@@ -45,10 +45,16 @@ export function accountCommands(parts: AccountParts): Handlers<AccountCommandId>
   };
   return {
     connect: async () => (await import('./connect')).connectAccount(parts),
-    signIn: async (subject?: AccountNode | ShownProblem) =>
-      (await import('./connect')).updateCredentials(accounts, secrets, accountOf(accounts, subject), {
-        alwaysAsks: subject !== undefined,
-      }),
+    async signIn(subject?: AccountNode | ShownProblem) {
+      const account = accountOf(accounts, subject);
+      // The local account has keys of its own. The check tells what is wrong with them.
+      if (account?.signIn === 'local') {
+        const { checkAccount } = await import('./checkConnection');
+        return checkAccount(accounts, documents, account);
+      }
+      const { updateCredentials } = await import('./connect');
+      return updateCredentials(accounts, secrets, account, { alwaysAsks: subject !== undefined });
+    },
     renameAccount: async (node?: AccountNode) => (await manage()).renameAccount(accounts, accountIn(node)),
     chooseAccount: async () => (await manage()).chooseAccount(accounts),
     removeAccount: async (node?: AccountNode) =>

@@ -81,14 +81,18 @@ export async function offerForWorkspace(accounts: Accounts, id: string): Promise
   if (answer === use) await useInWorkspace(added);
 }
 
-/**
- * Forgets an account with its keys. Nothing in Azure is changed. `unendedRuns` is how many runs of this workspace use an
- * account and have not ended.
- */
+/** How many runs of this workspace use an account and have not ended. */
+export interface UnendedRuns {
+  /** Runs that this window works on: it has their credentials, and they go on when the account is removed. */
+  readonly live: number;
+  readonly others: number;
+}
+
+/** Forgets an account with its keys. Nothing in Azure is changed, and no run is stopped. */
 export async function removeAccount(
   accounts: Accounts,
   account: AccountRecord | undefined,
-  unendedRuns: (accountId: string) => number,
+  unendedRuns: (accountId: string) => UnendedRuns,
 ): Promise<void> {
   const chosen = account ?? (await pickAccount(accounts, l10n.t('Remove which account?')));
   if (chosen === undefined) return;
@@ -99,13 +103,37 @@ export async function removeAccount(
       : chosen.signIn === 'keys'
         ? l10n.t("Its keys are removed from VS Code's secret storage. Nothing in Azure is deleted.")
         : l10n.t('Nothing in Azure is deleted.');
-  const detail = [kept, unendedText(unendedRuns(chosen.id))].filter(Boolean).join('\n');
+  const detail = [kept, ...unendedWords(unendedRuns(chosen.id))].join('\n');
   const answer = await showWarning(l10n.t('Remove {0}?', chosen.label), { modal: true, detail }, remove);
   if (answer === remove) await accounts.remove(chosen.id);
 }
 
-function unendedText(runs: number): string {
+/** What becomes of the runs of an account that is removed, a sentence or two for each kind. */
+export function unendedWords({ live, others }: UnendedRuns): string[] {
+  const liveWords =
+    live === 1
+      ? l10n.t(
+          'This window is working on 1 run of the account. The run goes on and keeps using nodes. To end the run, cancel it before you remove the account.',
+        )
+      : l10n.t(
+          'This window is working on {0} runs of the account. The runs go on and keep using nodes. To end the runs, cancel them before you remove the account.',
+          count(live),
+        );
+  return [live > 0 ? liveWords : '', othersWords(others, live > 0)].filter(Boolean);
+}
+
+function othersWords(runs: number, areOthers: boolean): string {
   if (runs === 0) return '';
+  if (areOthers) {
+    return runs === 1
+      ? l10n.t(
+          "1 other run of this workspace hasn't ended. It can't continue until the account is connected again.",
+        )
+      : l10n.t(
+          "{0} other runs of this workspace haven't ended. They can't continue until the account is connected again.",
+          count(runs),
+        );
+  }
   return runs === 1
     ? l10n.t("1 run of this workspace hasn't ended. It can't continue until the account is connected again.")
     : l10n.t(

@@ -10,6 +10,7 @@ import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
 import { showInformation, showWarning } from '../messages';
+import { isToContinue } from '../runs/runRecord';
 import type { Runs } from '../runs/runs';
 import { count } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
@@ -51,15 +52,19 @@ export async function cleanUp(
   );
   if (request.runId && request.confirmed) return cleanUpRun(gateways, runs, account, all, request.runId);
   const listed = request.runId ? all.filter(({ runId }) => runId === request.runId) : all;
-  const asked = new Set(request.runId ? [request.runId] : request.leftBy);
+  // A message about leftovers may stay open for hours: what continues meanwhile is not selected.
+  const left = request.leftBy?.filter((runId) => {
+    const record = runs.record(runId);
+    return record === undefined || !isToContinue(record);
+  });
+  const asked = new Set(request.runId ? [request.runId] : left);
   const chosen = await pickResources(
     listed,
     account,
     { find: (runId) => runs.record(runId), asked },
     request.runId,
   );
-  if (chosen === undefined || chosen.length === 0) return;
-  if (!(await confirmCleanUp(chosen))) return;
+  if (chosen === undefined || !(await confirmCleanUp(chosen))) return;
   await endLiveRuns(gateways, runs, all, chosen);
   await remove(gateways, runs, account, chosen);
 }

@@ -22,7 +22,7 @@ interface KnownRuns {
 /**
  * Lets the user select what to delete, grouped by run. Selected at first is what can be deleted without a loss: nothing of
  * a run that goes on or can be continued, unless that is what the user asked for, and no output that was not fetched. Undefined
- * if the user canceled. `ofRun`: they are those of one run only.
+ * if the user canceled or selected nothing. `ofRun`: they are those of one run only.
  */
 export async function pickResources(
   resources: readonly OwnedResource[],
@@ -49,6 +49,10 @@ export async function pickResources(
     matchOnDetail: true,
     ignoreFocusOut: true,
   });
+  if (picked?.length === 0) {
+    background(showInformation(l10n.t('Nothing was deleted, because no resources were selected.')));
+    return undefined;
+  }
   return picked?.flatMap(({ resource }) => resource ?? []);
 }
 
@@ -127,9 +131,13 @@ function itemOf(resource: OwnedResource, known: KnownRuns): ResourceItem {
 }
 
 /** Whether a run can be continued with a resource, and the user has not asked to clean it up. */
-function isForRun({ runId = '', isUnfinished = false }: OwnedResource, { find, asked }: KnownRuns): boolean {
+export function isForRun(
+  { runId = '', isUnfinished = false }: Pick<OwnedResource, 'runId' | 'isUnfinished'>,
+  { find, asked }: KnownRuns,
+): boolean {
+  if (asked.has(runId)) return false;
   const record = find(runId);
-  return (record !== undefined && isToContinue(record)) || (isUnfinished && !asked.has(runId));
+  return isUnfinished || (record !== undefined && isToContinue(record));
 }
 
 /** The role of a resource in its run. */

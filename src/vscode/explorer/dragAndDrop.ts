@@ -1,6 +1,7 @@
 import { type DataTransfer, DataTransferItem, Uri } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { Accounts } from '../accounts/accounts';
+import { background } from '../background';
 import { remoteScheme, uriList } from '../contributions';
 import { accountIdOf, type ExplorerNode } from './explorerNode';
 import { remoteUri } from './remoteFiles';
@@ -29,4 +30,22 @@ export async function droppedFiles(
     .map((line) => Uri.parse(line))
     .filter(({ scheme }) => scheme !== remoteScheme);
   return { account: row && accounts.accountOf({ accountId: accountIdOf(row) }), uris };
+}
+
+/** Files that were dropped, and the account to transcode them with, if they were dropped on one. */
+export type Dropped = Awaited<ReturnType<typeof droppedFiles>>;
+
+/**
+ * Hands the files that were dropped on a row to `use`. Resolves as soon as they are read: `data` can't be read after that.
+ * Failures are shown, because VS Code only logs those of a drop.
+ */
+export async function handleDrop(
+  accounts: Pick<Accounts, 'accountOf'>,
+  row: ExplorerNode | undefined,
+  data: DataTransfer,
+  use: (dropped: Dropped) => Promise<unknown>,
+): Promise<void> {
+  const dropped = droppedFiles(accounts, row, data);
+  background(dropped.then(use));
+  await Promise.allSettled([dropped]);
 }

@@ -4,6 +4,7 @@ import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
 import { longWork } from '../longWork';
 import { showInformation } from '../messages';
+import { savingFile } from '../savedFile';
 import { showOutput } from './outcome';
 import type { RunRecord } from './runRecord';
 
@@ -29,14 +30,17 @@ export async function savePartialOutput(
   const storage = new Storage(await accounts.connect(account));
   const transfers = new Transfers(storage, new WorkspaceFiles(new DiskFiles()));
   await longWork(l10n.t('Downloading {0}', name), (_, signal) =>
-    transfers.download({
-      container: record.outputContainer,
-      blob: output.blob,
-      uri: target.toString(),
-      overwrite: true,
-      onBytes: () => undefined,
-      signal,
-    }),
+    savingFile(() =>
+      transfers.download({
+        container: record.outputContainer,
+        blob: output.blob,
+        uri: target.toString(),
+        overwrite: true,
+        keepsPart: false,
+        onBytes: () => undefined,
+        signal,
+      }),
+    ),
   );
   const open = l10n.t('Show');
   background(

@@ -157,11 +157,14 @@ export function iconWord(
   return live?.running.has(id) ? l10n.t('running') : undefined;
 }
 
+/** Seconds of work from which on the speed is shown: before, it is an accident of buffers. */
+const minSpeedSeconds = 1;
+
 /** `45 %, 12× real time`; the time that is encoded if the length of the file is unknown. */
 function progressWords({ seconds, speed }: FileProgress, file: ManifestFile): string {
   const done =
     file.seconds === undefined ? duration(seconds * 1000) : percent(Math.min(seconds / file.seconds, 1));
-  return speed === undefined
+  return speed === undefined || seconds < minSpeedSeconds * speed
     ? done
     : l10n.t('{0}, {1}× real time', done, speed < 1 ? decimal(speed) : speed.toFixed(1));
 }

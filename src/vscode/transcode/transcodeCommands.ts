@@ -153,14 +153,22 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
   const record = clicked ?? runs.record((await pickLiveRun(runs))?.manifest.runId ?? '');
   if (record === undefined) return;
   const isSure = await confirmWarning(l10n.t('Cancel “{0}”?', runTitle(record)), {
-    detail:
-      record.until === 'uploaded'
-        ? l10n.t('Ends the upload. Files that were uploaded remain in the account until you clean up.')
-        : l10n.t('Ends the tasks. Outputs that are complete can still be fetched.'),
+    detail: cancelDetail(runs, record),
     button: l10n.t('Cancel Run'),
     keep: l10n.t('Keep Running'),
   });
   if (isSure) await runs.cancel(record.runId);
+}
+
+/** What the cancellation of a run does, and when. */
+function cancelDetail(runs: Runs, { runId, until, waitsFor }: RunRecord): string {
+  if (waitsFor !== undefined && !runs.isWorkingOn(runId))
+    return l10n.t(
+      'The run is canceled as soon as the account can be used again. Until then, its tasks go on.',
+    );
+  return until === 'uploaded'
+    ? l10n.t('Ends the upload. Files that were uploaded remain in the account until you clean up.')
+    : l10n.t('Ends the tasks. Outputs that are complete can still be fetched.');
 }
 
 /** The newest run of this kind that has all of these files. */

@@ -277,13 +277,50 @@ export function diskFullWords({
   folder,
   neededBytes,
   freeBytes = 0,
+  isSave = false,
 }: Extract<Problem, { kind: 'diskFull' }>): string {
-  return neededBytes === undefined
-    ? l10n.t('The disk that holds {0} is full. Free up space, then fetch the outputs again.', folder)
+  if (neededBytes === undefined) {
+    return isSave
+      ? l10n.t('The disk that holds {0} is full. Free up space, then save the file again.', folder)
+      : l10n.t('The disk that holds {0} is full. Free up space, then fetch the outputs again.', folder);
+  }
+  return isSave
+    ? l10n.t(
+        'The disk that holds {0} has {1} free, but {2} is required. Free up space, then save the file again.',
+        folder,
+        bytes(freeBytes),
+        bytes(neededBytes),
+      )
     : l10n.t(
         'The disk that holds {0} has {1} free, but {2} is required. Free up space, then fetch the outputs again.',
         folder,
         bytes(freeBytes),
         bytes(neededBytes),
       );
+}
+
+/** Names the folder into which nothing can be written, and what to do then. */
+export function folderReadOnlyWords({
+  folder,
+  isSave = false,
+}: Extract<Problem, { kind: 'folderReadOnly' }>): string {
+  return isSave
+    ? l10n.t(
+        "Couldn't write to {0}: access denied. Check the folder's permissions, then save the file again.",
+        folder,
+      )
+    : l10n.t(
+        "Couldn't write to {0}: access denied. Check the folder's permissions, then fetch the outputs again.",
+        folder,
+      );
+}
+
+/** Names the folder that was deleted, and what to do then. */
+export function folderMissingWords({
+  folder,
+  isSave = false,
+}: Extract<Problem, { kind: 'folderMissing' }>): string {
+  return isSave
+    ? l10n.t('{0} no longer exists. Create the folder, then save the file again.', folder)
+    : l10n.t('{0} no longer exists. Create the folder, then fetch the outputs again.', folder);
 }

@@ -8,6 +8,8 @@ import {
   diskFullWords,
   endedWords,
   fieldWords,
+  folderMissingWords,
+  folderReadOnlyWords,
   keptWords,
   leftOutWords,
   limitWords,
@@ -89,12 +91,7 @@ function words(problem: Problem): Words {
     case 'outputExists':
       return [l10n.t("{0} already exists and wasn't replaced.", problem.file)];
     case 'folderReadOnly':
-      return [
-        l10n.t(
-          "Couldn't write to {0}: access denied. Check the folder's permissions, then fetch the outputs again.",
-          problem.folder,
-        ),
-      ];
+      return [folderReadOnlyWords(problem)];
     case 'outputReadOnly':
       return [
         l10n.t(
@@ -103,9 +100,7 @@ function words(problem: Problem): Words {
         ),
       ];
     case 'folderMissing':
-      return [
-        l10n.t('{0} no longer exists. Create the folder, then fetch the outputs again.', problem.folder),
-      ];
+      return [folderMissingWords(problem)];
     case 'diskFull':
       return [diskFullWords(problem)];
     case 'presetInvalid':
@@ -340,7 +335,8 @@ function words(problem: Problem): Words {
             problem.host,
             problem.code,
           ),
-          problem.detail,
+          // It says no more than this code: “socket hang up”, for example.
+          problem.code === 'ECONNRESET' ? undefined : problem.detail,
         ),
         'checkConnection',
       ];

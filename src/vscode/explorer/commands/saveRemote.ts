@@ -5,6 +5,7 @@ import { DiskFiles } from '../../../core/files/localFiles';
 import { Transfers } from '../../../core/transfers/transfers';
 import { longWork } from '../../longWork';
 import { showWarning } from '../../messages';
+import { savingFile } from '../../savedFile';
 import { count } from '../../words/numbers';
 import { WorkspaceFiles } from '../../workspaceFiles';
 import type { ExplorerData } from '../explorerData';
@@ -67,8 +68,12 @@ interface SaveOptions {
   readonly signal: AbortSignal;
 }
 
-/** If it rejects, no file was written or replaced. Throws `outputExists`. */
+/** If it rejects, no file was written or replaced, and no part of it is left. Throws `outputExists`. */
 async function save(data: ExplorerData, row: FileRow, options: SaveOptions): Promise<void> {
+  return savingFile(() => copy(data, row, options));
+}
+
+async function copy(data: ExplorerData, row: FileRow, options: SaveOptions): Promise<void> {
   const { batch, storage } = await data.gateways(row.account);
   const files = new WorkspaceFiles(new DiskFiles());
   if (row.kind === 'file') return saveFile(batch, row, files, options);
@@ -77,6 +82,7 @@ async function save(data: ExplorerData, row: FileRow, options: SaveOptions): Pro
     container: row.container,
     blob: row.blob.name,
     uri: target.toString(),
+    keepsPart: false,
     ...others,
   });
 }
