@@ -343,6 +343,28 @@ describe('The record of a run in the account', () => {
     );
   });
 
+  it('keeps the seals that another window has written', async () => {
+    const manifest = manifestWith('seals', 1);
+    const { storage } = partsOf(service).parts;
+    const container = manifest.outputContainer;
+    const run = await Run.create(partsOf(service).parts, manifest, never);
+    const seals = async () => {
+      const metadata = Object.entries((await storage.containerMetadata(container, never)) ?? {});
+      const [name = '', value = ''] = metadata.find(([key]) => /seal$/i.test(key)) ?? [];
+      return { name, value, metadata: Object.fromEntries(metadata) };
+    };
+    const { name, value, metadata } = await seals();
+    await storage.setContainerMetadata(container, { ...metadata, [name]: `${value} other` }, never);
+    for (let repaired = 1; repaired <= 20; repaired++) {
+      run.manifest.files = manifest.files.map((file) => ({ ...file, path: `${repaired}` }));
+      await run.state.save(never);
+      if (repaired === 1) assert.ok((await seals()).value.split(' ').includes('other'));
+    }
+    await run.close();
+    assert.ok((await seals()).value.length < 1_000);
+    await (await Run.open(partsOf(service).parts, container, never)).close();
+  });
+
   it('of a later version is not touched', async () => {
     const manifest = manifestWith('later1', 1);
     const { parts } = partsOf(service);

@@ -263,6 +263,30 @@ describe('A run in whose account others act', function () {
     assert.ok(again.manifest.canceled);
   });
 
+  for (const isLeft of [true, false]) {
+    it(`can be opened after two windows have repaired its files, the second one ${isLeft ? 'closed' : 'at work'}`, async () => {
+      const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths);
+      const { outputContainer } = run.manifest;
+      const addFile = ({ manifest }: Run, name: string) => {
+        const file = manifest.files[0];
+        assert.ok(file);
+        manifest.files = [...manifest.files, { ...file, id: '0002', path: name }];
+      };
+      addFile(run, 'first.mp4');
+      await parts.storage.blob(outputContainer, manifestBlob).getBlobLeaseClient().breakLease(0);
+      const other = await Run.open(fixture.parts().parts, outputContainer, never);
+      addFile(other, 'second.mp4');
+      await other.state.save(never);
+      if (isLeft) await other.close();
+      await rejectsWith(run.state.save(never), { kind: 'runTaken' });
+      await other.close();
+      await run.close();
+      const again = await Run.open(fixture.parts().parts, outputContainer, never);
+      await again.close();
+      assert.equal(again.manifest.files[1]?.path, 'second.mp4');
+    });
+  }
+
   it('keeps no nodes for uploads of a run that was deleted', async () => {
     const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, {
       ...{ lifetime: 'keep', spotNodes: 3, vmSize: 'Standard_D96s_v5' },

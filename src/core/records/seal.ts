@@ -20,6 +20,35 @@ export function sealOf({ files, refused, onConflict, preset, pool, limits }: Pla
   return hash.digest('base64url');
 }
 
+/** Each seal is 43 characters, and a container holds 8 KiB of metadata. */
+const maxSeals = 8;
+
+/** The seals of a container; undefined for containers of earlier versions, which have none. */
+async function readSeals(
+  storage: Storage,
+  container: string,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  const metadata = (await storage.containerMetadata(container, signal)) ?? {};
+  const name = madeBy.seal.toLowerCase();
+  const [, seals] = Object.entries(metadata).find(([key]) => key.toLowerCase() === name) ?? [];
+  return seals?.split(' ');
+}
+
+/**
+ * The seals of a container with these as the last ones. Earlier ones stay: a write of the metadata has no condition, and must not
+ * make the manifest of another window invalid. The oldest ones go when there are too many.
+ */
+export async function withSeals(
+  storage: Storage,
+  container: string,
+  seals: readonly string[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const earlier = (await readSeals(storage, container, signal)) ?? [];
+  return [...earlier.filter((seal) => !seals.includes(seal)), ...seals].slice(-maxSeals);
+}
+
 /**
  * Throws `runAltered` for a manifest that this extension has not written. Containers of earlier versions have no seal, and
  * any manifest.
@@ -30,9 +59,7 @@ export async function checkSeal(
   manifest: Manifest,
   signal: AbortSignal,
 ): Promise<void> {
-  const metadata = (await storage.containerMetadata(container, signal)) ?? {};
-  const name = madeBy.seal.toLowerCase();
-  const [, seals] = Object.entries(metadata).find(([key]) => key.toLowerCase() === name) ?? [];
-  if (seals === undefined || seals.split(' ').includes(sealOf(manifest))) return;
+  const seals = await readSeals(storage, container, signal);
+  if (seals === undefined || seals.includes(sealOf(manifest))) return;
   throw new UserError({ kind: 'runAltered', run: container });
 }

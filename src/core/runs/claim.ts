@@ -4,7 +4,7 @@ import { isStorageCode } from '../azure/storageCall';
 import { UserError } from '../errors';
 import { LeaseNote } from '../records/leaseNotes';
 import { type ManifestStore, manifestBlob } from '../records/manifestStore';
-import { type Clock, pause, systemClock } from '../wait';
+import { anyOf, type Clock, pause, systemClock } from '../wait';
 
 const leaseSeconds = 15;
 const renewMs = 5_000;
@@ -94,25 +94,31 @@ export class Claim {
   }
 
   /**
-   * Takes a lease that has expired again. Throws `runTaken` if another window was faster, though it may have released the run
-   * since, and after the release.
+   * Takes the lease again, which may have expired. Throws `runTaken` if another window was faster, though it may have released the
+   * run since, and after the release.
    */
-  async regain(): Promise<void> {
+  async regain(signal = this.#lost.signal): Promise<void> {
     const { storage, container, blob, runId } = this.taken;
     // Nobody would renew or release it: no window could act on the run until it expires.
     if (this.#released) throw new UserError({ kind: 'runTaken', run: runId });
-    const lease = await storage.lease(container, blob, this.leaseId, leaseSeconds, this.#lost.signal);
+    const lease = await storage.lease(
+      container,
+      blob,
+      this.leaseId,
+      leaseSeconds,
+      anyOf(signal, this.#lost.signal),
+    );
     if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
     this.#lease = lease;
     this.#isChecked = false;
-    await this.#check();
+    await this.#check(signal);
   }
 
   /** Throws `runTaken` or `runNotFound` if the run has changed or was deleted while this process did not have the lease. */
-  async #check(): Promise<void> {
+  async #check(signal = this.#lost.signal): Promise<void> {
     if (this.#isChecked) return;
     try {
-      if (!(await this.isCurrent(this.#lost.signal)))
+      if (!(await this.isCurrent(anyOf(signal, this.#lost.signal))))
         throw new UserError({ kind: 'runTaken', run: this.taken.runId });
       this.#isChecked = true;
     } catch (error) {

@@ -17,7 +17,7 @@ import type { GivenPool } from '../pools/takeBackNodes';
 import { AddedTasks } from '../records/addedTasks';
 import type { ManifestStore } from '../records/manifestStore';
 import { ResultJournal, type StoredResults } from '../records/resultJournal';
-import { sealOf } from '../records/seal';
+import { sealOf, withSeals } from '../records/seal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
 import type { Claim } from './claim';
@@ -154,14 +154,18 @@ export class RunState {
     for (const id of fileIds) if (this.results.delete(id)) this.#journal.note(id);
   }
 
-  /** Notes in the account which files the manifest has, before it is written with others. The earlier ones are valid still. */
+  /** Notes in the account which files the manifest has, before it is written with others. The earlier ones are valid still. Throws `runTaken` if another window holds the run, or has changed it. */
   async #seal(signal: AbortSignal): Promise<void> {
     const { manifest, parts } = this;
     const { files, refused } = manifest;
     if (files === this.#sealed.files && refused === this.#sealed.refused) return;
-    const seals = [sealOf({ ...manifest, ...this.#sealed }), sealOf(manifest)];
-    const metadata = containerMetadata(manifest, 'output', seals);
-    await parts.storage.setContainerMetadata(manifest.outputContainer, metadata, signal);
+    const { storage } = parts;
+    const container = manifest.outputContainer;
+    // Metadata are written without the lease.
+    await this.claim.regain(signal);
+    const own = [sealOf({ ...manifest, ...this.#sealed }), sealOf(manifest)];
+    const seals = await withSeals(storage, container, own, signal);
+    await storage.setContainerMetadata(container, containerMetadata(manifest, 'output', seals), signal);
     this.#sealed = { files, refused };
   }
 
