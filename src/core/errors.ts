@@ -68,8 +68,11 @@ export type Problem =
   | { kind: 'outputBlank'; file: string; what: 'audio' | 'video' }
   /** Audio or video in tracks that begin in the middle of the source is not in the output. */
   | { kind: 'tracksChange'; file: string }
-  /** The channels of the source change, and the filters of the preset lost seconds of audio there. */
-  | { kind: 'channelsChange'; file: string; lostSeconds: number }
+  /**
+   * The channels of the source change, and the filters of the preset lost seconds of audio there. Without `lostSeconds`: the
+   * channels or the sample rate change, and ffmpeg read no further.
+   */
+  | { kind: 'channelsChange'; file: string; lostSeconds?: number }
   | { kind: 'transferDamaged'; file: string }
   | { kind: 'taskFailed'; file: string; code: string; detail?: string }
   /** `isOutOfTime`: by Batch, because the time of its job was over; otherwise by somebody. */

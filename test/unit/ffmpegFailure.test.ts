@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { FailureReason } from '../../src/core/failureReasons';
 import { failureIn } from '../../src/core/jobs/ffmpegFailure';
 import { parseFfmpegLog } from '../../src/core/media/probe/ffmpegLog';
+import { proveByStatement } from '../../src/core/media/probe/proof';
 import { ffmpeg, temporaryFolder } from '../media';
 
 const picture = '-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2';
@@ -389,6 +390,21 @@ describe('The reason of a failure', function () {
       [2, 0, ['audio']],
     );
     assert.equal(parseFfmpegLog([...log, again].join('\n'))?.audioChanges, 1);
+  });
+
+  it('is told where ffmpeg stops reading an Ogg file, although it succeeds', () => {
+    const error = '@ 0x555d10782d40] Error during demuxing: Not yet implemented in FFmpeg, patches welcome';
+    const log = (format: string, ...more: string[]) =>
+      parseFfmpegLog(
+        [`Input #0, ${format}, from 'input':`, '  Stream #0:0: Audio: opus, 48000 Hz', ...more].join('\n'),
+      );
+    const statement = log('ogg', `[in#0/ogg ${error}`) ?? assert.fail();
+    assert.deepEqual(proveByStatement(statement, { file: 'joined.opus', proof: 'audio' }, 4), {
+      problem: { kind: 'channelsChange', file: 'joined.opus' },
+    });
+    assert.equal(log('ogg')?.stopsAtChange, false);
+    assert.equal(log('ogg', `    title : ${error}`)?.stopsAtChange, false);
+    assert.equal(log('avi', `[in#0/avi ${error}`)?.stopsAtChange, false);
   });
 
   it('is a whole line of the log, without the part of ffmpeg that wrote it', () => {

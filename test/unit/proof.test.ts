@@ -59,6 +59,7 @@ async function problemOf(
     isReadWhole: true,
     laterTracks: new Set(),
     audioChanges: changes,
+    stopsAtChange: false,
     damage: 0,
     concealedFrames: 0,
     peaks: new Map(),

@@ -132,6 +132,12 @@ export function mediaSentence(problem: MediaProblem): string {
         problem.file,
       );
     case 'channelsChange':
+      if (problem.lostSeconds === undefined) {
+        return l10n.t(
+          "The channels or the sample rate of {0} change, and ffmpeg can't read the file beyond that. Cut the file there, and transcode the parts.",
+          problem.file,
+        );
+      }
       return l10n.t(
         'The number of channels of {0} changes, and this preset lost {1} of audio there. Transcode the file to WAV, and then the WAV with this preset.',
         problem.file,

@@ -14,6 +14,8 @@ export interface FfmpegStatement {
   readonly laterTracks: ReadonlySet<InputStream['kind']>;
   /** How often the filters of the audio were made anew, because its channels or its sample rate changed. */
   readonly audioChanges: number;
+  /** ffmpeg read the input only up to a change of its channels or its sample rate. */
+  readonly stopsAtChange: boolean;
   /** Reports of damage in the input. */
   readonly damage: number;
   /** The first of them. */
@@ -58,6 +60,12 @@ const damagePatterns = [
   /invalid (sync code|frame header)|decode_frame\(\) failed/i,
 ];
 
+/**
+ * How ffmpeg ends, with the exit code 0, where the channels of a chained Ogg file change (from 8.0 on, Opus; from 9.0 on, Vorbis,
+ * and where its sample rate changes): `[in#0/ogg @ 0x555d] Error during demuxing: Not yet implemented in FFmpeg, patches welcome`
+ */
+const notImplemented = /^\[in#0\/\S+ @ [^\]]*\] Error during demuxing: Not yet implemented in FFmpeg/;
+
 const repeated = /^ *Last message repeated (\d+) times?$/;
 
 /** ffmpeg writes at most this many characters with one message. */
@@ -87,6 +95,7 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
     isReadWhole: streams.length >= input.rates.size,
     laterTracks: readLaterTracks(lines),
     audioChanges: changes,
+    stopsAtChange: input.format === 'ogg' && lines.some((line) => notImplemented.test(line)),
     ...damage,
     peaks: readPeaks(lines),
     blackSeconds: readBlack(lines),

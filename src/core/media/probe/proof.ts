@@ -169,7 +169,7 @@ const minDamagedSeconds = 0.5;
 const maxDamagedSeconds = 10;
 
 /**
- * What ffmpeg's statement says against an output: the source could not be decoded, or the output is silent or black while
+ * What ffmpeg's statement says against an output: the source could not be decoded or read to its end, or the output is silent or black while
  * its source is not. `seconds` is the length of the output, if it is known.
  */
 export function proveByStatement(
@@ -181,6 +181,7 @@ export function proveByStatement(
     ...laterTracks(statement, expected),
     ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
     ...(seconds !== undefined && blankProblem(statement, expected, seconds)),
+    ...(statement.stopsAtChange && { problem: { kind: 'channelsChange', file: expected.file } }),
   };
 }
 
