@@ -38,6 +38,8 @@ function tables(entries: readonly Entry[]): Buffer {
   ]);
 }
 
+let reads = 0;
+
 /** A transport stream whose tables change: the tracks of each part, and its packets if they are not as many as usual. */
 function stream(...parts: readonly (readonly Entry[] | { entries: readonly Entry[]; packets: number })[]) {
   const empty = packet(0x1fff, []);
@@ -48,7 +50,11 @@ function stream(...parts: readonly (readonly Entry[] | { entries: readonly Entry
       return Array<Buffer>(Math.ceil(packets / interval)).fill(repeated);
     }),
   );
-  const read = async (position: number, length: number) => bytes.subarray(position, position + length);
+  reads = 0;
+  const read = async (position: number, length: number) => {
+    reads++;
+    return bytes.subarray(position, position + length);
+  };
   return audioIdsChange({ read }, bytes.length);
 }
 
@@ -106,6 +112,15 @@ describe('The audio of a transport stream', () => {
     assert.ok(await stream(long(257), long(600)));
     const between = { entries: [video, mp2(600), mp2(257)], packets: 2_000 };
     assert.ok(!(await stream(long(257), between, long(600))));
+  });
+
+  it('is left as it is where it changes all the time, after a limited number of reads', async () => {
+    const parts = Array.from({ length: 200 }, (_, part) => ({
+      entries: [video, mp2(257 + part)],
+      packets: 800,
+    }));
+    assert.ok(!(await stream(...parts)));
+    assert.ok(reads < 1000, `${reads} reads`);
   });
 
   it('is left as it is where the video gets another packet id', async () => {

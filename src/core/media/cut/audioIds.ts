@@ -7,8 +7,8 @@ const tableSamples = 8;
 const lastTableBytes = 2 * 1024 * 1024;
 /** Bytes to which the place of a change is narrowed down: an interval of the tables at usual rates. */
 const changeBytes = 128 * 1024;
-/** A recording with more changes than this is left as it is. */
-const maxTables = 64;
+/** Tables that are read at most: a recording with more than a few changes is left as it is. */
+const maxTables = 128;
 
 type Table = Pick<Program, 'video' | 'audio' | 'entries'>;
 
@@ -20,7 +20,10 @@ type Table = Pick<Program, 'video' | 'audio' | 'entries'>;
 export async function audioIdsChange(file: Bytes, size: number): Promise<boolean> {
   const packetBytes = await packetLength(file, size);
   if (packetBytes === undefined) return false;
+  let tablesLeft = maxTables;
   const tableAt = async (at: number) => {
+    if (tablesLeft === 0) return undefined;
+    tablesLeft--;
     const program = await readProgram(file, size, packetBytes, Math.floor(at / packetBytes) * packetBytes);
     return typeof program === 'string' ? undefined : program;
   };
@@ -38,10 +41,9 @@ export async function audioIdsChange(file: Bytes, size: number): Promise<boolean
     if (table.video !== first.video) return false;
     const after = { at, table };
     tables.push(...(await tablesBetween(before, after, tableAt)), table);
-    if (tables.length > maxTables) return false;
     before = after;
   }
-  return audioGoesOn(tables);
+  return tablesLeft > 0 && audioGoesOn(tables);
 }
 
 interface Placed {
