@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import type { AccessToken, TokenCredential } from '@azure/identity';
 import { CachedCredential } from '../../src/core/azure/identity';
+import type { RetryNotice } from '../../src/core/azure/retry';
+import { Storage } from '../../src/core/azure/storage';
+import { UserError } from '../../src/core/errors';
 
 const minute = 60_000;
 const batch = 'https://batch.core.windows.net//.default';
@@ -63,6 +66,44 @@ describe('Tokens of an account', () => {
     await assert.rejects(aborted, { name: 'AbortError' });
     give();
     assert.equal(await other, 'late');
+  });
+
+  it('are waited for by requests to Storage though another one is aborted', async () => {
+    const refusal = { kind: 'unauthorized', account: 'a', service: 'identity', code: 'AADSTS50076' } as const;
+    let give: () => void = () => undefined;
+    const given = new Promise<void>((resolve) => {
+      give = resolve;
+    });
+    const credential = {
+      async getToken(): Promise<AccessToken> {
+        asked.push('storage');
+        await given;
+        throw new UserError(refusal);
+      },
+    };
+    const account = {
+      ...{ id: 'a', label: 'a', signIn: 'identity' as const, batchName: 'a', storageName: 'a' },
+      ...{ batchUrl: 'https://127.0.0.1:9', blobUrl: 'https://127.0.0.1:9/a' },
+    } as const;
+    const token = { kind: 'token', credential } as const;
+    const retries: RetryNotice[] = [];
+    const onRetry = (notice: RetryNotice) => retries.push(notice);
+    const blobs = new Storage({ account, batch: token, storage: token }, { onRetry });
+    const turns = async () => {
+      for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const abort = new AbortController();
+    const aborted = assert.rejects(blobs.check(abort.signal), { name: 'AbortError' });
+    await turns();
+    const other = assert.rejects(blobs.check(new AbortController().signal), { problem: refusal });
+    await turns();
+    assert.equal(asked.length, 1);
+    abort.abort();
+    await turns();
+    give();
+    await Promise.all([aborted, other]);
+    blobs.close();
+    assert.deepEqual(retries, []);
   });
 
   it('are replaced shortly before they expire', async () => {

@@ -37,11 +37,15 @@ export function blobService(
   return { service: open(askedEachTime(tokens)), renew: () => tokens.forget() };
 }
 
-/** The SDK keeps a token until it expires, even if the service has refused it: this one is asked with each request. */
+/**
+ * The SDK keeps a token until it expires, even if the service has refused it: this one is asked with each request. Requests that
+ * are sent at once share one call, to which the SDK passes the signal of the first of them: an abort of that one would fail the
+ * others. `withRetries` does not wait for the call after an abort.
+ */
 function askedEachTime(credential: CachedCredential): TokenCredential {
   return {
     async getToken(scopes, options) {
-      const token = await credential.getToken(scopes, options);
+      const token = await credential.getToken(scopes, { ...options, abortSignal: undefined });
       return token && { token: token.token, expiresOnTimestamp: Date.now() };
     },
   };
