@@ -29,6 +29,7 @@ import {
   isEnding,
   type NodeState,
   type PoolState,
+  placesOf,
   type State,
   type StopReason,
   type TaskState,
@@ -274,13 +275,12 @@ export class Execution {
 
   /** Continues with a task that ran when the service ended: it starts again, unless it was being terminated. */
   resume(task: TaskState): void {
-    if (isTerminated(task, this.#nodeOf(task))) this.#complete(task, { failureInfo: byUser });
+    if (isTerminated(task, this.#nodesOf(task))) this.#complete(task, { failureInfo: byUser });
     else this.requeue(task);
   }
 
-  #nodeOf({ facts }: TaskState): NodeState | undefined {
-    const { poolId = '', nodeId = '' } = (facts.nodeInfo ?? {}) as { poolId?: string; nodeId?: string };
-    return this.state.pool(poolId)?.nodes.get(nodeId);
+  #nodesOf(task: TaskState): NodeState[] {
+    return placesOf(task).flatMap(({ poolId, nodeId }) => this.state.pool(poolId)?.nodes.get(nodeId) ?? []);
   }
 
   /** Requeues a task that ran, as after the loss of its node. */
@@ -352,11 +352,15 @@ export class Execution {
   }
 }
 
-/** Whether a running task was to be terminated with its job or its node, also in an earlier life of the service. */
-function isTerminated({ job }: TaskState, node: NodeState | undefined): boolean {
+/**
+ * Whether a task that ran when the service ended was to be terminated with its job, or with a node that leaves its pool.
+ * What becomes of the tasks of other nodes is not stored: they start again.
+ */
+function isTerminated({ job }: TaskState, nodes: readonly NodeState[]): boolean {
   const { wire, disableOption } = job;
   const isDisabled = wire.state === 'disabling' || wire.state === 'disabled' || wire.state === 'enabling';
-  return isEnding(job) || (isDisabled && disableOption === 'terminate') || node?.leaving === 'terminate';
+  const isLeaving = nodes.some(({ leaving }) => leaving === 'terminate');
+  return isEnding(job) || (isDisabled && disableOption === 'terminate') || isLeaving;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
