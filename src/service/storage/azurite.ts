@@ -170,7 +170,10 @@ async function record(child: ChildProcess, path: string): Promise<void> {
   });
 }
 
-/** Waits until the Azurite of a folder has ended, at most 15 seconds. Another process may have its id by now. */
+/**
+ * Waits until the Azurite of a folder has ended, at most 15 seconds. Another process may have its id by now: on Linux its
+ * start time differs; elsewhere it is waited for, too.
+ */
 export async function azuriteEnded(folder: string): Promise<void> {
   const path = join(folder, pidFile);
   const [id = '', started = ''] = (await readFile(path, 'utf8').catch(() => '')).split(' ');
