@@ -392,6 +392,20 @@ describe('The reason of a failure', function () {
     assert.equal(parseFfmpegLog([...log, again].join('\n'))?.audioChanges, 1);
   });
 
+  it('is told how much audio ffmpeg left out where parts of a recording overlap', () => {
+    const left = (samples: number) =>
+      `[Parsed_aresample_0 @ 0x55d1] [SWR @ 0x7f45] discarding ${samples} audio samples`;
+    const log = [
+      "Input #0, mpegts, from 'input.ts':",
+      '  Stream #0:0[0x100]: Video: h264, yuv420p, 64x64, 25 fps',
+      '  Stream #0:1[0x101]: Audio: ac3, 48000 Hz, stereo, fltp, 192 kb/s',
+    ];
+    // As much as 10 seconds is no overlap, but audio that the output lacks.
+    const more = [left(4800), '    Last message repeated 3 times', left(480_000), left(2400)];
+    assert.equal(parseFfmpegLog([...log, ...more].join('\n'))?.overlapSeconds, 0.45);
+    assert.equal(parseFfmpegLog(log.join('\n'))?.overlapSeconds, 0);
+  });
+
   it('is told where ffmpeg stops reading an Ogg file, although it succeeds', () => {
     const error = '@ 0x555d10782d40] Error during demuxing: Not yet implemented in FFmpeg, patches welcome';
     const log = (format: string, ...more: string[]) =>

@@ -38,12 +38,14 @@ interface Source {
   readonly timeline?: number;
   readonly decoded: number;
   readonly changes: number;
+  /** Seconds that ffmpeg said that it left out. */
+  readonly overlaps?: number;
   readonly filter?: string;
 }
 
 /** What is wrong with an output of so many seconds. */
 async function problemOf(
-  { format = 'mpegts', timeline, decoded, changes, filter = 'aresample=async=1' }: Source,
+  { format = 'mpegts', timeline, decoded, changes, overlaps = 0, filter = 'aresample=async=1' }: Source,
   seconds: number,
 ): Promise<string | undefined> {
   const expected: Expected = {
@@ -59,6 +61,7 @@ async function problemOf(
     isReadWhole: true,
     laterTracks: new Set(),
     audioChanges: changes,
+    overlapSeconds: overlaps,
     stopsAtChange: false,
     damage: 0,
     concealedFrames: 0,
@@ -68,7 +71,7 @@ async function problemOf(
   return (await proveOutput(wave(seconds), expected, { statement })).problem?.kind;
 }
 
-describe('The proof of an output whose source changes its channels', () => {
+describe('The proof of an output whose source consists of parts', () => {
   it('does not count twice what parts of a recording have both', async () => {
     const source = { timeline: 2397.44, decoded: 2400, changes: 39 };
     assert.equal(await problemOf(source, 2398.18), undefined);
@@ -76,6 +79,13 @@ describe('The proof of an output whose source changes its channels', () => {
     // Short parts, of which the usual tolerance is a smaller share.
     assert.equal(await problemOf({ timeline: 237.44, decoded: 240, changes: 39 }, 237.5), undefined);
     assert.equal(await problemOf({ timeline: 237.44, decoded: 240, changes: 0 }, 237.5), 'outputDamaged');
+  });
+
+  it('does not count twice what ffmpeg left out of parts with the same channels', async () => {
+    const source = { timeline: 237.44, decoded: 240, changes: 0, overlaps: 2.5 };
+    assert.equal(await problemOf(source, 237.5), undefined);
+    assert.equal(await problemOf({ ...source, overlaps: 0.5 }, 237.5), 'outputDamaged');
+    assert.equal(await problemOf(source, 230), 'outputDamaged');
   });
 
   it('does not count the frames that an encoder had not filled', async () => {

@@ -14,6 +14,8 @@ export interface FfmpegStatement {
   readonly laterTracks: ReadonlySet<InputStream['kind']>;
   /** How often the filters of the audio were made anew, because its channels or its sample rate changed. */
   readonly audioChanges: number;
+  /** Seconds of audio that ffmpeg left out where a part of a recording begins before the last one ends. */
+  readonly overlapSeconds: number;
   /** ffmpeg read the input only up to a change of its channels or its sample rate. */
   readonly stopsAtChange: boolean;
   /** Reports of damage in the input. */
@@ -95,6 +97,7 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
     isReadWhole: streams.length >= input.rates.size,
     laterTracks: readLaterTracks(lines),
     audioChanges: changes,
+    overlapSeconds: readOverlaps(lines, Math.max(...input.rates.values())),
     stopsAtChange: input.format === 'ogg' && lines.some((line) => notImplemented.test(line)),
     ...damage,
     peaks: readPeaks(lines),
@@ -204,6 +207,24 @@ function readAudioFilters(lines: readonly string[]): { changes: number; isOneRat
   }
   const changes = Math.max(0, ...[...made.values()].map((times) => times - 1), ...again.values());
   return { changes, isOneRate: rates.size <= 1 };
+}
+
+/** Seconds by which a part of a recording may begin before the last one ends. More is another part of it. */
+export const maxOverlap = 0.5;
+
+/** Seconds of `[Parsed_aresample_0 @ 0x55d1] [SWR @ 0x7f45] discarding 3840 audio samples`, at a sample rate. */
+function readOverlaps(lines: readonly string[], rate: number): number {
+  let samples = 0;
+  let last = 0;
+  for (const line of lines) {
+    const times = repeated.exec(line.trimEnd())?.[1];
+    if (times === undefined) {
+      const left = Number(/^(?:\[[^\]]*\] )*\[SWR @ [^\]]*\] discarding (\d+) /.exec(line)?.[1] ?? 0);
+      last = left <= rate * maxOverlap ? left : 0;
+    }
+    samples += last * Number(times ?? 1);
+  }
+  return samples > 0 ? samples / rate : 0;
 }
 
 /** Counts lines, and their repetitions that ffmpeg folds into one line. */

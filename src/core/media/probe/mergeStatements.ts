@@ -15,6 +15,7 @@ export function mergeStatements(parts: readonly FfmpegStatement[]): FfmpegStatem
     isReadWhole: false,
     laterTracks: new Set(parts.flatMap(({ laterTracks }) => [...laterTracks])),
     audioChanges: sum(({ audioChanges }) => audioChanges),
+    overlapSeconds: sum(({ overlapSeconds }) => overlapSeconds),
     stopsAtChange: parts.some(({ stopsAtChange }) => stopsAtChange),
     damage: sum(({ damage }) => damage),
     damageLine: parts.find(({ damageLine }) => damageLine !== undefined)?.damageLine,

@@ -2,7 +2,7 @@ import type { Problem } from '../../errors';
 import type { Content } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
 import { ParserError, type ParserPool, parserPool } from '../parser/pool';
-import type { FfmpegStatement, InputStream } from './ffmpegLog';
+import { type FfmpegStatement, type InputStream, maxOverlap } from './ffmpegLog';
 
 /** The track whose length shows that an output is complete; `none`: being there and readable is enough. */
 export type ProofTrack = 'audio' | 'video' | 'none';
@@ -108,19 +108,17 @@ function secondsToCover(expected: Expected, statement: FfmpegStatement | undefin
 /** ffmpeg's formats without time stamps, whose joined parts follow each other. */
 const untimedFormats = /^(ogg|mp3|aac|loas|e?ac3|dts|flac)$/;
 
-/** Seconds by which a part of a broadcast may begin before the last one ends. */
-const maxOverlap = 0.5;
-
 /**
- * Seconds of audio that ffmpeg decoded. Where the channels of a recording change, a part may begin before the last one ends:
- * that time counts once, as in the time stamps.
+ * Seconds of audio that ffmpeg decoded. A part of a recording may begin before the last one ends, which ffmpeg does not say
+ * where the channels change: that time counts once, as in the time stamps.
  */
 function secondsOfAudio({ seconds }: Expected, statement: FfmpegStatement | undefined): number | undefined {
   const decoded = statement?.streams.find(({ kind }) => kind === 'audio')?.seconds;
   if (statement === undefined || decoded === undefined || untimedFormats.test(statement.format ?? ''))
     return decoded;
   const timeline = seconds ?? statement.statedSeconds ?? decoded;
-  return Math.max(Math.min(decoded, timeline), decoded - statement.audioChanges * maxOverlap);
+  const overlaps = statement.overlapSeconds + statement.audioChanges * maxOverlap;
+  return Math.max(Math.min(decoded, timeline), decoded - overlaps);
 }
 
 /**
