@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { AccountRecord } from '../../src/core/azure/account';
-import { type ExplorerNode, nodeId } from '../../src/vscode/explorer/explorerNode';
+import { type ExplorerNode, nodeId, type TaskGroup } from '../../src/vscode/explorer/explorerNode';
 import { JobCounts } from '../../src/vscode/explorer/jobCounts';
 import { LoadedLists } from '../../src/vscode/explorer/loadedLists';
 import {
@@ -97,6 +97,131 @@ describe('The lists of the Accounts view', () => {
       loaded.shown().map((list) => nodeId(list.row)),
       ['account/jobs'],
     );
+  });
+
+  describe('of tasks that move from one group to another', () => {
+    const group = (name: TaskGroup): ExplorerNode => ({
+      ...{ kind: 'taskGroup', account, jobId: 'one' },
+      ...{ group: name, count: 1 },
+    });
+    const task = (state: 'running' | 'completed'): ExplorerNode => ({
+      ...{ kind: 'task', account, jobId: 'one' },
+      task: { id: 't1', state },
+    });
+    const stdout: ExplorerNode = {
+      ...{ kind: 'file', account, place: { jobId: 'one', taskId: 't1' } },
+      file: { name: 'stdout.txt' },
+    };
+    const [running, succeeded] = [group('running'), group('succeeded')];
+    const [runningId, succeededId] = [nodeId(running), nodeId(succeeded)];
+    const taskId = nodeId(task('running'));
+
+    /** A job with a task that runs, all expanded. */
+    async function runningTask() {
+      const answers: { [id: string]: ExplorerNode[] } = {
+        'account/jobs': [job('one', 'active')],
+        'account/jobs/one': [running, succeeded],
+        [runningId]: [task('running')],
+        [succeededId]: [],
+        [taskId]: [stdout],
+      };
+      const { loaded } = lists(answers);
+      const expanded = async (node: ExplorerNode): Promise<void> => {
+        for (const row of await loaded.children(node)) await expanded(row);
+      };
+      await expanded(jobs);
+      const shown = () => loaded.shown().map(({ row }) => nodeId(row));
+      return { answers, loaded, shown };
+    }
+
+    for (const [title, order] of [
+      ['the new group first', [succeeded, running]],
+      ['the old group first', [running, succeeded]],
+    ] as const) {
+      it(`stay those of the task when it ends: ${title}`, async () => {
+        const { answers, loaded, shown } = await runningTask();
+        answers[runningId] = [];
+        answers[succeededId] = [task('completed')];
+        for (const list of order) await loaded.reload(list);
+        const [row = running] = await loaded.children(succeeded);
+        assert.deepEqual((await loaded.children(row)).map(nodeId), [`${taskId}/stdout.txt`]);
+        assert.equal(
+          loaded.parentOf(row)?.kind === 'taskGroup' && nodeId(loaded.parentOf(row) ?? row),
+          succeededId,
+        );
+        loaded.collapse(running);
+        assert.ok(shown().includes(taskId));
+        loaded.collapse(succeeded);
+        assert.ok(!shown().includes(taskId));
+      });
+    }
+
+    it('stay those of the task if the old group answers late, with the task still in it', async () => {
+      const { answers, loaded } = await runningTask();
+      answers[succeededId] = [task('completed')];
+      for (const list of [succeeded, running]) await loaded.reload(list);
+      answers[runningId] = [];
+      await loaded.reload(running);
+      const [row = running] = await loaded.children(succeeded);
+      assert.deepEqual((await loaded.children(row)).map(nodeId), [`${taskId}/stdout.txt`]);
+      assert.equal(nodeId(loaded.parentOf(row) ?? row), succeededId);
+    });
+
+    it('are no longer loaded once the group of the task is gone and no other group shows it', async () => {
+      const { answers, loaded, shown } = await runningTask();
+      answers['account/jobs/one'] = [succeeded];
+      await loaded.reload(job('one'));
+      assert.deepEqual(shown(), ['account/jobs', 'account/jobs/one', succeededId]);
+    });
+
+    it('stay if the job shows its tasks without groups', async () => {
+      const { answers, loaded, shown } = await runningTask();
+      answers['account/jobs/one'] = [task('running')];
+      const { children } = await loaded.reload(job('one'));
+      assert.ok(shown().includes(taskId) && !shown().includes(runningId));
+      for (const row of children) assert.equal((await loaded.children(row)).length, 1);
+    });
+  });
+
+  it('are loaded for a row that is there again, though those of the removed row are being loaded', async () => {
+    const answered: (() => void)[] = [];
+    let jobsNow = [job('one', 'active')];
+    const loaded = new LoadedLists(
+      async (node) => {
+        if (node.kind === 'jobs') return structuredClone(jobsNow);
+        await new Promise<void>((resolve) => answered.push(resolve));
+        return [{ kind: 'empty', owner: nodeId(node), list: 'tasks', isFiltered: false }];
+      },
+      () => false,
+    );
+    const [former = jobs] = await loaded.children(jobs);
+    const ofFormer = loaded.children(former);
+    jobsNow = [];
+    await loaded.reload(jobs);
+    jobsNow = [job('one', 'active')];
+    const [row = jobs] = (await loaded.reload(jobs)).children;
+    const below = loaded.children(row);
+    for (const answer of answered) answer();
+    assert.deepEqual(await ofFormer, []);
+    assert.deepEqual((await below).map(nodeId), ['account/jobs/one/empty']);
+  });
+
+  it('are loaded anew if they are marked stale while they are loaded for the first time', async () => {
+    const answered: (() => void)[] = [];
+    const loaded = new LoadedLists(
+      async () => {
+        const rows = [job(`answer-${answered.length}`)];
+        await new Promise<void>((resolve) => answered.push(resolve));
+        return rows;
+      },
+      () => false,
+    );
+    const first = loaded.children(jobs);
+    loaded.markStale(jobs);
+    const second = loaded.reload(jobs);
+    for (const answer of answered) answer();
+    await first;
+    assert.deepEqual((await second).children.map(nodeId), ['account/jobs/answer-1']);
   });
 
   it('are asked of the service once, however often VS Code asks for them', async () => {

@@ -49,7 +49,7 @@ export class LoadedLists {
   roots(nodes: readonly ExplorerNode[]): ExplorerNode[] {
     const kept = new Set(nodes.map(nodeId));
     const gone = [...this.#rows.keys()].filter((id) => !this.#parents.has(id) && !kept.has(id));
-    this.#remove(new Set(gone));
+    this.#remove(gone);
     return nodes.map((node) => this.#rowOf(node));
   }
 
@@ -60,7 +60,7 @@ export class LoadedLists {
     return (await this.reload(node)).children;
   }
 
-  /** Asks the service for the rows below a node. */
+  /** Asks the service for the rows below a node, which has none once it was removed. */
   reload(node: ExplorerNode): Promise<Reloaded> {
     const id = nodeId(node);
     const there = this.#loading.get(id);
@@ -123,7 +123,8 @@ export class LoadedLists {
   /** Has all lists loaded again, or those below a node. */
   markStale(node?: ExplorerNode): void {
     const roots = node && new Set([nodeId(node)]);
-    for (const id of this.#lists.keys()) if (roots === undefined || isBelow(id, roots)) this.#mark(id);
+    for (const id of [...this.#lists.keys(), ...this.#loading.keys()])
+      if (roots === undefined || isBelow(id, roots)) this.#mark(id);
     this.#failed.clear();
   }
 
@@ -173,7 +174,7 @@ export class LoadedLists {
     });
     const ids = [...contents.keys()];
     const idsBefore = [...(before?.contents.keys() ?? [])];
-    this.#removeFrom(idsBefore, ids);
+    this.#remove(idsBefore.filter((childId) => !contents.has(childId) && !this.#isTakenOver(childId, id)));
     const changed = children.filter((child) => {
       const childId = nodeId(child);
       return contents.get(childId) !== before?.contents.get(childId);
@@ -185,9 +186,9 @@ export class LoadedLists {
 
   #mark(id: string): void {
     const list = this.#lists.get(id);
-    if (list === undefined) return;
+    if (list === undefined && !this.#loading.has(id)) return;
     this.#markedAt.set(id, ++this.#sequence);
-    if (!list.isStale) this.#lists.set(id, { ...list, isStale: true });
+    if (list && !list.isStale) this.#lists.set(id, { ...list, isStale: true });
   }
 
   /** One object for each id, with the newest contents: by the object VS Code knows a row again and keeps it expanded. */
@@ -210,16 +211,33 @@ export class LoadedLists {
     return false;
   }
 
-  /** Removes rows that no longer exist, and their descendants: a window may be open for weeks. */
-  #removeFrom(before: readonly string[], now: readonly string[]): void {
-    const there = new Set(now);
-    this.#remove(new Set(before.filter((id) => !there.has(id))));
+  /**
+   * Whether another list has a row that a list lost, as when a task moves from one group of its job to another, in
+   * whatever order the groups are loaded. The row is then below that list.
+   */
+  #isTakenOver(id: string, formerListId: string): boolean {
+    for (const [listId, { row, contents }] of this.#lists) {
+      if (listId === formerListId || !contents.has(id)) continue;
+      this.#parents.set(id, row);
+      return true;
+    }
+    return false;
   }
 
-  #remove(gone: ReadonlySet<string>): void {
-    if (gone.size === 0) return;
+  /** Removes rows that no longer exist, and their descendants: a window may be open for weeks. */
+  #remove(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    const gone = new Set(ids);
+    // The id of a task does not begin with that of its group.
+    for (const id of gone) {
+      for (const childId of this.#lists.get(id)?.contents.keys() ?? [])
+        if (!isBelow(childId, gone) && !this.#isTakenOver(childId, id)) gone.add(childId);
+    }
     for (const [id, row] of this.#rows) if (isBelow(id, gone)) this.#removed.add(row);
-    const stores = [this.#rows, this.#lists, this.#parents, this.#markedAt, this.#collapsed, this.#failed];
+    const stores = [
+      ...[this.#rows, this.#lists, this.#parents, this.#loading],
+      ...[this.#markedAt, this.#collapsed, this.#failed],
+    ];
     for (const store of stores) {
       for (const id of store.keys()) if (isBelow(id, gone)) store.delete(id);
     }
