@@ -19,7 +19,7 @@ import { JobCounts } from './jobCounts';
 import { listRows } from './listRows';
 import { ListView } from './listView';
 import { nodeProblems } from './nodeProblems';
-import { noTaskFiles, saysFilesAreGone } from './taskFiles';
+import { noFilesCode, noTaskFiles } from './taskFiles';
 
 /** The OData filter of each task group. */
 export const groupFilters: Record<TaskGroup, string> = {
@@ -306,8 +306,9 @@ export class ExplorerData {
     try {
       return await this.#files(node, account, { jobId, taskId: task.id ?? '' });
     } catch (error) {
-      if (saysFilesAreGone(error)) return [noTaskFiles(node)];
-      throw error;
+      const code = noFilesCode(error);
+      if (code === undefined) throw error;
+      return [noTaskFiles(node, code)];
     }
   }
 

@@ -47,7 +47,7 @@ export type ExplorerNode =
       list: ListName;
       isFiltered: boolean;
       /** Why a task has no files. */
-      reason?: 'notStarted' | 'removed';
+      reason?: 'notStarted' | 'neverStarted' | 'removed';
     }
   | {
       /** The end of a list that shows only a part. */

@@ -6,6 +6,7 @@ import type { NodeOf } from './explorerNode';
 export function emptyText({ list, isFiltered, reason }: NodeOf<'empty'>): string {
   if (isFiltered) return l10n.t('Nothing matches the filter');
   if (reason === 'notStarted') return l10n.t('No files until the task starts');
+  if (reason === 'neverStarted') return l10n.t('The task ended before it started, so it has no files');
   if (reason === 'removed') return l10n.t('The node no longer has the files');
   switch (list) {
     case 'pools':
