@@ -6,7 +6,7 @@ import { DisposableStore } from '../disposable';
 import type { LastingTreeView } from '../lastingTreeView';
 import type { Runs } from '../runs/runs';
 import type { ExplorerData } from './explorerData';
-import type { ExplorerNode, NodeOf } from './explorerNode';
+import { type ExplorerNode, type NodeOf, nodeId } from './explorerNode';
 import { LoadedLists } from './loadedLists';
 import { dueAt, nextRequestsAt, type Watch } from './refreshPace';
 import { renderNode } from './renderNode';
@@ -86,13 +86,41 @@ export class AccountsView {
 
   /** Selects a compute node, wherever it is in its list. False when it no longer exists. */
   async revealComputeNode(pool: NodeOf<'pool'>, id: string): Promise<boolean> {
-    const isThere = await this.data.showComputeNode(pool, id);
-    if (!isThere) return false;
-    const { row, children } = await this.#lists.reload(pool);
+    if (!(await this.data.showComputeNode(pool, id))) return false;
+    const shownPool = await this.#showPool(pool);
+    if (shownPool === undefined) return true;
+    this.#lists.markStale(shownPool);
+    const { row, children } = await this.#lists.reload(shownPool);
     this.#changed.fire(row);
     const found = children.find((child) => child.kind === 'node' && child.node.id === id);
     if (found) await this.view.reveal(found, { select: true, focus: true, expand: false });
-    return found !== undefined;
+    return true;
+  }
+
+  /**
+   * The row of a pool, with which its list is changed to show it: it may be filtered, or end before the pool. Undefined if
+   * the pool was deleted meanwhile. Throws `noAccount` if the account was removed.
+   */
+  async #showPool(pool: NodeOf<'pool'>): Promise<ExplorerNode | undefined> {
+    const poolId = nodeId(pool);
+    const findIn = (rows: readonly ExplorerNode[]) => rows.find((row) => nodeId(row) === poolId);
+    const { id } = this.accounts.accountOf({ accountId: pool.account.id });
+    // From the top: the account may have been removed and added again since, with new rows.
+    const account = (await this.getChildren()).find((row) => nodeId(row) === id);
+    const groups = account ? await this.#lists.children(account) : [];
+    const pools = groups.find((row) => row.kind === 'pools');
+    if (pools === undefined) return undefined;
+    const shown = findIn(await this.#lists.children(pools));
+    if (shown) return shown;
+    this.data.filter(pools, '');
+    for (;;) {
+      this.#lists.markStale(pools);
+      const { row, children } = await this.#lists.reload(pools);
+      this.#changed.fire(row);
+      const found = findIn(children);
+      if (found || children.at(-1)?.kind !== 'more') return found;
+      this.data.showMore(pools);
+    }
   }
 
   /** Loads everything again, or what is below a node. Accounts are connected anew when everything is. */
