@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { DataTransfer, DataTransferItem, MarkdownString } from 'vscode';
 import type { AccountRecord } from '../../src/core/azure/account';
-import { UserError } from '../../src/core/errors';
+import { type Problem, UserError } from '../../src/core/errors';
+import type { FileResult, ManifestFile } from '../../src/core/plan/manifest';
 import { reportFailuresTo } from '../../src/vscode/background';
 import { isForRun } from '../../src/vscode/cleanUp/cleanUpPicker';
 import { uriList } from '../../src/vscode/contributions';
@@ -12,6 +13,7 @@ import { renderNode } from '../../src/vscode/explorer/renderNode';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOfFile } from '../../src/vscode/runs/runRows';
 import { sentenceOf } from '../../src/vscode/words/sentences';
+import { rowMenu } from './rowMenu';
 
 const azure: AccountRecord = {
   id: 'team.westeurope.batch.azure.com',
@@ -100,22 +102,26 @@ describe('The rows of the Accounts view', () => {
     assert.doesNotMatch(text, /abc|def/);
   });
 
+  it('say why a task has no files', () => {
+    const textOf = (reason: Extract<ExplorerNode, { kind: 'empty' }>['reason']) =>
+      renderNode({ kind: 'empty', owner, list: 'files', isFiltered: false, reason }).label;
+    assert.equal(textOf('notStarted'), 'No files until the task starts');
+    assert.equal(textOf('neverStarted'), 'The task ended before it started, so it has no files');
+    assert.equal(textOf('removed'), 'The node no longer has the files');
+    assert.equal(textOf(undefined), 'No files');
+  });
+
   it('open in the portal only what the portal has', () => {
-    const openInPortal = /^(account\.(keys|microsoft|identity)|(pool|job)\.(?!.*\.local$))/;
-    const contexts = (account: AccountRecord) =>
+    const openInPortal = (account: AccountRecord) =>
       [
         { kind: 'account', account } as const,
         { kind: 'pool', account, pool: { id: 'pool', state: 'active', allocationState: 'steady' } } as const,
         { kind: 'job', account, job: { id: 'job', state: 'active' } } as const,
-      ].map((row) => renderNode(row).contextValue ?? '');
-    assert.deepEqual(
-      contexts(azure).map((context) => openInPortal.test(context)),
-      [true, true, true],
-    );
-    assert.deepEqual(
-      contexts(local).map((context) => openInPortal.test(context)),
-      [false, false, false],
-    );
+        { kind: 'task', account, jobId: 'job', task: { id: 'task', state: 'active' } } as const,
+      ].map((row) => rowMenu('accounts', renderNode(row).contextValue ?? '').includes('openInPortal'));
+    for (const signIn of ['keys', 'microsoft', 'identity'] as const)
+      assert.deepEqual(openInPortal({ ...azure, signIn }), [true, true, true, false], signIn);
+    assert.deepEqual(openInPortal(local), [false, false, false, false]);
   });
 
   it('are named with their account where several are selected', () => {
@@ -130,14 +136,24 @@ describe('The rows of the Accounts view', () => {
 });
 
 describe('The rows of the Transcodes view', () => {
+  const file = { output: { name: 'clip.mp3' } } as ManifestFile;
+  const menuOf = (problem: Problem | undefined, isLive: boolean) =>
+    rowMenu('runs', contextOfFile(file, { id: '1', problem } as FileResult, isLive));
+  const missing: Problem = { kind: 'fileMissing', file: 'clip.mp4' };
+
   it('offer to retry a failed file only when the window does not work on its run', () => {
-    const file = { output: { name: 'clip.mp3' } } as Parameters<typeof contextOfFile>[0];
-    const result = { id: '1', problem: { kind: 'fileMissing', file: 'clip.mp4' } } as Parameters<
-      typeof contextOfFile
-    >[1];
-    const retry = /^runFile\.(refused|failed)/;
-    assert.match(contextOfFile(file, result, false), retry);
-    assert.doesNotMatch(contextOfFile(file, result, true), retry);
+    assert.ok(menuOf(missing, false).includes('retryFailed'));
+    assert.ok(!menuOf(missing, true).includes('retryFailed'));
+    assert.ok(!menuOf(undefined, false).includes('retryFailed'));
+  });
+
+  it('offer to save a partial output where a file has one, also while the window works on its run', () => {
+    const damaged: Problem = { kind: 'sourceDamaged', file: 'clip.mp4' };
+    for (const isLive of [false, true]) {
+      assert.ok(menuOf(damaged, isLive).includes('savePartialOutput'), `live: ${isLive}`);
+      assert.ok(!menuOf(missing, isLive).includes('savePartialOutput'));
+      assert.ok(!menuOf(undefined, isLive).includes('savePartialOutput'));
+    }
   });
 });
 

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { commands, extensions } from 'vscode';
+import { commands } from 'vscode';
 import { type Problem, UserError } from '../../src/core/errors';
 import type { FileResult } from '../../src/core/plan/manifest';
 import type { RunProgress } from '../../src/core/runs/runEvents';
 import { reportOf } from '../../src/vscode/accounts/checkConnection';
 import { unendedWords } from '../../src/vscode/accounts/manageAccounts';
-import { extensionId } from '../../src/vscode/contributions';
 import { remediesOf } from '../../src/vscode/errorMessages';
 import { heatMapPage } from '../../src/vscode/heatMap/heatMapPage';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
@@ -26,6 +25,7 @@ import { age, bytes, nodeHoursOf } from '../../src/vscode/words/numbers';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 import { noAnswerWords, progressLine } from '../../src/vscode/words/story';
 import { progressOf } from '../runProgress';
+import { rowMenu } from './rowMenu';
 
 describe('The words of a run', () => {
   it('leave room for the state in a narrow sidebar, whatever the names of presets and files', () => {
@@ -110,19 +110,14 @@ describe('The words of a run', () => {
   });
 
   it('name what a row of a run offers: an upload is never submitted by fetching its outputs', () => {
-    const menu: { command: string; when: string }[] =
-      extensions.getExtension(extensionId)?.packageJSON.contributes.menus['view/item/context'];
     const offered = (others: Partial<RunRecord>) => {
       const record: RunRecord = {
         ...{ runId: 'r', accountId: 'a', outputContainer: '', created: '', preset: 'MP3', files: 1 },
         ...{ sources: [], status: 'stopped', ...others },
       };
       const context = contextOf(record, undefined, { isOpening: false, isElsewhere: false });
-      const clauses = menu.flatMap(({ command, when }) => {
-        const [, pattern] = /^view == batchTranscode\.runs && viewItem =~ \/(.*)\/$/.exec(when) ?? [];
-        return pattern && new RegExp(pattern).test(context) ? command.replace('batchTranscode.', '') : [];
-      });
-      const steps = ['upload', 'submit', 'fetch'].filter((step) => clauses.includes(step));
+      const menu = rowMenu('runs', context);
+      const steps = ['upload', 'submit', 'fetch'].filter((step) => menu.includes(step));
       return [stateWords(record, false), ...steps];
     };
     assert.deepEqual(offered({ status: 'uploaded', until: 'uploaded' }), [
