@@ -162,10 +162,11 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
 
 /** What the cancellation of a run does, and when. */
 function cancelDetail(runs: Runs, { runId, until, waitsFor }: RunRecord): string {
-  if (waitsFor !== undefined && !runs.isWorkingOn(runId))
-    return l10n.t(
-      'The run is canceled as soon as the account can be used again. Until then, its tasks go on.',
-    );
+  if (waitsFor !== undefined && !runs.isWorkingOn(runId)) {
+    return until === 'uploaded'
+      ? l10n.t('The run is canceled as soon as the account can be used again.')
+      : l10n.t('The run is canceled as soon as the account can be used again. Until then, its tasks go on.');
+  }
   return until === 'uploaded'
     ? l10n.t('Ends the upload. Files that were uploaded remain in the account until you clean up.')
     : l10n.t('Ends the tasks. Outputs that are complete can still be fetched.');
