@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Locator } from 'playwright-core';
 import { patienceMs } from '../../scripts/vscodeServer.mjs';
 import { becomesTrue, repeat } from '../../scripts/workbench.mjs';
 import { madeBy } from '../../src/core/azure/ownership';
@@ -252,20 +253,26 @@ describe('The Accounts view', () => {
     // Keys one by one may accept suggestions, which come when they come.
     await workbench.page.keyboard.insertText('$TargetDedicatedNodes = nonsense(');
     await editor.filter({ hasText: 'nonsense(' }).waitFor();
-    const autoSaved = workbench.page.locator('.tab.active:not(.dirty)', { hasText: 'pool-scaled' });
-    await autoSaved.waitFor();
-    await workbench.page.keyboard.press('ControlOrMeta+s');
-    await workbench.toast("The formula can't be evaluated").waitFor();
+    let saves = 0;
+    // VS Code joins a save by the user with one by Auto Save that is running: then the user saves again.
+    const saveUntilShown = (shown: Locator) =>
+      repeat('The save by the user has its effect', async (wait) => {
+        await workbench.page.keyboard.press('ControlOrMeta+s');
+        saves++;
+        return shown.waitFor({ timeout: Math.max(wait, 20_000) }).then(
+          () => true,
+          () => false,
+        );
+      });
+    await saveUntilShown(workbench.toast("The formula can't be evaluated"));
     await workbench.screenshot(pictures, 'explorer-formula-wrong');
     await workbench.page.keyboard.press('ControlOrMeta+Shift+k');
     await workbench.page.keyboard.press('ControlOrMeta+End');
     await editor.filter({ hasNotText: 'nonsense(' }).waitFor();
     await workbench.page.keyboard.insertText('\n$TargetDedicatedNodes = 2; // two\n');
     await editor.filter({ hasText: 'two' }).waitFor();
-    await autoSaved.waitFor();
-    await workbench.page.keyboard.press('ControlOrMeta+s');
     const dialog = workbench.page.locator('.monaco-dialog-box');
-    await dialog.getByText('$TargetDedicatedNodes=2').waitFor();
+    await saveUntilShown(dialog.getByText('$TargetDedicatedNodes=2'));
     await workbench.screenshot(pictures, 'explorer-formula');
     await dialogButton('Apply');
     await workbench.toast('The formula is applied').waitFor();
@@ -275,7 +282,7 @@ describe('The Accounts view', () => {
     const { autoScaleFormula } = await batch.pool.get('pool-scaled');
     assert.equal(autoScaleFormula, `${formula}$TargetDedicatedNodes = 2; // two\n`);
     const evaluated = connected.proxy.requests.filter((request) => request.includes('/evaluateautoscale'));
-    assert.equal(evaluated.length, 3, 'only what the user saves is evaluated');
+    assert.ok(evaluated.length <= saves + 1, 'only what the user saves is evaluated');
     await batch.pool.deleteMethod('pool-scaled');
     await eventually(
       () => batch.pool.exists('pool-scaled'),
