@@ -39,16 +39,19 @@ describe('A run in whose account others act', function () {
     return release;
   }
 
-  /** Stops a run between the tasks of its first and second file. The first task has no output: no node can read its input. */
-  async function stoppedHalfWay() {
-    const { folder, paths } = fixture.folder(['a.mp4', 'b.mp4']);
+  /**
+   * Stops a run before the task of its last file is added. The other tasks have no output: no node can read their input.
+   */
+  async function stoppedHalfWay(names: readonly string[] = ['a.mp4', 'b.mp4']) {
+    const { folder, paths } = fixture.folder(names);
     const { run, parts } = await fixture.start(paths, { spotNodes: 1 });
-    const release = holdUpload('b.mp4');
+    const added = run.manifest.files.slice(0, -1);
+    const release = holdUpload(names.at(-1) ?? '');
     const hold = fixture.blobs.fault;
     fixture.blobs.fault = (request, response) => {
       const { method, url = '' } = request;
-      if (method !== 'GET' || !url.includes('a.mp4') || !url.includes('sig='))
-        return hold?.(request, response) ?? false;
+      const isAdded = added.some(({ inputBlob }) => url.includes(inputBlob));
+      if (method !== 'GET' || !isAdded || !url.includes('sig=')) return hold?.(request, response) ?? false;
       response.writeHead(404).end();
       return true;
     };
@@ -56,8 +59,8 @@ describe('A run in whose account others act', function () {
     const advancing = run.advance('submitted', stop.signal);
     const { jobId } = attemptOf(run.manifest);
     await eventually(
-      async () => run.state.addedTasks.has(jobId, '0001'),
-      (isAdded) => isAdded,
+      async () => added.every(({ id }) => run.state.addedTasks.has(jobId, id)),
+      (areAdded) => areAdded,
     );
     stop.abort();
     release();
@@ -98,6 +101,57 @@ describe('A run in whose account others act', function () {
       await run.close();
       assert.deepEqual([succeeded, failed], [2, 0]);
       assert.deepEqual(readFileSync(join(folder, 'a.mp3')), mp3);
+    });
+  }
+
+  it('fetches the outputs of tasks that were deleted after they had completed at the same time', async () => {
+    const { jobId, parts, open, folder } = await stoppedHalfWay(['a.mp4', 'b.mp4', 'c.mp4']);
+    for (const id of ['0001', '0002']) await parts.batch.deleteTask(jobId, id);
+    const run = await open();
+    const outputs = run.manifest.files.slice(0, 2).map(({ output }) => output.blob);
+    const mp3 = readFileSync(await ffmpeg('-i', join(folder, 'a.mp4'), '-vn', join(folder, 'other.mp3')));
+    for (const blob of outputs)
+      await parts.storage.blob(run.manifest.outputContainer, blob).upload(mp3, mp3.length);
+    const asked = new Set<string>();
+    fixture.blobs.fault = async ({ method, url = '' }) => {
+      const blob = outputs.find((each) => method === 'GET' && url.includes(each));
+      if (blob === undefined) return false;
+      asked.add(blob);
+      await eventually(
+        async () => asked.size,
+        (count) => count === outputs.length,
+      );
+      return false;
+    };
+    const { succeeded, failed } = await run.advance('fetched', never);
+    await run.close();
+    assert.deepEqual([succeeded, failed], [3, 0]);
+  });
+
+  for (const isNew of [false, true]) {
+    it(`takes the output of a deleted task ${isNew ? 'from its own attempt' : 'not from an earlier attempt'}`, async () => {
+      const { folder, paths } = fixture.folder(['a.mp4']);
+      const { run, parts } = await fixture.start(paths);
+      await run.advance('fetched', never);
+      assert.deepEqual(await run.retry(['0001'], never), ['0001']);
+      fixture.holdTask('a.mp4');
+      await run.advance('submitted', never);
+      const { jobId } = attemptOf(run.manifest);
+      await parts.batch.deleteTask(jobId, '0001');
+      if (isNew) {
+        const created = (await parts.batch.job(jobId))?.creationTime?.getTime() ?? 0;
+        // The time of a blob has whole seconds.
+        await eventually(
+          async () => Date.now(),
+          (now) => now > created + 1_000,
+        );
+        const blob = run.manifest.files[0]?.output.blob ?? '';
+        const mp3 = readFileSync(join(folder, 'a.mp3'));
+        await parts.storage.blob(run.manifest.outputContainer, blob).upload(mp3, mp3.length);
+      }
+      await run.advance('fetched', never);
+      await run.close();
+      assert.deepEqual(problemsOf(run), [isNew ? undefined : 'taskDeleted']);
     });
   }
 

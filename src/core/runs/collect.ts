@@ -13,14 +13,11 @@ import { type WatchOutcome, watchJob } from '../jobs/watch';
 import type { Attempt, FileResult, ManifestFile, TaskRun } from '../plan/manifest';
 import { pieceOfTask } from '../plan/pieces';
 import { anyOf } from '../wait';
-import { fetchOfDeleted, fetchOutput } from './fetch';
+import { fetchesAtOnce, fetchOfDeleted, fetchOutput } from './fetch';
 import { outputIds } from './outputs';
 import type { RunState } from './runState';
 import { notePieceEnd, notePieceProgress } from './splitProgress';
 import type { Submitter } from './submit';
-
-/** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
-const fetchesAtOnce = 16;
 
 /** Watches the job of an attempt and downloads each output as soon as its task has completed. */
 export class Collector {
@@ -190,7 +187,7 @@ export class Collector {
     signal: AbortSignal,
   ): Promise<void> {
     const { state } = this;
-    const fetching = kind === 'taskDeleted' ? fetchOfDeleted(state, file, signal) : undefined;
+    const fetching = kind === 'taskDeleted' ? fetchOfDeleted(state, file, this.attempt, signal) : undefined;
     const problem: Problem = { kind, file: file.path };
     this.#settleFetched(file, {}, state.clock.now(), (await fetching) ?? { problem, failedAt: 'task' });
   }

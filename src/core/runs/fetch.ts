@@ -4,11 +4,14 @@ import type { Content } from '../files/bytes';
 import { type Files, type PartFile, staysBelow } from '../files/files';
 import { readStatement } from '../jobs/taskLogs';
 import { type Proof, proveOutput } from '../media/probe/proof';
-import type { FileResult, ManifestFile } from '../plan/manifest';
+import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
 import { downloadOutput, numbered } from './outputs';
 import type { RunState } from './runState';
+
+/** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
+export const fetchesAtOnce = 16;
 
 type Fetched = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outputSeconds'>;
 
@@ -58,20 +61,39 @@ export async function fetchOutput(
 }
 
 /**
- * Downloads the output of a task that was deleted: Batch uploads it when the task succeeds. Undefined if there is none, or if it
- * is incomplete.
+ * Downloads the output of a task of this attempt that was deleted: Batch uploads it when the task succeeds. Undefined if there is
+ * none, or if it is incomplete or of an earlier attempt.
  */
 export async function fetchOfDeleted(
   state: RunState,
   file: ManifestFile,
+  attempt: Attempt,
   signal: AbortSignal,
 ): Promise<Omit<FileResult, 'id'> | undefined> {
-  const blobs = state.parts.storage.blobs(state.manifest.outputContainer, { prefix: `${file.id}/`, signal });
-  const { done } = await blobs.next();
-  if (done) return undefined;
+  if (!(await hasOutputOf(state, file, attempt, signal))) return undefined;
   const fetched = await fetchOutput(state, file, signal);
   if (fetched.problem === undefined) return fetched;
   return unprovenOutput.has(fetched.problem.kind) ? undefined : { ...fetched, failedAt: 'download' };
+}
+
+/** Whether the output container has an output of a file that a task of this attempt can have uploaded. */
+async function hasOutputOf(
+  { parts: { batch, storage }, manifest: { outputContainer, attempts } }: RunState,
+  { id }: ManifestFile,
+  attempt: Attempt,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const earlier = attempts.slice(0, attempts.indexOf(attempt));
+  const isRetried = earlier.some(({ fileIds }) => fileIds.includes(id));
+  let since: Date | undefined;
+  for await (const { modified } of storage.blobs(outputContainer, { prefix: `${id}/`, signal })) {
+    if (!isRetried) return true;
+    // By the clock of the service, as the time of the blob; the manifest can be off by half a minute.
+    since ??= (await batch.job(attempt.jobId, { select: 'id,creationTime', signal }))?.creationTime;
+    since ??= new Date(attempt.created);
+    if (modified > since) return true;
+  }
+  return false;
 }
 
 async function fetchFile(state: RunState, file: ManifestFile, signal: AbortSignal): Promise<Fetched> {

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Batch, Job } from '../azure/batch';
 import { hasEnded } from '../azure/batchCall';
 import { everyItem } from '../azure/pages';
@@ -6,9 +7,10 @@ import { canceledReason, nothingUploaded, outOfTime } from '../jobs/jobLife';
 import { schedulingProblem } from '../jobs/poolFailure';
 import { endTasks, isSplit, pieceProblem } from '../jobs/splitTasks';
 import { openAttempts, retryAttempt } from '../plan/attempts';
-import type { Attempt, Until } from '../plan/manifest';
+import type { Attempt, ManifestFile, Until } from '../plan/manifest';
 import { pieceOfTask, piecesOf, pieceTaskId } from '../plan/pieces';
-import { fetchOfDeleted } from './fetch';
+import { together } from '../wait';
+import { fetchesAtOnce, fetchOfDeleted } from './fetch';
 import { fatalProblems } from './finish';
 import type { RunState } from './runState';
 
@@ -70,10 +72,11 @@ async function settleDeleted(
   const { jobId } = attempt;
   const own = new Set(openFiles(state, attempt));
   const files = new Map(manifest.files.filter(({ id }) => own.has(id)).map((file) => [file.id, file]));
+  const toFetch = new Set<ManifestFile>();
   for (const id of addedTasks.of(jobId)) {
     const { fileId, piece } = pieceOfTask(id) ?? { fileId: id };
     const file = files.get(fileId);
-    if (listed.has(id) || file === undefined || results.has(fileId)) continue;
+    if (listed.has(id) || file === undefined || results.has(fileId) || toFetch.has(file)) continue;
     // A list may lag behind.
     if ((await parts.batch.task(jobId, id, signal)) !== undefined) continue;
     const problem: Problem = { kind: 'taskDeleted', file: file.path };
@@ -81,11 +84,20 @@ async function settleDeleted(
       state.settle(file, { problem: pieceProblem(file, piece, problem), failedAt: 'task' });
     // Whether it has left an output is found out when outputs are fetched.
     else if (until !== 'fetched') state.settle(file, { problem, failedAt: 'download' });
-    else state.settle(file, (await fetchOfDeleted(state, file, signal)) ?? { problem, failedAt: 'task' });
+    else toFetch.add(file);
     if (!isSplit(file)) continue;
     const others = [fileId, ...piecesOf(file.split).map((each) => pieceTaskId(fileId, each))];
     await endTasks(parts.batch, jobId, others, signal);
   }
+  const limit = pLimit(fetchesAtOnce);
+  const fetch = async (file: ManifestFile, own: AbortSignal) => {
+    const problem: Problem = { kind: 'taskDeleted', file: file.path };
+    const result = await fetchOfDeleted(state, file, attempt, own);
+    state.settle(file, result ?? { problem, failedAt: 'task' });
+    state.tellProgress();
+    await state.saveResultsInTime(own);
+  };
+  await together(signal, ...[...toFetch].map((file) => (own: AbortSignal) => limit(() => fetch(file, own))));
 }
 
 /** Ids of the files of an attempt that have no result and belong to no later attempt. */
