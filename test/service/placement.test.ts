@@ -93,6 +93,21 @@ describe('Placement of tasks by the local Batch service', function () {
     await endAll('filling', 'large');
   });
 
+  it('gives the process of a preempted task to no other pool', async () => {
+    await addPool('urgent-pool', 4);
+    await addPool('waiting-pool', 4);
+    await addJob('preempted', 'urgent-pool', 4, until('preempted'), { allowTaskPreemption: true });
+    await running('preempted', 4);
+    await addJob('waiting', 'waiting-pool', 4, until('preempted'));
+    await addJob('first', 'urgent-pool', 1, until('first'), { priority: 1 });
+    await running('first', 1);
+    await running('preempted', 3);
+    assert.equal((await client.job.getTaskCounts('waiting')).taskCounts.running, 0);
+    go('first');
+    await running('waiting', 1);
+    await endAll('preempted', 'waiting', 'first');
+  });
+
   /** Fills a pool, adds two jobs to it, and makes room for them. */
   const compete = async (poolId: string) => {
     await addJob(`${poolId}-0`, poolId, 4, until(`${poolId}-0`), { priority: 1 });

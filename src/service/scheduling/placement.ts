@@ -21,10 +21,20 @@ const maxPassedOver = 100;
  */
 type Placed = 'full' | 'held' | 'done';
 
+/** Room on a node, which the end of other tasks makes for a task of a job of this priority or a higher one. */
+interface Room {
+  readonly pool: PoolState;
+  readonly priority: number;
+  /** One of these tasks has ended: its process on the machine is kept for the task. */
+  hasProcess: boolean;
+  /** All of them have ended: the next placement starts the task or gives the room up. */
+  isReady: boolean;
+}
+
 /** Puts active tasks onto nodes, by the priority of their jobs. Jobs of the same priority get equal shares. */
 export class Placement {
-  /** Nodes on which tasks end to make room for one of a job of this priority. */
-  readonly #rooms = new Map<NodeState, number>();
+  /** Nodes on which tasks end to make room for another one. */
+  readonly #rooms = new Map<NodeState, Room>();
   /** Those of them that a task has already been found for this time. */
   readonly #claimed = new Set<NodeState>();
 
@@ -38,6 +48,15 @@ export class Placement {
 
   /** Starts all tasks for which there is room. Pools share the processes of the machine equally. */
   place(): void {
+    const ready = [...this.#rooms].filter(([, { isReady }]) => isReady);
+    this.#placeOnce();
+    const unused = ready.filter(([node, room]) => this.#rooms.get(node) === room);
+    for (const [node] of unused) this.#rooms.delete(node);
+    // What was kept for tasks that no longer wait is for all.
+    if (unused.length > 0) this.#placeOnce();
+  }
+
+  #placeOnce(): void {
     this.#claimed.clear();
     const waiting = [...this.#waitingJobs()].map(([pool, jobs]) => ({
       pool,
@@ -103,8 +122,7 @@ export class Placement {
     let roomFor = 0;
     let placed: 'held' | 'done' = 'done';
     for (const task of managerFirst(job)) {
-      const isMachineFull =
-        this.options.maxProcesses > 0 && this.execution.running >= this.options.maxProcesses;
+      const isMachineFull = this.#isMachineFull(pool, job);
       if (isMachineFull && !mayPreempt) return 'full';
       if (max >= 0 && job.counts.running + roomFor >= max) return placed;
       const slots = slotsOf(task, pool);
@@ -124,6 +142,7 @@ export class Placement {
         const node = isMachineFull ? undefined : this.#freeNode(pool, task, slots);
         if (node !== undefined) {
           this.execution.start(pool, node, task);
+          if (this.#rooms.get(node)?.isReady) this.#rooms.delete(node);
           yield;
           continue;
         }
@@ -138,6 +157,15 @@ export class Placement {
       if (++passedOver >= maxPassedOver) return placed;
     }
     return placed;
+  }
+
+  /** Whether no process is left for a job: all run, or are kept for tasks of other pools or of higher priorities. */
+  #isMachineFull(pool: PoolState, job: JobState): boolean {
+    if (this.options.maxProcesses === 0) return false;
+    let kept = 0;
+    for (const room of this.#rooms.values())
+      if (room.hasProcess && (room.pool !== pool || room.priority > priorityOf(job))) kept++;
+    return this.execution.running + kept >= this.options.maxProcesses;
   }
 
   /**
@@ -178,7 +206,7 @@ export class Placement {
 
   /** Whether a task may run on a node once there is room for it. */
   #isUsable(task: TaskState, node: NodeState): boolean {
-    const keptFor = this.#rooms.get(node) ?? Number.NEGATIVE_INFINITY;
+    const keptFor = this.#rooms.get(node)?.priority ?? Number.NEGATIVE_INFINITY;
     return (
       isUp(node) &&
       keptFor <= priorityOf(task.job) &&
@@ -217,13 +245,16 @@ export class Placement {
     }
     if (chosen === undefined) return false;
     const { node, victims } = chosen;
-    this.#rooms.set(node, priority);
+    const room: Room = { pool, priority, hasProcess: false, isReady: false };
+    this.#rooms.set(node, room);
     this.#claimed.add(node);
-    const ended = Promise.all(victims.map((one) => one.ended));
+    const ended = victims.map((one) => one.ended);
     for (const one of victims) one.stop?.('requeue');
     this.supervisor.run({ about: `preempted tasks of node ${node.id}` }, async () => {
-      await ended;
-      this.#rooms.delete(node);
+      await Promise.race(ended);
+      room.hasProcess = true;
+      await Promise.all(ended);
+      room.isReady = true;
     });
     return true;
   }
