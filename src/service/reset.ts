@@ -51,18 +51,27 @@ export async function reset(dataDir: string): Promise<number> {
 
 /** Asks the service to end that holds the lock: no other program, which may have its process id by now. */
 async function takeFromHolder(lock: Lock, dataDir: string): Promise<void> {
-  const end = Date.now() + endMs;
-  let told: number | undefined;
+  let end = Date.now() + endMs;
+  let asked: number | undefined;
   for (;;) {
     const holder = await lock.take();
     if (holder === undefined) return;
-    if (Date.now() > end) throw unansweredBy(holder, dataDir, 'try again');
-    if (told !== holder.pid && holder.isCertain) {
-      told = holder.pid;
+    if (asked !== holder.pid && holder.isCertain) {
+      // The search for the holder may have taken a while. Services that replace each other get no more time.
+      if (asked === undefined) end = Date.now() + endMs;
+      asked = holder.pid;
       askToEnd(holder.pid);
+    } else if (Date.now() > end) {
+      throw asked === holder.pid ? notEnded(holder.pid, dataDir) : unansweredBy(holder, dataDir, 'try again');
     }
     await delay(50);
   }
+}
+
+function notEnded(pid: number, dataDir: string): StartError {
+  return new StartError(
+    `Process ${pid}, which holds ${dataDir}, was asked to end but still runs. End that process, then try again.`,
+  );
 }
 
 function askToEnd(pid: number): void {

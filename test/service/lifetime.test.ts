@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { startTime } from '../../src/service/tasks/processes/processTree';
 import { TestService } from './harness';
 
 /** Sends SIGTERM to a process that may have ended. */
@@ -68,19 +69,32 @@ describe('The life of the local Batch service', function () {
     }
   });
 
-  it('is not taken for another process with its id by --reset if its start time is unknown', async () => {
+  it('is asked to end by --reset, but another process with its id is not if the start time is unknown', async () => {
     await service.kill();
     const stranger = spawn('sleep', ['600'], { stdio: 'ignore' });
+    const holder = spawn('/bin/sh', ['-c', 'trap "" TERM; echo ready; sleep 600'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      detached: true,
+    });
     try {
+      await new Promise((resolve) => holder.stdout.once('data', resolve));
+      mkdirSync(path('held'));
+      writeFileSync(path('held/service.lock'), `${holder.pid} ${startTime(holder.pid as number)}`);
+      const held = TestService.refusal('--data-dir', path('held'), '--reset');
       writeFileSync(path('service.lock'), `${stranger.pid} `);
       writeFileSync(path('service.json'), JSON.stringify({ ...service.ready, pid: stranger.pid }));
       const { code, stderr } = await TestService.refusal('--data-dir', service.dataDir, '--reset');
       assert.deepEqual([code, stranger.exitCode, stranger.signalCode], [78, null, null]);
       assert.ok(stderr.includes(path('service.lock')), stderr);
+      const refused = await held;
+      assert.deepEqual([refused.code, holder.exitCode, holder.signalCode], [78, null, null]);
+      assert.ok(refused.stderr.includes(`Process ${holder.pid}`), refused.stderr);
+      assert.ok(refused.stderr.includes('was asked to end'), refused.stderr);
       rmSync(path('service.lock'));
       await service.start();
     } finally {
       stranger.kill('SIGKILL');
+      process.kill(-(holder.pid as number), 'SIGKILL');
     }
   });
 
