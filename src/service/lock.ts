@@ -75,16 +75,17 @@ export class Lock {
     const [id = '', started = ''] = content.split(' ');
     const pid = Number(id);
     if (!(pid > 0) || pid === process.pid || !isRunning(pid)) return undefined;
+    const present = startTime(pid);
+    if (started !== '' && present !== undefined)
+      return present === started ? { pid, isCertain: true } : undefined;
+    // Where only another program knows start times, an answer is faster.
+    if (await this.answers(pid)) return { pid, isCertain: true };
     const isSame = started === '' ? undefined : await this.#isStart(pid, started);
-    if (isSame === false) return undefined;
-    return { pid, isCertain: isSame ?? (await this.answers(pid)) };
+    return isSame === false ? undefined : { pid, isCertain: isSame === true };
   }
 
-  /** Whether a process started at a time; undefined if the system does not say. */
+  /** Whether a process started at a time, as another program tells, which can take a second; undefined if it does not. */
   async #isStart(pid: number, started: string): Promise<boolean | undefined> {
-    const present = startTime(pid);
-    if (present !== undefined) return present === started;
-    // A program tells, which can take a second.
     const asked = this.#starts.get(pid) ?? startedAt(pid);
     this.#starts.set(pid, asked);
     const ms = await asked;
