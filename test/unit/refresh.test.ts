@@ -161,7 +161,8 @@ describe('The lists of the Accounts view', () => {
       answers[succeededId] = [task('completed')];
       for (const list of [succeeded, running]) await loaded.reload(list);
       answers[runningId] = [];
-      await loaded.reload(running);
+      const { takenOverBy } = await loaded.reload(running);
+      assert.deepEqual(takenOverBy.map(nodeId), [succeededId]);
       const [row = running] = await loaded.children(succeeded);
       assert.deepEqual((await loaded.children(row)).map(nodeId), [`${taskId}/stdout.txt`]);
       assert.equal(nodeId(loaded.parentOf(row) ?? row), succeededId);

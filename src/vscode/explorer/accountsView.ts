@@ -197,8 +197,8 @@ export class AccountsView {
    * Fires only for rows that are different: each new row takes memory of VS Code for as long as the window is open.
    */
   async #refreshList(node: ExplorerNode): Promise<void> {
-    const { row, isReordered, changed } = await this.#lists.reload(node);
-    if (isReordered) this.#changed.fire(row);
+    const { row, isReordered, changed, takenOverBy } = await this.#lists.reload(node);
+    if (isReordered) this.#changed.fire([row, ...takenOverBy]);
     else if (changed.length > 0) this.#changed.fire(changed);
   }
 }

@@ -20,6 +20,8 @@ export interface Reloaded {
   readonly isReordered: boolean;
   /** Rows that look different. */
   readonly changed: ExplorerNode[];
+  /** Rows whose lists have rows that this list lost: VS Code forgets those with this list, and has to ask again. */
+  readonly takenOverBy: ExplorerNode[];
 }
 
 /** The lists that the Accounts view has loaded, and which of them can be seen. */
@@ -174,14 +176,18 @@ export class LoadedLists {
     });
     const ids = [...contents.keys()];
     const idsBefore = [...(before?.contents.keys() ?? [])];
-    this.#remove(idsBefore.filter((childId) => !contents.has(childId) && !this.#isTakenOver(childId, id)));
+    const lost = idsBefore.filter((childId) => !contents.has(childId));
+    const takers = new Map(lost.map((childId) => [childId, this.#takeOver(childId, id)]));
+    this.#remove(lost.filter((childId) => takers.get(childId) === undefined));
     const changed = children.filter((child) => {
       const childId = nodeId(child);
       return contents.get(childId) !== before?.contents.get(childId);
     });
     // What is below a row that changed is likely to have changed with it.
     for (const child of changed) this.#mark(nodeId(child));
-    return { row, children, changed, isReordered: ids.join('\n') !== idsBefore.join('\n') };
+    const isReordered = ids.join('\n') !== idsBefore.join('\n');
+    const takenOverBy = [...new Set(takers.values())].filter((taker) => taker !== undefined);
+    return { row, children, changed, isReordered, takenOverBy };
   }
 
   #mark(id: string): void {
@@ -212,16 +218,16 @@ export class LoadedLists {
   }
 
   /**
-   * Whether another list has a row that a list lost, as when a task moves from one group of its job to another, in
-   * whatever order the groups are loaded. The row is then below that list.
+   * Puts a row that a list lost below another list that has it, as when a task moves from one group of its job to another,
+   * in whatever order the groups are loaded. Returns the row above; undefined if no other list has the row.
    */
-  #isTakenOver(id: string, formerListId: string): boolean {
+  #takeOver(id: string, formerListId: string): ExplorerNode | undefined {
     for (const [listId, { row, contents }] of this.#lists) {
       if (listId === formerListId || !contents.has(id)) continue;
       this.#parents.set(id, row);
-      return true;
+      return row;
     }
-    return false;
+    return undefined;
   }
 
   /** Removes rows that no longer exist, and their descendants: a window may be open for weeks. */
@@ -231,7 +237,7 @@ export class LoadedLists {
     // The id of a task does not begin with that of its group.
     for (const id of gone) {
       for (const childId of this.#lists.get(id)?.contents.keys() ?? [])
-        if (!isBelow(childId, gone) && !this.#isTakenOver(childId, id)) gone.add(childId);
+        if (!isBelow(childId, gone) && !this.#takeOver(childId, id)) gone.add(childId);
     }
     for (const [id, row] of this.#rows) if (isBelow(id, gone)) this.#removed.add(row);
     const stores = [
@@ -245,7 +251,7 @@ export class LoadedLists {
 }
 
 function nothingBelow(row: ExplorerNode): Reloaded {
-  return { row, children: [], isReordered: false, changed: [] };
+  return { row, children: [], isReordered: false, changed: [], takenOverBy: [] };
 }
 
 /** While a service cannot be reached, the rows loaded before stay, below the problem and with their age. */
