@@ -95,6 +95,7 @@ const remoteShellText = `#!/bin/sh
 shift
 folder=$(mktemp -d /tmp/rsh.XXXXXX) || exit
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 143' HUP INT TERM
 TMPDIR=$folder /bin/sh -c "$*"
 `;
 

@@ -118,7 +118,9 @@ export class AccountsView {
       const { row, children } = await this.#lists.reload(pools);
       this.#changed.fire(row);
       const found = findIn(children);
-      if (found || children.at(-1)?.kind !== 'more') return found;
+      // A problem has the rows of the former list below it.
+      const isComplete = children[0]?.kind === 'problem' || children.at(-1)?.kind !== 'more';
+      if (found || isComplete) return found;
       this.data.showMore(pools);
     }
   }
