@@ -103,7 +103,7 @@ export type Problem =
   | { kind: 'poolNotOurs'; pool: string }
   | { kind: 'poolGone'; pool: string }
   | { kind: 'poolUnusable'; pool: string; detail?: string }
-  /** It was chosen to be deleted, and stays: a run or a task needs it since it was listed, or it is another one of that name. */
+  /** A resource that was selected for deletion is kept: it is in use, or has been replaced, since it was listed. */
   | { kind: 'resourceKept'; why: 'used' | 'changed' }
   | { kind: 'jobEnded'; job: string }
   | { kind: 'jobDisabled'; job: string }
@@ -111,7 +111,7 @@ export type Problem =
   | { kind: 'taskGone'; task: string; job: string }
   | { kind: 'nodeFailed'; node: string; code: string; detail?: string }
   | { kind: 'runNotFound'; run: string }
-  /** Something else than this extension has changed its manifest. */
+  /** Something other than this extension has changed its manifest. */
   | { kind: 'runAltered'; run: string }
   /** A later version of the extension wrote it. */
   | { kind: 'runNewer'; run: string }

@@ -25,7 +25,7 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 /**
  * Rejects with an AbortError as soon as the signal aborts, for work that does not listen to it or shares its result with
- * others. What becomes of the work then is not seen.
+ * others. The outcome of the work is then ignored.
  */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignalLike | undefined): Promise<T> {
   if (signal === undefined) return work;
@@ -71,8 +71,8 @@ export async function waitFor<T>(
 const lateMs = 20_000;
 
 /**
- * Asks, with growing pauses, for the effect of a request that was cut off, until it is there or will not come any more.
- * Returns whether it is there.
+ * Polls, with growing pauses, for the effect of a request that was cut off, until it appears or no longer can.
+ * Returns whether it appeared.
  */
 export async function whenArrived(
   ask: () => Promise<boolean>,

@@ -84,7 +84,7 @@ export class Lock {
     return isSame === false ? undefined : { pid, isCertain: isSame === true };
   }
 
-  /** Whether a process started at a time, as another program tells, which can take a second; undefined if it does not. */
+  /** Whether a process started at a time; undefined if unknown. Starts a program, which can take a second. */
   async #isStart(pid: number, started: string): Promise<boolean | undefined> {
     const asked = this.#starts.get(pid) ?? startedAt(pid);
     this.#starts.set(pid, asked);

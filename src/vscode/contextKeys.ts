@@ -4,13 +4,13 @@ import { type ContextKeys, section } from './contributions';
 
 type Key = keyof ContextKeys;
 
-/** The values that VS Code was told last. */
-const told = new Map<Key, ContextKeys[Key]>();
+/** The values last sent to VS Code. */
+const sent = new Map<Key, ContextKeys[Key]>();
 const waiting = new Map<Key, ContextKeys[Key]>();
 
 /**
- * Sets what the `when` clauses of the manifest ask for. VS Code is told after the current work, so that an activation does not
- * wait for it, and of changes only.
+ * Sets a context key for the `when` clauses of the manifest. Only changes are sent to VS Code, after the current work, so that
+ * the activation does not wait for them.
  */
 export function setContextKey<Name extends Key>(key: Name, value: ContextKeys[Name]): void {
   if (waiting.size === 0) setImmediate(tell);
@@ -18,10 +18,10 @@ export function setContextKey<Name extends Key>(key: Name, value: ContextKeys[Na
 }
 
 function tell(): void {
-  const changed = [...waiting].filter(([key, value]) => told.get(key) !== value);
+  const changed = [...waiting].filter(([key, value]) => sent.get(key) !== value);
   waiting.clear();
   for (const [key, value] of changed) {
-    told.set(key, value);
+    sent.set(key, value);
     background(commands.executeCommand('setContext', `${section}.${key}`, value));
   }
 }

@@ -1,8 +1,8 @@
 import { UserError } from '../core/errors';
 
 /**
- * Does work that saves a file where the user chose. What is wrong with the folder or its disk is then told with the advice to
- * save the file again: outputs of a run are fetched again.
+ * Runs `work`, which saves a file where the user chose. Messages about problems with the folder or its disk then advise to save
+ * the file again; those about outputs of a run advise to fetch the outputs again.
  */
 export async function savingFile<T>(work: () => Promise<T>): Promise<T> {
   try {

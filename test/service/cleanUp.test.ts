@@ -140,7 +140,7 @@ describe('The clean-up', function () {
     );
   });
 
-  it('deletes nothing that is needed since it was listed, or is another one of that name', async () => {
+  it('deletes no resource that has come into use or was replaced since it was listed', async () => {
     const { run, parts } = await fixture.start(fixture.folder(['a.mp4']).paths, { spotNodes: 4 });
     await run.advance('fetched', never);
     await run.close();
@@ -165,7 +165,7 @@ describe('The clean-up', function () {
         ]),
       );
     };
-    // A program of somebody else has a disabled job on the pool, and a window is about to retry the run.
+    // Another program has a disabled job on the pool, and a window is about to retry the run.
     await parts.batch.addJob({ id: 'disabled', poolInfo: { poolId } });
     await parts.batch.disableJob('disabled', 'requeue');
     await parts.batch.addTasks('disabled', [{ id: 't', commandLine: '/bin/true' }]);
@@ -173,7 +173,7 @@ describe('The clean-up', function () {
     assert.deepEqual(await remove(), { job: 'used', pool: 'used', container: 'used' });
     await again.retry(['0001'], never);
     await again.close();
-    // No window has the run any more, but one can continue it.
+    // No window works on the run any longer, but one can continue it.
     assert.deepEqual(await remove(), { pool: 'used', container: 'used' });
     const now = await listed();
     assert.equal(now.find(({ id }) => id === poolId)?.isLive, true);

@@ -102,7 +102,7 @@ describe('Requests to the local Batch service', function () {
     return { status: reply.statusCode, code };
   }
 
-  it('with objects in place of words, or text that is no Unicode, are refused, and affect no other task', async () => {
+  it('with objects in place of strings, or strings that are not valid Unicode, are refused, and affect no other task', async () => {
     const task = (id: string, uploadCondition: unknown) => ({
       id,
       commandLine: '/bin/true',

@@ -186,7 +186,7 @@ describe('The nodes of a run', function () {
     assert.equal((await direct.pool(id))?.targetLowPriorityNodes, 0);
   });
 
-  it('have no pool that appears after the request for it was given up', async () => {
+  it('leave no pool behind that appears after the request for it was given up', async () => {
     const wanted = runPool('keep');
     const seen = late(
       ({ method, url = '' }) => method === 'POST' && url.startsWith('/pools?'),
@@ -339,7 +339,7 @@ describe('The nodes of a run', function () {
     await run.close();
   });
 
-  it('that one attempt cannot have are no reason to end another, whose tasks run', async () => {
+  it('that one attempt cannot get do not end another attempt, whose tasks run', async () => {
     const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
     const release = fixture.holdTask('a.mp4');
     const { run, steps } = await fixture.start(paths, { lifetime: 'run', spotNodes: 2 });

@@ -96,7 +96,7 @@ describe('Download', function () {
     await proxy.close();
   });
 
-  it('downloads many files at once of which memory has room for a few', async () => {
+  it('downloads many files at once when memory has room for a few of them', async () => {
     const size = 6 * MiB;
     const memory = new FileMemory(3 * size);
     const names = Array.from({ length: 8 }, (_, index) => `${index}.mp3`);

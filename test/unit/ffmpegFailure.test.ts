@@ -372,7 +372,7 @@ describe('The reason of a failure', function () {
     assert.equal(parseFfmpegLog(log)?.streams[0]?.packets, 7);
   });
 
-  it('is told black pictures, later tracks and changed audio by the logs of ffmpeg 8 and 9 too', () => {
+  it('is found in the logs of ffmpeg 8 and 9, too: black pictures, later tracks and changed audio', () => {
     const log = [
       "Input #0, mpegts, from 'input.ts':",
       '  Stream #0:1[0x101]: Audio: aac (LC), 48000 Hz, stereo, fltp',
@@ -392,7 +392,7 @@ describe('The reason of a failure', function () {
     assert.equal(parseFfmpegLog([...log, again].join('\n'))?.audioChanges, 1);
   });
 
-  it('is told how much audio ffmpeg left out where parts of a recording overlap', () => {
+  it('considers how much audio ffmpeg left out where parts of a recording overlap', () => {
     const left = (samples: number) =>
       `[Parsed_aresample_0 @ 0x55d1] [SWR @ 0x7f45] discarding ${samples} audio samples`;
     const log = [
@@ -406,7 +406,7 @@ describe('The reason of a failure', function () {
     assert.equal(parseFfmpegLog(log.join('\n'))?.overlapSeconds, 0);
   });
 
-  it('is told where ffmpeg stops reading an Ogg file, although it succeeds', () => {
+  it('considers where ffmpeg stops reading an Ogg file, although it succeeds', () => {
     const error = '@ 0x555d10782d40] Error during demuxing: Not yet implemented in FFmpeg, patches welcome';
     const log = (format: string, ...more: string[]) =>
       parseFfmpegLog(

@@ -7,7 +7,7 @@ import { withoutFiles } from '../../src/core/plan/withoutFiles';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import type { RunEvent } from '../../src/core/runs/runEvents';
 import { hasSources, knownOutputs } from '../../src/vscode/runs/knownOutputs';
-import { Answers } from '../../src/vscode/runs/liveRun';
+import { ServiceHealth } from '../../src/vscode/runs/liveRun';
 import {
   isRetryable,
   isUpload,
@@ -272,7 +272,7 @@ describe('A run', () => {
 describe('The services of a run', () => {
   it('are shown as not answering after 10 seconds of failures, until a call succeeds', async () => {
     let now = 0;
-    const answers = new Answers(() => now);
+    const answers = new ServiceHealth(() => now);
     const steps: string[] = [];
     const report = (event: RunEvent) => steps.push(event.kind === 'step' ? event.step.kind : event.kind);
     const batch = answers.policy('batch', report);

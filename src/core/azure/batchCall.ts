@@ -50,7 +50,7 @@ export async function callBatch<T>(
 /** Answers to what needs a job that can run tasks: it has ended, is about to, or does not exist. */
 export const endedJobCodes = ['JobNotFound', 'JobCompleted', 'JobBeingTerminated', 'JobBeingDeleted'];
 
-/** True for a job whose tasks will not run any more. A disabled job can be enabled again. */
+/** Whether the tasks of a job can no longer run. A disabled job can be enabled again. */
 export function hasEnded({ state }: Pick<Job, 'state'>): boolean {
   return state === 'terminating' || state === 'completed' || state === 'deleting';
 }

@@ -31,8 +31,8 @@ const apiVersion = '2025-06-01';
 const silenceMs = 60_000;
 
 /**
- * Adds a token to each request. The package's own adapter doesn't pass the signal of the request, so that an abort waited for
- * a token that an external program makes.
+ * Adds a token to each request. The package's own adapter doesn't pass the request's signal: an abort would
+ * wait for a token that an external program creates.
  */
 class TokenCredentials implements ServiceClientCredentials {
   constructor(

@@ -9,8 +9,8 @@ import { isJustChosen, isNeeded } from '../pools/poolUse';
 import { manifestBlob } from '../records/manifestStore';
 import { isUnfinished, type OwnedResource, readContainer } from './ownedResources';
 
-const isUsed: Problem = { kind: 'resourceKept', why: 'used' };
-const hasChanged: Problem = { kind: 'resourceKept', why: 'changed' };
+const usedProblem: Problem = { kind: 'resourceKept', why: 'used' };
+const changedProblem: Problem = { kind: 'resourceKept', why: 'changed' };
 
 /** What is asked once about each run, whatever the number of its resources. */
 interface RunFacts {
@@ -19,9 +19,9 @@ interface RunFacts {
 }
 
 /**
- * Returns a function that tells why a resource must not be deleted although the user has agreed to it when it was listed, which
- * can be hours ago; undefined if it can be deleted, or no longer exists. Runs that needed it when it was listed have been ended
- * since. It asks once about each run: it serves resources that are deleted together. `jobIds`: the jobs that are deleted with them.
+ * Returns a function that gives the reason not to delete a resource, although the user agreed to delete it when it was listed,
+ * possibly hours ago; undefined if it can be deleted or no longer exists. Runs that needed it then have been ended since. Each
+ * run is queried once for all resources that are deleted together. `jobIds`: the jobs that are deleted with them.
  */
 export function recheck(
   batch: Batch,
@@ -63,8 +63,8 @@ async function reasonToKeepJob(
   const job = await batch.job(id, { select: 'id,state,creationTime,metadata', signal });
   if (job === undefined) return undefined;
   const isSame = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
-  if (!isSame || job.creationTime?.getTime() !== created?.getTime()) return hasChanged;
-  return !isLive && (await runs.isAtWork(runId ?? '')) ? isUsed : undefined;
+  if (!isSame || job.creationTime?.getTime() !== created?.getTime()) return changedProblem;
+  return !isLive && (await runs.isAtWork(runId ?? '')) ? usedProblem : undefined;
 }
 
 async function reasonToKeepPool(
@@ -77,14 +77,14 @@ async function reasonToKeepPool(
   if (pool === undefined || pool.state === 'deleting') return undefined;
   const isSame = isOwn(pool.metadata, 'pool') && ownMetadata(pool.metadata, 'run') === runId;
   // Pools of the same settings have the same name.
-  if (!isSame || pool.creationTime?.getTime() !== created?.getTime()) return hasChanged;
+  if (!isSame || pool.creationTime?.getTime() !== created?.getTime()) return changedProblem;
   const agreed = new Set(isLive ? [...usedBy, ...(runId === undefined ? [] : [runId])] : []);
   const isAgreed = ({ metadata }: Job) =>
     isOwn(metadata, 'job') ? agreed.has(ownMetadata(metadata, 'run') ?? '') : isLive && agreed.size === 0;
   const isExcepted = (jobId: string) =>
     jobIds.has(jobId) || [...agreed].some((run) => `${jobId}-`.startsWith(`${ownPrefix}-${run}-`));
   const isChosen = await isJustChosen(batch, pool, isExcepted, signal);
-  return isChosen || (await isNeeded(batch, id, isAgreed, signal)) ? isUsed : undefined;
+  return isChosen || (await isNeeded(batch, id, isAgreed, signal)) ? usedProblem : undefined;
 }
 
 async function reasonToKeepContainer(
@@ -95,11 +95,11 @@ async function reasonToKeepContainer(
 ): Promise<Problem | undefined> {
   const found = await readContainer(storage, id, signal);
   if (found === undefined) return undefined;
-  if (found.runId !== runId) return hasChanged;
+  if (found.runId !== runId) return changedProblem;
   if (runId === undefined) return undefined;
-  if (!isLive && (await runs.isAtWork(runId))) return isUsed;
-  if (!wasUnfinished && !isLive && (await runs.isUnfinished(runId))) return isUsed;
-  return (found.unfetched ?? 0) > unfetched ? hasChanged : undefined;
+  if (!isLive && (await runs.isAtWork(runId))) return usedProblem;
+  if (!wasUnfinished && !isLive && (await runs.isUnfinished(runId))) return usedProblem;
+  return (found.unfetched ?? 0) > unfetched ? changedProblem : undefined;
 }
 
 /** Whether a window works on a run, or one of its jobs has not ended. */

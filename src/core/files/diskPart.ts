@@ -37,7 +37,7 @@ export async function diskPart(path: string, version: string, bytes: number | un
   const end = async ({ keep }: { keep: boolean }) => {
     await flush.idle();
     await handle.close().catch(() => undefined);
-    if (!keep) await removed(partPath);
+    if (!keep) await removeQuietly(partPath);
     openParts.delete(partPath);
   };
   return {
@@ -167,11 +167,11 @@ async function giveFreeName(partPath: string, path: string): Promise<void> {
     return giveNameWithoutLinks(partPath, path);
   }
   // The output is complete under its name.
-  await removed(partPath);
+  await removeQuietly(partPath);
 }
 
 /** Removes a file that nobody needs any more. One that a virus scanner holds stays. */
-async function removed(path: string): Promise<void> {
+async function removeQuietly(path: string): Promise<void> {
   await rm(path, { force: true, maxRetries: 3, retryDelay: 50 }).catch(() => undefined);
 }
 
@@ -189,7 +189,7 @@ async function giveNameWithoutLinks(partPath: string, path: string): Promise<voi
   } catch (error) {
     const reserved = await stat(path).catch(() => undefined);
     // Another program can have written there since.
-    if (reserved?.size === 0) await removed(path);
+    if (reserved?.size === 0) await removeQuietly(path);
     throw error;
   }
 }

@@ -15,7 +15,7 @@ export interface Files {
    * `bytes` is the size that the file will have, if it is known. The signal ends a wait for memory.
    */
   part(uri: string, version: string, options?: { bytes?: number; signal?: AbortSignal }): Promise<PartFile>;
-  /** Whether `part` waits until there is memory for the whole file. Whoever others wait for must not wait for it. */
+  /** Whether `part` waits for the memory of a whole file. A caller that holds memory must not wait for more. */
   isInMemory(uri: string): boolean;
   /** Removes the part file of this `version`, if it exists. */
   dropPart(uri: string, version: string): Promise<void>;
@@ -116,4 +116,11 @@ export function nameOf(uri: string): string {
 export function folderOf(uri: string): string {
   const folder = uri.slice(0, uri.lastIndexOf('/') + 1);
   return folder.startsWith('file:') ? fileURLToPath(folder) : decodeURIComponent(folder);
+}
+
+/** The name of a copy: `clip.mp3`, `clip (2).mp3`, … */
+export function numbered(name: string, copy: number): string {
+  if (copy === 1) return name;
+  const dot = name.lastIndexOf('.');
+  return dot > 0 ? `${name.slice(0, dot)} (${copy})${name.slice(dot)}` : `${name} (${copy})`;
 }

@@ -27,9 +27,9 @@ export interface RefusedTask {
 }
 
 /**
- * Adds tasks, 100 at a time and several requests at once; a collection that is too large is halved, and a single task that
- * is refused. A task that exists was added by an earlier process of this run. Resolves with the tasks that Batch refuses; the others have been added. Throws
- * `jobEnded`, and `throttled` if Batch fails to add a task again and again.
+ * Adds tasks, 100 at a time, in several parallel requests. A collection that is too large is halved; a single task that is too
+ * large is refused. A task that exists was added by an earlier process of this run. Resolves to the tasks that Batch refuses; all
+ * others have been added. Throws `jobEnded`, and `throttled` if Batch repeatedly fails to add a task.
  */
 export async function addTasks(
   batch: Batch,

@@ -14,7 +14,7 @@ export const longProbeBytes = 128_000_000;
 
 /**
  * Option of ffmpeg and ffprobe for a transport stream whose audio gets other packet ids, as after a break of a recording: the
- * tracks go on, instead of new ones that no output has. Of video, the last picture before the change would come at the end.
+ * tracks continue, instead of new ones that no output has. With video, the last picture before the change would be output last.
  */
 export const mergedTracks: readonly string[] = ['-merge_pmt_versions', '1'];
 

@@ -101,14 +101,14 @@ async function probeFile(
 }
 
 /**
- * Parts of a file at most; longer ones follow from it. The task that joins them names the URL of each, about 600 characters,
- * in a request of at most 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection
+ * Maximum number of parts of a file; a file that would have more gets longer parts. The task that joins them names the URL of
+ * each, about 600 characters, in a request of at most 1 MB: https://learn.microsoft.com/rest/api/batchservice/task/add-collection
  */
 const maxParts = 1_000;
 
 /**
- * Parts of a long video of a format with tables, which are longer than asked for then: a video is transcoded as a whole if
- * more than 200 of its key frames must be examined (`media/cut`).
+ * Maximum number of parts of a video whose format has tables; parts of a long video become longer. The video is transcoded as a
+ * whole if more than 200 of its key frames must be examined (`media/cut`).
  */
 const usualParts = 150;
 

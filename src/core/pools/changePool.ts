@@ -27,8 +27,8 @@ export interface ChangeOptions {
 class Overtaken extends Error {}
 
 /**
- * Changes a pool as it is now, and again, after growing pauses, while the service refuses that for a while. Throws
- * `poolUnusable`, with the code of the refusal, after `conflictMinutes`, and with `deleted` for a pool that does not exist.
+ * Reads a pool and changes it with `work`; repeats both, after growing pauses, while the service temporarily refuses the change.
+ * Throws `poolUnusable`: with the code of the refusal after `conflictMinutes`, with `deleted` if the pool does not exist.
  */
 export async function changePool<T>(
   batch: Batch,
@@ -135,7 +135,7 @@ export function isDeletedPool(error: unknown): boolean {
   return isUnusable(error) && error.problem.detail === 'deleted';
 }
 
-/** Whether `changePool` failed because Azure refused every change for 20 minutes: the pool works as it is. */
+/** Whether `changePool` failed because Azure refused every change for `conflictMinutes`: the pool works as it is. */
 export function isUnchangeable(error: unknown): boolean {
   return isUnusable(error) && error.problem.detail !== 'deleted';
 }

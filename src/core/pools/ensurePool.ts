@@ -36,7 +36,7 @@ export interface PoolChoice {
 export interface EnsureOptions {
   /** What `findPool` finds, if it was asked before. */
   readonly finding?: Promise<FoundPool>;
-  /** The job for which the pool is chosen. A pool that exists is told so, for other runs that take their nodes back. */
+  /** The job for which the pool is chosen. The metadata of an existing pool names it, for other runs that take nodes back. */
   readonly jobId?: string;
   /** Default: the system clock. */
   readonly clock?: Clock;

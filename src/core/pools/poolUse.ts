@@ -62,7 +62,7 @@ export async function isJustChosen(
   return job === undefined || !hasEnded(job);
 }
 
-/** Tells a pool for which job it was chosen: a run with no job yet could not be seen otherwise. Changes its ETag, too. */
+/** Writes the job that a pool was chosen for into its metadata: other runs cannot see a run without a job. Changes the ETag. */
 export async function noteChosen(
   batch: Batch,
   { id = '', metadata }: Pool,
@@ -70,12 +70,12 @@ export async function noteChosen(
   signal: AbortSignal,
 ): Promise<void> {
   const value = `${jobId} ${batch.now().toISOString()}`;
-  await batch.patchPool(id, [...notChosen(metadata), { name: madeBy.chosenFor, value }], signal);
+  await batch.patchPool(id, [...withoutChosen(metadata), { name: madeBy.chosenFor, value }], signal);
 }
 
 /**
- * Removes what `noteChosen` has written for a job, as a part of the work of `changePool`: a job that never comes to exist would
- * keep the nodes for a while. Returns the pool as it is then.
+ * Removes what `noteChosen` wrote for a job, in the `work` of `changePool`: a job that is never created would otherwise keep the
+ * nodes for `submittingMinutes`. Returns the changed pool.
  */
 export async function removeChosen(
   batch: Batch,
@@ -85,11 +85,11 @@ export async function removeChosen(
 ): Promise<Pool> {
   const { id = '', metadata, eTag } = pool;
   if (justChosenFor(pool, batch.now()) !== jobId) return pool;
-  await batch.patchPool(id, notChosen(metadata), signal, eTag);
+  await batch.patchPool(id, withoutChosen(metadata), signal, eTag);
   return (await batch.pool(id, { signal })) ?? pool;
 }
 
-function notChosen(metadata: Pool['metadata'] = []): NonNullable<Pool['metadata']> {
+function withoutChosen(metadata: Pool['metadata'] = []): NonNullable<Pool['metadata']> {
   return metadata.filter(({ name }) => name !== madeBy.chosenFor);
 }
 

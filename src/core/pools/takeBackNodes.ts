@@ -25,10 +25,10 @@ interface TakeBackOptions extends SizeOptions {
 type Outcome = 'takenBack' | 'kept' | 'unchanged';
 
 /**
- * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and gives one
- * that existed the size that it had. A pool that a disabled job needs is kept without nodes. While the run's job is open it can
- * go on: then its pool is kept, and one that scales to zero is left to its formula. A pool that other runs use, or that a formula of the user sizes, stays as it is. Returns
- * whether the pool has changed.
+ * Undoes what was done to a pool for a run that has no task on it: deletes a pool that was made for the run, and returns an
+ * existing pool to its earlier size. A pool that a disabled job needs is kept without nodes. While the run's job is open, the run
+ * can continue: its pool is kept, and a pool that scales to zero is left to its formula. A pool that other runs use, or that a
+ * formula of the user sizes, is not changed. Returns whether the pool has changed.
  */
 export async function takeBackNodes(
   batch: Batch,

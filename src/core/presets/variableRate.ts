@@ -1,6 +1,6 @@
 /**
- * Frames at the times of the source. From 8 on, ffmpeg does so by itself for the formats of the presets, and 9 has no option
- * `-vsync`; the one that replaces it, 4.4 does not have.
+ * Options that keep the source's frame times. ffmpeg 8 and later keeps them by default for the formats of the presets, and 9 has
+ * no `-vsync`. Its replacement, `-fps_mode`, does not exist in 4.4.
  */
 export function variableRate(ffmpegMajor: number | undefined): string[] {
   return (ffmpegMajor ?? 0) >= 8 ? [] : ['-vsync', 'vfr'];

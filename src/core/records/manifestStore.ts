@@ -93,8 +93,8 @@ export class ManifestStore {
 
   /**
    * Writes the manifest. Files that have changed are written first, under names that no other write uses: a manifest always
-   * names complete chunks, whenever the process ends. Throws `runTaken` if another store has written the manifest since this one read or
-   * wrote it.
+   * names complete chunks, whenever the process ends. Throws `runTaken` if another store has written the manifest since this one
+   * read or wrote it.
    */
   async write(manifest: Manifest, options: WriteOptions): Promise<void> {
     const { files, refused } = manifest;

@@ -94,8 +94,8 @@ export class Claim {
   }
 
   /**
-   * Takes the lease again, which may have expired. Throws `runTaken` if another window was faster, though it may have released the
-   * run since, and after the release.
+   * Acquires the lease again, which may have expired. Throws `runTaken` if another window was faster, even if it has released the
+   * run since; also after `release`.
    */
   async regain(signal = this.#lost.signal): Promise<void> {
     const { storage, container, blob, runId } = this.taken;
@@ -122,7 +122,7 @@ export class Claim {
         throw new UserError({ kind: 'runTaken', run: this.taken.runId });
       this.#isChecked = true;
     } catch (error) {
-      if (isEnd(error)) this.#lose(error);
+      if (isRunLost(error)) this.#lose(error);
       throw error;
     }
   }
@@ -157,7 +157,7 @@ export class Claim {
     try {
       await this.regain();
     } catch (error) {
-      if (isEnd(error)) this.#lose(error);
+      if (isRunLost(error)) this.#lose(error);
     }
   }
 
@@ -168,7 +168,7 @@ export class Claim {
 }
 
 /** Whether an error says that this process has lost the run. */
-function isEnd(error: unknown): boolean {
+function isRunLost(error: unknown): boolean {
   return error instanceof UserError && ['runTaken', 'runNotFound'].includes(error.problem.kind);
 }
 

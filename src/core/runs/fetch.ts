@@ -1,13 +1,13 @@
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import type { Content } from '../files/bytes';
-import { type Files, type PartFile, staysBelow } from '../files/files';
+import { type Files, numbered, type PartFile, staysBelow } from '../files/files';
 import { readStatement } from '../jobs/taskLogs';
 import { type Proof, proveOutput } from '../media/probe/proof';
 import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
-import { downloadOutput, numbered } from './outputs';
+import { downloadOutput } from './outputs';
 import type { RunState } from './runState';
 
 /** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */

@@ -75,7 +75,10 @@ export async function takeBackPools(
   }
 }
 
-/** Ends the jobs without tasks of a run that was deleted: no process adds tasks to them. One that cannot be reached ends with its time. */
+/**
+ * Terminates the empty jobs of a run that was deleted: no process adds tasks to them. A job that cannot be reached ends at its
+ * time limit.
+ */
 export async function endEmptyJobs({ parts, poolsGiven }: RunState, signal: AbortSignal): Promise<void> {
   for (const { jobId } of poolsGiven.keys()) {
     try {
@@ -107,7 +110,7 @@ async function takeBack(
 }
 
 /** Ends the jobs of attempts of a run that is canceled, unless they have ended. */
-export async function endJobs(
+export async function endAttemptJobs(
   state: RunState,
   attempts: readonly Attempt[],
   signal: AbortSignal,
@@ -137,9 +140,9 @@ function isFatal(error: unknown): error is UserError {
 }
 
 /**
- * After an error with which no task can start, ends the jobs of the run and takes the nodes from its pool, which would cost
- * money for nothing. The files without a result get this one, unless there was no job. A failure to do so is reported as a
- * problem of its own.
+ * After an error that prevents all tasks from starting, ends the jobs of the run and removes the nodes of its pool, which would
+ * cost money without use. The error becomes the result of files without one, unless there was no job. Failures of these steps
+ * are reported separately.
  */
 export async function endIfFatal(state: RunState, error: unknown, signal: AbortSignal): Promise<void> {
   if (!isFatal(error)) return;
@@ -154,8 +157,8 @@ export async function endIfFatal(state: RunState, error: unknown, signal: AbortS
 }
 
 /**
- * As `endIfFatal`, for one attempt of several: the others go on. Its files get this result in any case, so that the run does
- * not try it again by itself. Returns whether the error was such a one.
+ * Like `endIfFatal`, for one of several attempts; the others continue. Its files always get this result, so that the run does
+ * not retry them by itself. Returns whether the error was fatal.
  */
 export async function endAttemptIfFatal(
   state: RunState,

@@ -62,10 +62,3 @@ export async function downloadOutput(
   );
   return bytes;
 }
-
-/** `clip.mp3`, `clip (2).mp3`, … */
-export function numbered(name: string, copy: number): string {
-  if (copy === 1) return name;
-  const dot = name.lastIndexOf('.');
-  return dot > 0 ? `${name.slice(0, dot)} (${copy})${name.slice(dot)}` : `${name} (${copy})`;
-}

@@ -15,9 +15,9 @@ import { Collector } from './collect';
 import { canFetchAgain } from './fetch';
 import {
   endAttemptIfFatal,
+  endAttemptJobs,
   endEmptyJobs,
   endIfFatal,
-  endJobs,
   finish,
   summaryOf,
   takeBackPools,
@@ -95,8 +95,8 @@ export class Run {
   }
 
   /**
-   * Opens a run that the account holds. Throws `runNotFound`, `runAltered`, or `runTaken` while another window acts on it; a window that was
-   * killed on another machine holds its run for another 15 seconds, which `waitMs` can wait for.
+   * Opens a run that the account holds. Throws `runNotFound`, `runAltered`, or `runTaken` while another window acts on it. A
+   * window that was killed on another machine holds its run for another 15 seconds, which `waitMs` can wait for.
    */
   static async open(
     parts: RunParts,
@@ -196,7 +196,7 @@ export class Run {
   async #work(until: Until, signal: AbortSignal): Promise<'done' | 'again' | 'timeLimit'> {
     const { state } = this;
     // The process that canceled the run may have ended before it had ended the jobs.
-    if (state.manifest.canceled) await endJobs(state, state.manifest.attempts, signal);
+    if (state.manifest.canceled) await endAttemptJobs(state, state.manifest.attempts, signal);
     else if (!state.isNew) await repairAttempts(state, until, signal);
     let isOver = false;
     let failed: OpenAttempt | undefined;
@@ -273,8 +273,8 @@ export class Run {
   }
 
   /**
-   * A stopped run goes on later, and a taken one in another window: its job waits for tasks. Of a canceled one, the cancel takes
-   * the nodes back.
+   * Takes nodes back for attempts without tasks. Keeps pools with a job if the run was stopped, and all if another window has
+   * taken it: their jobs wait for tasks. Does nothing for a canceled run: the cancellation takes the nodes back.
    */
   async #takeBackPools(isStopped: boolean, failure: unknown): Promise<void> {
     if (this.#canceled.signal.aborted || isProblem(failure, 'runTaken')) return;
@@ -378,10 +378,10 @@ export class Run {
    */
   async #endAllJobs(signal: AbortSignal): Promise<void> {
     const known = this.manifest.attempts.filter(({ hasJob, submitted }) => hasJob || submitted !== undefined);
-    const [ended] = await Promise.allSettled([endJobs(this.state, known, signal), this.#working]);
+    const [ended] = await Promise.allSettled([endAttemptJobs(this.state, known, signal), this.#working]);
     if (ended.status === 'rejected') throw ended.reason;
     const others = this.manifest.attempts.filter((attempt) => !known.includes(attempt));
-    await endJobs(this.state, others, signal);
+    await endAttemptJobs(this.state, others, signal);
   }
 
   /** Gives up the right to act on the run, after a cancel has ended, so that another window can act at once. */

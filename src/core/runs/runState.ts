@@ -154,14 +154,17 @@ export class RunState {
     for (const id of fileIds) if (this.results.delete(id)) this.#journal.note(id);
   }
 
-  /** Notes in the account which files the manifest has, before it is written with others. The earlier ones are valid still. Throws `runTaken` if another window holds the run, or has changed it. */
+  /**
+   * Stores the seal of the manifest in the account before a manifest with other files is written. Earlier seals stay valid.
+   * Throws `runTaken` if another window holds the run or has changed it.
+   */
   async #seal(signal: AbortSignal): Promise<void> {
     const { manifest, parts } = this;
     const { files, refused } = manifest;
     if (files === this.#sealed.files && refused === this.#sealed.refused) return;
     const { storage } = parts;
     const container = manifest.outputContainer;
-    // Metadata are written without the lease.
+    // The lease does not cover the metadata of the container.
     await this.claim.regain(signal);
     const own = [sealOf({ ...manifest, ...this.#sealed }), sealOf(manifest)];
     const seals = await withSeals(storage, container, own, signal);

@@ -56,8 +56,8 @@ export class Slots {
   }
 
   /**
-   * Bytes of the next block of an upload of which so many are left. Towards the end they get shorter, so that all requests
-   * end at about the same time, unless another file waits to go on.
+   * Returns the size of the next block of an upload with `left` bytes to go. Blocks get shorter towards the end, so that all
+   * requests end at about the same time, unless another file waits to continue.
    */
   uploadBytes(left: number): number {
     const { blockBytes } = this;

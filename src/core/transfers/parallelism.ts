@@ -16,7 +16,7 @@ const warmUpMs = 200;
 /** Growth of the throughput, as a factor, that is worth more requests. */
 const worthwhile = 1.05;
 
-/** The same for large files, of which a few requests have enough to do: more of them must pay for their work. */
+/** The same for large files, which keep a few requests busy: more requests must outweigh their own cost. */
 const worthwhileForLarge = 1.25;
 
 /** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */

@@ -354,7 +354,7 @@ export class Execution {
 
 /**
  * Whether a task that ran when the service ended was to be terminated with its job, or with a node that leaves its pool.
- * What becomes of the tasks of other nodes is not stored: they start again.
+ * What happens to tasks on other nodes is not stored: they start again.
  */
 function isTerminated({ job }: TaskState, nodes: readonly NodeState[]): boolean {
   const { wire, disableOption } = job;

@@ -35,7 +35,7 @@ interface Room {
 export class Placement {
   /** Nodes on which tasks end to make room for another one. */
   readonly #rooms = new Map<NodeState, Room>();
-  /** Those of them that a task has already been found for this time. */
+  /** The nodes of `#rooms` that this placement has already assigned to a task. */
   readonly #claimed = new Set<NodeState>();
 
   constructor(
@@ -52,7 +52,7 @@ export class Placement {
     this.#placeOnce();
     const unused = ready.filter(([node, room]) => this.#rooms.get(node) === room);
     for (const [node] of unused) this.#rooms.delete(node);
-    // What was kept for tasks that no longer wait is for all.
+    // Room that was kept for tasks that no longer wait is free for all tasks.
     if (unused.length > 0) this.#placeOnce();
   }
 
@@ -151,7 +151,7 @@ export class Placement {
           continue;
         }
         if (isMachineFull) return 'full';
-        // Where only this job may not run, because its preparation failed there, others may.
+        // Other jobs can run on nodes where only the preparation of this job failed.
         if (slots === 1 && managerOf(task) === undefined) return hasFreeSlot(pool) ? placed : 'full';
       }
       if (++passedOver >= maxPassedOver) return placed;
@@ -192,7 +192,7 @@ export class Placement {
   #freeNode(pool: PoolState, task: TaskState, slots: number): NodeState | undefined {
     const per = slotsPerNode(pool);
     const pack = /^pack$/i.test(String(policyOf(pool).nodeFillType ?? ''));
-    // A wish: where that node is busy, the task runs elsewhere.
+    // Affinity is a preference: if that node is busy, the task runs on another one.
     const { affinityId } = (task.read().affinityInfo ?? {}) as { affinityId?: string };
     let best: NodeState | undefined;
     for (const node of pool.nodes.values()) {

@@ -29,7 +29,7 @@ export interface NodeState {
   readonly running: Set<TaskState>;
   slotsUsed: number;
   /**
-   * It leaves its pool once its tasks have ended: what becomes of them (`requeue`, `terminate`, `taskcompletion`,
+   * Set while the node leaves its pool: what happens to its tasks (`requeue`, `terminate`, `taskcompletion`,
    * `retaineddata`).
    */
   leaving?: string;

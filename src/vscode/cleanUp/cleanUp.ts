@@ -133,7 +133,7 @@ async function remove(
   try {
     remaining = await removed;
   } catch (error) {
-    if (isAbort(error)) tellCanceled(deleted.length, chosen.length);
+    if (isAbort(error)) showCleanUpCanceled(deleted.length, chosen.length);
     throw error;
   } finally {
     for (const { runId, kind, id } of deleted) {
@@ -143,7 +143,7 @@ async function remove(
   await tellRemaining(remaining, chosen.length);
 }
 
-function tellCanceled(deleted: number, chosen: number): void {
+function showCleanUpCanceled(deleted: number, chosen: number): void {
   const text = l10n.t('Canceled. Deleted {0} of {1} resources.', count(deleted), count(chosen));
   background(showInformation(text));
 }

@@ -195,7 +195,9 @@ function lossesOf(chosen: readonly OwnedResource[]): string[] {
     runIds.size > 0
       ? l10n.t('Runs that use these resources are canceled first: {0}', [...runIds].join(', '))
       : '',
-    unfinished.size > 0 ? l10n.t("Runs that then can't be continued: {0}", [...unfinished].join(', ')) : '',
+    unfinished.size > 0
+      ? l10n.t("These runs can't be continued afterwards: {0}", [...unfinished].join(', '))
+      : '',
     others.length > 0
       ? l10n.t('Tasks of other programs run here, and end: {0}', others.map(({ id }) => id).join(', '))
       : '',

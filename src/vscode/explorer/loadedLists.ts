@@ -20,7 +20,7 @@ export interface Reloaded {
   readonly isReordered: boolean;
   /** Rows that look different. */
   readonly changed: ExplorerNode[];
-  /** Rows whose lists have rows that this list lost: VS Code forgets those with this list, and has to ask again. */
+  /** Rows whose lists took over rows of this list. VS Code removes those rows with this list, and must request them again. */
   readonly takenOverBy: ExplorerNode[];
 }
 
@@ -157,7 +157,7 @@ export class LoadedLists {
       this.#failed.add(id);
       throw error;
     }
-    // The row was removed while its list was loaded: the list would be kept, and loaded again, for ever.
+    // The row was removed while its list was loaded: a stored list would be reloaded forever.
     if (this.#removed.has(row)) return nothingBelow(row);
     const before = this.#lists.get(id);
     const children = withRowsBefore(loaded, before).map((child) => this.#rowOf(child));

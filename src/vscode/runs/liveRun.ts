@@ -41,7 +41,7 @@ export function liveRun(
     estimator,
     abort,
     answers,
-  }: { readonly estimator: TimeLeft; readonly abort: AbortController; readonly answers: Answers },
+  }: { readonly estimator: TimeLeft; readonly abort: AbortController; readonly answers: ServiceHealth },
 ): LiveRun {
   const { progress } = run;
   let estimate: { at: number; ms: number | undefined } | undefined;
@@ -85,19 +85,19 @@ export async function failureOf(
 /** How long a run tries to reach a service that throttles or does not answer. */
 const patienceMs = 15 * 60_000;
 
-/** A service that has failed for so long is shown: one retry is common, and not worth a word. */
+/** How long a service must fail before this is shown: a single retry is common. */
 const shownAfterMs = 10_000;
 
 /** Why a run gets no further: every call to one of its services has failed for some time. */
 export type NoAnswer = RetryNotice['reason'];
 
 /** Whether the services of a run answer. The clock is passed in, in milliseconds. */
-export class Answers {
+export class ServiceHealth {
   readonly #failing = new Map<Service, { readonly since: number; reason: NoAnswer }>();
 
   constructor(private readonly now: () => number = Date.now) {}
 
-  /** The retries of calls to a service, which are noted here and reported as steps of the run. */
+  /** Returns a retry policy that records failures of the service here and reports them as steps of the run. */
   policy(service: Service, report: (event: RunEvent) => void): Partial<RetryPolicy> {
     return {
       patienceMs,

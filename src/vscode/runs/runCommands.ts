@@ -102,7 +102,7 @@ function refuseLive(runs: Runs, runId: string): void {
   if (runs.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
 }
 
-/** What does not happen any more once a run is removed from the list. */
+/** A warning about what stops when a run is removed from the list; empty if nothing does. */
 function lossText(record: RunRecord): string {
   if (record.isCanceling)
     return l10n.t("The run isn't canceled yet, and won't be: its tasks may keep running and cost money.");

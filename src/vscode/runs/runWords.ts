@@ -157,7 +157,7 @@ export function iconWord(
   return live?.running.has(id) ? l10n.t('running') : undefined;
 }
 
-/** Seconds of work from which on the speed is shown: before, it is an accident of buffers. */
+/** Minimum seconds of encoding before the speed is shown: earlier, it mostly reflects buffering. */
 const minSpeedSeconds = 1;
 
 /** `45 %, 12× real time`; the time that is encoded if the length of the file is unknown. */

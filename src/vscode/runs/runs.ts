@@ -7,7 +7,7 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { Answers, cancelMs, type Failure, failureOf, type LiveRun, liveRun } from './liveRun';
+import { cancelMs, type Failure, failureOf, type LiveRun, liveRun, ServiceHealth } from './liveRun';
 import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
 export interface ResumeOptions {
@@ -43,7 +43,7 @@ interface Asked {
 /** A run that is being created or opened. */
 interface Opening {
   readonly abort: AbortController;
-  readonly answers: Answers;
+  readonly answers: ServiceHealth;
   readonly isNew: boolean;
   isCanceled: boolean;
 }
@@ -252,7 +252,7 @@ export class Runs {
     if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
-    const [abort, answers] = [new AbortController(), new Answers()];
+    const [abort, answers] = [new AbortController(), new ServiceHealth()];
     const opening: Opening = { abort, answers, isNew, isCanceled: false };
     this.#opening.set(runId, opening);
     this.#changed.fire(runId);
@@ -352,7 +352,7 @@ export class Runs {
     throw told;
   }
 
-  async #parts(connection: Connection, runId: string, answers: Answers): Promise<RunParts> {
+  async #parts(connection: Connection, runId: string, answers: ServiceHealth): Promise<RunParts> {
     const [{ Batch }, { Storage }, { Transfers }, { DiskFiles }, { outputUri, WorkspaceFiles }, story] =
       await Promise.all([
         import('../../core/azure/batch'),

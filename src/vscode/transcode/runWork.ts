@@ -67,7 +67,7 @@ export class RunWork {
     await this.#work(connection, runId, undefined, resume, until);
   }
 
-  /** Tells what goes on of a run that an assistant started and no longer waits for. */
+  /** Shows that the tasks of a run continue after the assistant that started it has stopped waiting. */
   async tellStopped(account: AccountRecord, stopped: Manifest): Promise<void> {
     await this.#canceled(account, stopped.runId, { choice: 'stopWatching', stopped, until: 'fetched' });
   }
@@ -160,7 +160,7 @@ export class RunWork {
     try {
       await this.cleanUp(account, { runId, confirmed: true });
     } catch (error) {
-      // How the run ended is told although its clean-up failed, or was canceled.
+      // The outcome of the run is shown even if its clean-up failed or was canceled.
       background(tell());
       throw error;
     }

@@ -78,9 +78,9 @@ function textOf({ entries }: Table): string {
 }
 
 /**
- * Whether audio is replaced by audio in tables that follow each other, and nothing else is merged than what belongs together.
- * ffmpeg takes a new packet id for the one that had the same component tag in the table before, or else the same position,
- * whatever that was: also a subtitle for audio, and a second language for the first, which goes on.
+ * Whether consecutive tables replace audio by audio, and ffmpeg would merge only tracks that belong together. ffmpeg maps a new
+ * packet id to the track with the same component tag in the previous table, or else with the same position, whatever its kind: it
+ * can continue a subtitle with audio, or a language that has not ended with another language.
  */
 function audioGoesOn(tables: readonly Table[]): boolean {
   // The packet id with which each track began.
@@ -96,7 +96,7 @@ function audioGoesOn(tables: readonly Table[]): boolean {
       if (old === undefined) continue;
       if (old.coding !== entry.coding) return false;
       if (!table.audio.includes(entry.pid)) continue;
-      // Which of fewer or more tracks is the old one, the position does not tell.
+      // If the number of tracks changes, the position does not tell which one continues.
       if (table.audio.length !== before.audio.length) return false;
       isReplaced = true;
     }
@@ -106,7 +106,7 @@ function audioGoesOn(tables: readonly Table[]): boolean {
   return isReplaced;
 }
 
-/** The track that ffmpeg takes a new one of the next table for. */
+/** Returns the track of a table that ffmpeg continues with a given track of the next table. */
 function continuedBy(
   { component }: Table['entries'][number],
   position: number,

@@ -186,8 +186,8 @@ function readLaterTracks(lines: readonly string[]): Set<InputStream['kind']> {
 
 /**
  * How often the filters of the audio were made anew, and whether always for the same sample rate.
- * `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` is told each time. From ffmpeg 8 on,
- * all graphs have the number -1, but from 7.0 on, another message is told from the second time on:
+ * ffmpeg logs `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` each time. From 8.0 on,
+ * all graphs have the number -1, but from 7.0 on, it logs another message from the second time on:
  * `[af#0:0 @ 0x4374] Reconfiguring filter graph because audio parameters changed to 48000 Hz, 5.1(side), fltp`
  */
 function readAudioFilters(lines: readonly string[]): { changes: number; isOneRate: boolean } {

@@ -49,7 +49,10 @@ export interface ProbedPath {
   readonly path: string;
 }
 
-/** What ffprobe reads, with options before the input, in a file on this machine's disks. Throws the reason of the signal if it aborts. */
+/**
+ * Returns what ffprobe reads from a file on this machine's disks. `options` come before the input. Throws the signal's reason
+ * when it aborts.
+ */
 export function probeWithFfprobe(
   source: ProbedPath,
   options: readonly string[],

@@ -167,8 +167,8 @@ const minDamagedSeconds = 0.5;
 const maxDamagedSeconds = 10;
 
 /**
- * What ffmpeg's statement says against an output: the source could not be decoded or read to its end, or the output is silent or black while
- * its source is not. `seconds` is the length of the output, if it is known.
+ * Returns the problem or warning that ffmpeg's statement shows: tracks are missing, the source could not be decoded or read to
+ * its end, or the output is silent or black while its source is not. `seconds` is the length of the output, if known.
  */
 export function proveByStatement(
   statement: FfmpegStatement,
@@ -176,7 +176,7 @@ export function proveByStatement(
   seconds: number | undefined,
 ): Pick<Proof, 'problem' | 'warning'> {
   return {
-    ...laterTracks(statement, expected),
+    ...laterTracksWarning(statement, expected),
     ...proveSource(statement, { ...expected, seconds: expected.seconds ?? seconds }),
     ...(seconds !== undefined && blankProblem(statement, expected, seconds)),
     ...(statement.stopsAtChange && { problem: { kind: 'channelsChange', file: expected.file } }),
@@ -184,7 +184,10 @@ export function proveByStatement(
 }
 
 /** A warning if the output lacks tracks that begin in the middle of the source. An output that needs no proof is a picture. */
-function laterTracks({ laterTracks }: FfmpegStatement, { file, proof }: Expected): Pick<Proof, 'warning'> {
+function laterTracksWarning(
+  { laterTracks }: FfmpegStatement,
+  { file, proof }: Expected,
+): Pick<Proof, 'warning'> {
   const isMissing =
     laterTracks.has(proof === 'audio' ? 'audio' : 'video') || (proof === 'video' && laterTracks.size > 0);
   return isMissing ? { warning: { kind: 'tracksChange', file } } : {};

@@ -19,9 +19,9 @@ type Place = readonly [left: number, right: number];
 const soft = Math.SQRT1_2;
 
 /**
- * Mixes more channels than players know into two. Channels whose places are known go to their side, and those of the middle to
- * both; of others, the odd ones go left and the even ones right. Channels that differ are together as loud as they are on
- * average; those that are alike are louder, within full scale.
+ * Returns the filter that mixes more than eight channels, which players do not support, to stereo. Channels with a known place go
+ * to their side, center channels to both; otherwise, odd channels go left and even ones right. The mix of different channels is
+ * as loud as their average; that of identical ones is louder, within full scale.
  */
 export function toStereo(channels: number, layout = ''): string {
   const places = placesOf(channels, layout);

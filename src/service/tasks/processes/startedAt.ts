@@ -5,8 +5,8 @@ const run = promisify(execFile);
 const answerMs = 15_000;
 
 /**
- * Milliseconds since 1970 at which a process started, to a few seconds; undefined if the system does not say. It starts a
- * program: `startTime` is for Linux and for many processes.
+ * Returns when a process started, in milliseconds since 1970, accurate to a few seconds; undefined if unknown. Starts a program:
+ * on Linux, and for many processes, use `startTime`.
  */
 export async function startedAt(
   pid: number,

@@ -1,5 +1,7 @@
+import { numbered } from '../../../core/files/files';
+
 /** A file to save: its name, and the name of the task, node or container that it comes from. */
-export interface Saved {
+export interface FileToSave {
   readonly name: string;
   readonly owner: string;
 }
@@ -8,7 +10,7 @@ export interface Saved {
  * The names under which files are saved in one folder, all different, also where a file system ignores case. Files of equal
  * names begin with their owner: `task-1 stderr.txt`. If that is not enough, they get numbers: `task-1 stderr (2).txt`.
  */
-export function savedNames(files: readonly Saved[]): string[] {
+export function savedNames(files: readonly FileToSave[]): string[] {
   const counts = new Map<string, number>();
   for (const { name } of files) counts.set(keyOf(name), (counts.get(keyOf(name)) ?? 0) + 1);
   const taken = new Set<string>();
@@ -23,9 +25,4 @@ export function savedNames(files: readonly Saved[]): string[] {
 
 function keyOf(name: string): string {
   return name.normalize().toLowerCase();
-}
-
-function numbered(name: string, number: number): string {
-  const dot = name.lastIndexOf('.');
-  return dot > 0 ? `${name.slice(0, dot)} (${number})${name.slice(dot)}` : `${name} (${number})`;
 }

@@ -19,7 +19,7 @@ interface ViewParts extends ConnectParts {
   readonly idleWatch: Lazy<IdleWatch>;
 }
 
-/** What resources are cleaned up of: an account, a run, or the account that a problem is about. */
+/** What Clean Up applies to: an account, a run, or the account that a problem is about. */
 type CleanUpTarget = ExplorerNode | RunNode | ShownProblem;
 
 /** The commands that concern an account as a whole, or the view itself. */
