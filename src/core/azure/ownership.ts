@@ -33,6 +33,11 @@ export function isOwn(metadata: Metadata, role: 'pool' | 'job'): boolean {
   return ownMetadata(metadata, 'name') === role;
 }
 
+/** Whether this extension made a pool or job for this run; with undefined, for no run. */
+export function isOfRun(metadata: Metadata, role: 'pool' | 'job', runId: string | undefined): boolean {
+  return isOwn(metadata, role) && ownMetadata(metadata, 'run') === runId;
+}
+
 /** Lists the pools that this extension made, with the selected members beside `metadata`. */
 export async function* ownPools(batch: Batch, select: string, signal: AbortSignal): AsyncGenerator<Pool> {
   const options = { filter: `startswith(id,'${ownPrefix}')`, select: `metadata,${select}`, signal };

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Batch, Job } from '../azure/batch';
-import { isOwn, ownMetadata } from '../azure/ownership';
+import { isOfRun } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Manifest } from '../plan/manifest';
@@ -62,8 +62,8 @@ export async function withoutPoolsOfOthers(
 ): Promise<OwnedResource[]> {
   const left: OwnedResource[] = [];
   for (const resource of resources) {
-    const isOfRun = ({ metadata }: Job) => isOwn(metadata, 'job') && ownMetadata(metadata, 'run') === runId;
-    if (resource.kind !== 'pool' || !(await isNeeded(batch, resource.id, isOfRun, signal)))
+    const isExcepted = ({ metadata }: Job) => isOfRun(metadata, 'job', runId);
+    if (resource.kind !== 'pool' || !(await isNeeded(batch, resource.id, isExcepted, signal)))
       left.push(resource);
   }
   return left;

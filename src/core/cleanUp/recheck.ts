@@ -1,6 +1,6 @@
 import type { Batch, Job } from '../azure/batch';
 import { hasEnded } from '../azure/batchCall';
-import { isOwn, ownMetadata, ownPrefix } from '../azure/ownership';
+import { isOfRun, isOwn, ownMetadata, ownPrefix } from '../azure/ownership';
 import { everyItem, quoted } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import type { Problem } from '../errors';
@@ -62,8 +62,8 @@ async function reasonToKeepJob(
 ): Promise<Problem | undefined> {
   const job = await batch.job(id, { select: 'id,state,creationTime,metadata', signal });
   if (job === undefined) return undefined;
-  const isSame = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
-  if (!isSame || job.creationTime?.getTime() !== created?.getTime()) return changedProblem;
+  if (!isOfRun(job.metadata, 'job', runId) || job.creationTime?.getTime() !== created?.getTime())
+    return changedProblem;
   return !isLive && (await runs.isAtWork(runId ?? '')) ? usedProblem : undefined;
 }
 
@@ -75,7 +75,7 @@ async function reasonToKeepPool(
 ): Promise<Problem | undefined> {
   const pool = await batch.pool(id, { select: 'id,state,creationTime,metadata', signal });
   if (pool === undefined || pool.state === 'deleting') return undefined;
-  const isSame = isOwn(pool.metadata, 'pool') && ownMetadata(pool.metadata, 'run') === runId;
+  const isSame = isOfRun(pool.metadata, 'pool', runId);
   // Pools of the same settings have the same name.
   if (!isSame || pool.creationTime?.getTime() !== created?.getTime()) return changedProblem;
   const agreed = new Set(isLive ? [...usedBy, ...(runId === undefined ? [] : [runId])] : []);
@@ -119,8 +119,7 @@ async function isAtWork(
     signal,
   };
   for await (const job of everyItem((next) => batch.jobPage(options, next))) {
-    const isOfRun = isOwn(job.metadata, 'job') && ownMetadata(job.metadata, 'run') === runId;
-    if (isOfRun && !hasEnded(job)) return true;
+    if (isOfRun(job.metadata, 'job', runId) && !hasEnded(job)) return true;
   }
   return false;
 }

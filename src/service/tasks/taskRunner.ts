@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDiskFull } from '../guard/dataFolder';
 import { durationMs } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { splitCommandLine } from './commandLine';
@@ -67,10 +68,9 @@ const timeFailure = endedFailure('ServerError', 'because it ran longer than its 
 /** An error as a client reads it on the resource that it struck. */
 export function internalFailure(error: unknown): FailureInfo {
   if (error instanceof TaskFailure) return error.info;
-  const { code } = error as { code?: string };
   return {
     category: 'ServerError',
-    code: code === 'ENOSPC' || code === 'EDQUOT' ? 'DiskFull' : 'TaskInternalError',
+    code: isDiskFull(error) ? 'DiskFull' : 'TaskInternalError',
     message: 'An internal error occurred while the task was run',
     details: [{ name: 'Message', value: error instanceof Error ? error.message : String(error) }],
   };

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import yauzl, { type Entry, type ZipFile } from 'yauzl';
-import { pathInside, removeTree } from '../../guard/dataFolder';
+import { isDiskFull, pathInside, removeTree } from '../../guard/dataFolder';
 
 /** Bounds of what one archive may become on the disk. */
 export interface UnzipLimits {
@@ -41,15 +41,11 @@ export async function unzip(
   } catch (error) {
     await removeTree(half);
     signal.throwIfAborted();
-    if (isOfDisk(error)) throw error;
+    if (isDiskFull(error)) throw error;
     throw error instanceof UnzipError
       ? error
       : new UnzipError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-}
-
-function isOfDisk(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes(String((error as { code?: string }).code));
 }
 
 async function unpack(
