@@ -28,6 +28,14 @@ export function ownMetadata(metadata: Metadata, name: keyof typeof madeBy): stri
   return metadata?.find((item) => item.name === madeBy[name])?.value;
 }
 
+/**
+ * Returns a value of the metadata of a container, or undefined. Storage returns metadata names in lower case or as they were
+ * written, depending on the request.
+ */
+export function metadataValue(metadata: Record<string, string>, name: string): string | undefined {
+  return Object.entries(metadata).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+}
+
 /** Whether this extension made a pool or job. */
 export function isOwn(metadata: Metadata, role: 'pool' | 'job'): boolean {
   return ownMetadata(metadata, 'name') === role;

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Batch, Job } from '../azure/batch';
 import { hasEnded } from '../azure/batchCall';
-import { isOwn, madeBy, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
+import { isOwn, madeBy, metadataValue, ownMetadata, ownPools, ownPrefix } from '../azure/ownership';
 import { everyItem } from '../azure/pages';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
@@ -219,9 +219,4 @@ async function countUnfetched(
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return outputs.size;
     throw error;
   }
-}
-
-/** Storage returns metadata names in lower case or as they were written, depending on the request. */
-function metadataValue(metadata: Record<string, string>, name: string): string | undefined {
-  return Object.entries(metadata).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
 }

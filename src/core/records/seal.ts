@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { madeBy } from '../azure/ownership';
+import { madeBy, metadataValue } from '../azure/ownership';
 import type { Storage } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Manifest } from '../plan/manifest';
@@ -30,9 +30,7 @@ async function readSeals(
   signal: AbortSignal,
 ): Promise<readonly string[] | undefined> {
   const metadata = (await storage.containerMetadata(container, signal)) ?? {};
-  const name = madeBy.seal.toLowerCase();
-  const [, seals] = Object.entries(metadata).find(([key]) => key.toLowerCase() === name) ?? [];
-  return seals?.split(' ');
+  return metadataValue(metadata, madeBy.seal)?.split(' ');
 }
 
 /**
