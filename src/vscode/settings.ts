@@ -97,11 +97,8 @@ function allowed<T>(schema: Schema = {}, value: unknown, fallback: T): T {
   return (type === 'integer' ? Math.round(nearest) : nearest) as T;
 }
 
-/** A user delegation SAS lasts at most seven days, and a job must end before its SAS does. */
-const maxJobMinutes = 7 * 24 * 60 - 60;
-
 /** Tasks can queue for the same slots, so a job may last longer than any one of them. */
 function limitsOf(monitorMinutes: number, taskMinutes: number, retries: number): Limits {
-  const jobMinutes = Math.min(2 * Math.max(monitorMinutes, taskMinutes) + 60, maxJobMinutes);
+  const jobMinutes = 2 * Math.max(monitorMinutes, taskMinutes) + 60;
   return { monitorMinutes, taskMinutes, jobMinutes, retries };
 }

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
-import {
-  addSpeed,
-  coresOf,
-  estimateRun,
-  idleNodeHours,
-  rateOf,
-  speedOf,
-} from '../../src/core/estimates/estimate';
+import { estimateRun, idleNodeHours } from '../../src/core/estimates/estimate';
+import { withLimits } from '../../src/core/estimates/limits';
+import { addSpeed, builtInSpeeds, coresOf, rateOf, speedOf } from '../../src/core/estimates/speeds';
 import type { Manifest, ManifestFile, RunPool } from '../../src/core/plan/manifest';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 
@@ -85,10 +80,10 @@ describe('The estimate of a run', () => {
   it('follows the earlier runs of the account, the more runs the closer', () => {
     const [preset] = builtInPresets.filter(({ id }) => id === 'h264-720p');
     assert.ok(preset);
-    const pool = { vmSize: 'Standard_D2s_v5' };
-    const builtIn = rateOf(preset, pool, undefined);
-    const little = rateOf(preset, pool, { files: 1, mediaSeconds: 10, taskSeconds: 1 });
-    const much = rateOf(preset, pool, { files: 50, mediaSeconds: 72_000, taskSeconds: 7_400 });
+    const task = { preset, vmSize: 'Standard_D2s_v5', overhead: 4 };
+    const builtIn = rateOf(task, undefined);
+    const little = rateOf(task, { files: 1, mediaSeconds: 10, taskSeconds: 1 });
+    const much = rateOf(task, { files: 50, mediaSeconds: 72_000, taskSeconds: 7_400 });
     assert.ok(little > builtIn && little < 1.2 * builtIn, `${little}`);
     assert.ok(Math.abs(much - 10) < 0.2, `${much}`);
     const manifest = manifestOf('h264-720p', [3600]);
@@ -96,6 +91,52 @@ describe('The estimate of a run', () => {
     const estimate = estimateRun(manifest, { isLocal: true, speed });
     assert.ok(Math.abs(estimate.minutes - 6.1) < 0.3, `${estimate.minutes}`);
     assert.equal(estimate.basedOn, 50);
+  });
+
+  it('gives a long run time to end: its job, its SAS, and its monitoring', () => {
+    const short = manifestOf('mp3', [60]);
+    assert.deepEqual(estimateRun(short, azure).limits, short.limits);
+    const long = manifestOf('h264-1080p', Array(100).fill(2 * 3600));
+    const { minutes, limits, maxNodeHours, notes } = estimateRun(long, azure);
+    assert.ok(minutes > 30 * 60, `${minutes}`);
+    assert.ok(limits.jobMinutes > 2.5 * minutes && limits.jobMinutes < 7 * 24 * 60, `${limits.jobMinutes}`);
+    assert.ok(limits.monitorMinutes > 1.5 * minutes, `${limits.monitorMinutes}`);
+    assert.equal(maxNodeHours.spot, (5 * limits.jobMinutes) / 60);
+    assert.deepEqual(notes, []);
+    const created = '2026-11-26T12:00:00.000Z';
+    const attempts = [{ jobId: 'j', inputContainer: 'i', created, fileIds: ['1'], sasExpiry: created }];
+    const [attempt] = withLimits({ ...long, attempts }, limits).attempts;
+    const sasMinutes = (Date.parse(attempt?.sasExpiry ?? '') - Date.parse(created)) / 60_000;
+    assert.ok(sasMinutes > limits.jobMinutes && sasMinutes <= 7 * 24 * 60, `${sasMinutes}`);
+  });
+
+  it('says which files take longer than a task may, and that a run takes longer than a job may', () => {
+    const { notes } = estimateRun(manifestOf('h265', [3600, 5 * 3600]), azure);
+    assert.deepEqual(
+      notes.map(
+        (note) => note.kind === 'tooLongForTask' && [note.file, note.limit, Math.round(note.minutes / 60)],
+      ),
+      [['2.mp4', 240, 10]],
+    );
+    const endless = estimateRun(manifestOf('h264-1080p', Array(1000).fill(2 * 3600)), azure);
+    assert.deepEqual(
+      endless.notes.map(({ kind }) => kind),
+      ['tooLongForJob'],
+    );
+    assert.equal(endless.limits.jobMinutes, 7 * 24 * 60 - 60);
+  });
+
+  it('has a rate for each built-in preset, and knows that large pictures take longer', () => {
+    for (const { id } of builtInPresets) assert.ok(builtInSpeeds[id], id);
+    const minutesOf = (preset: string, pixels: number | undefined) => {
+      const manifest = manifestOf(preset, [3600]);
+      const files = manifest.files.map((file) => ({ ...file, pixels }));
+      return estimateRun({ ...manifest, files }, { isLocal: true }).minutes;
+    };
+    const unknown = minutesOf('h264-source', undefined);
+    assert.ok(Math.abs(minutesOf('h264-source', 3840 * 2160) / unknown - 4) < 0.1);
+    assert.ok(Math.abs(minutesOf('h264-1080p', 3840 * 2160) / minutesOf('h264-1080p', undefined) - 1) < 0.01);
+    assert.ok(minutesOf('h264-source', 854 * 480) < unknown / 4);
   });
 
   it('learns its speed from the files that succeeded', () => {

@@ -120,6 +120,8 @@ export interface ManifestFile {
   readonly replacesOutput?: boolean;
   /** Length of the track that the output must match, if it is known. */
   readonly seconds?: number;
+  /** Pixels of a displayed picture of the source, if its video is used and that is known. */
+  readonly pixels?: number;
 }
 
 export interface ManifestOutput {

@@ -56,7 +56,16 @@ export type PlanNote =
   /** The video is transcoded in parts. */
   | { readonly kind: 'split'; readonly file: string; readonly parts: number }
   /** The video would be transcoded in parts, but can't be cut. */
-  | { readonly kind: 'notSplit'; readonly file: string; readonly reason: WholeReason };
+  | { readonly kind: 'notSplit'; readonly file: string; readonly reason: WholeReason }
+  /** A task of the file probably takes longer than tasks may, and is ended then. Minutes. */
+  | {
+      readonly kind: 'tooLongForTask';
+      readonly file: string;
+      readonly minutes: number;
+      readonly limit: number;
+    }
+  /** The run probably takes so many minutes: longer than its job may. */
+  | { readonly kind: 'tooLongForJob'; readonly minutes: number };
 
 export interface PlanRequest {
   readonly sources: readonly PlanSource[];
@@ -181,7 +190,15 @@ function planFile(
       proof,
     },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
+    pixels: isUsingVideo ? pixelsOf(media) : undefined,
   };
+}
+
+/** Pixels of a displayed picture; undefined if that isn't known. */
+function pixelsOf(media: MediaInfo | undefined): number | undefined {
+  const video = media?.tracks.find(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture);
+  const { width, height } = video ?? {};
+  return width === undefined || height === undefined ? undefined : width * height;
 }
 
 /**

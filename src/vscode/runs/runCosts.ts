@@ -1,8 +1,10 @@
 import type { LogOutputChannel, Memento } from 'vscode';
 import type { RetailPrices, VmPrices } from '../../core/accounts/prices';
 import type { AccountRecord } from '../../core/azure/account';
-import type { RunEstimate, Speed } from '../../core/estimates/estimate';
+import type { RunEstimate } from '../../core/estimates/estimate';
+import type { Speed } from '../../core/estimates/speeds';
 import type { ExpectedUse, FileResult, Manifest } from '../../core/plan/manifest';
+import type { PlannedRun } from '../../core/plan/planRun';
 import { settings } from '../settings';
 
 /** What a run is expected to take, with its cost where prices are known. */
@@ -13,9 +15,18 @@ export interface ExpectedRun extends RunEstimate {
   readonly currency?: string;
 }
 
-/** What a manifest keeps of an estimate, for the report. */
-export function expectedUse({ minutes, nodeHours, cost, currency }: ExpectedRun): ExpectedUse {
-  return { minutes, nodeHours: nodeHours.dedicated + nodeHours.spot, cost, currency };
+/** A planned run with limits that its estimate fits into, what does not fit, and the estimate for the report. */
+export async function withEstimate(
+  { manifest, notes }: PlannedRun,
+  expected: ExpectedRun,
+): Promise<PlannedRun> {
+  const { withLimits } = await import('../../core/estimates/limits');
+  const { minutes, nodeHours, cost, currency } = expected;
+  const use: ExpectedUse = { minutes, nodeHours: nodeHours.dedicated + nodeHours.spot, cost, currency };
+  return {
+    manifest: { ...withLimits(manifest, expected.limits), expected: use },
+    notes: [...expected.notes, ...notes],
+  };
 }
 
 const speedsKey = 'speeds';
@@ -71,7 +82,7 @@ export class RunCosts {
 
   /** Learns from a run that is over. Each run counts once. */
   async learn(accountId: string, manifest: Manifest, results: readonly FileResult[]): Promise<void> {
-    const { addSpeed, speedOf } = await import('../../core/estimates/estimate');
+    const { addSpeed, speedOf } = await import('../../core/estimates/speeds');
     const { speeds, counted } = this.#read();
     const speed = speedOf(manifest, results);
     if (speed === undefined || manifest.finished === undefined || counted.includes(manifest.runId)) return;

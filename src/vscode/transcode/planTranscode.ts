@@ -6,7 +6,7 @@ import type { PlannedRun } from '../../core/plan/planRun';
 import type { Preset } from '../../core/presets/preset';
 import { longWork } from '../longWork';
 import { showError } from '../messages';
-import { expectedUse, type RunCosts } from '../runs/runCosts';
+import { type RunCosts, withEstimate } from '../runs/runCosts';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
@@ -61,8 +61,8 @@ export async function planTranscode(
   if (planned === 'otherPreset') return planned;
   const manifest = planned && (await resolveConflicts(planned.manifest));
   if (manifest === undefined) return undefined;
-  const expected = expectedUse(await costs.expect(account, manifest));
-  return { manifest: { ...manifest, expected }, notes: planned?.notes ?? [] };
+  const expected = await costs.expect(account, manifest);
+  return withEstimate({ manifest, notes: planned?.notes ?? [] }, expected);
 }
 
 /** Shows why none of the files can be transcoded, and offers another preset. */

@@ -42,8 +42,9 @@ interface Reviewed {
 }
 
 /**
- * Shows what a run will do, take and cost before it does anything: `first` is its plan by these choices. The user can change the pool, the audio tracks and
- * the command for this run, or return to the presets. Undefined if the user canceled.
+ * Shows what a run will do, take and cost before it does anything: first its plan (`first`) by `choices`. The user can
+ * change the pool, the audio tracks and the command for this run, or return to the presets. Undefined if the user
+ * canceled.
  */
 export async function reviewRun(
   reviewed: Reviewed,
@@ -55,7 +56,8 @@ export async function reviewRun(
   let planned = first;
   for (;;) {
     const expected = await costs.expect(account, planned.manifest);
-    const answer = await window.showQuickPick(itemsOf(planned, reviewed, current, expected), {
+    const shown = { ...planned, notes: [...expected.notes, ...planned.notes] };
+    const answer = await window.showQuickPick(itemsOf(shown, reviewed, current, expected), {
       title: l10n.t(
         '{0} on {1}: {2}',
         actionOf(until, filesOf(planned.manifest.files.length)),
@@ -91,7 +93,7 @@ export async function reviewRun(
         current = { ...current, preset: await askCommand(planned, current) };
         break;
       case 'notes':
-        await showNotes(planned);
+        await showNotes(shown);
     }
     planned = planRun(probed, current);
   }

@@ -146,7 +146,7 @@ export async function showNotes({ manifest, notes }: PlannedRun): Promise<void> 
     })),
     ...notes.map((note) => ({
       iconPath: new ThemeIcon('info'),
-      label: plainText(note.file),
+      label: note.kind === 'tooLongForJob' ? l10n.t('This run') : plainText(note.file),
       detail: plainText(noteSentence(note)),
     })),
   ];

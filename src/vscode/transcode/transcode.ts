@@ -134,15 +134,17 @@ export class Transcode {
     const [refused] = planned.manifest.refused;
     if (refused && planned.manifest.files.length === 0) throw new UserError(refused.problem);
     await refuseBeyondQuota(account, pool);
+    const { withEstimate } = await import('../runs/runCosts');
+    const fitting = await withEstimate(planned, await this.costs.expect(account, planned.manifest));
     aborted.signal.throwIfAborted();
-    const { runId } = planned.manifest;
-    let stopped = planned.manifest;
+    const { runId } = fitting.manifest;
+    let stopped = fitting.manifest;
     token.onCancellationRequested(() => {
       stopped = this.runs.live(runId)?.manifest ?? stopped;
       this.runs.stop(runId);
     });
     try {
-      return await this.runs.start(connection, planned, 'fetched');
+      return await this.runs.start(connection, fitting, 'fetched');
     } catch (error) {
       // The tasks go on, and the chat does not say so.
       if (token.isCancellationRequested && isAbort(error))

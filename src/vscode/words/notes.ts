@@ -2,6 +2,7 @@ import { env, l10n } from 'vscode';
 import type { WholeReason } from '../../core/media/cut/parts';
 import type { PlanNote } from '../../core/plan/plan';
 import type { Adaptation } from '../../core/presets/adaptations';
+import { roughly } from './costWords';
 import { count } from './numbers';
 
 /** Describes a decision of the plan that the user may want to know about. */
@@ -36,6 +37,18 @@ export function noteSentence(note: PlanNote): string {
       return l10n.t('{0} is transcoded in {1} parts on several nodes.', note.file, count(note.parts));
     case 'notSplit':
       return l10n.t('{0} is transcoded on one node: {1}', note.file, wholeReason(note.reason));
+    case 'tooLongForTask':
+      return l10n.t(
+        '{0} probably takes {1} to transcode, but its task is ended after {2}. Raise the limit in the settings (batchTranscode.task.timeLimitMinutes).',
+        note.file,
+        roughly(note.minutes),
+        roughly(note.limit),
+      );
+    case 'tooLongForJob':
+      return l10n.t(
+        'The run probably takes {0}, but a job is ended after 7 days. Choose more nodes or fewer files.',
+        roughly(note.minutes),
+      );
     case 'languageMissing':
       return l10n.t('{0} has no audio track in {1}. The default track is used.', note.file, note.language);
   }
