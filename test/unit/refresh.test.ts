@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { AccountRecord } from '../../src/core/azure/account';
+import type { Problem } from '../../src/core/errors';
 import { type ExplorerNode, nodeId, type TaskGroup } from '../../src/vscode/explorer/explorerNode';
 import { JobCounts } from '../../src/vscode/explorer/jobCounts';
 import { LoadedLists } from '../../src/vscode/explorer/loadedLists';
@@ -273,17 +274,39 @@ describe('The lists of the Accounts view', () => {
     ]);
   });
 
-  it('stay, with their age, while the service cannot be reached', async () => {
+  it('stay, with their age, while the service cannot be reached or answers with an error of its own', async () => {
+    const failed = { kind: 'service', service: 'batch', operation: 'list jobs' } as const;
+    const problems: Problem[] = [
+      { kind: 'unreachable', host: 'host', code: 'ECONNREFUSED' },
+      { kind: 'throttled', service: 'batch' },
+      { kind: 'certificate', host: 'host', code: 'SELF_SIGNED_CERT_IN_CHAIN' },
+      { ...failed, status: 503, code: 'HTTP 503' },
+      { ...failed, status: 500, code: 'InternalError' },
+    ];
     const answers: { [id: string]: ExplorerNode[] } = { 'account/jobs': [job('one')] };
     const { loaded } = lists(answers);
     await loaded.children(jobs);
-    const problem = { kind: 'unreachable', host: 'host', code: 'ECONNREFUSED' } as const;
-    answers['account/jobs'] = [{ kind: 'problem', owner: 'account/jobs', problem }];
-    for (let attempt = 0; attempt < 3; attempt++) {
+    for (const problem of problems) {
+      answers['account/jobs'] = [{ kind: 'problem', owner: 'account/jobs', problem }];
       const { children } = await loaded.reload(jobs);
       const [first] = children;
-      assert.ok(first?.kind === 'problem' && first.asOf !== undefined);
+      assert.ok(first?.kind === 'problem' && first.asOf !== undefined, JSON.stringify(problem));
       assert.deepEqual(children.slice(1).map(nodeId), ['account/jobs/one']);
+    }
+  });
+
+  it('go when the service says that there are none, or that they must not be listed', async () => {
+    const gone = { kind: 'service', service: 'batch', operation: 'list tasks', status: 404 } as const;
+    const problems: Problem[] = [
+      { ...gone, code: 'JobNotFound' },
+      { kind: 'unauthorized', account: 'host', service: 'batch', code: 'AuthenticationFailed' },
+    ];
+    for (const problem of problems) {
+      const answers: { [id: string]: ExplorerNode[] } = { 'account/jobs': [job('one')] };
+      const { loaded } = lists(answers);
+      await loaded.children(jobs);
+      answers['account/jobs'] = [{ kind: 'problem', owner: 'account/jobs', problem }];
+      assert.deepEqual((await loaded.reload(jobs)).children, answers['account/jobs']);
     }
   });
 

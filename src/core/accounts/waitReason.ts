@@ -12,7 +12,8 @@ const waits: Partial<Record<Problem['kind'], WaitReason>> = {
   throttled: 'connection',
 };
 
-function reasonOf(problem: Problem): WaitReason | undefined {
+/** What solves a problem of an account, if it can pass by itself or is solved outside of this extension. */
+export function waitReasonOf(problem: Problem): WaitReason | undefined {
   if (problem.kind === 'service') return (problem.status ?? 0) >= 500 ? 'connection' : undefined;
   if (problem.kind === 'unauthorized' && problem.service === 'identity') return 'signIn';
   return waits[problem.kind];
@@ -34,7 +35,7 @@ export function waitOf(
     : error instanceof UserError
       ? error.problem
       : undefined;
-  const reason = problem && reasonOf(problem);
+  const reason = problem && waitReasonOf(problem);
   if (problem === undefined || reason === undefined) return undefined;
   const whole = { kind: 'runWaits', account, waitsFor: reason, isCanceling, problem } as const;
   return { reason, error: new UserError(whole, { cause: error }) };

@@ -1,3 +1,4 @@
+import { waitReasonOf } from '../../core/accounts/waitReason';
 import { type ExplorerNode, isChanging, nodeId } from './explorerNode';
 import { changingMs, followedMs, type ListAge } from './refreshPace';
 
@@ -254,12 +255,11 @@ function nothingBelow(row: ExplorerNode): Reloaded {
   return { row, children: [], isReordered: false, changed: [], takenOverBy: [] };
 }
 
-/** While a service cannot be reached, the rows loaded before stay, below the problem and with their age. */
+/** While a service cannot be reached, or answers with errors of its own, the rows loaded before stay, below the problem. */
 function withRowsBefore(loaded: ExplorerNode[], before: LoadedList | undefined): ExplorerNode[] {
   const [first] = loaded;
-  const isAway =
-    first?.kind === 'problem' && (first.problem.kind === 'unreachable' || first.problem.kind === 'throttled');
-  if (!isAway || before === undefined) return loaded;
+  if (first?.kind !== 'problem' || before === undefined) return loaded;
+  if (waitReasonOf(first.problem) !== 'connection') return loaded;
   const rows = before.children.filter((child) => child.kind !== 'problem' || child.asOf === undefined);
   return [{ ...first, asOf: new Date(before.answeredAt) }, ...rows];
 }

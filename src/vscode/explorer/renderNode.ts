@@ -292,7 +292,9 @@ function problemRow(node: NodeOf<'problem'>): Row {
   const shown = node.asOf && l10n.t('as of {0}', shortTime(node.asOf));
   const base = {
     label: text,
-    icon: new ThemeIcon('error', errorColor()),
+    icon: node.asOf
+      ? new ThemeIcon('warning', new ThemeColor('problemsWarningIcon.foreground'))
+      : new ThemeIcon('error', errorColor()),
     collapsible: None,
     facts: [shown],
   };
