@@ -190,12 +190,11 @@ export class Workbench {
       if (await isRun()) return true;
       await this.openPalette(`>${title}`, wait);
       try {
-        await this.command(title).click({ timeout: wait });
+        isClicked = await clickIfStill(this.command(title), title, { timeout: wait });
       } catch (error) {
         await this.dismiss();
         throw error;
       }
-      isClicked = true;
       return becomesTrue(isRun, wait);
     });
   }
@@ -249,9 +248,15 @@ export class Workbench {
     await this.closeMenu();
   }
 
-  /** Selects an item of the open quick pick. */
+  /**
+   * Selects the first item of the open quick pick with this text, once, although the list may change under the pointer.
+   *
+   * @param {string | RegExp} text
+   */
   async pick(text) {
-    await this.quickPick(text).first().click();
+    const item = this.quickPick(text).first();
+    await item.waitFor();
+    await repeat(`The item ${text} is clicked`, (wait) => clickIfStill(item, text, { timeout: wait }));
   }
 
   quickPick(text) {
@@ -434,6 +439,51 @@ export async function repeat(effect, act) {
       throw new Error(`Not so after ${seconds} s: ${effect}${cause ? `. ${cause.message}` : ''}`, { cause });
     }
   }
+}
+
+/**
+ * Clicks a row unless it has another text when the click arrives: lists of VS Code use the element of a row for another item
+ * when they change. Resolves to whether the row got the click.
+ *
+ * @param {import('playwright-core').Locator} row
+ * @param {string | RegExp} text as `hasText` takes it
+ * @param {{ timeout: number }} options
+ */
+async function clickIfStill(row, text, options) {
+  const wanted = text instanceof RegExp ? { source: text.source, flags: text.flags } : text;
+  const guard = await row.evaluateHandle(
+    // Runs in the page, also when a bundler has renamed functions: methods keep their names without its help.
+    (element, pattern) => {
+      const guarded = {
+        hasClick: false,
+        events: ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'],
+        isStill() {
+          const shown = element.textContent.replace(/\s+/g, ' ').trim();
+          if (typeof pattern !== 'string') return new RegExp(pattern.source, pattern.flags).test(shown);
+          return shown.toLowerCase().includes(pattern.replace(/\s+/g, ' ').trim().toLowerCase());
+        },
+        handleEvent(event) {
+          if (!this.isStill() || !element.contains(event.target)) {
+            event.preventDefault();
+            event.stopImmediatePropagation();
+          } else if (event.type === 'click') this.hasClick = true;
+        },
+        remove() {
+          for (const name of this.events) window.removeEventListener(name, this, true);
+        },
+      };
+      for (const name of guarded.events) window.addEventListener(name, guarded, true);
+      return guarded;
+    },
+    wanted,
+    options,
+  );
+  try {
+    await row.click(options);
+  } finally {
+    await guard.evaluate((guarded) => guarded.remove());
+  }
+  return guard.evaluate((guarded) => guarded.hasClick);
 }
 
 async function becomes(item, state, timeout) {
