@@ -14,6 +14,8 @@ import {
   fileWords,
   firstNames,
   iconWord,
+  namesOf,
+  openingWords,
   runLabel,
   stateWords,
   withFolder,
@@ -46,8 +48,26 @@ describe('The words of a run', () => {
     assert.equal(firstNames({ sources, files: 3 }), 'a b.mp4, c.mp4, …');
     assert.equal(firstNames({ sources: sources.slice(0, 1), files: 1 }), 'a b.mp4');
     assert.equal(firstNames({ sources: [], files: 3 }), '');
+    const same = ['file:///v/one/c.mp4', 'file:///v/two/c.mp4', 'file:///v/d.mp4'];
+    assert.equal(firstNames({ sources: same, files: 3 }), 'one/c.mp4, two/c.mp4, …');
+    assert.equal(namesOf(['a/x/c.mp4', 'b/x/c.mp4'], 2), 'a/x/c.mp4, b/x/c.mp4');
+    assert.equal(namesOf(['C:\\a\\c.mp4', 'D:\\b\\c.mp4'], 2), 'a/c.mp4, b/c.mp4');
+    assert.equal(namesOf(['c.mp4', 'c.mp4'], 2), 'c.mp4, c.mp4');
     assert.equal(withoutName("Couldn't upload a.mp4: it changed.", 'a.mp4'), "Couldn't upload: it changed.");
     assert.equal(withoutName('无法上传 a.mp4：已更改。', 'a.mp4'), '无法上传：已更改。');
+  });
+
+  it('say what a run does that is being created or opened, and that its account does not answer', () => {
+    const answers = { missing: () => undefined };
+    const opening = { answers, isNew: false, isCanceled: false };
+    const record = { files: 5, succeeded: 3, failed: 1 } as RunRecord;
+    assert.equal(openingWords({ ...opening, isNew: true }, record), 'creating the run');
+    assert.equal(openingWords({ ...opening, isCanceled: true }, record), 'canceling');
+    assert.equal(openingWords(opening, record), 'opening the run: 3 of 5 done, 1 failed');
+    assert.equal(openingWords(opening), 'opening the run');
+    const silent = { ...opening, answers: { missing: () => 'unreachable' as const } };
+    assert.equal(openingWords(silent, record), 'no connection, retrying: 3 of 5 done, 1 failed');
+    assert.equal(openingWords(silent), 'no connection, retrying');
   });
 
   it('count files while outputs are fetched, and tasks while tasks run', () => {

@@ -92,6 +92,9 @@ export interface RunSummary {
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
+  /** Paths of the first files of the run, and of the first that failed or were refused: at most three each. */
+  readonly firstFiles: readonly string[];
+  readonly firstFailed: readonly string[];
   /** Files without a result: their tasks go on although they are no longer watched. */
   readonly unfinished: number;
   /** The job of the last attempt, and for how many minutes it is watched. */

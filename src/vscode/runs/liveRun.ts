@@ -28,6 +28,13 @@ export interface LiveRun {
   useDedicatedNodes(): Promise<number>;
 }
 
+/** A run that this window is creating or opening, which has no numbers yet. */
+export interface OpeningRun {
+  readonly answers: Pick<ServiceHealth, 'missing'>;
+  readonly isNew: boolean;
+  readonly isCanceled: boolean;
+}
+
 /** An estimate changes slowly, and every view of a run asks for it. */
 const estimateMs = 500;
 

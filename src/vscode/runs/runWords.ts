@@ -5,9 +5,16 @@ import type { PieceState, RunProgress } from '../../core/runs/runEvents';
 import { bytes, count, decimal, duration, filesOf, percent } from '../words/numbers';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
-import { baseName, cut, folderOf, shorten } from '../words/shorten';
-import { doneWords, type FileNumbers, noAnswerWords, progressLine, withTimeLeft } from '../words/story';
-import type { LiveRun } from './liveRun';
+import { baseName, cut, endOfPath, folderOf, shorten } from '../words/shorten';
+import {
+  doneWords,
+  type FileNumbers,
+  noAnswerReason,
+  noAnswerWords,
+  progressLine,
+  withTimeLeft,
+} from '../words/story';
+import type { LiveRun, OpeningRun } from './liveRun';
 import { fileNumbers, isUpload, type RunRecord } from './runRecord';
 
 type FileProgress = NonNullable<ReturnType<RunProgress['running']['get']>>;
@@ -41,9 +48,25 @@ export function runLabel({
 
 /** The names of the first files of a run, which tell apart runs of the same preset; empty if they are unknown. */
 export function firstNames({ sources, files }: Pick<RunRecord, 'sources' | 'files'>): string {
-  const names = sources
-    .slice(0, 2)
-    .map((uri) => fileLabel(decodeURIComponent(uri.slice(uri.lastIndexOf('/') + 1))));
+  return namesOf(
+    sources.slice(0, maxNames).map((uri) => uri.split('/').map(decodeURIComponent).join('/')),
+    files,
+  );
+}
+
+/** Files that are named of a run. */
+const maxNames = 2;
+/** Parts of a path that are named. */
+const maxParts = 8;
+
+/** `a.mp4, b.mp4, …`: the names of the first of so many files. Folders tell apart those that have the same name. */
+export function namesOf(paths: readonly string[], files: number): string {
+  const named = paths.slice(0, maxNames);
+  const endsOf = (parts: number) => named.map((path) => endOfPath(path, parts));
+  let ends = endsOf(1);
+  for (let parts = 2; new Set(ends).size < new Set(named).size && parts <= maxParts; parts++)
+    ends = endsOf(parts);
+  const names = ends.map((end) => shorten(end, nameLength));
   return [...names, ...(names.length > 0 && files > names.length ? ['…'] : [])].join(', ');
 }
 
@@ -69,6 +92,17 @@ export function liveWords({ progress, manifest, results, ...live }: LiveRun): st
   const noAnswer = live.noAnswer();
   if (noAnswer) return noAnswerWords(noAnswer, numbers);
   return withTimeLeft(phaseWords(progress, live.share(), numbers), progress, live.timeLeft());
+}
+
+/** The state of a run that this window is creating or opening. One that is attached to has no record yet. */
+export function openingWords({ isCanceled, isNew, answers }: OpeningRun, record?: RunRecord): string {
+  const { files = 0, succeeded = 0, failed = 0 } = record ?? {};
+  const numbers = { files, succeeded, failed };
+  const noAnswer = answers.missing();
+  if (noAnswer) return files > 0 ? noAnswerWords(noAnswer, numbers) : noAnswerReason(noAnswer);
+  if (isCanceled) return l10n.t('canceling');
+  if (isNew) return l10n.t('creating the run');
+  return files > 0 ? l10n.t('opening the run: {0}', doneWords(numbers)) : l10n.t('opening the run');
 }
 
 /** The state of a run that this window works on, in all its numbers. */

@@ -7,7 +7,15 @@ import type { Run, RunParts, Until } from '../../core/runs/run';
 import type { RunEvent, RunSummary } from '../../core/runs/runEvents';
 import { DisposableStore } from '../disposable';
 import { settings } from '../settings';
-import { cancelMs, type Failure, failureOf, type LiveRun, liveRun, ServiceHealth } from './liveRun';
+import {
+  cancelMs,
+  type Failure,
+  failureOf,
+  type LiveRun,
+  liveRun,
+  type OpeningRun,
+  ServiceHealth,
+} from './liveRun';
 import { isToContinue, mergeRecords, type RunRecord, recordOf, withRecord } from './runRecord';
 
 export interface ResumeOptions {
@@ -40,11 +48,9 @@ interface Asked {
   readonly isRetry?: boolean;
 }
 
-/** A run that is being created or opened. */
-interface Opening {
+interface Opening extends OpeningRun {
   readonly abort: AbortController;
   readonly answers: ServiceHealth;
-  readonly isNew: boolean;
   isCanceled: boolean;
 }
 
@@ -106,9 +112,9 @@ export class Runs {
     return this.#live.has(runId) || this.#opening.has(runId);
   }
 
-  /** Whether this window is creating or opening a run, which has no numbers yet. */
-  isOpening(runId: string): boolean {
-    return this.#opening.has(runId);
+  /** A run that this window is creating or opening. */
+  opening(runId: string): OpeningRun | undefined {
+    return this.#live.has(runId) ? undefined : this.#opening.get(runId);
   }
 
   get liveRuns(): LiveRun[] {
@@ -165,6 +171,7 @@ export class Runs {
     const opening = this.#opening.get(runId);
     if (opening) {
       opening.isCanceled = true;
+      this.#changed.fire(runId);
       // A run that exists has to be opened before its jobs can be ended.
       if (opening.isNew) opening.abort.abort();
     }

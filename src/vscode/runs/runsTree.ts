@@ -38,6 +38,7 @@ import {
   iconWord,
   liveLine,
   liveWords,
+  openingWords,
   pieceTitle,
   pieceWords,
   runLabel,
@@ -91,7 +92,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     if (node.kind !== 'run' && node.kind !== 'page') return [];
     const { record } = node;
     // Its manifest may not be written yet.
-    if (this.runs.isOpening(record.runId)) return [];
+    if (this.runs.opening(record.runId)) return [];
     try {
       const manifest = await this.#manifestOf(record);
       if (manifest === undefined) return [];
@@ -211,23 +212,24 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   #runItem(record: RunRecord): TreeItem {
     const live = this.runs.live(record.runId);
-    const isOpening = !live && this.runs.isOpening(record.runId);
-    const isElsewhere = !live && !isOpening && this.#elsewhere.has(record.runId);
+    const opening = this.runs.opening(record.runId);
+    const isElsewhere = !live && !opening && this.#elsewhere.has(record.runId);
     const item = new TreeItem(
       runLabel(record),
-      live || isOpening ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
+      live || opening ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.Collapsed,
     );
     item.id = record.runId;
-    item.contextValue = contextOf(record, live, { isOpening, isElsewhere });
+    item.contextValue = contextOf(record, live, { isOpening: opening !== undefined, isElsewhere });
     const state = live
       ? liveWords(live)
-      : isOpening
-        ? l10n.t('starting')
+      : opening
+        ? openingWords(opening, record)
         : this.#stateWords(record, isElsewhere);
     const names = firstNames(record);
     item.description = names ? `${state} · ${names}` : state;
-    const isMoving = live ? live.noAnswer() === undefined : isOpening || isElsewhere;
-    item.iconPath = isMoving ? new ThemeIcon('sync~spin') : live ? noAnswerIcon : stateIcon(record);
+    const isAtWork = live !== undefined || opening !== undefined || isElsewhere;
+    const hasAnswer = (live?.noAnswer() ?? opening?.answers.missing()) === undefined;
+    item.iconPath = !isAtWork ? stateIcon(record) : hasAnswer ? new ThemeIcon('sync~spin') : noAnswerIcon;
     item.tooltip = this.#runTooltip(record, live, state);
     item.accessibilityInformation = {
       label: listed([runTitle(record), state, names, time(new Date(record.created))]),

@@ -4,7 +4,7 @@ import type { RunSummary } from '../../core/runs/runEvents';
 import { background } from '../background';
 import { confirmWarning, showInformation, showWarning } from '../messages';
 import type { RunRecord } from '../runs/runRecord';
-import { runTitle } from '../runs/runWords';
+import { namesOf, runTitle } from '../runs/runWords';
 import { count, duration, filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
 
@@ -13,20 +13,32 @@ export type NextStep = 'cleanUp' | 'continue' | 'fetch' | 'retry' | 'showFailure
 
 /** Shows how a run ended. Resolves with the button that the user pressed, which may be hours later. */
 export function tellEnd(
-  { total, succeeded, failed, elapsedMs }: RunSummary,
+  { total, succeeded, failed, elapsedMs, firstFiles, firstFailed }: RunSummary,
   { offersCleanUp }: { offersCleanUp: boolean },
 ): Promise<NextStep | undefined> {
   const cleanUp: NextStep[] = offersCleanUp ? ['cleanUp'] : [];
   return failed === 0
     ? askNext(
         'information',
-        l10n.t('{0} of {1} transcoded in {2}', count(succeeded), count(total), duration(elapsedMs)),
+        l10n.t(
+          '{0} of {1} transcoded in {2}: {3}',
+          count(succeeded),
+          count(total),
+          duration(elapsedMs),
+          namesOf(firstFiles, total),
+        ),
         'showOutputs',
         ...cleanUp,
       )
     : askNext(
         'warning',
-        l10n.t('{0} of {1} transcoded, {2} failed', count(succeeded), count(total), count(failed)),
+        l10n.t(
+          '{0} of {1} transcoded, {2} failed: {3}',
+          count(succeeded),
+          count(total),
+          count(failed),
+          namesOf(firstFailed, failed),
+        ),
         'showFailures',
         'retry',
         ...cleanUp,
@@ -35,14 +47,19 @@ export function tellEnd(
 
 /** Shows that the files were uploaded or submitted, as far as the command goes. */
 export function tellPart(
-  { total, failed }: RunSummary,
+  { total, failed, firstFiles, firstFailed }: RunSummary,
   until: Exclude<Until, 'fetched'>,
 ): Promise<NextStep | undefined> {
   const [done, all] = [count(total - failed), filesOf(total)];
+  const names = failed === 0 ? namesOf(firstFiles, total) : namesOf(firstFailed, failed);
   const text =
-    until === 'uploaded'
-      ? l10n.t('{0} of {1} uploaded', done, all)
-      : l10n.t('{0} of {1} submitted', done, all);
+    failed === 0
+      ? until === 'uploaded'
+        ? l10n.t('{0} of {1} uploaded: {2}', done, all, names)
+        : l10n.t('{0} of {1} submitted: {2}', done, all, names)
+      : until === 'uploaded'
+        ? l10n.t('{0} of {1} uploaded. Failed: {2}', done, all, names)
+        : l10n.t('{0} of {1} submitted. Failed: {2}', done, all, names);
   const next = until === 'uploaded' ? 'submit' : 'fetch';
   if (failed === 0) return askNext('information', text, next);
   return failed < total

@@ -24,6 +24,13 @@ export type CancelChoice = 'stopWatching' | 'cancelRun' | 'cancelAndCleanUp';
 /** What the notification shows of a run. */
 type Followed = Pick<LiveRun, 'manifest' | 'progress' | 'results' | 'timeLeft' | 'share' | 'noAnswer'>;
 
+interface FollowedRun {
+  readonly live: () => Followed | undefined;
+  /** What the run does before it has numbers. */
+  readonly opening: () => string | undefined;
+  readonly until: Until;
+}
+
 /**
  * Milliseconds between two updates of the notification: often enough to show progress, and rarely enough to be
  * readable.
@@ -38,7 +45,7 @@ const enableMs = 120_000;
  */
 export async function follow<T>(
   title: string,
-  { live, until }: { live: () => Followed | undefined; until: Until },
+  { live, opening, until }: FollowedRun,
   work: Promise<T>,
   onCancel: (choice: CancelChoice) => void,
 ): Promise<T> {
@@ -46,7 +53,7 @@ export async function follow<T>(
     () => 'ended' as const,
     () => 'ended' as const,
   );
-  while ((await showUntilCancelled(title, live, ended)) === 'cancelled') {
+  while ((await showUntilCancelled(title, { live, opening }, ended)) === 'cancelled') {
     // The question is closed when the run ends: it has no answer any more.
     const asking = new CancellationTokenSource();
     const choice = await Promise.race([askCancel(live(), until, asking.token), ended]).finally(() => {
@@ -63,7 +70,7 @@ export async function follow<T>(
 
 function showUntilCancelled(
   title: string,
-  live: () => Followed | undefined,
+  { live, opening }: Pick<FollowedRun, 'live' | 'opening'>,
   ended: Promise<'ended'>,
 ): Thenable<'ended' | 'cancelled'> {
   const options = { location: ProgressLocation.Notification, title: withoutLinks(title), cancellable: true };
@@ -71,7 +78,11 @@ function showUntilCancelled(
     let shown = 0;
     const show = () => {
       const now = live();
-      if (now === undefined) return;
+      if (now === undefined) {
+        const message = opening();
+        if (message) notification.report({ message });
+        return;
+      }
       const percent = 100 * now.share();
       notification.report({ message: liveLine(now), increment: Math.max(percent - shown, 0) });
       shown = Math.max(percent, shown);

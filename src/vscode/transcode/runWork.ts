@@ -12,7 +12,9 @@ import { failureOf } from '../runs/liveRun';
 import { showFailures, showOutputs } from '../runs/outcome';
 import type { RunRecord } from '../runs/runRecord';
 import type { ResumeOptions, Runs } from '../runs/runs';
+import { firstNames, openingWords } from '../runs/runWords';
 import { settings } from '../settings';
+import { filesOf } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import type { NextStep } from './endMessages';
@@ -35,19 +37,21 @@ export class RunWork {
     until: Until,
     { showsOutput = false }: { showsOutput?: boolean } = {},
   ): Promise<void> {
-    const { runId, preset } = planned.manifest;
+    const { runId, preset, files, refused } = planned.manifest;
+    const sources = files.map(({ uri }) => uri);
+    const title = titleOf(presetName(preset), { sources, files: files.length + refused.length });
     const start = async () => {
       const summary = await this.runs.start(connection, planned, until);
       if (showsOutput && summary.succeeded > 0) await showOutputs(this.accounts, this.runs, runId);
       return summary;
     };
-    await this.#work(connection, runId, presetName(preset), start, until);
+    await this.#work(connection, runId, title, start, until);
   }
 
   /** Continues a run that this window remembers. */
   async resume(record: RunRecord, until: Until, options: ResumeOptions = {}): Promise<void> {
     const { runId, outputContainer } = record;
-    const preset = presetName({ id: record.presetId ?? '', label: record.preset });
+    const title = titleOf(presetName({ id: record.presetId ?? '', label: record.preset }), record);
     const account = this.accounts.accountOf(record);
     const connection = await this.connect(account).catch(async (error: unknown) => {
       const { reason } = await failureOf(error, account);
@@ -55,7 +59,7 @@ export class RunWork {
       throw error;
     });
     const resume = () => this.runs.resume(connection, outputContainer, until, options);
-    await this.#work(connection, runId, preset, resume, until);
+    await this.#work(connection, runId, title, resume, until);
   }
 
   /** Continues any run that an account holds. */
@@ -64,7 +68,7 @@ export class RunWork {
     { runId, outputContainer, until }: Pick<RunRecord, 'runId' | 'outputContainer'> & { until: Until },
   ): Promise<void> {
     const resume = () => this.runs.resume(connection, outputContainer, until);
-    await this.#work(connection, runId, undefined, resume, until);
+    await this.#work(connection, runId, l10n.t('Azure Batch'), resume, until);
   }
 
   /** Shows that the tasks of a run continue after the assistant that started it has stopped waiting. */
@@ -92,18 +96,21 @@ export class RunWork {
   async #work(
     connection: Connection,
     runId: string,
-    preset: string | undefined,
+    title: string,
     work: () => Promise<RunSummary>,
     until: Until,
   ): Promise<void> {
-    const title = preset ? l10n.t('Azure Batch: {0}', preset) : l10n.t('Azure Batch');
     const live = () => this.runs.live(runId);
+    const opening = () => {
+      const run = this.runs.opening(runId);
+      return run && openingWords(run, this.runs.record(runId));
+    };
     let choice: CancelChoice | undefined;
     let stopped: Manifest | undefined;
     const { follow } = await import('./runNotification');
     try {
       const running = onAccount(connection.account, work);
-      const summary = await follow(title, { live, until }, running, (chosen) => {
+      const summary = await follow(title, { live, opening, until }, running, (chosen) => {
         choice = chosen;
         stopped = live()?.manifest;
         background(this.#cancel(runId, chosen));
@@ -195,6 +202,12 @@ export class RunWork {
     const prepare = (run: Run, signal: AbortSignal) => retryUnfinished(run, account, signal);
     await this.resume(record, 'fetched', { prepare });
   }
+}
+
+/** `Azure Batch: MP3 audio, clip.mp4`: tells runs apart that are worked on at the same time. */
+function titleOf(preset: string, run: Pick<RunRecord, 'sources' | 'files'>): string {
+  const names = run.files === 1 ? firstNames(run) : '';
+  return l10n.t('Azure Batch: {0}, {1}', preset, names || filesOf(run.files));
 }
 
 /** Throws `untrusted` in Restricted Mode. */

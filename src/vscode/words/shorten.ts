@@ -18,8 +18,13 @@ export function cut(text: string, width: number): string {
 
 /** The name of a file without its folders, whose paths have slashes; on Windows, other paths have a drive and backslashes. */
 export function baseName(path: string): string {
+  return endOfPath(path, 1) || path;
+}
+
+/** The last so many parts of a path, with slashes between them. */
+export function endOfPath(path: string, parts: number): string {
   const separator = /^[A-Za-z]:\\|^\\\\/.test(path) ? /[\\/]/ : /\//;
-  return path.split(separator).at(-1) || path;
+  return path.split(separator).slice(-parts).join('/');
 }
 
 /** The folders before the name of a file; empty without any. */

@@ -149,6 +149,11 @@ export function doneWords({ files, succeeded, failed }: FileNumbers): string {
   return failed > 0 ? l10n.t('{0}, {1} failed', words, count(failed)) : words;
 }
 
+/** Why a run that has no numbers yet gets no further: `no connection, retrying`. */
+export function noAnswerReason(reason: RetryNotice['reason']): string {
+  return l10n.t('{0}, retrying', reasonWords(reason));
+}
+
 /** The state of a run that gets no further because a service does not answer: `no connection, retrying: 1 of 5 done`. */
 export function noAnswerWords(reason: RetryNotice['reason'], numbers: FileNumbers): string {
   return l10n.t('{0}, retrying: {1}', reasonWords(reason), doneWords(numbers));
