@@ -229,6 +229,16 @@ export function isAbort(error: unknown): boolean {
   return error.name === 'AbortError' || code === 'ABORT_ERR' || code === 'REQUEST_ABORTED_ERROR';
 }
 
+/**
+ * What to throw when the signal of a request to a host has aborted: an `unreachable` UserError after a time limit
+ * (`AbortSignal.timeout`), otherwise the signal's reason as it is.
+ */
+export function endedBy(reason: unknown, host: string): unknown {
+  const isTimeLimit = reason instanceof DOMException && reason.name === 'TimeoutError';
+  if (!isTimeLimit) return reason;
+  return new UserError({ kind: 'unreachable', host, code: 'ETIMEDOUT' }, { cause: reason });
+}
+
 /** Returns the `code` of a Node or Azure error (`ENOENT`, `ContainerNotFound`), or undefined. */
 export function errorCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;

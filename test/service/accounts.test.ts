@@ -27,6 +27,8 @@ import { certificate, certificateKey, startTokenStorage, type TokenStorage } fro
 import { clip, temporaryFolder } from '../media';
 import { faultyProxy } from './faultyProxy';
 import { eventually, TestService } from './harness';
+import { rejectsWith } from './problems';
+import { Relay } from './relay';
 import { startRunProcess } from './runProcess';
 import { manifestOf, namesIn, partsOf } from './runSetup';
 
@@ -232,6 +234,31 @@ describe('Azure Resource Manager, played by a stand-in', () => {
     await assert.rejects(tenants(closed, never), {
       problem: { kind: 'unreachable', host: '127.0.0.1:9', code: 'ECONNREFUSED' },
     });
+  });
+
+  it('that does not answer in time could not be reached, and the time in which the user signs in does not count', async () => {
+    const relay = await Relay.before(arm.endpoint ?? '');
+    relay.goSilent();
+    let signIns = 0;
+    const credential: Arm['credential'] = {
+      async getToken() {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        signIns++;
+        return { token: 'token', expiresOnTimestamp: Date.now() + 1e6 };
+      },
+    };
+    const silent = { ...arm, credential, endpoint: relay.url.replace('http:', 'https:'), limitMs: 50 };
+    await rejectsWith(tenants(silent, never), { kind: 'unreachable', code: 'ETIMEDOUT' });
+    assert.ok(signIns > 0);
+    await rejectsWith(tenants({ ...silent, limitMs: undefined }, AbortSignal.timeout(1_000)), {
+      kind: 'unreachable',
+      code: 'ETIMEDOUT',
+    });
+    const abort = new AbortController();
+    const aborted = assert.rejects(tenants(silent, abort.signal), { name: 'AbortError' });
+    abort.abort();
+    await aborted;
+    await relay.close();
   });
 
   it('reads cores and families from the names of sizes', () => {

@@ -9,10 +9,12 @@ import { CachedCredential } from '../../src/core/azure/identity';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
 import { addTasks } from '../../src/core/jobs/addTasks';
+import { anyOf } from '../../src/core/wait';
 import { certificate, certificateKey } from '../azure/tokenStorage';
 import { answerNext, type FaultyProxy, faultyProxy } from './faultyProxy';
 import { eventually, machine, TestService } from './harness';
 import { rejectsWith } from './problems';
+import { Relay } from './relay';
 
 const never = new AbortController().signal;
 
@@ -110,6 +112,36 @@ describe('A call to Batch', () => {
     });
     await service.fault({ cutBody: { answers: 0 } });
     brief.close();
+  });
+
+  it('that a time limit ends could not reach the service, and one that its caller ends throws the reason', async () => {
+    const relay = await Relay.before(service.connection.account.batchUrl);
+    const storageRelay = await Relay.before(service.connection.account.blobUrl);
+    const { account } = service.connection;
+    const silent = {
+      ...service.connection,
+      account: { ...account, batchUrl: relay.url, blobUrl: storageRelay.url },
+    };
+    relay.goSilent();
+    storageRelay.goSilent();
+    const batch = new Batch(silent);
+    const storage = new Storage(silent);
+    const limit = () => AbortSignal.timeout(100);
+    const code = 'ETIMEDOUT';
+    const host = (url: string) => new URL(url).host;
+    await rejectsWith(batch.job('calls', { signal: limit() }), {
+      kind: 'unreachable',
+      host: host(relay.url),
+      code,
+    });
+    await rejectsWith(storage.check(limit()), { kind: 'unreachable', host: host(storageRelay.url), code });
+    await rejectsWith(storage.check(anyOf(limit(), never)), { kind: 'unreachable', code });
+    const abort = new AbortController();
+    const rejected = assert.rejects(storage.check(abort.signal), { message: 'enough' });
+    abort.abort(new DOMException('enough', 'AbortError'));
+    await rejected;
+    batch.close();
+    await Promise.all([relay.close(), storageRelay.close()]);
   });
 
   it('ends at once when it is aborted while it waits for a token', async () => {

@@ -1,5 +1,5 @@
 import type { AccountRecord } from '../azure/account';
-import { type Problem, UserError, type WaitReason } from '../errors';
+import { endedBy, type Problem, UserError, type WaitReason } from '../errors';
 
 /** Problems of an account that can pass, or that the user solves outside of this extension. */
 const waits: Partial<Record<Problem['kind'], WaitReason>> = {
@@ -28,13 +28,9 @@ export function waitOf(
   { id: account, batchUrl }: Pick<AccountRecord, 'id' | 'batchUrl'>,
   { isCanceling }: { readonly isCanceling?: boolean } = {},
 ): { readonly reason: WaitReason; readonly error: UserError } | undefined {
-  // The time for a cancellation is over.
-  const isTimeout = error instanceof DOMException && error.name === 'TimeoutError';
-  const problem: Problem | undefined = isTimeout
-    ? { kind: 'unreachable', host: new URL(batchUrl).host, code: 'ETIMEDOUT' }
-    : error instanceof UserError
-      ? error.problem
-      : undefined;
+  // The time for a cancellation can be over.
+  const ended = endedBy(error, new URL(batchUrl).host);
+  const problem = ended instanceof UserError ? ended.problem : undefined;
   const reason = problem && waitReasonOf(problem);
   if (problem === undefined || reason === undefined) return undefined;
   const whole = { kind: 'runWaits', account, waitsFor: reason, isCanceling, problem } as const;

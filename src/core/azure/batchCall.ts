@@ -1,4 +1,4 @@
-import { isAbort, type Problem, UserError } from '../errors';
+import { endedBy, isAbort, type Problem, UserError } from '../errors';
 import { maskSas } from '../log';
 import type { Job } from './batchTypes';
 import {
@@ -28,7 +28,7 @@ interface RestFailure extends ServiceFailure {
 
 /**
  * Calls Batch with the retries of `withRetries`. Throws a UserError for everything that the service or the network
- * answers, and the signal's reason when aborted.
+ * answers or a time limit of the signal cuts off, and the signal's reason when aborted.
  */
 export async function callBatch<T>(
   host: string,
@@ -39,7 +39,7 @@ export async function callBatch<T>(
   try {
     return await withRetries(call, policy, signal);
   } catch (error) {
-    if (signal?.aborted) throw signal.reason;
+    if (signal?.aborted) throw endedBy(signal.reason, host);
     if (isAbort(error) || error instanceof UserError) throw error;
     const problem = problemOf(error as RestFailure, host, operation, resource);
     if (problem === undefined) throw error;

@@ -2,14 +2,14 @@ import { BatchManagementClient } from '@azure/arm-batch';
 import { SubscriptionClient } from '@azure/arm-resources-subscriptions';
 import { StorageManagementClient } from '@azure/arm-storage';
 import type { TokenCredential } from '@azure/identity';
-import { isAbort, UserError } from '../errors';
+import { endedBy, isAbort, UserError } from '../errors';
 import { maskSas } from '../log';
-import { untilAborted } from '../wait';
+import { anyOf, untilAborted } from '../wait';
 import type { AccountRecord } from './account';
 import type { Cloud } from './clouds';
 import { isCertificateCode, isNetworkCode } from './retry';
 
-/** How long a call may take as a whole, in milliseconds, with its retries and all pages of a list. */
+/** How long a call may take as a whole, in milliseconds, with its retries and all pages of a list, once it has a token. */
 const callMs = 60_000;
 
 /** Endpoint and credential of Azure Resource Manager. */
@@ -18,6 +18,8 @@ export interface Arm {
   readonly credential: TokenCredential;
   /** Replaces the endpoint of the cloud, for tests and private clouds. */
   readonly endpoint?: string;
+  /** Replaces `callMs`. */
+  readonly limitMs?: number;
 }
 
 export interface Tenant {
@@ -246,9 +248,13 @@ async function batchAccount(arm: Arm, { resourceId = '' }: AccountRecord, signal
 function options({ cloud, endpoint = cloud.arm }: Arm) {
   return {
     endpoint,
-    credentialScopes: [`${cloud.arm}/.default`],
+    credentialScopes: scopesOf(cloud),
     retryOptions: { maxRetries: 2 },
   };
+}
+
+function scopesOf({ arm }: Cloud): string[] {
+  return [`${arm}/.default`];
 }
 
 function all<T, R>(
@@ -264,20 +270,23 @@ function all<T, R>(
   });
 }
 
-/** Makes a call within `callMs`. Turns an error of Resource Manager or of the authority into a UserError. */
+/**
+ * Makes a call within `callMs`. The time in which the user signs in does not count. Turns an error of Resource Manager or of
+ * the authority into a UserError.
+ */
 async function called<T>(
-  { cloud, endpoint = cloud.arm }: Arm,
+  { cloud, credential, endpoint = cloud.arm, limitMs = callMs }: Arm,
   signal: AbortSignal,
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { host } = new URL(endpoint);
-  const limit = AbortSignal.timeout(callMs);
+  let limit = signal;
   try {
-    const either = AbortSignal.any([signal, limit]);
-    return await untilAborted(call(either), either);
+    await untilAborted(Promise.resolve(credential.getToken(scopesOf(cloud))), signal);
+    limit = anyOf(signal, AbortSignal.timeout(limitMs));
+    return await untilAborted(call(limit), limit);
   } catch (error) {
-    if (isAbort(error) && limit.aborted && !signal.aborted)
-      throw new UserError({ kind: 'unreachable', host, code: 'ETIMEDOUT' });
+    if (limit.aborted) throw endedBy(limit.reason, host);
     if (isAbort(error) || error instanceof UserError) throw error;
     const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
     if (statusCode === undefined) {

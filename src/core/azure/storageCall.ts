@@ -1,5 +1,5 @@
 import { RestError } from '@azure/storage-blob';
-import { errorCode, type Problem, UserError } from '../errors';
+import { endedBy, errorCode, type Problem, UserError } from '../errors';
 import { maskSas } from '../log';
 import {
   clockSkewMinutes,
@@ -35,7 +35,7 @@ const minBytesPerSecond = 4 * 1024;
 
 /**
  * Calls Storage with the retries of `withRetries`. Throws a UserError for everything that the service or the network
- * answers, and the signal's reason when aborted.
+ * answers or a time limit of the signal cuts off, and the signal's reason when aborted.
  */
 export async function callStorage<T>(
   host: string,
@@ -47,7 +47,7 @@ export async function callStorage<T>(
   try {
     return await withRetries(attempt, { ...policy, attemptMs }, call.signal);
   } catch (error) {
-    if (call.signal?.aborted) throw call.signal.reason;
+    if (call.signal?.aborted) throw endedBy(call.signal.reason, host);
     const problem = problemOf(error, host, call);
     if (problem === undefined) throw error;
     throw new UserError(problem, { cause: safeCause(error, firstLine(error as Error)) });

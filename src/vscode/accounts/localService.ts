@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { type LogOutputChannel, l10n, workspace } from 'vscode';
 import { version } from '../../../package.json';
 import type { AccountRecord, Connection } from '../../core/azure/account';
-import { UserError } from '../../core/errors';
+import { endedBy, UserError } from '../../core/errors';
 import { showInformation, showWarning } from '../messages';
 import type { AccountSecrets, Secrets } from '../secrets';
 import { settings } from '../settings';
@@ -77,7 +77,7 @@ export class LocalService {
       this.#starting = undefined;
     });
     const { batchUrl, blobUrl } = await this.#starting;
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw endedBy(signal.reason, new URL(batchUrl).host);
     return connectionOf({ ...account, batchUrl, blobUrl }, await localKeys(this.dataFolder, this.secrets));
   }
 

@@ -1,6 +1,6 @@
 import type { AccountRecord } from '../../core/azure/account';
 import type { RetryNotice, RetryPolicy } from '../../core/azure/retry';
-import type { Service, WaitReason } from '../../core/errors';
+import { endedBy, type Service, type WaitReason } from '../../core/errors';
 import type { TimeLeft } from '../../core/estimates/timeLeft';
 import type { FileResult, Manifest } from '../../core/plan/manifest';
 import type { Run } from '../../core/runs/run';
@@ -38,6 +38,9 @@ export interface OpeningRun {
 /** An estimate changes slowly, and every view of a run asks for it. */
 const estimateMs = 500;
 
+/** How long a change of a job or pool of a run may take. */
+const changeMs = 120_000;
+
 /** Within this time the jobs and auto pools of a canceled run are ended. */
 export const cancelMs = 10 * 60_000;
 
@@ -67,9 +70,19 @@ export function liveRun(
     noAnswer: () => answers.missing(),
     stop: (reason) => abort.abort(reason),
     cancel: () => run.cancel(AbortSignal.timeout(cancelMs)),
-    enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(120_000)),
-    useDedicatedNodes: () => run.useDedicatedNodes(AbortSignal.timeout(120_000)),
+    enableJob: (jobId) => run.state.parts.batch.enableJob(jobId, AbortSignal.timeout(changeMs)),
+    useDedicatedNodes: () => withinLimit(account, (signal) => run.useDedicatedNodes(signal)),
   };
+}
+
+/** Runs a change of a pool, which waits while Batch refuses it. Throws `unreachable` when `changeMs` are over. */
+async function withinLimit<T>({ batchUrl }: AccountRecord, change: (signal: AbortSignal) => Promise<T>) {
+  const signal = AbortSignal.timeout(changeMs);
+  try {
+    return await change(signal);
+  } catch (error) {
+    throw endedBy(error, new URL(batchUrl).host);
+  }
 }
 
 /** Why a run has stopped, or was not canceled. */

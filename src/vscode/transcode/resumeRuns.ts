@@ -137,9 +137,8 @@ export class ResumeRuns {
       ]);
       return true;
     } catch (error) {
-      if (!(error instanceof UserError) && !signal.aborted) throw error;
-      const reason = error instanceof UserError ? error.problem.kind : 'no answer';
-      this.parts.log.debug(`Runs still wait for ${account.label}: ${reason}`);
+      if (!(error instanceof UserError)) throw error;
+      this.parts.log.debug(`Runs still wait for ${account.label}: ${error.problem.kind}`);
       return false;
     }
   }
