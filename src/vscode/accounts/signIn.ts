@@ -5,7 +5,7 @@ import type { Arm, FoundBatch, FoundStorage, Subscription, Tenant } from '../../
 import { isAbort, UserError } from '../../core/errors';
 import { accountId } from './accounts';
 import { credentialFor, providerOf, sessionOf, signInClouds } from './credentials';
-import { type Choice, chooseStep, walk } from './wizard';
+import { type Choice, chooseStep, type Step, walk } from './wizard';
 
 /** The user's choices so far. Each step depends on those before. */
 interface Found {
@@ -16,95 +16,110 @@ interface Found {
   storage?: FoundStorage;
 }
 
-const requestMs = 60_000;
-
 /** Signs in, then asks for a Batch account and a storage account, step by step. */
 export async function findBySignIn(way: TokenSignIn): Promise<AccountRecord | 'back' | 'cancelled'> {
-  const arm = await import('../../core/azure/resourceManager');
-  const found: Found = {};
-  const signal = () => AbortSignal.timeout(requestMs);
+  const search: Search = { way, found: {}, arm: await import('../../core/azure/resourceManager') };
   const outcome = await walk(
     l10n.t('Connect an Azure Batch account'),
-    [
-      {
-        ask: (place) =>
-          chooseStep<Cloud>(place, {
-            placeholder: l10n.t('Which cloud?'),
-            load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
-            take: (cloud) => {
-              found.cloud = cloud;
-            },
-          }),
-      },
-      {
-        isNeeded: () => way !== 'identity',
-        ask: (place) =>
-          chooseStep<Tenant>(place, {
-            placeholder: l10n.t('Which directory (tenant)?'),
-            load: async () =>
-              (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal())).map((tenant) => ({
-                label: tenant.name,
-                description: tenant.id,
-                value: tenant,
-              })),
-            take: (tenant) => {
-              found.tenant = tenant;
-            },
-          }),
-      },
-      {
-        ask: (place) =>
-          chooseStep<Subscription>(place, {
-            placeholder: l10n.t('Which subscription?'),
-            load: async () =>
-              (await arm.subscriptions(await armOf(found, way), signal())).map((subscription) => ({
-                label: subscription.name,
-                description: subscription.id,
-                value: subscription,
-              })),
-            take: (subscription) => {
-              found.subscription = subscription;
-            },
-          }),
-      },
-      {
-        ask: (place) =>
-          chooseStep<FoundBatch>(place, {
-            placeholder: l10n.t('Which Batch account?'),
-            load: async () =>
-              (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal())).map(
-                (batch) => ({ label: batch.name, description: batch.location, value: batch }),
-              ),
-            take: (batch) => {
-              found.batch = batch;
-            },
-          }),
-      },
-      {
-        ask: (place) =>
-          chooseStep<FoundStorage>(place, {
-            placeholder: l10n.t('Which storage account?'),
-            load: async () => {
-              const { subscription, batch } = found;
-              const place = batch?.location ?? '';
-              const all = await arm.storageAccounts(
-                await armOf(found, way),
-                subscription?.id ?? '',
-                place,
-                signal(),
-              );
-              return storageChoices(all, batch);
-            },
-            take: (storage) => {
-              found.storage = storage;
-            },
-          }),
-      },
-    ],
+    [cloudStep(search), tenantStep(search), subscriptionStep(search), batchStep(search), storageStep(search)],
     // A list of one is taken without asking.
     { knowsTotal: false },
   );
-  return outcome === 'done' ? (recordOf(way, found) ?? 'cancelled') : outcome;
+  return outcome === 'done' ? (recordOf(way, search.found) ?? 'cancelled') : outcome;
+}
+
+/** What the steps share. */
+interface Search {
+  readonly way: TokenSignIn;
+  readonly found: Found;
+  readonly arm: typeof import('../../core/azure/resourceManager');
+}
+
+function cloudStep({ way, found }: Search): Step {
+  return {
+    ask: (place) =>
+      chooseStep<Cloud>(place, {
+        placeholder: l10n.t('Which cloud?'),
+        load: async () => (way === 'identity' ? clouds : signInClouds(clouds)).map(cloudChoice),
+        take: (cloud) => {
+          found.cloud = cloud;
+        },
+      }),
+  };
+}
+
+function tenantStep({ way, found, arm }: Search): Step {
+  return {
+    isNeeded: () => way !== 'identity',
+    ask: (place) =>
+      chooseStep<Tenant>(place, {
+        placeholder: l10n.t('Which directory (tenant)?'),
+        load: async (signal) =>
+          (await arm.tenants(await armOf({ cloud: found.cloud }, way), signal)).map((tenant) => ({
+            label: tenant.name,
+            description: tenant.id,
+            value: tenant,
+          })),
+        take: (tenant) => {
+          found.tenant = tenant;
+        },
+      }),
+  };
+}
+
+function subscriptionStep({ way, found, arm }: Search): Step {
+  return {
+    ask: (place) =>
+      chooseStep<Subscription>(place, {
+        placeholder: l10n.t('Which subscription?'),
+        load: async (signal) =>
+          (await arm.subscriptions(await armOf(found, way), signal)).map((subscription) => ({
+            label: subscription.name,
+            description: subscription.id,
+            value: subscription,
+          })),
+        take: (subscription) => {
+          found.subscription = subscription;
+        },
+      }),
+  };
+}
+
+function batchStep({ way, found, arm }: Search): Step {
+  return {
+    ask: (place) =>
+      chooseStep<FoundBatch>(place, {
+        placeholder: l10n.t('Which Batch account?'),
+        load: async (signal) =>
+          (await arm.batchAccounts(await armOf(found, way), found.subscription?.id ?? '', signal)).map(
+            (batch) => ({ label: batch.name, description: batch.location, value: batch }),
+          ),
+        take: (batch) => {
+          found.batch = batch;
+        },
+      }),
+  };
+}
+
+function storageStep({ way, found, arm }: Search): Step {
+  return {
+    ask: (place) =>
+      chooseStep<FoundStorage>(place, {
+        placeholder: l10n.t('Which storage account?'),
+        async load(signal) {
+          const { subscription, batch } = found;
+          const region = batch?.location ?? '';
+          const credentials = await armOf(found, way);
+          return storageChoices(
+            await arm.storageAccounts(credentials, subscription?.id ?? '', region, signal),
+            batch,
+          );
+        },
+        take: (storage) => {
+          found.storage = storage;
+        },
+      }),
+  };
 }
 
 function cloudChoice(cloud: Cloud): Choice<Cloud> {

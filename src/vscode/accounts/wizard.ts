@@ -64,8 +64,8 @@ export interface Choice<T> extends QuickPickItem {
 
 export interface Choosing<T> {
   readonly placeholder: string;
-  /** May take a while: the list shows that it is loading. */
-  readonly load: () => Promise<readonly Choice<T>[]>;
+  /** May take a while: the list shows that it is loading. The signal aborts when the step ends. */
+  readonly load: (signal: AbortSignal) => Promise<readonly Choice<T>[]>;
   readonly take: (value: T) => void;
 }
 
@@ -80,6 +80,7 @@ function asPlainText<T>({ label, description, ...item }: Choice<T>): Choice<T> {
  */
 export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosing<T>): Promise<StepOutcome> {
   const store = new DisposableStore();
+  const ended = new AbortController();
   const pick = store.add(window.createQuickPick<QuickPickItem & { value?: T }>());
   pick.title = place.title;
   pick.step = place.step;
@@ -103,7 +104,7 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
     store.add(pick.onDidTriggerButton(() => resolve('back')));
     store.add(pick.onDidHide(() => resolve('cancelled')));
     pick.show();
-    load().then(
+    load(ended.signal).then(
       (items) => {
         const [only] = items;
         if (items.length === 1 && only) {
@@ -132,5 +133,8 @@ export function chooseStep<T>(place: Place, { placeholder, load, take }: Choosin
         pick.placeholder = l10n.t("Couldn't load this list");
       },
     );
-  }).finally(() => store.dispose());
+  }).finally(() => {
+    store.dispose();
+    ended.abort();
+  });
 }
