@@ -31,7 +31,7 @@ const common = {
 /** The files of the extension that are merged, in the order in which a window usually loads them. */
 const loadedTogether = {
   extension: ['src/extension.ts'],
-  menus: [inVscode('transcode/transportStreams')],
+  menus: [inVscode('transcode/sources/transportStreams')],
   messages: ['errorMessages', 'words/sentences'].map(inVscode),
   views: [
     'explorer/accountsView',
@@ -45,7 +45,7 @@ const loadedTogether = {
       'transcodeCommands',
       'transcode',
       'runWork',
-      'chooseFiles',
+      'sources/chooseFiles',
       'presetPicker',
       'probeChosen',
       'planTranscode',

@@ -23,7 +23,7 @@ import { Runs } from './vscode/runs/runs';
 import { StatusBar } from './vscode/runs/statusBar';
 import { Secrets } from './vscode/secrets';
 import { after, every } from './vscode/timers';
-import { MediaContext } from './vscode/transcode/mediaContext';
+import { MediaContext } from './vscode/transcode/sources/mediaContext';
 import type { ShownProblem } from './vscode/words/remedy';
 
 /** Milliseconds before the workspace is searched for transport streams, so that the window can open first. */
@@ -128,7 +128,7 @@ export function activate(context: ExtensionContext): void {
     return new IdleWatch(accounts, runs, update);
   });
   const transportStreams = new Lazy(async () => {
-    const { TransportStreams } = await import('./vscode/transcode/transportStreams');
+    const { TransportStreams } = await import('./vscode/transcode/sources/transportStreams');
     return new TransportStreams();
   });
   const tools = new Lazy(async () => {

@@ -15,7 +15,7 @@ import {
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import { refuseReadOnly } from '../../src/vscode/transcode/conflicts';
-import { scanFolder } from '../../src/vscode/transcode/folderScan';
+import { scanFolder } from '../../src/vscode/transcode/sources/folderScan';
 import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
 

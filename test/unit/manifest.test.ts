@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { commandIds, contextKeys, section } from '../../src/vscode/contributions';
-import { ambiguousExtensions, mediaExtensions } from '../../src/vscode/transcode/mediaExtensions';
+import { ambiguousExtensions, mediaExtensions } from '../../src/vscode/transcode/sources/mediaExtensions';
 
 interface MenuItem {
   readonly command?: string;

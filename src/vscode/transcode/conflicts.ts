@@ -9,7 +9,7 @@ import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
-import type { ChosenFile } from './chooseFiles';
+import type { ChosenFile } from './sources/chooseFiles';
 
 /** Files that are looked up at once. */
 const statsAtOnce = 32;

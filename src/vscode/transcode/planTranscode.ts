@@ -10,7 +10,7 @@ import { type RunCosts, withEstimate } from '../runs/runCosts';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
 import { sentenceOf } from '../words/sentences';
-import type { ChosenFile } from './chooseFiles';
+import type { ChosenFile } from './sources/chooseFiles';
 
 /** Files whose reasons a message lists. */
 const shownReasons = 10;

@@ -6,7 +6,7 @@ import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
 import { presetItem } from '../words/presetLabels';
 import { baseName } from '../words/shorten';
-import type { ChosenFile } from './chooseFiles';
+import type { ChosenFile } from './sources/chooseFiles';
 
 const lastPresetKey = 'lastPreset';
 

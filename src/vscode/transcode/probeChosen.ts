@@ -6,7 +6,7 @@ import type { Preset } from '../../core/presets/preset';
 import type { Report } from '../longWork';
 import { settings } from '../settings';
 import { WorkspaceFiles } from '../workspaceFiles';
-import type { ChosenFile } from './chooseFiles';
+import type { ChosenFile } from './sources/chooseFiles';
 
 /** Starts what probes need, while the user chooses a preset. */
 export function prepareProbes(): void {

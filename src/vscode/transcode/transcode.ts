@@ -48,7 +48,7 @@ export class Transcode {
   ): Promise<void> {
     requireTrust();
     const [{ chooseFiles }, { pickPreset }, { planTranscode }, { prepareProbes }] = await Promise.all([
-      import('./chooseFiles'),
+      import('./sources/chooseFiles'),
       import('./presetPicker'),
       import('./planTranscode'),
       import('./probeChosen'),
@@ -94,7 +94,7 @@ export class Transcode {
     const account = this.parts.accounts.current;
     if (account === undefined) throw new UserError({ kind: 'noAccount' });
     const [first] = uris;
-    const { chooseFiles } = await import('./chooseFiles');
+    const { chooseFiles } = await import('./sources/chooseFiles');
     const chosen = first && (await chooseFiles(first, uris, knownOutputs(this.runs.records), 'fetched'));
     if (chosen === undefined) throw new UserError({ kind: 'nothingChosen' });
     const [

@@ -2,8 +2,8 @@ import { realpath } from 'node:fs/promises';
 import { posix, sep } from 'node:path';
 import picomatch from 'picomatch';
 import { FileSystemError, FileType, Uri, type Uri as UriType, workspace } from 'vscode';
-import { settings } from '../settings';
-import { problemOf } from '../workspaceFiles';
+import { settings } from '../../settings';
+import { problemOf } from '../../workspaceFiles';
 import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
 import { isTransportStreamFile } from './transportStreams';
 

@@ -1,10 +1,10 @@
 import { open } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { type Disposable, type Uri, workspace } from 'vscode';
-import { isTransportStream, transportStreamProbeBytes } from '../../core/media/transportStream';
-import { background } from '../background';
-import { setContextKey } from '../contextKeys';
-import { DisposableStore } from '../disposable';
+import { isTransportStream, transportStreamProbeBytes } from '../../../core/media/transportStream';
+import { background } from '../../background';
+import { setContextKey } from '../../contextKeys';
+import { DisposableStore } from '../../disposable';
 import { ambiguousExtensions } from './mediaExtensions';
 
 /** Files that are read at once: more would only make a disk seek. */

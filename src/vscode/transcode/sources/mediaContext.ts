@@ -1,9 +1,9 @@
 import { type Disposable, workspace } from 'vscode';
-import { setContextKey } from '../contextKeys';
-import { section } from '../contributions';
-import { DisposableStore } from '../disposable';
-import { settings } from '../settings';
-import { after } from '../timers';
+import { setContextKey } from '../../contextKeys';
+import { section } from '../../contributions';
+import { DisposableStore } from '../../disposable';
+import { settings } from '../../settings';
+import { after } from '../../timers';
 
 /** Tells the `when` clauses of the menus which files are media files, besides the usual extensions. */
 export class MediaContext implements Disposable {

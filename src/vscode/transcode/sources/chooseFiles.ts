@@ -1,13 +1,13 @@
 import { basename } from 'node:path';
 import pLimit from 'p-limit';
 import { FileType, l10n, ThemeIcon, type Uri, window, workspace } from 'vscode';
-import { UserError } from '../../core/errors';
-import type { Until } from '../../core/plan/manifest';
-import { longWork } from '../longWork';
-import { settings } from '../settings';
-import { count, filesOf } from '../words/numbers';
-import { leftOutWords } from '../words/problemWords';
-import { problemOf } from '../workspaceFiles';
+import { UserError } from '../../../core/errors';
+import type { Until } from '../../../core/plan/manifest';
+import { longWork } from '../../longWork';
+import { settings } from '../../settings';
+import { count, filesOf } from '../../words/numbers';
+import { leftOutWords } from '../../words/problemWords';
+import { problemOf } from '../../workspaceFiles';
 import type { FolderScan } from './folderScan';
 import { mediaExtensions } from './mediaExtensions';
 
