@@ -28,13 +28,13 @@ const living = changeable(find, {
 const saveJob = (state: State, job: JobState): void => state.saveJob(job);
 
 function update(context: Context, request: Request): Reply {
-  const job = living(context, request);
   const isPatch = request.method === 'PATCH';
   const given = validated(
     isPatch ? 'JobPatchParameter' : 'JobUpdateParameter',
     request.body,
     request.version,
   );
+  const job = living(context, request);
   // A PUT that leaves it out sets it back, which Azure refuses as well.
   const { onAllTasksComplete = isPatch ? undefined : 'noaction' } = given;
   if (onAllTasksComplete === 'noaction' && job.wire.onAllTasksComplete === 'terminatejob') {
@@ -91,8 +91,8 @@ function changePool({ state }: Context, job: JobState, poolInfo: PoolInfo, isPat
 }
 
 function disable(context: Context, request: Request): Reply {
-  const job = living(context, request);
   const { disableTasks } = validated('JobDisableParameter', request.body, request.version);
+  const job = living(context, request);
   if (job.wire.state !== 'active') throw new BatchError('JobNotActive');
   touch(job.wire);
   context.jobs.disable(job, String(disableTasks));
@@ -110,12 +110,12 @@ function enable(context: Context, request: Request): Reply {
 }
 
 function terminate(context: Context, request: Request): Reply {
-  const job = living(context, request);
   const { terminateReason = 'UserTerminate' } = validated(
     'JobTerminateParameter',
     request.body ?? {},
     request.version,
   ) as { terminateReason?: string };
+  const job = living(context, request);
   touch(job.wire);
   context.jobs.terminate(job, terminateReason);
   return acknowledged(job, 202, 'terminate');

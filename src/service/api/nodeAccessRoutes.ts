@@ -68,7 +68,6 @@ function noRemoteDesktop(context: Context, request: Request): never {
  * does not wait for the upload.
  */
 async function uploadLogs(context: Context, request: Request): Promise<Reply> {
-  const { pool, node } = nodeOf(context, request);
   const { containerUrl, startTime, endTime } = validated(
     'UploadBatchServiceLogsConfiguration',
     request.body,
@@ -76,6 +75,7 @@ async function uploadLogs(context: Context, request: Request): Promise<Reply> {
   ) as Record<string, string | undefined>;
   const url = String(containerUrl);
   checkUrl('containerUrl', url);
+  const { pool, node } = nodeOf(context, request);
   const from = Date.parse(String(startTime));
   const to = endTime === undefined ? Number.POSITIVE_INFINITY : Date.parse(endTime);
   const log = await readFile(join(context.nodes.folder.path, 'service.log'), 'utf8').catch(() => '');

@@ -28,17 +28,20 @@ function nodeWire(node: NodeState | undefined, { version }: Request): Wire | und
   return hasCertificates ? { ...node.wire, certificateReferences: [] } : node?.wire;
 }
 
+/** `read` reads the option of the request, before the node is looked up. */
 function action(
   name: string,
   status: number,
-  work: (context: Context, pool: PoolState, node: NodeState, request: Request) => void,
+  work: (context: Context, pool: PoolState, node: NodeState, chosen: string) => void,
+  read: (request: Request) => string = () => '',
 ): Route {
   return [
     'POST',
     `/pools/{}/nodes/{}/${name}`,
     (context, request): Reply => {
+      const chosen = read(request);
       const { pool, node } = nodeOf(context, request);
-      work(context, pool, node, request);
+      work(context, pool, node, chosen);
       return { status, headers: { DataServiceId: `${node.wire.url}/${name}` } };
     },
   ];
@@ -49,8 +52,8 @@ function since20([method, path, handler]: Route): Route {
 }
 
 /** Reads an option of an optional body. Default: `requeue`. */
-function option(model: Model, name: string, { body, version }: Request): string {
-  return String(validated(model, body ?? {}, version)[name] ?? 'requeue');
+function option(model: Model, name: string): (request: Request) => string {
+  return ({ body, version }) => String(validated(model, body ?? {}, version)[name] ?? 'requeue');
 }
 
 /** Reads the option of deallocation, which the installed package does not describe. */
@@ -102,22 +105,34 @@ export const nodeRoutes: Route[] = [
       body: shown(nodeWire(nodeOf(context, request).node, request) ?? {}, request),
     }),
   ],
-  action('reboot', 202, ({ nodes }, pool, node, request) => {
-    const chosen = option('NodeRebootParameter', 'nodeRebootOption', request);
-    mustBeUp(node);
-    nodes.restart(pool, node, 'rebooting', chosen);
-  }),
-  action('reimage', 202, ({ nodes }, pool, node, request) => {
-    const chosen = option('NodeReimageParameter', 'nodeReimageOption', request);
-    mustBeUp(node);
-    nodes.restart(pool, node, 'reimaging', chosen);
-  }),
-  since20(
-    action('deallocate', 202, ({ nodes }, pool, node, request) => {
-      const chosen = deallocateOption(request);
+  action(
+    'reboot',
+    202,
+    ({ nodes }, pool, node, chosen) => {
       mustBeUp(node);
-      nodes.deallocate(pool, node, chosen);
-    }),
+      nodes.restart(pool, node, 'rebooting', chosen);
+    },
+    option('NodeRebootParameter', 'nodeRebootOption'),
+  ),
+  action(
+    'reimage',
+    202,
+    ({ nodes }, pool, node, chosen) => {
+      mustBeUp(node);
+      nodes.restart(pool, node, 'reimaging', chosen);
+    },
+    option('NodeReimageParameter', 'nodeReimageOption'),
+  ),
+  since20(
+    action(
+      'deallocate',
+      202,
+      ({ nodes }, pool, node, chosen) => {
+        mustBeUp(node);
+        nodes.deallocate(pool, node, chosen);
+      },
+      deallocateOption,
+    ),
   ),
   since20(
     action('start', 202, ({ nodes }, pool, node) => {
@@ -129,11 +144,16 @@ export const nodeRoutes: Route[] = [
       nodes.startNode(pool, node);
     }),
   ),
-  action('disablescheduling', 200, ({ nodes }, _pool, node, request) => {
-    const chosen = option('NodeDisableSchedulingParameter', 'nodeDisableSchedulingOption', request);
-    if (node.wire.schedulingState === 'disabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
-    nodes.setScheduling(node, false, chosen);
-  }),
+  action(
+    'disablescheduling',
+    200,
+    ({ nodes }, _pool, node, chosen) => {
+      if (node.wire.schedulingState === 'disabled')
+        throw new BatchError('NodeAlreadyInTargetSchedulingState');
+      nodes.setScheduling(node, false, chosen);
+    },
+    option('NodeDisableSchedulingParameter', 'nodeDisableSchedulingOption'),
+  ),
   action('enablescheduling', 200, ({ nodes }, _pool, node) => {
     if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
     nodes.setScheduling(node, true);

@@ -24,15 +24,19 @@ import {
   startPool,
 } from './resources/newPools';
 import { checkPoolMembers } from './resources/poolChecks';
-import { withInnerDefaults } from './resources/poolDefaults';
+import { dropEmptyLists, withInnerDefaults } from './resources/poolDefaults';
 import { expandsStatistics, poolStatistics } from './resources/statistics';
 
 /** Minimum time between two calls that enable autoscale on a pool. */
 const enablePauseMs = 30_000;
 
-/** Returns a pool with its current node counts, and with its statistics if the request expands them. */
-function poolWire(pool: PoolState, { query }: Request): Wire {
+/**
+ * Returns a pool with its current node counts, with how its nodes communicate at the versions that show it, and with its
+ * statistics if the request expands them.
+ */
+function poolWire(pool: PoolState, { query, version }: Request): Wire {
   const { wire, nodes } = pool;
+  const hasMode = version >= '2022-10-01.16.0' && version < '2025-06-01' && nodes.size > 0;
   const stats = expandsStatistics(query) && poolStatistics(String(wire.url), wire.creationTime, [pool]);
   const count = (dedicated: boolean) =>
     [...nodes.values()].filter((node) => node.wire.isDedicated === dedicated).length;
@@ -40,6 +44,10 @@ function poolWire(pool: PoolState, { query }: Request): Wire {
     ...wire,
     currentDedicatedNodes: count(true),
     currentLowPriorityNodes: count(false),
+    ...(hasMode && {
+      currentNodeCommunicationMode:
+        wire.targetNodeCommunicationMode === 'simplified' ? 'simplified' : 'classic',
+    }),
     ...(stats && { stats }),
   };
 }
@@ -66,10 +74,12 @@ function mustBeSteady({ wire }: PoolState): void {
 const getPool = reading('pools/@Element', find, poolWire);
 
 function resize(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const given = validated('PoolResizeParameter', request.body, request.version);
-  if (given.targetDedicatedNodes === undefined && given.targetLowPriorityNodes === undefined)
-    throw new BatchError('MissingRequiredProperty', { PropertyName: 'targetDedicatedNodes' });
+  if (given.targetDedicatedNodes === undefined && given.targetLowPriorityNodes === undefined) {
+    const PropertyName = 'targetDedicatedNodes and/or targetLowPriorityNodes';
+    throw new BatchError('MissingRequiredProperty', { PropertyName });
+  }
+  const pool = existing(context, request);
   if (pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is enabled.' });
   mustBeSteady(pool);
@@ -103,8 +113,8 @@ function stopResize(context: Context, request: Request): Reply {
 }
 
 function enableAutoScale(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const given = validated('PoolEnableAutoScaleParameter', request.body, request.version);
+  const pool = existing(context, request);
   const formula = given.autoScaleFormula ?? pool.wire.autoScaleFormula;
   if (formula === undefined)
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'autoScaleFormula' });
@@ -139,8 +149,8 @@ function disableAutoScale(context: Context, request: Request): Reply {
 }
 
 function evaluateAutoScale(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const { autoScaleFormula } = validated('PoolEvaluateAutoScaleParameter', request.body, request.version);
+  const pool = existing(context, request);
   if (!pool.wire.enableAutoScale)
     throw new BatchError('OperationNotValidOnPool', { Reason: 'Autoscale is not enabled.' });
   checkFormulaLength(String(autoScaleFormula));
@@ -154,8 +164,8 @@ function evaluateAutoScale(context: Context, request: Request): Reply {
 }
 
 function removeNodes(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const given = validated('NodeRemoveParameter', request.body, request.version);
+  const pool = existing(context, request);
   mustBeSteady(pool);
   const nodes = [...new Set(given.nodeList as string[])].map((id) => {
     const node = pool.nodes.get(id);
@@ -182,8 +192,8 @@ const fixedWhileInUse = [
 ];
 
 function patchPool(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
+  const pool = existing(context, request);
   checkPoolMembers(given, pool.wire);
   checkPackages(context, given);
   const { startTask, virtualMachineConfiguration, ...rest } = given;
@@ -197,13 +207,14 @@ function patchPool(context: Context, request: Request): Reply {
   }
   if (given.vmSize !== undefined) given.vmSize = String(given.vmSize).toLowerCase();
   Object.assign(pool.wire, withInnerDefaults(given, pool.wire));
+  dropEmptyLists(pool.wire);
   return changed(context, savePool, pool, 200);
 }
 
 function updateProperties(context: Context, request: Request): Reply {
-  const pool = existing(context, request);
   const { body, version } = request;
   const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
+  const pool = existing(context, request);
   checkPoolMembers(given, pool.wire);
   checkPackages(context, given);
   if (given.certificateReferences === undefined && version < '2025-06-01') {
@@ -212,6 +223,7 @@ function updateProperties(context: Context, request: Request): Reply {
   checkStartTask(given.startTask as Wire | undefined, pool.wire);
   delete pool.wire.startTask;
   Object.assign(pool.wire, withInnerDefaults(given));
+  dropEmptyLists(pool.wire);
   return changed(context, savePool, pool, 204, 'updateproperties');
 }
 

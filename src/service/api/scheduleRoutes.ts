@@ -74,10 +74,10 @@ const living = changeable(scheduleOf, {
 
 /** Updates a schedule. A new job specification applies to the jobs created from then on. */
 function update(context: Context, request: Request): Reply {
-  const schedule = living(context, request);
   const isPatch = request.method === 'PATCH';
   const model = isPatch ? 'JobSchedulePatchParameter' : 'JobScheduleUpdateParameter';
   const { jobSpecification, ...given } = validated(model, request.body, request.version, context.containers);
+  const schedule = living(context, request);
   if (jobSpecification) checkSpecification(context, schedule.id, jobSpecification as Wire);
   const { wire } = schedule;
   if (!isPatch) delete wire.metadata;

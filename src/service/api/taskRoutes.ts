@@ -24,8 +24,11 @@ import { checkTask } from './resources/taskChecks';
 
 const collectionSize = 100;
 
-function newTask(context: Context, job: JobState, body: Wire | undefined, version: string): TaskState {
-  const given = validated('TaskAddParameter', body, version, context.containers);
+function validTask({ containers }: Context, body: Wire | undefined, version: string): Wire {
+  return validated('TaskAddParameter', body, version, containers);
+}
+
+function newTask(context: Context, job: JobState, given: Wire): TaskState {
   const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   checkTaskId(id, job.wire);
@@ -50,7 +53,8 @@ function open(context: Context, { params }: Request): JobState {
 }
 
 function addTask(context: Context, request: Request): Reply {
-  const task = newTask(context, open(context, request), request.body, request.version);
+  const given = validTask(context, request.body, request.version);
+  const task = newTask(context, open(context, request), given);
   const reply = created(task);
   context.state.addTask(task);
   context.scheduler.schedule();
@@ -59,7 +63,6 @@ function addTask(context: Context, request: Request): Reply {
 
 /** Adds tasks one by one. An invalid task gets an error result and does not affect the others. */
 function addCollection(context: Context, request: Request): Reply {
-  const job = open(context, request);
   const { value, ...others } = (request.body ?? {}) as { value?: Wire[] };
   // Annotations, such as `odata.metadata`, are no members.
   const unknown = Object.keys(others).find((name) => !name.includes('.'));
@@ -72,9 +75,10 @@ function addCollection(context: Context, request: Request): Reply {
   if (value.length > collectionSize) {
     throw invalidProperty('value', undefined, `A collection has ${collectionSize} tasks at most.`);
   }
+  const job = open(context, request);
   const results = value.map((item): Wire => {
     try {
-      const task = newTask(context, job, item, request.version);
+      const task = newTask(context, job, validTask(context, item, request.version));
       const { eTag, lastModified, url: location } = task.wire;
       context.state.addTask(task);
       return { status: 'Success', taskId: task.id, eTag, lastModified, location };
@@ -115,8 +119,8 @@ const uncompleted = changeable(find, { completed: 'TaskCompleted' });
 const saveTask = (state: State, task: TaskState): void => state.saveTask(task);
 
 function updateTask(context: Context, request: Request): Reply {
-  const task = uncompleted(context, request);
   const { constraints } = validated('TaskUpdateParameter', request.body, request.version);
+  const task = uncompleted(context, request);
   task.wire.constraints = {
     maxWallClockTime: infiniteDuration,
     retentionTime: 'P7D',

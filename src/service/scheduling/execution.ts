@@ -358,7 +358,7 @@ export class Execution {
  */
 function isTerminated({ job }: TaskState, nodes: readonly NodeState[]): boolean {
   const { wire, disableOption } = job;
-  const isDisabled = wire.state === 'disabling' || wire.state === 'disabled' || wire.state === 'enabling';
+  const isDisabled = wire.state === 'disabling' || wire.state === 'disabled';
   const isLeaving = nodes.some(({ leaving }) => leaving === 'terminate');
   return isEnding(job) || (isDisabled && disableOption === 'terminate') || isLeaving;
 }

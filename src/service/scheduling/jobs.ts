@@ -7,8 +7,8 @@ import type { Nodes } from './nodes';
 import type { Pools } from './pools';
 import { isEnding, type JobState, type State, setState } from './state';
 
-/** Milliseconds that a job stays in a transitional state. */
-const enablingMs = 50;
+/** Milliseconds after which a job whose auto pool cannot be made completes. */
+const schedulingMs = 50;
 
 /** Brings jobs through their states. */
 export class Jobs {
@@ -62,7 +62,7 @@ export class Jobs {
 
   /** Completes a job whose auto pool cannot be made, as Batch does a while after it has accepted the job. */
   failScheduling(job: JobState, schedulingError: Wire): void {
-    this.supervisor.after(enablingMs, this.about(job), () => {
+    this.supervisor.after(schedulingMs, this.about(job), () => {
       if (job.wire.state !== 'active') return;
       Object.assign(job.wire.executionInfo as Wire, { schedulingError });
       setState(job.wire, 'terminating');
@@ -90,23 +90,17 @@ export class Jobs {
     this.check(job);
   }
 
-  /** Lets tasks of a job start again. */
+  /** Lets tasks of a job start again. The job is active at once, by the recorded replies. */
   enable(job: JobState): void {
-    setState(job.wire, 'enabling');
+    setState(job.wire, 'active');
     this.state.saveJob(job);
-    this.supervisor.after(enablingMs, this.about(job), () => {
-      if (job.wire.state !== 'enabling') return;
-      setState(job.wire, 'active');
-      this.state.saveJob(job);
-      this.check(job);
-      this.onReady();
-    });
+    this.check(job);
+    this.onReady();
   }
 
   /** Continues what the service was doing to a job when it ended. */
   resume(job: JobState): void {
-    if (job.wire.state === 'enabling') this.enable(job);
-    else if (job.wire.state === 'completed') this.#releaseAutoPool(job);
+    if (job.wire.state === 'completed') this.#releaseAutoPool(job);
     else this.check(job);
   }
 

@@ -272,7 +272,8 @@ export function newNode(pool: PoolState, id: string, accountUrl: string, details
 }
 
 /**
- * The inbound endpoints of a new node: those of its pool and, on Linux, the one that the remote login settings name.
+ * The inbound endpoints of a new node: those of its pool and, on Linux, the one that the remote login settings name, if
+ * the pool has none for SSH.
  * Since a node has an address of its own on this machine, a program that listens there is reached without a translation
  * of ports.
  */
@@ -280,7 +281,7 @@ function endpointsOf({ wire, nodes }: PoolState, ipAddress: unknown): Wire[] {
   const { endpointConfiguration } = (wire.networkConfiguration ?? {}) as {
     endpointConfiguration?: { inboundNATPools?: Wire[] };
   };
-  const { nodeAgentSKUId } = (wire.virtualMachineConfiguration ?? {}) as { nodeAgentSKUId?: string };
+  const { nodeAgentSKUId = '' } = (wire.virtualMachineConfiguration ?? {}) as { nodeAgentSKUId?: string };
   const endpoint = (name: unknown, protocol: unknown, address: unknown, port: unknown): Wire => ({
     name: `${name}.${nodes.size}`,
     protocol,
@@ -289,11 +290,11 @@ function endpointsOf({ wire, nodes }: PoolState, ipAddress: unknown): Wire[] {
     frontendPort: port,
     backendPort: port,
   });
+  const natPools = endpointConfiguration?.inboundNATPools ?? [];
+  const hasNoSsh = !/windows/i.test(nodeAgentSKUId) && natPools.every((one) => one.backendPort !== sshPort);
   return [
-    ...(endpointConfiguration?.inboundNATPools ?? []).map(({ name, protocol, backendPort }) =>
-      endpoint(name, protocol, ipAddress, backendPort),
-    ),
-    ...(/windows/i.test(nodeAgentSKUId ?? '') ? [] : [endpoint('SSHRule', 'tcp', loopback, sshPort)]),
+    ...natPools.map(({ name, protocol, backendPort }) => endpoint(name, protocol, ipAddress, backendPort)),
+    ...(hasNoSsh ? [endpoint('SSHRule', 'tcp', loopback, sshPort)] : []),
   ];
 }
 

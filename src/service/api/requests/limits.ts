@@ -2,8 +2,11 @@ import { isFolderName } from '../../tasks/containers/settings';
 import { durationMs } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
-/** Returns the reason why a value of the right type is invalid as a member of its owner; undefined if it is valid. */
-type Limit = (value: unknown, owner?: Wire) => string | undefined;
+/**
+ * Returns the reason why a value of the right type is invalid as a member of its owner at a version of the API; undefined
+ * if it is valid.
+ */
+type Limit = (value: unknown, owner?: Wire, version?: string) => string | undefined;
 
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -84,8 +87,11 @@ const natPoolName: Limit = (value) =>
   /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?$/.test(String(value))
     ? undefined
     : 'The value must be 1 to 77 letters, digits, underscores, periods and hyphens.';
-const backendPort: Limit = (value) =>
-  [22, 3389, 29_876, 29_877].includes(Number(value)) ? 'The port is reserved.' : between(1, 65_535)(value);
+/** From 2024-07-01.20.0 on, nodes have no endpoints of their own for SSH and Remote Desktop. */
+const backendPort: Limit = (value, _owner, version = '') => {
+  const reserved = [29_876, 29_877, ...(version < '2024-07-01.20.0' ? [22, 3389] : [])];
+  return reserved.includes(Number(value)) ? 'The port is reserved.' : between(1, 65_535)(value);
+};
 const minFrontendPorts = 40;
 const frontendPort: Limit = (value, owner) => {
   const start = Number(owner?.frontendPortRangeStart ?? value);

@@ -69,7 +69,7 @@ function composite(model: string, value: unknown, place: Place): Wire {
     if (treatment === 'refused' && !isEmpty(inner)) throw refuse(at, undefined, reason);
     if (treatment === 'engine' && !place.containers && !isEmpty(inner)) throw refuse(at, undefined, noEngine);
     const checked = checkedValue(mapper, inner, at);
-    const problem = limitOf(model, name)?.(checked, value as Wire);
+    const problem = limitOf(model, name)?.(checked, value as Wire, place.version);
     if (problem !== undefined) throw refuse(at, describable(checked), problem);
     if (treatment !== 'discarded') result[name] = checked;
   }

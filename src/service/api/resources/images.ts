@@ -21,6 +21,13 @@ const windows = (sku: string): Image => ({
   osType: 'windows',
 });
 
+/** Core editions are listed from 2019 on, and images of the second generation from 2022 on. */
+function windowsSkus(year: number): string[] {
+  const core = year < 2019 ? [] : ['datacenter-core', 'datacenter-core-smalldisk'];
+  const skus = ['datacenter', 'datacenter-smalldisk', ...core].map((edition) => `${year}-${edition}`);
+  return year < 2022 ? skus : skus.flatMap((sku) => [sku, `${sku}-g2`]);
+}
+
 /**
  * Images as Azure lists them in 2026. A pool of another image is refused, as Azure does. Which one of them a pool has
  * decides nothing here, since tasks run on this machine.
@@ -69,9 +76,7 @@ const images: readonly Image[] = [
     batchSupportEndOfLife: jammyEnd,
     capabilities: ['DockerCompatible'],
   },
-  ...['2016', '2019', '2022', '2025'].flatMap((year) =>
-    ['datacenter', 'datacenter-smalldisk'].map((edition) => windows(`${year}-${edition}`)),
-  ),
+  ...[2016, 2019, 2022, 2025].flatMap((year) => windowsSkus(year).map(windows)),
 ];
 
 /** The items of `GET /supportedimages`. */

@@ -56,9 +56,16 @@ function checkAccounts(accounts: readonly Wire[], isOnWindows: boolean): void {
   const names = accounts.map(({ name }) => String(name).toLowerCase());
   if (new Set(names).size < names.length)
     throw invalidProperty('userAccounts', undefined, 'The names of the accounts must be distinct.');
-  for (const { linuxUserConfiguration, windowsUserConfiguration } of accounts as Record<string, Wire>[]) {
+  for (const { name, linuxUserConfiguration, windowsUserConfiguration } of accounts as Record<
+    string,
+    Wire
+  >[]) {
     if (windowsUserConfiguration && !isOnWindows) {
-      throw invalidProperty('windowsUserConfiguration', undefined, 'The image of the pool is a Linux image.');
+      throw invalidProperty(
+        'windowsUserConfiguration',
+        undefined,
+        `The user configuration for user account '${name}' has a mismatch with the OS (Windows/Linux) configuration specified in VirtualMachineConfiguration`,
+      );
     }
     const { uid, gid } = linuxUserConfiguration ?? {};
     if ((uid === undefined) !== (gid === undefined)) {

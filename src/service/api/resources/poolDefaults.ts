@@ -41,6 +41,12 @@ export function withInnerDefaults(given: Wire, pool: Wire = given): Wire {
   };
 }
 
+/** An empty list of metadata or packages is not shown, by the recorded replies. */
+export function dropEmptyLists(pool: Wire): void {
+  for (const name of ['metadata', 'applicationPackageReferences'])
+    if ((pool[name] as unknown[] | undefined)?.length === 0) delete pool[name];
+}
+
 /** A configuration of virtual machines with the version of its image and the kinds of its disks. */
 function withMachineDefaults(configuration: Wire): Wire {
   const { imageReference, dataDisks } = configuration as { imageReference?: Wire; dataDisks?: Wire[] };
