@@ -236,7 +236,7 @@ describe('The local Batch service fills in what Azure fills in', function () {
     );
     assert.equal(heard, 'hello');
     for (const wrong of [
-      { backendPort: 22 },
+      { backendPort: 29_876 },
       { frontendPortRangeStart: 50_000, frontendPortRangeEnd: 50_100 },
       { frontendPortRangeEnd: 60_010 },
       { name: '-x' },
