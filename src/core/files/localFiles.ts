@@ -92,7 +92,8 @@ async function nearestFolder(folder: string): Promise<string> {
   return existing || parent === folder ? folder : nearestFolder(parent);
 }
 
-function fileStat(stats: BigIntStats): FileStat {
+/** What a run knows a file by. */
+export function fileStat(stats: BigIntStats): FileStat {
   return { isFolder: stats.isDirectory(), size: Number(stats.size), modified: Number(stats.mtimeMs) };
 }
 

@@ -10,12 +10,14 @@ const checkMs = 100;
 
 const { state, limits } = workerData as GuardOptions;
 let busyMs = 0;
+let before = 0;
 
 setInterval(() => {
-  const isWorking = Atomics.load(state, guardState.isWorking) === 1;
+  const file = Atomics.load(state, guardState.file);
   const isWaiting = Atomics.load(state, guardState.reads) > 0;
-  if (!isWorking) busyMs = 0;
+  if (file === 0 || file !== before) busyMs = 0;
   else if (!isWaiting) busyMs += checkMs;
+  before = file;
   if (busyMs > limits.busyMs || process.memoryUsage.rss() > limits.memoryBytes) {
     process.kill(process.pid, 'SIGKILL');
   }

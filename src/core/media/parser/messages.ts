@@ -20,6 +20,7 @@ export type ToParser =
       /** A file that the process can read by itself. */
       readonly onDisk?: DiskFile;
     }
+  | ({ readonly kind: 'startFiles'; readonly job: number } & FilesToProbe)
   | { readonly kind: 'data'; readonly job: number; readonly read: number; readonly data?: Uint8Array };
 
 /** From the parser process. */
@@ -32,7 +33,27 @@ export type FromParser =
       readonly length: number;
     }
   | { readonly kind: 'done'; readonly job: number; readonly parsed: Parsed }
-  | { readonly kind: 'failed'; readonly job: number; readonly message: string };
+  | { readonly kind: 'failed'; readonly job: number; readonly message: string }
+  /** The next of the files, in their order, and undefined for those that the process could not open, read or parse. */
+  | { readonly kind: 'probed'; readonly job: number; readonly files: readonly (ProbedFile | undefined)[] };
+
+/** Files of disks that the process opens, reads and probes one after another. */
+export interface FilesToProbe {
+  /** `file:` URIs. */
+  readonly uris: readonly string[];
+  /** Answers with the layouts of files whose video tracks can be left out, as far as `maxLayoutBytes` allows. */
+  readonly wantsLayouts: boolean;
+}
+
+/** Bytes of the layouts that one job of several files answers with. */
+export const maxLayoutBytes = 4 * 1024 * 1024;
+
+/** A file of a disk: what it was when the process opened it, and what the parser found. */
+export interface ProbedFile extends Pick<Parsed, 'media' | 'audioOnly'> {
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
+}
 
 /** What the parser found in a file. */
 export interface Parsed {
@@ -66,8 +87,8 @@ export interface ParserLimits {
 
 /** Positions in the memory that a parser process shares with its guard: each one 32-bit integer. */
 export const guardState = {
-  /** 1 while the process works on a file. */
-  isWorking: 0,
+  /** Another number for each file that the process works on; 0 while it works on none. */
+  file: 0,
   /** Reads of the file that have not been answered. */
   reads: 1,
 } as const;

@@ -2,7 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import pLimit from 'p-limit';
 import { builtProgram } from '../../files/builtProgram';
 import type { Content } from '../../files/bytes';
-import type { FromParser, Parsed, ParserLimits, ParserTask, ToParser } from './messages';
+import type {
+  FilesToProbe,
+  FromParser,
+  Parsed,
+  ParserLimits,
+  ParserTask,
+  ProbedFile,
+  ToParser,
+} from './messages';
 
 const defaultLimits: ParserLimits = {
   busyMs: 10_000,
@@ -14,7 +22,7 @@ const defaultLimits: ParserLimits = {
 const heapMegabytes = 256;
 
 /** Parsing is a matter of milliseconds; more processes only take memory. */
-const maxProcesses = 2;
+export const maxProcesses = 2;
 
 /** Bytes of a buffer: a process reads no more at a time, except for tables and covers. */
 const bufferBytes = 64 * 1024;
@@ -44,13 +52,33 @@ export class ParserPool {
    * Throws a `ParserError` if the parser fails, and what `file.read` throws if the file cannot be read.
    */
   parse(task: ParserTask, file: Content, signal?: AbortSignal): Promise<Parsed> {
+    return this.#withProcess(signal, (parser) => parser.parse(task, file, signal));
+  }
+
+  /**
+   * Probes files of disks in one process, which opens and reads them by itself. Resolves with what it found, in the order of
+   * the files: undefined for those that it could not open, read or parse, and nothing for those that were left when it ended.
+   * One file at a time, `parse` tells more about these. Throws the signal's reason when it aborts.
+   */
+  async probeFiles(files: FilesToProbe, signal?: AbortSignal): Promise<readonly (ProbedFile | undefined)[]> {
+    const probed: (ProbedFile | undefined)[] = [];
+    try {
+      await this.#withProcess(signal, (parser) => parser.probeFiles(files, probed, signal));
+    } catch (error) {
+      if (!(error instanceof ParserError)) throw error;
+    }
+    return probed;
+  }
+
+  /** The process rests after work that succeeds; work that fails has ended it. */
+  #withProcess<T>(signal: AbortSignal | undefined, work: (parser: ParserProcess) => Promise<T>): Promise<T> {
     return this.#limit(async () => {
       signal?.throwIfAborted();
       const parser = this.#idle.pop() ?? this.#start();
-      const parsed = await parser.parse(task, file, signal);
+      const result = await work(parser);
       this.#idle.push(parser);
       parser.rest();
-      return parsed;
+      return result;
     });
   }
 
@@ -107,27 +135,55 @@ class ParserProcess {
   }
 
   parse(task: ParserTask, file: Content, signal?: AbortSignal): Promise<Parsed> {
+    return this.#work<Parsed>(signal, (job, resolve) => {
+      this.#send({ kind: 'start', job, task, size: file.size, onDisk: file.onDisk });
+      return (message) => {
+        if (message.kind === 'read') this.#read(job, file, message).catch((error) => this.#end(error));
+        if (message.kind === 'done') resolve(message.parsed);
+      };
+    });
+  }
+
+  /** Adds to `probed` what the process finds. Throws a `ParserError` if it ends before the last file. */
+  probeFiles(files: FilesToProbe, probed: (ProbedFile | undefined)[], signal?: AbortSignal): Promise<void> {
+    return this.#work<void>(signal, (job, resolve) => {
+      this.#send({ kind: 'startFiles', job, ...files });
+      return (message) => {
+        if (message.kind !== 'probed') return;
+        probed.push(...message.files);
+        if (probed.length === files.uris.length) resolve();
+      };
+    });
+  }
+
+  /** Does one job. `start` sends it to the process and returns what hears the answers. */
+  #work<T>(
+    signal: AbortSignal | undefined,
+    start: (job: number, resolve: (result: T) => void) => Job['hear'],
+  ): Promise<T> {
     clearTimeout(this.#idleTimer);
     this.#child.ref();
     this.#child.channel?.ref();
     const id = this.#jobs++;
-    return new Promise<Parsed>((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
       const onAbort = () => this.#end(signal?.reason);
-      const settle = () => signal?.removeEventListener('abort', onAbort);
+      const settle = () => {
+        this.#current = undefined;
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const hear = start(id, (result) => {
+        settle();
+        resolve(result);
+      });
       this.#current = {
         id,
-        file,
-        resolve: (parsed) => {
-          settle();
-          resolve(parsed);
-        },
+        hear,
         reject: (error) => {
           settle();
           reject(error);
         },
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#send({ kind: 'start', job: id, task, size: file.size, onDisk: file.onDisk });
     });
   }
 
@@ -141,24 +197,19 @@ class ParserProcess {
   #hear(message: FromParser): void {
     const job = this.#current;
     if (job === undefined || message.job !== job.id) return;
-    switch (message.kind) {
-      case 'read':
-        this.#read(job, message).catch((error) => this.#end(error));
-        return;
-      case 'done':
-        this.#current = undefined;
-        job.resolve(message.parsed);
-        return;
-      case 'failed':
-        this.#end(new ParserError(message.message));
-    }
+    if (message.kind === 'failed') this.#end(new ParserError(message.message));
+    else job.hear(message);
   }
 
-  async #read(job: Job, { read, position, length }: Extract<FromParser, { kind: 'read' }>): Promise<void> {
+  async #read(
+    job: number,
+    file: Content,
+    { read, position, length }: Extract<FromParser, { kind: 'read' }>,
+  ): Promise<void> {
     const buffer =
       length <= bufferBytes ? (this.#buffers.pop() ?? Buffer.allocUnsafe(bufferBytes)) : undefined;
-    const data = await job.file.read(position, length, buffer);
-    if (this.#current === job) this.#send({ kind: 'data', job: job.id, read, data });
+    const data = await file.read(position, length, buffer);
+    if (this.#current?.id === job) this.#send({ kind: 'data', job, read, data });
     // A message is a copy: its buffer serves the next read.
     if (buffer) this.#buffers.push(buffer);
   }
@@ -177,16 +228,13 @@ class ParserProcess {
   #settleEnd(reason: unknown): void {
     clearTimeout(this.#idleTimer);
     this.onEnd(this);
-    const job = this.#current;
-    this.#current = undefined;
-    job?.reject(reason);
+    this.#current?.reject(reason);
   }
 }
 
 interface Job {
   readonly id: number;
-  readonly file: Content;
-  readonly resolve: (parsed: Parsed) => void;
+  readonly hear: (message: FromParser) => void;
   readonly reject: (error: unknown) => void;
 }
 

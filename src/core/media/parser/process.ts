@@ -1,15 +1,19 @@
 import { dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Bytes } from '../../files/bytes';
 import { cutVideo } from '../cut/cutVideo';
 import { audioOnlyLayout } from './audioOnlyLayout';
 import {
+  type FilesToProbe,
   type FromParser,
   type GuardOptions,
   guardState,
+  maxLayoutBytes,
   type Parsed,
   type ParserLimits,
+  type ProbedFile,
   type ToParser,
 } from './messages';
 import { readMedia, readOutput } from './parseMedia';
@@ -43,37 +47,37 @@ class LimitedFile implements Bytes {
   #bytes = 0;
   #hasEnded = false;
 
+  /** Bytes that are not read from `source` are asked for as those of `job`; without a job such a read fails. */
   constructor(
-    private readonly job: number,
     private readonly source: SourceFile | undefined,
+    private readonly job?: number,
   ) {}
 
   async read(position: number, length: number): Promise<Uint8Array> {
     this.#bytes += length;
     if (this.#bytes > limits.readBytes) throw new Error('The limit of bytes is reached.');
     if (this.#hasEnded) throw new Error('The work on this file has ended.');
+    const data = this.#readDisk(position, length);
+    if (data !== undefined) return data;
+    if (this.job === undefined) throw new Error('The disk cannot be read.');
     // The extension host reports why a disk can't be read, if it can't read it either.
-    return this.#readDisk(position, length) ?? this.#ask(position, length);
+    return this.#ask(this.job, position, length);
   }
 
   #readDisk(position: number, length: number): Uint8Array | undefined {
-    // Waiting for a disk is no work.
-    Atomics.add(state, guardState.reads, 1);
     try {
-      return this.source?.read(position, length);
+      return waitingForDisk(() => this.source?.read(position, length));
     } catch {
       return undefined;
-    } finally {
-      Atomics.sub(state, guardState.reads, 1);
     }
   }
 
-  #ask(position: number, length: number): Promise<Uint8Array> {
+  #ask(job: number, position: number, length: number): Promise<Uint8Array> {
     const read = this.#reads++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(read, { resolve, reject });
       Atomics.add(state, guardState.reads, 1);
-      send({ kind: 'read', job: this.job, read, position, length });
+      send({ kind: 'read', job, read, position, length });
     });
   }
 
@@ -93,24 +97,82 @@ class LimitedFile implements Bytes {
   }
 }
 
+/** Waiting for a disk is no work. */
+function waitingForDisk<T>(access: () => T): T {
+  Atomics.add(state, guardState.reads, 1);
+  try {
+    return access();
+  } finally {
+    Atomics.sub(state, guardState.reads, 1);
+  }
+}
+
+let filesBegun = 0;
+
+/** Works on one file, within its limits of time and bytes. */
+async function withLimits<T>(file: LimitedFile, work: () => Promise<T>): Promise<T> {
+  // The numbers of two files in a row differ, and are never 0.
+  filesBegun = (filesBegun % 1_000_000_000) + 1;
+  Atomics.store(state, guardState.file, filesBegun);
+  try {
+    return await work();
+  } finally {
+    file.end();
+    Atomics.store(state, guardState.file, 0);
+    Atomics.store(state, guardState.reads, 0);
+  }
+}
+
 let current: { readonly job: number; readonly file: LimitedFile } | undefined;
 
 async function work({ job, task, size, onDisk }: Extract<ToParser, { kind: 'start' }>): Promise<void> {
   const source = onDisk && SourceFile.open(onDisk);
-  const file = new LimitedFile(job, source);
+  const file = new LimitedFile(source, job);
   current = { job, file };
-  Atomics.store(state, guardState.isWorking, 1);
   try {
     const window = source ? diskWindow : undefined;
-    send({ kind: 'done', job, parsed: await parse(task, file, size, window) });
+    send({ kind: 'done', job, parsed: await withLimits(file, () => parse(task, file, size, window)) });
   } catch (error) {
     send({ kind: 'failed', job, message: error instanceof Error ? error.message : String(error) });
   } finally {
-    file.end();
     current = undefined;
-    Atomics.store(state, guardState.isWorking, 0);
-    Atomics.store(state, guardState.reads, 0);
   }
+}
+
+/** The answers of slow files are not kept back for those that follow, so that the progress is shown. */
+const answerMs = 100;
+
+async function probeFiles(job: number, { uris, wantsLayouts }: FilesToProbe): Promise<void> {
+  let files: (ProbedFile | undefined)[] = [];
+  let answered = Date.now();
+  let layoutBytes = wantsLayouts ? maxLayoutBytes : 0;
+  for (const [index, uri] of uris.entries()) {
+    const probed = await probeFile(uri).catch(() => undefined);
+    const { head, ranges } = probed?.audioOnly ?? {};
+    const bytes = (head?.byteLength ?? 0) + (ranges?.byteLength ?? 0);
+    const isKept = bytes <= layoutBytes;
+    if (isKept) layoutBytes -= bytes;
+    files.push(probed && (isKept ? probed : { ...probed, audioOnly: undefined }));
+    const isLast = index === uris.length - 1;
+    if (!isLast && Date.now() - answered < answerMs) continue;
+    send({ kind: 'probed', job, files });
+    files = [];
+    answered = Date.now();
+    // Disks are read without leaving the turn of the event loop, in which no message is sent.
+    await nextTurn();
+  }
+}
+
+async function probeFile(uri: string): Promise<ProbedFile | undefined> {
+  const source = waitingForDisk(() => SourceFile.openPath(fileURLToPath(uri)));
+  if (source === undefined) return undefined;
+  const { size, modified } = source.opened;
+  const file = new LimitedFile(source);
+  return withLimits(file, async () => ({
+    size,
+    modified,
+    ...(await parse('probe', file, size, diskWindow)),
+  }));
 }
 
 /** Bytes of a disk that are read at once: such a read is cheap, and what it brings is often not needed. */
@@ -152,6 +214,7 @@ function send(message: FromParser): void {
 
 process.on('message', (message: ToParser) => {
   if (message.kind === 'start') void work(message);
+  else if (message.kind === 'startFiles') void probeFiles(message.job, message);
   else if (message.job === current?.job) current.file.answer(message.read, message.data);
 });
 process.on('disconnect', () => process.exit(0));

@@ -1,10 +1,17 @@
 import type { Content } from '../../files/bytes';
 import { packetIdsFrom } from '../cut/transportPackets';
 import type { MediaInfo, Track } from '../mediaInfo';
-import type { AudioOnlyLayout } from '../parser/messages';
+import type { AudioOnlyLayout, Parsed } from '../parser/messages';
 import { ParserError, type ParserPool, parserPool } from '../parser/pool';
 import { longProbeBytes, mergedTracks } from '../transportStream';
 import { type FfprobeResult, probeWithFfprobe } from './ffprobe';
+
+/** What decides whether ffprobe is asked about a file of a disk. */
+export interface ProbeNeeds {
+  readonly hasFfprobe: boolean;
+  /** ffprobe is asked also about what the parser knows: color, field order, layouts, chapters. */
+  readonly wantsDetails: boolean;
+}
 
 export interface ProbeOptions {
   readonly signal: AbortSignal;
@@ -13,6 +20,8 @@ export interface ProbeOptions {
   /** Asks ffprobe also for what the parser knows: color, field order, layouts, chapters. */
   readonly wantsDetails?: boolean;
   readonly parser?: ParserPool;
+  /** What the parser has found in this version of the file already. */
+  readonly parsed?: Pick<Parsed, 'media' | 'audioOnly'>;
 }
 
 export interface Probe {
@@ -26,18 +35,33 @@ export interface Probe {
 
 /** What is in a file. Throws what `file.read` throws if the file cannot be read. */
 export async function probeMedia(file: Content, options: ProbeOptions): Promise<Probe> {
-  const { signal, ffprobe, wantsDetails = false, parser = parserPool } = options;
   if (file.size === 0) return { media: { tracks: [], knows: [] } };
-  const { media, audioOnly } = await parser.parse('probe', file, signal).catch((error) => {
-    if (error instanceof ParserError) return { media: undefined, audioOnly: undefined };
-    throw error;
-  });
-  if (media?.instead !== undefined || media?.isProtected) return { media };
-  const isEnough = media !== undefined && isKnown(media) && !wantsDetails && !isUnusual(media);
-  if (ffprobe === undefined || isEnough) return { media, audioOnly };
+  const { ffprobe, wantsDetails = false, signal } = options;
+  const { media, audioOnly } = options.parsed ?? (await parse(file, options));
+  if (ffprobe === undefined || isProbed(media, { hasFfprobe: true, wantsDetails }))
+    return { media, audioOnly };
   const result = await probeWithFfprobe(ffprobe, media?.hasOtherAudioIds ? mergedTracks : [], signal);
   const probed = merged(media, result);
   return { ...probed, ...(probed.media && { media: await withLaterTracks(file, probed.media) }), audioOnly };
+}
+
+/** Whether what the parser found is all that there is to find: ffprobe is not asked. */
+export function isProbed(media: MediaInfo | undefined, { hasFfprobe, wantsDetails }: ProbeNeeds): boolean {
+  if (!hasFfprobe || media?.instead !== undefined || media?.isProtected) return true;
+  return media !== undefined && isKnown(media) && !wantsDetails && !isUnusual(media);
+}
+
+/** Nothing is known of a file that the parser fails on. */
+async function parse(
+  file: Content,
+  { signal, parser = parserPool }: ProbeOptions,
+): Promise<Pick<Parsed, 'media' | 'audioOnly'>> {
+  try {
+    return await parser.parse('probe', file, signal);
+  } catch (error) {
+    if (error instanceof ParserError) return {};
+    throw error;
+  }
 }
 
 /** A track that is empty as far as ffprobe reads is not if there are packets of it later. */
