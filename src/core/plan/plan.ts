@@ -190,7 +190,7 @@ function planFile(
       proof,
     },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
-    pixels: isUsingVideo ? pixelsOf(media) : undefined,
+    ...(isUsingVideo && { pixels: pixelsOf(media) }),
   };
 }
 
