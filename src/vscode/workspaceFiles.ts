@@ -3,7 +3,8 @@ import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
 import { FileMemory } from '../core/files/fileMemory';
 import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../core/files/files';
-import type { ManifestFile } from '../core/plan/manifest';
+import type { FileResult, ManifestFile } from '../core/plan/manifest';
+import { savedName } from '../core/plan/outputNames';
 
 /** All runs of this window share it. One file can be larger; then it is alone in memory. */
 const memory = new FileMemory(256 * 1024 * 1024);
@@ -175,6 +176,12 @@ function detailOf(error: unknown): string {
 /** Beside the source, where it was; or, in another copy of the workspace, where its path leads. */
 export function outputUri(file: ManifestFile, name: string): string {
   return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
+}
+
+/** Where the output of a file is in this window; undefined until it was saved. The account says under which name. */
+export function savedOutput(file: ManifestFile, result: FileResult | undefined): Uri | undefined {
+  const name = result?.outputUri && savedName(file.output, result.outputUri);
+  return name ? Uri.parse(outputUri(file, name)) : undefined;
 }
 
 /** Where the source of a file is in this window. */

@@ -107,6 +107,18 @@ describe('The words of a run', () => {
     );
   });
 
+  it('are there for a reason that a later version has written, or whose members somebody has changed', () => {
+    const of = (problem: unknown) => sentenceOf(problem as Problem).text;
+    const unknown = (kind: string) =>
+      `The reason is unknown to this version of the extension (${kind}). Update the extension.`;
+    assert.equal(of({ kind: 'ofALaterVersion' }), unknown('ofALaterVersion'));
+    assert.equal(of({ kind: 'quota', what: 'nobodyKnows' }), unknown('quota'));
+    assert.equal(of({ kind: 'presetNotFor', file: 'a', inputs: 7 }), unknown('presetNotFor'));
+    const inner = { kind: 'ofALaterVersion' };
+    assert.match(of({ kind: 'partFailed', startSeconds: 0, endSeconds: 1, problem: inner }), /unknown/);
+    assert.deepEqual(remediesOf({ problem: { kind: 'ofALaterVersion' } as unknown as Problem }), []);
+  });
+
   it('say after a stop what goes on, and point to no command that would do more than the user asked for', () => {
     const stopped = { isLocal: false, isSubmitted: false };
     const record = { succeeded: 1, files: 5 };

@@ -14,9 +14,10 @@ import {
 } from 'vscode';
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
+import type { ManifestFile } from '../../src/core/plan/manifest';
 import { refuseReadOnly } from '../../src/vscode/transcode/conflicts';
 import { scanFolder } from '../../src/vscode/transcode/sources/folderScan';
-import { WorkspaceFiles } from '../../src/vscode/workspaceFiles';
+import { savedOutput, WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
 
 /** A file system in memory, as extensions for remote repositories bring one. */
@@ -212,5 +213,23 @@ describe('Files of a virtual workspace', () => {
     const written = memory.content.get('/long.mp3');
     assert.equal(written?.length, 300_000);
     assert.equal(written?.[123_456], 123);
+  });
+});
+
+describe('The output of a run that the account names', () => {
+  const folder = 'file:///somewhere/else';
+  const file = {
+    uri: `${folder}/clip.mp4`,
+    path: '/somewhere/else/clip.mp4',
+    output: { name: 'clip.mp3', isFolder: false },
+  } as ManifestFile;
+  const savedAs = (outputUri: string | undefined) => savedOutput(file, { id: '0001', outputUri })?.toString();
+
+  it('is opened beside its source only, under the names of that output', () => {
+    assert.equal(savedAs(`${folder}/clip.mp3`), `${folder}/clip.mp3`);
+    assert.equal(savedAs('file://attacker/share/clip%20(2).mp3'), `${folder}/clip%20%282%29.mp3`);
+    assert.equal(savedAs('file:///bin/sh'), undefined);
+    assert.equal(savedAs('command:workbench.action.quit'), undefined);
+    assert.equal(savedAs(undefined), undefined);
   });
 });

@@ -37,9 +37,58 @@ describe('The journal of results', () => {
     assert.deepEqual(read, [resultOf('0003'), resultOf('0001', 'file:///new.mp3')]);
   });
 
+  it('leaves out lines that are no results: nodes, too, can write it', () => {
+    const good: FileResult[] = [
+      { id: '0001', outputUri: 'file:///a.mp3', outputBytes: 1, outputSeconds: 0.5, node: 'n', retries: 0 },
+      { id: '0002', problem: { kind: 'outputMissing', file: 'b' }, failedAt: 'task' },
+      {
+        id: '0003',
+        problem: {
+          kind: 'partFailed',
+          file: 'c',
+          startSeconds: 0,
+          endSeconds: 1,
+          problem: { kind: 'outputMissing', file: 'c' },
+        },
+        pieces: [{ startTime: '2026-11-27T10:00:00Z', endTime: '2026-11-27T10:01:00Z' }],
+        uploaded: { start: '2026-11-27T10:00:00Z', end: '2026-11-27T10:01:00Z' },
+      },
+    ];
+    const nested = { kind: 'partFailed', problem: { kind: 'partFailed', problem: { kind: 'ended' } } };
+    const bad: object[] = [
+      { id: '../1' },
+      { problem: 'text' },
+      { problem: { kind: 7 } },
+      { problem: null },
+      { problem: { kind: 'partFailed' } },
+      { problem: nested },
+      { failedAt: {} },
+      { outputUri: 7 },
+      { outputUri: 'clip.mp3' },
+      { outputUri: 'file:///%ff.mp3' },
+      { outputBytes: '7' },
+      { outputSeconds: -1 },
+      { node: {} },
+      { startTime: 'soon' },
+      { pieces: {} },
+      { pieces: [null] },
+      { pieces: [{ endTime: 7 }] },
+      { uploaded: { start: '2026-11-27T10:00:00Z' } },
+      { fetched: [] },
+    ];
+    const lines = [...good, ...bad.map((members) => ({ id: '0001', ...members })), null, [], '0001'];
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    assert.deepEqual(resultsIn(text), good);
+    const newer = { id: '0004', problem: { kind: 'ofALaterVersion' }, failedAt: 'elsewhere', more: {} };
+    assert.deepEqual(resultsIn(JSON.stringify(newer)), [newer]);
+  });
+
   it('is appended in texts that one request can carry', () => {
     const many = new Map(
-      Array.from({ length: 20_000 }, (_, index) => [String(index), resultOf(String(index), 'x'.repeat(200))]),
+      Array.from({ length: 20_000 }, (_, index) => [
+        String(index),
+        resultOf(String(index), `file:///${'x'.repeat(200)}`),
+      ]),
     );
     const texts = journalTexts(many, many.keys());
     assert.ok(texts.length > 3);

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { numbered, staysBelow } from '../files/files';
+import type { ManifestOutput } from './manifest';
 
 /** Bytes of a name that common file systems allow. */
 const maxNameBytes = 255;
@@ -153,4 +155,29 @@ function shortened(name: string, end: string): string {
   let base = Array.from(name.slice(0, name.length - end.length));
   while (Buffer.byteLength(base.join('') + mark) > maxNameBytes) base = base.slice(0, -1);
   return base.join('') + mark;
+}
+
+/** The name of a copy of an output, from 1: `clip.mp3`, or `clip (2).mp3` where that name is taken. */
+export function nameOfCopy(
+  { name, isFolder }: Pick<ManifestOutput, 'name' | 'isFolder'>,
+  copy: number,
+): string {
+  if (!isFolder) return numbered(name, copy);
+  return copy === 1 ? name : `${name} (${copy})`;
+}
+
+/**
+ * The name that an output was saved under, from its URI. Undefined if that is not a URI that this output gets: everyone who
+ * can write to the account, nodes too, can write one.
+ */
+export function savedName(output: ManifestOutput, uri: string): string | undefined {
+  const path = decode(uri);
+  const copies = [1, ...Array.from(path.matchAll(/ \((\d{1,4})\)/g), ([, number]) => Number(number))];
+  for (const copy of copies) {
+    const name = nameOfCopy(output, copy);
+    if (!output.isBeside && path.endsWith(`/${name}`)) return name;
+    const start = output.isBeside ? path.lastIndexOf(`/${name}.`) + 1 : 0;
+    if (start > 0 && staysBelow(path.slice(start))) return path.slice(start);
+  }
+  return undefined;
 }

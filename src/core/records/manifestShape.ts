@@ -1,4 +1,4 @@
-import type { Manifest, ManifestFile, RefusedFile } from '../plan/manifest';
+import type { FileResult, Manifest, ManifestFile, RefusedFile } from '../plan/manifest';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -15,6 +15,17 @@ const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= 0;
 
 const isTime = (value: unknown): boolean => isText(value) && Number.isFinite(Date.parse(value));
+
+const isSize = (value: unknown): boolean => Number.isFinite(value) && Number(value) >= 0;
+
+/** Whether a value is the id of a file, which is also that of its task. */
+export function isFileId(value: unknown): value is string {
+  return isText(value) && /^\d+$/.test(value);
+}
+
+function isOptional(isMember: (value: unknown) => boolean, value: unknown): boolean {
+  return value === undefined || isMember(value);
+}
 
 function hasTexts(value: Members, ...names: readonly string[]): boolean {
   return names.every((name) => isText(value[name]));
@@ -55,8 +66,7 @@ export function isManifestFile(value: unknown): value is ManifestFile {
   return (
     isObject(value) &&
     hasTexts(value, 'path', 'uri', 'inputBlob', 'nodeInput', 'commandLine') &&
-    isText(value.id) &&
-    /^\d+$/.test(value.id) &&
+    isFileId(value.id) &&
     isCount(value.size) &&
     Number.isFinite(value.modified) &&
     isObject(value.output) &&
@@ -65,10 +75,59 @@ export function isManifestFile(value: unknown): value is ManifestFile {
   );
 }
 
+/** A problem about another problem has no further one in it. */
+const wrappers = ['partFailed', 'runWaits'];
+
+/** Whether a value has the members of a problem that code relies on. Later versions have other kinds. */
+function isProblem(value: unknown, { isInner = false } = {}): boolean {
+  if (!isObject(value) || !isText(value.kind)) return false;
+  if (!wrappers.includes(value.kind)) return value.problem === undefined;
+  return !isInner && isProblem(value.problem, { isInner: true });
+}
+
 /** Whether a value has the members of a refused file of a manifest. */
 export function isRefusedFile(value: unknown): value is RefusedFile {
+  return isObject(value) && hasTexts(value, 'path', 'uri') && isProblem(value.problem);
+}
+
+function isTaskRun(value: Members): boolean {
   return (
-    isObject(value) && hasTexts(value, 'path', 'uri') && isObject(value.problem) && isText(value.problem.kind)
+    isOptional(isText, value.node) &&
+    isOptional(isCount, value.retries) &&
+    isOptional(isTime, value.startTime) &&
+    isOptional(isTime, value.endTime)
+  );
+}
+
+function isTimeSpan(value: unknown): boolean {
+  return isObject(value) && isTime(value.start) && isTime(value.end);
+}
+
+/** Whether a value is a URI whose parts can be decoded. */
+function isUri(value: unknown): boolean {
+  if (!isText(value) || !URL.canParse(value)) return false;
+  try {
+    decodeURIComponent(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a value has the members of the result of a file: anyone with access to the account, nodes too, can write one. */
+export function isFileResult(value: unknown): value is FileResult {
+  return (
+    isObject(value) &&
+    isFileId(value.id) &&
+    isTaskRun(value) &&
+    isOptional(isProblem, value.problem) &&
+    isOptional(isText, value.failedAt) &&
+    isOptional(isUri, value.outputUri) &&
+    isOptional(isSize, value.outputBytes) &&
+    isOptional(isSize, value.outputSeconds) &&
+    (value.pieces === undefined || isListOf(value.pieces, (piece) => isObject(piece) && isTaskRun(piece))) &&
+    isOptional(isTimeSpan, value.uploaded) &&
+    isOptional(isTimeSpan, value.fetched)
   );
 }
 

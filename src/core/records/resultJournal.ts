@@ -1,8 +1,9 @@
 import type { AppendBlobClient } from '@azure/storage-blob';
 import type { Storage } from '../azure/storage';
 import { isStorageCode } from '../azure/storageCall';
-import type { FileResult } from '../plan/manifest';
+import type { FileResult, Manifest } from '../plan/manifest';
 import type { AddedTasks } from './addedTasks';
+import { isFileResult } from './manifestShape';
 
 /** The results of a run and the tasks that it has added, a JSON line for each change. A blob that only grows. */
 const journalBlob = 'results.jsonl';
@@ -20,8 +21,8 @@ const maxOvertaken = 3;
 type Line = FileResult | { readonly id: string; readonly forgotten: true };
 
 /**
- * The results in a journal: the last line of a file counts. A line that is not whole, which a process left that ended while
- * it wrote, is ignored.
+ * The results in a journal: the last line of a file counts. Ignores a line that is not whole, which a process left that ended
+ * while it wrote, and one that is no result.
  */
 export function resultsIn(journal: string): FileResult[] {
   const results = new Map<string, FileResult>();
@@ -38,8 +39,8 @@ export function resultsIn(journal: string): FileResult[] {
 function parsed(text: string): Line | undefined {
   if (text === '') return undefined;
   try {
-    const line = JSON.parse(text) as Partial<Line> | null;
-    return typeof line === 'object' && typeof line?.id === 'string' ? (line as Line) : undefined;
+    const line: unknown = JSON.parse(text);
+    return isFileResult(line) ? line : undefined;
   } catch {
     return undefined;
   }
@@ -182,14 +183,23 @@ export async function readStoredResults(
   return { results: blob === undefined ? [] : earlyResults(blob.text) };
 }
 
-/** Empty for a text that is not whole. */
+/** Empty for a text that is not whole. Leaves out what is no result. */
 function earlyResults(text: string): FileResult[] {
   try {
-    const results = JSON.parse(text) as unknown;
-    return Array.isArray(results) ? (results as FileResult[]) : [];
+    const results: unknown = JSON.parse(text);
+    return Array.isArray(results) ? results.filter(isFileResult) : [];
   } catch {
     return [];
   }
+}
+
+/** The results of the files of a run. Anyone with access to the account can add others. */
+export function resultsOf(
+  { files }: Pick<Manifest, 'files'>,
+  results: readonly FileResult[],
+): readonly FileResult[] {
+  const ids = new Set(files.map(({ id }) => id));
+  return results.filter(({ id }) => ids.has(id));
 }
 
 /** Reads the results of a run's files as they were last saved. Empty if none were. */

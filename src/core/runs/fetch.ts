@@ -1,10 +1,11 @@
 import { isStorageCode } from '../azure/storageCall';
 import { type Problem, UserError } from '../errors';
 import type { Content } from '../files/bytes';
-import { type Files, numbered, type PartFile, staysBelow } from '../files/files';
+import { type Files, type PartFile, staysBelow } from '../files/files';
 import { readStatement } from '../jobs/taskLogs';
 import { type Proof, proveOutput } from '../media/probe/proof';
 import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
+import { nameOfCopy } from '../plan/outputNames';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
 import { downloadOutput } from './outputs';
@@ -123,7 +124,7 @@ async function fetchProved(
     if (proof.problem) throw new UserError(proof.problem);
   });
   for (let copy = 1; ; copy++) {
-    const uri = state.parts.outputUri(file, numbered(output.name, copy));
+    const uri = state.parts.outputUri(file, nameOfCopy(output, copy));
     try {
       const bytes = await downloadOutput(state, file, { blob: output.blob, uri, files }, signal);
       if (proof.warning) state.tell({ kind: 'trouble', problem: proof.warning });

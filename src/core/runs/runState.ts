@@ -16,7 +16,7 @@ import type { PoolSearch } from '../pools/poolSearch';
 import type { GivenPool } from '../pools/takeBackNodes';
 import { AddedTasks } from '../records/addedTasks';
 import type { ManifestStore } from '../records/manifestStore';
-import { ResultJournal, type StoredResults } from '../records/resultJournal';
+import { ResultJournal, resultsOf, type StoredResults } from '../records/resultJournal';
 import { sealOf, withSeals } from '../records/seal';
 import type { Transfers } from '../transfers/transfers';
 import { type Clock, systemClock } from '../wait';
@@ -105,7 +105,7 @@ export class RunState {
   /** Takes results that an earlier process has saved. Those of an earlier version get into the journal with the next save. */
   restore({ results, journal }: StoredResults): void {
     this.addedTasks.restore(journal ?? '');
-    for (const result of results) {
+    for (const result of resultsOf(this.manifest, results)) {
       this.results.set(result.id, result);
       if (journal === undefined) this.#journal.note(result.id);
     }

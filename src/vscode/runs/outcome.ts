@@ -10,6 +10,7 @@ import { logLineOf } from '../words/ffmpegReasons';
 import { filesOf } from '../words/numbers';
 import { plainText } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
+import { savedOutput } from '../workspaceFiles';
 import { type RunRecord, recordOf } from './runRecord';
 import type { Runs } from './runs';
 import { withoutName } from './runWords';
@@ -36,24 +37,19 @@ export async function outcomeOf(
   const live = runs.live(record.runId);
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
   const account = accounts.accountOf(record);
-  const [{ Storage }, { readManifest, readResults }] = await Promise.all([
-    import('../../core/azure/storage'),
-    readers(),
-  ]);
+  const { Storage } = await import('../../core/azure/storage');
   const storage = new Storage(await accounts.connect(account));
-  const signal = AbortSignal.timeout(timeoutMs);
-  return {
-    manifest: await readManifest(storage, record.outputContainer, signal),
-    results: await readResults(storage, record.outputContainer, signal),
-  };
+  return readOutcome(storage, record.outputContainer, AbortSignal.timeout(timeoutMs));
 }
 
-async function readers() {
-  const [{ readManifest }, { readResults }] = await Promise.all([
+async function readOutcome(storage: Storage, outputContainer: string, signal: AbortSignal): Promise<Outcome> {
+  const [{ readManifest }, { readResults, resultsOf }] = await Promise.all([
     import('../../core/records/manifestStore'),
     import('../../core/records/resultJournal'),
   ]);
-  return { readManifest, readResults };
+  const manifest = await readManifest(storage, outputContainer, signal);
+  const results = await readResults(storage, outputContainer, signal);
+  return { manifest, results: resultsOf(manifest, results) };
 }
 
 export interface ReadRun extends Outcome {
@@ -67,10 +63,8 @@ export async function readRun(
   { outputContainer }: ListedRun,
   signal: AbortSignal,
 ): Promise<ReadRun | undefined> {
-  const { readManifest, readResults } = await readers();
   try {
-    const manifest = await readManifest(storage, outputContainer, signal);
-    const results = await readResults(storage, outputContainer, signal);
+    const { manifest, results } = await readOutcome(storage, outputContainer, signal);
     return { manifest, results, record: recordOf(accountId, manifest, results, 'stopped') };
   } catch (error) {
     if (error instanceof UserError && error.problem.kind === 'runNotFound') return undefined;
@@ -123,13 +117,18 @@ const maxTried = 100;
 /** Shows the first output of a run that still exists. */
 export async function showOutputs(accounts: Accounts, runs: Runs, runId: string | undefined): Promise<void> {
   const outcome = await outcomeOf(accounts, runs, runId);
-  const outputs = outcome?.results.flatMap(({ outputUri }) => outputUri ?? []) ?? [];
-  for (const output of outputs.slice(0, maxTried)) {
-    const uri = Uri.parse(output);
+  const files = new Map(outcome?.manifest.files.map((file) => [file.id, file]));
+  let first: Uri | undefined;
+  let tried = 0;
+  for (const result of outcome?.results ?? []) {
+    const file = files.get(result.id);
+    const uri = file && savedOutput(file, result);
+    if (uri === undefined) continue;
+    if (tried++ === maxTried) break;
+    first ??= uri;
     if (await doesExist(uri)) return showOutput(uri);
   }
-  const [first] = outputs;
-  if (first) return showOutput(Uri.parse(first));
+  if (first) return showOutput(first);
   background(showInformation(l10n.t('This run has no outputs on this machine.')));
 }
 

@@ -7,7 +7,7 @@ import {
   type TreeDataProvider,
   TreeItem,
   TreeItemCollapsibleState,
-  Uri,
+  type Uri,
 } from 'vscode';
 import type { FileResult, Manifest, ManifestFile } from '../../core/plan/manifest';
 import type { Accounts } from '../accounts/accounts';
@@ -15,6 +15,7 @@ import { DisposableStore } from '../disposable';
 import { listed } from '../words/listed';
 import { count, time } from '../words/numbers';
 import { doneWords } from '../words/story';
+import { savedOutput } from '../workspaceFiles';
 import type { LiveRun } from './liveRun';
 import { type Outcome, outcomeOf } from './outcome';
 import type { RunRecord } from './runRecord';
@@ -144,8 +145,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
 
   /** The output of a file; undefined as long as there is none. */
   outputOf(node: RunNode): Uri | undefined {
-    const uri = node.kind === 'file' ? this.#resultOf(node.record, node.file)?.outputUri : undefined;
-    return uri ? Uri.parse(uri) : undefined;
+    return node.kind === 'file' ? savedOutput(node.file, this.#resultOf(node.record, node.file)) : undefined;
   }
 
   /** Of a split file, while this window works on its run. */
@@ -294,10 +294,8 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.iconPath = fileIcon(file, result, live?.progress);
     const state = fileWords(file, result, live?.progress);
     item.description = withFolder(state, file.path);
-    if (result?.outputUri && !file.output.isFolder) {
-      const uri = Uri.parse(result.outputUri);
-      item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [uri] };
-    }
+    const output = file.output.isFolder ? undefined : savedOutput(file, result);
+    if (output) item.command = { command: 'vscode.open', title: l10n.t('Open'), arguments: [output] };
     const icon = iconWord(file, result, live?.progress);
     item.accessibilityInformation = { label: listed([file.path, ...(icon ? [icon] : []), state]) };
     return item;

@@ -36,8 +36,22 @@ export interface Sentence {
  * messages: the signatures of SAS are left out.
  */
 export function sentenceOf(problem: Problem): Sentence {
-  const [text, ...remedies] = words(problem);
+  const [text, ...remedies] = knownWords(problem) ?? [unknownWords(problem)];
   return { text: maskSas(text), remedies };
+}
+
+/** Undefined for a problem that the account holds and that has another kind or other members than this version knows. */
+function knownWords(problem: Problem): Words | undefined {
+  try {
+    return words(problem);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+function unknownWords({ kind }: Problem): string {
+  return l10n.t('The reason is unknown to this version of the extension ({0}). Update the extension.', kind);
 }
 
 /** Returns the message of any error, for use inside another message. */
