@@ -64,6 +64,15 @@ describe('Storage', function () {
     });
   });
 
+  it('lists no folders of an account with a hierarchical namespace', async () => {
+    const name = await container();
+    const folder = storage.blob(name, '0001/clip/v0');
+    await folder.upload('', 0, { metadata: { hdi_isfolder: 'true' }, abortSignal: signal });
+    await storage.writeText(name, '0001/clip/v0/0.ts', 'x', { signal });
+    const names = (await collect(storage.blobs(name, { signal }))).map((blob) => blob.name);
+    assert.deepEqual(names, ['0001/clip/v0/0.ts']);
+  });
+
   describe('texts', () => {
     it('are read as they were written', async () => {
       const name = await container();

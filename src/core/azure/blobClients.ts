@@ -1,6 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import {
   AnonymousCredential,
+  type BlobDownloadResponseParsed,
   BlobServiceClient,
   ContainerClient,
   newPipeline,
@@ -12,6 +13,7 @@ import type { Log } from '../log';
 import type { Connection } from './account';
 import { type Agent, observed, type ServiceClock } from './http';
 import { CachedCredential } from './identity';
+import { connectionCut } from './retry';
 
 /** How requests are sent and logged. */
 export interface BlobHttp {
@@ -74,6 +76,15 @@ function observing(observer: Omit<BlobHttp, 'agent'>): RequestPolicyFactory {
   };
 }
 
+/** Yields the bytes of an answer as they arrive. A body that ends early throws an error that is retried. */
+export async function* bodyOf(answer: BlobDownloadResponseParsed): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of answer.readableStreamBody ?? []) yield chunk as Buffer;
+  } catch (error) {
+    throw connectionCut(error);
+  }
+}
+
 /**
  * Encodes metadata for headers. Storage answers text that is not ASCII with 403, which looks like a bad key. Lone
  * surrogates cannot be encoded and become U+FFFD.
@@ -98,4 +109,14 @@ function mapValues(
   change: (value: string) => string,
 ): Record<string, string> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}
+
+/**
+ * Whether a listed blob is a folder: an account with a hierarchical namespace lists folders as empty blobs with this metadata.
+ * https://github.com/MicrosoftDocs/azure-docs/issues/57754
+ */
+export function isFolder(metadata: Record<string, string> = {}): boolean {
+  return Object.entries(metadata).some(
+    ([name, value]) => name.toLowerCase() === 'hdi_isfolder' && value.toLowerCase() === 'true',
+  );
 }

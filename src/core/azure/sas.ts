@@ -31,12 +31,21 @@ const slackMs = 15 * 60_000;
  */
 const sasVersion = '2022-11-02';
 
-/**
- * Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. `now` is the
- * service's time: with a token, requests succeed however wrong this machine's clock is.
- */
-export function signerOf(service: BlobServiceClient, credential: Credential, now: () => Date): SignContainer {
-  const signed = credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service, now);
+interface SignerOptions {
+  readonly credential: Credential;
+  /** Name of the storage account. The SDK knows it of endpoints such as `name.blob.core.windows.net` only. */
+  readonly accountName: string;
+  /** The service's time: with a token, requests succeed however wrong this machine's clock is. */
+  readonly now: () => Date;
+}
+
+/** Signs a service SAS with a key, or a user delegation SAS with a token, which is valid for seven days at most. */
+export function signerOf(
+  service: BlobServiceClient,
+  { credential, accountName, now }: SignerOptions,
+): SignContainer {
+  const signed =
+    credential.kind === 'sharedKey' ? byKey(credential) : byDelegation(service, accountName, now);
   return async (container, permissions, expiresOn, abortSignal) => {
     const { url } = service.getContainerClient(container);
     const values = {
@@ -66,7 +75,7 @@ function byKey({ name, key }: { name: string; key: string }): Sign {
   return async (values) => generateBlobSASQueryParameters(values, credential).toString();
 }
 
-function byDelegation(service: BlobServiceClient, clock: () => Date): Sign {
+function byDelegation(service: BlobServiceClient, accountName: string, clock: () => Date): Sign {
   let known: { key: UserDelegationKey; expires: Date } | undefined;
   return async (values, abortSignal) => {
     const now = clock().getTime();
@@ -75,10 +84,6 @@ function byDelegation(service: BlobServiceClient, clock: () => Date): Sign {
       const key = await service.getUserDelegationKey(new Date(now - slackMs), expiresOn, { abortSignal });
       known = { key, expires: expiresOn };
     }
-    return generateBlobSASQueryParameters(
-      { ...values, expiresOn },
-      known.key,
-      service.accountName,
-    ).toString();
+    return generateBlobSASQueryParameters({ ...values, expiresOn }, known.key, accountName).toString();
   };
 }

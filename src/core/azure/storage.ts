@@ -1,12 +1,27 @@
-import type { BlobDownloadResponseParsed, BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
+import type { BlobServiceClient, BlockBlobClient } from '@azure/storage-blob';
 import { onAccount } from '../errors';
 import { pause } from '../wait';
 import type { Connection } from './account';
-import { type BlobHttp, blobService, containerBySas, decodeMetadata, encodeMetadata } from './blobClients';
+import {
+  type BlobHttp,
+  blobService,
+  bodyOf,
+  containerBySas,
+  decodeMetadata,
+  encodeMetadata,
+  isFolder,
+} from './blobClients';
 import { agentFor, closeIdle, ServiceClock } from './http';
-import { connectionCut, defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
+import { defaultPolicy, type RetryNotice, type RetryPolicy } from './retry';
 import { type SignContainer, signerOf } from './sas';
-import { callStorage, isLeaseOver, isStorageCode, type StorageCall, type WriteOptions } from './storageCall';
+import {
+  callStorage,
+  isLeaseOver,
+  isStorageCode,
+  orUndefined,
+  type StorageCall,
+  type WriteOptions,
+} from './storageCall';
 
 export interface ContainerInfo {
   readonly name: string;
@@ -70,7 +85,11 @@ export class Storage {
       for (const observer of this.#retryObservers) observer(notice);
     };
     this.#policy = { ...defaultPolicy, renew, ...policy, log, onRetry };
-    this.#sign = signerOf(this.#service, connection.storage, () => this.#http.clock.now());
+    this.#sign = signerOf(service, {
+      credential: connection.storage,
+      accountName: connection.account.storageName,
+      now: () => this.#http.clock.now(),
+    });
   }
 
   /** Tells the observer, beside that of the policy, about each retry of a call. */
@@ -167,7 +186,7 @@ export class Storage {
     );
   }
 
-  /** Lists blobs with their metadata. Empty if the container does not exist. */
+  /** Lists blobs with their metadata, and no folders. Empty if the container does not exist. */
   async *blobs(
     container: string,
     { prefix, signal }: { prefix?: string; signal: AbortSignal },
@@ -184,6 +203,7 @@ export class Storage {
     try {
       for await (const { segment } of pages) {
         for (const { name, properties, metadata } of segment.blobItems) {
+          if (isFolder(metadata)) continue;
           yield {
             name,
             size: properties.contentLength ?? 0,
@@ -373,24 +393,6 @@ export class Storage {
   }
 }
 
-/** Yields the bytes of an answer as they arrive. A body that ends early throws an error that is retried. */
-export async function* bodyOf(answer: BlobDownloadResponseParsed): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of answer.readableStreamBody ?? []) yield chunk as Buffer;
-  } catch (error) {
-    throw connectionCut(error);
-  }
-}
-
 export function base64(md5: Uint8Array | undefined): string | undefined {
   return md5 && Buffer.from(md5).toString('base64');
-}
-
-async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) return undefined;
-    throw error;
-  }
 }

@@ -61,6 +61,16 @@ export function isStorageCode(error: unknown, ...codes: string[]): boolean {
   return codes.includes(code) || codes.includes(`HTTP ${status}`);
 }
 
+/** The result of a call; undefined if what it is about does not exist, or is in a container that is being deleted. */
+export async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isStorageCode(error, 'HTTP 404', 'ContainerBeingDeleted')) return undefined;
+    throw error;
+  }
+}
+
 /** Whether a UserError is the answer to a call with a lease that has expired, or that another one has replaced. */
 export function isLeaseOver(error: unknown): boolean {
   return isStorageCode(
