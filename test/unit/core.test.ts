@@ -141,11 +141,12 @@ describe('A pasted account value', () => {
       ),
       { name: 'mystore', key, blobUrl: 'https://mystore.blob.core.chinacloudapi.cn' },
     );
-    const local = 'http://127.0.0.1:10000/mystore';
-    assert.equal(
-      parseConnectionString(`AccountName=mystore;AccountKey=${key};BlobEndpoint=${local}`).blobUrl,
-      local,
-    );
+    for (const local of ['http://127.0.0.1:10000/mystore', 'http://[::1]:10000/mystore']) {
+      assert.equal(
+        parseConnectionString(`AccountName=mystore;AccountKey=${key};BlobEndpoint=${local}`).blobUrl,
+        local,
+      );
+    }
   });
 
   it('is refused before it is sent anywhere', () => {

@@ -1,3 +1,4 @@
+import { isLoopback } from '../azure/account';
 import { UserError } from '../errors';
 
 /** A storage account, from what the user pasted. */
@@ -25,20 +26,16 @@ export function parseBatchUrl(pasted: string): { url: string; name: string } {
   } catch {
     throw new UserError({ kind: 'accountInvalid', what: 'batchUrl' });
   }
-  if (!isEncrypted(url) || (!isLoopback(url) && !url.hostname.includes('.'))) {
+  if (!isEncrypted(url) || (!isLoopback(url.href) && !url.hostname.includes('.'))) {
     throw new UserError({ kind: 'accountInvalid', what: 'batchUrl' });
   }
   const [name = ''] = url.hostname.split('.');
-  return { url: url.origin, name: isLoopback(url) ? 'localbatch' : name };
-}
-
-function isLoopback({ hostname }: URL): boolean {
-  return hostname === '127.0.0.1' || hostname === 'localhost';
+  return { url: url.origin, name: isLoopback(url.href) ? 'localbatch' : name };
 }
 
 /** Whether what is sent to a URL is encrypted, or does not leave this machine. */
 function isEncrypted(url: URL): boolean {
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.href));
 }
 
 /** Reads the key of a Batch or storage account, also from a connection string: 64 bytes in Base64. */

@@ -28,6 +28,11 @@ export interface AccountRecord {
   readonly resourceId?: string;
 }
 
+/** Whether a URL leads to this machine itself: nothing sent to it needs encryption, and no proxy reaches it. */
+export function isLoopback(url: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/i.test(new URL(url).hostname);
+}
+
 /** A credential that can be told that a service has refused its token. */
 export interface RenewableCredential extends TokenCredential {
   forget?(): void;

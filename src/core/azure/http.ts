@@ -11,6 +11,7 @@ import { HttpHeaders, type HttpClient as RestHttpClient } from '@azure/ms-rest-j
 import { getProxyForUrl } from 'proxy-from-env';
 import { errorCode } from '../errors';
 import type { Log } from '../log';
+import { isLoopback } from './account';
 import { currentAttempt } from './retry';
 
 /** Undefined where the SDKs make agents of their own. */
@@ -42,10 +43,6 @@ export function closeIdle(agent: Agent): void {
   for (const sockets of Object.values(agent?.freeSockets ?? {})) {
     for (const socket of sockets ?? []) socket.destroy();
   }
-}
-
-export function isLoopback(url: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/i.test(new URL(url).hostname);
 }
 
 function silence(silenceMs: number): Error {
