@@ -13,7 +13,7 @@ import { type WatchOutcome, watchJob } from '../jobs/watch';
 import type { Attempt, FileResult, ManifestFile, TaskRun } from '../plan/manifest';
 import { pieceOfTask } from '../plan/pieces';
 import { anyOf } from '../wait';
-import { fetchesAtOnce, fetchOfDeleted, fetchOutput } from './fetch';
+import { fetchesAtOnce, fetchOfDeleted, fetchOfUnfinished, fetchOutput } from './fetch';
 import { outputIds } from './outputs';
 import type { RunState } from './runState';
 import { notePieceEnd, notePieceProgress } from './splitProgress';
@@ -174,7 +174,9 @@ export class Collector {
     const outputs = await outputIds(state, signal);
     for (const id of left) {
       this.#settle(id, signal, async (file) => {
-        if (outputs.has(id)) await this.#fetch(file, {}, signal);
+        const started = state.clock.now();
+        const fetched = outputs.has(id) ? await fetchOfUnfinished(state, file, signal) : undefined;
+        if (fetched) this.#settleFetched(file, {}, started, fetched);
         else state.settle(file, { failedAt: 'task', problem: await this.#ended(file, signal) });
       });
     }

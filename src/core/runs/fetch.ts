@@ -40,17 +40,21 @@ export function canFetchAgain({ problem, failedAt }: FileResult): boolean {
 /**
  * Downloads the output of a file to its place beside the source: complete under its final name, or not at all and with the
  * reason. An output that exists there with the same content is not downloaded again. Throws what concerns the whole run.
+ * `isConfirmed`: whether the task is known to have succeeded.
  */
 export async function fetchOutput(
   state: RunState,
   file: ManifestFile,
   signal: AbortSignal,
+  isConfirmed = true,
 ): Promise<Fetched> {
   const { path, output } = file;
   if (!staysBelow(output.name))
     return { problem: { kind: 'outputNameUnsafe', file: path, name: output.name } };
   try {
-    return output.isFolder ? await fetchFolder(state, file, signal) : await fetchFile(state, file, signal);
+    return output.isFolder
+      ? await fetchFolder(state, file, isConfirmed, signal)
+      : await fetchFile(state, file, signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     if (!(error instanceof UserError)) throw error;
@@ -72,9 +76,23 @@ export async function fetchOfDeleted(
   signal: AbortSignal,
 ): Promise<Omit<FileResult, 'id'> | undefined> {
   if (!(await hasOutputOf(state, file, attempt, signal))) return undefined;
-  const fetched = await fetchOutput(state, file, signal);
+  const fetched = await fetchOutput(state, file, signal, false);
   if (fetched.problem === undefined) return fetched;
   return unprovenOutput.has(fetched.problem.kind) ? undefined : { ...fetched, failedAt: 'download' };
+}
+
+/**
+ * Downloads the output that the output container has of a file whose task has not completed. Undefined for a folder to which the
+ * task may have uploaded only a part of its files.
+ */
+export async function fetchOfUnfinished(
+  state: RunState,
+  file: ManifestFile,
+  signal: AbortSignal,
+): Promise<Omit<FileResult, 'id'> | undefined> {
+  const fetched = await fetchOutput(state, file, signal, false);
+  const isPart = file.output.isFolder && fetched.problem && unprovenOutput.has(fetched.problem.kind);
+  return isPart ? undefined : fetched;
 }
 
 /** Whether the output container has an output of a file that a task of this attempt can have uploaded. */

@@ -15,11 +15,13 @@ type FetchedFolder = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 
 
 /**
  * Downloads an output that is a folder, as one output: it is proved before anything is downloaded, it gets one name, and its
- * playlists come last, so that a folder with its playlist is complete.
+ * playlists come last, so that a folder with its playlist is complete. `isConfirmed`: whether the task is known to have
+ * succeeded, and so to have uploaded all files. Otherwise only playlists can prove that none is missing.
  */
 export async function fetchFolder(
   state: RunState,
   file: ManifestFile,
+  isConfirmed: boolean,
   signal: AbortSignal,
 ): Promise<FetchedFolder> {
   const { output } = file;
@@ -28,7 +30,8 @@ export async function fetchFolder(
   for await (const blob of state.parts.storage.blobs(state.manifest.outputContainer, { prefix, signal })) {
     if (!blob.name.endsWith(`/${folderMark}`)) blobs.push(blob);
   }
-  if (blobs.length === 0) return { problem: { kind: 'outputMissing', file: file.path } };
+  const isProvable = isConfirmed || namesPlaylist(file);
+  if (blobs.length === 0 || !isProvable) return { problem: { kind: 'outputMissing', file: file.path } };
   const unsafe = blobs.map(({ name }) => name.slice(prefix.length)).find((name) => !staysBelow(name));
   if (unsafe !== undefined) return { problem: { kind: 'outputNameUnsafe', file: file.path, name: unsafe } };
   const statement = await readStatement(state.parts.storage, state.manifest, file, signal);
@@ -105,7 +108,20 @@ async function proveFolder(
     }
     if (proof.seconds !== undefined) lengths.push(proof.seconds);
   }
+  if (lacksPlaylist(file, blobs)) throw new UserError({ kind: 'outputDamaged', file: path });
   return lengths.length > 0 ? Math.max(...lengths) : undefined;
+}
+
+/** Whether the command of a file writes a playlist, which names all other files of the output. */
+function namesPlaylist({ commandLine }: ManifestFile): boolean {
+  return commandLine.includes('.m3u8');
+}
+
+/** Whether an output is without the playlist that names all others, or without any although its command writes one. */
+function lacksPlaylist(file: ManifestFile, blobs: readonly BlobInfo[]): boolean {
+  const [, master] = /-master_pl_name "?([^\s"]+)/.exec(file.commandLine) ?? [];
+  const isWanted = (name: string) => (master === undefined ? isPlaylist(name) : name.endsWith(`/${master}`));
+  return namesPlaylist(file) && !blobs.some(({ name }) => isWanted(name));
 }
 
 function isPlaylist(name: string): boolean {
