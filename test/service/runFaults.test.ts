@@ -21,6 +21,7 @@ import { PoolWatch } from '../../src/core/jobs/poolWatch';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
 import { watchJob } from '../../src/core/jobs/watch';
 import { attemptOf } from '../../src/core/plan/manifest';
+import type { Preset } from '../../src/core/presets/preset';
 import { readManifest } from '../../src/core/records/manifestStore';
 import { Run } from '../../src/core/runs/run';
 import { systemClock } from '../../src/core/wait';
@@ -586,7 +587,7 @@ describe('A run', function () {
     const poolId = 'preempted-nodes';
     await batch.addPool({ id: poolId, ...machine, targetLowPriorityNodes: 0 });
     await batch.addJob({ id: poolId, poolInfo: { poolId } });
-    const nodes = [
+    const nodes: object[] = [
       { id: 'failed', state: 'starttaskfailed', startTaskInfo: { state: 'completed', exitCode: 1 } },
       { id: 'preempted', state: 'preempted' },
     ];
@@ -615,6 +616,12 @@ describe('A run', function () {
     await rejectsWith(read(0), { kind: 'startTaskFailed', node: 'failed' });
     await read(1);
     assert.deepEqual(told, ['startTaskFailed']);
+    // That a machine is unusable says nothing about those that replace the preempted ones.
+    nodes[0] = { id: 'failed', state: 'unusable' };
+    await read(0);
+    assert.deepEqual(told, ['startTaskFailed', 'poolUnusable']);
+    nodes.pop();
+    await rejectsWith(read(0), { kind: 'poolUnusable', pool: poolId });
     fixture.batch.change = undefined;
     await batch.deleteJob(poolId);
     await batch.deletePool(poolId);
@@ -1031,6 +1038,58 @@ describe('A run', function () {
       assert.deepEqual(run.results.get('0001')?.problem, expected);
       assert.deepEqual(namesIn(folder), ['clip.mp4']);
       assert.equal(existsSync(join(folder, '..', 'outside.txt')), false);
+    });
+
+    const numbered: Preset = {
+      id: 'numbered',
+      label: 'In segments',
+      needs: 'audio',
+      arguments: ['-i', '${input}', '-f', 'segment', '-segment_time', '0.5', '${output}/%03d.mp3'],
+      extension: 'mp3',
+      folder: true,
+      proof: 'none',
+    };
+    for (const [preset, way] of [
+      ['hls', 'deleted'],
+      ['hls', 'terminated'],
+      [numbered, 'deleted'],
+      [numbered, 'terminated'],
+    ] as const) {
+      const { id } = typeof preset === 'string' ? { id: preset } : preset;
+      it(`downloads nothing of one that its task was uploading when its job was ${way} (${id})`, async () => {
+        const { folder, paths } = fixture.folder(['clip.mp4']);
+        const release = fixture.holdTask('clip.mp4');
+        const { run, parts } = await fixture.start(paths, { preset, spotNodes: 1 });
+        const { outputContainer, files } = run.manifest;
+        await run.advance('submitted', never);
+        const name = typeof preset === 'string' ? '0/index0.ts' : '000.mp3';
+        const blob = `${files[0]?.output.blob}/${name}`;
+        await parts.storage.writeText(outputContainer, blob, 'a part', { signal: never });
+        const { jobId } = attemptOf(run.manifest);
+        await (way === 'deleted' ? parts.batch.deleteJob(jobId) : parts.batch.terminateJob(jobId));
+        const summary = await run.advance('fetched', never);
+        release();
+        await run.close();
+        assert.equal(summary.failed, 1);
+        assert.equal(run.results.get('0001')?.problem?.kind, 'ended');
+        assert.deepEqual(namesIn(folder), ['clip.mp4']);
+      });
+    }
+
+    it('downloads nothing of one that lacks its master playlist', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
+      await run.advance('submitted', never);
+      await eventually(
+        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
+        (task) => task?.state === 'completed',
+      );
+      const { outputContainer, files } = run.manifest;
+      await parts.storage.deleteBlob(outputContainer, `${files[0]?.output.blob}/master.m3u8`, never);
+      await run.advance('fetched', never);
+      await run.close();
+      assert.equal(run.results.get('0001')?.problem?.kind, 'outputDamaged');
+      assert.deepEqual(namesIn(folder), ['clip.mp4']);
     });
 
     it('downloads nothing of one that lacks a segment', async () => {

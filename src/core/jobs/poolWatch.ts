@@ -116,17 +116,20 @@ export class PoolWatch {
 
   /**
    * Counts may be out of date, so the nodes themselves are listed: the run ends only if each of them has failed. Azure
-   * replaces preempted nodes; if tasks have completed, the start task can succeed on the next ones.
+   * replaces preempted nodes; the next ones fail again if the start task has failed and no task has completed.
    */
   async #readFailedNodes(poolId: string, { completed }: TaskCounts): Promise<void> {
     const { signal } = this.watched;
     const failed: Node[] = [];
     let others = 0;
+    let preempted = 0;
     const options = { select: 'id,state,errors,startTaskInfo', signal };
     for await (const node of everyItem((next) => this.batch.nodePage(poolId, options, next))) {
       if (node.state === 'starttaskfailed' || node.state === 'unusable') failed.push(node);
-      else if (node.state === 'preempted' ? completed > 0 : node.state !== 'leavingpool') others++;
+      else if (node.state === 'preempted') preempted++;
+      else if (node.state !== 'leavingpool') others++;
     }
+    if (completed > 0 || failed.some(({ state }) => state === 'unusable')) others += preempted;
     const [node] = failed;
     if (node === undefined || (others > 0 && this.#told.has('startTaskFailed'))) return;
     const problem = await this.#nodeProblem(poolId, node);
