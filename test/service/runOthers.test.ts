@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { outOfTime } from '../../src/core/jobs/jobLife';
 import { attemptOf } from '../../src/core/plan/manifest';
 import { manifestBlob } from '../../src/core/records/manifestStore';
+import { readResults } from '../../src/core/records/resultJournal';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { ffmpeg } from '../media';
@@ -300,6 +301,22 @@ describe('A run in whose account others act', function () {
     await rejectsWith(run.state.save(never), { kind: 'runTaken' });
     // A claim that is not released keeps other windows out for 15 seconds.
     await (await Run.open(parts, run.manifest.outputContainer, never)).close();
+  });
+
+  it('adds no results to those of the window that had it while its lease was over', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run, parts } = await fixture.start(paths);
+    const { outputContainer: container, files } = run.manifest;
+    await run.advance('submitted', never);
+    await parts.storage.blob(container, manifestBlob).getBlobLeaseClient().breakLease(0);
+    const other = await Run.open(parts, container, never);
+    await other.advance('fetched', never);
+    await other.close();
+    const stored = await readResults(parts.storage, container, never);
+    for (const file of files) run.state.settle(file, { problem: { kind: 'ended', file: file.path } });
+    await rejectsWith(run.state.saveResults(never), { kind: 'runTaken' });
+    assert.deepEqual(await readResults(parts.storage, container, never), stored);
+    await run.close();
   });
 
   it('leaves the run to the window that had it while its lease was over', async () => {

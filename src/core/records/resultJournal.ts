@@ -67,13 +67,15 @@ export class ResultJournal {
   readonly #changed = new Set<string>();
   readonly #blob: GrowingBlob;
 
+  /** `mayWrite` throws if another window has the run: see `GrowingBlob`. */
   constructor(
     storage: Storage,
     container: string,
     private readonly results: ReadonlyMap<string, FileResult>,
     private readonly tasks: AddedTasks,
+    mayWrite?: MayWrite,
   ) {
-    this.#blob = new GrowingBlob(storage, container);
+    this.#blob = new GrowingBlob(storage, container, mayWrite);
   }
 
   /** Notes that the result of a file has changed. */
@@ -104,9 +106,12 @@ export class ResultJournal {
   }
 }
 
+type MayWrite = (signal: AbortSignal) => Promise<void>;
+
 /**
  * A blob that only grows. Each append is made only at the end that is known: one that was aborted and reaches the service
- * later than the next one must not follow it, because the last line of a file counts.
+ * later than the next one must not follow it, because the last line of a file counts. For the same reason `mayWrite` is called
+ * before the end is read: if it is not where this process left it, another window can have the run, while this machine slept.
  */
 class GrowingBlob {
   /** In bytes. Undefined until it was asked for, or after an append whose outcome is unknown. */
@@ -115,6 +120,7 @@ class GrowingBlob {
   constructor(
     private readonly storage: Storage,
     private readonly container: string,
+    private readonly mayWrite: MayWrite = async () => undefined,
   ) {}
 
   async create(signal: AbortSignal): Promise<void> {
@@ -145,6 +151,7 @@ class GrowingBlob {
   }
 
   async #readLength(signal: AbortSignal): Promise<number> {
+    await this.mayWrite(signal);
     const { contentLength = 0 } = await this.#call('get blob properties', 0, signal, (blob, abortSignal) =>
       blob.getProperties({ abortSignal }),
     );

@@ -96,7 +96,13 @@ export class RunState {
     this.#hoursBefore = { all: nodeHours, dedicated };
     this.clock = parts.clock ?? systemClock;
     this.serviceClock = { now: () => this.now(), pause: (ms, signal) => this.clock.pause(ms, signal) };
-    this.#journal = new ResultJournal(parts.storage, manifest.outputContainer, this.results, this.addedTasks);
+    this.#journal = new ResultJournal(
+      parts.storage,
+      manifest.outputContainer,
+      this.results,
+      this.addedTasks,
+      (signal) => this.claim.regain(signal),
+    );
     this.#startedAt = this.clock.now();
     this.#savedAt = this.#startedAt;
     this.totals = new ProgressTotals(this.progress, this.clock);
