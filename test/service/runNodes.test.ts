@@ -453,6 +453,27 @@ describe('The nodes of a run', function () {
     });
   });
 
+  it('of another run can be taken back when this one is stopped after it has chosen their pool', async () => {
+    const wanted = runPool('keep');
+    const { id } = await ensurePool(direct, wanted, nodes, never);
+    await isSteady(id);
+    const { paths } = fixture.folder(['a.mp4']);
+    const { run } = await fixture.start(paths, { lifetime: 'keep', spotNodes: 1, vmSize: wanted.vmSize });
+    const stop = new AbortController();
+    fixture.batch.fault = ({ method, url = '' }) => {
+      if (method === 'PATCH' && url.includes('/pools/')) stop.abort();
+      return false;
+    };
+    await assert.rejects(run.advance('submitted', stop.signal), { name: 'AbortError' });
+    await run.close();
+    assert.equal(stop.signal.aborted, true);
+    const metadata = (await direct.pool(id))?.metadata ?? [];
+    assert.deepEqual(
+      metadata.filter(({ name }) => name === madeBy.chosenFor),
+      [],
+    );
+  });
+
   it('are not removed again and again when the service refuses to', async () => {
     const autoScaleFormula = '$TargetLowPriorityNodes = 1;';
     await direct.addPool({ id: 'refuses', ...machine, enableAutoScale: true, autoScaleFormula });

@@ -33,6 +33,12 @@ export interface PoolChoice {
   readonly isRefused?: true;
 }
 
+/** A pool that exists, and what it aims for. */
+interface ChosenPool {
+  readonly id: string;
+  readonly before: NodeTargets;
+}
+
 export interface EnsureOptions {
   /** What `findPool` finds, if it was asked before. */
   readonly finding?: Promise<FoundPool>;
@@ -40,8 +46,10 @@ export interface EnsureOptions {
   readonly jobId?: string;
   /** Default: the system clock. */
   readonly clock?: Clock;
+  /** Called before the metadata of a pool that exists names the job. */
+  readonly onChoosing?: (pool: ChosenPool) => void;
   /** Called before a pool that exists is asked for nodes, which it can get although the call fails or is aborted. */
-  readonly onGiving?: (pool: { readonly id: string; readonly before: NodeTargets }) => void;
+  readonly onGiving?: (pool: ChosenPool) => void;
 }
 
 /** The specification of a run's pool, and the pool of the first name that it can have, if that exists. */
@@ -64,15 +72,21 @@ export async function findPool(batch: Batch, pool: RunPool, signal: AbortSignal)
  *
  * It does not wait for a pool that Azure is resizing: the run's tasks can run on the nodes that the pool has.
  *
- * If it fails or is aborted while it makes a pool, that pool is deleted. The nodes of a pool that existed are left to the
- * caller, who learns by `onGiving` what it had.
+ * If it fails or is aborted while it makes a pool, that pool is deleted. A pool that existed is left to the caller, who learns
+ * what it had by `onChoosing`, and by `onGiving` that it can get nodes.
  */
 export async function ensurePool(
   batch: Batch,
   pool: RunPool,
   nodes: NodeTargets,
   signal: AbortSignal,
-  { finding = findPool(batch, pool, signal), jobId, clock = systemClock, onGiving }: EnsureOptions = {},
+  {
+    finding = findPool(batch, pool, signal),
+    jobId,
+    clock = systemClock,
+    onChoosing,
+    onGiving,
+  }: EnsureOptions = {},
 ): Promise<PoolChoice> {
   const { spec, hash, existing: first } = await finding;
   const isSettled = first?.state !== 'deleting';
@@ -92,6 +106,7 @@ export async function ensurePool(
       pauseMs = Math.min(pauseMs * 1.5, maxPauseMs);
     } else if (isSame(existing, hash)) {
       const before = currentTargets(existing);
+      onChoosing?.({ id, before });
       const onChanging = () => onGiving?.({ id, before });
       const given = await giveOrSkip(batch, existing, nodes, pool, { jobId, clock, onChanging, signal });
       if (given !== 'deleted') return { id, before, ...(given === 'refused' && { isRefused: true }) };
@@ -123,7 +138,7 @@ async function giveOrSkip(
   const { id = '' } = existing;
   const settling = abortedLater(signal, settleMs, clock);
   try {
-    if (jobId !== undefined) await noteChosen(batch, existing, jobId, signal);
+    if (jobId !== undefined) await noteChosen(batch, existing, jobId, settling.signal);
     const options = { lifetime, signal, clock, onChanging, changeSignal: settling.signal };
     return (await giveNodesNow(batch, id, nodes, options)) ? 'given' : 'refused';
   } catch (error) {

@@ -14,6 +14,8 @@ export interface GivenPool {
   readonly before?: NodeTargets;
   /** Set while the request for the nodes is not answered: the pool can get them later. */
   readonly mayArrive?: true;
+  /** Set if the pool was chosen for the run, and was not asked for nodes. */
+  readonly isOnlyChosen?: true;
 }
 
 interface TakeBackOptions extends SizeOptions {
@@ -38,7 +40,7 @@ export async function takeBackNodes(
   const { clock = systemClock, signal } = options;
   const outcomes = new Set<Outcome>();
   const ask = async () => {
-    const outcome = await takeBack(batch, given, options);
+    const outcome = await takeBackOnce(batch, given, options);
     outcomes.add(outcome);
     return outcome !== 'unchanged';
   };
@@ -47,14 +49,15 @@ export async function takeBackNodes(
 }
 
 /** Each change is made only to the pool as it was read: a run that chooses the pool meanwhile changes it. */
-async function takeBack(
+async function takeBackOnce(
   batch: Batch,
-  { id, lifetime, before }: GivenPool,
+  { id, lifetime, before, isOnlyChosen }: GivenPool,
   { jobId, isJobOpen, clock, signal }: TakeBackOptions,
 ): Promise<Outcome> {
   const isOwnJob = (job: Job) => job.id === jobId;
   const work = async (read: Pool): Promise<Outcome> => {
     const pool = await removeChosen(batch, read, jobId, signal);
+    if (isOnlyChosen) return 'unchanged';
     if (await isForOthers(batch, pool, jobId, signal)) return 'kept';
     if (before === undefined && !isJobOpen && !(await isNeeded(batch, id, isOwnJob, signal))) {
       await batch.deletePool(id, signal, pool.eTag);

@@ -50,6 +50,7 @@ export class AttemptNodes {
       finding,
       jobId: attempt.jobId,
       clock: state.clock,
+      onChoosing: (given) => state.poolsGiven.set(attempt, { ...given, lifetime, isOnlyChosen: true }),
       onGiving: (given) => state.poolsGiven.set(attempt, { ...given, lifetime, mayArrive: true }),
     });
     attempt.poolId = id;

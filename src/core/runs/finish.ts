@@ -74,7 +74,8 @@ export async function takeBackPools(
     if (pool === undefined) continue;
     state.poolsGiven.delete(attempt);
     try {
-      if (await takeBack(state, attempt, pool, signal)) state.tell({ kind: 'nodesTakenBack', pool: pool.id });
+      if (await takeBackPool(state, attempt, pool, signal))
+        state.tell({ kind: 'nodesTakenBack', pool: pool.id });
     } catch (error) {
       if (!signal.aborted && !(error instanceof UserError)) throw error;
       const stuck: Problem = { kind: 'poolUnusable', pool: pool.id };
@@ -97,7 +98,7 @@ export async function endEmptyJobs({ parts, poolsGiven }: RunState, signal: Abor
   }
 }
 
-async function takeBack(
+async function takeBackPool(
   state: RunState,
   attempt: Attempt,
   pool: GivenPool,
