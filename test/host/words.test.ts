@@ -241,6 +241,24 @@ describe('The words of a run', () => {
     assert.deepEqual(remediesOf({ problem: { ...waits, account: 'local' } }), ['checkConnection']);
   });
 
+  it('say why an account refuses a key or a sign-in, where its code has several meanings', () => {
+    const wordsFor = (service: 'batch' | 'storage', code: string, detail: string) =>
+      sentenceOf({ kind: 'unauthorized', service, account: 'a', code, detail }).text;
+    assert.match(
+      wordsFor(
+        'batch',
+        'AuthenticationFailed',
+        'Server failed to authenticate the request. · AuthenticationErrorDetail: The specified type of authentication SharedKey is not allowed for this account.',
+      ),
+      /doesn't allow access keys/,
+    );
+    const issuer = 'Issuer validation failed. Issuer did not match.';
+    assert.match(wordsFor('storage', 'InvalidAuthenticationInfo', issuer), /another directory \(tenant\)/);
+    const lifetime = 'Lifetime validation failed. The token is expired.';
+    assert.match(wordsFor('storage', 'InvalidAuthenticationInfo', lifetime), /expired/);
+    assert.match(wordsFor('storage', 'InvalidAuthenticationInfo', 'No.'), /malformed/);
+  });
+
   it('tell which runs go on when their account is removed, and which can not', () => {
     assert.deepEqual(unendedWords({ live: 0, others: 0 }), []);
     assert.deepEqual(unendedWords({ live: 0, others: 1 }), [

@@ -363,6 +363,49 @@ describe('A call to Storage', () => {
     await proxy.close();
   });
 
+  it('fails with the reason that the service has for refusing its key or token', async () => {
+    const proxy = await faultyProxy(service.ready.blobUrl);
+    const { connection } = service;
+    const account = { ...connection.account, batchUrl: new URL(proxy.url).origin, blobUrl: proxy.url };
+    const storage = new Storage({ ...connection, account });
+    const own = new Batch({ ...connection, account });
+    const answerWith = (status: number, body: string) => {
+      proxy.fault = (_request, response) => {
+        response.writeHead(status, {
+          'content-type': body.startsWith('{') ? 'application/json' : 'application/xml',
+        });
+        response.end(body);
+        return true;
+      };
+    };
+    const xml = (code: string, why: string) =>
+      `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>Server failed to authenticate the request.\nRequestId:1</Message><AuthenticationErrorDetail>${why}</AuthenticationErrorDetail></Error>`;
+    const issuer = 'Issuer validation failed. Issuer did not match.';
+    answerWith(401, xml('InvalidAuthenticationInfo', issuer));
+    await rejectsWith(storage.check(never), { code: 'InvalidAuthenticationInfo', detail: issuer });
+    answerWith(
+      403,
+      xml('AuthenticationFailed', "The MAC signature found in the HTTP request 'abc=' is not the same"),
+    );
+    await rejectsWith(storage.check(never), { detail: 'Server failed to authenticate the request.' });
+    const value = 'The specified type of authentication SharedKey is not allowed for this account.';
+    answerWith(
+      403,
+      JSON.stringify({
+        code: 'AuthenticationFailed',
+        message: { lang: 'en-US', value: 'Server failed to authenticate the request.\nRequestId:1\nTime:2' },
+        values: [{ key: 'AuthenticationErrorDetail', value }],
+      }),
+    );
+    await rejectsWith(own.poolPage(), {
+      code: 'AuthenticationFailed',
+      detail: `Server failed to authenticate the request. · AuthenticationErrorDetail: ${value}`,
+    });
+    storage.close();
+    own.close();
+    await proxy.close();
+  });
+
   it('is made once more, with a new token, when the service has refused the token', async () => {
     const sent: (string | undefined)[] = [];
     const key = { cert: readFileSync(certificate), key: readFileSync(certificateKey) };

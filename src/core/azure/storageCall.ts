@@ -96,12 +96,28 @@ function problemOf(error: unknown, host: string, { operation, resource }: Storag
   if (status === 401 || status === 403) {
     const minutes = clockSkewMinutes(response?.headers?.get('date'));
     return minutes === undefined
-      ? { kind: 'unauthorized', account: host, service: 'storage', code, detail }
+      ? {
+          kind: 'unauthorized',
+          account: host,
+          service: 'storage',
+          code,
+          detail: refusalDetail(error, detail),
+        }
       : { kind: 'clockSkew', minutes };
   }
   if (isThrottled(error as ServiceFailure, code)) return { kind: 'throttled', service: 'storage' };
   const requestId = response?.headers?.get('x-ms-request-id');
   return { kind: 'service', service: 'storage', operation, resource, status, code, detail, requestId };
+}
+
+/**
+ * Why a token was refused (`Issuer validation failed. Issuer did not match.`), else `detail`. For a wrong key, Storage answers with
+ * the signature that it got, which is shown nowhere.
+ */
+function refusalDetail(error: unknown, detail: string | undefined): string | undefined {
+  const { details } = error as { details?: { authenticationErrorDetail?: unknown } };
+  const text = details?.authenticationErrorDetail;
+  return typeof text === 'string' && !/MAC signature/i.test(text) ? maskSas(text.trim()) : detail;
 }
 
 /** The rest of a message of Storage is a request id, a time, and for signatures the string that was signed. */

@@ -49,6 +49,21 @@ const refusals: Record<string, () => string> = {
 };
 
 /**
+ * The meaning of a rejection by its detail: `AuthenticationFailed` and `InvalidAuthenticationInfo` have several. Batch:
+ * https://github.com/Azure/BatchExplorer/issues/239, Storage: https://github.com/Azure/azure-sdk-for-net/issues/10529.
+ */
+const refusalDetails: readonly (readonly [RegExp, () => string])[] = [
+  [/SharedKey is not allowed/, () => refusals.SharedKeyAuthorizationNotAllowed?.() ?? ''],
+  [
+    /Issuer validation failed/,
+    () =>
+      l10n.t("The sign-in is for another directory (tenant) than the account's. Sign in to its directory."),
+  ],
+  [/(Audience|Signature) validation failed/, () => refusals.InvalidAudience?.() ?? ''],
+  [/Lifetime validation failed/, () => refusals.AADSTS70043?.() ?? ''],
+];
+
+/**
  * Explains a rejection. The meaning comes first because a row of a tree shows only the beginning; the service, the account
  * and the code follow.
  */
@@ -58,7 +73,8 @@ export function unauthorizedWords({
   code,
   detail,
 }: Extract<Problem, { kind: 'unauthorized' }>): string {
-  const meaning = refusals[code]?.();
+  const known = refusalDetails.find(([pattern]) => pattern.test(detail ?? ''))?.[1] ?? refusals[code];
+  const meaning = known?.();
   if (meaning) return l10n.t('{0} ({1} of {2}: {3})', meaning, serviceName(service), account, code);
   const refused = l10n.t('{0} rejected the credentials for {1} ({2}).', serviceName(service), account, code);
   return withDetail(refused, detail);
