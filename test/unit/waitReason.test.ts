@@ -15,6 +15,7 @@ describe('A run whose account cannot be used', () => {
     assert.equal(wait({ kind: 'unreachable', host: 'h', code: 'ENOTFOUND' }), 'connection');
     const answer = { kind: 'service', service: 'batch', operation: 'add job', code: 'X' } as const;
     assert.equal(wait({ ...answer, status: 503 }), 'connection');
+    assert.equal(wait({ ...answer, status: 408 }), 'connection');
     assert.equal(wait({ ...answer, status: 409 }), undefined);
     assert.equal(wait({ kind: 'runTaken', run: 'r' }), undefined);
     assert.equal(waitOf(new Error('a bug'), account), undefined);

@@ -14,7 +14,10 @@ const waits: Partial<Record<Problem['kind'], WaitReason>> = {
 
 /** What solves a problem of an account, if it can pass by itself or is solved outside of this extension. */
 export function waitReasonOf(problem: Problem): WaitReason | undefined {
-  if (problem.kind === 'service') return (problem.status ?? 0) >= 500 ? 'connection' : undefined;
+  if (problem.kind === 'service') {
+    const { status = 0 } = problem;
+    return status === 408 || status >= 500 ? 'connection' : undefined;
+  }
   if (problem.kind === 'unauthorized' && problem.service === 'identity') return 'signIn';
   return waits[problem.kind];
 }
