@@ -96,6 +96,48 @@ describe('A call to Batch', () => {
     assert.deepEqual(selected, all);
   });
 
+  it('asks again for a job and a pool that it has just added when the service does not know of them yet', async () => {
+    const proxy = await faultyProxy(service.ready.batchUrl);
+    const { connection } = service;
+    const own = new Batch({ ...connection, account: { ...connection.account, batchUrl: proxy.url } });
+    const add = async (id: string) => {
+      await own.addPool({ id, ...machine, targetLowPriorityNodes: 0 });
+      await own.addJob({ id, poolInfo: { poolId: id } });
+    };
+    await add('new');
+    const denied: string[] = [];
+    proxy.fault = ({ method, url = '' }, response) => {
+      const [path = ''] = url.split('?');
+      if (!path.startsWith('/jobs/new') && !path.startsWith('/pools/new')) return false;
+      if (denied.includes(`${method} ${path}`)) return false;
+      denied.push(`${method} ${path}`);
+      const code = path.startsWith('/jobs') ? 'JobNotFound' : 'PoolNotFound';
+      const message = { lang: 'en-US', value: 'It does not exist.' };
+      response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ code, message }));
+      return true;
+    };
+    assert.equal((await own.job('new'))?.id, 'new');
+    assert.equal((await own.pool('new'))?.id, 'new');
+    await own.addTasks('new', [{ id: 't', commandLine: 'true' }]);
+    await own.terminateJob('new');
+    assert.equal(denied.length, 4);
+    // A job or pool that does not exist is not waited for: not one that this client has deleted, and no other.
+    proxy.fault = undefined;
+    await own.deleteJob('new');
+    await own.deletePool('new');
+    await eventually(
+      async () =>
+        [await service.client().job.list(), await service.client().pool.list()].flat().map(({ id }) => id),
+      (ids) => !ids.includes('new'),
+    );
+    const before = proxy.requests.length;
+    assert.equal(await own.job('new'), undefined);
+    assert.equal(await own.pool('none'), undefined);
+    assert.equal(proxy.requests.length, before + 2);
+    own.close();
+    await proxy.close();
+  });
+
   it('is made again when the body of an answer never ends', async () => {
     const brief = new Batch(service.connection, { attemptMs: 2_000 });
     await service.fault({ cutBody: { answers: 1, path: '/jobs', ending: 'hang' } });

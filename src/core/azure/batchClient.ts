@@ -18,7 +18,7 @@ import type { ListOptions } from './batchTypes';
 import { cloudOf } from './clouds';
 import { type Agent, agentFor, batchHttpClient, closeIdle, ServiceClock } from './http';
 import type { Page } from './pages';
-import { defaultPolicy, type RetryPolicy } from './retry';
+import { defaultPolicy, type RetryPolicy, type ServiceFailure } from './retry';
 
 /**
  * The version of the REST API. Versions before 2025-06-01 are announced for retirement
@@ -48,6 +48,15 @@ class TokenCredentials implements ServiceClientCredentials {
     return resource;
   }
 }
+
+/** Answers about a job or pool that does not exist. */
+const notFoundCodes = ['JobNotFound', 'PoolNotFound'];
+
+/**
+ * How long after its creation a job or pool that a request does not find is asked for again, in milliseconds: the parts of the
+ * service may not know of it at once, and a run whose job or pool does not exist is ended.
+ */
+const newMs = 5_000;
 
 type Reply<T> = T[] & { odatanextLink?: string };
 
@@ -116,6 +125,8 @@ export class BatchClient {
   readonly #policy: RetryPolicy;
   readonly #agent: Agent;
   readonly #clock = new ServiceClock();
+  /** When jobs and pools were added by this client, by their ids. */
+  readonly #addedAt = new Map<string, number>();
 
   /** `policy` replaces members of the default policy: retries for 20 s, 60 s for each attempt. */
   constructor({ account, batch, log = noLog }: Connection, policy: Partial<RetryPolicy> = {}) {
@@ -149,10 +160,39 @@ export class BatchClient {
     closeIdle(this.#agent);
   }
 
+  /** Adds a job or pool. */
+  protected async add<T>(
+    options: CallOptions & { readonly resource: string },
+    attempt: Attempt<T>,
+  ): Promise<void> {
+    await this.call(options, attempt);
+    this.#addedAt.set(options.resource, performance.now());
+  }
+
+  /** Deletes a job or pool. */
+  protected async remove<T>(
+    options: CallOptions & { readonly resource: string },
+    attempt: Attempt<T>,
+  ): Promise<T> {
+    this.#addedAt.delete(options.resource);
+    return this.call(options, attempt);
+  }
+
+  #isNew(resource: string | undefined): boolean {
+    const addedAt = this.#addedAt.get(resource ?? '') ?? Number.NEGATIVE_INFINITY;
+    const isNew = performance.now() - addedAt < newMs;
+    if (!isNew) this.#addedAt.delete(resource ?? '');
+    return isNew;
+  }
+
   protected call<T>(options: CallOptions, attempt: Attempt<T>): Promise<T> {
+    const canPass = (error: unknown) =>
+      notFoundCodes.includes((error as ServiceFailure).body?.code ?? '') && this.#isNew(options.resource);
     // The package declares its own AbortSignal, which differs in the `this` of a property that it never uses.
     return onAccount(this.#account, () =>
-      callBatch(this.#host, options, this.#policy, (signal) => attempt(signal as AbortSignalLike)),
+      callBatch(this.#host, options, { ...this.#policy, canPass }, (signal) =>
+        attempt(signal as AbortSignalLike),
+      ),
     );
   }
 

@@ -35,7 +35,7 @@ export class BatchJobs extends BatchPools {
   }
 
   async addJob(job: JobAdd, signal?: AbortSignal): Promise<void> {
-    await this.call({ operation: 'add job', resource: job.id, signal }, (abortSignal) =>
+    await this.add({ operation: 'add job', resource: job.id, signal }, (abortSignal) =>
       this.client.job.add(job, { abortSignal }),
     );
   }
@@ -72,7 +72,7 @@ export class BatchJobs extends BatchPools {
   async deleteJob(id: string, signal?: AbortSignal): Promise<void> {
     await this.orUndefined(
       ['JobNotFound', 'JobBeingDeleted'],
-      this.call({ operation: 'delete job', resource: id, signal }, (abortSignal) =>
+      this.remove({ operation: 'delete job', resource: id, signal }, (abortSignal) =>
         this.client.job.deleteMethod(id, { abortSignal }),
       ),
     );

@@ -55,7 +55,7 @@ export class BatchPools extends BatchClient {
   }
 
   async addPool(pool: PoolAdd, signal?: AbortSignal): Promise<void> {
-    await this.call({ operation: 'add pool', resource: pool.id, signal }, (abortSignal) =>
+    await this.add({ operation: 'add pool', resource: pool.id, signal }, (abortSignal) =>
       this.client.pool.add(pool, { abortSignal }),
     );
   }
@@ -76,7 +76,7 @@ export class BatchPools extends BatchClient {
   async deletePool(id: string, signal?: AbortSignal, ifMatch?: string): Promise<void> {
     await this.orUndefined(
       ['PoolNotFound', 'PoolBeingDeleted'],
-      this.call({ operation: 'delete pool', resource: id, signal }, (abortSignal) =>
+      this.remove({ operation: 'delete pool', resource: id, signal }, (abortSignal) =>
         this.client.pool.deleteMethod(id, { poolDeleteMethodOptions: { ifMatch }, abortSignal }),
       ),
     );

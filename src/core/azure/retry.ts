@@ -19,6 +19,8 @@ export interface RetryPolicy {
   readonly onRetry?: (notice: RetryNotice) => void;
   /** Called whenever a call succeeds, also one that was not retried. */
   readonly onSuccess?: () => void;
+  /** Whether a failure passes by itself that others of its kind do not. Nobody is told of it. */
+  readonly canPass?: (error: unknown) => boolean;
   /** Drops a token that the service has refused: the call is made once more, with a new one. Undefined for keys. */
   readonly renew?: () => void;
   readonly log?: Log;
@@ -75,7 +77,7 @@ export function currentAttempt(): number {
  */
 export async function withRetries<T>(
   call: (signal: AbortSignal) => Promise<T>,
-  { patienceMs, attemptMs, onRetry, onSuccess, renew, log = noLog }: RetryPolicy,
+  { patienceMs, attemptMs, onRetry, onSuccess, canPass, renew, log = noLog }: RetryPolicy,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
@@ -96,6 +98,10 @@ export async function withRetries<T>(
           renew();
           isRepeated = !isRenewed;
           isRenewed = true;
+          return;
+        }
+        if (canPass?.(error)) {
+          isRepeated = true;
           return;
         }
         const leftMs = patienceMs - (performance.now() - started);
