@@ -158,7 +158,8 @@ describe('The nodes of a run', function () {
     const [outcome] = await Promise.allSettled([advancing, run.cancel(never)]);
     await run.close();
     assert.deepEqual([outcome.status, run.state.poolsGiven.size], ['rejected', 0]);
-    assert.equal(seen.searches, 0);
+    // Once, in case the pool has been told.
+    assert.equal(seen.searches, 1);
   });
 
   it('are taken back from a pool that existed though they come after the request was given up', async () => {

@@ -138,7 +138,7 @@ async function giveOrSkip(
   const { id = '' } = existing;
   const settling = abortedLater(signal, settleMs, clock);
   try {
-    if (jobId !== undefined) await noteChosen(batch, existing, jobId, settling.signal);
+    if (jobId !== undefined) await noteChosen(batch, existing, jobId, signal);
     const options = { lifetime, signal, clock, onChanging, changeSignal: settling.signal };
     return (await giveNodesNow(batch, id, nodes, options)) ? 'given' : 'refused';
   } catch (error) {
