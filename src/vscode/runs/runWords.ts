@@ -86,9 +86,16 @@ export function liveTitle({ manifest }: Pick<LiveRun, 'manifest'>): string {
   return runTitle({ files: files.length + refused.length, preset: preset.label, presetId: preset.id });
 }
 
-/** The state of a run that this window works on, short enough for a narrow sidebar. */
-export function liveWords({ progress, manifest, results, ...live }: LiveRun): string {
+/**
+ * The state of a run that this window works on, short enough for a narrow sidebar. A cancellation can take a minute when the
+ * account cannot be reached.
+ */
+export function liveWords(
+  { progress, manifest, results, ...live }: ShownRun & Pick<LiveRun, 'share'>,
+  { isCanceling }: Pick<RunRecord, 'isCanceling'> = {},
+): string {
   const numbers = fileNumbers(manifest, results.values());
+  if (isCanceling) return l10n.t('canceling: {0}', doneWords(numbers));
   const noAnswer = live.noAnswer();
   if (noAnswer) return noAnswerWords(noAnswer, numbers);
   return withTimeLeft(phaseWords(progress, live.share(), numbers), progress, live.timeLeft());

@@ -221,7 +221,7 @@ export class RunsTree implements TreeDataProvider<RunNode> {
     item.id = record.runId;
     item.contextValue = contextOf(record, live, { isOpening: opening !== undefined, isElsewhere });
     const state = live
-      ? liveWords(live)
+      ? liveWords(live, record)
       : opening
         ? openingWords(opening, record)
         : this.#stateWords(record, isElsewhere);
