@@ -35,6 +35,13 @@ export interface OpeningRun {
   readonly isCanceled: boolean;
 }
 
+/** The same, to be canceled or stopped. */
+export interface Opening extends OpeningRun {
+  readonly abort: AbortController;
+  readonly answers: ServiceHealth;
+  isCanceled: boolean;
+}
+
 /** An estimate changes slowly, and every view of a run asks for it. */
 const estimateMs = 500;
 

@@ -13,6 +13,7 @@ import {
   failureOf,
   type LiveRun,
   liveRun,
+  type Opening,
   type OpeningRun,
   ServiceHealth,
 } from './liveRun';
@@ -46,12 +47,6 @@ interface Asked {
   readonly isAsked: boolean;
   /** Whether files are chosen to be transcoded again before the run goes on. */
   readonly isRetry?: boolean;
-}
-
-interface Opening extends OpeningRun {
-  readonly abort: AbortController;
-  readonly answers: ServiceHealth;
-  isCanceled: boolean;
 }
 
 /** The runs of this workspace: those that this window works on, and those that it remembers. */
@@ -114,7 +109,7 @@ export class Runs {
 
   /** A run that this window is creating or opening. */
   opening(runId: string): OpeningRun | undefined {
-    return this.#live.has(runId) ? undefined : this.#opening.get(runId);
+    return this.#opening.get(runId);
   }
 
   get liveRuns(): LiveRun[] {
@@ -207,9 +202,8 @@ export class Runs {
   }
 
   async #change(runId: string, change: Partial<RunRecord>): Promise<void> {
-    await this.#save(
-      this.records.map((record) => (record.runId === runId ? { ...record, ...change } : record)),
-    );
+    const record = this.record(runId);
+    if (record) await this.#save(withRecord(this.records, { ...record, ...change }));
   }
 
   /** Removes a run from the list, for good. Nothing in the account is changed. */
