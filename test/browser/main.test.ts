@@ -64,7 +64,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.quickPick('Connect an Azure Batch account…').first().waitFor();
     await workbench.pick('Use the local Batch account');
     await workbench.pick('MP3 audio');
-    await workbench.toast('1 of 1 transcoded').waitFor();
+    await workbench.toast(/1 of 1 transcoded in 0:\d\d: one\.mp4/).waitFor();
     assert.deepEqual(outputs(), ['one.mp3']);
     hasAccount = true;
     assert.ok(Math.abs((await probe(join(folder, 'one.mp3'))).seconds - 1) < 0.1);
@@ -76,6 +76,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.rightClick('two.MP4', 'three.mkv', 'four.mp4', 'text.mp4');
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('MP3 audio');
+    await workbench.toast("3 of 4 transcoded, 1 failed: text.mp4 isn't a media file").waitFor();
     await workbench.press('3 of 4 transcoded, 1 failed', 'Show Failures');
     await workbench.quickPick('text.mp4').filter({ hasText: "isn't a media file" }).first().waitFor();
     await workbench.dismiss();
@@ -124,7 +125,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('Transcode 2 Files');
     await workbench.pick('MP3 audio');
-    await workbench.toast('2 of 2 transcoded').waitFor();
+    await workbench.toast(/2 of 2 transcoded in 0:\d\d: part 1\.mp4, part 2\.mov/).waitFor();
     assert.deepEqual(outputs('series').sort(), ['part 1.mp3', 'part 2.mp3']);
     await workbench.run('Notifications: Clear All Notifications');
   });
@@ -261,7 +262,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.choose('Transcode on Azure Batch');
     await workbench.pick('H.265 video');
     await workbench
-      .toast(/Azure Batch: H.265 video/)
+      .toast(/Azure Batch: H.265 video \(MP4\), 2 files: /)
       .filter({ hasText: /tasks: 0 completed, 1 running/ })
       .waitFor();
     await workbench.openView('Azure Batch');

@@ -41,17 +41,18 @@ const maxNamed = 3;
 
 export function summaryOf({ manifest, results }: RunState): RunSummary {
   const all = [...results.values()];
-  const hasFailed = ({ id }: { readonly id: string }) => results.get(id)?.problem !== undefined;
-  const first = (files: readonly { readonly path: string }[]) =>
-    files.slice(0, maxNamed).map(({ path }) => path);
+  const failures = manifest.files.flatMap(({ id, path }) => {
+    const problem = results.get(id)?.problem;
+    return problem === undefined ? [] : { path, problem };
+  });
   const failed = all.filter(({ problem }) => problem !== undefined).length;
   return {
     runId: manifest.runId,
     total: manifest.files.length + manifest.refused.length,
     succeeded: all.length - failed,
     failed: failed + manifest.refused.length,
-    firstFiles: first([...manifest.files, ...manifest.refused]),
-    firstFailed: first([...manifest.refused, ...manifest.files.filter(hasFailed)]),
+    firstFiles: [...manifest.files, ...manifest.refused].slice(0, maxNamed).map(({ path }) => path),
+    firstFailed: [...manifest.refused, ...failures].slice(0, maxNamed),
     unfinished: manifest.files.length - all.length,
     job: attemptOf(manifest).jobId,
     monitorMinutes: manifest.limits.monitorMinutes,

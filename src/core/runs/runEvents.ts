@@ -2,7 +2,7 @@ import type { RetryNotice } from '../azure/retry';
 import type { Problem, Service } from '../errors';
 import type { NodeNumbers } from '../jobs/poolWatch';
 import type { FileProgress } from '../jobs/taskProgress';
-import type { FileResult } from '../plan/manifest';
+import type { FileResult, RefusedFile } from '../plan/manifest';
 import type { Piece } from '../plan/pieces';
 import type { PlanNote } from '../plan/plan';
 
@@ -92,9 +92,10 @@ export interface RunSummary {
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
-  /** Paths of the first files of the run, and of the first that failed or were refused: at most three each. */
+  /** Paths of the first files of the run, at most three. */
   readonly firstFiles: readonly string[];
-  readonly firstFailed: readonly string[];
+  /** The first files that failed or were refused, at most three. */
+  readonly firstFailed: readonly Pick<RefusedFile, 'path' | 'problem'>[];
   /** Files without a result: their tasks go on although they are no longer watched. */
   readonly unfinished: number;
   /** The job of the last attempt, and for how many minutes it is watched. */

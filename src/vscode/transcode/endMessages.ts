@@ -37,7 +37,7 @@ export function tellEnd(
           count(succeeded),
           count(total),
           count(failed),
-          namesOf(firstFailed, failed),
+          failedWords(firstFailed, failed),
         ),
         'showFailures',
         'retry',
@@ -51,20 +51,33 @@ export function tellPart(
   until: Exclude<Until, 'fetched'>,
 ): Promise<NextStep | undefined> {
   const [done, all] = [count(total - failed), filesOf(total)];
-  const names = failed === 0 ? namesOf(firstFiles, total) : namesOf(firstFailed, failed);
+  const isUpload = until === 'uploaded';
+  const names = namesOf(firstFiles, total);
+  const failures = failedWords(firstFailed, failed);
   const text =
-    failed === 0
-      ? until === 'uploaded'
+    failed > 0
+      ? isUpload
+        ? l10n.t('{0} of {1} uploaded, {2} failed: {3}', done, all, count(failed), failures)
+        : l10n.t('{0} of {1} submitted, {2} failed: {3}', done, all, count(failed), failures)
+      : isUpload
         ? l10n.t('{0} of {1} uploaded: {2}', done, all, names)
-        : l10n.t('{0} of {1} submitted: {2}', done, all, names)
-      : until === 'uploaded'
-        ? l10n.t('{0} of {1} uploaded. Failed: {2}', done, all, names)
-        : l10n.t('{0} of {1} submitted. Failed: {2}', done, all, names);
+        : l10n.t('{0} of {1} submitted: {2}', done, all, names);
   const next = until === 'uploaded' ? 'submit' : 'fetch';
   if (failed === 0) return askNext('information', text, next);
   return failed < total
     ? askNext('warning', text, 'showFailures', next)
     : askNext('warning', text, 'showFailures');
+}
+
+/** The names of the files that failed, or why it failed if there is only one. */
+function failedWords(first: RunSummary['firstFailed'], failed: number): string {
+  const [only] = first;
+  return only && failed === 1
+    ? sentenceOf(only.problem).text
+    : namesOf(
+        first.map(({ path }) => path),
+        failed,
+      );
 }
 
 /** Shows that a run is no longer monitored, and offers to continue. */
