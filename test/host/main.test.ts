@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigurationTarget, commands, extensions, lm, Uri, workspace } from 'vscode';
+import { sasExpiryFor } from '../../src/core/plan/manifest';
 import { inWorkspace } from '../../src/vscode/chat/languageTools';
 import { extensionId, section } from '../../src/vscode/contributions';
 import { settings } from '../../src/vscode/settings';
@@ -31,17 +32,27 @@ describe('The extension in its host', () => {
       'pool.spotNodes': '3',
       'prices.show': 'yes',
       audio: ' eng ',
+      'monitoring.timeLimitMinutes': 1e15,
+      'task.timeLimitMinutes': 1e300,
+      'task.retries': -3,
+      splitMinutes: 1e9,
+      presets: { name: 'MP3' },
     };
     const set = async (name: string, value?: unknown) =>
       values.update(name, value, ConfigurationTarget.Workspace);
     for (const [name, value] of Object.entries(wrong)) await set(name, value);
     try {
-      const { parallel, pool, extensions: added, audio, prices } = settings();
+      const { parallel, pool, extensions: added, audio, prices, limits, partSeconds, presets } = settings();
       assert.deepEqual([parallel, pool.lifetime, added], [1, 'scaleToZero', []]);
       assert.deepEqual(
         [pool.vmSize, pool.spotNodes, prices.show, audio],
         ['Standard_D2s_v5', 5, true, 'eng'],
       );
+      const { monitorMinutes, taskMinutes, retries } = limits;
+      assert.deepEqual([monitorMinutes, taskMinutes, retries, partSeconds], [10_080, 10_080, 0, 7200]);
+      assert.deepEqual(presets, []);
+      // Later, there are no dates.
+      assert.ok(sasExpiryFor(limits) > new Date().toISOString());
       // An empty extension would be that of every file without one.
       await set('media.extensions', ['y4m', '.Mxf', '*.nut', ' ivf ', '', '.', 'a/b', 'mp4;avi', 7, null]);
       assert.deepEqual(settings().extensions, ['y4m', 'Mxf', 'nut', 'ivf']);
