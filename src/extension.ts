@@ -173,7 +173,7 @@ export function activate(context: ExtensionContext): void {
       transportStreams,
     ],
     ...[runRows, accountRows, remoteProvider, autoscaleProvider, reportProvider],
-    ...[new StatusBar(runs), new RunContext(runs), new AccountContext(accounts)],
+    ...[new StatusBar(runs, runsView), new RunContext(runs), new AccountContext(accounts)],
     ...[new MediaContext(), runsView, accountsTreeView],
     workspace.registerFileSystemProvider(contributed.remoteScheme, remoteProvider, { isReadonly: true }),
     workspace.registerFileSystemProvider(contributed.autoscaleScheme, autoscaleProvider),

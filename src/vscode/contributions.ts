@@ -83,9 +83,11 @@ export const accountCommandIds = [
 ] as const;
 
 export const runCommandIds = [
+  'copyRunId',
   'exportReport',
   'forgetRun',
   'revealOutput',
+  'revealSource',
   'savePartialOutput',
   'showFailures',
   'showOutputs',

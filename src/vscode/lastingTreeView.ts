@@ -7,6 +7,7 @@ import {
   type TreeViewExpansionEvent,
   type TreeViewOptions,
   type TreeViewVisibilityChangeEvent,
+  type ViewBadge,
   version,
   window,
 } from 'vscode';
@@ -37,6 +38,7 @@ export class LastingTreeView<Row> implements Disposable {
   readonly #disposables = new DisposableStore();
   #view: Created<Row>;
   #rendered = 0;
+  #badge: ViewBadge | undefined;
 
   constructor(
     private readonly id: string,
@@ -55,6 +57,12 @@ export class LastingTreeView<Row> implements Disposable {
 
   get visible(): boolean {
     return this.#view.tree.visible;
+  }
+
+  /** The number on the icon of the view, and what it means. */
+  set badge(badge: ViewBadge | undefined) {
+    this.#badge = badge;
+    this.#view.tree.badge = badge;
   }
 
   get selection(): readonly Row[] {
@@ -79,6 +87,7 @@ export class LastingTreeView<Row> implements Disposable {
     this.#rendered = 0;
     this.#view = this.#create();
     disposables.dispose();
+    this.#view.tree.badge = this.#badge;
   }
 
   #create(): Created<Row> {

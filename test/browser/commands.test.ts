@@ -188,6 +188,15 @@ describe('Every command of the palette, with nothing selected', () => {
     const refused = workbench.treeItem(/text\.mp4.*not transcoded: isn't a media file/);
     await refused.waitFor();
     await workbench.screenshot(pictures, 'refused');
+    await workbench.openMenu(refused);
+    await workbench.choose('Show Failures');
+    await workbench.quickPick('text.mp4').filter({ hasText: "isn't a media file" }).first().waitFor();
+    await workbench.dismiss();
+    await workbench.openMenu(refused);
+    await workbench.choose('Reveal Source in Explorer');
+    const selected = '.explorer-folders-view .monaco-list-row[aria-selected=true]';
+    await workbench.page.locator(selected, { hasText: 'text.mp4' }).waitFor();
+    await workbench.openView('Azure Batch');
     await clip(join(folder, 'text.mp4'));
     await workbench.openMenu(refused);
     await workbench.choose('Retry Failed Files');
@@ -204,7 +213,7 @@ describe('Every command of the palette, with nothing selected', () => {
     await runAll(runnableOf(await shownWith(...ofRuns, 'copyConnectionSettings')));
     await workbench.openView('Azure Batch');
     const run = workbench.treeItem('2 files, MP3 audio');
-    for (const id of ['showOutputs', 'showReport', 'exportReport', 'cleanUp', 'forgetRun']) {
+    for (const id of ['showOutputs', 'showReport', 'exportReport', 'copyRunId', 'cleanUp', 'forgetRun']) {
       await workbench.openView('Azure Batch');
       await workbench.openMenu(run);
       await workbench.runToEnd(id, () => workbench.choose(titleOf(`batchTranscode.${id}`)));

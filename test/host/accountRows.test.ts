@@ -11,7 +11,7 @@ import { type Dropped, droppedFiles, handleDrop } from '../../src/vscode/explore
 import type { ExplorerNode } from '../../src/vscode/explorer/explorerNode';
 import { renderNode } from '../../src/vscode/explorer/renderNode';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
-import { contextOfFile } from '../../src/vscode/runs/runRows';
+import { contextOfFile, refusedItem } from '../../src/vscode/runs/runRows';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 import { rowMenu } from './rowMenu';
 
@@ -145,6 +145,21 @@ describe('The rows of the Transcodes view', () => {
     assert.ok(menuOf(missing, false).includes('retryFailed'));
     assert.ok(!menuOf(missing, true).includes('retryFailed'));
     assert.ok(!menuOf(undefined, false).includes('retryFailed'));
+  });
+
+  it('offer what is known of each file: its source, and why it failed', () => {
+    const refused = {
+      record: {} as RunRecord,
+      file: { path: 'clip.mp4', uri: 'file:///clip.mp4', problem: missing },
+    };
+    for (const isLive of [false, true]) {
+      const { contextValue = '' } = refusedItem({ kind: 'refused', ...refused }, isLive);
+      for (const menu of [menuOf(missing, isLive), rowMenu('runs', contextValue)])
+        assert.ok(menu.includes('showFailures') && menu.includes('revealSource'));
+    }
+    assert.ok(menuOf(undefined, false).includes('revealSource'));
+    assert.ok(!menuOf(undefined, false).includes('showFailures'));
+    assert.ok(rowMenu('runs', contextOfFile(file, undefined, true)).includes('revealSource'));
   });
 
   it('offer to save a partial output where a file has one, also while the window works on its run', () => {

@@ -126,14 +126,14 @@ export async function showOutputs(accounts: Accounts, runs: Runs, runId: string 
     if (uri === undefined) continue;
     if (tried++ === maxTried) break;
     first ??= uri;
-    if (await doesExist(uri)) return showOutput(uri);
+    if (await doesExist(uri)) return showInExplorer(uri);
   }
-  if (first) return showOutput(first);
+  if (first) return showInExplorer(first);
   background(showInformation(l10n.t('This run has no outputs on this machine.')));
 }
 
-/** Reveals an output in the Explorer. One outside the workspace is opened, or revealed in its folder if it is one. */
-export async function showOutput(uri: Uri): Promise<void> {
+/** Reveals a file in the Explorer. One outside the workspace is opened; of a folder there, its first file. */
+export async function showInExplorer(uri: Uri): Promise<void> {
   if (!(await doesExist(uri)))
     throw new UserError({ kind: 'fileMissing', file: workspace.asRelativePath(uri) });
   if (workspace.getWorkspaceFolder(uri)) await commands.executeCommand('revealInExplorer', uri);

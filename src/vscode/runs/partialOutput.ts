@@ -5,7 +5,7 @@ import { background } from '../background';
 import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { savingFile } from '../savedFile';
-import { showOutput } from './outcome';
+import { showInExplorer } from './outcome';
 import type { RunRecord } from './runRecord';
 
 /** Downloads the output of a file that is incomplete, to where the user wants it. It doesn't count as an output of the run. */
@@ -48,7 +48,7 @@ export async function savePartialOutput(
       l10n.t('Saved the incomplete output as {0}', workspace.asRelativePath(target)),
       open,
     ).then(async (answer) => {
-      if (answer === open) await showOutput(target);
+      if (answer === open) await showInExplorer(target);
     }),
   );
 }

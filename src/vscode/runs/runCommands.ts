@@ -1,10 +1,10 @@
-import { l10n } from 'vscode';
+import { env, l10n, Uri } from 'vscode';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import type { Handlers } from '../commands';
 import type { RunCommandId } from '../contributions';
 import { showWarning } from '../messages';
-import { showFailures, showOutput, showOutputs } from './outcome';
+import { showFailures, showInExplorer, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
 import { hasFailures, hasOutputs, isToContinue, type RunRecord } from './runRecord';
@@ -63,7 +63,14 @@ export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Ha
     },
     async revealOutput(node?: RunNode) {
       const uri = node && runsTree.outputOf(node);
-      if (uri) await showOutput(uri);
+      if (uri) await showInExplorer(uri);
+    },
+    async revealSource(node?: RunNode) {
+      if (node?.kind === 'file' || node?.kind === 'refused') await showInExplorer(Uri.parse(node.file.uri));
+    },
+    async copyRunId(run?: RunArgument) {
+      const runId = runIdOf(run);
+      if (runId) await env.clipboard.writeText(runId);
     },
   };
 }
