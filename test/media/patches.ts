@@ -123,3 +123,27 @@ export function withStatedLength(file: Buffer, seconds: number): Buffer {
   changed.writeDoubleBE(seconds, changed.indexOf('duration', 0, 'latin1') + 9);
   return changed;
 }
+
+/** An MP4 file whose tracks say that their length is not known, as those that grow while they are recorded. */
+export function withoutLengths(file: Buffer): Buffer {
+  const changed = Buffer.from(file);
+  for (const track of [0, 1])
+    changed.writeUInt32BE(0xffffffff, boxAt(file, 'moov.trak.mdia.mdhd', track) + 24);
+  return changed;
+}
+
+/** An MP4 file whose first track has a matrix of zeros, which turns nothing. */
+export function withZeroMatrix(file: Buffer): Buffer {
+  const changed = Buffer.from(file);
+  const matrix = boxAt(file, 'moov.trak.tkhd') + 48;
+  return changed.fill(0, matrix, matrix + 36);
+}
+
+/** An MP3 file with a cover that its tag says to be of a type. */
+export function withCover(mp3: Buffer, picture: Buffer, type: string): Buffer {
+  const content = Buffer.concat([Buffer.from(`\0${type}\0\x03\0`, 'latin1'), picture]);
+  const frame = Buffer.concat([Buffer.from('APIC\0\0\0\0\0\0', 'latin1'), content]);
+  frame.writeUInt32BE(content.length, 4);
+  const size = [21, 14, 7, 0].map((bits) => (frame.length >> bits) & 127);
+  return Buffer.concat([Buffer.from('ID3\x03\0\0', 'latin1'), Buffer.from(size), frame, mp3]);
+}

@@ -26,6 +26,7 @@ import {
   withoutSamples,
   withStatedLength,
 } from './patches';
+import { provenOutput } from './provenOutput';
 
 const run = promisify(execFile);
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=25:duration=2'];
@@ -354,28 +355,7 @@ describe('Unusual sources', function () {
     return path;
   }
 
-  /** Runs the plan's command for a source, and proves the output as after a download. */
-  async function proven(path: string, id: string, name: string) {
-    const [file] = planned(path, await matrix.media(path), id).files;
-    if (file === undefined) throw new Error(`${path} is refused.`);
-    const folder = matrix.path(`proven ${name} ${id}`);
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, file.nodeInput), readFileSync(path));
-    const [program = '', ...args] = parseArgsStringToArgv(file.commandLine);
-    const { stderr } = await run(program, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 });
-    const output = readFileSync(join(folder, file.output.nodePath));
-    const content = {
-      size: output.length,
-      read: async (position: number, length: number) => output.subarray(position, position + length),
-    };
-    const {
-      seconds,
-      commandLine,
-      output: { proof },
-    } = file;
-    const expected = { file: path, seconds, proof, commandLine };
-    return proveOutput(content, expected, { statement: parseFfmpegLog(stderr) });
-  }
+  const proven = (path: string, id: string, name: string) => provenOutput(matrix, path, id, name);
 
   it('of broadcasts whose audio gets another packet id are transcoded to their end', async () => {
     const path = await continued('other ids.ts', 3, ['-streamid', '0:256', '-streamid', '1:600']);
@@ -465,17 +445,6 @@ describe('Unusual sources', function () {
       assert.deepEqual(problem, undefined, `${id}: ${seconds} s`);
     }
     assert.equal((await proven(path, 'speech', 'overlaps')).problem?.kind, 'channelsChange');
-  });
-
-  it('whose sample rate changes are as long as before', async () => {
-    const parts = await Promise.all(
-      [48_000, 24_000].map((rate) => ffmpeg(...tone, '-ar', String(rate), matrix.path(`rate ${rate}.mp3`))),
-    );
-    const path = matrix.path('rates.mp3');
-    writeFileSync(path, Buffer.concat(parts.map((one) => readFileSync(one))));
-    const { problem, seconds } = await proven(path, 'flac', 'rates');
-    assert.equal(problem, undefined);
-    assert.ok(Math.abs((seconds ?? 0) - 4) < 0.2, `${seconds} s`);
   });
 
   it('of encoders that count packets wrong keep every packet without re-encoding', async () => {

@@ -32,6 +32,7 @@ const failing: readonly (readonly [FailureReason, string, subject?: string])[] =
   ['noSuchStream', `${picture} o.mp3`],
   ['codecInContainer', '-i clip.mov -c copy o.mp4', 'pcm_s16le'],
   ['codecInContainer', '-i clip.mov -c copy o.webm'],
+  ['codecInContainer', '-i slow.mp3 -map 0:V? -map 0:a -c copy o.mp4', 'mp3'],
   ['codecInContainer', '-i clip.mov -map 0:v -c copy o.ogg'],
   ['oneStreamOnly', `${tone} ${tone} -map 0 -map 1 o.mp3`],
   ['oneStreamOnly', `${tone} ${tone} -map 0 -map 1 o.wav`],
@@ -302,6 +303,7 @@ describe('The reason of a failure', function () {
     root = await temporaryFolder('failures');
     const clip = ['-f', 'lavfi', '-i', 'testsrc2=size=64x48:rate=25:duration=1', '-f', 'lavfi', '-i', 'sine'];
     await ffmpeg(...clip, '-t', '1', '-c:v', 'libx264', '-c:a', 'pcm_s16le', at('clip.mov'));
+    await ffmpeg(...clip, '-t', '1', '-ar', '8000', at('slow.mp3'));
     await ffmpeg(...clip, '-t', '1', '-c:v', 'libx264', '-c:a', 'aac', at('whole.mp4'));
     writeFileSync(at('cut.mp4'), readFileSync(at('whole.mp4')).subarray(0, 4000));
     writeFileSync(

@@ -89,7 +89,7 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
   ['subtitleKind', /subtitle encoding currently only possible from text to text or bitmap to bitmap/i],
   [
     'codecInContainer',
-    /could not find tag for codec (\S+) in stream|codec not currently supported in container|tag (\S+) incompatible with output codec|unsupported codec id in stream|only (vp8 or vp9 .*) are supported|codec (\S+) (?:is )?not (?:currently )?supported (?:in|by) (?:this )?(?:container|format|muxer)/i,
+    /could not find tag for codec (\S+) in stream|codec not currently supported in container|muxing (\S+) at \d+hz is not standard|tag (\S+) incompatible with output codec|unsupported codec id in stream|only (vp8 or vp9 .*) are supported|codec (\S+) (?:is )?not (?:currently )?supported (?:in|by) (?:this )?(?:container|format|muxer)/i,
   ],
   [
     'oneStreamOnly',
@@ -195,7 +195,7 @@ const known: readonly (readonly [FailureReason, RegExp])[] = [
 
 /** Lines that say only that something failed, and the statistics of the level `verbose`. */
 const generic =
-  /^conversion failed!$|^exiting\.?$|^last message repeated|^statistics: \d|^total: \d|^(?:in|out)put (?:file #\d+ \(|stream #)|muxing overhead|^exiting with exit code|^terminating thread with return code/i;
+  /^conversion failed!$|^exiting\.?$|^last message repeated|^statistics: \d|^total: \d|^(?:in|out)put (?:file #\d+ \(|stream #)|muxing overhead|^exiting with exit code|^terminating thread with return code|matches no streams; ignoring\.?$/i;
 
 const maxLineLength = 300;
 

@@ -49,6 +49,8 @@ export interface Track {
   readonly isAttachedPicture?: boolean;
   /** The file declares it, but has nothing of it: ffmpeg fails, or makes an empty track that players wait for. */
   readonly isEmpty?: boolean;
+  /** A cover that has another codec, which is `codec`, than the tags of the file state. */
+  readonly isMislabeled?: boolean;
   /** Seconds from the track's first to its last sample; undefined where that is not certain. */
   readonly seconds?: number;
   /** Seconds at which the track begins, relative to the file's own beginning. */

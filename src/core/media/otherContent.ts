@@ -24,7 +24,7 @@ async function content(file: Bytes, size: number, at: number): Promise<Buffer> {
  * Length of an ID3 tag at the beginning of a file; 0 if there is none. ffmpeg recognizes a format, any format, by what
  * follows the tag. The size has seven bits in a byte. https://id3.org/id3v2.4.0-structure
  */
-function id3Length(head: Buffer): number {
+export function id3Length(head: Buffer): number {
   if (head.length < 10 || head.toString('latin1', 0, 3) !== 'ID3') return 0;
   const size = head.subarray(6, 10).reduce((sum, byte) => sum * 128 + (byte & 127), 0);
   const hasFooter = ((head[5] ?? 0) & 0x10) !== 0;

@@ -16,13 +16,20 @@ const formatOptions = /^-(f|format_whitelist|protocol_whitelist|safe)$/;
  * when its packet ids change.
  */
 export function withInputOptions(args: readonly string[], media: MediaInfo | undefined): readonly string[] {
-  const options = inputOptions(media);
+  const options = [...inputOptions(media), ...(args.includes('${cover}') ? coverDecoder(media) : [])];
   const at = args.findIndex((arg, index) => arg === '-i' && args[index + 1] === '${input}');
   if (options.length === 0 || at < 0) return args;
   const before = args.slice(0, at);
   const own = before.slice(before.lastIndexOf('-i') + 1);
   if (own.some((arg) => formatOptions.test(arg))) return args;
   return [...before, ...options, ...args.slice(at)];
+}
+
+/** The decoder of covers whose tags state another type, which ffmpeg believes: it would find no size in them. */
+function coverDecoder(media: MediaInfo | undefined): readonly string[] {
+  const pictures = media?.tracks.filter(({ kind }) => kind === 'video') ?? [];
+  const [codec = '', ...others] = new Set(pictures.map((picture) => picture.codec));
+  return pictures.some(({ isMislabeled }) => isMislabeled) && others.length === 0 ? ['-c:v', codec] : [];
 }
 
 function inputOptions(media: MediaInfo | undefined): readonly string[] {

@@ -77,10 +77,10 @@ function isConstantRate({ video }: SourceFacts): boolean {
   return video?.isVariableFrameRate === false && (video.startSeconds ?? 1) <= startTolerance;
 }
 
-/** The source's covers: what is video to ffmpeg (`v`) without the real video tracks (`V`). */
+/** The source's covers: what is video to ffmpeg (`v`) without the real video tracks (`V`). A damaged one would end ffmpeg. */
 function coverOptions({ media }: SourceFacts): string[] {
   const covers = media?.tracks.filter(({ isAttachedPicture }) => isAttachedPicture) ?? [];
-  if (covers.length === 0) return [];
+  if (covers.length === 0 || covers.some(({ isEmpty }) => isEmpty)) return [];
   const codec = covers.every((cover) => coverCodecs.has(cover.codec ?? '')) ? 'copy' : 'mjpeg';
   return ['-map', '0:v?', '-map', '-0:V', '-c:v', codec, '-disposition:v', 'attached_pic'];
 }

@@ -10,17 +10,24 @@ import { variableRate } from './variableRate';
 const audioCodecs = new Set(['aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'alac', 'opus', 'flac']);
 const videoCodecs = new Set(['h264', 'hevc', 'av1', 'vp9', 'mpeg4', 'mpeg2video', 'mpeg1video', 'mjpeg']);
 
+/** MP4 has no code for MP3 of a lower sample rate (MPEG-2.5). */
+const minMp3Rate = 16_000;
+
 /**
  * Tracks whose codec is not known are copied: the muxer knows more codecs than any list. A copy would contain what the edit
  * list of a spliced track leaves out.
  */
 function fits(track: Track, codecs: ReadonlySet<string>): boolean {
-  return !track.isSpliced && (track.codec === undefined || codecs.has(track.codec));
+  const isSlowMp3 = track.codec === 'mp3' && (track.sampleRate ?? minMp3Rate) < minMp3Rate;
+  return !track.isSpliced && !isSlowMp3 && (track.codec === undefined || codecs.has(track.codec));
 }
 
-/** A track that begins so late that its sample rate isn't known, without which MP4 has no place for a copy. */
-function beginsUnknown({ sampleRate }: Track, format: string | undefined): boolean {
-  return format === 'mpegts' && sampleRate === undefined;
+/**
+ * A track without what MP4 needs of a copy: the sample rate of one that begins late in a broadcast, and the header of Opus, which
+ * Apple's recordings have in a form of their own.
+ */
+function lacksHeader({ codec, sampleRate }: Track, format: string | undefined): boolean {
+  return (format === 'mpegts' && sampleRate === undefined) || (format === 'caf' && codec === 'opus');
 }
 
 /** What happens to the tracks of a source in an MP4 without re-encoding. */
@@ -45,7 +52,7 @@ export function remuxPlan({ tracks, format }: MediaInfo): RemuxPlan {
       .map((track) => ({ track, copy: fits(track, videoCodecs) })),
     audio: of('audio')
       .filter((track) => !track.isEmpty && undecodableAudio(track) === undefined)
-      .map((track) => ({ track, copy: fits(track, audioCodecs) && !beginsUnknown(track, format) })),
+      .map((track) => ({ track, copy: fits(track, audioCodecs) && !lacksHeader(track, format) })),
     withoutTracks: [
       ...of('video').flatMap(({ isEmpty }, index) => (isEmpty ? ['-map', `-0:V:${index}`] : [])),
       ...of('audio').flatMap((track, index) =>

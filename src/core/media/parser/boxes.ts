@@ -23,6 +23,8 @@ export interface BoxFacts {
   readonly splicedTracks: ReadonlySet<number>;
   /** Ids of tracks without samples, as recordings without a microphone have them. */
   readonly emptyTracks: ReadonlySet<number>;
+  /** Ids of tracks whose header says that their length is not known. */
+  readonly unstatedTracks: ReadonlySet<number>;
 }
 
 export interface Box {
@@ -88,6 +90,7 @@ const emptyMovie: MovieFacts = {
   editedSeconds: new Map(),
   splicedTracks: new Set(),
   emptyTracks: new Set(),
+  unstatedTracks: new Set(),
   needsFragments: true,
 };
 
@@ -118,6 +121,7 @@ async function readMovie(file: Bytes, movie: Box): Promise<MovieFacts> {
     editedSeconds: new Map(edited.map(({ id, edits }) => [id, edits.units / timescale])),
     splicedTracks: new Set(edited.filter(isSpliced).map(({ id }) => id)),
     emptyTracks: new Set(isFragmented ? [] : tracks.flatMap(({ id, samples }) => (samples === 0 ? id : []))),
+    unstatedTracks: new Set(tracks.flatMap(({ id, isUnstated }) => (isUnstated ? id : []))),
     isContinued: isFragmented && tracks.some(({ samples }) => samples > 0),
     needsFragments: isFragmented && tracks.every(({ samples }) => samples === 0),
   };
@@ -132,8 +136,9 @@ interface TrackFacts {
   /** Its samples are in another file. */
   isExternal: boolean;
   edits: Edits;
-  /** Length of its samples from a position on, which is in units of the track. */
+  /** Length of its samples from a position on, which is in units of the track; 0 if it is not known. */
   mediaSeconds: (start: number) => number;
+  isUnstated: boolean;
 }
 
 /** The edits of a track, without those that are empty. */
@@ -158,6 +163,7 @@ async function readTrack(file: Bytes, trak: Box): Promise<TrackFacts> {
     isExternal: false,
     edits,
     mediaSeconds: () => 0,
+    isUnstated: false,
   };
   const open = async (parent: Box): Promise<void> => {
     for await (const box of boxes(file, parent.start, parent.end)) {
@@ -197,7 +203,9 @@ async function readTrackBox(file: Bytes, parent: Box, box: Box, facts: TrackFact
       const isLong = view.getUint8(0) === 1;
       const timescale = view.getUint32(isLong ? 20 : 12);
       const units = isLong ? Number(view.getBigUint64(24)) : view.getUint32(16);
-      facts.mediaSeconds = (start) => (timescale > 0 ? (units - start) / timescale : 0);
+      // All bits set: the length is not known (ISO/IEC 14496-12, 8.4.2.3).
+      facts.isUnstated = units === (isLong ? 2 ** 64 : 0xffffffff);
+      facts.mediaSeconds = (start) => (timescale > 0 && !facts.isUnstated ? (units - start) / timescale : 0);
       return;
     }
     case 'elst':

@@ -18,9 +18,11 @@ import {
   WEBM,
 } from 'mediabunny';
 import type { Bytes } from '../../files/bytes';
+import { adtsSeconds } from '../adts';
+import { coverCodec, statedCodec } from '../coverPicture';
 import { audioIdsChange } from '../cut/audioIds';
 import type { MediaInfo, Track } from '../mediaInfo';
-import { otherContent } from '../otherContent';
+import { id3Length, otherContent } from '../otherContent';
 import { readAsf } from './asf';
 import { readAudioHeader } from './audioHeaders';
 import { audioOnlyLayout } from './audioOnlyLayout';
@@ -28,7 +30,7 @@ import { readBoxes } from './boxes';
 import { readFlv } from './flv';
 import { readMatroska } from './matroska';
 import type { Parsed } from './messages';
-import { readAvi, readWave, readWave64 } from './riff';
+import { mayHoldCodedAudio, readAvi, readWave, readWave64 } from './riff';
 
 /*
  * What the parser process does with the bytes of a file. Nothing here runs in the extension host.
@@ -91,6 +93,7 @@ export async function readMedia(file: Bytes, size: number): Promise<Parsed> {
   if (boxes?.hasIndex === false) return { media: { tracks: [], knows: [], instead: 'cutOff' } };
   if (boxes?.isReference) return { media: { tracks: [], knows: [], instead: 'reference' } };
   if (boxes?.isProtected) return { media: { tracks: [], knows: [], isProtected: true } };
+  if (boxes === undefined && (await mayHoldCodedAudio(file))) return {};
   const parsed = await parseMedia(file, size, { hasTables: boxes !== undefined });
   const media = boxes ? parsed : await withAudioIds(await withHeader(parsed, file, size), file, size);
   if (!media?.tracks.some(({ kind, isAttachedPicture }) => kind === 'video' && !isAttachedPicture)) {
@@ -184,7 +187,11 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   // Without its tables, a file doesn't say what it contains.
   if (found.length === 0) return undefined;
   const lengths: Length[] = [];
-  for (const track of found) lengths.push(await lengthOf(track, format));
+  if (format === ADTS) lengths.push({ first: 0, stated: await adtsSeconds(file, size) });
+  else {
+    for (const track of found)
+      lengths.push(await lengthOf(track, format, boxes?.unstatedTracks.has(track.id) === true));
+  }
   const isContinued = boxes?.isContinued === true;
   const exact = isContinued ? [] : await exactLengths(lengths, format, file, matroska?.isCut === true);
   const tracks = await Promise.all(
@@ -218,12 +225,20 @@ async function readCovers(
   const isAttached = attached.has(format) && tracks.every((track) => track.isAudioTrack());
   if (!covered.has(format) && !isAttached) return [];
   const { images = [] } = await input.getMetadataTags();
-  return images.map(({ mimeType }) => ({
-    kind: 'video',
-    codec: mimeType === 'image/jpeg' ? 'mjpeg' : mimeType.replace(/^image\//, ''),
-    isDefault: false,
-    isAttachedPicture: true,
-  }));
+  // A picture of this type is a link, which ffmpeg does not list.
+  const pictures = images.filter(({ mimeType }) => mimeType !== '-->');
+  return pictures.map((picture) => {
+    const stated = statedCodec(picture);
+    const codec = coverCodec(picture);
+    return {
+      kind: 'video',
+      codec: codec ?? stated,
+      isDefault: false,
+      isAttachedPicture: true,
+      ...(codec === undefined && { isEmpty: true }),
+      ...(codec !== undefined && codec !== stated && { isMislabeled: true }),
+    };
+  });
 }
 
 interface Length {
@@ -234,9 +249,9 @@ interface Length {
   readonly measured?: { readonly end: number; readonly shown: number };
 }
 
-async function lengthOf(track: InputTrack, format: InputFormat): Promise<Length> {
+async function lengthOf(track: InputTrack, format: InputFormat, isUnstated: boolean): Promise<Length> {
   const first = Math.max(await track.getFirstTimestamp(), 0);
-  const stated = (await track.getDurationFromMetadata()) ?? undefined;
+  const stated = isUnstated ? undefined : ((await track.getDurationFromMetadata()) ?? undefined);
   const isTold = stated !== undefined && stated > 0;
   // Frame by frame to the end takes a minute for an hour of MP3; its header and FLAC's are as good.
   if (format === MP3 || (isTold && tabled.has(format) && !track.isVideoTrack())) return { first, stated };
@@ -280,12 +295,7 @@ async function exactLengths(
 
 /** An MP3's length is certain if its first frame says how many there are; else it is a guess from the first bitrate. */
 async function countsFrames(file: Bytes): Promise<boolean> {
-  const head = Buffer.from(await file.read(0, 10));
-  // https://id3.org/id3v2.4.0-structure: the size of the tag has seven bits in a byte.
-  const tag =
-    head.toString('latin1', 0, 3) === 'ID3'
-      ? 10 + head.subarray(6, 10).reduce((sum, byte) => sum * 128 + (byte & 127), 0)
-      : 0;
+  const tag = id3Length(Buffer.from(await file.read(0, 10)));
   const frame = Buffer.from(await file.read(tag, 512)).toString('latin1');
   return /Xing|Info|VBRI/.test(frame);
 }

@@ -139,6 +139,17 @@ export async function readWave(file: Bytes): Promise<MediaInfo | undefined> {
   return undefined;
 }
 
+/** Beginnings of frames of AC-3 (IEC 61937) and DTS, with 16 and 14 bits in a sample. */
+const codedFrames = ['72f81f4e', 'fe7f0180', '7ffe8001', 'ff1f00e8', '1fffe800'].map((hex) =>
+  Buffer.from(hex, 'hex').toString('latin1'),
+);
+
+/** Whether a WAV file says that it is PCM, but may have AC-3 or DTS, as discs for such decoders do: ffmpeg decodes it as that. */
+export async function mayHoldCodedAudio(file: Bytes): Promise<boolean> {
+  const view = await headAfterMark(file, ['RIFF', 'RF64', 'BW64'], headBytes);
+  return view !== undefined && codedFrames.some((frame) => view.find(frame) >= 0);
+}
+
 const w64Riff = Buffer.from('726966662e91cf11a5d628db04c10000', 'hex').toString('latin1');
 
 /** Sony Wave64. Undefined for another file. */

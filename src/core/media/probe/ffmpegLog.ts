@@ -38,6 +38,8 @@ export interface InputStream {
   readonly decodeErrors: number;
   /** Length of what was decoded; undefined if that cannot be told. */
   readonly seconds?: number;
+  /** If its sample rate changes, what was decoded is at least this long. */
+  readonly minSeconds?: number;
 }
 
 /** Formats whose length is stated in a header. The length of others is estimated from bitrates and time stamps. */
@@ -87,8 +89,8 @@ export function parseFfmpegLog(log: string): FfmpegStatement | undefined {
   const input = readInput(lines);
   if (input === undefined) return undefined;
   const damage = readDamage(lines);
-  const { changes, isOneRate } = readAudioFilters(lines);
-  const streams = readStreams(lines, input.rates, isOneRate);
+  const { changes, sampleRates } = readAudioFilters(lines);
+  const streams = readStreams(lines, input.rates, sampleRates);
   return {
     format: input.format,
     statedSeconds: input.statedSeconds,
@@ -141,7 +143,7 @@ function clockSeconds(clock: string | undefined): number | undefined {
 function readStreams(
   lines: readonly string[],
   rates: ReadonlyMap<number, number>,
-  isOneRate: boolean,
+  sampleRates: readonly number[],
 ): InputStream[] {
   return lines.flatMap((line) => {
     const match = /Input stream #0:(\d+) \((audio|video)\): (\d+) packets read/.exec(line);
@@ -150,13 +152,15 @@ function readStreams(
     const frames = numberIn(line, /(\d+) frames decoded/);
     const units = kind === 'audio' ? numberIn(line, /\((\d+) samples\)/) : frames;
     // The samples of a stream whose rate changes don't tell its length.
-    const rate = kind === 'video' || isOneRate ? rates.get(Number(match[1])) : undefined;
+    const hasOtherRates = kind === 'audio' && sampleRates.length > 1;
+    const rate = hasOtherRates ? undefined : rates.get(Number(match[1]));
     return {
       kind,
       packets: Number(match[3]),
       frames,
       decodeErrors: numberIn(line, /(\d+) decode errors/) ?? errorsOf(lines, Number(match[1])),
       seconds: units !== undefined && rate ? units / rate : undefined,
+      ...(hasOtherRates && units !== undefined && { minSeconds: units / Math.max(...sampleRates) }),
     };
   });
 }
@@ -185,13 +189,13 @@ function readLaterTracks(lines: readonly string[]): Set<InputStream['kind']> {
 }
 
 /**
- * How often the filters of the audio were made anew, and whether always for the same sample rate.
+ * How often the filters of the audio were made anew, and the sample rates for which they were made.
  * ffmpeg logs `[graph_0_in_0_1 @ 0x556f] tb:1/48000 samplefmt:fltp samplerate:48000 chlayout:5.1(side)` each time. From 8.0 on,
  * all graphs have the number -1, but from 7.0 on, it logs another message from the second time on:
  * `[af#0:0 @ 0x4374] Reconfiguring filter graph because audio parameters changed to 48000 Hz, 5.1(side), fltp`
  */
-function readAudioFilters(lines: readonly string[]): { changes: number; isOneRate: boolean } {
-  const rates = new Set<string>();
+function readAudioFilters(lines: readonly string[]): { changes: number; sampleRates: number[] } {
+  const rates = new Set<number>();
   const made = new Map<string, number>();
   const again = new Map<string, number>();
   for (const line of lines) {
@@ -201,12 +205,12 @@ function readAudioFilters(lines: readonly string[]): { changes: number; isOneRat
       /^\[(af\S+ @ \S+)\] Reconfiguring filter graph because audio parameters changed to (\d+) Hz/.exec(
         line,
       ) ?? [];
-    for (const one of [rate, newRate]) if (one !== undefined) rates.add(one);
+    for (const one of [rate, newRate]) if (one !== undefined) rates.add(Number(one));
     if (graph !== undefined && !graph.startsWith('graph_-1')) made.set(graph, (made.get(graph) ?? 0) + 1);
     if (filters !== undefined) again.set(filters, (again.get(filters) ?? 0) + 1);
   }
   const changes = Math.max(0, ...[...made.values()].map((times) => times - 1), ...again.values());
-  return { changes, isOneRate: rates.size <= 1 };
+  return { changes, sampleRates: [...rates] };
 }
 
 /** Seconds by which a part of a recording may begin before the last one ends. More is another part of it. */

@@ -24,7 +24,7 @@ const demuxers = [
   'yuv4mpegpipe gif apng mjpeg mpjpeg h261 h263 h264 hevc m4v vc1 vc1test obu av1 cavsvideo dirac',
   'dnxhd smk bink roq swf vivo srt ass webvtt sup vobsub microdvd subviewer sami scc stl mpl2',
   'jacosub pmp pva ty dhav r3d lvf film_cpk flic cdxl xwma image2pipe jpeg_pipe png_pipe bmp_pipe',
-  'webp_pipe tiff_pipe',
+  'webp_pipe tiff_pipe adx ast sox',
 ]
   .join(' ')
   .replaceAll(' ', ',');

@@ -150,7 +150,8 @@ function videoFacts(stream: Stream): Partial<Track> {
   const pixelAspectRatio = ratio(stream.sample_aspect_ratio, ':') ?? 1;
   const rotation = rotationOf(stream);
   const wide = codedWidth && Math.round(codedWidth * pixelAspectRatio);
-  const isTurned = rotation % 180 !== 0;
+  // Other angles, and no angle at all, leave the frame as large as it is.
+  const isTurned = rotation % 180 === 90;
   const isEmpty = stream.codec_name !== undefined && !codedWidth;
   const [rate, average] = [ratio(stream.r_frame_rate, '/'), ratio(stream.avg_frame_rate, '/')];
   return {

@@ -105,7 +105,10 @@ function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
     audioOnlyBytes: parsed.audioOnlyBytes,
     ...(parsed.hasOtherAudioIds && { hasOtherAudioIds: true }),
     tracks: probed.tracks.map((track) => {
-      const { seconds, isSpliced, isEmpty } = counterpart(track, probed.tracks, parsed.tracks) ?? {};
+      const other = counterpart(track, probed.tracks, parsed.tracks);
+      // ffprobe finds no size in a cover of another type than the tags state.
+      if (other?.isMislabeled) return other;
+      const { seconds, isSpliced, isEmpty } = other ?? {};
       return {
         ...track,
         seconds: seconds ?? track.seconds,
@@ -118,7 +121,8 @@ function mergedMedia(parsed: MediaInfo, probed: MediaInfo): MediaInfo {
 
 /** The same track in the other list; undefined where the two lists do not agree on how many there are. */
 function counterpart(track: Track, own: readonly Track[], others: readonly Track[]): Track | undefined {
-  const isSame = ({ kind, isAttachedPicture }: Track) => kind === track.kind && !isAttachedPicture;
+  const isSame = ({ kind, isAttachedPicture = false }: Track) =>
+    kind === track.kind && isAttachedPicture === (track.isAttachedPicture ?? false);
   const [here, there] = [own.filter(isSame), others.filter(isSame)];
   return here.length === there.length ? there[here.indexOf(track)] : undefined;
 }

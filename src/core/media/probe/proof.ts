@@ -81,7 +81,10 @@ export async function proveOutput(
   if (
     expectedSeconds !== undefined &&
     seconds <
-      expectedSeconds - tolerance(expectedSeconds) - trimmedAtChanges(statement, proof, expectedSeconds)
+      expectedSeconds -
+        tolerance(expectedSeconds) -
+        trimmedAtChanges(statement, proof, expectedSeconds) -
+        undecodedSeconds(statement, proof)
   ) {
     return { problem: { ...damaged, expectedSeconds, actualSeconds: seconds }, seconds };
   }
@@ -113,7 +116,8 @@ const untimedFormats = /^(ogg|mp3|aac|loas|e?ac3|dts|flac)$/;
  * where the channels change: that time counts once, as in the time stamps.
  */
 function secondsOfAudio({ seconds }: Expected, statement: FfmpegStatement | undefined): number | undefined {
-  const decoded = statement?.streams.find(({ kind }) => kind === 'audio')?.seconds;
+  const stream = statement?.streams.find(({ kind }) => kind === 'audio');
+  const decoded = stream?.seconds ?? stream?.minSeconds;
   if (statement === undefined || decoded === undefined || untimedFormats.test(statement.format ?? ''))
     return decoded;
   const timeline = seconds ?? statement.statedSeconds ?? decoded;
@@ -143,6 +147,19 @@ function trimmedAtChanges(
   return Math.min(changes * encoderFrameSeconds, seconds * maxTrimmedShare);
 }
 
+/** Formats in which nothing takes the place of frames that can't be decoded. How much of that is too much, `proveSource` says. */
+const countedFormats = /^(mp3|aac|loas)$/;
+
+function undecodedSeconds(statement: FfmpegStatement | undefined, proof: ProofTrack): number {
+  if (proof !== 'audio' || !countedFormats.test(statement?.format ?? '')) return 0;
+  const {
+    frames = 0,
+    decodeErrors = 0,
+    seconds = 0,
+  } = statement?.streams.find(({ kind }) => kind === 'audio') ?? {};
+  return frames > 0 ? (decodeErrors * seconds) / frames : 0;
+}
+
 /** Filters that look ahead: they lose what they hold when the channels change. */
 const lookAheadFilters = /\b(loudnorm|dynaudnorm)\b/;
 
@@ -164,6 +181,7 @@ function lostAtChanges(
 /** The share of a source that may be damaged in an output that counts, and the seconds in any case. */
 const maxDamagedShare = 0.02;
 const minDamagedSeconds = 0.5;
+const minShare = 0.0001;
 const maxDamagedSeconds = 10;
 
 /**
@@ -208,12 +226,18 @@ function proveSource(
     0,
     ...statement.streams.map((stream) => damagedShare(stream, statement, proof, length)),
   );
+  if (length !== undefined && share < minShare && isLastPacketOnly(statement)) return {};
   const problem: Problem = { kind: 'sourceDamaged', file, share, line: statement.damageLine };
   // Of a source of unknown length, the share alone tells.
   const damagedSeconds = length === undefined ? undefined : share * length;
   const isSmall =
     share <= maxDamagedShare || (damagedSeconds ?? Number.POSITIVE_INFINITY) <= minDamagedSeconds;
   return isSmall && (damagedSeconds ?? 0) <= maxDamagedSeconds ? { warning: problem } : { problem };
+}
+
+/** The last packet of a recording whose header states no length ends with the file: nothing is missing. */
+function isLastPacketOnly({ damage, damageLine = '' }: FfmpegStatement): boolean {
+  return damage <= 2 && /^Packet corrupt/.test(damageLine);
 }
 
 /** The share of a stream that could not be read or decoded, 0 to 1. */

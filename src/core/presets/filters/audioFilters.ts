@@ -46,6 +46,15 @@ const fillGaps = 'aresample=async=1:min_hard_comp=0.03';
 /** The same, and silence before audio that begins late. */
 const fillGapsFromStart = `${fillGaps}:first_pts=0`;
 
+/** Formats without time stamps, of which ffmpeg counts the frames. */
+const countedFormats = /^(mp3|aac|loas)$/;
+
+/**
+ * Times by the number of samples. ffmpeg takes every frame of a counted format for as long as its first one: where the sample rate
+ * changes, as in podcasts with advertisements, it would fill gaps that are none, and leave out audio.
+ */
+const countSamples = 'aresample=async=1:min_hard_comp=1e6';
+
 /** Formats of broadcasts, whose audio changes from stereo to 5.1 and back. */
 const changingFormats = /^(mpegts|mpeg)$/;
 
@@ -74,11 +83,13 @@ export function audioSync(tracks: readonly Track[], media: MediaInfo | undefined
         Math.abs(startSeconds) <= startTolerance && !decodesLate.test(codec),
     );
   const mayBeInvalid = tracks.some(({ codec = '' }) => /^pcm_f(32|64)/.test(codec));
-  return chain(mayBeInvalid ? onlyNumbers : '', beginsAtOnce ? fillGaps : fillFromStart(media));
+  const isCounted = countedFormats.test(media?.format ?? '');
+  return chain(mayBeInvalid ? onlyNumbers : '', beginsAtOnce && !isCounted ? fillGaps : fillFromStart(media));
 }
 
 /** Silence where a source has a gap, and before it begins unless its number of channels may change. */
 export function fillFromStart(media: MediaInfo | undefined): string {
+  if (countedFormats.test(media?.format ?? '')) return countSamples;
   return media !== undefined && mayChange(media) ? fillGaps : fillGapsFromStart;
 }
 
@@ -109,7 +120,8 @@ function targetOf({ arguments: args, extension }: Encoding): AudioTarget | undef
     case 'libopus':
       return { layouts: ['7.1', '5.1', 'stereo', 'mono'], maxSampleRate: 48_000 };
     case 'flac':
-      return { layouts: flacLayouts };
+      // https://www.rfc-editor.org/rfc/rfc9639.html#section-8.2, and ffmpeg's encoder
+      return { layouts: flacLayouts, maxSampleRate: 655_350 };
     case 'aac':
     case 'libfdk_aac':
     case 'ac3':
@@ -167,6 +179,7 @@ function unnamedLayout({ layouts }: AudioTarget, channels: number): string {
 
 function rateFilter({ maxSampleRate }: AudioTarget, { sampleRate }: Track): string {
   if (maxSampleRate === undefined || sampleRate === undefined || sampleRate <= maxSampleRate) return '';
+  if (sampleRate / 2 <= maxSampleRate && maxSampleRate > 48_000) return `aresample=${sampleRate / 2}`;
   return `aresample=${sampleRate % 11_025 === 0 ? 44_100 : 48_000}`;
 }
 
