@@ -17,6 +17,7 @@ export function settings(scope?: ConfigurationScope) {
   return {
     preset: get('preset', 'mp3'),
     presets: get<unknown[]>('presets', []),
+    outputFolder: get('output.folder', ''),
     onConflict: get<'ask' | 'rename' | 'overwrite' | 'skip'>('output.onConflict', 'ask'),
     audio: get('audio', 'default'),
     split: get<'auto' | 'never'>('split', 'auto') === 'auto',

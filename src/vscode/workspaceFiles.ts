@@ -173,9 +173,18 @@ function detailOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Beside the source, where it was; or, in another copy of the workspace, where its path leads. */
+/**
+ * In the folder for outputs, or beside the source. In another copy of the workspace, where the path of the source leads
+ * to another place, the folder that was chosen for the first one does not count.
+ */
 export function outputUri(file: ManifestFile, name: string): string {
-  return Uri.joinPath(sourceUri(file), '..', ...name.split('/')).toString();
+  const source = sourceUri(file);
+  const { folder } = file.output;
+  const isChosen = folder !== undefined && source.toString() === Uri.parse(file.uri).toString();
+  return Uri.joinPath(
+    isChosen ? Uri.parse(folder) : Uri.joinPath(source, '..'),
+    ...name.split('/'),
+  ).toString();
 }
 
 /** Where the output of a file is in this window; undefined until it was saved. The account says under which name. */

@@ -188,9 +188,20 @@ describe('The workbench, driven by clicks and keys', () => {
       command.replace('-i ${input}', '-t 0.4 -i ${input}').replace(/-b:a \S+/, '-b:a 64k'),
     );
     await workbench.quickPick('-b:a 64k').first().waitFor();
+    mkdirSync(join(folder, 'saved'));
+    await workbench.pick('Output Folder: beside each file');
+    await workbench.screenshot(pictures, 'output-folder');
+    await workbench.pick('Choose Folder…');
+    await workbench.page.getByText('Choose a Folder for the Outputs').first().waitFor();
+    // VS Code enters the folder first.
+    await workbench.retype(join(folder, 'saved'));
+    await workbench.quickPick('..').waitFor();
+    await workbench.page.getByRole('button', { name: 'Save Outputs Here' }).click();
+    await workbench.quickPick('Output Folder: saved').first().waitFor();
     await workbench.pick('$(play) Transcode'.slice(8));
     await workbench.toast('1 of 1 transcoded').waitFor();
-    const { seconds } = await probe(join(folder, 'options.mp3'));
+    assert.ok(!outputs().includes('options.mp3'));
+    const { seconds } = await probe(join(folder, 'saved/options.mp3'));
     assert.ok(Math.abs(seconds - 0.4) < 0.1, `${seconds} s`);
     await workbench.openView('Azure Batch');
     await workbench.expand(/^1 file, MP3 audio.*all done · options\.mp4/);

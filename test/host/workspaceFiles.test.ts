@@ -15,7 +15,7 @@ import {
 import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import type { ManifestFile } from '../../src/core/plan/manifest';
-import { refuseReadOnly } from '../../src/vscode/transcode/conflicts';
+import { refuseReadOnly } from '../../src/vscode/transcode/outputFolder';
 import { scanFolder } from '../../src/vscode/transcode/sources/folderScan';
 import { savedOutput, WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { AudioChoice } from '../../src/core/media/audioTracks';
 import type { MediaInfo, Track } from '../../src/core/media/mediaInfo';
 import { sasExpiryFor } from '../../src/core/plan/manifest';
-import { plan } from '../../src/core/plan/plan';
+import { type OutputFolder, plan } from '../../src/core/plan/plan';
 import { begunNow, type Choices, planRun } from '../../src/core/plan/planRun';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { toCommandLine } from '../../src/core/presets/commandLine';
@@ -160,6 +160,30 @@ describe('The plan of a run', () => {
     assert.deepEqual(
       plan({ sources, preset: mp3 }).files.map(({ output }) => output.name),
       ['song.flac.mp3', 'song.transcoded.mp3', 'Clip.transcoded.mp3', 'other.mp3'],
+    );
+  });
+
+  it('keeps the usual names in another folder, where no source has them', () => {
+    const video = builtInPresets.find(({ id }) => id === 'h264-720p') ?? assert.fail();
+    const sources = ['a/clip.mp4', 'b/clip.mov', 'c/clip.mp4'].map((path) => ({
+      ...{ uri: `file:///${path}`, path, size: 1000, modified: 1 },
+    }));
+    const outputsIn = (of: OutputFolder['of']) =>
+      plan({ sources, preset: video, outputFolder: { label: '', of } }).files.map(
+        ({ output: { folder, name } }) => `${folder} ${name}`,
+      );
+    assert.deepEqual(
+      outputsIn(({ uri }) => uri.replace(/^file:\/\/|clip.*$/g, '')),
+      ['/a/ clip.mp4', '/b/ clip.mp4', '/c/ clip.mp4'],
+    );
+    assert.deepEqual(
+      outputsIn(() => 'file:///out/'),
+      ['file:///out/ clip.mp4', 'file:///out/ clip.mov.mp4', 'file:///out/ clip.mp4.mp4'],
+    );
+    assert.deepEqual(
+      outputsIn(({ uri }) => (uri.includes('/a/') ? undefined : 'file:///a/')),
+      ['undefined clip.h264-720p.mp4', 'file:///a/ clip.mov.mp4', 'file:///a/ clip.mp4.mp4'],
+      'a folder that sources are in',
     );
   });
 

@@ -132,8 +132,10 @@ export interface ManifestOutput {
   readonly isFolder: boolean;
   /** The files of the folder go beside the source, each with the output's name in front: `clip.eng.srt`. */
   readonly isBeside?: boolean;
-  /** Beside the source: `clip.mp3`, or the folder `clip`. Valid on every file system. */
+  /** `clip.mp3`, or the folder `clip`. Valid on every file system. */
   readonly name: string;
+  /** URI of the folder that it is saved in, with a slash at its end; undefined for the folder of the source. */
+  readonly folder?: string;
   /** `audio` or `video`: the track whose length proves the output complete. `none`: an output that exists is enough. */
   readonly proof: 'audio' | 'video' | 'none';
 }

@@ -85,11 +85,17 @@ export class OutputNames {
   }
 
   /**
-   * The name of a source's output: the source's own with another extension. If a source has that name, the output is
-   * marked by `label`; if another output has it, the source's extension stays. `end` is empty for a folder.
+   * The name of a source's output in `folder` (a URI that ends with a slash): the source's own with another extension.
+   * If a source in that folder has that name, the output is marked by `label`; if another output has it, the source's
+   * extension stays. `end` is empty for a folder.
    */
-  take(uri: string, label: string, end: string): { name: string; isExpected: boolean } {
-    const { folder, name: whole } = splitUri(uri);
+  take(
+    uri: string,
+    label: string,
+    end: string,
+    folder = splitUri(uri).folder,
+  ): { name: string; isExpected: boolean } {
+    const whole = splitUri(uri).name;
     const there = this.#folders.get(folder) ?? new Folder(new Set());
     this.#folders.set(folder, there);
     const { base } = splitExtension(whole);

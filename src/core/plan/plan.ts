@@ -67,6 +67,14 @@ export type PlanNote =
   /** The run probably takes so many minutes: longer than its job may. */
   | { readonly kind: 'tooLongForJob'; readonly minutes: number };
 
+/** A folder for outputs that is not the sources' own. */
+export interface OutputFolder {
+  /** As it is shown. */
+  readonly label: string;
+  /** URI of the folder for the output of a source, with a slash at its end; undefined for the source's own folder. */
+  of(source: Pick<PlanSource, 'uri'>): string | undefined;
+}
+
 export interface PlanRequest {
   readonly sources: readonly PlanSource[];
   readonly preset: Preset;
@@ -74,6 +82,8 @@ export interface PlanRequest {
   readonly audio?: AudioChoice;
   /** Transcode videos that can be cut in parts. Default: false. */
   readonly split?: boolean;
+  /** Default: the folder of each source. */
+  readonly outputFolder?: OutputFolder;
   /** Major version of the nodes' ffmpeg, if it is known. */
   readonly ffmpegMajor?: number;
 }
@@ -89,7 +99,8 @@ export interface Plan {
  * called, on any file system, and no source's name gets into a command line. Sources that the preset cannot work on are
  * refused.
  */
-export function plan({ sources, preset, audio = 'default', split = false, ffmpegMajor }: PlanRequest): Plan {
+export function plan(request: PlanRequest): Plan {
+  const { sources, preset, audio = 'default', split = false, outputFolder, ffmpegMajor } = request;
   const refused: Plan['refused'] = [];
   const accepted = sources.filter((source) => {
     const problem = judge(preset, source.media, source);
@@ -104,6 +115,7 @@ export function plan({ sources, preset, audio = 'default', split = false, ffmpeg
     isUsingVideo: usesVideo(preset),
     choice: audio,
     split,
+    outputFolder,
     ffmpegMajor,
     commandLines: new MeasuredCommandLines(),
   };
@@ -120,6 +132,7 @@ interface Common {
   readonly isUsingVideo: boolean;
   readonly choice: AudioChoice;
   readonly split: boolean;
+  readonly outputFolder: OutputFolder | undefined;
   readonly ffmpegMajor: number | undefined;
   readonly commandLines: MeasuredCommandLines;
 }
@@ -127,7 +140,7 @@ interface Common {
 function planFile(
   id: string,
   source: PlanSource,
-  { preset, isUsingVideo, choice, split, ffmpegMajor, commandLines }: Common,
+  { preset, isUsingVideo, choice, split, outputFolder, ffmpegMajor, commandLines }: Common,
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -139,7 +152,8 @@ function planFile(
   const isBeside = subtitles.length > 1;
   const isFolder = preset.folder === true || audio.isSplit || isBeside;
   const label = preset.id.replace(/^user:/, '').replace(/[^\w-]+/g, '-');
-  const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`);
+  const folder = outputFolder?.of(source);
+  const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`, folder);
   if (!isExpected) tell({ kind: 'renamed', file: path, name });
   if (audio.isSplit)
     tell({ kind: 'tracksSplit', file: path, folder: name, tracks: tracks.filter(isUsableAudio).length });
@@ -187,6 +201,7 @@ function planFile(
       isFolder,
       ...(isBeside && { isBeside }),
       name,
+      folder,
       proof,
     },
     seconds: secondsToProve(media, proof, tracks[audio.index]),

@@ -8,7 +8,7 @@ import {
   type RunPool,
   type Until,
 } from './manifest';
-import { type PlanNote, plan } from './plan';
+import { type OutputFolder, type PlanNote, plan } from './plan';
 import type { ProbedFiles } from './probeFiles';
 
 /** The user's decisions about a run, besides its files. */
@@ -19,6 +19,8 @@ export interface Choices {
   readonly limits: Limits;
   /** Transcode long videos in parts on several nodes. Default: true. */
   readonly split?: boolean;
+  /** Default: each output is saved beside its source. */
+  readonly outputFolder?: OutputFolder;
   /** Major version of the nodes' ffmpeg, if it is known. */
   readonly ffmpegMajor?: number;
   /** Name of the workspace the run belongs to; empty if there is none. */
@@ -48,10 +50,11 @@ export function newRunId(now = new Date(), random = Math.random): string {
 /** Plans a run of probed files. Nothing has been uploaded when it returns. */
 export function planRun(
   { sources, refused }: ProbedFiles,
-  { preset, pool, audio, limits, split = true, ffmpegMajor, workspace }: Choices,
+  { preset, pool, audio, limits, split = true, outputFolder, ffmpegMajor, workspace }: Choices,
 ): PlannedRun {
   const runId = newRunId();
-  const planned = plan({ sources, preset, audio, split: split && slotsOf(pool) > 1, ffmpegMajor });
+  const isSplit = split && slotsOf(pool) > 1;
+  const planned = plan({ sources, preset, audio, split: isSplit, outputFolder, ffmpegMajor });
   const refusedByPlan = planned.refused.map(({ source, problem }) => ({
     path: source.path,
     uri: source.uri,

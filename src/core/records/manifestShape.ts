@@ -71,6 +71,7 @@ export function isManifestFile(value: unknown): value is ManifestFile {
     Number.isFinite(value.modified) &&
     isObject(value.output) &&
     hasTexts(value.output, 'nodePath', 'blob', 'name', 'proof') &&
+    (value.output.folder === undefined || isText(value.output.folder)) &&
     (value.split === undefined || isSplitFile(value.split))
   );
 }

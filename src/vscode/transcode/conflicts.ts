@@ -1,7 +1,5 @@
-import { access, constants } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
-import { errorCode, UserError } from '../../core/errors';
 import type { Manifest, ManifestFile } from '../../core/plan/manifest';
 import { withoutFiles } from '../../core/plan/withoutFiles';
 import { background } from '../background';
@@ -9,7 +7,7 @@ import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
-import type { ChosenFile } from './sources/chooseFiles';
+import { outputUri } from '../workspaceFiles';
 
 /** Files that are looked up at once. */
 const statsAtOnce = 32;
@@ -38,45 +36,17 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   return undefined;
 }
 
-/**
- * Throws `outputReadOnly` if the folder of a file can't be written, so that nobody pays for outputs that can't be saved.
- * An unknown answer refuses nothing.
- */
-export async function refuseReadOnly(files: readonly ChosenFile[]): Promise<void> {
-  // Folders of several file systems, or of several servers, can have the same path.
-  const folders = new Map(
-    files.map(({ uri }) => {
-      const folder = Uri.joinPath(uri, '..');
-      return [folder.toString(), folder];
-    }),
-  );
-  const limit = pLimit(statsAtOnce);
-  const check = async (folder: Uri) => {
-    if (await isReadOnly(folder))
-      throw new UserError({ kind: 'outputReadOnly', folder: workspace.asRelativePath(folder) });
-  };
-  await Promise.all([...folders.values()].map((folder) => limit(() => check(folder))));
-}
-
-async function isReadOnly(folder: Uri): Promise<boolean> {
-  if (folder.scheme !== 'file') return workspace.fs.isWritableFileSystem(folder.scheme) === false;
-  return access(folder.fsPath, constants.W_OK).then(
-    () => false,
-    (error: unknown) => ['EACCES', 'EROFS'].includes(errorCode(error) ?? ''),
-  );
-}
-
 /** Paths of outputs that exist, by the id of their file. */
 async function existingOutputs(files: Manifest['files'], signal: AbortSignal): Promise<Map<string, string>> {
   const limit = pLimit(statsAtOnce);
-  const outputOf = async ({ id, uri, output }: ManifestFile): Promise<[string, string][]> => {
+  const outputOf = async (file: ManifestFile): Promise<[string, string][]> => {
     signal.throwIfAborted();
-    const target = Uri.joinPath(Uri.parse(uri), '..', output.name);
+    const target = Uri.parse(outputUri(file, file.output.name));
     const exists = await workspace.fs.stat(target).then(
       () => true,
       () => false,
     );
-    return exists ? [[id, workspace.asRelativePath(target)]] : [];
+    return exists ? [[file.id, workspace.asRelativePath(target)]] : [];
   };
   const found = await Promise.all(files.map((file) => limit(() => outputOf(file))));
   return new Map(found.flat());

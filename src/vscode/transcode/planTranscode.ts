@@ -29,14 +29,15 @@ export async function planTranscode(
   preset: Preset,
   { costs, withOptions, until }: { costs: RunCosts; withOptions: boolean; until: Until },
 ): Promise<PlannedRun | 'otherPreset' | undefined> {
-  const [{ probeChosen }, { refuseReadOnly, resolveConflicts }, { planRun }, { parseAudioChoice }] =
+  const [{ probeChosen }, { configuredFolder, writableFolder }, { planRun }, { parseAudioChoice }] =
     await Promise.all([
       import('./probeChosen'),
-      import('./conflicts'),
+      import('./outputFolder'),
       import('../../core/plan/planRun'),
       import('../../core/media/audioTracks'),
     ]);
-  if (until === 'fetched') await refuseReadOnly(chosen);
+  const outputFolder = until === 'fetched' ? await writableFolder(chosen) : configuredFolder();
+  if (outputFolder === 'canceled') return undefined;
   const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
     probeChosen(chosen, preset, progress, signal),
   );
@@ -48,6 +49,7 @@ export async function planTranscode(
     audio: parseAudioChoice(audio),
     limits,
     split,
+    outputFolder,
     ffmpegMajor: await taskFfmpegMajor(account),
     workspace: workspace.name ?? '',
   };
@@ -59,6 +61,7 @@ export async function planTranscode(
     ? await (await import('./review')).reviewRun({ account, probed, costs, until }, choices, first)
     : first;
   if (planned === 'otherPreset') return planned;
+  const { resolveConflicts } = await import('./conflicts');
   const manifest = planned && (await resolveConflicts(planned.manifest));
   if (manifest === undefined) return undefined;
   const expected = await costs.expect(account, manifest);

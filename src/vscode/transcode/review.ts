@@ -12,6 +12,7 @@ import { bytes, count, filesOf, nodesOf, partsOf, videosOf } from '../words/numb
 import { plainText } from '../words/plainText';
 import { presetName } from '../words/presetLabels';
 import { sentenceOf } from '../words/sentences';
+import { askOutputFolder } from './outputFolder';
 import {
   askAudio,
   askCommand,
@@ -24,7 +25,17 @@ import {
   showNotes,
 } from './reviewQuestions';
 
-type Act = 'start' | 'preset' | 'lifetime' | 'default' | 'nodes' | 'audio' | 'split' | 'command' | 'notes';
+type Act =
+  | 'start'
+  | 'preset'
+  | 'folder'
+  | 'lifetime'
+  | 'default'
+  | 'nodes'
+  | 'audio'
+  | 'split'
+  | 'command'
+  | 'notes';
 
 /** Notes that the review itself shows; all are one click away. */
 const shownHints = 3;
@@ -83,6 +94,9 @@ export async function reviewRun(
       case 'nodes':
         current = { ...current, pool: { ...current.pool, ...(await askNodes(current)) } };
         break;
+      case 'folder':
+        current = { ...current, outputFolder: await askOutputFolder(current.outputFolder) };
+        break;
       case 'audio':
         current = { ...current, audio: await askAudio(probed, current) };
         break;
@@ -126,6 +140,13 @@ function itemsOf(
       iconPath: new ThemeIcon('settings'),
       label: plainText(l10n.t('Preset: {0}', presetName(choices.preset))),
       detail: l10n.t('Go back to the list of presets.'),
+    },
+    {
+      act: 'folder',
+      iconPath: new ThemeIcon('folder'),
+      label: plainText(
+        l10n.t('Output Folder: {0}', choices.outputFolder?.label ?? l10n.t('beside each file')),
+      ),
     },
     ...(account.signIn === 'local' ? [] : poolItems(planned, choices)),
     ...(probed.sources.some(({ media }) => audioTracksOf(media) > 1)

@@ -102,14 +102,14 @@ export class Transcode {
       { planRun },
       { allPresets },
       { parseAudioChoice },
-      { refuseReadOnly },
+      { configuredFolder, refuseReadOnly },
       { refuseBeyondQuota },
     ] = await Promise.all([
       import('./probeChosen'),
       import('../../core/plan/planRun'),
       import('./presetPicker'),
       import('../../core/media/audioTracks'),
-      import('./conflicts'),
+      import('./outputFolder'),
       import('./planTranscode'),
     ]);
     const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
@@ -128,6 +128,7 @@ export class Transcode {
       audio: parseAudioChoice(audio),
       limits,
       split,
+      outputFolder: configuredFolder(),
       ffmpegMajor: await taskFfmpegMajor(account),
       workspace: workspace.name ?? '',
     });

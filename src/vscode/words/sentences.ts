@@ -109,7 +109,7 @@ function words(problem: Problem): Words {
     case 'outputReadOnly':
       return [
         l10n.t(
-          "Outputs can't be saved in {0}, because it's read-only. Change its permissions, or copy the files to another folder.",
+          "Outputs can't be saved in {0}, because it's read-only. Change its permissions, or choose another folder for the outputs (batchTranscode.output.folder).",
           problem.folder,
         ),
       ];
