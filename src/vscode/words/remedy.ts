@@ -27,3 +27,6 @@ export type Remedy =
   | 'attach'
   | 'showServiceLog'
   | 'showStartTaskStderr';
+
+/** What a message says, and the actions that help. */
+export type Words = [text: string, ...remedies: Remedy[]];
