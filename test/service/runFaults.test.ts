@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parse } from 'tinyduration';
 import { madeBy } from '../../src/core/azure/ownership';
+import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
 import { timelineOf } from '../../src/core/estimates/timeline';
 import { ensureJob } from '../../src/core/jobs/jobLife';
@@ -986,6 +987,26 @@ describe('A run', function () {
     assert.ok(error instanceof UserError && error.problem.kind === 'runNotFound', String(error));
     await run.close();
     await parts.batch.terminateJob(attemptOf(run.manifest).jobId);
+  });
+
+  it('uploads its files again, when it is continued, after somebody has deleted its input container', async () => {
+    const { paths } = fixture.folder(['a.mp4', 'b.mp4']);
+    const { run, parts } = await fixture.start(paths);
+    const { outputContainer } = run.manifest;
+    const { inputContainer } = attemptOf(run.manifest);
+    let isDeleted = false;
+    fixture.blobs.fault = async ({ method, url = '' }) => {
+      if (method !== 'PUT' || !url.includes('b.mp4') || isDeleted) return false;
+      isDeleted = true;
+      await new Storage(fixture.service.connection).deleteContainer(inputContainer, never);
+      return false;
+    };
+    await rejectsWith(run.advance('uploaded', never), { kind: 'service', code: 'ContainerNotFound' });
+    await run.close();
+    assert.ok(isDeleted);
+    const again = await Run.open(parts, outputContainer, never);
+    assert.equal((await again.advance('fetched', never)).succeeded, 2);
+    await again.close();
   });
 
   describe('whose output is a folder', () => {

@@ -19,10 +19,10 @@ const ofEither = new Set<Problem['kind']>(['unauthorized', 'service']);
 
 /**
  * Whether a problem with one file concerns the whole run. A refused request does if the container of the file cannot be
- * read either. Throws `runNotFound` if the container no longer exists.
+ * read either, or no longer exists. Throws `runNotFound` if that is the output container, which holds the run.
  */
 export async function concernsRun(
-  { parts: { storage } }: RunState,
+  { parts: { storage }, manifest }: RunState,
   { problem }: UserError,
   container: string,
   signal: AbortSignal,
@@ -35,5 +35,7 @@ export async function concernsRun(
     if (error instanceof UserError) return true;
     throw error;
   }
+  // The run makes another input container when it is continued.
+  if (container !== manifest.outputContainer) return true;
   throw new UserError({ kind: 'runNotFound', run: container });
 }
