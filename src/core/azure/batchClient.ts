@@ -27,6 +27,9 @@ import { defaultPolicy, type RetryPolicy, type ServiceFailure } from './retry';
  */
 const apiVersion = '2025-06-01';
 
+/** The version that is used where the first one is not known: Azure's other clouds get new versions later. */
+const earlierVersion = '2022-10-01.16.0';
+
 /** A connection on which nothing moves for so long is closed. */
 const silenceMs = 60_000;
 
@@ -189,11 +192,23 @@ export class BatchClient {
     const canPass = (error: unknown) =>
       notFoundCodes.includes((error as ServiceFailure).body?.code ?? '') && this.#isNew(options.resource);
     // The package declares its own AbortSignal, which differs in the `this` of a property that it never uses.
-    return onAccount(this.#account, () =>
+    const call = () =>
       callBatch(this.#host, options, { ...this.#policy, canPass }, (signal) =>
         attempt(signal as AbortSignalLike),
-      ),
-    );
+      );
+    return onAccount(this.#account, async () => {
+      const { apiVersion: version } = this.client;
+      try {
+        return await call();
+      } catch (error) {
+        if (version === earlierVersion || !isBatchCode(error, 'UnsupportedRequestVersion')) throw error;
+        this.log.debug(
+          `${this.#host} does not support version ${version}: ${earlierVersion} is used from now on.`,
+        );
+        this.client.apiVersion = earlierVersion;
+        return call();
+      }
+    });
   }
 
   protected async page<T>(

@@ -1,3 +1,4 @@
+import { UserError } from '../errors';
 import type { Files } from '../files/files';
 import type { Manifest, ManifestFile } from '../plan/manifest';
 import type { RunState } from './runState';
@@ -35,8 +36,27 @@ export function mayReplace({ onConflict }: Manifest, { replacesOutput }: Manifes
   return onConflict === 'overwrite' || replacesOutput === true;
 }
 
-/** Downloads a blob of an output and reports it. Resolves with its size in bytes. Throws `outputExists`. */
+/**
+ * Downloads a blob of an output and reports it. Resolves with its size in bytes. Throws `outputExists` for a file of other
+ * content: one that another window, which had the run before, has downloaded meanwhile is the output.
+ */
 export async function downloadOutput(
+  state: RunState,
+  file: ManifestFile,
+  output: OutputDownload,
+  signal: AbortSignal,
+): Promise<number> {
+  const wasThere = (await output.files.stat(output.uri)) !== undefined;
+  try {
+    return await download(state, file, output, signal);
+  } catch (error) {
+    const exists = error instanceof UserError && error.problem.kind === 'outputExists';
+    if (wasThere || !exists) throw error;
+    return download(state, file, output, signal);
+  }
+}
+
+async function download(
   state: RunState,
   file: ManifestFile,
   { blob, uri, files }: OutputDownload,
