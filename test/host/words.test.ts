@@ -100,6 +100,15 @@ describe('The words of a run', () => {
       text({ kind: 'runTaken', run: 'r', here: true }),
       /^This window is already working on run r/,
     );
+    const answer = { kind: 'service', service: 'batch', operation: 'list jobs' } as const;
+    assert.equal(
+      text({ ...answer, status: 503, code: 'HTTP 503' }),
+      "Azure Batch couldn't complete the operation “list jobs” (HTTP 503). Try again in a few minutes.",
+    );
+    assert.equal(
+      text({ ...answer, status: 409, code: 'Conflict', resource: 'job', detail: 'It ends.' }),
+      'Azure Batch rejected the operation “list jobs” on job (Conflict). It ends.',
+    );
     const fault = { kind: 'presetInvalid', preset: 'Mine', fault: 'missingPlaceholder' } as const;
     assert.equal(
       text({ ...fault, subject: '${output}' }),

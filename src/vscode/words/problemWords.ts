@@ -264,6 +264,29 @@ export function serviceName(service: Service): string {
   }
 }
 
+/** What a service answered, to which operation. */
+export function serviceWords({
+  service,
+  operation,
+  resource,
+  status = 0,
+  code,
+  detail,
+}: Extract<Problem, { kind: 'service' }>): string {
+  const name = serviceName(service);
+  // The service has failed, and has not judged the request.
+  if (status >= 500) {
+    const failed = resource
+      ? l10n.t("{0} couldn't complete the operation “{1}” on {2} ({3}).", name, operation, resource, code)
+      : l10n.t("{0} couldn't complete the operation “{1}” ({2}).", name, operation, code);
+    return withDetail(l10n.t('{0} Try again in a few minutes.', failed), detail);
+  }
+  const rejected = resource
+    ? l10n.t('{0} rejected the operation “{1}” on {2} ({3}).', name, operation, resource, code)
+    : l10n.t('{0} rejected the operation “{1}” ({2}).', name, operation, code);
+  return withDetail(rejected, detail);
+}
+
 /** Appends the service's own message, if there is one. */
 export function withDetail(text: string, detail: string | undefined): string {
   return detail ? `${text} ${detail}` : text;

@@ -17,6 +17,7 @@ import {
   quotaWords,
   runAlteredWords,
   serviceName,
+  serviceWords,
   unauthorizedWords,
   waitWords,
   withDetail,
@@ -312,25 +313,7 @@ function words(problem: Problem): Words {
         l10n.t('{0} is still throttling requests. Try again in a few minutes.', serviceName(problem.service)),
       ];
     case 'service':
-      return [
-        withDetail(
-          problem.resource
-            ? l10n.t(
-                '{0} rejected the operation “{1}” on {2} ({3}).',
-                serviceName(problem.service),
-                problem.operation,
-                problem.resource,
-                problem.code,
-              )
-            : l10n.t(
-                '{0} rejected the operation “{1}” ({2}).',
-                serviceName(problem.service),
-                problem.operation,
-                problem.code,
-              ),
-          problem.detail,
-        ),
-      ];
+      return [serviceWords(problem)];
     case 'noFfmpeg':
       return [noFfmpegWords(problem), 'getFfmpeg', 'openLocalSettings'];
     case 'notFfmpeg':
