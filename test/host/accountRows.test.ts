@@ -4,6 +4,7 @@ import type { AccountRecord } from '../../src/core/azure/account';
 import { type Problem, UserError } from '../../src/core/errors';
 import type { FileResult, ManifestFile } from '../../src/core/plan/manifest';
 import { reportFailuresTo } from '../../src/vscode/background';
+import { cleanUp } from '../../src/vscode/cleanUp/cleanUp';
 import { isForRun } from '../../src/vscode/cleanUp/cleanUpPicker';
 import { uriList } from '../../src/vscode/contributions';
 import { namedByAccount } from '../../src/vscode/explorer/commands/actOnEach';
@@ -12,6 +13,7 @@ import type { ExplorerNode } from '../../src/vscode/explorer/explorerNode';
 import { renderNode } from '../../src/vscode/explorer/renderNode';
 import type { RunRecord } from '../../src/vscode/runs/runRecord';
 import { contextOfFile, refusedItem } from '../../src/vscode/runs/runRows';
+import type { Runs } from '../../src/vscode/runs/runs';
 import { sentenceOf } from '../../src/vscode/words/sentences';
 import { rowMenu } from './rowMenu';
 
@@ -69,6 +71,18 @@ describe('The rows of the Accounts view', () => {
     assert.deepEqual(
       used.map(({ account, uris }) => [account, uris.map(({ path }) => path)]),
       [[azure, ['/v/clip.mp4']]],
+    );
+  });
+
+  it('report that their account was removed before a clean-up that was offered asks for its keys', async () => {
+    const accountOf = () => {
+      throw new UserError({ kind: 'noAccount', account: azure.id });
+    };
+    const connect = () => assert.fail('keys are asked for');
+    const runs = {} as Runs;
+    await assert.rejects(
+      cleanUp({ accountOf, connect }, runs, azure, {}),
+      (error) => error instanceof UserError && error.problem.kind === 'noAccount',
     );
   });
 

@@ -32,13 +32,17 @@ interface Gateways {
   readonly storage: Storage;
 }
 
-/** Lists what this extension created in an account, lets the user choose, warns about losses, and deletes. */
+/**
+ * Lists what this extension created in an account, lets the user choose, warns about losses, and deletes. Throws `noAccount` if
+ * the account was removed since the clean-up was offered: no keys are asked for that no account would use.
+ */
 export async function cleanUp(
-  accounts: Accounts,
+  accounts: Pick<Accounts, 'accountOf' | 'connect'>,
   runs: Runs,
-  account: AccountRecord,
+  { id: accountId }: Pick<AccountRecord, 'id'>,
   request: CleanUpRequest,
 ): Promise<void> {
+  const account = accounts.accountOf({ accountId });
   const [{ Batch }, { Storage }, { ownedResources }] = await Promise.all([
     import('../../core/azure/batch'),
     import('../../core/azure/storage'),

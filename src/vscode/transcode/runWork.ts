@@ -161,8 +161,10 @@ export class RunWork {
     const record = this.runs.record(runId);
     if (record?.status === 'canceled') return this.#next(account, runId, await tellFetchedOfCanceled(record));
     const setting = settings().cleanUp;
-    const tell = async () =>
-      this.#next(account, runId, await tellEnd(summary, { offersCleanUp: setting === 'ask' }));
+    // The account may have been removed during the run.
+    const isConnected = this.accounts.byId(account.id) !== undefined;
+    const offersCleanUp = setting === 'ask' && isConnected;
+    const tell = async () => this.#next(account, runId, await tellEnd(summary, { offersCleanUp }));
     if (setting !== 'delete') return tell();
     try {
       await this.cleanUp(account, { runId, confirmed: true });
