@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigurationTarget, commands, extensions, lm, Uri, workspace } from 'vscode';
 import { sasExpiryFor } from '../../src/core/plan/manifest';
-import { inWorkspace } from '../../src/vscode/chat/languageTools';
+import { inWorkspace, summaryFor } from '../../src/vscode/chat/languageTools';
 import { extensionId, section } from '../../src/vscode/contributions';
 import { settings } from '../../src/vscode/settings';
 
@@ -88,6 +88,22 @@ describe('The extension in its host', () => {
     );
     const single = folders.slice(0, 1);
     assert.equal(inWorkspace('one/clip.mp4', single).path, '/videos/one/one/clip.mp4');
+  });
+
+  it('tells an assistant why files of a run failed', () => {
+    const numbers = { total: 2, unfinished: 0, job: 'job', monitorMinutes: 30, elapsedMs: 1, nodeHours: 0 };
+    const problem = { kind: 'fileMissing', file: 'b.mp4' } as const;
+    const run = { runId: 'run', firstFiles: ['a.mp4', 'b.mp4'], ...numbers };
+    assert.deepEqual(
+      summaryFor({ ...run, succeeded: 1, failed: 1, firstFailed: [{ path: 'b.mp4', problem }] }),
+      {
+        ...{ run: 'run', succeeded: 1, failed: 1, total: 2 },
+        failures: [{ file: 'b.mp4', reason: 'b.mp4 no longer exists.' }],
+      },
+    );
+    assert.deepEqual(summaryFor({ ...run, succeeded: 2, failed: 0, firstFailed: [] }), {
+      ...{ run: 'run', succeeded: 2, failed: 0, total: 2 },
+    });
   });
 
   it('lists jobs for an assistant, without the keys of the account', async () => {

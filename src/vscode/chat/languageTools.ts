@@ -12,6 +12,7 @@ import {
   workspace,
 } from 'vscode';
 import { UserError } from '../../core/errors';
+import type { RunSummary } from '../../core/runs/runEvents';
 import type { Accounts } from '../accounts/accounts';
 import type { ExplorerData } from '../explorer/explorerData';
 import { outcomeOf } from '../runs/outcome';
@@ -167,13 +168,19 @@ class TranscodeFiles implements LanguageModelTool<TranscodeInput> {
   }
 
   async #transcode(input: TranscodeInput, token: CancellationToken): Promise<LanguageModelToolResult> {
-    const { succeeded, failed, total, runId } = await this.transcode.transcodeFiles(
+    const summary = await this.transcode.transcodeFiles(
       input.files.map((path) => inWorkspace(path)),
       input.preset ?? 'mp3',
       token,
     );
-    return text({ run: runId, succeeded, failed, total });
+    return text(summaryFor(summary));
   }
+}
+
+/** What an assistant learns of a run that has ended: with the reasons of the first failures, for which it would ask next. */
+export function summaryFor({ succeeded, failed, total, runId, firstFailed }: RunSummary): object {
+  const failures = firstFailed.map(({ path, problem }) => ({ file: path, reason: sentenceOf(problem).text }));
+  return { run: runId, succeeded, failed, total, ...(failed > 0 && { failures }) };
 }
 
 /**
