@@ -211,7 +211,7 @@ export function activate(context: ExtensionContext): void {
       ...loadedHandlers(contributed.viewCommandIds, async () => {
         const { viewCommands } = await import('./vscode/explorer/commands/viewCommands');
         const parts = { explorerData: await explorerData.get(), accountsView: await accountsView.get() };
-        return viewCommands({ ...connect, runs, idleWatch, ...parts });
+        return viewCommands({ ...connect, runs, idleWatch, history, ...parts });
       }),
       showProblem: (shown: ShownProblem) => commands.showProblem(shown),
       showLog: () => log.show(),

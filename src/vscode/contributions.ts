@@ -109,8 +109,8 @@ export const transcodeCommandIds = [
 ] as const;
 
 /**
- * Commands of the Accounts view as a whole. Only its items run `loadMore`. `cleanUpAccount` and `refreshAll` are buttons in the
- * title of a view: VS Code calls those with the row that has the focus, which they ignore.
+ * Commands of a view as a whole. Only its items run `loadMore`. `cleanUpAccount`, `refreshAll` and `refreshRuns` are buttons in
+ * the title of a view: VS Code calls those with the row that has the focus, which they ignore.
  */
 export const viewCommandIds = [
   'cleanUp',
@@ -118,6 +118,7 @@ export const viewCommandIds = [
   'loadMore',
   'refresh',
   'refreshAll',
+  'refreshRuns',
   'showIdlePools',
 ] as const;
 

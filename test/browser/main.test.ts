@@ -102,6 +102,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.page.getByText('Choose Files to Transcode').first().waitFor();
     await press('Clean Up…', workbench.quickPick('Outputs and record of the run').nth(1));
     await workbench.dismiss();
+    await workbench.runToEnd('refreshRuns', () => button('Refresh').click());
   });
 
   it('shows the name of a file as it is, and makes no link of it', async () => {

@@ -44,7 +44,8 @@ export class RunHistory implements Disposable {
   /** Runs that are over and were read in this session. */
   readonly #over = new Map<string, RunRecord>();
   #last = 0;
-  #refreshing: Promise<void> | undefined;
+  /** Resolves with why accounts could not be asked. */
+  #refreshing: Promise<UserError[]> | undefined;
 
   constructor(private readonly parts: Parts) {
     this.#disposables.add(every(everyMs, () => this.#refreshIfSeen()));
@@ -64,7 +65,17 @@ export class RunHistory implements Disposable {
   }
 
   /** Lists the runs of this workspace in the accounts that it uses. A failure leaves the list as it is. */
-  refresh(): Promise<void> {
+  async refresh(): Promise<void> {
+    await this.#refreshed();
+  }
+
+  /** The same, asked for by the user. Throws the first failure, when all accounts have been asked. */
+  async refreshNow(): Promise<void> {
+    const [problem] = await this.#refreshed();
+    if (problem) throw problem;
+  }
+
+  #refreshed(): Promise<UserError[]> {
     this.#refreshing ??= this.#refresh().finally(() => {
       this.#refreshing = undefined;
     });
@@ -82,8 +93,9 @@ export class RunHistory implements Disposable {
     await this.refresh();
   }
 
-  async #refresh(): Promise<void> {
+  async #refresh(): Promise<UserError[]> {
     this.#last = Date.now();
+    const problems: UserError[] = [];
     const { accounts, runs, log } = this.parts;
     const used = new Set([accounts.current?.id, ...runs.records.map(({ accountId }) => accountId)]);
     for (const account of accounts.all.filter(({ id }) => used.has(id))) {
@@ -94,8 +106,11 @@ export class RunHistory implements Disposable {
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         log.debug(`The runs of ${account.label} could not be listed: ${error.message}`);
+        error.accountId ??= account.id;
+        problems.push(error);
       }
     }
+    return problems;
   }
 
   async #read(account: AccountRecord): Promise<RunRecord[]> {

@@ -1,9 +1,11 @@
+import { window } from 'vscode';
 import type { AccountRecord } from '../../../core/azure/account';
 import { accountOfWorkspace, askAccountOf } from '../../accounts/accountCommands';
 import type { ConnectParts } from '../../accounts/connect';
 import type { Handlers } from '../../commands';
-import type { ViewCommandId } from '../../contributions';
+import { runsView, type ViewCommandId } from '../../contributions';
 import type { Lazy } from '../../lazy/lazy';
+import type { RunHistory } from '../../runs/runHistory';
 import type { RunNode } from '../../runs/runRows';
 import type { Runs } from '../../runs/runs';
 import type { ShownProblem } from '../../words/remedy';
@@ -17,6 +19,7 @@ interface ViewParts extends ConnectParts {
   readonly explorerData: ExplorerData;
   readonly accountsView: AccountsView;
   readonly idleWatch: Lazy<IdleWatch>;
+  readonly history: Lazy<RunHistory>;
 }
 
 /** What Clean Up applies to: an account, a run, or the account that a problem is about. */
@@ -24,7 +27,7 @@ type CleanUpTarget = ExplorerNode | RunNode | ShownProblem;
 
 /** The commands that concern an account as a whole, or the view itself. */
 export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
-  const { accounts, runs, explorerData, accountsView, idleWatch } = parts;
+  const { accounts, runs, explorerData, accountsView, idleWatch, history } = parts;
   const cleanUp = async (target?: CleanUpTarget) => {
     const account = target ? await accountOf(parts, target) : await accountOfWorkspace(parts);
     if (account === undefined) return;
@@ -41,6 +44,8 @@ export function viewCommands(parts: ViewParts): Handlers<ViewCommandId> {
     cleanUpAccount: () => cleanUp(),
     refresh: (node?: ExplorerNode) => accountsView.refresh(node),
     refreshAll: () => accountsView.refresh(),
+    refreshRuns: () =>
+      window.withProgress({ location: { viewId: runsView } }, () => history.use((part) => part.refreshNow())),
     loadMore(parent: ExplorerNode) {
       explorerData.showMore(parent);
       accountsView.refresh(parent);
