@@ -176,6 +176,15 @@ describe('The lists of the Accounts view', () => {
       assert.deepEqual(shown(), ['account/jobs', 'account/jobs/one', succeededId]);
     });
 
+    it('are no longer loaded once both groups that show the task are gone', async () => {
+      const { answers, loaded, shown } = await runningTask();
+      answers[succeededId] = [task('completed')];
+      await loaded.reload(succeeded);
+      answers['account/jobs/one'] = [];
+      await loaded.reload(job('one'));
+      assert.deepEqual(shown(), ['account/jobs', 'account/jobs/one']);
+    });
+
     it('stay if the job shows its tasks without groups', async () => {
       const { answers, loaded, shown } = await runningTask();
       answers['account/jobs/one'] = [task('running')];

@@ -220,11 +220,16 @@ export class LoadedLists {
 
   /**
    * Puts a row that a list lost below another list that has it, as when a task moves from one group of its job to another,
-   * in whatever order the groups are loaded. Returns the row above; undefined if no other list has the row.
+   * in whatever order the groups are loaded. Returns the row above; undefined if no other list has the row, or only lists that
+   * are removed (`gone`) have it.
    */
-  #takeOver(id: string, formerListId: string): ExplorerNode | undefined {
+  #takeOver(
+    id: string,
+    formerListId: string,
+    gone: ReadonlySet<string> = new Set(),
+  ): ExplorerNode | undefined {
     for (const [listId, { row, contents }] of this.#lists) {
-      if (listId === formerListId || !contents.has(id)) continue;
+      if (listId === formerListId || !contents.has(id) || isBelow(listId, gone)) continue;
       this.#parents.set(id, row);
       return row;
     }
@@ -238,7 +243,7 @@ export class LoadedLists {
     // The id of a task does not begin with that of its group.
     for (const id of gone) {
       for (const childId of this.#lists.get(id)?.contents.keys() ?? [])
-        if (!isBelow(childId, gone) && !this.#takeOver(childId, id)) gone.add(childId);
+        if (!isBelow(childId, gone) && !this.#takeOver(childId, id, gone)) gone.add(childId);
     }
     for (const [id, row] of this.#rows) if (isBelow(id, gone)) this.#removed.add(row);
     const stores = [
