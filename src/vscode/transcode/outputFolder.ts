@@ -122,14 +122,16 @@ export async function refuseReadOnly(sources: Sources, folder = configuredFolder
 
 /** The first folder that can't be written, as it is shown. */
 async function readOnlyFolder(sources: Sources, chosen: Chosen): Promise<string | undefined> {
-  // Folders of several file systems, or of several servers, can have the same path.
-  const folders = new Map(
-    sources.map(({ uri }) => {
-      const target = chosen?.of({ uri: uri.toString() });
-      const folder = target === undefined ? Uri.joinPath(uri, '..') : Uri.parse(target);
-      return [folder.toString(), folder];
-    }),
-  );
+  // Folders of several file systems, or of several servers, can have the same path. Outputs of one folder go to one folder.
+  const bySource = new Map<string, Uri>();
+  for (const { uri } of sources) {
+    const text = uri.toString();
+    const key = text.slice(0, text.lastIndexOf('/'));
+    if (bySource.has(key)) continue;
+    const target = chosen?.of({ uri: text });
+    bySource.set(key, target === undefined ? Uri.joinPath(uri, '..') : Uri.parse(target));
+  }
+  const folders = new Map(Array.from(bySource.values(), (folder) => [folder.toString(), folder]));
   const limit = pLimit(checksAtOnce);
   const check = async (folder: Uri) =>
     (await isReadOnly(folder)) ? workspace.asRelativePath(folder) : undefined;

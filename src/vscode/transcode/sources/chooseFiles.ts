@@ -50,9 +50,7 @@ export async function chooseFiles(
   const [folder] = folders;
   const scans = folder ? await scanAll(folders, isOutput) : [];
   for (const file of scans.flatMap(({ files }) => files)) found.set(file.toString(), file);
-  const files = [...found.values()]
-    .map((uri) => ({ uri, path: workspace.asRelativePath(uri) }))
-    .sort((one, other) => byPath.compare(one.path, other.path));
+  const files = withPaths(found.values()).sort((one, other) => byPath.compare(one.path, other.path));
   if (files.length === 0) {
     throw new UserError(
       folder
@@ -63,6 +61,24 @@ export async function chooseFiles(
   if (folder && !(await confirmCount({ folders, scans, selectedFiles, files: files.length }, until)))
     return undefined;
   return files;
+}
+
+/**
+ * Files with their paths. All files of a folder have the same path before their names, which takes VS Code several kilobytes
+ * of memory to find out.
+ */
+function withPaths(uris: Iterable<Uri>): ChosenFile[] {
+  const prefixes = new Map<string, string>();
+  return Array.from(uris, (uri) => {
+    const text = uri.toString();
+    const folder = text.slice(0, text.lastIndexOf('/'));
+    const name = uri.path.slice(uri.path.lastIndexOf('/') + 1);
+    const known = prefixes.get(folder);
+    if (known !== undefined) return { uri, path: known + name };
+    const path = workspace.asRelativePath(uri);
+    if (path.endsWith(name)) prefixes.set(folder, path.slice(0, path.length - name.length));
+    return { uri, path };
+  });
 }
 
 function typesOf(uris: readonly Uri[], signal: AbortSignal): Promise<FileType[]> {
