@@ -11,6 +11,7 @@ import { type OutputFolder, plan } from '../../src/core/plan/plan';
 import { begunNow, type Choices, planRun } from '../../src/core/plan/planRun';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 import { toCommandLine } from '../../src/core/presets/commandLine';
+import { commandOf, usesLength } from '../../src/core/presets/ffmpegCommand';
 import { presetCommand, withCommand } from '../../src/core/presets/presetText';
 import { splitCommandLine } from '../../src/service/tasks/commandLine';
 import { chanceOf } from '../chance';
@@ -61,6 +62,83 @@ const sources = fc
   .filter((all) => new Set(all.map(({ uri }) => uri)).size === all.length);
 
 const preset = fc.constantFrom(...builtInPresets.filter(({ needs }) => needs !== 'subtitle'));
+
+const seconds = fc.constantFrom(0.2, 9, 9.01, undefined);
+
+/** Few values of each member, so that many media are alike. */
+const track: fc.Arbitrary<Track> = fc.oneof(
+  fc.record({
+    kind: fc.constant('video' as const),
+    codec: fc.constantFrom('h264', 'hevc'),
+    isDefault: fc.boolean(),
+    width: fc.constantFrom(640, 1920),
+    height: fc.constant(480),
+    seconds,
+    framesPerSecond: fc.constantFrom(25, 60, undefined),
+    isVariableFrameRate: fc.constantFrom(false, undefined),
+    colorTransfer: fc.constantFrom('smpte2084', undefined),
+    rotation: fc.constantFrom(90, undefined),
+  }),
+  fc.record({
+    kind: fc.constant('audio' as const),
+    codec: fc.constantFrom('aac', 'ac4'),
+    isDefault: fc.boolean(),
+    channels: fc.constantFrom(1, 2, 10),
+    startSeconds: fc.constantFrom(0, 0.5, undefined),
+    language: fc.constantFrom('eng', 'deu', undefined),
+    seconds,
+  }),
+  fc.record({
+    kind: fc.constant('subtitle' as const),
+    codec: fc.constantFrom('subrip', 'dvd_subtitle'),
+    isDefault: fc.boolean(),
+  }),
+);
+
+const media: fc.Arbitrary<MediaInfo> = fc.record({
+  format: fc.constantFrom('mov,mp4,m4a,3gp,3g2,mj2', 'mpegts', undefined),
+  tracks: fc.array(track, { maxLength: 4 }),
+  knows: fc.constantFrom<MediaInfo['knows'][]>(['audio', 'video', 'subtitle'], ['audio', 'video'], []),
+  seconds,
+  audioOnlyBytes: fc.constantFrom(10, 20, undefined),
+  chapters: fc.constantFrom(3, undefined),
+});
+
+/** Media that differ from this one in one fact each. */
+function variantsOf(base: MediaInfo): MediaInfo[] {
+  const facts: Partial<MediaInfo>[] = [
+    { seconds: 3 },
+    { format: 'avi' },
+    { chapters: 2 },
+    { knows: ['audio'] },
+  ];
+  const changes: Partial<Track>[] = [
+    { seconds: 3 },
+    { codec: 'flac' },
+    { channels: 4 },
+    { channelLayout: '5.1(side)' },
+    { startSeconds: 2 },
+    { language: 'de' },
+    { isSpliced: true },
+    { isEmpty: true },
+    { width: 320 },
+    { rotation: 180 },
+    { framesPerSecond: 120 },
+    { fieldOrder: 'tt' },
+    { colorTransfer: 'arib-std-b67' },
+    { pixelAspectRatio: 1.5 },
+  ];
+  const tracks = base.tracks.flatMap((track, index) =>
+    changes.map((change) => base.tracks.with(index, { ...track, ...change })),
+  );
+  return [
+    ...facts.map((fact) => ({ ...base, ...fact })),
+    ...tracks.map((changed) => ({ ...base, tracks: changed })),
+    ...(base.tracks.length > 0 ? [{ ...base, tracks: base.tracks.slice(1) }] : []),
+  ];
+}
+
+const choice = fc.constantFrom<AudioChoice[]>('default', 'all', 'mix', { language: 'de' });
 
 /** As a file system tells names apart that knows neither case nor composition. */
 const folded = (text: string) => text.normalize('NFC').toLowerCase().toUpperCase();
@@ -132,6 +210,48 @@ describe('The plan of a run', () => {
         assert.equal(commandLine, alone?.commandLine);
       }
     }
+  });
+
+  it('gives files that differ in a single fact the commands that they have alone', () => {
+    const presets = fc.constantFrom(...builtInPresets);
+    fc.assert(
+      fc.property(presets, media, choice, (chosen, base, audio) => {
+        const given = [base, ...variantsOf(base), base].map((one, index) => ({
+          uri: `file:///videos/clip${index}.mp4`,
+          path: `clip${index}`,
+          size: 1000,
+          modified: 1,
+          media: one,
+        }));
+        const together = plan({ sources: given, preset: chosen, audio });
+        for (const source of given) {
+          const alone = plan({ sources: [source], preset: chosen, audio });
+          const file = together.files.find(({ uri }) => uri === source.uri);
+          assert.equal(file?.commandLine, alone.files[0]?.commandLine);
+          assert.equal(file?.seconds, alone.files[0]?.seconds);
+          const notes = together.notes.filter((note) => 'file' in note && note.file === source.path);
+          assert.deepEqual(notes, alone.notes);
+        }
+      }),
+      chanceOf(200),
+    );
+  });
+
+  it('makes a command that depends on the length only of presets that say so', () => {
+    const presets = fc.constantFrom(...builtInPresets.filter((one) => !usesLength(one)));
+    const request = {
+      nodeInput: 'input.mp4',
+      outputs: [{ name: 'output', audio: { kind: 'track', index: 0 } }],
+    } as const;
+    fc.assert(
+      fc.property(presets, media, fc.constantFrom(0.2, 9, undefined), (chosen, one, seconds) => {
+        const other = { ...one, seconds, tracks: one.tracks.map((track) => ({ ...track, seconds })) };
+        const [command, same] = [one, other].map((media) => commandOf(chosen, { ...request, media }));
+        assert.deepEqual(command, same);
+      }),
+      chanceOf(1000),
+    );
+    assert.ok(builtInPresets.some(usesLength));
   });
 
   it('keeps outputs apart on disks that ignore case and composition, unless sources differ only in these', () => {

@@ -38,15 +38,15 @@ export function parseAudioChoice(text: string): AudioChoice {
  * Codecs that no ffmpeg of a node decodes, by ffmpeg's names of them and, for versions that have no name, the four
  * characters of MP4.
  */
-const undecodable: readonly (readonly [string, RegExp])[] = [
-  ['AC-4', /^ac-?4$/],
-  ['MPEG-H 3D Audio', /^(mpegh_3d_audio|mh[am][12])$/],
-];
+const undecodable = [
+  { name: 'AC-4', pattern: /^ac-?4$/ },
+  { name: 'MPEG-H 3D Audio', pattern: /^(mpegh_3d_audio|mh[am][12])$/ },
+] as const;
 
 /** The usual name of the codec of an audio track that ffmpeg can't decode; undefined for one that it may. */
 export function undecodableAudio({ kind, codec, codecTag }: Track): string | undefined {
   if (kind !== 'audio') return undefined;
-  return undecodable.find(([, pattern]) => pattern.test(codec ?? codecTag ?? ''))?.[0];
+  return undecodable.find(({ pattern }) => pattern.test(codec ?? codecTag ?? ''))?.name;
 }
 
 /** The audio tracks of a source in ffmpeg's order; empty unless every one of them is known. */

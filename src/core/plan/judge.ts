@@ -43,9 +43,10 @@ export function judge(
 
 /** The preset uses audio, and all of it that is not empty is in codecs that ffmpeg can't decode. */
 function undecodableTracks(preset: Preset, { tracks }: MediaInfo, file: string): Problem | undefined {
-  const audio = tracks.filter(({ kind }) => kind === 'audio');
-  const [codec] = audio.flatMap((track) => undecodableAudio(track) ?? []);
-  if (codec === undefined || audio.some(isUsableAudio)) return undefined;
+  const track = tracks.find((one) => undecodableAudio(one) !== undefined);
+  const codec = track && undecodableAudio(track);
+  if (codec === undefined || tracks.some((one) => one.kind === 'audio' && isUsableAudio(one)))
+    return undefined;
   const usesAudio = preset.arguments.some((arg) => /\$\{(audio|ladder|streams)\}/.test(arg));
   return usesAudio ? { kind: 'audioUndecodable', file, codec } : undefined;
 }

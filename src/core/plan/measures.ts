@@ -1,5 +1,3 @@
-import { toCommandLine } from '../presets/commandLine';
-
 /**
  * Filters that measure, on the node, whether an output is silent or black while its source is not. They don't change
  * the output: ffmpeg prints what they found to its log, which `ffmpegLog.ts` reads.
@@ -56,22 +54,6 @@ export function withMeasures(
     source.push(...maps(audio.streams), '-af', audioMeasure('source'));
   }
   return [...measured, ...source, '-f', 'null', '-'];
-}
-
-/** Command lines with measures. Most files of a selection have the same one, which is made once. */
-export class MeasuredCommandLines {
-  readonly #made = new Map<string, string>();
-
-  /** `output` is what the command writes. Nothing is measured without `tracks`. */
-  of(argv: readonly string[], output: string, tracks: MeasuredTracks | undefined): string {
-    const key = [output, tracks?.hasAudio, tracks?.hasVideo, ...argv].join('\0');
-    let line = this.#made.get(key);
-    if (line === undefined) {
-      line = toCommandLine(tracks ? withMeasures(argv, output, tracks) : argv);
-      this.#made.set(key, line);
-    }
-    return line;
-  }
 }
 
 /** Options of commands whose output is made of a part of its source, or of a graph that is not in the command. */

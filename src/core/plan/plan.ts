@@ -10,20 +10,15 @@ import {
 import type { WholeReason } from '../media/cut/parts';
 import type { MediaInfo, Track } from '../media/mediaInfo';
 import { type ProofTrack, proofOf } from '../media/probe/proof';
-import { type Adaptation, adaptationsOf } from '../presets/adaptations';
-import {
-  type CommandOutput,
-  canMergeTracks,
-  canRepeatOutput,
-  commandOf,
-  usesVideo,
-} from '../presets/ffmpegCommand';
+import type { Adaptation } from '../presets/adaptations';
+import { type CommandOutput, canMergeTracks, canRepeatOutput, usesVideo } from '../presets/ffmpegCommand';
 import type { Preset } from '../presets/preset';
 import { type SubtitleFile, subtitleFiles } from '../presets/subtitles';
 import { judge } from './judge';
 import type { ManifestFile } from './manifest';
-import { MeasuredCommandLines, type MeasuredTracks } from './measures';
+import type { MeasuredTracks } from './measures';
 import { blobPart, extensionOnNode, OutputNames, splitUri } from './outputNames';
+import { PlannedCommands } from './plannedCommands';
 import { type CutSource, splitFile } from './splitFile';
 
 /** A file to transcode, and what its probe found. */
@@ -116,8 +111,7 @@ export function plan(request: PlanRequest): Plan {
     choice: audio,
     split,
     outputFolder,
-    ffmpegMajor,
-    commandLines: new MeasuredCommandLines(),
+    commands: new PlannedCommands(preset, ffmpegMajor),
   };
   const files = accepted.map((source, index) => {
     const id = String(index + 1).padStart(width, '0');
@@ -133,14 +127,13 @@ interface Common {
   readonly choice: AudioChoice;
   readonly split: boolean;
   readonly outputFolder: OutputFolder | undefined;
-  readonly ffmpegMajor: number | undefined;
-  readonly commandLines: MeasuredCommandLines;
+  readonly commands: PlannedCommands;
 }
 
 function planFile(
   id: string,
   source: PlanSource,
-  { preset, isUsingVideo, choice, split, outputFolder, ffmpegMajor, commandLines }: Common,
+  { preset, isUsingVideo, choice, split, outputFolder, commands }: Common,
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -176,13 +169,16 @@ function planFile(
             : [],
         )
       : [{ name: nodePath, audio: audio.selection, subtitle: subtitles[0]?.index }];
-  for (const adaptation of adaptationsOf(preset, media, audio.selection)) {
-    tell({ kind: 'adapted', file: path, adaptation });
-  }
-  const command = commandOf(preset, { nodeInput, outputs, media, ffmpegMajor });
-  const measured = proof === 'none' ? undefined : measuredTracks(preset, media);
+  const command = commands.of(media, {
+    nodeInput,
+    nodePath,
+    outputs,
+    selection: audio.selection,
+    measured: proof === 'none' ? undefined : measuredTracks(preset, media),
+  });
+  for (const adaptation of command.adaptations) tell({ kind: 'adapted', file: path, adaptation });
   const planned = split
-    ? planSplit(source, command, { input: nodeInput, output: nodePath }, tell)
+    ? planSplit(source, command.argv, { input: nodeInput, output: nodePath }, tell)
     : undefined;
   return {
     id,
@@ -193,7 +189,7 @@ function planFile(
     audioOnlyBytes: isUsingVideo ? undefined : media?.audioOnlyBytes,
     inputBlob: `${id}/${blobPart(sourceName)}`,
     nodeInput,
-    commandLine: planned?.joinCommandLine ?? commandLines.of(command, nodePath, measured),
+    commandLine: planned?.joinCommandLine ?? command.line,
     ...(planned && { split: planned.split }),
     output: {
       nodePath,

@@ -218,6 +218,11 @@ function mapEach(args: readonly string[], indexes: readonly number[]): string[] 
   );
 }
 
+/** Whether the command of a preset depends on the length of the source. */
+export function usesLength({ arguments: args }: Preset): boolean {
+  return args.some((arg) => /\$\{(seconds|fps|spread|ladder)\b/.test(arg));
+}
+
 /** Seconds that are assumed for a source of unknown length, where a number is necessary. */
 const unknownSeconds = 160;
 
