@@ -66,7 +66,10 @@ export type PlanNote =
 export interface OutputFolder {
   /** As it is shown. */
   readonly label: string;
-  /** URI of the folder for the output of a source, with a slash at its end; undefined for the source's own folder. */
+  /**
+   * URI of the folder for the output of a source, with a slash at its end; undefined for the source's own folder. The same
+   * for all sources of a folder.
+   */
   of(source: Pick<PlanSource, 'uri'>): string | undefined;
 }
 
@@ -110,7 +113,7 @@ export function plan(request: PlanRequest): Plan {
     isUsingVideo: usesVideo(preset),
     choice: audio,
     split,
-    outputFolder,
+    folderOf: outputFolder && oncePerFolder(outputFolder),
     commands: new PlannedCommands(preset, ffmpegMajor),
   };
   const files = accepted.map((source, index) => {
@@ -126,14 +129,25 @@ interface Common {
   readonly isUsingVideo: boolean;
   readonly choice: AudioChoice;
   readonly split: boolean;
-  readonly outputFolder: OutputFolder | undefined;
+  /** Where the output of a source goes; undefined if all go beside their sources. */
+  readonly folderOf: OutputFolder['of'] | undefined;
   readonly commands: PlannedCommands;
+}
+
+/** Finding out the folder of an output takes kilobytes of memory, and is the same for all sources of a folder. */
+function oncePerFolder(outputFolder: OutputFolder): OutputFolder['of'] {
+  const known = new Map<string, string | undefined>();
+  return (source) => {
+    const { folder } = splitUri(source.uri);
+    if (!known.has(folder)) known.set(folder, outputFolder.of(source));
+    return known.get(folder);
+  };
 }
 
 function planFile(
   id: string,
   source: PlanSource,
-  { preset, isUsingVideo, choice, split, outputFolder, commands }: Common,
+  { preset, isUsingVideo, choice, split, folderOf, commands }: Common,
   names: OutputNames,
   tell: (note: PlanNote) => void,
 ): ManifestFile {
@@ -145,7 +159,7 @@ function planFile(
   const isBeside = subtitles.length > 1;
   const isFolder = preset.folder === true || audio.isSplit || isBeside;
   const label = preset.id.replace(/^user:/, '').replace(/[^\w-]+/g, '-');
-  const folder = outputFolder?.of(source);
+  const folder = folderOf?.(source);
   const { name, isExpected } = names.take(uri, label, isFolder ? '' : `.${preset.extension}`, folder);
   if (!isExpected) tell({ kind: 'renamed', file: path, name });
   if (audio.isSplit)
