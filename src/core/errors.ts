@@ -131,6 +131,8 @@ export type Problem =
   | { kind: 'signedOut'; account: string }
   | { kind: 'unauthorized'; account: string; service: Service; code: string; detail?: string }
   | { kind: 'storageFirewall'; account: string }
+  | { kind: 'subnetInvalid'; subnet: string }
+  | { kind: 'subnetNeedsSignIn'; account: string }
   | { kind: 'clockSkew'; minutes: number }
   | { kind: 'unreachable'; host: string; code: string; detail?: string }
   | { kind: 'certificate'; host: string; code: string }

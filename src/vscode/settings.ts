@@ -37,6 +37,7 @@ export function settings(scope?: ConfigurationScope) {
       dedicatedNodes: get('pool.dedicatedNodes', 0),
       spotNodes: get('pool.spotNodes', 5),
       slotsPerNode: get('pool.slotsPerNode', 1),
+      subnetId: get('pool.subnetId', '') || undefined,
     } satisfies RunPool,
     limits: limitsOf(
       get('monitoring.timeLimitMinutes', 30),

@@ -302,6 +302,7 @@ describe('Check Connection', function () {
   async function check(
     change: (connection: TestService['connection']) => TestService['connection'],
     isFirewalled?: () => Promise<boolean>,
+    subnetId?: string,
   ) {
     const connection = change(service.connection);
     const policy = { patienceMs: 500 };
@@ -310,7 +311,7 @@ describe('Check Connection', function () {
       connection,
       batch: new Batch(connection, policy),
       storage: new Storage(connection, policy),
-      pool,
+      pool: { ...pool, subnetId },
       isFirewalled,
       signal: never,
     }))
@@ -371,6 +372,15 @@ describe('Check Connection', function () {
     );
     assert.equal(problemOf(results.get('roundTrip')), 'ok');
     assert.equal(problemOf(results.get('nodeView')), 'storageFirewall');
+  });
+
+  it('does not refuse a firewall that may let the subnet of the nodes in', async () => {
+    const results = await check(
+      (connection) => connection,
+      async () => true,
+      '/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/nodes',
+    );
+    assert.equal(problemOf(results.get('nodeView')), 'skipped');
   });
 
   describe('that is canceled', () => {

@@ -336,6 +336,15 @@ describe('The sizes of pools', () => {
       assert.equal((await batch.pool(one.id))?.enableAutoScale, false);
     });
 
+    it('are those of another pool where the nodes are in a subnet', async () => {
+      const plain = runPool('keep');
+      const subnetId =
+        '/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/nodes';
+      await ensurePool(batch, plain, nodes, signal);
+      // The local service has no virtual networks, and says so.
+      await assert.rejects(ensurePool(batch, { ...plain, subnetId }, nodes, signal), /no virtual networks/);
+    });
+
     it('leave a pool alone whose metadata has our name and another value', async () => {
       const wanted = runPool('keep');
       const own = await ensurePool(batch, wanted, nodes, signal);

@@ -46,7 +46,7 @@ export type CheckResult =
 /** What a step found out: a name, an address, the difference of the clocks, or the quota. */
 export type CheckDetail = string | { readonly quota: Quota } | { readonly clockSeconds: number };
 
-export type SkipReason = 'notEncrypted' | 'proxy' | 'earlier' | 'needsSignIn';
+export type SkipReason = 'notEncrypted' | 'proxy' | 'earlier' | 'needsSignIn' | 'subnet';
 
 export interface Checked {
   readonly connection: Connection;
@@ -208,9 +208,11 @@ const tries: Record<CheckStep, (checked: Checked) => Promise<Outcome>> = {
   },
 
   /** Nodes have addresses of their own, which are unknown until the nodes exist. */
-  async nodeView({ connection, isFirewalled }) {
+  async nodeView({ connection, pool, isFirewalled }) {
     const isClosed = await isFirewalled?.();
     if (isClosed === undefined) return { skipped: 'needsSignIn' };
+    // The firewall may let the subnet in.
+    if (isClosed && pool.subnetId !== undefined) return { skipped: 'subnet' };
     if (isClosed) throw new UserError({ kind: 'storageFirewall', account: connection.account.storageName });
     return undefined;
   },

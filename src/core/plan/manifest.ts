@@ -64,6 +64,8 @@ export interface RunPool {
   readonly dedicatedNodes: number;
   readonly spotNodes: number;
   readonly slotsPerNode: number;
+  /** Resource ID of the subnet that its nodes are in; undefined for a network of their own. */
+  readonly subnetId?: string;
 }
 
 /** `run`: an auto pool that is deleted with its job. `scaleToZero`: kept, without nodes when idle. `keep`: kept with its nodes. */

@@ -17,6 +17,7 @@ export async function poolSpec(batch: Batch, pool: RunPool, signal: AbortSignal)
       },
       nodeAgentSKUId: image.nodeAgentSKUId,
     },
+    ...(pool.subnetId !== undefined && { networkConfiguration: { subnetId: pool.subnetId } }),
     taskSlotsPerNode: pool.slotsPerNode,
     taskSchedulingPolicy: { nodeFillType: 'spread' },
     startTask: {

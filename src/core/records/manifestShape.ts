@@ -42,7 +42,12 @@ function isAttempt(value: unknown): boolean {
 
 function isPool(value: unknown): boolean {
   const isKnown = isObject(value) && ['run', 'scaleToZero', 'keep'].includes(String(value.lifetime));
-  return isKnown && hasTexts(value, 'vmSize') && [value.dedicatedNodes, value.spotNodes].every(isCount);
+  return (
+    isKnown &&
+    hasTexts(value, 'vmSize') &&
+    (value.subnetId === undefined || isText(value.subnetId)) &&
+    [value.dedicatedNodes, value.spotNodes].every(isCount)
+  );
 }
 
 function areLimits(value: unknown): boolean {

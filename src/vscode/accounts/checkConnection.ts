@@ -160,6 +160,8 @@ function skipWords(why: SkipReason, isLocal: boolean): string {
       return isLocal
         ? l10n.t('not required: tasks run on this machine')
         : l10n.t('unknown: this needs an account that is connected by signing in');
+    case 'subnet':
+      return l10n.t('unknown: the firewall of the storage account must allow the subnet of the nodes');
     case 'notEncrypted':
       return l10n.t('not encrypted');
     case 'proxy':

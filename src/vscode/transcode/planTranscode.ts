@@ -42,7 +42,8 @@ export async function planTranscode(
     probeChosen(chosen, preset, progress, signal),
   );
   const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
-  const { pool, audio, review, limits, split } = settings();
+  const { audio, review, limits, split } = settings();
+  const pool = poolFor(account);
   const choices = {
     preset,
     pool,
@@ -78,6 +79,21 @@ async function refuseAll({ refused }: Manifest): Promise<'otherPreset' | undefin
   const text = l10n.t('None of the {0} files can be transcoded with this preset.', count(refused.length));
   const choose = l10n.t('Choose Another Preset');
   return (await showError(text, { modal: true, detail }, choose)) === choose ? 'otherPreset' : undefined;
+}
+
+const subnetPattern =
+  /^\/subscriptions\/[^/\s]+\/resourceGroups\/[^/\s]+\/providers\/Microsoft\.(Classic)?Network\/virtualNetworks\/[^/\s]+\/subnets\/[^/\s]+$/i;
+
+/**
+ * The pool of the settings, for runs of an account. Throws if its nodes can't be in their subnet, which requires Microsoft
+ * Entra authentication: https://learn.microsoft.com/azure/batch/batch-virtual-network#prerequisites
+ */
+export function poolFor({ signIn, label }: AccountRecord): RunPool {
+  const { subnetId, ...pool } = settings().pool;
+  if (subnetId === undefined || signIn === 'local') return pool;
+  if (!subnetPattern.test(subnetId)) throw new UserError({ kind: 'subnetInvalid', subnet: subnetId });
+  if (signIn === 'keys') throw new UserError({ kind: 'subnetNeedsSignIn', account: label });
+  return { ...pool, subnetId };
 }
 
 /** Throws `quota` if the quota allows no node at all. An unknown quota refuses nothing. */

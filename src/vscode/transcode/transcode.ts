@@ -103,7 +103,7 @@ export class Transcode {
       { allPresets },
       { parseAudioChoice },
       { configuredFolder, refuseReadOnly },
-      { refuseBeyondQuota },
+      { poolFor, refuseBeyondQuota },
     ] = await Promise.all([
       import('./probeChosen'),
       import('../../core/plan/planRun'),
@@ -121,7 +121,8 @@ export class Transcode {
     token.onCancellationRequested(() => aborted.abort());
     const probed = await probeChosen(chosen, preset, { report: () => undefined }, aborted.signal);
     const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
-    const { pool, audio, limits, split } = settings();
+    const { audio, limits, split } = settings();
+    const pool = poolFor(account);
     const planned = planRun(probed, {
       preset,
       pool,

@@ -270,9 +270,28 @@ function words(problem: Problem): Words {
     case 'storageFirewall':
       return [
         l10n.t(
-          'The firewall of storage account {0} allows selected networks only, which blocks the nodes of a pool. Allow all networks, or use a storage account without a firewall.',
+          'The firewall of storage account {0} allows selected networks only, which blocks the nodes of a pool. Allow all networks, put the nodes in a subnet that it allows (batchTranscode.pool.subnetId), or use a storage account without a firewall.',
           problem.account,
         ),
+        'openPoolSettings',
+      ];
+    case 'subnetInvalid':
+      return [
+        l10n.t(
+          '{0} is not the resource ID of a subnet. It has the form {1}.',
+          problem.subnet,
+          '/subscriptions/…/resourceGroups/…/providers/Microsoft.Network/virtualNetworks/…/subnets/…',
+        ),
+        'openPoolSettings',
+      ];
+    case 'subnetNeedsSignIn':
+      return [
+        l10n.t(
+          'Batch puts nodes in a subnet only for users who sign in, but {0} is connected with keys. Connect the account by signing in with Microsoft, or clear the subnet in the settings.',
+          problem.account,
+        ),
+        'connect',
+        'openPoolSettings',
       ];
     case 'clockSkew':
       return [
