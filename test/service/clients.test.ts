@@ -193,7 +193,7 @@ describe('Official clients, unchanged, with the local Batch service', function (
       coordinated: [true, true, true],
       hosts: true,
       login: '127.0.0.1',
-      extensions: [],
+      extensions: ['batchNodeExtension'],
       applications: [],
       usage: [],
       metadata: 'b',

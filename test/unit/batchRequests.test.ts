@@ -13,6 +13,7 @@ const bodies: Model[] = [
   ...['PoolEnableAutoScaleParameter', 'PoolEvaluateAutoScaleParameter', 'NodeRemoveParameter'],
   ...['NodeRebootParameter', 'NodeReimageParameter', 'NodeDisableSchedulingParameter'],
   ...['ComputeNodeUser', 'NodeUpdateUserParameter', 'UploadBatchServiceLogsConfiguration'],
+  'CertificateAddParameter',
   ...['JobAddParameter', 'JobPatchParameter', 'JobUpdateParameter', 'JobDisableParameter'],
   ...['JobTerminateParameter', 'JobScheduleAddParameter', 'JobSchedulePatchParameter'],
   ...['JobScheduleUpdateParameter', 'TaskAddParameter', 'TaskAddCollectionParameter', 'TaskUpdateParameter'],
@@ -99,11 +100,6 @@ describe('Bodies of requests to the local Batch service', () => {
   it('are refused by name where a member would not be carried out', () => {
     const vm = pool.virtualMachineConfiguration;
     for (const [model, body, name] of [
-      [
-        'PoolAddParameter',
-        { ...pool, mountConfiguration: [{ nfsMountConfiguration: {} }] },
-        'mountConfiguration',
-      ],
       ['PoolAddParameter', { ...pool, networkConfiguration: { subnetId: '/x' } }, 'subnetId'],
       [
         'PoolAddParameter',
@@ -149,7 +145,7 @@ describe('Bodies of requests to the local Batch service', () => {
         JSON.stringify(body),
       );
     // An empty value has no effect.
-    validated('PoolAddParameter', { ...pool, mountConfiguration: [], networkConfiguration: {} }, version);
+    validated('PoolAddParameter', { ...pool, networkConfiguration: {} }, version);
   });
 
   it('keep no secret', () => {

@@ -2,7 +2,16 @@ import type { Application } from '../tasks/packages/applicationPackages';
 import { BatchError } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
-import { afterId, type Context, page, poolOf, type Reply, type Route, versioned } from './http/context';
+import {
+  afterId,
+  afterIndex,
+  type Context,
+  page,
+  poolOf,
+  type Reply,
+  type Route,
+  versioned,
+} from './http/context';
 import { imageWires, nodeAgentWires } from './resources/images';
 import { jobStatistics, poolStatistics } from './resources/statistics';
 
@@ -22,9 +31,6 @@ const nodeStates: Record<string, string> = {
   waitingforstarttask: 'waitingForStartTask',
   upgradingos: 'upgradingOS',
 };
-
-/** The version that removed certificates. */
-const certificatesEnd = '2025-06-01';
 
 /** States that 2024-07-01.20.0 added. */
 const laterStates: Record<string, string> = { deallocating: 'deallocating', deallocated: 'deallocated' };
@@ -50,12 +56,7 @@ export const accountRoutes: Route[] = [
   [
     'GET',
     '/supportedimages',
-    (context, request) =>
-      page(context, request, 'supportedimages', (after) =>
-        imageWires
-          .map((item, index) => [String(index).padStart(4, '0'), item] as const)
-          .filter(([id]) => id > (after ?? '')),
-      ),
+    (context, request) => page(context, request, 'supportedimages', (after) => afterIndex(imageWires, after)),
   ],
   [
     'GET',
@@ -109,17 +110,6 @@ export const accountRoutes: Route[] = [
   ['GET', '/poolusagemetrics', (context, request) => page(context, request, 'poolusagemetrics', () => [])],
   ['GET', '/lifetimejobstats', versioned({ until: '2023-05-01.17.0' }, lifetimeJobStatistics)],
   ['GET', '/lifetimepoolstats', versioned({ until: '2023-05-01.17.0' }, lifetimePoolStatistics)],
-  [
-    'GET',
-    '/certificates',
-    versioned({ until: certificatesEnd }, (context, request) =>
-      page(context, request, 'certificates', () => []),
-    ),
-  ],
-  ['POST', '/certificates', versioned({ until: certificatesEnd }, refuseCertificate)],
-  ['GET', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
-  ['DELETE', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
-  ['POST', '/certificates{*}', versioned({ until: certificatesEnd }, noCertificate)],
 ];
 
 function applicationWire({ id, versions }: Application): Wire {
@@ -147,14 +137,4 @@ function lifetimePoolStatistics({ state, base }: Context): Reply {
 /** Creation time of the oldest of these resources; now if there are none. */
 function oldest(resources: readonly { readonly wire: Wire }[]): unknown {
   return resources.map(({ wire }) => String(wire.creationTime)).sort()[0] ?? timestamp();
-}
-
-function refuseCertificate(): never {
-  throw new BatchError('OperationInvalidForCurrentState', {
-    Reason: 'The local Batch service has no certificates.',
-  });
-}
-
-function noCertificate(): never {
-  throw new BatchError('CertificateNotFound');
 }

@@ -2,10 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerClient } from '@azure/storage-blob';
-import { loopback, type NodeState, sshPort } from '../scheduling/state';
+import type { NodeState } from '../scheduling/state';
 import { credentialFor } from '../tasks/ownStorage';
+import { hasIpv6, ipv6Loopback, loopback, sshPort } from '../wire/endpoints';
 import { BatchError } from '../wire/errors';
-import { type Context, page, type Reply, type Request, type Route, versioned } from './http/context';
+import type { Wire } from '../wire/wire';
+import {
+  afterIndex,
+  type Context,
+  page,
+  type Reply,
+  type Request,
+  type Route,
+  shown,
+  versioned,
+} from './http/context';
 import { mustBeUp, nodeOf } from './nodeRoutes';
 import { validated } from './requests/validate';
 import { checkUrl } from './resources/taskChecks';
@@ -47,20 +58,79 @@ function deleteUser(context: Context, request: Request): Reply {
 
 /** Returns the address of this machine. Whether SSH listens there is up to the machine. */
 function remoteLogin(context: Context, request: Request): Reply {
-  const { node } = nodeOf(context, request);
+  const { pool, node } = nodeOf(context, request);
   return {
     status: 200,
     metadata: 'Microsoft.Azure.Batch.Protocol.Entities.RemoteLoginSettings',
     headers: { DataServiceId: `${node.wire.url}/remoteloginsettings` },
-    body: { remoteLoginIPAddress: loopback, remoteLoginPort: sshPort },
+    body: {
+      remoteLoginIPAddress: loopback,
+      remoteLoginPort: sshPort,
+      ...(hasIpv6(pool.wire) && { ipv6RemoteLoginIPAddress: ipv6Loopback, ipv6RemoteLoginPort: sshPort }),
+    },
   };
 }
 
-function noRemoteDesktop(context: Context, request: Request): never {
-  nodeOf(context, request);
-  throw new BatchError('OperationNotValidOnNode', {
-    Reason: 'Nodes of the local Batch service have no Remote Desktop.',
-  });
+/** Returns the file that connects Remote Desktop to this machine, for nodes with Windows. */
+function remoteDesktop(context: Context, request: Request): Reply {
+  const { wire } = nodeOf(context, request).pool;
+  const { nodeAgentSKUId } = (wire.virtualMachineConfiguration ?? {}) as { nodeAgentSKUId?: string };
+  if (wire.cloudServiceConfiguration === undefined && !/windows/i.test(nodeAgentSKUId ?? ''))
+    throw new BatchError('OperationNotValidOnNode', { Reason: 'Linux nodes have no Remote Desktop.' });
+  return {
+    status: 200,
+    headers: { 'Content-Type': 'application/octet-stream' },
+    text: `full address:s:${loopback}\n`,
+  };
+}
+
+/** The extension that brings up each node in Azure; its part is played by this service. */
+const ownExtension: Wire = {
+  name: 'batchNodeExtension',
+  publisher: 'Microsoft.Azure.Extensions',
+  type: 'CustomScript',
+  typeHandlerVersion: '2.0',
+  autoUpgradeMinorVersion: true,
+};
+
+function extensionWire(vmExtension: Wire, status: Wire): Wire {
+  const isInstalled = vmExtension === ownExtension;
+  return {
+    provisioningState: isInstalled ? 'Succeeded' : 'Failed',
+    instanceView: {
+      name: vmExtension.name,
+      statuses: [{ level: isInstalled ? 'Info' : 'Error', ...status }],
+    },
+    vmExtension,
+  };
+}
+
+/** The extensions of a node: those of its pool, which are not installed, and the one of Batch. */
+function extensionsOf(context: Context, request: Request): readonly Wire[] {
+  const { wire } = nodeOf(context, request).pool;
+  const { extensions = [] } = (wire.virtualMachineConfiguration ?? {}) as { extensions?: Wire[] };
+  return [
+    ...extensions.map((extension) =>
+      extensionWire(extension, {
+        code: 'ProvisioningState/failed',
+        displayStatus: 'Provisioning failed',
+        message: 'The local Batch service installs no extensions of virtual machines.',
+      }),
+    ),
+    extensionWire(ownExtension, {
+      code: 'ProvisioningState/succeeded',
+      displayStatus: 'Provisioning succeeded',
+    }),
+  ];
+}
+
+function getExtension(context: Context, request: Request): Reply {
+  const [, , name] = request.params;
+  const found = extensionsOf(context, request).find(
+    ({ vmExtension }) => String((vmExtension as Wire).name).toLowerCase() === name?.toLowerCase(),
+  );
+  if (found === undefined) throw new BatchError('ExtensionNotFound');
+  return { status: 200, metadata: 'extensions/@Element', body: shown(found, request) };
 }
 
 /**
@@ -104,14 +174,15 @@ export const nodeAccessRoutes: Route[] = [
   ['PUT', '/pools/{}/nodes/{}/users/{}', updateUser],
   ['DELETE', '/pools/{}/nodes/{}/users/{}', deleteUser],
   ['GET', '/pools/{}/nodes/{}/remoteloginsettings', remoteLogin],
-  ['GET', '/pools/{}/nodes/{}/rdp', versioned({ until: '2024-07-01.20.0' }, noRemoteDesktop)],
+  ['GET', '/pools/{}/nodes/{}/rdp', versioned({ until: '2024-07-01.20.0' }, remoteDesktop)],
   ['POST', '/pools/{}/nodes/{}/uploadbatchservicelogs', uploadLogs],
   [
     'GET',
     '/pools/{}/nodes/{}/extensions',
     (context, request) => {
-      nodeOf(context, request);
-      return page(context, request, 'nodevmextensions', () => []);
+      const items = extensionsOf(context, request);
+      return page(context, request, 'extensions', (after) => afterIndex(items, after));
     },
   ],
+  ['GET', '/pools/{}/nodes/{}/extensions/{}', getExtension],
 ];

@@ -18,12 +18,12 @@ import { checkImage } from './resources/images';
 import {
   checkFormula,
   checkFormulaLength,
-  checkPackages,
+  checkReferences,
   checkStartTask,
   newPool,
   startPool,
 } from './resources/newPools';
-import { checkPoolMembers } from './resources/poolChecks';
+import { checkPoolMembers, checkSubnet } from './resources/poolChecks';
 import { dropEmptyLists, withInnerDefaults } from './resources/poolDefaults';
 import { expandsStatistics, poolStatistics } from './resources/statistics';
 
@@ -53,6 +53,7 @@ function poolWire(pool: PoolState, { query, version }: Request): Wire {
 }
 
 function addPool(context: Context, { body, version }: Request): Reply {
+  checkSubnet(body);
   const given = validated('PoolAddParameter', body, version, context.containers);
   const id = String(given.id);
   if (context.state.pool(id)) throw new BatchError('PoolExists');
@@ -195,7 +196,7 @@ function patchPool(context: Context, request: Request): Reply {
   const given = validated('PoolPatchParameter', request.body, request.version, context.containers);
   const pool = existing(context, request);
   checkPoolMembers(given, pool.wire);
-  checkPackages(context, given);
+  checkReferences(context, given);
   const { startTask, virtualMachineConfiguration, ...rest } = given;
   checkImage(virtualMachineConfiguration as Wire | undefined);
   checkStartTask(startTask as Wire | undefined, { ...pool.wire, ...rest });
@@ -216,7 +217,7 @@ function updateProperties(context: Context, request: Request): Reply {
   const given = validated('PoolUpdatePropertiesParameter', body, version, context.containers);
   const pool = existing(context, request);
   checkPoolMembers(given, pool.wire);
-  checkPackages(context, given);
+  checkReferences(context, given);
   if (given.certificateReferences === undefined && version < '2025-06-01') {
     throw new BatchError('MissingRequiredProperty', { PropertyName: 'certificateReferences' });
   }

@@ -26,11 +26,8 @@ function scheduleOf({ state }: Context, { params: [id = ''] }: Request): Schedul
 function checkSpecification(context: Context, id: string, specification: Wire): void {
   const poolInfo = specification.poolInfo as PoolInfo;
   checkPoolInfo(poolInfo);
-  const { poolId, autoPoolSpecification } = poolInfo;
-  const pool = autoPoolSpecification
-    ? newAutoPool(context, { id }, autoPoolSpecification)
-    : context.state.pool(poolId ?? '');
-  checkJobTasks(context, specification, pool);
+  if (poolInfo.autoPoolSpecification) newAutoPool(context, { id }, poolInfo.autoPoolSpecification);
+  checkJobTasks(context, specification);
 }
 
 function addSchedule(context: Context, { body, version }: Request): Reply {

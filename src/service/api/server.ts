@@ -23,6 +23,7 @@ import { BatchError, errorBody } from '../wire/errors';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import { accountRoutes } from './accountRoutes';
+import { certificateRoutes } from './certificateRoutes';
 import { faultRoutes } from './faultRoutes';
 import { fileRoutes } from './fileRoutes';
 import { checkEncoding, parseBody, readBody, setCommonHeaders, splitUrl, useOriginForm } from './http/body';
@@ -52,7 +53,7 @@ export interface ServerOptions
 }
 
 /** A reply whose body is text. */
-type Rendered = Pick<Reply, 'status' | 'headers' | 'stream'> & { readonly text?: string };
+type Rendered = Pick<Reply, 'status' | 'headers' | 'stream' | 'text'>;
 
 export interface Server {
   readonly url: string;
@@ -64,6 +65,7 @@ export interface Server {
 
 const router = new Router([
   ...accountRoutes,
+  ...certificateRoutes,
   ...poolRoutes,
   ...nodeRoutes,
   ...nodeAccessRoutes,
@@ -130,7 +132,6 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     containers: options.containers,
     storage: options.storage,
     accountName: account.name,
-    allowElevated: options.allowElevated,
     base: () => url,
   };
   jobSchedules.onDue = (schedule, jobId) => {
@@ -249,7 +250,8 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
       response.end();
       return;
     }
-    response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
+    if (!response.hasHeader('Content-Type'))
+      response.setHeader('Content-Type', 'application/json;odata=minimalmetadata');
     const bodyCut = faults.takeBodyCut(`${request.method} ${request.url}`);
     if (bodyCut) sendHalf(response, text, bodyCut);
     else response.end(request.method === 'HEAD' ? undefined : text);

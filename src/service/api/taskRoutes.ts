@@ -32,7 +32,7 @@ function newTask(context: Context, job: JobState, given: Wire): TaskState {
   const id = String(given.id);
   if (context.state.task(job, id)) throw new BatchError('TaskExists');
   checkTaskId(id, job.wire);
-  checkTask(context, job, given);
+  checkTask(job, given);
   checkPackages(context, given);
   return makeTask(context, job, given);
 }

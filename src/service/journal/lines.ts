@@ -91,7 +91,7 @@ const flatBytes = 8_000;
 export function checkRecord(key: string, record: unknown, bytes = Number.POSITIVE_INFINITY): void {
   const [kind = '', owner = '', id = ''] = key.split('/');
   const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'jobnode', 'task', 'subtasks', 'schedule'].includes(kind))
+  if (!['pool', 'node', 'job', 'jobnode', 'task', 'subtasks', 'schedule', 'certificate'].includes(kind))
     throw new Error('Its kind is unknown.');
   if (!(['job', 'jobnode', 'task', 'subtasks'].includes(kind) ? jobIdPattern : idPattern).test(owner))
     throw new Error('Its id is invalid.');

@@ -1,6 +1,6 @@
 import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
-import { type Place, type Surroundings, taskPath } from '../tasks/environment';
+import { type Place, taskPath } from '../tasks/environment';
 import {
   coordinationOf,
   coresOf,
@@ -25,6 +25,7 @@ import type { Jobs } from './jobs';
 import { type JobTasks, placeOf } from './jobTasks';
 import { endsJob, slotsOf, type TaskTokens, tokenSettings } from './managers';
 import type { Nodes } from './nodes';
+import { type OwnTaskOptions, userFailure } from './ownTasks';
 import {
   isEnding,
   type NodeState,
@@ -49,7 +50,7 @@ export class Execution {
 
   constructor(
     private readonly state: State,
-    private readonly options: Surroundings,
+    private readonly options: OwnTaskOptions,
     private readonly nodes: Nodes,
     private readonly jobs: Jobs,
     private readonly jobTasks: JobTasks,
@@ -138,6 +139,8 @@ export class Execution {
     task: TaskState,
     signal: AbortSignal,
   ): Promise<Outcome | 'unprepared'> {
+    const failureInfo = userFailure(pool, task.wire, this.options);
+    if (failureInfo !== undefined) return { failureInfo };
     const token = this.tokens.issue(task);
     try {
       if (task.job.wire.jobPreparationTask !== undefined) {

@@ -6,6 +6,7 @@ import type { Concern, Supervisor } from '../guard/supervisor';
 import { jobFolder, makeNodeFolders, taskFolder } from '../tasks/environment';
 import { ApplicationPackages, type PackageReference } from '../tasks/packages/applicationPackages';
 import { internalFailure } from '../tasks/taskRunner';
+import { loopback } from '../wire/endpoints';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
@@ -13,7 +14,6 @@ import type { OwnTaskOptions } from './ownTasks';
 import { StartTasks } from './startTasks';
 import {
   type JobState,
-  loopback,
   type NodeState,
   newNode,
   type PoolState,
@@ -287,6 +287,7 @@ export class Nodes {
       return;
     }
     delete node.wire.errors;
+    this.#startTasks.mount(pool);
     const packages = await this.deployPackages(pool, node);
     await this.#startTasks.prefetchImages(pool);
     if (isOver()) return;

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { appendText } from '../guard/dataFolder';
 import type { Supervisor } from '../guard/supervisor';
 import type { Place, Surroundings } from '../tasks/environment';
+import type { FailureInfo } from '../tasks/taskFailure';
 import { attemptOf, type Outcome, runAttempt } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { NodeState, OwnTask, PoolState } from './resources';
 
 export interface OwnTaskOptions extends Surroundings {
+  /** Whether tasks may ask for administrator rights. They run as the user of the service in any case. */
   readonly allowElevated: boolean;
 }
 
@@ -63,6 +65,7 @@ export async function runOwnTask(
     );
     return { exitCode: 0 };
   }
+  if (namesUnknownUser(pool, description)) return { failureInfo: unknownUserFailure };
   for (let attempt = 0; ; attempt++) {
     const outcome = await runAttempt(attemptOf(description, place, settings, recordFolder, options), signal);
     const exhausted = retries >= 0 && attempt >= retries;
@@ -85,15 +88,49 @@ export function complete(info: Wire, { exitCode, containerInfo, failureInfo }: O
   return failureInfo === undefined;
 }
 
+/** Why a task of a job can't run as the user that it asks for; undefined if it can. */
+export function userFailure(
+  pool: PoolState,
+  task: Wire,
+  { allowElevated }: OwnTaskOptions,
+): FailureInfo | undefined {
+  if (isElevated(pool, task) && !allowElevated) return elevationFailure;
+  return namesUnknownUser(pool, task) ? unknownUserFailure : undefined;
+}
+
+/** Without the rights that it asks for, a task could do something else. */
+const elevationFailure: FailureInfo = {
+  category: 'UserError',
+  code: 'ElevationNotAllowed',
+  message:
+    'The local Batch service gives tasks no administrator rights. Start it with --allow-elevated to run them as the user who started the service',
+};
+
+const unknownUserFailure: FailureInfo = {
+  category: 'UserError',
+  code: 'UserAccountNotFound',
+  message: 'The pool has no user account with the name that the task runs under',
+};
+
+interface Identity {
+  readonly username?: string;
+  readonly autoUser?: { readonly elevationLevel?: string };
+}
+
+function accountOf({ wire }: PoolState, { username }: Identity): { elevationLevel?: string } | undefined {
+  const accounts = (wire.userAccounts ?? []) as { name?: string; elevationLevel?: string }[];
+  return accounts.find(({ name }) => name === username);
+}
+
+function namesUnknownUser(pool: PoolState, { userIdentity = {} }: Wire): boolean {
+  const identity = userIdentity as Identity;
+  return identity.username !== undefined && accountOf(pool, identity) === undefined;
+}
+
 /** Whether a task is to run as administrator: by its automatic user, or by a user account of the pool. */
-function isElevated({ wire }: PoolState, { userIdentity }: Wire): boolean {
-  const { username, autoUser } = (userIdentity ?? {}) as {
-    username?: string;
-    autoUser?: { elevationLevel?: string };
-  };
-  const account = ((wire.userAccounts ?? []) as { name?: string; elevationLevel?: string }[]).find(
-    ({ name }) => name === username,
-  );
-  const level = username === undefined ? autoUser?.elevationLevel : account?.elevationLevel;
-  return level?.toLowerCase() === 'admin';
+function isElevated(pool: PoolState, { userIdentity = {} }: Wire): boolean {
+  const identity = userIdentity as Identity;
+  const { elevationLevel } =
+    (identity.username === undefined ? identity.autoUser : accountOf(pool, identity)) ?? {};
+  return elevationLevel?.toLowerCase() === 'admin';
 }

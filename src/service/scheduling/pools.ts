@@ -69,7 +69,9 @@ export class Pools {
         changed = true;
       }
     }
-    if (changed || wire.allocationState === 'resizing') this.#settleLater(pool);
+    // With no node to come or go, there is nothing to wait for.
+    if (changed) this.#settleLater(pool);
+    else if (wire.allocationState === 'resizing') this.#settleLater(pool, 0);
   }
 
   /** Nodes that the quota of the account still allows. */

@@ -1,5 +1,6 @@
 import type { StoredRecord } from '../journal/journal';
 import type { ContainerConfiguration } from '../tasks/containerTask';
+import { endpointsOf, hasIpv6, ipv6Loopback, loopback } from '../wire/endpoints';
 import { etagOf, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 
@@ -243,12 +244,6 @@ export class Addresses {
 const firstAddress = 256;
 const lastAddress = 65_534;
 
-/** The address that nodes of earlier versions share. */
-export const loopback = '127.0.0.1';
-
-/** Where SSH listens on a machine that has it. */
-export const sshPort = 22;
-
 /** A node that begins its life, as the API shows it. */
 export function newNode(pool: PoolState, id: string, accountUrl: string, details: Wire): NodeState {
   const now = timestamp();
@@ -265,37 +260,11 @@ export function newNode(pool: PoolState, id: string, accountUrl: string, details
     totalTasksSucceeded: 0,
     runningTasksCount: 0,
     runningTaskSlotsCount: 0,
-    endpointConfiguration: { inboundEndpoints: endpointsOf(pool, details.ipAddress) },
+    endpointConfiguration: { inboundEndpoints: endpointsOf(pool.wire, pool.nodes.size, details.ipAddress) },
+    ...(hasIpv6(pool.wire) && { ipv6Address: ipv6Loopback }),
     ...details,
   };
   return nodeOf(pool, id, wire);
-}
-
-/**
- * The inbound endpoints of a new node: those of its pool and, on Linux, the one that the remote login settings name, if
- * the pool has none for SSH.
- * Since a node has an address of its own on this machine, a program that listens there is reached without a translation
- * of ports.
- */
-function endpointsOf({ wire, nodes }: PoolState, ipAddress: unknown): Wire[] {
-  const { endpointConfiguration } = (wire.networkConfiguration ?? {}) as {
-    endpointConfiguration?: { inboundNATPools?: Wire[] };
-  };
-  const { nodeAgentSKUId = '' } = (wire.virtualMachineConfiguration ?? {}) as { nodeAgentSKUId?: string };
-  const endpoint = (name: unknown, protocol: unknown, address: unknown, port: unknown): Wire => ({
-    name: `${name}.${nodes.size}`,
-    protocol,
-    publicIPAddress: address,
-    publicFQDN: address,
-    frontendPort: port,
-    backendPort: port,
-  });
-  const natPools = endpointConfiguration?.inboundNATPools ?? [];
-  const hasNoSsh = !/windows/i.test(nodeAgentSKUId) && natPools.every((one) => one.backendPort !== sshPort);
-  return [
-    ...natPools.map(({ name, protocol, backendPort }) => endpoint(name, protocol, ipAddress, backendPort)),
-    ...(hasNoSsh ? [endpoint('SSHRule', 'tcp', loopback, sshPort)] : []),
-  ];
 }
 
 /** A node on which nothing runs. */

@@ -3,6 +3,7 @@ import { appendText } from '../guard/dataFolder';
 import type { Supervisor } from '../guard/supervisor';
 import { engineFailure } from '../tasks/containerTask';
 import { nodeRoot, type Place } from '../tasks/environment';
+import { failure } from '../tasks/taskFailure';
 import { endedFailure, type Outcome } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -10,7 +11,7 @@ import type { Faults } from './faults';
 import { complete, type OwnRun, type OwnTaskOptions, runOwn, runOwnTask } from './ownTasks';
 import { containersOf, type NodeState, type PoolState, type State } from './state';
 
-/** Prepares nodes for tasks: pulls container images, and runs the start tasks, with their retries. */
+/** Prepares nodes for tasks: mounts file systems, pulls container images, and runs the start tasks, with their retries. */
 export class StartTasks {
   constructor(
     private readonly state: State,
@@ -26,6 +27,22 @@ export class StartTasks {
     if (configuration === undefined) return;
     if (this.options.containers === undefined) throw engineFailure();
     await this.options.containers.prefetch(configuration);
+  }
+
+  /** Mounts the file systems of a pool, which fails here as in Azure one fails that can't be reached. Throws a TaskFailure. */
+  mount({ wire }: PoolState): void {
+    const [mount] = (wire.mountConfiguration ?? []) as Record<string, { relativeMountPath?: string }>[];
+    if (mount === undefined) return;
+    const [{ relativeMountPath = '' } = {}] = Object.values(mount);
+    throw failure(
+      'UserError',
+      'MountConfigurationException',
+      'An exception occurred when mounting configuration',
+      {
+        Message: 'The local Batch service mounts no file systems.',
+        MountConfigurationPath: relativeMountPath,
+      },
+    );
   }
 
   /**

@@ -56,6 +56,8 @@ export class State {
   readonly pools = new Map<string, PoolState>();
   readonly jobs = new Map<string, JobState>();
   readonly schedules = new Map<string, ScheduleState>();
+  /** Certificates by thumbprint, in lower case. */
+  readonly certificates = new Map<string, Wire>();
   /** Records that were left out when the state was loaded. */
   readonly bad: BadRecord[] = [];
   readonly #addresses = new Addresses();
@@ -192,6 +194,16 @@ export class State {
     this.journal.remove(`schedule/${id}`);
   }
 
+  saveCertificate(wire: Wire): void {
+    this.journal.put(`certificate/${wire.thumbprint}`, wire);
+    this.certificates.set(String(wire.thumbprint), wire);
+  }
+
+  removeCertificate({ thumbprint }: Wire): void {
+    this.certificates.delete(String(thumbprint));
+    this.journal.remove(`certificate/${thumbprint}`);
+  }
+
   /** Stores what a job has run on a node besides its tasks, and adds it if it is new. */
   saveJobNode(job: JobState, node: JobNode): void {
     this.journal.put(`jobnode/${job.id}/${node.nodeId}`, node);
@@ -299,6 +311,7 @@ export class State {
       }
     }
     for (const { id, ...record } of this.schedules.values()) yield [`schedule/${id}`, record];
+    for (const [thumbprint, wire] of this.certificates) yield [`certificate/${thumbprint}`, wire];
   }
 
   #restore(key: string, record: unknown): void {
@@ -316,6 +329,10 @@ export class State {
       this.jobs.set(owner.toLowerCase(), { ...newJob(owner), ...(record as JobRecord) });
     } else if (kind === 'schedule') {
       this.schedules.set(owner.toLowerCase(), { id: owner, ...(record as ScheduleRecord) });
+    } else if (kind === 'certificate') {
+      // Its deletion had begun before the service ended.
+      if ((record as Wire).state !== 'deleting') this.certificates.set(owner, record as Wire);
+      else this.#orphans.push(key);
     } else if (kind === 'jobnode') {
       const job = this.job(owner);
       if (job) job.nodes.set(id, record as JobNode);

@@ -223,7 +223,7 @@ def pools(client, saw):
     client.replace_node_user("modern", node.id, "someone", models.BatchNodeUserReplaceOptions(password="other"))
     saw["login"] = client.get_node_remote_login_settings("modern", node.id).remote_login_ip_address
     client.delete_node_user("modern", node.id, "someone")
-    saw["extensions"] = list(client.list_node_extensions("modern", node.id))
+    saw["extensions"] = [one.vm_extension.name for one in client.list_node_extensions("modern", node.id)]
     saw["applications"] = list(client.list_applications())
     saw["usage"] = list(client.list_pool_usage_metrics())
     client.begin_reboot_node("modern", node.id, {"nodeRebootOption": "requeue"}, polling_interval=POLL).result()

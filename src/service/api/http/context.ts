@@ -37,8 +37,6 @@ export interface Context {
   /** The storage account of the Batch account, if there is one. */
   readonly storage: OwnStorage | undefined;
   readonly accountName: string;
-  /** Whether tasks may ask for administrator rights. They run as the user of the service in any case. */
-  readonly allowElevated: boolean;
   /** URL of the service, without a slash at the end. */
   readonly base: () => string;
 }
@@ -63,6 +61,8 @@ export interface Reply {
   /** What `odata.metadata` names: `pools`, `pools/@Element`. */
   readonly metadata?: string;
   readonly headers?: Record<string, string>;
+  /** Text that is sent as it is, in place of JSON; its `Content-Type` is in `headers`. */
+  readonly text?: string;
   /** A file that is sent; its `Content-Length` is in `headers`. */
   readonly stream?: ReadStream;
 }
@@ -234,6 +234,17 @@ function readToken(token: string): string {
     });
   }
   return Buffer.from(encoded, 'base64url').toString();
+}
+
+/** Yields the items of a fixed list that come after one of its places. */
+export function* afterIndex<T>(
+  items: readonly T[],
+  after: string | undefined,
+): Generator<readonly [string, T]> {
+  for (const [index, item] of items.entries()) {
+    const place = String(index).padStart(4, '0');
+    if (place > (after ?? '')) yield [place, item];
+  }
 }
 
 /** Yields the items of an ordered list of ids that come after an id. */

@@ -38,7 +38,7 @@ const filterable = {
   nodeagentskus: ['osType'],
   poolnodecounts: ['poolId'],
   listapplicationsummariesresponses: [],
-  nodevmextensions: [],
+  extensions: [],
   certificates: ['state', 'stateTransitionTime'],
   jobschedules: [
     ...['id', 'state', 'executionInfo/endTime', 'schedule/doNotRunUntil', 'schedule/doNotRunAfter'],
@@ -250,15 +250,19 @@ function valueAt(item: Wire, path: string): unknown {
   return value;
 }
 
-/** Returns the members that `$select` names, including nested ones (`executionInfo/exitCode`). */
+/**
+ * Returns the members that `$select` names, including nested ones (`executionInfo/exitCode`). As in Azure, a text that
+ * can't be a name is passed over, and without names everything is returned: `@azure/batch` 13 encodes the comma twice,
+ * and its tests expect that.
+ */
 export function select(item: Wire, selection: string | undefined): Wire {
-  if (!selection) return item;
-  const chosen: Wire = {};
-  for (const path of selection
-    // `@azure/batch` 13 encodes the comma twice.
-    .split(/,|%2c/i)
+  const paths = (selection ?? '')
+    .split(',')
     .map((name) => name.trim())
-    .filter(Boolean)) {
+    .filter((name) => /^[\w./]+$/.test(name));
+  if (paths.length === 0) return item;
+  const chosen: Wire = {};
+  for (const path of paths) {
     const [name = '', inner] = path.split(/\/(.*)/s);
     const value = Object.hasOwn(item, name) ? item[name] : undefined;
     if (value === undefined) continue;

@@ -62,6 +62,9 @@ const hostFolder: Limit = (value) =>
   isFolderName(String(value))
     ? undefined
     : 'The value must be one of: Shared, Startup, VfsMounts, Task, JobPrep, Applications.';
+const thumbprint: Limit = (value) =>
+  /^[0-9a-f]{40}$/i.test(String(value)) ? undefined : 'The value must be 40 hexadecimal digits.';
+const sha1: Limit = (value) => (/^sha1$/i.test(String(value)) ? undefined : 'The value must be sha1.');
 const displayName = length(0, 1024);
 const countBetween =
   (min: number, max: number): Limit =>
@@ -160,6 +163,7 @@ const limits: Readonly<Record<string, Readonly<Record<string, Limit>>>> = {
   DataDisk: { lun: between(0, 63) },
   UserAccount: { name: length(1, 20) },
   MetadataItem: { name: filled },
+  CertificateAddParameter: { thumbprint, thumbprintAlgorithm: sha1, data: filled },
   JobAddParameter: { ...job, id },
   JobSpecification: job,
   JobPatchParameter: job,

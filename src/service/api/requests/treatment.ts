@@ -21,15 +21,12 @@ interface ModelTreatment {
 
 const identities = 'The local Batch service has no managed identities. Use a SAS instead.';
 const networks = 'The local Batch service has no virtual networks.';
-const certificates = 'The local Batch service has no certificates.';
-const mounts = 'The local Batch service mounts no file systems.';
 const galleries = 'The local Batch service has no images of your own. Use one of the supported images.';
 
 const changeablePool: ModelTreatment = {
   done: 'virtualMachineConfiguration startTask applicationPackageReferences enableInterNodeCommunication taskSlotsPerNode taskSchedulingPolicy',
   stored:
-    'displayName vmSize networkConfiguration userAccounts metadata targetNodeCommunicationMode resourceTags upgradePolicy',
-  refused: { certificateReferences: certificates, mountConfiguration: mounts },
+    'displayName vmSize networkConfiguration userAccounts metadata targetNodeCommunicationMode resourceTags upgradePolicy mountConfiguration certificateReferences',
 };
 
 const pool: ModelTreatment = {
@@ -56,8 +53,7 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   PoolPatchParameter: changeablePool,
   PoolUpdatePropertiesParameter: {
     done: 'startTask applicationPackageReferences',
-    stored: 'metadata targetNodeCommunicationMode',
-    refused: { certificateReferences: certificates },
+    stored: 'metadata targetNodeCommunicationMode certificateReferences',
   },
   PoolResizeParameter: {
     done: 'targetDedicatedNodes targetLowPriorityNodes nodeDeallocationOption',
@@ -80,10 +76,12 @@ const models: Readonly<Record<string, ModelTreatment>> = {
     done: 'imageReference nodeAgentSKUId',
     engine: 'containerConfiguration',
     stored:
-      'windowsConfiguration dataDisks licenseType diskEncryptionConfiguration nodePlacementConfiguration osDisk securityProfile serviceArtifactReference',
-    refused: {
-      extensions: 'The local Batch service installs no extensions of virtual machines.',
-    },
+      'windowsConfiguration dataDisks licenseType diskEncryptionConfiguration nodePlacementConfiguration osDisk securityProfile serviceArtifactReference extensions',
+  },
+  VMExtension: {
+    stored:
+      'name publisher type typeHandlerVersion autoUpgradeMinorVersion enableAutomaticUpgrade settings provisionAfterExtensions',
+    discarded: 'protectedSettings',
   },
   ContainerConfiguration: { engine: 'type containerImageNames containerRegistries' },
   ContainerRegistry: {
@@ -148,10 +146,33 @@ const models: Readonly<Record<string, ModelTreatment>> = {
   UserIdentity: { done: 'autoUser', stored: 'username' },
   AutoUserSpecification: { done: 'elevationLevel', stored: 'scope' },
   ApplicationPackageReference: { done: 'applicationId version' },
+  CertificateReference: { stored: 'thumbprint thumbprintAlgorithm storeLocation storeName visibility' },
+  CertificateAddParameter: {
+    stored: 'thumbprint thumbprintAlgorithm data certificateFormat',
+    discarded: 'password',
+  },
   TaskSchedulingPolicy: { done: 'nodeFillType jobDefaultOrder' },
   UserAccount: {
     stored: 'name elevationLevel linuxUserConfiguration windowsUserConfiguration',
     discarded: 'password',
+  },
+  MountConfiguration: {
+    stored:
+      'azureBlobFileSystemConfiguration nfsMountConfiguration cifsMountConfiguration azureFileShareConfiguration',
+  },
+  AzureBlobFileSystemConfiguration: {
+    stored: 'accountName containerName blobfuseOptions relativeMountPath',
+    discarded: 'accountKey sasKey',
+    refused: { identityReference: identities },
+  },
+  NFSMountConfiguration: { stored: 'source relativeMountPath mountOptions' },
+  CIFSMountConfiguration: {
+    stored: 'username source relativeMountPath mountOptions',
+    discarded: 'password',
+  },
+  AzureFileShareConfiguration: {
+    stored: 'accountName azureFileUrl relativeMountPath mountOptions',
+    discarded: 'accountKey',
   },
   LinuxUserConfiguration: { stored: 'uid gid', discarded: 'sshPrivateKey' },
   WindowsUserConfiguration: { stored: 'loginMode' },

@@ -118,14 +118,14 @@ export function checkPoolInfo({ poolId, autoPoolSpecification }: PoolInfo): void
 }
 
 /** Refuses manager, preparation and release tasks for the same reasons as the other tasks of a job. */
-export function checkJobTasks(context: Context, given: Wire, pool: PoolState | undefined): void {
+export function checkJobTasks(context: Context, given: Wire): void {
   for (const name of ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask']) {
     const task = given[name] as Wire | undefined;
     if (task === undefined) continue;
     checkResourceFiles(task);
     checkOutputFiles(task);
     checkPackages(context, task);
-    checkUserIdentity(task, pool?.wire, context.allowElevated);
+    checkUserIdentity(task);
   }
   const { jobManagerTask, jobPreparationTask, jobReleaseTask } = jobDefaults(given) as Record<string, Wire>;
   if (jobManagerTask) checkTaskId(String(jobManagerTask.id), { jobPreparationTask, jobReleaseTask });
@@ -156,7 +156,7 @@ export function makeJob(context: Context, id: string, given: Wire, schedule?: Sc
   checkPoolInfo(poolInfo);
   const { schedulingError } = faults;
   const { poolId, autoPool } = poolOfJob(context, id, poolInfo, schedule);
-  checkJobTasks(context, given, autoPool ?? (poolId === undefined ? undefined : state.pool(poolId)));
+  checkJobTasks(context, given);
   const usedPoolId = autoPool && schedulingError ? undefined : (autoPool?.id ?? poolId);
   const now = timestamp();
   const job: JobState = Object.assign(newJob(id), {

@@ -29,7 +29,7 @@ export function newPool(context: Context, id: string, given: Wire): PoolState {
   checkImage(given.virtualMachineConfiguration as Wire | undefined);
   checkPoolMembers(given);
   checkScale(given);
-  checkPackages(context, given);
+  checkReferences(context, given);
   checkStartTask(given.startTask as Wire | undefined, given);
   const pool: PoolState = { id, wire: poolDescription(context, id, given), nodes: new Map() };
   if (pool.wire.enableAutoScale) checkFormula(context, pool, String(pool.wire.autoScaleFormula));
@@ -88,7 +88,11 @@ function poolDescription(context: Context, id: string, given: Wire): Wire {
 export function checkStartTask(startTask: Wire | undefined, pool: Wire): void {
   if (startTask === undefined) return;
   checkResourceFiles(startTask);
-  checkUserIdentity(startTask, pool, true);
+  checkUserIdentity(startTask);
+  const { username } = (startTask.userIdentity ?? {}) as { username?: string };
+  const accounts = (pool.userAccounts ?? []) as Wire[];
+  if (username !== undefined && !accounts.some(({ name }) => name === username))
+    throw invalidProperty('username', username, 'The pool has no user account of this name.');
 }
 
 /** Refuses packages that the account does not have. */
@@ -101,6 +105,21 @@ export function checkPackages({ nodes }: Context, { applicationPackageReferences
   throw new BatchError(
     'InvalidApplicationPackageReferences',
     Object.fromEntries(missing.map(({ applicationId }) => [applicationId, why])),
+  );
+}
+
+/** Refuses references of a pool to packages and certificates that the account does not have. */
+export function checkReferences(context: Context, given: Wire): void {
+  checkPackages(context, given);
+  const { certificateReferences = [] } = given;
+  const missing = (certificateReferences as { thumbprint: string }[])
+    .map(({ thumbprint }) => thumbprint)
+    .filter((thumbprint) => !context.state.certificates.has(thumbprint.toLowerCase()));
+  if (missing.length === 0) return;
+  const why = 'The specified certificate does not exist.';
+  throw new BatchError(
+    'InvalidCertificateReferences',
+    Object.fromEntries(missing.map((thumbprint) => [thumbprint, why])),
   );
 }
 

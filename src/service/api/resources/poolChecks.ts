@@ -1,4 +1,4 @@
-import { invalidProperty } from '../../wire/errors';
+import { BatchError, invalidProperty } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
 
 /** References to application packages of one pool. */
@@ -27,16 +27,29 @@ interface NatPool {
  * `pool` has the others. https://learn.microsoft.com/rest/api/batchservice/pool/add
  */
 export function checkPoolMembers(given: Wire, pool: Wire = given): void {
-  const { applicationPackageReferences, networkConfiguration, userAccounts, virtualMachineConfiguration } =
-    given as { applicationPackageReferences?: Wire[]; userAccounts?: Wire[] } & Record<
-      string,
-      Wire | undefined
-    >;
+  const { applicationPackageReferences, userAccounts, mountConfiguration } = given as Record<
+    string,
+    Wire[] | undefined
+  >;
+  const { networkConfiguration, virtualMachineConfiguration } = given as Record<string, Wire | undefined>;
   if ((applicationPackageReferences?.length ?? 0) > maxPackages)
     throw invalidProperty('applicationPackageReferences', undefined, `A pool has at most ${maxPackages}.`);
   if (virtualMachineConfiguration) checkMachine(virtualMachineConfiguration);
   if (networkConfiguration) checkNetwork(networkConfiguration);
   checkAccounts(userAccounts ?? [], isWindows({ ...pool, ...given }));
+  for (const mount of mountConfiguration ?? []) {
+    if (Object.keys(mount).length !== 1)
+      throw invalidProperty('mountConfiguration', undefined, 'Each item must have exactly one file system.');
+  }
+}
+
+/** Azure forbids pools of cloud services the virtual networks of others, rather than calling their names invalid. */
+export function checkSubnet({ cloudServiceConfiguration, networkConfiguration }: Wire = {}): void {
+  const { subnetId } = (networkConfiguration ?? {}) as Wire;
+  if (!cloudServiceConfiguration || !subnetId) return;
+  throw new BatchError('Forbidden', {
+    Reason: `Property subnetId with value ${subnetId} is not enabled for current account`,
+  });
 }
 
 function isWindows({ virtualMachineConfiguration, cloudServiceConfiguration }: Wire): boolean {
@@ -50,6 +63,15 @@ function checkMachine(configuration: Wire): void {
   const luns = ((configuration.dataDisks ?? []) as { lun: number }[]).map(({ lun }) => lun);
   if (new Set(luns).size < luns.length)
     throw invalidProperty('lun', undefined, 'Each data disk must have a logical unit number of its own.');
+  const { customerManagedKey } = (configuration.diskEncryptionConfiguration ?? {}) as Wire;
+  // Azure gives a pool an identity through Resource Manager only.
+  if (customerManagedKey !== undefined) {
+    throw invalidProperty(
+      'customerManagedKey',
+      undefined,
+      'Pool Identity is required when using CustomerManagedKey.',
+    );
+  }
 }
 
 function checkAccounts(accounts: readonly Wire[], isOnWindows: boolean): void {

@@ -3,7 +3,6 @@ import type { OutputFile } from '../../tasks/outputFiles';
 import { headerProblem } from '../../tasks/uploadHeaders';
 import { BatchError, invalidProperty } from '../../wire/errors';
 import type { Wire } from '../../wire/wire';
-import type { Context } from '../http/context';
 
 /** https://learn.microsoft.com/rest/api/batchservice/task/add, dependsOn */
 const maxDependencyCharacters = 64_000;
@@ -16,14 +15,13 @@ interface Range {
 }
 
 /** Refuses a task that the job cannot have, though each of its members is valid. */
-export function checkTask(context: Context, job: JobState, given: Wire): void {
+export function checkTask(job: JobState, given: Wire): void {
   checkDependencies(job, given);
   checkResourceFiles(given);
   checkOutputFiles(given);
   checkExitConditions(job, given);
   checkMultiInstance(given);
-  const pool = job.poolId === undefined ? undefined : context.state.pool(job.poolId);
-  checkUserIdentity(given, pool?.wire, context.allowElevated);
+  checkUserIdentity(given);
 }
 
 /** A multi-instance task takes whole nodes. */
@@ -87,29 +85,13 @@ export function checkUrl(name: string, value: unknown): void {
 }
 
 /**
- * A named user must be one of the pool's accounts. Administrator rights are refused unless the service allows them: a
- * task that needs them would have another effect without them.
+ * Refuses two users at once. As in Azure, a task that names a user the pool doesn't have, or asks for rights that it can't
+ * get, fails when it is to run.
  */
-export function checkUserIdentity(
-  { userIdentity }: Wire,
-  pool: Wire | undefined,
-  allowElevated: boolean,
-): void {
+export function checkUserIdentity({ userIdentity }: Wire): void {
   const { username, autoUser } = (userIdentity ?? {}) as { username?: string; autoUser?: Wire };
   if (username !== undefined && autoUser !== undefined)
     throw invalidProperty('userIdentity', undefined, 'Only one of username and autoUser may be given.');
-  const accounts = (pool?.userAccounts ?? []) as Wire[];
-  const account = accounts.find(({ name }) => name === username);
-  if (username !== undefined && pool !== undefined && account === undefined)
-    throw invalidProperty('username', username, 'The pool has no user account of this name.');
-  const isElevated = (autoUser ?? account)?.elevationLevel === 'admin';
-  if (isElevated && !allowElevated) {
-    throw invalidProperty(
-      'elevationLevel',
-      'admin',
-      'The local Batch service gives tasks no administrator rights. Start it with --allow-elevated to run them as the user who started the service.',
-    );
-  }
 }
 
 function checkDependencies(job: JobState, given: Wire): void {
