@@ -226,7 +226,7 @@ function words(problem: Problem): Words {
     case 'monitoringTimeout':
       return [
         l10n.t(
-          'Monitoring stopped after {0}. {1} of job {2} still to complete; nothing is stopped. Continue monitoring to fetch the outputs.',
+          'Monitoring stopped after {0}. Job {2} still has {1} to complete; nothing is stopped. Continue monitoring to fetch the outputs.',
           minutesOf(problem.minutes),
           tasksOf(problem.unfinished),
           problem.job,
