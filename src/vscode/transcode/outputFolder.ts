@@ -55,8 +55,19 @@ function withoutEnd(folder: Uri): Uri {
   return folder.with({ path: folder.path.replace(/(?<=.)\/+$/, '') });
 }
 
-/** Asks where the outputs of this run go. Resolves with the current folder if the user cancels. */
-export async function askOutputFolder(current: Chosen): Promise<Chosen> {
+/**
+ * Asks where the outputs of this run go. Resolves with the current folder if the user cancels, or chooses one that can't be
+ * written and is told so.
+ */
+export async function askOutputFolder(current: Chosen, sources: Sources): Promise<Chosen> {
+  const chosen = await askFolder(current);
+  const refused = chosen === current ? undefined : await readOnlyFolder(sources, chosen);
+  if (refused === undefined) return chosen;
+  await showError(sentenceOf({ kind: 'outputReadOnly', folder: refused }).text, { modal: true });
+  return current;
+}
+
+async function askFolder(current: Chosen): Promise<Chosen> {
   const configured = configuredFolder();
   const selected = l10n.t('selected');
   const item = (act: string, icon: string, label: string, isCurrent: boolean) => ({

@@ -1,4 +1,4 @@
-import { l10n, type QuickPickItem, ThemeIcon, window } from 'vscode';
+import { l10n, type QuickPickItem, ThemeIcon, Uri, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import { tasksOf, toUpload, type Until } from '../../core/plan/manifest';
 import { type Choices, type PlannedRun, planRun } from '../../core/plan/planRun';
@@ -95,7 +95,10 @@ export async function reviewRun(
         current = { ...current, pool: { ...current.pool, ...(await askNodes(current)) } };
         break;
       case 'folder':
-        current = { ...current, outputFolder: await askOutputFolder(current.outputFolder) };
+        current = {
+          ...current,
+          outputFolder: await askOutputFolder(current.outputFolder, sourcesOf(probed)),
+        };
         break;
       case 'audio':
         current = { ...current, audio: await askAudio(probed, current) };
@@ -111,6 +114,10 @@ export async function reviewRun(
     }
     planned = planRun(probed, current);
   }
+}
+
+function sourcesOf({ sources }: ProbedFiles): { readonly uri: Uri }[] {
+  return sources.map(({ uri }) => ({ uri: Uri.parse(uri) }));
 }
 
 function itemsOf(
