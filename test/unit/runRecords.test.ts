@@ -272,7 +272,13 @@ describe('A run', () => {
 describe('The services of a run', () => {
   it('are shown as not answering after 10 seconds of failures, until a call succeeds', async () => {
     let now = 0;
-    const answers = new ServiceHealth(() => now);
+    let told = 0;
+    const timers: (() => void)[] = [];
+    const answers = new ServiceHealth(
+      () => told++,
+      () => now,
+      (act) => timers.push(act),
+    );
     const steps: string[] = [];
     const report = (event: RunEvent) => steps.push(event.kind === 'step' ? event.step.kind : event.kind);
     const batch = answers.policy('batch', report);
@@ -284,6 +290,8 @@ describe('The services of a run', () => {
     assert.equal(answers.missing(), undefined, 'after 9 seconds');
     now = 10_000;
     assert.equal(answers.missing(), 'unreachable', 'after 10 seconds');
+    for (const act of timers.splice(0)) act();
+    assert.equal(told, 1, 'although no other call fails or succeeds');
     fail(batch, 'throttled');
     storage.onSuccess?.();
     assert.equal(answers.missing(), 'throttled', 'Storage says nothing about Batch');
@@ -297,6 +305,11 @@ describe('The services of a run', () => {
       undefined,
     );
     assert.equal(answers.missing(), undefined, 'after a call that succeeded');
-    assert.deepEqual(steps, ['waiting', 'waiting', 'waiting']);
+    fail(batch, 'unreachable');
+    batch.onSuccess?.();
+    now = 30_000;
+    for (const act of timers.splice(0)) act();
+    assert.equal(told, 1, 'not after a short failure');
+    assert.deepEqual(steps, ['waiting', 'waiting', 'waiting', 'waiting']);
   });
 });

@@ -114,6 +114,8 @@ const patienceMs = 15 * 60_000;
 
 /** How long a service must fail before this is shown: a single retry is common. */
 const shownAfterMs = 10_000;
+/** A timer may be some milliseconds ahead of the clock. */
+const timerSlackMs = 50;
 
 /** Why a run gets no further: every call to one of its services has failed for some time. */
 export type NoAnswer = RetryNotice['reason'];
@@ -122,13 +124,22 @@ export type NoAnswer = RetryNotice['reason'];
 export class ServiceHealth {
   readonly #failing = new Map<Service, { readonly since: number; reason: NoAnswer }>();
 
-  constructor(private readonly now: () => number = Date.now) {}
+  /**
+   * `onMissing` is called once a service has failed for so long that this is shown: no answer comes with which to show it.
+   * `later` runs a function after so many milliseconds.
+   */
+  constructor(
+    private readonly onMissing: () => void,
+    private readonly now: () => number = Date.now,
+    private readonly later: (act: () => void, ms: number) => void = (act, ms) => setTimeout(act, ms).unref(),
+  ) {}
 
   /** Returns a retry policy that records failures of the service here and reports them as steps of the run. */
   policy(service: Service, report: (event: RunEvent) => void): Partial<RetryPolicy> {
     return {
       patienceMs,
       onRetry: (notice) => {
+        if (!this.#failing.has(service)) this.later(() => this.#check(), shownAfterMs + timerSlackMs);
         const { since = this.now() } = this.#failing.get(service) ?? {};
         this.#failing.set(service, { since, reason: notice.reason });
         report({ kind: 'step', step: { kind: 'waiting', service, notice } });
@@ -137,6 +148,10 @@ export class ServiceHealth {
         this.#failing.delete(service);
       },
     };
+  }
+
+  #check(): void {
+    if (this.missing()) this.onMissing();
   }
 
   /** Undefined while all services answer, or have failed for a short time only. */

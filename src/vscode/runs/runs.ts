@@ -253,7 +253,7 @@ export class Runs {
     if (this.isWorkingOn(runId)) throw new UserError({ kind: 'runTaken', run: runId, here: true });
     const { account } = connection;
     // From here on the run can be canceled: it is in one of the two maps until it has ended.
-    const [abort, answers] = [new AbortController(), new ServiceHealth()];
+    const [abort, answers] = [new AbortController(), new ServiceHealth(() => this.#changed.fire(runId))];
     const opening: Opening = { abort, answers, isNew, isCanceled: false };
     this.#opening.set(runId, opening);
     this.#changed.fire(runId);
