@@ -16,6 +16,7 @@ import { UserError } from '../../src/core/errors';
 import { DiskFiles } from '../../src/core/files/localFiles';
 import type { ManifestFile } from '../../src/core/plan/manifest';
 import { refuseReadOnly } from '../../src/vscode/transcode/outputFolder';
+import { chooseFiles } from '../../src/vscode/transcode/sources/chooseFiles';
 import { scanFolder } from '../../src/vscode/transcode/sources/folderScan';
 import { savedOutput, WorkspaceFiles } from '../../src/vscode/workspaceFiles';
 import { probe, temporaryFolder } from '../media';
@@ -176,6 +177,21 @@ describe('Files of a virtual workspace', () => {
     assert.deepEqual(found.map(({ path }) => path).sort(), ['/clip.mp4', '/open/inner.mp4']);
     assert.equal(unreadable, 1);
     assert.equal(await failure(scanFolder(Uri.parse(uri('closed')), options)), 'fileDenied');
+  });
+
+  it('are listed in the order of the Explorer', async () => {
+    const names = ['clip 10.mp4', 'clip 2.mp4', 'clip 1.mp4'];
+    for (const name of names) memory.content.set(`/${name}`, Buffer.from('0'));
+    const chosen = await chooseFiles(
+      undefined,
+      names.map((name) => Uri.parse(uri(name))),
+      () => false,
+      'fetched',
+    );
+    assert.deepEqual(
+      chosen?.map((file) => file.uri.path),
+      ['/clip 1.mp4', '/clip 2.mp4', '/clip 10.mp4'],
+    );
   });
 
   it('that must not be written have an error that names their folder', async () => {
