@@ -190,7 +190,7 @@ export class Workbench {
       if (await isRun()) return true;
       await this.openPalette(`>${title}`, wait);
       try {
-        isClicked = await clickIfStill(this.command(title), title, { timeout: wait });
+        isClicked = (await clickIfStill(this.command(title), title, wait)) !== 'nothing';
       } catch (error) {
         await this.dismiss();
         throw error;
@@ -256,7 +256,10 @@ export class Workbench {
   async pick(text) {
     const item = this.quickPick(text).first();
     await item.waitFor();
-    await repeat(`The item ${text} is clicked`, (wait) => clickIfStill(item, text, { timeout: wait }));
+    await repeat(`The item ${text} is clicked`, async (wait) => {
+      const got = await clickIfStill(item, text, wait);
+      return got === 'click' || (got === 'press' && (await becomes(item, 'hidden', wait)));
+    });
   }
 
   quickPick(text) {
@@ -443,19 +446,21 @@ export async function repeat(effect, act) {
 
 /**
  * Clicks a row unless it has another text when the click arrives: lists of VS Code use the element of a row for another item
- * when they change. Resolves to whether the row got the click.
+ * when they change. Resolves to what the row got: a list may close as soon as the button is pressed, and the rest of the click
+ * then goes elsewhere.
  *
  * @param {import('playwright-core').Locator} row
  * @param {string | RegExp} text as `hasText` takes it
- * @param {{ timeout: number }} options
+ * @param {number} timeout
+ * @returns {Promise<'click' | 'press' | 'nothing'>}
  */
-async function clickIfStill(row, text, options) {
+async function clickIfStill(row, text, timeout) {
   const wanted = text instanceof RegExp ? { source: text.source, flags: text.flags } : text;
   const guard = await row.evaluateHandle(
     // Runs in the page, also when a bundler has renamed functions: methods keep their names without its help.
     (element, pattern) => {
       const guarded = {
-        hasClick: false,
+        got: 'nothing',
         events: ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'],
         isStill() {
           const shown = element.textContent.replace(/\s+/g, ' ').trim();
@@ -466,7 +471,8 @@ async function clickIfStill(row, text, options) {
           if (!this.isStill() || !element.contains(event.target)) {
             event.preventDefault();
             event.stopImmediatePropagation();
-          } else if (event.type === 'click') this.hasClick = true;
+          } else if (event.type === 'mousedown') this.got = 'press';
+          else if (event.type === 'click') this.got = 'click';
         },
         remove() {
           for (const name of this.events) window.removeEventListener(name, this, true);
@@ -476,14 +482,21 @@ async function clickIfStill(row, text, options) {
       return guarded;
     },
     wanted,
-    options,
+    { timeout },
   );
+  let failure;
   try {
-    await row.click(options);
-  } finally {
-    await guard.evaluate((guarded) => guarded.remove());
+    await row.click({ timeout });
+  } catch (error) {
+    failure = error;
   }
-  return guard.evaluate((guarded) => guarded.hasClick);
+  const got = await guard.evaluate((guarded) => {
+    guarded.remove();
+    return guarded.got;
+  });
+  // A row that was removed by the press fails the click.
+  if (failure && got === 'nothing') throw failure;
+  return got;
 }
 
 async function becomes(item, state, timeout) {

@@ -40,4 +40,20 @@ describe('The driver of a workbench', () => {
     assert.deepEqual(await page.evaluate('picked'), ['Keep', 'Keep']);
     assert.ok((await page.evaluate<number>('changes')) < 0);
   });
+
+  it('has selected an item that disappears when it is pressed', async () => {
+    await page.setContent(`
+      <div class="quick-input-widget"><div class="quick-input-list">
+        <div class="monaco-list-row">Keep</div>
+      </div></div>
+      <script>
+        const picked = [];
+        document.querySelector('.monaco-list-row').addEventListener('mousedown', ({ target }) => {
+          picked.push(target.textContent);
+          target.remove();
+        });
+      </script>`);
+    await new Workbench(undefined, { page }).pick('Keep');
+    assert.deepEqual(await page.evaluate('picked'), ['Keep']);
+  });
 });
