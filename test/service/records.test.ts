@@ -6,6 +6,7 @@ import { AddedTasks } from '../../src/core/records/addedTasks';
 import { ManifestStore, readManifest } from '../../src/core/records/manifestStore';
 import { ResultJournal, readResults } from '../../src/core/records/resultJournal';
 import { runsOf } from '../../src/core/records/runList';
+import { Claim } from '../../src/core/runs/claim';
 import { Run } from '../../src/core/runs/run';
 import { FastClock } from '../clock';
 import { clip, temporaryFolder } from '../media';
@@ -275,6 +276,39 @@ describe('The record of a run in the account', () => {
         text,
       );
     }
+  });
+
+  it('is free at once when its claim is released while the lease is being acquired again', async () => {
+    const container = 'released-claim';
+    const blob = 'manifest.json';
+    const { storage } = partsOf(service).parts;
+    await storage.createContainer(container, {}, never);
+    await storage.writeText(container, blob, '{}', { signal: never });
+    const proxy = await faultyProxy(service.ready.blobUrl);
+    const { account } = service.connection;
+    const slow = new Storage({ ...service.connection, account: { ...account, blobUrl: proxy.url } });
+    const options = { isCurrent: async () => true, signal: never };
+    const claim = await Claim.take(slow, container, blob, 'run', options);
+    let forward: () => void = () => undefined;
+    const forwarded = new Promise<void>((resolve) => {
+      forward = resolve;
+    });
+    const held = new Promise<void>((resolve) => {
+      proxy.fault = async ({ headers }) => {
+        if (headers['x-ms-lease-action'] !== 'acquire') return false;
+        resolve();
+        await forwarded;
+        return false;
+      };
+    });
+    const regained = assert.rejects(claim.regain(), { problem: { kind: 'runTaken', run: 'run' } });
+    await held;
+    await claim.release();
+    forward();
+    await regained;
+    const next = await Claim.take(storage, container, blob, 'run', options);
+    await next.release();
+    await proxy.close();
   });
 
   it('gets blocks less often the longer a run takes', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isClaimedHere, LeaseNote } from '../../src/core/records/leaseNotes';
 import { temporaryFolder } from '../media';
@@ -43,6 +43,30 @@ describe('The notes of leases', () => {
     assert.deepEqual(await note.left(), []);
     await note.removeLeft();
     assert.equal(readdirSync(folder.path).filter((name) => name.startsWith('ended')).length, 1);
+  });
+
+  it('of another process with the same id, or one that sleeps, count until they are not renewed for a minute', async () => {
+    const leaseId = randomUUID();
+    const note = new LeaseNote(folder.path, 'silent', leaseId);
+    await note.write();
+    const file = join(folder.path, `silent.${leaseId}.json`);
+    const at = (seconds: number) => utimesSync(file, new Date(), new Date(Date.now() + seconds * 1000));
+    for (const seconds of [-30, 30]) {
+      at(seconds);
+      assert.equal(await isClaimedHere(folder.path, 'silent'), true, `${seconds} s`);
+    }
+    for (const seconds of [-90, 3600]) {
+      at(seconds);
+      assert.equal(await isClaimedHere(folder.path, 'silent'), false, `${seconds} s`);
+      assert.deepEqual(await note.left(), [leaseId]);
+    }
+    await note.touch();
+    assert.equal(await isClaimedHere(folder.path, 'silent'), true);
+    at(-90);
+    await note.removeLeft();
+    assert.ok(!existsSync(file));
+    await note.touch();
+    assert.ok(!existsSync(file));
   });
 
   it('are read without a folder, and while one is incomplete', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
@@ -20,6 +20,12 @@ export class LeaseNote {
     await writeFile(this.#path, JSON.stringify(note), { mode: 0o600 });
   }
 
+  /** Says that its process still acts on the run. Called with each renewal of the lease. Never rejects. */
+  async touch(): Promise<void> {
+    const now = new Date();
+    await utimes(this.#path, now, now).catch(() => undefined);
+  }
+
   async remove(): Promise<void> {
     await rm(this.#path, { force: true });
   }
@@ -27,13 +33,13 @@ export class LeaseNote {
   /** IDs of the leases of processes of this machine that no longer exist. */
   async left(): Promise<string[]> {
     const notes = await notesOf(this.folder, this.runId);
-    return notes.filter(({ note }) => note && isLeft(note)).map(({ leaseId }) => leaseId);
+    return notes.filter((file) => file.note && isLeft(file)).map(({ leaseId }) => leaseId);
   }
 
   /** Removes the notes of processes that no longer exist. Requires the lease: a process with an incomplete note has none. */
   async removeLeft(): Promise<void> {
-    for (const { path, note } of await notesOf(this.folder, this.runId))
-      if (note === undefined || isLeft(note)) await rm(path, { force: true });
+    for (const file of await notesOf(this.folder, this.runId))
+      if (file.note === undefined || isLeft(file)) await rm(file.path, { force: true });
   }
 }
 
@@ -47,7 +53,15 @@ interface NoteFile {
   readonly leaseId: string;
   /** Undefined if it is incomplete: its process is writing it, or was killed meanwhile. */
   readonly note: Note | undefined;
+  /** When it was written or touched, in milliseconds since 1970. */
+  readonly touchedMs: number;
 }
+
+/**
+ * A note that was not touched for so long is of a process that has ended, whose id another one may have by now, or that
+ * sleeps and has lost the lease. In milliseconds; leases are renewed, and notes touched, every few seconds.
+ */
+const maxSilenceMs = 60_000;
 
 async function notesOf(folder: string, runId: string): Promise<NoteFile[]> {
   const notes: NoteFile[] = [];
@@ -55,7 +69,11 @@ async function notesOf(folder: string, runId: string): Promise<NoteFile[]> {
     if (!name.startsWith(`${runId}.`) || !name.endsWith('.json')) continue;
     const path = join(folder, name);
     const leaseId = name.slice(runId.length + 1, -'.json'.length);
-    notes.push({ path, leaseId, note: parsed(await readFile(path, 'utf8').catch(() => '')) });
+    const touchedMs = await stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+    notes.push({ path, leaseId, touchedMs, note: parsed(await readFile(path, 'utf8').catch(() => '')) });
   }
   return notes;
 }
@@ -68,17 +86,26 @@ function parsed(text: string): Note | undefined {
   }
 }
 
-function isLeft({ pid, host }: Note): boolean {
-  return host === hostname() && !isAlive(pid);
+function isHere({ note }: NoteFile): boolean {
+  return note?.host === hostname();
+}
+
+function isLeft(file: NoteFile): boolean {
+  return isHere(file) && !isAlive(file);
 }
 
 /** Whether a living process of this machine has noted that it acts on a run. */
 export async function isClaimedHere(folder: string, runId: string): Promise<boolean> {
   const notes = await notesOf(folder, runId);
-  return notes.some(({ note }) => note?.host === hostname() && isAlive(note.pid));
+  return notes.some((file) => isHere(file) && isAlive(file));
 }
 
-function isAlive(pid: number): boolean {
+function isAlive({ note, touchedMs }: NoteFile): boolean {
+  // A clock that was set back may have touched it in the future.
+  return note !== undefined && Math.abs(Date.now() - touchedMs) < maxSilenceMs && isProcess(note.pid);
+}
+
+function isProcess(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -108,7 +108,8 @@ export class Claim {
       leaseSeconds,
       anyOf(signal, this.#lost.signal),
     );
-    if (lease === undefined) throw new UserError({ kind: 'runTaken', run: runId });
+    if (lease !== undefined && this.#released) await lease.release().catch(() => undefined);
+    if (lease === undefined || this.#released) throw new UserError({ kind: 'runTaken', run: runId });
     this.#lease = lease;
     this.#isChecked = false;
     await this.#check(signal);
@@ -139,6 +140,7 @@ export class Claim {
   }
 
   async #renew(): Promise<void> {
+    await this.note?.touch();
     try {
       await this.#lease.renew();
       await this.#check();
