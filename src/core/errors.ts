@@ -102,7 +102,8 @@ export type Problem =
   | { kind: 'noImage'; vmSize: string }
   | { kind: 'poolNotOurs'; pool: string }
   | { kind: 'poolGone'; pool: string }
-  | { kind: 'poolUnusable'; pool: string; detail?: string }
+  /** `detail` is the code or the message of the service. */
+  | { kind: 'poolUnusable'; pool: string; why?: 'deleted' | 'deleting'; detail?: string }
   /** A resource that was selected for deletion is kept: it is in use, or has been replaced, since it was listed. */
   | { kind: 'resourceKept'; why: 'used' | 'changed' }
   | { kind: 'jobEnded'; job: string }
@@ -152,7 +153,7 @@ export type Problem =
   | { kind: 'noFfmpeg'; path?: string }
   /** A program that has another name, or that doesn't answer as ffmpeg does: `detail` is what it says instead. */
   | { kind: 'notFfmpeg'; path: string; fault: 'name' | 'version'; detail?: string }
-  | { kind: 'localServiceFailed'; detail: string };
+  | { kind: 'localServiceFailed'; detail: string; canReset?: boolean };
 
 /** The problem behind a failed part of a split file. */
 export function rootProblem(problem: Problem): Problem {

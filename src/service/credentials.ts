@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { giveFreeName } from './guard/newFile';
 import { StartError } from './guard/startError';
 
 export interface Credentials {
@@ -36,9 +37,7 @@ export function credentialsFromFile(dataDir: string): Credentials {
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(made, null, 2), { mode: 0o600 });
   try {
-    linkSync(draft, path);
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'EEXIST') throw error;
+    giveFreeName(draft, path);
   } finally {
     rmSync(draft, { force: true });
   }

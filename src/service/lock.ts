@@ -1,5 +1,7 @@
-import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { giveFreeName } from './guard/newFile';
 import { StartError } from './guard/startError';
 import { isRunning, startTime } from './tasks/processes/processTree';
 import { startedAt } from './tasks/processes/startedAt';
@@ -9,6 +11,9 @@ export const lockFile = 'service.lock';
 
 /** Two readings of the start of one process differ by less than this. */
 const maxDifferenceMs = 30_000;
+
+/** A lock that is empty for longer was left by a process that ended while it made the lock. */
+const emptyMs = 5_000;
 
 /** The running process that a lock names. */
 export interface Holder {
@@ -36,14 +41,13 @@ export class Lock {
     writeFileSync(own, this.#content, { mode: 0o600 });
     try {
       for (;;) {
-        try {
-          // A link appears with its content, so that no other process reads an empty lock.
-          linkSync(own, this.path);
-          return undefined;
-        } catch (error) {
-          if ((error as { code?: string }).code !== 'EEXIST') throw error;
-        }
+        if (giveFreeName(own, this.path)) return undefined;
         const seen = contentOf(this.path);
+        // Where there are no links, a lock is empty for a moment.
+        if (seen === '' && ageOf(this.path) < emptyMs) {
+          await delay(20);
+          continue;
+        }
         const holder = await this.#livingHolder(seen);
         if (holder !== undefined) return holder;
         this.#removeStale(seen);
@@ -97,8 +101,8 @@ export class Lock {
     const aside = `${this.path}.${process.pid}.stale`;
     try {
       renameSync(this.path, aside);
-      if (contentOf(aside) !== seen) linkSync(aside, this.path);
-      unlinkSync(aside);
+      if (contentOf(aside) !== seen) giveFreeName(aside, this.path);
+      rmSync(aside, { force: true });
     } catch {
       // Another process was faster.
     }
@@ -120,4 +124,10 @@ function contentOf(path: string): string {
   } catch {
     return '';
   }
+}
+
+/** Milliseconds since a file was written; `Infinity` if it does not exist. */
+function ageOf(path: string): number {
+  const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Number.NEGATIVE_INFINITY };
+  return Date.now() - mtimeMs;
 }

@@ -1,5 +1,6 @@
+import { writeSync } from 'node:fs';
 import { diskUse } from './diskUse';
-import { StartError } from './guard/startError';
+import { failedStart, StartError } from './guard/startError';
 import { help, type Options, optionsOf, UsageError } from './options';
 import { reset } from './reset';
 import { serve } from './serve';
@@ -17,6 +18,9 @@ try {
 } catch (error) {
   if (error instanceof UsageError || error instanceof StartError) {
     console.error(error.message);
+    if (error instanceof StartError && error.canReset) {
+      console.error('If the data folder is damaged, run the service with --reset to empty it.');
+    }
     process.exit(error instanceof UsageError ? usageCode : configurationCode);
   }
   // Thrown on, it would be taken for an error of a service that runs, which survives it.
@@ -39,7 +43,13 @@ async function run(options: Options): Promise<void> {
     case 'serve':
       keepLoopbackDirect(process.env);
       startWith(options.perl);
-      await serve(options);
+      try {
+        await serve(options);
+      } catch (error) {
+        // Written at once: the process is about to exit.
+        writeSync(process.stdout.fd, `${JSON.stringify(failedStart(error))}\n`);
+        throw error;
+      }
   }
 }
 

@@ -36,7 +36,8 @@ interface Ready {
   readonly notices: readonly string[];
 }
 
-const holderMs = 60_000;
+/** How long a holder of the folder may take to answer. Clients wait a minute for a start: they must hear of it. */
+const holderMs = 40_000;
 const idleCheckMs = 1_000;
 /** A client asks for the end of an idle service by making this file in the data folder. */
 const endWhenIdleFile = 'end-when-idle';
@@ -98,7 +99,7 @@ async function run(options: Options, credentials: Credentials, lock: Lock, ready
   };
   endOnRequest(options, { server, storage, lock, readyFile, log });
   const line = JSON.stringify(ready);
-  writeFileSync(`${readyFile}.next`, line, { mode: 0o600 });
+  writeFileSync(`${readyFile}.next`, line, { mode: 0o600, flush: true });
   renameSync(`${readyFile}.next`, readyFile);
   log(
     `Ready: Batch at ${server.url}, Blob Storage at ${storage.blobUrl}, container engine: ${ready.containerEngine ?? 'none'}`,
@@ -176,10 +177,10 @@ async function startStorage(
     if (error instanceof StartError) throw error;
     if (error instanceof Error && 'code' in error) throw unusable(folder, error);
     const reason = error instanceof Error ? error.message : String(error);
-    throw new StartError(
-      `Blob Storage could not be started from ${folder}. ${reason}\nIf the folder is damaged, run the service with --reset to empty it.`,
-      { cause: error },
-    );
+    throw new StartError(`Blob Storage could not be started from ${folder}. ${reason}`, {
+      cause: error,
+      canReset: true,
+    });
   }
 }
 

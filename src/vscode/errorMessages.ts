@@ -118,6 +118,8 @@ function remedyTitle(remedy: Remedy): string {
       return l10n.t('Attach to Run…');
     case 'checkConnection':
       return l10n.t('Check Connection');
+    case 'resetLocalAccount':
+      return l10n.t('Reset the Local Batch Account…');
     case 'showServiceLog':
       return l10n.t('Show Service Log');
     case 'showStartTaskStderr':

@@ -109,6 +109,10 @@ describe('The words of a run', () => {
       text({ ...answer, status: 409, code: 'Conflict', resource: 'job', detail: 'It ends.' }),
       'Azure Batch rejected the operation “list jobs” on job (Conflict). It ends.',
     );
+    const pool = { kind: 'poolUnusable', pool: 'p' } as const;
+    assert.equal(text({ ...pool, why: 'deleted' }), 'Pool p was deleted.');
+    assert.equal(text({ ...pool, why: 'deleting' }), 'Pool p is still being deleted. Try again later.');
+    assert.equal(text({ ...pool, detail: 'No room.' }), "Pool p can't be used. No room.");
     const fault = { kind: 'presetInvalid', preset: 'Mine', fault: 'missingPlaceholder' } as const;
     assert.equal(
       text({ ...fault, subject: '${output}' }),

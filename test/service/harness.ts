@@ -98,17 +98,21 @@ export class TestService implements TestAccount {
     return service;
   }
 
-  /** Starts a service that is expected to refuse to start. Resolves to its exit code and what it says. */
-  static async refusal(...args: string[]): Promise<{ code: number | null; stderr: string }> {
+  /** Starts a service that is expected to refuse to start. Resolves to its exit code and what it prints. */
+  static async refusal(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
     const child = spawn(process.execPath, ['dist/service.js', ...args], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
     });
     let stderr = '';
     child.stderr.on('data', (chunk) => {
       stderr += chunk;
     });
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { code, stderr };
+    return { code, stdout, stderr };
   }
 
   async start(): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -96,6 +97,59 @@ describe('The life of the local Batch service', function () {
       stranger.kill('SIGKILL');
       process.kill(-(holder.pid as number), 'SIGKILL');
     }
+  });
+
+  it('starts on a file system without links, and is one for each folder there too', async () => {
+    await service.kill();
+    // What Node says of links on FAT: no such file system can be mounted here.
+    const noLinks = path('noLinks.cjs');
+    writeFileSync(
+      noLinks,
+      `const fs = require('node:fs');
+      fs.linkSync = () => { throw Object.assign(new Error('EPERM: link'), { code: 'EPERM' }); };
+      require('node:module').syncBuiltinESMExports();`,
+    );
+    const folder = path('fat');
+    const args = ['--require', noLinks, 'dist/service.js', '--data-dir', folder];
+    const flags = ['--container-engine', 'none', '--quiet'];
+    const start = () =>
+      spawn(process.execPath, [...args, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const children = [start(), start(), start()];
+    try {
+      const lines = await Promise.all(
+        children.map(async ({ stdout }) => JSON.parse(String(await once(stdout, 'data')))),
+      );
+      const [{ pid }] = lines;
+      assert.ok(children.some((child) => child.pid === pid));
+      for (const line of lines) assert.deepEqual([line.ready, line.pid], [true, pid]);
+      assert.deepEqual(
+        readdirSync(folder).filter((name) => /^(?:service\.lock|credentials\.json)\./.test(name)),
+        [],
+      );
+    } finally {
+      for (const child of children) child.kill('SIGTERM');
+      await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')));
+    }
+  });
+
+  it('is not begun where it cannot be, for a reason that clients can read', async () => {
+    await service.kill();
+    // Azurite finds a folder in place of its file.
+    const tables = path('blobs/__azurite_db_blob__.json');
+    rmSync(tables, { force: true });
+    mkdirSync(tables);
+    const damaged = await TestService.refusal('--data-dir', service.dataDir, '--quiet');
+    const { ready, reason, canReset } = JSON.parse(damaged.stdout);
+    assert.deepEqual([damaged.code, ready, canReset], [78, false, true], damaged.stdout);
+    assert.match(reason, /^Blob Storage could not be started from /);
+    assert.ok(!reason.includes('--reset') && damaged.stderr.includes('--reset'), damaged.stderr);
+    writeFileSync(path('credentials.json'), '{}');
+    const noKeys = await TestService.refusal('--data-dir', service.dataDir, '--quiet');
+    assert.deepEqual(JSON.parse(noKeys.stdout), {
+      ready: false,
+      reason: noKeys.stderr.trim(),
+      canReset: false,
+    });
   });
 
   it('leaves neither its line nor its lock when it is asked to end', async () => {

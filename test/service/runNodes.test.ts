@@ -235,7 +235,7 @@ describe('The nodes of a run', function () {
     fixture.batch.fault = answer(409, 'PoolBeingDeleted', isAdd);
     await rejectsWith(ensurePool(through, runPool('keep'), nodes, never, { clock }), {
       kind: 'poolUnusable',
-      detail: 'deleting',
+      why: 'deleting',
     });
   });
 

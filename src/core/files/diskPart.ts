@@ -156,8 +156,11 @@ function denied(file: string): UserError {
   return new UserError({ kind: 'fileDenied', file });
 }
 
-/** Gives a name that must be free. A link fails if the name is taken, where a rename would overwrite the file. */
-async function giveFreeName(partPath: string, path: string): Promise<void> {
+/**
+ * Renames a file to a name that must be free, with its content in place. Throws `outputExists`. A link fails if the name is
+ * taken, where a rename would overwrite the file.
+ */
+export async function giveFreeName(partPath: string, path: string): Promise<void> {
   try {
     await link(partPath, path);
   } catch (error) {

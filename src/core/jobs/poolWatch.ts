@@ -200,7 +200,7 @@ export class PoolWatch {
     const { jobId, signal } = this.watched;
     const job = await this.batch.job(jobId, { select: 'id,state', signal });
     if (job !== undefined && !hasEnded(job))
-      throw new UserError({ kind: 'poolUnusable', pool: poolId, detail: 'deleted' });
+      throw new UserError({ kind: 'poolUnusable', pool: poolId, why: 'deleted' });
   }
 
   #tell(problem: Problem): void {

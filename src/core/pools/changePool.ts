@@ -1,6 +1,6 @@
 import type { Batch, Pool } from '../azure/batch';
 import { isBatchCode } from '../azure/batchCall';
-import { UserError } from '../errors';
+import { type Problem, UserError } from '../errors';
 import { type Clock, waitFor } from '../wait';
 import type { NodeTargets } from './nodeTargets';
 
@@ -127,22 +127,22 @@ async function stopResize(
 }
 
 function deleted(pool: string): UserError {
-  return new UserError({ kind: 'poolUnusable', pool, detail: 'deleted' });
+  return new UserError({ kind: 'poolUnusable', pool, why: 'deleted' });
 }
 
 /** Whether `changePool` failed because the pool is deleted. */
 export function isDeletedPool(error: unknown): boolean {
-  return isUnusable(error) && error.problem.detail === 'deleted';
+  return isUnusable(error) && error.problem.why === 'deleted';
 }
 
 /** Whether `changePool` failed because Azure refused every change for `conflictMinutes`: the pool works as it is. */
 export function isUnchangeable(error: unknown): boolean {
-  return isUnusable(error) && error.problem.detail !== 'deleted';
+  return isUnusable(error) && error.problem.why !== 'deleted';
 }
 
 function isUnusable(
   error: unknown,
-): error is UserError & { problem: { kind: 'poolUnusable'; detail?: string } } {
+): error is UserError & { problem: Extract<Problem, { kind: 'poolUnusable' }> } {
   return error instanceof UserError && error.problem.kind === 'poolUnusable';
 }
 

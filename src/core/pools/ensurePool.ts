@@ -291,5 +291,5 @@ async function whenNotDeleting(
 }
 
 function beingDeleted(pool: string): UserError {
-  return new UserError({ kind: 'poolUnusable', pool, detail: 'deleting' });
+  return new UserError({ kind: 'poolUnusable', pool, why: 'deleting' });
 }

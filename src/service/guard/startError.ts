@@ -1,5 +1,26 @@
 /** The service cannot start. The message is for the user: what is wrong, with the path, and what to do about it. */
-export class StartError extends Error {}
+export class StartError extends Error {
+  /** Whether a reset, which deletes the data, can help. */
+  readonly canReset: boolean;
+
+  constructor(message: string, { canReset = false, ...options }: ErrorOptions & { canReset?: boolean } = {}) {
+    super(message, options);
+    this.canReset = canReset;
+  }
+}
+
+/** What a client gets on stdout, as one line of JSON, when the service does not start. */
+export interface FailedStart {
+  readonly ready: false;
+  /** What is wrong, and what to do about it. */
+  readonly reason: string;
+  readonly canReset: boolean;
+}
+
+export function failedStart(error: unknown): FailedStart {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { ready: false, reason, canReset: error instanceof StartError && error.canReset };
+}
 
 /** Turns an error of the file system into a StartError that names the path and what to do. */
 export function unusable(path: string, error: unknown): StartError {

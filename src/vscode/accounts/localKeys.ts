@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { l10n } from 'vscode';
 import { errorCode, UserError } from '../../core/errors';
+import { giveFreeName } from '../../core/files/diskPart';
 import type { AccountSecrets, Secrets } from '../secrets';
 
 /** Names of the local Batch account and of its storage account, as the service makes them. */
@@ -26,10 +27,10 @@ export async function localKeys(dataFolder: string, secrets: Secrets): Promise<A
   const { batchKey, storageKey } = made;
   await writeFile(draft, JSON.stringify({ batchName, batchKey, storageName, storageKey }), { mode: 0o600 });
   try {
-    // The file appears with its content, or another window was faster.
-    await link(draft, path);
+    await giveFreeName(draft, path);
   } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error;
+    const wasFaster = error instanceof UserError && error.problem.kind === 'outputExists';
+    if (!wasFaster) throw error;
   } finally {
     await rm(draft, { force: true });
   }
@@ -38,7 +39,8 @@ export async function localKeys(dataFolder: string, secrets: Secrets): Promise<A
 
 async function readKeys(path: string): Promise<AccountSecrets | undefined> {
   try {
-    const { batchKey, storageKey } = JSON.parse(await readFile(path, 'utf8')) as Partial<AccountSecrets>;
+    const keys = JSON.parse(await readFile(path, 'utf8')) as Partial<AccountSecrets> | null;
+    const { batchKey, storageKey } = keys ?? {};
     if (batchKey && storageKey) return { batchKey, storageKey };
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;

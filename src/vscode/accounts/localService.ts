@@ -25,6 +25,7 @@ const maxIdleEndMs = 5_000;
 
 /** What the service writes into its data folder while it runs. Holds no keys. */
 interface Ready {
+  readonly ready: true;
   readonly batchUrl: string;
   readonly blobUrl: string;
   readonly pid: number;
@@ -33,6 +34,14 @@ interface Ready {
   readonly pathPrepend?: readonly string[];
   /** What the user should know about this start: damage that was found, and what is lost. */
   readonly notices?: readonly string[];
+}
+
+/** What the service prints when it can't start. */
+interface FailedStart {
+  readonly ready: false;
+  readonly reason: string;
+  /** Whether a reset of the account can help. */
+  readonly canReset: boolean;
 }
 
 /**
@@ -163,8 +172,13 @@ export class LocalService {
 
   /** Whether the data folder still names this process: a service that ends removes its file first. */
   async #isNamed(pid: number): Promise<boolean> {
-    const text = await readFile(join(this.dataFolder, 'service.json'), 'utf8').catch(() => undefined);
-    return text !== undefined && (JSON.parse(text) as Ready).pid === pid;
+    return (await this.#named())?.pid === pid;
+  }
+
+  /** The service that the data folder names. Undefined if the file is damaged, as after a power failure. */
+  async #named(): Promise<Ready | undefined> {
+    const line = lineIn(await readFile(join(this.dataFolder, 'service.json'), 'utf8').catch(() => ''));
+    return line?.ready ? line : undefined;
   }
 
   /**
@@ -172,9 +186,8 @@ export class LocalService {
    * nothing: the process may be a zombie, or another program by now.
    */
   async #running(): Promise<Ready | undefined> {
-    const text = await readFile(join(this.dataFolder, 'service.json'), 'utf8').catch(() => undefined);
-    if (text === undefined) return undefined;
-    const ready = JSON.parse(text) as Ready;
+    const ready = await this.#named();
+    if (ready === undefined) return undefined;
     return (await isAnswering(ready, await localKeys(this.dataFolder, this.secrets))) ? ready : undefined;
   }
 
@@ -201,7 +214,7 @@ export class LocalService {
           windowsHide: true,
         },
       );
-      const started = await readyLine(child, this.logFile);
+      const started = await readyLine(child);
       child.stdout?.destroy();
       child.unref();
       if (!(await isAnswering(started, await localKeys(this.dataFolder, this.secrets))))
@@ -230,34 +243,43 @@ function connectionOf(account: AccountRecord, { batchKey, storageKey }: AccountS
   };
 }
 
-/** The line that a service prints when it is ready. Throws `localServiceFailed` with the last line of its log. */
-async function readyLine(child: ChildProcess, logFile: string): Promise<Ready> {
+/** The line that a service prints when it is ready. Throws `localServiceFailed` with the reason that it prints otherwise. */
+async function readyLine(child: ChildProcess): Promise<Ready> {
   const { stdout } = child;
   if (stdout === null) throw new Error('The service has no stdout.');
-  return new Promise((resolve, reject) => {
-    const fail = (detail: string) => reject(new UserError({ kind: 'localServiceFailed', detail }));
+  return new Promise<Ready>((resolve, reject) => {
+    const fail = (detail: string, canReset?: boolean) =>
+      reject(new UserError({ kind: 'localServiceFailed', detail, canReset }));
     const timer = setTimeout(
       () => fail(l10n.t("It didn't respond within {0}.", secondsOf(maxStartMs / 1000))),
       maxStartMs,
     );
     child.once('error', (error) => fail(error.message));
-    child.once('exit', (code) => {
-      lastLine(logFile).then(
-        (line) => fail(line ?? l10n.t('exit code {0}', String(code))),
-        () => fail(l10n.t('exit code {0}', String(code))),
-      );
-    });
-    createInterface(stdout).once('line', (line) => {
+    // When all of its output has been read.
+    child.once('close', (code) => fail(l10n.t('exit code {0}', String(code))));
+    for (const event of ['error', 'close']) child.once(event, () => clearTimeout(timer));
+    createInterface(stdout).once('line', (text) => {
       clearTimeout(timer);
-      resolve(JSON.parse(line) as Ready);
+      const line = lineIn(text);
+      if (line?.ready) resolve(line);
+      else fail(line?.reason ?? text, line?.canReset);
     });
   });
 }
 
-/** A service that cannot start logs the reason in one line. */
-async function lastLine(logFile: string): Promise<string | undefined> {
-  const text = await readFile(logFile, 'utf8');
-  return text.trimEnd().split('\n').at(-1) || undefined;
+/** What a line of the service says; undefined if it is not whole. */
+function lineIn(text: string): Ready | FailedStart | undefined {
+  try {
+    const line = JSON.parse(text) as Partial<Ready> | FailedStart | null;
+    if (line?.ready === false) return line;
+    return typeof line?.batchUrl === 'string' &&
+      typeof line.blobUrl === 'string' &&
+      Number.isInteger(line.pid)
+      ? (line as Ready)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function isAnswering({ batchUrl, blobUrl }: Ready, keys: AccountSecrets): Promise<boolean> {

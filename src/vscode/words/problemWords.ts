@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { Problem, Service } from '../../core/errors';
 import { listed } from './listed';
-import { bytes, count } from './numbers';
+import { bytes, count, minutesOf } from './numbers';
 
 /** The meaning of each rejection, by the error code of Batch, Storage or Microsoft Entra. */
 const refusals: Record<string, () => string> = {
@@ -362,4 +362,36 @@ export function folderMissingWords({
   return isSave
     ? l10n.t('{0} no longer exists. Create the folder, then save the file again.', folder)
     : l10n.t('{0} no longer exists. Create the folder, then fetch the outputs again.', folder);
+}
+
+export function unknownWords({ kind }: Problem): string {
+  return l10n.t('The reason is unknown to this version of the extension ({0}). Update the extension.', kind);
+}
+
+export function clockWords({ minutes }: Extract<Problem, { kind: 'clockSkew' }>): string {
+  return minutes > 0
+    ? l10n.t(
+        'The clock of this machine is {0} fast, so the service rejects its requests. Correct the clock.',
+        minutesOf(minutes),
+      )
+    : l10n.t(
+        'The clock of this machine is {0} slow, so the service rejects its requests. Correct the clock.',
+        minutesOf(-minutes),
+      );
+}
+
+export function localServiceWords({
+  detail,
+  canReset,
+}: Extract<Problem, { kind: 'localServiceFailed' }>): string {
+  const text = l10n.t("Couldn't start the local Batch service: {0}", detail);
+  return canReset
+    ? l10n.t('{0} If its data is damaged, reset the local Batch account, which deletes the data.', text)
+    : text;
+}
+
+export function endedPoolWords(pool: string, why: 'deleted' | 'deleting'): string {
+  return why === 'deleted'
+    ? l10n.t('Pool {0} was deleted.', pool)
+    : l10n.t('Pool {0} is still being deleted. Try again later.', pool);
 }

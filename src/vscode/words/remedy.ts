@@ -25,6 +25,7 @@ export type Remedy =
   | 'getFfmpeg'
   | 'askQuota'
   | 'attach'
+  | 'resetLocalAccount'
   | 'showServiceLog'
   | 'showStartTaskStderr';
 

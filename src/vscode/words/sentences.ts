@@ -6,10 +6,13 @@ import { fileWords, isFileProblem } from './fileSentences';
 import { isMediaProblem, mediaSentence } from './mediaSentences';
 import { duration, minutesOf, tasksOf, timesOf } from './numbers';
 import {
+  clockWords,
+  endedPoolWords,
   endedWords,
   fieldWords,
   keptWords,
   limitWords,
+  localServiceWords,
   nodeFailedWords,
   noFfmpegWords,
   notFfmpegWords,
@@ -19,6 +22,7 @@ import {
   serviceName,
   serviceWords,
   unauthorizedWords,
+  unknownWords,
   waitWords,
   withDetail,
 } from './problemWords';
@@ -46,10 +50,6 @@ function knownWords(problem: Problem): Words | undefined {
     if (error instanceof TypeError) return undefined;
     throw error;
   }
-}
-
-function unknownWords({ kind }: Problem): string {
-  return l10n.t('The reason is unknown to this version of the extension ({0}). Update the extension.', kind);
 }
 
 /** Returns the message of any error, for use inside another message. */
@@ -187,7 +187,9 @@ function words(problem: Problem): Words {
     case 'poolGone':
       return [l10n.t('Pool {0} no longer exists.', problem.pool)];
     case 'poolUnusable':
-      return [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp'];
+      return problem.why === undefined
+        ? [withDetail(l10n.t("Pool {0} can't be used.", problem.pool), problem.detail), 'cleanUp']
+        : [endedPoolWords(problem.pool, problem.why)];
     case 'taskDeleted':
       return [
         l10n.t('The task for {0} was deleted before its output was fetched. Retry the file.', problem.file),
@@ -294,17 +296,7 @@ function words(problem: Problem): Words {
         'openPoolSettings',
       ];
     case 'clockSkew':
-      return [
-        problem.minutes > 0
-          ? l10n.t(
-              'The clock of this machine is {0} fast, so the service rejects its requests. Correct the clock.',
-              minutesOf(problem.minutes),
-            )
-          : l10n.t(
-              'The clock of this machine is {0} slow, so the service rejects its requests. Correct the clock.',
-              minutesOf(-problem.minutes),
-            ),
-      ];
+      return [clockWords(problem)];
     case 'unreachable':
       return [
         withDetail(
@@ -338,7 +330,11 @@ function words(problem: Problem): Words {
     case 'notFfmpeg':
       return [notFfmpegWords(problem), 'openLocalSettings'];
     case 'localServiceFailed':
-      return [l10n.t("Couldn't start the local Batch service: {0}", problem.detail), 'showServiceLog'];
+      return [
+        localServiceWords(problem),
+        ...(problem.canReset ? (['resetLocalAccount'] as const) : []),
+        'showServiceLog',
+      ];
   }
 }
 
