@@ -212,11 +212,22 @@ function send(message: FromParser): void {
   process.send?.(message);
 }
 
+/** Runs the work of a job. An error that it doesn't report itself is a bug: the job fails, so that nobody waits for it. */
+function begin(job: number, work: Promise<void>): void {
+  work.catch((error) => {
+    send({
+      kind: 'failed',
+      job,
+      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  });
+}
+
 process.on('message', (message: ToParser) => {
-  if (message.kind === 'start') void work(message);
-  else if (message.kind === 'startFiles') void probeFiles(message.job, message);
+  if (message.kind === 'start') begin(message.job, work(message));
+  else if (message.kind === 'startFiles') begin(message.job, probeFiles(message.job, message));
   else if (message.job === current?.job) current.file.answer(message.read, message.data);
 });
 process.on('disconnect', () => process.exit(0));
-// A rejected promise that is not awaited belongs to a file whose parse has ended.
+// The parser library leaves promises behind, which reject when their file is closed. What is awaited is caught by `begin`.
 process.on('unhandledRejection', () => undefined);
