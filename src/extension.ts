@@ -125,7 +125,7 @@ export function activate(context: ExtensionContext): void {
   const idleWatch = new Lazy(async () => {
     const { IdleWatch } = await import('./vscode/explorer/idleWatch');
     const update = (account: AccountRecord) => accountsView.use((view) => view.update(account));
-    return new IdleWatch(accounts, runs, update);
+    return new IdleWatch(accounts, runs, update, log);
   });
   const transportStreams = new Lazy(async () => {
     const { TransportStreams } = await import('./vscode/transcode/sources/transportStreams');

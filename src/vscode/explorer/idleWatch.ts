@@ -1,5 +1,14 @@
-import { l10n, StatusBarAlignment, type StatusBarItem, ThemeColor, ThemeIcon, window } from 'vscode';
+import {
+  type LogOutputChannel,
+  l10n,
+  StatusBarAlignment,
+  type StatusBarItem,
+  ThemeColor,
+  ThemeIcon,
+  window,
+} from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
+import { UserError } from '../../core/errors';
 import type { IdlePool } from '../../core/pools/idlePools';
 import type { Accounts } from '../accounts/accounts';
 import { background } from '../background';
@@ -25,6 +34,7 @@ export class IdleWatch {
     private readonly runs: Runs,
     /** Shows the account as it is after an action on it. */
     private readonly update: (account: AccountRecord) => Promise<void>,
+    private readonly log: LogOutputChannel,
   ) {
     this.#item = this.#disposables.add(
       window.createStatusBarItem(`${section}.idle`, StatusBarAlignment.Left, 9),
@@ -35,9 +45,14 @@ export class IdleWatch {
     this.#disposables.add(accounts.onChanged(() => this.#dropOthers()));
   }
 
-  /** Checks as a timer does: a check that fails is made again the next time. */
+  /** Checks as a timer does: while the account cannot be asked, the check is made again the next time. */
   async checkAgain(): Promise<void> {
-    await this.check().catch(() => undefined);
+    try {
+      await this.check();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.log.debug(`Couldn't check for idle nodes: ${error.message}`);
+    }
   }
 
   /** Asks the account of this workspace for idle pools, while the window has the focus. */
