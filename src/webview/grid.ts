@@ -11,14 +11,14 @@ export interface GridSize {
 
 /** The largest cells, about square, with which all nodes fit into the width and, if they can, into the height. */
 export function gridSize(cells: number, width: number, height: number): GridSize {
-  const least = Math.max(1, Math.ceil((width + gap) / (maxSize + gap)));
-  const most = Math.max(least, Math.floor((width + gap) / (minSize + gap)));
-  for (let columns = least; columns <= most; columns++) {
+  const minColumns = Math.max(1, Math.ceil((width + gap) / (maxSize + gap)));
+  const maxColumns = Math.max(minColumns, Math.floor((width + gap) / (minSize + gap)));
+  for (let columns = minColumns; columns <= maxColumns; columns++) {
     const size = (width + gap) / columns - gap;
     const rows = Math.ceil(cells / columns);
     if (rows * (size + gap) <= height) return fit(Math.min(columns, cells), size);
   }
-  return fit(Math.min(most, cells), minSize);
+  return fit(Math.min(maxColumns, cells), minSize);
 }
 
 function fit(columns: number, size: number): GridSize {

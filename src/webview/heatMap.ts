@@ -2,7 +2,7 @@ import { gap, gridSize } from './grid';
 import { hourStrip } from './hourStrip';
 import { drawLegend } from './legend';
 import type { Cell, Strings, ToHost, ToPage } from './messages';
-import { lookOf } from './nodeStates';
+import { styleOf } from './nodeStates';
 import { NodeTable } from './nodeTable';
 
 declare function acquireVsCodeApi(): {
@@ -131,7 +131,7 @@ function layOut(): void {
 }
 
 function paint(target: HTMLElement, cell: Cell, index: number, height: number): void {
-  const { name, mark } = lookOf(cell);
+  const { name, mark } = styleOf(cell);
   const flags = [cell.isDedicated ? 'dedicated' : 'spot', cell.startTaskFailed ? 'start-failed' : ''];
   target.className = ['cell', name, ...flags].filter(Boolean).join(' ');
   target.tabIndex = index === current ? 0 : -1;

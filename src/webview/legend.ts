@@ -1,6 +1,6 @@
 import { hourStrip } from './hourStrip';
 import type { Cell, Minute, Strings } from './messages';
-import { lookOf } from './nodeStates';
+import { styleOf } from './nodeStates';
 
 /** Explains every mark that the map has now, with how many nodes have it. Returns the counts in words. */
 export function drawLegend(
@@ -19,7 +19,7 @@ export function drawLegend(
   const failed = cells.filter(({ state, startTaskFailed }) => startTaskFailed && state !== 'starttaskfailed');
   const items = [
     ...counts.map(({ cell, text }) =>
-      item(sample(`cell ${lookOf(cell).name} plain`, lookOf(cell).mark), text),
+      item(sample(`cell ${styleOf(cell).name} plain`, styleOf(cell).mark), text),
     ),
     ...(failed.length > 0
       ? [item(sample('cell plain start-failed', '✕'), `${strings.startTaskFailed}: ${failed.length}`)]

@@ -1,12 +1,12 @@
 import type { Cell, Minute } from './messages';
 
-/** States that look alike are told apart by their word; groups by color and by a mark, so that color alone means nothing. */
-export interface StateLook {
+/** How a group of states is shown: by a color and by a mark, since color alone is no difference to everyone. Words tell states of a group apart. */
+export interface StateStyle {
   readonly name: 'idle' | 'running' | 'starting' | 'failed' | 'gone';
   readonly mark: string;
 }
 
-const looks: Record<string, StateLook> = {
+const styles: Record<string, StateStyle> = {
   idle: { name: 'idle', mark: '○' },
   running: { name: 'running', mark: '▶' },
   starttaskfailed: { name: 'failed', mark: '✕' },
@@ -20,10 +20,10 @@ const looks: Record<string, StateLook> = {
 };
 
 /** Creating, rebooting, reimaging, waiting for the start task, and states that are new. */
-const starting: StateLook = { name: 'starting', mark: '…' };
+const starting: StateStyle = { name: 'starting', mark: '…' };
 
-export function lookOf({ state }: Pick<Cell, 'state'>): StateLook {
-  return looks[state] ?? starting;
+export function styleOf({ state }: Pick<Cell, 'state'>): StateStyle {
+  return styles[state] ?? starting;
 }
 
 /** The class of what a node did in a minute. */

@@ -21,7 +21,7 @@ import {
 } from '../../src/core/azure/resourceManager';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
-import { coresOf, familyOf, generationsOf } from '../../src/core/pools/vmSizes';
+import { familyOf, generationsOf, quotaCores } from '../../src/core/pools/vmSizes';
 import { Run } from '../../src/core/runs/run';
 import { certificate, certificateKey, startTokenStorage, type TokenStorage } from '../azure/tokenStorage';
 import { clip, temporaryFolder } from '../media';
@@ -204,10 +204,10 @@ describe('Azure Resource Manager, played by a stand-in', () => {
   it('returns the sizes of the region, which take precedence over their names', async () => {
     const account = { resourceId: `${group}/Microsoft.Batch/batchAccounts/media` } as AccountRecord;
     const sizes = await supportedSizes(arm, account, never);
-    assert.equal(coresOf('Standard_Odd7', sizes), 6);
+    assert.equal(quotaCores('Standard_Odd7', sizes), 6);
     assert.equal(familyOf('standard_odd7', sizes), 'standardOddFamily');
     assert.deepEqual(generationsOf('Standard_Odd7', sizes), ['V1']);
-    assert.equal(coresOf('Standard_DS3_v2', sizes), 4);
+    assert.equal(quotaCores('Standard_DS3_v2', sizes), 4);
   });
 
   it('recognizes a storage account whose firewall shuts out nodes', async () => {
@@ -273,7 +273,7 @@ describe('Azure Resource Manager, played by a stand-in', () => {
           'Standard_GS4',
           'Standard_E8-4s_v5',
         ],
-      ].map((size) => coresOf(size)),
+      ].map((size) => quotaCores(size)),
       [2, 16, 1, 24, undefined, 4, 16, 4, 4, 16, 8],
     );
     assert.deepEqual(

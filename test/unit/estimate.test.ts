@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { estimateRun, idleNodeHours } from '../../src/core/estimates/estimate';
 import { withLimits } from '../../src/core/estimates/limits';
-import { addSpeed, builtInSpeeds, coresOf, rateOf, speedOf } from '../../src/core/estimates/speeds';
+import { activeCores, addSpeed, builtInSpeeds, rateOf, speedOf } from '../../src/core/estimates/speeds';
 import type { Manifest, ManifestFile, RunPool } from '../../src/core/plan/manifest';
 import { builtInPresets } from '../../src/core/presets/builtIn';
 
@@ -171,11 +171,11 @@ describe('The estimate of a run', () => {
   });
 
   it('reads the cores of a size from its name', () => {
-    assert.equal(coresOf('Standard_D2s_v5'), 2);
-    assert.equal(coresOf('Standard_D16s_v5'), 16);
-    assert.equal(coresOf('Standard_E16-4s_v5'), 4);
-    assert.equal(coresOf('Standard_A1_v2'), 1);
-    assert.equal(coresOf('Standard_DS3_v2'), 4);
-    assert.equal(coresOf('odd'), 2);
+    assert.equal(activeCores('Standard_D2s_v5'), 2);
+    assert.equal(activeCores('Standard_D16s_v5'), 16);
+    assert.equal(activeCores('Standard_E16-4s_v5'), 4);
+    assert.equal(activeCores('Standard_A1_v2'), 1);
+    assert.equal(activeCores('Standard_DS3_v2'), 4);
+    assert.equal(activeCores('odd'), 2);
   });
 });

@@ -1,7 +1,7 @@
 import type { Quota, VmSizes } from '../azure/resourceManager';
 import { UserError } from '../errors';
 import type { RunPool } from '../plan/manifest';
-import { coresOf, familyOf } from '../pools/vmSizes';
+import { familyOf, quotaCores } from '../pools/vmSizes';
 
 /** Throws a `quota` problem if the quota does not even allow one node of a kind that the pool is to have. */
 export function refuseBeyond(
@@ -9,7 +9,7 @@ export function refuseBeyond(
   pool: RunPool,
   sizes?: VmSizes,
 ): void {
-  const cores = coresOf(pool.vmSize, sizes) ?? 1;
+  const cores = quotaCores(pool.vmSize, sizes) ?? 1;
   const family = familyOf(pool.vmSize, sizes)?.toLowerCase();
   const familyCores = [...(families ?? [])].find(([name]) => name.toLowerCase() === family)?.[1];
   const dedicated = Math.min(

@@ -1,5 +1,5 @@
 import { type FileResult, type Manifest, taskSecondsOf } from '../plan/manifest';
-import { coresOf as quotaCoresOf } from '../pools/vmSizes';
+import { quotaCores } from '../pools/vmSizes';
 import type { Preset } from '../presets/preset';
 
 /** How fast tasks were: sums over the files of earlier runs with one preset on one size of node. */
@@ -94,7 +94,7 @@ function builtInRate({ preset: { id, needs }, vmSize, pixels }: RatedTask): numb
   const isAudio = needs === 'audio';
   const rate = builtInSpeeds[id] ?? (isAudio ? audioSpeed : videoSpeed);
   if (isAudio) return rate;
-  return rate * (coresOf(vmSize) / measuredCores) ** coreExponent * pixelFactor(id, pixels);
+  return rate * (activeCores(vmSize) / measuredCores) ** coreExponent * pixelFactor(id, pixels);
 }
 
 /** How much faster pictures of this size are encoded than those that the built-in rates were measured with. */
@@ -105,9 +105,9 @@ function pixelFactor(presetId: string, pixels: number | undefined): number {
 }
 
 /** Cores that encode: constrained sizes (`E16-4s`) use fewer than they take from the quota, and name them second. */
-export function coresOf(vmSize: string): number {
+export function activeCores(vmSize: string): number {
   const active = /^[A-Za-z]+_[A-Za-z]+\d+-(\d+)/.exec(vmSize)?.[1];
-  return Math.max(Number(active ?? quotaCoresOf(vmSize) ?? measuredCores), 1);
+  return Math.max(Number(active ?? quotaCores(vmSize) ?? measuredCores), 1);
 }
 
 /** The speed of the tasks of a run, from its results; undefined if no file of known length succeeded. */

@@ -23,7 +23,7 @@ const irregularCores: readonly {
  * Cores that a size takes from the quota; undefined for a name that has no number. Later families name them:
  * `Standard_D4s_v5` has 4. https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions
  */
-export function coresOf(vmSize: string, sizes?: VmSizes): number | undefined {
+export function quotaCores(vmSize: string, sizes?: VmSizes): number | undefined {
   const { cores } = sizes?.get(vmSize.toLowerCase()) ?? {};
   if (cores !== undefined) return cores;
   for (const { pattern, cores } of irregularCores) {

@@ -43,8 +43,8 @@ const sasMarginMinutes = 45;
 export class Submitter {
   /** Resolves when there is a job to watch, or there will be none. Rejects if submitting failed before. */
   readonly ready: Promise<void>;
-  #isReady: () => void = () => undefined;
-  #isFailed: (error: unknown) => void = () => undefined;
+  #settleReady: () => void = () => undefined;
+  #failReady: (error: unknown) => void = () => undefined;
   /** Names of pieces of split files that were encoded before. */
   readonly #encoded = new Set<string>();
   #added = 0;
@@ -67,8 +67,8 @@ export class Submitter {
     this.#nodes = new AttemptNodes(state, attempt);
     this.#urls = new SignedUrls(state.parts.storage, state.manifest, attempt, state.serviceClock);
     this.ready = new Promise((resolve, reject) => {
-      this.#isReady = resolve;
-      this.#isFailed = reject;
+      this.#settleReady = resolve;
+      this.#failReady = reject;
     });
     this.ready.catch(() => undefined);
   }
@@ -82,9 +82,9 @@ export class Submitter {
   async run(until: Exclude<Until, 'fetched'>, signal: AbortSignal): Promise<void> {
     try {
       if (this.attempt.submitted === undefined) await this.#run(until, signal);
-      this.#isReady();
+      this.#settleReady();
     } catch (error) {
-      this.#isFailed(error);
+      this.#failReady(error);
       throw error;
     }
   }
@@ -203,7 +203,7 @@ export class Submitter {
               (inner) => this.#nodes.grow(this.#targets(uploads, count), inner),
               { ...ticks, firstMs: this.#nodes.isRefused ? 0 : tickMs, signal: own },
             ),
-          (own) => this.#lookAfterJob(own),
+          (own) => this.#keepJob(own),
           { ...ticks, signal: all },
         ),
     );
@@ -239,7 +239,7 @@ export class Submitter {
       this.#added += tasks.length - refused.length;
       if (this.#added > 0) {
         state.poolsGiven.delete(attempt);
-        this.#isReady();
+        this.#settleReady();
       }
       await uploads.gather(Math.min(this.#added * gatherMsPerTask, maxGatherMs), signal);
     }
@@ -306,7 +306,7 @@ export class Submitter {
     return Math.max(limits.jobMinutes - Math.floor(used), Math.min(limits.taskMinutes, limits.jobMinutes));
   }
 
-  async #lookAfterJob(signal: AbortSignal): Promise<void> {
+  async #keepJob(signal: AbortSignal): Promise<void> {
     const { state, attempt } = this;
     const { clock, manifest } = state;
     if (clock.now() - this.#prolongedAt < prolongEveryMs) return;

@@ -1,6 +1,7 @@
 import { constants, existsSync, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
+import { removeTree } from '../guard/dataFolder';
 import { retainedUntil } from '../scheduling/retention';
 import type { NodeState } from '../scheduling/state';
 import { BatchError } from '../wire/errors';
@@ -193,7 +194,7 @@ async function remove(served: Served, request: Request): Promise<Reply> {
   if (stats.isDirectory() && !recursive && (await readdir(real)).length > 0) {
     throw new BatchError('OperationInvalidForCurrentState', { Reason: 'The directory is not empty.' });
   }
-  await rm(real, { recursive: true, force: true });
+  await removeTree(real);
   return { status: 200 };
 }
 

@@ -2,8 +2,8 @@ import { removeTree } from '../guard/dataFolder';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { type Place, taskPath } from '../tasks/environment';
 import {
+  activeCores,
   coordinationOf,
-  coresOf,
   endedWithTask,
   instanceSettings,
   makeRemoteShell,
@@ -226,7 +226,7 @@ export class Execution {
     { root, taskDir }: Place,
   ): Promise<Wire[]> {
     const hosts = nodes.map(({ wire }) => String(wire.ipAddress));
-    return instanceSettings(hosts, instance, taskDir, coresOf(pool.wire), await makeRemoteShell(root));
+    return instanceSettings(hosts, instance, taskDir, activeCores(pool.wire), await makeRemoteShell(root));
   }
 
   /** What the end of the service has stopped starts again with its task. */

@@ -1,5 +1,5 @@
 import type { Concern, Supervisor } from '../guard/supervisor';
-import { internalFailure } from '../tasks/taskRunner';
+import { failureOf } from '../tasks/taskRunner';
 import { durationMs, timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { JobTasks } from './jobTasks';
@@ -160,7 +160,7 @@ export class Jobs {
     return {
       about: `job ${job.id}`,
       fail: (error) => {
-        const { category, code, message, details } = internalFailure(error);
+        const { category, code, message, details } = failureOf(error);
         (job.wire.executionInfo as Wire).schedulingError = { category, code, message, details };
         this.state.saveJob(job);
       },

@@ -5,7 +5,7 @@ import type { Log } from '../guard/log';
 import type { Concern, Supervisor } from '../guard/supervisor';
 import { jobFolder, makeNodeFolders, taskFolder } from '../tasks/environment';
 import { ApplicationPackages, type PackageReference } from '../tasks/packages/applicationPackages';
-import { internalFailure } from '../tasks/taskRunner';
+import { failureOf } from '../tasks/taskRunner';
 import { loopback } from '../wire/endpoints';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
@@ -347,7 +347,7 @@ export class Nodes {
     return {
       about: `node ${node.id} of pool ${node.poolId}`,
       fail: (error) => {
-        const { code, message, details } = internalFailure(error);
+        const { code, message, details } = failureOf(error);
         node.wire.errors = [{ code, message, errorDetails: details }];
         this.#setNode(node, 'unusable');
       },

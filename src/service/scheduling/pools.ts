@@ -1,6 +1,6 @@
 import { rmdir } from 'node:fs/promises';
 import type { Concern, Supervisor } from '../guard/supervisor';
-import { internalFailure } from '../tasks/taskRunner';
+import { failureOf } from '../tasks/taskRunner';
 import { timestamp } from '../wire/time';
 import type { Wire } from '../wire/wire';
 import type { Faults } from './faults';
@@ -141,7 +141,7 @@ export class Pools {
     return {
       about: `pool ${pool.id}`,
       fail: (error) => {
-        const { code, message, details } = internalFailure(error);
+        const { code, message, details } = failureOf(error);
         pool.wire.resizeErrors = [{ code, message, values: details }];
         this.state.savePool(pool);
       },

@@ -24,7 +24,7 @@ export class Storage {
   ) {
     this.#current = Promise.resolve(first);
     this.#watch(first);
-    setInterval(() => this.#lookAtDisk().catch(() => undefined), watchMs).unref();
+    setInterval(() => this.#checkDisk().catch(() => undefined), watchMs).unref();
   }
 
   static async start(
@@ -107,7 +107,7 @@ export class Storage {
   }
 
   /** Azurite answers 500 for good once the disk was full: it is started again when there is room. */
-  async #lookAtDisk(): Promise<void> {
+  async #checkDisk(): Promise<void> {
     const { bavail, bsize } = await statfs(this.folder);
     const isFull = bavail * bsize < fullBytes;
     if (isFull && !this.#wasFull)

@@ -45,9 +45,13 @@ export function coordinationOf(attempt: Attempt, settings: Settings): Attempt {
   return { ...attempt, commandLine, resourceFiles, outputFiles: [] };
 }
 
-/** Cores of a node by the name of its size: `standard_d2s_v5` has 2. */
-export function coresOf({ vmSize }: Wire): number {
-  return Number(/\d+/.exec(String(vmSize))?.[0] ?? 1);
+/**
+ * Cores of a node by the name of its size: `standard_d2s_v5` has 2. The second number of a constrained size counts:
+ * `standard_m128-32ms` has 32. https://learn.microsoft.com/azure/virtual-machines/constrained-vcpu
+ */
+export function activeCores({ vmSize }: Wire): number {
+  const [, all = '1', active = all] = /(\d+)(?:-(\d+))?/.exec(String(vmSize)) ?? [];
+  return Number(active);
 }
 
 /** Of the node of the primary; Azure reserves it for its own use. */

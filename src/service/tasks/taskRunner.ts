@@ -66,7 +66,7 @@ export const endedFailure = (category: FailureInfo['category'], why: string): Fa
 const timeFailure = endedFailure('ServerError', 'because it ran longer than its maxWallClockTime');
 
 /** An error as a client reads it on the resource that it struck. */
-export function internalFailure(error: unknown): FailureInfo {
+export function failureOf(error: unknown): FailureInfo {
   if (error instanceof TaskFailure) return error.info;
   return {
     category: 'ServerError',
@@ -74,11 +74,6 @@ export function internalFailure(error: unknown): FailureInfo {
     message: 'An internal error occurred while the task was run',
     details: [{ name: 'Message', value: error instanceof Error ? error.message : String(error) }],
   };
-}
-
-/** The failure that an error stands for: its own, or one of the service. */
-export function failureOf(error: unknown): FailureInfo {
-  return error instanceof TaskFailure ? error.info : internalFailure(error);
 }
 
 /**

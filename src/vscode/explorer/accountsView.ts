@@ -53,8 +53,8 @@ export class AccountsView {
       }),
     );
     this.#disposables.add(this.view.onDidCollapseElement(({ element }) => this.#lists.collapse(element)));
-    this.#disposables.add(this.view.onDidChangeVisibility(() => this.#lookAgain()));
-    this.#disposables.add(window.onDidChangeWindowState(() => this.#lookAgain()));
+    this.#disposables.add(this.view.onDidChangeVisibility(() => this.#refreshAgain()));
+    this.#disposables.add(window.onDidChangeWindowState(() => this.#refreshAgain()));
     this.#disposables.add(
       runs.onChanged((runId) => {
         if (runId === undefined) this.#runsChanged();
@@ -167,7 +167,7 @@ export class AccountsView {
   }
 
   /** Refreshes what is out of date when the view is shown again. */
-  #lookAgain(): void {
+  #refreshAgain(): void {
     if (this.#watch === 'focused') this.#lists.markOlderStale();
     this.#schedule();
   }

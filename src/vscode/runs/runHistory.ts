@@ -49,7 +49,7 @@ export class RunHistory implements Disposable {
 
   constructor(private readonly parts: Parts) {
     this.#disposables.add(every(everyMs, () => this.#refreshIfSeen()));
-    this.#disposables.add(every(elsewhereMs, () => this.#lookElsewhere()));
+    this.#disposables.add(every(elsewhereMs, () => this.#readClaims()));
     this.#disposables.add(
       window.onDidChangeWindowState(({ focused }) => focused && background(this.#refreshIfSeen())),
     );
@@ -57,7 +57,7 @@ export class RunHistory implements Disposable {
 
   /** Called when the view becomes visible. */
   async shown(): Promise<void> {
-    await Promise.all([this.#lookElsewhere(), this.#refreshIfSeen()]);
+    await Promise.all([this.#readClaims(), this.#refreshIfSeen()]);
   }
 
   dispose(): void {
@@ -142,7 +142,7 @@ export class RunHistory implements Disposable {
     return records.filter((record) => record !== undefined);
   }
 
-  async #lookElsewhere(): Promise<void> {
+  async #readClaims(): Promise<void> {
     const { runs, runsTree, isVisible } = this.parts;
     if (!isVisible()) return;
     const claimed = new Set<string>();

@@ -1,5 +1,5 @@
 import type { JobState, PoolState, TaskState } from '../../scheduling/state';
-import { coresOf } from '../../tasks/multiInstance';
+import { activeCores } from '../../tasks/multiInstance';
 import { durationText, timestamp } from '../../wire/time';
 import type { Wire } from '../../wire/wire';
 
@@ -70,7 +70,7 @@ export function jobStatistics(url: string, since: unknown, jobs: Iterable<JobSta
 export function poolStatistics(url: string, since: unknown, pools: Iterable<PoolState>): Wire {
   let coreTime = 0;
   for (const pool of pools) {
-    const cores = coresOf(pool.wire);
+    const cores = activeCores(pool.wire);
     for (const { wire } of pool.nodes.values()) {
       if (wire.isDedicated) coreTime += (Date.now() - Date.parse(String(wire.allocationTime))) * cores;
     }
