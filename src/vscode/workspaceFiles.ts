@@ -95,6 +95,17 @@ export class WorkspaceFiles implements Files {
     if (isOnDisk(uri)) await this.disk.dropPart(uri, version);
   }
 
+  async renameFolder(from: string, to: string): Promise<boolean> {
+    if (isOnDisk(to)) return this.disk.renameFolder(from, to);
+    try {
+      await workspace.fs.rename(Uri.parse(from), Uri.parse(to), { overwrite: false });
+      return true;
+    } catch (error) {
+      if (await this.stat(to)) return false;
+      throw writeProblemOf(error, to);
+    }
+  }
+
   async freeBytes(uri: string): Promise<number | undefined> {
     return isOnDisk(uri) ? this.disk.freeBytes(uri) : undefined;
   }

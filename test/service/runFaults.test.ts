@@ -13,6 +13,7 @@ import {
 import { type IncomingMessage, type ServerResponse, request as sendTo } from 'node:http';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { parse } from 'tinyduration';
 import { madeBy } from '../../src/core/azure/ownership';
 import { Storage } from '../../src/core/azure/storage';
@@ -1080,6 +1081,41 @@ describe('A run', function () {
       assert.equal((await again.advance('fetched', never)).succeeded, 1);
       await again.close();
       assert.deepEqual(namesIn(folder), ['clip', 'clip (2)', 'clip.mp4']);
+    });
+
+    it('has a temporary name until it is complete, also where its download was canceled', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run, parts, steps } = await fixture.start(paths, { preset: 'hls' });
+      await run.advance('submitted', never);
+      await eventually(
+        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
+        (task) => task?.state === 'completed',
+      );
+      const abort = new AbortController();
+      const isSegment = (url: string) => /-output\/0001\/.*\.(?:ts|m4s|mp4)$/.test(url);
+      let segments = 0;
+      // Some are there and others are on their way when the user cancels.
+      fixture.blobs.fault = async ({ method, url = '' }) => {
+        if (method !== 'GET' || !isSegment(url) || ++segments < 2) return false;
+        await eventually(
+          async () => namesIn(folder).length,
+          (names) => names > 1,
+        );
+        abort.abort();
+        return true;
+      };
+      await assert.rejects(run.advance('fetched', abort.signal), { name: 'AbortError' });
+      await run.close();
+      const [part = '', ...others] = namesIn(folder);
+      assert.match(part, /^\.clip\..*\.transcode-part$/);
+      assert.deepEqual(others, ['clip.mp4']);
+      await fixture.calm();
+      const again = await Run.open(parts, run.manifest.outputContainer, never);
+      assert.equal((await again.advance('fetched', never)).succeeded, 1);
+      await again.close();
+      assert.deepEqual(namesIn(folder), ['clip', 'clip.mp4']);
+      const outputs = steps.flatMap((step) => (step.kind === 'fetched' ? step.output : []));
+      assert.deepEqual(outputs, [pathToFileURL(join(folder, 'clip')).href]);
     });
 
     it('downloads nothing of one with a name that leads out of its folder', async () => {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, UserError } from '../errors';
 import { readFully, readProblem, writeFully, writeProblem } from './diskAccess';
 import { type PartFile, partName } from './files';
@@ -223,4 +224,24 @@ function takePartPath(path: string, version: string): { partPath: string; isFirs
 
 function partPathOf(path: string, version: string): string {
   return join(dirname(path), partName(basename(path), version));
+}
+
+/** How often, and how many milliseconds apart, Windows is asked to rename a folder that a virus scanner reads. */
+const renameTries = 5;
+const renamePauseMs = 100;
+
+/** Gives a folder another name, which must be free. Returns false if it is taken by anything but an empty folder. */
+export async function renameDiskFolder(from: string, to: string): Promise<boolean> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await rename(from, to);
+      return true;
+    } catch (error) {
+      // Systems report a taken name in many ways.
+      if (await stat(to).catch(() => undefined)) return false;
+      const isBusy = ['EPERM', 'EACCES', 'EBUSY'].includes(errorCode(error) ?? '');
+      if (!isBusy || tries === renameTries) throw writeProblem(error, dirname(to));
+      await delay(renamePauseMs);
+    }
+  }
 }

@@ -19,6 +19,10 @@ export interface Files {
   isInMemory(uri: string): boolean;
   /** Removes the part file of this `version`, if it exists. */
   dropPart(uri: string, version: string): Promise<void>;
+  /**
+   * Gives a folder a name in the same folder. Returns false if that name is taken by anything but an empty folder.
+   */
+  renameFolder(from: string, to: string): Promise<boolean>;
   /** Free bytes where `uri` will be written, or undefined if unknown. Throws if the folder cannot be written to. */
   freeBytes(uri: string): Promise<number | undefined>;
 }
@@ -84,6 +88,8 @@ export interface PartFile {
   discard(): Promise<void>;
 }
 
+const partSuffix = '.transcode-part';
+
 /** Limit of common file systems, in bytes. */
 const maxNameBytes = 255;
 
@@ -92,10 +98,15 @@ const maxNameBytes = 255;
  * systems, and never longer than file systems allow.
  */
 export function partName(name: string, version: string): string {
-  const suffix = `.${version}.transcode-part`;
+  const suffix = `.${version}${partSuffix}`;
   let kept = Array.from(name);
   while (Buffer.byteLength(`.${kept.join('')}${suffix}`) > maxNameBytes) kept = kept.slice(0, -1);
   return `.${kept.join('')}${suffix}`;
+}
+
+/** Whether a file or folder has a temporary name, which `partName` makes. */
+export function isPartName(name: string): boolean {
+  return name.startsWith('.') && name.endsWith(partSuffix);
 }
 
 /**

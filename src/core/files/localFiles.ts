@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from '../errors';
 import { readFully, readProblem, writeProblem } from './diskAccess';
-import { diskPart, dropDiskPart } from './diskPart';
+import { diskPart, dropDiskPart, renameDiskFolder } from './diskPart';
 import type { DiskFile, FileStat, Files, OpenFile, PartFile } from './files';
 
 /** Files on the disks of this machine, by their `file:` URIs. */
@@ -55,6 +55,10 @@ export class DiskFiles implements Files {
 
   async dropPart(uri: string, version: string): Promise<void> {
     await dropDiskPart(fileURLToPath(uri), version);
+  }
+
+  renameFolder(from: string, to: string): Promise<boolean> {
+    return renameDiskFolder(fileURLToPath(from), fileURLToPath(to));
   }
 
   isInMemory(): boolean {

@@ -8,7 +8,7 @@ import type { Attempt, FileResult, ManifestFile } from '../plan/manifest';
 import { nameOfCopy } from '../plan/outputNames';
 import { fetchFolder } from './fetchFolder';
 import { concernsRun } from './fileTrouble';
-import { downloadOutput } from './outputs';
+import { downloadOutput, mayReplace, tellFetched } from './outputs';
 import type { RunState } from './runState';
 
 /** Outputs downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
@@ -144,7 +144,9 @@ async function fetchProved(
   for (let copy = 1; ; copy++) {
     const uri = state.parts.outputUri(file, nameOfCopy(output, copy));
     try {
-      const bytes = await downloadOutput(state, file, { blob: output.blob, uri, files }, signal);
+      const target = { blob: output.blob, uri, files, overwrite: mayReplace(state.manifest, file) };
+      const { bytes, skipped } = await downloadOutput(state, target, signal);
+      tellFetched(state, file, { output: uri, bytes, skipped });
       if (proof.warning) state.tell({ kind: 'trouble', problem: proof.warning });
       return { outputUri: uri, outputBytes: bytes, outputSeconds: proof.seconds };
     } catch (error) {
@@ -161,6 +163,7 @@ function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Fi
     open: (uri) => files.open(uri),
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
+    renameFolder: (from, to) => files.renameFolder(from, to),
     isInMemory: (uri) => files.isInMemory(uri),
     part: async (uri, version, options) => provingPart(await files.part(uri, version, options), prove),
   };

@@ -1,22 +1,31 @@
+import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
+import pLimit from 'p-limit';
 import { type BlobInfo, base64 } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
-import { staysBelow } from '../files/files';
+import { partName, staysBelow } from '../files/files';
 import { hashFile } from '../files/hashing';
 import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
 import { proveByStatement, proveOutput } from '../media/probe/proof';
 import type { FileResult, ManifestFile } from '../plan/manifest';
-import { downloadOutput, mayReplace } from './outputs';
+import { nameOfCopy } from '../plan/outputNames';
+import { together } from '../wait';
+import { downloadOutput, mayReplace, tellFetched } from './outputs';
 import type { RunState } from './runState';
 
 type FetchedFolder = Pick<FileResult, 'problem' | 'outputUri' | 'outputBytes' | 'outputSeconds'>;
 
+/** Files of a folder that are downloaded at a time; how many blocks are received at a time is the limit of `Transfers`. */
+const filesAtOnce = 8;
+
+const versionLength = 16;
+
 /**
- * Downloads an output that is a folder, as one output: it is proved before anything is downloaded, it gets one name, and its
- * playlists come last, so that a folder with its playlist is complete. `isConfirmed`: whether the task is known to have
- * succeeded, and so to have uploaded all files. Otherwise only playlists can prove that none is missing.
+ * Downloads an output that is a folder, as one output: it is proved before anything is downloaded, and it gets one name. A
+ * new folder has a temporary name until it is complete. `isConfirmed`: whether the task is known to have succeeded, and so to
+ * have uploaded all files. Otherwise only playlists can prove that none is missing.
  */
 export async function fetchFolder(
   state: RunState,
@@ -40,39 +49,96 @@ export async function fetchFolder(
   const { problem, warning } = statement ? proveByStatement(statement, expected, seconds) : {};
   if (problem) throw new UserError(problem);
   if (warning) state.tell({ kind: 'trouble', problem: warning });
-  blobs.sort(
-    (one, other) =>
-      Number(isPlaylist(one.name)) - Number(isPlaylist(other.name)) || one.name.localeCompare(other.name),
-  );
+  const { files } = state.parts;
   for (let copy = 1; ; copy++) {
-    const name = copy === 1 ? output.name : `${output.name} (${copy})`;
+    const name = nameOfCopy(output, copy);
     const between = output.isBeside ? '.' : '/';
-    const uriOf = (blob: string) =>
-      state.parts.outputUri(file, `${name}${between}${blob.slice(prefix.length)}`);
+    const uriIn = (folder: string) => (blob: BlobInfo) =>
+      state.parts.outputUri(file, `${folder}${between}${blob.name.slice(prefix.length)}`);
+    const uriOf = uriIn(name);
     if (!mayReplace(state.manifest, file) && (await holdsAnother(state, blobs, uriOf, signal))) {
       if (copy === 1000) throw new UserError({ kind: 'outputExists', file: output.name });
       continue;
     }
-    let bytes = 0;
-    for (const blob of blobs) {
-      const target = { blob: blob.name, uri: uriOf(blob.name), files: state.parts.files };
-      bytes += await downloadOutput(state, file, target, signal);
-    }
+    const folder = state.parts.outputUri(file, name);
+    const isNew = !output.isBeside && (await files.stat(folder)) === undefined;
+    const part = partNameOf(state, file, blobs);
+    const { bytes, skipped } = await downloadAll(state, file, {
+      ...{ blobs, signal },
+      // Nothing but this output is in the part folder.
+      ...(isNew ? { uriOf: uriIn(part), overwrite: true } : { uriOf, overwrite: undefined }),
+    });
+    // Somebody can have made the folder meanwhile.
+    if (isNew && !(await files.renameFolder(state.parts.outputUri(file, part), folder))) continue;
     const [first] = blobs;
-    const outputUri = output.isBeside && first ? uriOf(first.name) : state.parts.outputUri(file, name);
+    const outputUri = output.isBeside && first ? uriOf(first) : folder;
+    tellFetched(state, file, { output: outputUri, bytes, skipped: skipped && !isNew });
     return { outputUri, outputBytes: bytes, outputSeconds: seconds };
   }
+}
+
+/**
+ * The temporary name of a new folder beside its final one. The same blobs give the same name, so that a later fetch continues
+ * with what is there.
+ */
+function partNameOf(
+  { manifest: { outputContainer } }: RunState,
+  { output: { name } }: ManifestFile,
+  blobs: readonly BlobInfo[],
+): string {
+  const version = createHash('sha256').update(outputContainer);
+  for (const { name, size, md5 } of blobs) version.update(`\n${name} ${size} ${md5}`);
+  return posix.join(
+    posix.dirname(name),
+    partName(posix.basename(name), version.digest('hex').slice(0, versionLength)),
+  );
+}
+
+interface FolderDownload {
+  readonly blobs: readonly BlobInfo[];
+  readonly uriOf: (blob: BlobInfo) => string;
+  /** Default: whether the output takes the place of files of its names. */
+  readonly overwrite: boolean | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Downloads the files of a folder, its playlists last: a folder with its playlists is complete. */
+async function downloadAll(
+  state: RunState,
+  file: ManifestFile,
+  { blobs, uriOf, overwrite = mayReplace(state.manifest, file), signal }: FolderDownload,
+): Promise<{ bytes: number; skipped: boolean }> {
+  const { files } = state.parts;
+  let bytes = 0;
+  let skipped = true;
+  const limit = pLimit(filesAtOnce);
+  for (const isLast of [false, true]) {
+    const works = blobs
+      .filter(({ name }) => isPlaylist(name) === isLast)
+      .map((blob) => async (own: AbortSignal) => {
+        const done = await downloadOutput(
+          state,
+          { blob: blob.name, uri: uriOf(blob), files, overwrite },
+          own,
+        );
+        bytes += done.bytes;
+        skipped &&= done.skipped;
+      });
+    await together(signal, ...works.map((work) => (own: AbortSignal) => limit(() => work(own))));
+  }
+  return { bytes, skipped };
 }
 
 /** Whether a folder has a file of the same name as a file of this output, but with other content. */
 async function holdsAnother(
   { parts: { files } }: RunState,
   blobs: readonly BlobInfo[],
-  uriOf: (blob: string) => string,
+  uriOf: (blob: BlobInfo) => string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  for (const { name, size, md5 } of blobs) {
-    const uri = uriOf(name);
+  for (const blob of blobs) {
+    const { size, md5 } = blob;
+    const uri = uriOf(blob);
     const there = await files.stat(uri);
     if (there === undefined) continue;
     if (there.isFolder || there.size !== size || md5 === undefined) return true;

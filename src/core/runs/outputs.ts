@@ -29,6 +29,7 @@ interface OutputDownload {
   readonly blob: string;
   readonly uri: string;
   readonly files: Files;
+  readonly overwrite: boolean;
 }
 
 /** Whether the output of a file takes the place of a file of its name. */
@@ -37,48 +38,50 @@ export function mayReplace({ onConflict }: Manifest, { replacesOutput }: Manifes
 }
 
 /**
- * Downloads a blob of an output and reports it. Resolves with its size in bytes. Throws `outputExists` for a file of other
- * content: one that another window, which had the run before, has downloaded meanwhile is the output.
+ * Downloads a blob of an output. Resolves with its size in bytes, and with whether it was there already. Throws
+ * `outputExists` for a file of other content: one that another window, which had the run before, has downloaded meanwhile is
+ * the output.
  */
 export async function downloadOutput(
   state: RunState,
-  file: ManifestFile,
   output: OutputDownload,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ bytes: number; skipped: boolean }> {
   const wasThere = (await output.files.stat(output.uri)) !== undefined;
   try {
-    return await download(state, file, output, signal);
+    return await download(state, output, signal);
   } catch (error) {
     const exists = error instanceof UserError && error.problem.kind === 'outputExists';
     if (wasThere || !exists) throw error;
-    return download(state, file, output, signal);
+    return download(state, output, signal);
   }
 }
 
-async function download(
+function download(
   state: RunState,
-  file: ManifestFile,
-  { blob, uri, files }: OutputDownload,
+  { blob, uri, files, overwrite }: OutputDownload,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ bytes: number; skipped: boolean }> {
   const { manifest, progress } = state;
-  const { bytes, skipped } = await state.parts.transfers.download({
+  return state.parts.transfers.download({
     container: manifest.outputContainer,
     blob,
     uri,
     files,
-    overwrite: mayReplace(manifest, file),
+    overwrite,
     onBytes: (count) => {
       progress.fetch.bytes += count;
       state.tellProgress();
     },
     signal,
   });
-  state.tell(
-    skipped
-      ? { kind: 'alreadyFetched', file: file.path, output: uri }
-      : { kind: 'fetched', file: file.path, output: uri, bytes },
-  );
-  return bytes;
+}
+
+/** Reports that the output of a file is complete at its place, a file or a folder. */
+export function tellFetched(
+  state: RunState,
+  { path: file }: ManifestFile,
+  { output, bytes, skipped }: { readonly output: string; readonly bytes: number; readonly skipped: boolean },
+): void {
+  state.tell(skipped ? { kind: 'alreadyFetched', file, output } : { kind: 'fetched', file, output, bytes });
 }

@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { posix, sep } from 'node:path';
 import picomatch from 'picomatch';
 import { FileSystemError, FileType, type Uri, workspace } from 'vscode';
+import { isPartName } from '../../../core/files/files';
 import { settings } from '../../settings';
 import { problemOf } from '../../workspaceFiles';
 import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
@@ -79,7 +80,7 @@ class Scan {
       const uri = folder.with({ path: `${base}${name}` });
       const isLink = (type & FileType.SymbolicLink) !== 0;
       if (isMedia) await this.#take(uri, name, isLink ? undefined : place, isExcluded(name, names));
-      else if (ignoredFolders.has(name) || isExcluded(name, names)) this.excluded++;
+      else if (ignoredFolders.has(name) || isPartName(name) || isExcluded(name, names)) this.excluded++;
       else if (this.options.isOutput(uri)) this.outputs++;
       else await this.#enterSubfolder(uri);
     }
