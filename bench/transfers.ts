@@ -100,7 +100,10 @@ async function once(
   const script = 'dist/azurite.cjs';
   const target = join(folder, 'target');
   mkdirSync(target, { recursive: true });
-  const azurite = await startAzurite(script, join(folder, 'azurite'), 0, { name, key });
+  const azurite = await startAzurite({
+    ...{ script, folder: join(folder, 'azurite'), port: 0 },
+    account: { name, key },
+  });
   try {
     const connection = connectionOf(azurite);
     const container = 'bench';

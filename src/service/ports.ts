@@ -31,7 +31,13 @@ export class Ports {
     } catch (error) {
       // A fault of the data folder doesn't depend on the port.
       if (error instanceof StartError) throw error;
-      return start(0);
+      const started = await start(0);
+      if (isInUse(error)) {
+        this.notice(
+          `Another program uses port ${last}, so ${names[kind]} has another port now. Tasks that were added before and need the old port fail; retry them.`,
+        );
+      }
+      return started;
     }
   }
 
@@ -48,10 +54,16 @@ export class Ports {
 
 const flags: Readonly<Record<Kind, string>> = { batch: '--port', blob: '--blob-port' };
 
+const names: Readonly<Record<Kind, string>> = { batch: 'the local Batch service', blob: 'Blob Storage' };
+
 /** Azurite's process tells the reason as text only. */
+function isInUse(error: unknown): boolean {
+  return String(error).includes('listen EADDRINUSE');
+}
+
 function portProblem(kind: Kind, wanted: number, error: unknown): unknown {
-  const text = error instanceof Error ? error.message : String(error);
-  if (text.includes('listen EADDRINUSE')) {
+  const text = String(error);
+  if (isInUse(error)) {
     return new StartError(
       `Port ${wanted} on 127.0.0.1 is in use. End the program that uses it, or choose another port with ${flags[kind]}.`,
       { cause: error },

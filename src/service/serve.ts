@@ -65,7 +65,7 @@ export async function serve(options: Options): Promise<void> {
 async function run(options: Options, credentials: Credentials, lock: Lock, readyFile: string): Promise<void> {
   const { dataDir } = options;
   for (const name of [readyFile, join(dataDir, endWhenIdleFile)]) rmSync(name, { force: true });
-  const log = logTo(join(dataDir, 'service.log'), !options.quiet && options.credentials === 'file');
+  const log = logTo(join(dataDir, 'service.log'), { echo: !options.quiet && options.credentials === 'file' });
   guardProcess(log);
   const notices: string[] = [];
   const notice = (sentence: string) => {
@@ -137,7 +137,7 @@ async function startStorageAndLoad(
   const launched = new Promise<void>((resolve) => {
     onLaunched = resolve;
   });
-  const starting = startStorage(options, credentials, ports, log, notice, onLaunched);
+  const starting = startStorage({ options, credentials, ports, log, notice, onLaunched });
   await Promise.race([launched, starting]);
   let loaded: Loaded;
   try {
@@ -157,21 +157,33 @@ async function startStorageAndLoad(
   }
 }
 
-async function startStorage(
-  { dataDir, blobPort }: Options,
-  { storageName, storageKey }: Credentials,
-  ports: Ports,
-  log: Log,
-  notice: Log,
-  onLaunched: () => void,
-): Promise<Storage> {
+interface StorageStart {
+  readonly options: Options;
+  readonly credentials: Credentials;
+  readonly ports: Ports;
+  readonly log: Log;
+  readonly notice: Log;
+  readonly onLaunched: () => void;
+}
+
+async function startStorage({
+  options: { dataDir, blobPort },
+  credentials: { storageName, storageKey },
+  ports,
+  log,
+  notice,
+  onLaunched,
+}: StorageStart): Promise<Storage> {
   const script = join(dirname(fileURLToPath(import.meta.url)), 'azurite.cjs');
   const folder = join(dataDir, 'blobs');
   try {
     const { damaged } = new DataFolder(dataDir);
     for (const said of await repairTables(folder, damaged, new Date())) notice(said);
     return await ports.take('blob', blobPort, (port) =>
-      Storage.start(script, folder, damaged, port, { name: storageName, key: storageKey }, log, onLaunched),
+      Storage.start({
+        ...{ script, folder, damaged, port, log, onLaunched },
+        account: { name: storageName, key: storageKey },
+      }),
     );
   } catch (error) {
     if (error instanceof StartError) throw error;
@@ -232,7 +244,7 @@ function endOnRequest(
     const isOurs = !lock.isLost;
     log(`Ending: ${why}`);
     if (isOurs) rmSync(readyFile, { force: true });
-    await server.close(isOurs);
+    await server.close({ isOurs });
     await (isOurs ? storage.close() : storage.kill());
     lock.release();
   };
@@ -250,6 +262,9 @@ function endOnRequest(
     );
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
+  storage.whenPortLost(() =>
+    end('another program uses the port of Blob Storage; the next start takes another port'),
+  );
   const idleMs = idleMinutes * 60_000;
   let missed = 0;
   setInterval(() => {

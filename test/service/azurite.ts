@@ -19,7 +19,7 @@ export async function azurite(): Promise<Azurite> {
 
 async function start(): Promise<Azurite & { folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'azurite-'));
-  return { ...(await startAzurite(script, folder, 0, { name, key })), folder };
+  return { ...(await startAzurite({ script, folder, port: 0, account: { name, key } })), folder };
 }
 
 after(async function () {

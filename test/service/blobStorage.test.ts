@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { azuriteEnded } from '../../src/service/storage/azurite';
@@ -17,18 +18,38 @@ describe('Blob Storage of the local Batch service', function () {
   });
   afterEach(() => rm(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
 
+  const start = () =>
+    Storage.start({
+      script: 'dist/azurite.cjs',
+      folder: blobs(),
+      damaged: join(root, 'damaged'),
+      port: 0,
+      account: { name: 'account', key: Buffer.alloc(64).toString('base64') },
+      log: () => undefined,
+    });
+
+  it('gives up its port when another program has taken it, so that the service starts anew', async () => {
+    const storage = await start();
+    const { port } = new URL(storage.blobUrl);
+    const lost = new Promise<void>((resolve) => storage.whenPortLost(resolve));
+    const other = createServer();
+    const isTaken = () =>
+      new Promise<boolean>((resolve) => {
+        other.once('error', () => resolve(false));
+        other.listen(Number(port), '127.0.0.1', () => resolve(true));
+      });
+    try {
+      process.kill(Number.parseInt(readFileSync(join(blobs(), 'azurite.pid'), 'utf8'), 10), 'SIGKILL');
+      while (!(await isTaken())) await new Promise((resolve) => setTimeout(resolve, 1));
+      await lost;
+    } finally {
+      await storage.close();
+      other.close();
+    }
+  });
+
   it('does not keep a caller waiting for longer than asked while it cannot start again', async () => {
-    const account = { name: 'account', key: Buffer.alloc(64).toString('base64') };
-    const nothing = () => undefined;
-    const storage = await Storage.start(
-      'dist/azurite.cjs',
-      blobs(),
-      join(root, 'damaged'),
-      0,
-      account,
-      nothing,
-      nothing,
-    );
+    const storage = await start();
     await storage.save(AbortSignal.timeout(60_000));
     const pid = Number.parseInt(readFileSync(join(blobs(), 'azurite.pid'), 'utf8'), 10);
     await rm(blobs(), { recursive: true, force: true, maxRetries: 10 });

@@ -134,10 +134,10 @@ describe('The life of the local Batch service', function () {
 
   it('is not begun where it cannot be, for a reason that clients can read', async () => {
     await service.kill();
-    // Azurite finds a folder in place of its file.
-    const tables = path('blobs/__azurite_db_blob__.json');
-    rmSync(tables, { force: true });
-    mkdirSync(tables);
+    // Azurite finds a file in place of its folder.
+    const extents = path('blobs/__blobstorage__');
+    rmSync(extents, { recursive: true, force: true });
+    writeFileSync(extents, '');
     const damaged = await TestService.refusal('--data-dir', service.dataDir, '--quiet');
     const { ready, reason, canReset } = JSON.parse(damaged.stdout);
     assert.deepEqual([damaged.code, ready, canReset], [78, false, true], damaged.stdout);

@@ -45,7 +45,7 @@ describe('The server of the local Batch service', () => {
     try {
       assert.equal((await fetch(server.url)).status, 403);
     } finally {
-      await server.close();
+      await server.close({ isOurs: true });
     }
   });
 });

@@ -150,12 +150,12 @@ export const nodeRoutes: Route[] = [
     ({ nodes }, _pool, node, chosen) => {
       if (node.wire.schedulingState === 'disabled')
         throw new BatchError('NodeAlreadyInTargetSchedulingState');
-      nodes.setScheduling(node, false, chosen);
+      nodes.disableScheduling(node, chosen);
     },
     option('NodeDisableSchedulingParameter', 'nodeDisableSchedulingOption'),
   ),
   action('enablescheduling', 200, ({ nodes }, _pool, node) => {
     if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
-    nodes.setScheduling(node, true);
+    nodes.enableScheduling(node);
   }),
 ];

@@ -60,7 +60,7 @@ export interface Server {
   /** Milliseconds since the last request; 0 while tasks wait or run. */
   idleMs(): number;
   /** `isOurs` tells whether the data folder is still the service's: another's processes are left alone. */
-  close(isOurs?: boolean): Promise<void>;
+  close(options: { readonly isOurs: boolean }): Promise<void>;
 }
 
 const router = new Router([
@@ -104,15 +104,8 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
   const execution = new Execution(state, surroundings, nodes, jobs, jobTasks, taskTokens, supervisor);
   const autoscaling = new Autoscaling(state, pools, supervisor);
   const scheduler = new Scheduler(
-    state,
+    { state, pools, nodes, jobs, jobTasks, execution, autoscaling, supervisor },
     surroundings,
-    pools,
-    nodes,
-    jobs,
-    jobTasks,
-    execution,
-    autoscaling,
-    supervisor,
   );
   const disturbances = new Disturbances(state, nodes, faults, supervisor);
   const pastStates = new PastStates(state, faults, supervisor);
@@ -290,16 +283,16 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     jobSchedules.start();
   } catch (error) {
     closeConnections();
-    await scheduler.close(false);
+    await scheduler.close({ isOurs: false });
     throw error;
   }
   onStarted();
   return {
     url,
     idleMs: () => (scheduler.isBusy || jobSchedules.isWaiting ? 0 : performance.now() - lastRequest),
-    async close(isOurs = true) {
+    async close({ isOurs }) {
       closeConnections();
-      await scheduler.close(isOurs);
+      await scheduler.close({ isOurs });
       await options.containers?.close();
       journal.close();
     },

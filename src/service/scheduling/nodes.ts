@@ -142,12 +142,18 @@ export class Nodes {
     for (const task of node.running) task.stop?.('requeue');
   }
 
+  enableScheduling(node: NodeState): void {
+    node.wire.schedulingState = 'enabled';
+    if (node.wire.state === 'offline') this.#setNode(node, 'idle');
+    this.state.saveNode(node);
+    this.onReady();
+  }
+
   /** A node that takes no tasks goes offline once it is free. */
-  setScheduling(node: NodeState, enabled: boolean, option = 'requeue'): void {
-    node.wire.schedulingState = enabled ? 'enabled' : 'disabled';
-    if (!enabled) this.#endTasks(node, option);
-    if (enabled && node.wire.state === 'offline') this.#setNode(node, 'idle');
-    if (!enabled && node.running.size === 0 && node.wire.state === 'idle') this.#setNode(node, 'offline');
+  disableScheduling(node: NodeState, option = 'requeue'): void {
+    node.wire.schedulingState = 'disabled';
+    this.#endTasks(node, option);
+    if (node.running.size === 0 && node.wire.state === 'idle') this.#setNode(node, 'offline');
     this.state.saveNode(node);
     this.onReady();
   }
@@ -237,7 +243,7 @@ export class Nodes {
   }
 
   /** Adds a node to a pool. */
-  add(pool: PoolState, isDedicated: boolean): void {
+  add(pool: PoolState, { isDedicated }: { readonly isDedicated: boolean }): void {
     const id = `tvmps_${randomBytes(32).toString('hex')}_${isDedicated ? 'd' : 'p'}`;
     const ipAddress = this.state.takeAddress();
     const node = newNode(pool, id, this.options.accountUrl(), { ipAddress, isDedicated });

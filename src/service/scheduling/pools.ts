@@ -57,7 +57,8 @@ export class Pools {
       const missing = Math.min(target - staying.length, this.#freeQuota());
       if (missing > 0 && !this.faults.allocationFailure) {
         const added = Math.min(missing, left);
-        for (let count = 0; count < added; count++) this.nodes.add(pool, kind === 'Dedicated');
+        for (let count = 0; count < added; count++)
+          this.nodes.add(pool, { isDedicated: kind === 'Dedicated' });
         left -= added;
         if (added < missing) this.#addNodeLater(pool);
         changed = true;

@@ -17,6 +17,18 @@ const sweepMs = 1_000;
 const journalMs = 500;
 
 /** Has active tasks placed when something has changed, and does what is due at intervals. */
+/** What the scheduler coordinates. */
+export interface SchedulerParts {
+  readonly state: State;
+  readonly pools: Pools;
+  readonly nodes: Nodes;
+  readonly jobs: Jobs;
+  readonly jobTasks: JobTasks;
+  readonly execution: Execution;
+  readonly autoscaling: Autoscaling;
+  readonly supervisor: Supervisor;
+}
+
 export class Scheduler {
   #scheduled = false;
   #isResumed = false;
@@ -24,16 +36,10 @@ export class Scheduler {
   readonly #placement: Placement;
 
   constructor(
-    private readonly state: State,
+    private readonly parts: SchedulerParts,
     options: SchedulerOptions,
-    private readonly pools: Pools,
-    private readonly nodes: Nodes,
-    private readonly jobs: Jobs,
-    private readonly jobTasks: JobTasks,
-    private readonly execution: Execution,
-    private readonly autoscaling: Autoscaling,
-    private readonly supervisor: Supervisor,
   ) {
+    const { state, nodes, jobs, jobTasks, execution, supervisor } = parts;
     nodes.onReady = () => this.schedule();
     jobs.onReady = () => this.schedule();
     execution.onFree = () => this.schedule();
@@ -46,54 +52,57 @@ export class Scheduler {
    * full disk this waits in the background for room.
    */
   async start(): Promise<void> {
-    await killLeftovers(this.nodes.recordFolder);
-    this.supervisor.every(journalMs, { about: 'the journal' }, () => this.state.tend(Date.now()));
-    this.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
-    this.nodes.removeLeftovers();
-    if (this.state.isWritable) this.#resume();
+    await killLeftovers(this.parts.nodes.recordFolder);
+    this.parts.supervisor.every(journalMs, { about: 'the journal' }, () => this.parts.state.tend(Date.now()));
+    this.parts.supervisor.every(sweepMs, { about: 'what is due' }, () => this.#sweep());
+    this.parts.nodes.removeLeftovers();
+    if (this.parts.state.isWritable) this.#resume();
     else {
-      this.supervisor.run({ about: 'the start' }, async () => {
-        await this.state.whenWritable();
+      this.parts.supervisor.run({ about: 'the start' }, async () => {
+        await this.parts.state.whenWritable();
         this.#resume();
       });
     }
   }
 
   #resume(): void {
-    this.pools.start();
-    this.jobs.deleteOrphans();
-    for (const job of this.state.jobs.values()) {
-      this.supervisor.run(this.jobs.about(job), () => {
+    this.parts.pools.start();
+    this.parts.jobs.deleteOrphans();
+    for (const job of this.parts.state.jobs.values()) {
+      this.parts.supervisor.run(this.parts.jobs.about(job), () => {
         for (const task of job.tasks.values()) {
-          if (task.facts.state === 'running' || task.facts.state === 'preparing') this.execution.resume(task);
+          if (task.facts.state === 'running' || task.facts.state === 'preparing')
+            this.parts.execution.resume(task);
         }
-        this.jobs.resume(job);
+        this.parts.jobs.resume(job);
       });
     }
     this.#isResumed = true;
-    this.supervisor.every(sampleMs, { about: 'samples of metrics' }, () => this.autoscaling.sample());
+    this.parts.supervisor.every(sampleMs, { about: 'samples of metrics' }, () =>
+      this.parts.autoscaling.sample(),
+    );
     this.schedule();
   }
 
   /** Ends all processes, and those that have left their group if their records are ours; the next start requeues what ran. */
-  async close(isOurs: boolean): Promise<void> {
-    this.supervisor.stop();
-    await this.supervisor.settle();
-    if (isOurs) await killLeftovers(this.nodes.recordFolder);
+  async close({ isOurs }: { readonly isOurs: boolean }): Promise<void> {
+    this.parts.supervisor.stop();
+    await this.parts.supervisor.settle();
+    if (isOurs) await killLeftovers(this.parts.nodes.recordFolder);
   }
 
   /** Whether tasks run, or wait in a pool that exists, or a job is ending: the service is not idle then. */
   get isBusy(): boolean {
     return (
-      this.execution.running > 0 ||
-      [...this.state.jobs.values()].some(
+      this.parts.execution.running > 0 ||
+      [...this.parts.state.jobs.values()].some(
         ({ wire, counts, poolId }) =>
           wire.state === 'terminating' ||
           wire.state === 'deleting' ||
           (wire.state === 'active' &&
             counts.active > 0 &&
             poolId !== undefined &&
-            this.state.pool(poolId) !== undefined),
+            this.parts.state.pool(poolId) !== undefined),
       )
     );
   }
@@ -104,33 +113,33 @@ export class Scheduler {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.supervisor.run({ about: 'the placement of tasks' }, () => {
-        if (this.#isResumed && this.state.isWritable) this.#placement.place();
+      this.parts.supervisor.run({ about: 'the placement of tasks' }, () => {
+        if (this.#isResumed && this.parts.state.isWritable) this.#placement.place();
       });
     });
   }
 
   /** Terminates a task. Resolves once it has completed. */
   terminateTask(task: TaskState): Promise<void> {
-    return this.execution.terminate(task);
+    return this.parts.execution.terminate(task);
   }
 
   /** Deletes a task with its files. Resolves once it no longer exists. */
   deleteTask(task: TaskState): Promise<void> {
-    return this.execution.delete(task);
+    return this.parts.execution.delete(task);
   }
 
   #sweep(): void {
     const now = Date.now();
     // Also on a full disk, which gets room by it.
     this.#retention.sweep(now);
-    if (!this.state.isWritable) {
+    if (!this.parts.state.isWritable) {
       this.#makeRoom();
       return;
     }
-    this.jobs.endOverdue(now);
-    this.jobs.checkEnding();
-    this.autoscaling.evaluateDue(now);
+    this.parts.jobs.endOverdue(now);
+    this.parts.jobs.checkEnding();
+    this.parts.autoscaling.evaluateDue(now);
     this.schedule();
   }
 
@@ -140,16 +149,16 @@ export class Scheduler {
    * while the start waits for room.
    */
   #makeRoom(): void {
-    for (const pool of this.state.pools.values()) {
+    for (const pool of this.parts.state.pools.values()) {
       if (pool.wire.state !== 'deleting') continue;
       for (const { id, running, own } of pool.nodes.values()) {
         if (own.size === 0 && [...running].every(({ hasEnded }) => hasEnded))
-          this.nodes.discard(this.nodes.root(pool.id, id), `folders of node ${id}`);
+          this.parts.nodes.discard(this.parts.nodes.root(pool.id, id), `folders of node ${id}`);
       }
     }
-    for (const job of this.state.jobs.values()) {
-      if (job.wire.state !== 'deleting' || this.jobTasks.isRunning(job)) continue;
-      if (![...job.tasks.values()].some(({ stop }) => stop)) this.nodes.removeJobFiles(job);
+    for (const job of this.parts.state.jobs.values()) {
+      if (job.wire.state !== 'deleting' || this.parts.jobTasks.isRunning(job)) continue;
+      if (![...job.tasks.values()].some(({ stop }) => stop)) this.parts.nodes.removeJobFiles(job);
     }
   }
 }

@@ -12,6 +12,19 @@ export interface StorageAccount {
   readonly key: string;
 }
 
+export interface AzuriteParts {
+  /** The program that runs Azurite. */
+  readonly script: string;
+  readonly folder: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly account: StorageAccount;
+  /** Called when Azurite cannot save. */
+  readonly onTrouble?: (message: string) => void;
+  /** Called when its process has its order. */
+  readonly onLaunched?: () => void;
+}
+
 export interface Azurite {
   /** `http://127.0.0.1:PORT/ACCOUNT` */
   readonly blobUrl: string;
@@ -39,18 +52,17 @@ const endMs = 15_000;
 const youngBytes = '--max-semi-space-size=32';
 
 /**
- * Starts Azurite's blob service on 127.0.0.1. It saves and ends by itself when this process dies. Port 0 lets the system
- * choose. `onLaunched` is called when its process has its order. Rejects if it does not start within a minute, or says why
- * it cannot.
+ * Starts Azurite's blob service on 127.0.0.1. It saves and ends by itself when this process dies. Rejects if it does not
+ * start within a minute, or says why it cannot.
  */
-export async function startAzurite(
-  script: string,
-  folder: string,
-  port: number,
-  account: StorageAccount,
-  onTrouble: (message: string) => void = () => undefined,
-  onLaunched: () => void = () => undefined,
-): Promise<Azurite> {
+export async function startAzurite({
+  script,
+  folder,
+  port,
+  account,
+  onTrouble = () => undefined,
+  onLaunched = () => undefined,
+}: AzuriteParts): Promise<Azurite> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await azuriteEnded(folder);
   const child = spawn(process.execPath, [youngBytes, script], {

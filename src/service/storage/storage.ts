@@ -1,19 +1,29 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../guard/log';
-import { type Azurite, type StorageAccount, startAzurite } from './azurite';
+import { type Azurite, type AzuriteParts, startAzurite } from './azurite';
 import { repairTables } from './tables';
 
 const restartPauseMs = 2_000;
+const maxRestartPauseMs = 30_000;
+/** How often a start is tried while another program uses the port, with pauses of 2 and 4 seconds. */
+const portTries = 3;
 const watchMs = 1_000;
 /** Free bytes below which writes fail soon, and above which they work again. */
 const fullBytes = 256 * 1024;
+
+export interface StorageParts extends Omit<AzuriteParts, 'onTrouble'> {
+  /** Where damaged tables are moved that Azurite left when it crashed. */
+  readonly damaged: string;
+  readonly log: Log;
+}
 
 /** Blob Storage of the service: Azurite, started again whenever it ends, on the same port. */
 export class Storage {
   #closing = false;
   #wasFull = false;
   #current: Promise<Azurite>;
+  #onPortLost: () => void = () => undefined;
 
   private constructor(
     first: Azurite,
@@ -27,23 +37,15 @@ export class Storage {
     setInterval(() => this.#checkDisk().catch(() => undefined), watchMs).unref();
   }
 
-  static async start(
-    script: string,
-    folder: string,
-    /** Where damaged tables are moved that Azurite left when it crashed. */
-    damaged: string,
-    port: number,
-    account: StorageAccount,
-    log: Log,
-    onLaunched: () => void,
-  ): Promise<Storage> {
-    const trouble = (message: string) =>
+  static async start({ damaged, log, onLaunched, ...parts }: StorageParts): Promise<Storage> {
+    const { folder } = parts;
+    const onTrouble = (message: string) =>
       log(`Blob Storage cannot save its tables, and tries again: ${message}`);
-    const first = await startAzurite(script, folder, port, account, trouble, onLaunched);
-    const chosen = Number(new URL(first.blobUrl).port);
+    const first = await startAzurite({ ...parts, onTrouble, onLaunched });
+    const port = Number(new URL(first.blobUrl).port);
     const restart = async () => {
       for (const said of await repairTables(folder, damaged, new Date())) log(said);
-      return startAzurite(script, folder, chosen, account, trouble);
+      return startAzurite({ ...parts, port, onTrouble });
     };
     return new Storage(first, first.blobUrl, restart, folder, log);
   }
@@ -63,6 +65,14 @@ export class Storage {
         await delay(restartPauseMs / 4, undefined, { signal });
       }
     }
+  }
+
+  /**
+   * Sets what is called when another program has taken the port after Azurite had ended. Clients and tasks know this port, so
+   * only a new start of the whole service, with another port, helps.
+   */
+  whenPortLost(onPortLost: () => void): void {
+    this.#onPortLost = onPortLost;
   }
 
   async close(): Promise<void> {
@@ -90,7 +100,7 @@ export class Storage {
   }
 
   async #startAgain(): Promise<Azurite> {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       try {
         const azurite = await this.restart();
         if (this.#closing) await azurite.close();
@@ -98,10 +108,13 @@ export class Storage {
         return azurite;
       } catch (error) {
         if (this.#closing) throw error;
-        this.log(
-          `Azurite did not start, and is tried again: ${error instanceof Error ? error.message : error}`,
-        );
-        await delay(restartPauseMs);
+        const reason = error instanceof Error ? error.message : String(error);
+        if (tries >= portTries && reason.includes('listen EADDRINUSE')) {
+          this.#onPortLost();
+          throw error;
+        }
+        this.log(`Azurite did not start, and is tried again: ${reason}`);
+        await delay(Math.min(restartPauseMs * 2 ** (tries - 1), maxRestartPauseMs));
       }
     }
   }

@@ -204,7 +204,7 @@ async function coordinateOne(
     await fetchResourceFiles(resourceFiles, taskDir, signal, surroundings.storage);
     await fetchResourceFiles(ownFiles, workingDir, signal, surroundings.storage);
     signal.throwIfAborted();
-    const running = await startPlain(coordination, true);
+    const running = await startPlain(coordination, { keepsGroup: true });
     groups.add(running);
     const { exitCode } = await endOf(running, signal);
     return signal.aborted ? { exitCode, ...stopped } : exitOutcome(exitCode);

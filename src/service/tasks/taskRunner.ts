@@ -217,7 +217,10 @@ async function startProgram(
  * Starts the program of an attempt as a process. With `keepsGroup`, what it leaves running stays until the group is
  * ended. Throws a TaskFailure if it cannot be started.
  */
-export async function startPlain(attempt: Attempt, keepsGroup = false): Promise<RunningGroup> {
+export async function startPlain(
+  attempt: Attempt,
+  { keepsGroup = false }: { readonly keepsGroup?: boolean } = {},
+): Promise<RunningGroup> {
   try {
     return await startProcess({
       ...outputOf(attempt),
