@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchServiceModels } from '@azure/batch';
 import { eventually, machine, prepare, TestService } from './harness';
 
@@ -21,6 +21,19 @@ function answersAt(port: number): Promise<boolean> {
       resolve(true);
     });
     socket.once('error', () => resolve(false));
+  });
+}
+
+/** Sends a request that the service refuses. Resolves when the service has taken it, which it says before it answers. */
+function takenBy(port: number): Promise<{ isAnswered: boolean }> {
+  return new Promise((resolve, reject) => {
+    const taken = { isAnswered: false };
+    const request = get({ port, host: '127.0.0.1', headers: { expect: '100-continue' } }, (response) => {
+      taken.isAnswered = true;
+      response.resume();
+    });
+    request.once('continue', () => resolve(taken));
+    request.once('error', reject);
   });
 }
 
@@ -106,10 +119,12 @@ describe('The local Batch service, killed in the middle of a change', function (
       },
       (answered) => answered === 201,
     );
-    await eventually(() => answersAt(Number(new URL(service.ready.batchUrl).port)), Boolean);
-    // A service that does not wait would answer within this time.
-    await delay(300);
-    assert.equal(status, 0);
+    const port = Number(new URL(service.ready.batchUrl).port);
+    await eventually(() => answersAt(port), Boolean);
+    // A service that does not wait would have answered the first of them long before it takes the last.
+    const taken = [];
+    for (let count = 0; count < 20; count++) taken.push(await takenBy(port));
+    assert.deepEqual([status, ...taken.filter(({ isAnswered }) => isAnswered)], [0]);
     await writeFile(record, '');
     await starting;
     await added;
