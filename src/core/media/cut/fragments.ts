@@ -125,14 +125,8 @@ function readFragment(
     samples.endTime = time;
     dataEnd = header.base;
     for (const run of traf.children.filter(({ type }) => type === 'trun')) {
-      const read = readRun(
-        moof,
-        run,
-        samples,
-        { ...samples.defaults, ...header.defaults },
-        header.base,
-        dataEnd,
-      );
+      const defaults = { ...samples.defaults, ...header.defaults };
+      const read = readRun(moof, run, samples, { defaults, base: header.base, dataEnd });
       if (read === undefined) return undefined;
       dataEnd = read.dataEnd;
       count += read.count;
@@ -181,13 +175,20 @@ function decodeTimeOf(moof: Buffer, box: BoxIndex | undefined): number | undefin
     : moof.readUInt32BE(box.start + 4);
 }
 
+/** What the boxes before a run say of its samples. */
+interface RunContext {
+  readonly defaults: Defaults;
+  /** Where the data of the fragment begins. */
+  readonly base: number;
+  /** Where the data of the run before ends. */
+  readonly dataEnd: number;
+}
+
 function readRun(
   moof: Buffer,
   { start, end }: BoxIndex,
   samples: Samples,
-  defaults: Defaults,
-  base: number,
-  dataEnd: number,
+  { defaults, base, dataEnd }: RunContext,
 ): { count: number; dataEnd: number } | undefined {
   const flags = moof.readUIntBE(start + 1, 3);
   const { next } = reader(moof, start + 4, end);

@@ -160,7 +160,7 @@ function trackBox(
     makeBox(
       'minf',
       ...(childOf(box, 'mdia', 'minf')?.children.filter(({ type }) => type !== 'stbl') ?? []).map(copy),
-      sampleBoxes(movie.bytes, box, table, range, runs, mediaStart),
+      sampleBoxes(movie.bytes, box, { table, range, runs, mediaStart }),
     ),
   );
   const list = Buffer.alloc(4 + 20 * edits.length);
@@ -177,13 +177,19 @@ function trackBox(
   return makeBox('trak', copy(childOf(box, 'tkhd')), editBox, media, ...about);
 }
 
+/** The samples of a track that go into a part. */
+interface PartSamples {
+  readonly table: SampleTable;
+  readonly range: Range;
+  readonly runs: readonly Run[];
+  /** Where the bytes of the samples begin in the part. */
+  readonly mediaStart: number;
+}
+
 function sampleBoxes(
   movie: Buffer,
   track: BoxIndex,
-  table: SampleTable,
-  { from, to }: Range,
-  runs: readonly Run[],
-  mediaStart: number,
+  { table, range: { from, to }, runs, mediaStart }: PartSamples,
 ): Buffer {
   const { decodeTimes, times, sizes, isSync } = table;
   const samples = Array.from({ length: to - from }, (_, index) => from + index);
