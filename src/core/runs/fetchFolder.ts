@@ -63,10 +63,10 @@ export async function fetchFolder(
     const folder = state.parts.outputUri(file, name);
     const isNew = !output.isBeside && (await files.stat(folder)) === undefined;
     const part = partNameOf(state, file, blobs);
-    const { bytes, skipped } = await downloadAll(state, file, {
-      ...{ blobs, signal },
+    const { bytes, skipped } = await downloadAll(state, {
+      ...{ blobs, signal, uriOf: isNew ? uriIn(part) : uriOf },
       // Nothing but this output is in the part folder.
-      ...(isNew ? { uriOf: uriIn(part), overwrite: true } : { uriOf, overwrite: undefined }),
+      overwrite: isNew || mayReplace(state.manifest, file),
     });
     // Somebody can have made the folder meanwhile.
     if (isNew && !(await files.renameFolder(state.parts.outputUri(file, part), folder))) continue;
@@ -97,16 +97,14 @@ function partNameOf(
 interface FolderDownload {
   readonly blobs: readonly BlobInfo[];
   readonly uriOf: (blob: BlobInfo) => string;
-  /** Default: whether the output takes the place of files of its names. */
-  readonly overwrite: boolean | undefined;
+  readonly overwrite: boolean;
   readonly signal: AbortSignal;
 }
 
 /** Downloads the files of a folder, its playlists last: a folder with its playlists is complete. */
 async function downloadAll(
   state: RunState,
-  file: ManifestFile,
-  { blobs, uriOf, overwrite = mayReplace(state.manifest, file), signal }: FolderDownload,
+  { blobs, uriOf, overwrite, signal }: FolderDownload,
 ): Promise<{ bytes: number; skipped: boolean }> {
   const { files } = state.parts;
   let bytes = 0;
