@@ -29,6 +29,8 @@ describe('Multi-instance tasks of the local Batch service', function () {
     service.client().pool.add({
       id,
       ...machine,
+      // 2 of its 8 cores are active.
+      vmSize: 'Standard_E8-2s_v5',
       targetDedicatedNodes: nodes,
       enableInterNodeCommunication: true,
       ...more,
