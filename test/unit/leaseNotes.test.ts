@@ -62,6 +62,11 @@ describe('The notes of leases', () => {
     }
     await note.touch();
     assert.equal(await isClaimedHere(folder.path, 'silent'), true);
+    // As earlier versions wrote it, once.
+    change('silent', { isTouched: undefined });
+    at(-90);
+    assert.equal(await isClaimedHere(folder.path, 'silent'), true);
+    change('silent', { isTouched: true });
     at(-90);
     await note.removeLeft();
     assert.ok(!existsSync(file));

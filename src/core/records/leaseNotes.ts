@@ -16,7 +16,7 @@ export class LeaseNote {
 
   async write(): Promise<void> {
     await mkdir(this.folder, { recursive: true });
-    const note: Note = { pid: process.pid, host: hostname() };
+    const note: Note = { pid: process.pid, host: hostname(), isTouched: true };
     await writeFile(this.#path, JSON.stringify(note), { mode: 0o600 });
   }
 
@@ -46,6 +46,8 @@ export class LeaseNote {
 interface Note {
   readonly pid: number;
   readonly host: string;
+  /** Undefined in notes of earlier versions, which are written once. */
+  readonly isTouched?: true;
 }
 
 interface NoteFile {
@@ -101,8 +103,9 @@ export async function isClaimedHere(folder: string, runId: string): Promise<bool
 }
 
 function isAlive({ note, touchedMs }: NoteFile): boolean {
+  if (note === undefined || !isProcess(note.pid)) return false;
   // A clock that was set back may have touched it in the future.
-  return note !== undefined && Math.abs(Date.now() - touchedMs) < maxSilenceMs && isProcess(note.pid);
+  return note.isTouched !== true || Math.abs(Date.now() - touchedMs) < maxSilenceMs;
 }
 
 function isProcess(pid: number): boolean {
