@@ -25,6 +25,14 @@ type Kind = 'jobPreparationTask' | 'jobReleaseTask';
  * second on each of these nodes when the job ends.
  * https://learn.microsoft.com/azure/batch/batch-job-prep-release
  */
+
+/** A job on one of its nodes. */
+interface JobPlace {
+  readonly pool: PoolState;
+  readonly node: NodeState;
+  readonly job: JobState;
+  readonly entry: JobNode;
+}
 export class JobTasks {
   /** Called when a job that ends may have become able to. */
   onEnded: (job: JobState) => void = () => undefined;
@@ -82,7 +90,7 @@ export class JobTasks {
   ): Promise<boolean> {
     try {
       entry.isStale = undefined;
-      const outcome = await this.#run(pool, node, job, entry, 'jobPreparationTask', stopped);
+      const outcome = await this.#run('jobPreparationTask', { pool, node, job, entry }, stopped);
       await this.#whenWritable(job);
       const info = entry.jobPreparationTaskExecutionInfo as Wire;
       const ending = stopped.aborted
@@ -137,7 +145,7 @@ export class JobTasks {
     this.#releasing.add(entry);
     this.supervisor.run({ about: `the release of node ${node.id} by job ${job.id}` }, async () => {
       try {
-        const outcome = await this.#run(pool, node, job, entry, 'jobReleaseTask').catch(
+        const outcome = await this.#run('jobReleaseTask', { pool, node, job, entry }).catch(
           (error): Outcome => ({ failureInfo: failureOf(error) }),
         );
         await this.#whenWritable(job);
@@ -153,14 +161,7 @@ export class JobTasks {
   }
 
   /** Runs one of the two on a node, with its execution information stored before. */
-  #run(
-    pool: PoolState,
-    node: NodeState,
-    job: JobState,
-    entry: JobNode,
-    kind: Kind,
-    stopped?: AbortSignal,
-  ): Promise<Outcome> {
+  #run(kind: Kind, { pool, node, job, entry }: JobPlace, stopped?: AbortSignal): Promise<Outcome> {
     const description = job.wire[kind] as Wire;
     const id = String(description.id);
     const path = taskPath(job.id, id);
