@@ -68,8 +68,11 @@ export async function fetchFolder(
       // Nothing but this output is in the part folder.
       overwrite: isNew || mayReplace(state.manifest, file),
     });
-    // Somebody can have made the folder meanwhile.
-    if (isNew && !(await files.renameFolder(state.parts.outputUri(file, part), folder))) continue;
+    if (isNew && !(await files.renameFolder(state.parts.outputUri(file, part), folder))) {
+      // Another window can have made the folder meanwhile, perhaps with the same content.
+      copy--;
+      continue;
+    }
     const [first] = blobs;
     const outputUri = output.isBeside && first ? uriOf(first) : folder;
     tellFetched(state, file, { output: outputUri, bytes, skipped: skipped && !isNew });

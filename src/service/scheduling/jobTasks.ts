@@ -20,12 +20,6 @@ const upStates = ['idle', 'running', 'offline'];
 
 type Kind = 'jobPreparationTask' | 'jobReleaseTask';
 
-/**
- * Runs the preparation and release tasks of jobs: the first on each node before the first task of the job there, the
- * second on each of these nodes when the job ends.
- * https://learn.microsoft.com/azure/batch/batch-job-prep-release
- */
-
 /** A job on one of its nodes. */
 interface JobPlace {
   readonly pool: PoolState;
@@ -33,6 +27,12 @@ interface JobPlace {
   readonly job: JobState;
   readonly entry: JobNode;
 }
+
+/**
+ * Runs the preparation and release tasks of jobs: the first on each node before the first task of the job there, the
+ * second on each of these nodes when the job ends.
+ * https://learn.microsoft.com/azure/batch/batch-job-prep-release
+ */
 export class JobTasks {
   /** Called when a job that ends may have become able to. */
   onEnded: (job: JobState) => void = () => undefined;
