@@ -150,12 +150,12 @@ export const nodeRoutes: Route[] = [
     ({ nodes }, _pool, node, chosen) => {
       if (node.wire.schedulingState === 'disabled')
         throw new BatchError('NodeAlreadyInTargetSchedulingState');
-      nodes.disableScheduling(node, chosen);
+      nodes.setScheduling(node, 'disabled', chosen);
     },
     option('NodeDisableSchedulingParameter', 'nodeDisableSchedulingOption'),
   ),
   action('enablescheduling', 200, ({ nodes }, _pool, node) => {
     if (node.wire.schedulingState === 'enabled') throw new BatchError('NodeAlreadyInTargetSchedulingState');
-    nodes.enableScheduling(node);
+    nodes.setScheduling(node, 'enabled');
   }),
 ];

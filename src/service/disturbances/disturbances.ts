@@ -27,7 +27,7 @@ export class Disturbances {
       const pool = this.state.pool(id);
       if (!pool) throw invalidProperty('setNodes.pool', id, 'The pool does not exist.');
       for (const node of busiestFirst(upNodes(pool)).slice(0, count)) {
-        if (state === 'offline') this.nodes.disableScheduling(node);
+        if (state === 'offline') this.nodes.setScheduling(node, 'disabled');
         else this.nodes.breakNode(node, state);
       }
     }

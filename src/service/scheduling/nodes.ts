@@ -142,18 +142,14 @@ export class Nodes {
     for (const task of node.running) task.stop?.('requeue');
   }
 
-  enableScheduling(node: NodeState): void {
-    node.wire.schedulingState = 'enabled';
-    if (node.wire.state === 'offline') this.#setNode(node, 'idle');
-    this.state.saveNode(node);
-    this.onReady();
-  }
-
   /** A node that takes no tasks goes offline once it is free. */
-  disableScheduling(node: NodeState, option = 'requeue'): void {
-    node.wire.schedulingState = 'disabled';
-    this.#endTasks(node, option);
-    if (node.running.size === 0 && node.wire.state === 'idle') this.#setNode(node, 'offline');
+  setScheduling(node: NodeState, scheduling: 'enabled' | 'disabled', option = 'requeue'): void {
+    const { wire } = node;
+    wire.schedulingState = scheduling;
+    if (scheduling === 'disabled') {
+      this.#endTasks(node, option);
+      if (node.running.size === 0 && wire.state === 'idle') this.#setNode(node, 'offline');
+    } else if (wire.state === 'offline') this.#setNode(node, 'idle');
     this.state.saveNode(node);
     this.onReady();
   }
