@@ -133,9 +133,11 @@ export class TestService implements TestAccount {
     const { stdout } = child;
     this.ready = await new Promise<Ready>((resolve, reject) => {
       child.once('exit', (code) => reject(new Error(`The service ended with code ${code}.`)));
-      createInterface(stdout as NodeJS.ReadableStream).once('line', (line) =>
-        resolve(JSON.parse(line) as Ready),
-      );
+      createInterface(stdout as NodeJS.ReadableStream).once('line', (line) => {
+        const ready = JSON.parse(line) as Ready & { readonly ready: boolean };
+        if (ready.ready) resolve(ready);
+        else reject(new Error(line));
+      });
     });
   }
 
