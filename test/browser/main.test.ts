@@ -148,6 +148,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await clip(join(folder, 'steps.mp4'));
     await workbench.rightClick('steps.mp4');
     await workbench.choose('Azure Batch', 'Upload to Batch Storage');
+    await workbench.page.getByText('Upload steps.mp4 to Local Batch account').first().waitFor();
     await workbench.pick('MP3 audio');
     await workbench.clear('1 of 1 file uploaded');
     await workbench.rightClick('steps.mp4');

@@ -1,6 +1,7 @@
 import { l10n, type Memento, type QuickPickItem, window } from 'vscode';
 import type { AccountRecord } from '../../core/azure/account';
 import type { UserError } from '../../core/errors';
+import type { Until } from '../../core/plan/manifest';
 import type { Preset } from '../../core/presets/preset';
 import { settings } from '../settings';
 import { filesOf } from '../words/numbers';
@@ -16,7 +17,7 @@ const lastPresetKey = 'lastPreset';
  */
 export async function pickPreset(
   chosen: readonly ChosenFile[],
-  account: AccountRecord,
+  { account, until }: { readonly account: AccountRecord; readonly until: Until },
   state: Memento,
   onProblem: (problem: UserError) => void,
 ): Promise<Preset | undefined> {
@@ -27,10 +28,9 @@ export async function pickPreset(
   const items = presets
     .map((preset) => ({ ...presetItem(preset), preset }))
     .sort((one, other) => Number(isFirst(other.preset)) - Number(isFirst(one.preset)));
-  const title =
-    chosen.length === 1
-      ? l10n.t('Transcode {0} on {1}', baseName(chosen[0]?.path ?? ''), account.label)
-      : l10n.t('Transcode {0} on {1}', filesOf(chosen.length), account.label);
+  const [only] = chosen;
+  const files = only && chosen.length === 1 ? baseName(only.path) : filesOf(chosen.length);
+  const title = titleOf(until, files, account.label);
   const answer = await window.showQuickPick<QuickPickItem & { preset: Preset }>(items, {
     title,
     placeHolder: l10n.t('Choose a preset'),
@@ -39,6 +39,18 @@ export async function pickPreset(
   });
   if (answer) await state.update(lastPresetKey, answer.preset.id);
   return answer?.preset;
+}
+
+/** What the command does with the files, which the preset decides on: also what is uploaded of them. */
+function titleOf(until: Until, files: string, account: string): string {
+  switch (until) {
+    case 'uploaded':
+      return l10n.t('Upload {0} to {1}', files, account);
+    case 'submitted':
+      return l10n.t('Submit {0} to {1}', files, account);
+    case 'fetched':
+      return l10n.t('Transcode {0} on {1}', files, account);
+  }
 }
 
 /** The presets of the settings, then the built-in ones. */

@@ -64,7 +64,7 @@ export class Transcode {
     prepareProbes();
     const showProblem = (problem: UserError) => background(this.commands.show(problem));
     for (;;) {
-      const preset = await pickPreset(chosen, account, this.state, showProblem);
+      const preset = await pickPreset(chosen, { account, until }, this.state, showProblem);
       if (preset === undefined) return;
       const planned = await onAccount(account, () =>
         planTranscode(account, chosen, preset, { costs: this.costs, withOptions, until }),
