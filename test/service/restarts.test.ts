@@ -225,6 +225,58 @@ describe('The local Batch service, killed in the middle of a change', function (
     assert.equal(executionInfo?.failureInfo?.code, 'TaskEnded');
   });
 
+  /** Ends tasks with their nodes in every way, and kills the service before they have ended. Resolves to their ids. */
+  async function endWithNodes(id: string): Promise<string[]> {
+    const verbs = ['reboot', 'reimage', 'deallocate', 'disablescheduling'];
+    await service.client().pool.add({ id, ...machine, targetDedicatedNodes: verbs.length });
+    const nodes = await idle(id, verbs.length);
+    const commandLine = `/bin/sh -c "trap : TERM; while :; do sleep 1; done"`;
+    const tasks = verbs.map((verb, index) => ({
+      id: verb,
+      commandLine,
+      affinityInfo: { affinityId: nodes[index]?.affinityId ?? '' },
+    }));
+    await addJob(id, tasks, { poolInfo: { poolId: id } });
+    for (const verb of verbs) await taskIn(id, verb, 'running');
+    for (const [verb, option] of [
+      ['reboot', 'nodeRebootOption'],
+      ['reimage', 'nodeReimageOption'],
+      ['deallocate', 'nodeDeallocateOption'],
+      ['disablescheduling', 'nodeDisableSchedulingOption'],
+    ] as const) {
+      const { nodeInfo } = await service.client().task.get(id, verb);
+      const at = `/pools/${id}/nodes/${nodeInfo?.nodeId}/${verb}?api-version=2025-06-01`;
+      const reply = await service.request('POST', at, { [option]: 'terminate' });
+      assert.ok(reply.ok, verb);
+    }
+    await service.kill();
+    const stored = records();
+    await service.start();
+    return verbs.filter((verb) => stored.get(`task/${id}/${verb}`)?.state === 'running');
+  }
+
+  it('terminates the tasks that were to end with the reboot, new image, deallocation or disabling of their node', async () => {
+    let id = '';
+    let unended: string[] = [];
+    // Tasks of other tests would take the processes that this one needs at the same time.
+    const { job } = service.client();
+    for (const { id: other = '' } of await job.list()) await job.deleteMethod(other);
+    for (let tries = 0; unended.length === 0 && tries < 3; tries++) {
+      id = `ends-${tries}`;
+      unended = await endWithNodes(id);
+    }
+    assert.ok(unended.length > 0, 'The tasks had ended before each kill.');
+    for (const verb of unended) {
+      const { executionInfo } = await taskIn(id, verb, 'completed');
+      assert.deepEqual(
+        [executionInfo?.failureInfo?.code, executionInfo?.requeueCount],
+        ['TaskEnded', 0],
+        verb,
+      );
+    }
+    assert.ok(![...records().keys()].some((key) => key.startsWith('ending/')));
+  });
+
   it('replaces a Spot node that was preempted', async () => {
     await service.client().pool.add({ id: 'spot', ...machine, targetLowPriorityNodes: 1 });
     const [before] = await idle('spot', 1);

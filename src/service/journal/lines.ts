@@ -91,18 +91,24 @@ const flatBytes = 8_000;
 export function checkRecord(key: string, record: unknown, bytes = Number.POSITIVE_INFINITY): void {
   const [kind = '', owner = '', id = ''] = key.split('/');
   const wire = ['pool', 'job', 'schedule'].includes(kind) ? (record as { wire?: unknown })?.wire : record;
-  if (!['pool', 'node', 'job', 'jobnode', 'task', 'subtasks', 'schedule', 'certificate'].includes(kind))
+  const isOfTask = ['task', 'subtasks', 'ending'].includes(kind);
+  const isOfJob = isOfTask || kind === 'job' || kind === 'jobnode';
+  if (!isOfJob && !['pool', 'node', 'schedule', 'certificate'].includes(kind))
     throw new Error('Its kind is unknown.');
-  if (!(['job', 'jobnode', 'task', 'subtasks'].includes(kind) ? jobIdPattern : idPattern).test(owner))
-    throw new Error('Its id is invalid.');
-  const isOfTask = kind === 'task' || kind === 'subtasks';
+  if (!(isOfJob ? jobIdPattern : idPattern).test(owner)) throw new Error('Its id is invalid.');
   if ((kind.endsWith('node') && !nodeIdPattern.test(id)) || (isOfTask && !idPattern.test(id)))
     throw new Error('Its id is invalid.');
   if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) throw new Error('It is no object.');
   const { state } = wire as { state?: unknown };
-  const hasState = kind !== 'jobnode' && kind !== 'subtasks';
+  const hasState = !['jobnode', 'subtasks', 'ending'].includes(kind);
   if (hasState && typeof state !== 'string') throw new Error('It has no state.');
   if (kind === 'subtasks' && !Array.isArray((wire as { subtasks?: unknown }).subtasks))
     throw new Error('It is no list.');
   if (bytes > flatBytes) JSON.stringify(record);
+}
+
+/** Pools come before their nodes, jobs before their tasks, and these before what else is stored of them. */
+export function rankOf(key: string): number {
+  if (key.startsWith('subtasks/') || key.startsWith('ending/')) return 2;
+  return key.startsWith('pool/') || key.startsWith('job/') ? 0 : 1;
 }

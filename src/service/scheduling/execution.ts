@@ -72,7 +72,10 @@ export class Execution {
       end = resolve;
     });
     task.stop = (reason) => {
-      if (why === undefined || rank[reason] > rank[why]) why = reason;
+      if (why === undefined || rank[reason] > rank[why]) {
+        why = reason;
+        if (why === 'terminate') this.state.setTerminating(task);
+      }
       controller.abort();
     };
     const slots = slotsOf(task, pool);
@@ -278,7 +281,8 @@ export class Execution {
 
   /** Continues with a task that ran when the service ended: it starts again, unless it was being terminated. */
   resume(task: TaskState): void {
-    if (isTerminated(task, this.#nodesOf(task))) this.#complete(task, { failureInfo: byUser });
+    if (task.isTerminating || isTerminated(task, this.#nodesOf(task)))
+      this.#complete(task, { failureInfo: byUser });
     else this.requeue(task);
   }
 
@@ -357,7 +361,6 @@ export class Execution {
 
 /**
  * Whether a task that ran when the service ended was to be terminated with its job, or with a node that leaves its pool.
- * What happens to tasks on other nodes is not stored: they start again.
  */
 function isTerminated({ job }: TaskState, nodes: readonly NodeState[]): boolean {
   const { wire, disableOption } = job;

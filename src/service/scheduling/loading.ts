@@ -74,6 +74,7 @@ function textOf(value: unknown): string {
 function nameOf(key: string): string {
   const [kind = '', owner = '', id = ''] = key.split('/');
   if (kind === 'task') return `task ${id} of job ${owner}`;
+  if (kind === 'ending') return `the end of task ${id} of job ${owner}`;
   if (kind === 'subtasks') return `the subtasks of task ${id} of job ${owner}`;
   if (kind === 'node') return `node ${id} of pool ${owner}`;
   return `${kind} ${owner}`;

@@ -1,4 +1,5 @@
 import type { StoredRecord } from '../journal/journal';
+import { checkRecord } from '../journal/lines';
 import type { ContainerConfiguration } from '../tasks/containerTask';
 import { endpointsOf, hasIpv6, ipv6Loopback, loopback } from '../wire/endpoints';
 import { etagOf, timestamp } from '../wire/time';
@@ -145,6 +146,18 @@ export class WaitingTask {
   }
 }
 
+/** Tasks that wait stay in the journal. What is wrong with a record is reported when it is loaded. */
+export function waitingOrWhole(key: string, record: unknown, stored: StoredRecord): unknown {
+  if (!key.startsWith('task/')) return record;
+  try {
+    checkRecord(key, record, stored.bytes);
+    const id = key.slice(key.lastIndexOf('/') + 1);
+    return WaitingTask.of(id, record as Wire, stored) ?? record;
+  } catch {
+    return record;
+  }
+}
+
 export class TaskState {
   declare node?: NodeState;
   /** Ends what it is doing now, for this reason. */
@@ -155,6 +168,8 @@ export class TaskState {
   declare hasEnded?: boolean;
   /** Of a multi-instance task since it last started, as the API lists them; the primary is the task itself. */
   declare subtasks?: readonly Wire[];
+  /** It was told to end as terminated, and does so also if the service ends before it. */
+  declare isTerminating?: boolean;
   /** The key of the task that it waits for, while it waits (`JobState.blocked`). */
   declare blockedBy?: string;
   #record: Wire | WaitingTask;

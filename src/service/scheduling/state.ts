@@ -1,5 +1,5 @@
-import type { Journal, StoredRecord } from '../journal/journal';
-import { checkRecord } from '../journal/lines';
+import type { Journal } from '../journal/journal';
+import { checkRecord, rankOf } from '../journal/lines';
 import type { Wire } from '../wire/wire';
 import {
   Addresses,
@@ -19,6 +19,7 @@ import {
   TaskState,
   taskKey,
   WaitingTask,
+  waitingOrWhole,
 } from './resources';
 
 export * from './resources';
@@ -66,7 +67,7 @@ export class State {
   #waiting: (() => void)[] = [];
 
   constructor(private readonly journal: Records) {
-    const records = journal.read(kept);
+    const records = journal.read(waitingOrWhole);
     for (const rank of [0, 1, 2]) {
       for (const [key, record] of records) if (rankOf(key) === rank) this.#load(key, record);
     }
@@ -233,9 +234,22 @@ export class State {
     this.#removeRecords(task);
   }
 
-  #removeRecords({ id, job, subtasks }: TaskState): void {
+  #removeRecords(task: TaskState): void {
+    const { id, job, subtasks } = task;
     this.journal.remove(taskKey(job.id, id));
     if (subtasks) this.journal.remove(`subtasks/${job.id}/${id}`);
+    this.#forgetTerminating(task);
+  }
+
+  /** Stores that a running task is to end as terminated. */
+  setTerminating(task: TaskState): void {
+    task.isTerminating = true;
+    this.journal.put(`ending/${task.job.id}/${task.id}`, {});
+  }
+
+  #forgetTerminating(task: TaskState): void {
+    if (task.isTerminating) this.journal.remove(`ending/${task.job.id}/${task.id}`);
+    task.isTerminating = undefined;
   }
 
   /** Sets and stores the subtasks of a multi-instance task. */
@@ -255,6 +269,7 @@ export class State {
     else task.job.active.delete(task);
     if (state === 'completed') this.#unblock(task);
     this.saveTask(task);
+    this.#forgetTerminating(task);
   }
 
   /** Takes an active task out of the queue until the task that it depends on, by its key, has completed. */
@@ -308,6 +323,7 @@ export class State {
       for (const task of tasks.values()) {
         yield [taskKey(id, task.id), recordOf(task)];
         if (task.subtasks) yield [`subtasks/${id}/${task.id}`, { subtasks: task.subtasks }];
+        if (task.isTerminating) yield [`ending/${id}/${task.id}`, {}];
       }
     }
     for (const { id, ...record } of this.schedules.values()) yield [`schedule/${id}`, record];
@@ -344,10 +360,11 @@ export class State {
           new TaskState(record instanceof WaitingTask ? record.id : id, job, record as Wire | WaitingTask),
         );
       else this.#orphans.push(key);
-    } else if (kind === 'subtasks') {
+    } else {
       const job = this.job(owner);
       const task = job && this.task(job, id);
-      if (task) task.subtasks = (record as { subtasks: readonly Wire[] }).subtasks;
+      if (task && kind === 'subtasks') task.subtasks = (record as { subtasks: readonly Wire[] }).subtasks;
+      else if (task && /running|preparing/.test(String(task.facts.state))) task.isTerminating = true;
       else this.#orphans.push(key);
     }
   }
@@ -379,22 +396,4 @@ export class State {
       add(state === 'active' ? 'active' : 'running');
     }
   }
-}
-
-/** Tasks that wait stay in the journal. What is wrong with a record is reported when it is loaded. */
-function kept(key: string, record: unknown, stored: StoredRecord): unknown {
-  if (!key.startsWith('task/')) return record;
-  try {
-    checkRecord(key, record, stored.bytes);
-    const id = key.slice(key.lastIndexOf('/') + 1);
-    return WaitingTask.of(id, record as Wire, stored) ?? record;
-  } catch {
-    return record;
-  }
-}
-
-/** Pools come before their nodes, jobs before their tasks, and these before their subtasks. */
-function rankOf(key: string): number {
-  if (key.startsWith('subtasks/')) return 2;
-  return key.startsWith('pool/') || key.startsWith('job/') ? 0 : 1;
 }
