@@ -254,6 +254,10 @@ describe('What the test suites of official clients expect of Batch', function ()
     const references = (one: string) => [{ thumbprint: one, thumbprintAlgorithm: 'sha1' }];
     const missing = { id: 'certified', ...machine, certificateReferences: references(thumbprint) };
     await assert.rejects(old.pool.add(missing), { code: 'InvalidCertificateReferences' });
+    const { id: _, ...pool } = missing;
+    const autoPoolSpecification = { poolLifetimeOption: 'job' as const, pool };
+    await old.job.add({ id: 'certified', poolInfo: { autoPoolSpecification } });
+    await old.job.deleteMethod('certified');
     const add = (one: string, certificateFormat: 'cer' | 'pfx') =>
       old.certificate.add({ thumbprint: one, thumbprintAlgorithm: 'sha1', data, certificateFormat });
     await add(thumbprint.toUpperCase(), 'cer');

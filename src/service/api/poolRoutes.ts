@@ -58,6 +58,7 @@ function addPool(context: Context, { body, version }: Request): Reply {
   const id = String(given.id);
   if (context.state.pool(id)) throw new BatchError('PoolExists');
   const pool = newPool(context, id, given);
+  checkReferences(context, given);
   startPool(context, pool);
   return created(pool);
 }

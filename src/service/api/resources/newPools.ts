@@ -29,7 +29,7 @@ export function newPool(context: Context, id: string, given: Wire): PoolState {
   checkImage(given.virtualMachineConfiguration as Wire | undefined);
   checkPoolMembers(given);
   checkScale(given);
-  checkReferences(context, given);
+  checkPackages(context, given);
   checkStartTask(given.startTask as Wire | undefined, given);
   const pool: PoolState = { id, wire: poolDescription(context, id, given), nodes: new Map() };
   if (pool.wire.enableAutoScale) checkFormula(context, pool, String(pool.wire.autoScaleFormula));
@@ -108,7 +108,10 @@ export function checkPackages({ nodes }: Context, { applicationPackageReferences
   );
 }
 
-/** Refuses references of a pool to packages and certificates that the account does not have. */
+/**
+ * Refuses references of a pool to packages and certificates that the account does not have. As in Azure, a job with an
+ * auto pool may refer to any certificate.
+ */
 export function checkReferences(context: Context, given: Wire): void {
   checkPackages(context, given);
   const { certificateReferences = [] } = given;
