@@ -147,4 +147,33 @@ describe('Replies that the suites of the Java and .NET clients expect', function
     const { state, previousState } = await client.job.get('enabled');
     assert.deepEqual([state, previousState], ['active', 'disabled']);
   });
+
+  it('let a job without tasks be terminated after it is enabled, though it ends by itself later', async () => {
+    /** Resolves to why a job ended that was enabled and at once terminated. */
+    async function ended(id: string) {
+      await client.job.add({ id, poolInfo: { poolId: 'none' } });
+      await client.job.disable(id, 'requeue');
+      await client.job.patch(id, { onAllTasksComplete: 'terminatejob' });
+      await client.job.enable(id);
+      await client.job.terminate(id, { terminateReason: 'mine' }).catch(({ code }) => code);
+      const { executionInfo } = await eventually(
+        () => client.job.get(id),
+        ({ state }) => state === 'completed',
+      );
+      return executionInfo?.terminateReason;
+    }
+    // On a slow machine it can end by itself before it is terminated.
+    let reason: string | undefined;
+    for (let tries = 0; reason !== 'mine' && tries < 5; tries++) reason = await ended(`empty-${tries}`);
+    assert.equal(reason, 'mine');
+    await client.job.add({ id: 'left', poolInfo: { poolId: 'none' } });
+    await client.job.disable('left', 'requeue');
+    await client.job.patch('left', { onAllTasksComplete: 'terminatejob' });
+    await client.job.enable('left');
+    await eventually(
+      () => client.job.get('left'),
+      ({ state, executionInfo }) =>
+        state === 'completed' && executionInfo?.terminateReason === 'AllTasksComplete',
+    );
+  });
 });

@@ -9,6 +9,8 @@ import { isEnding, type JobState, type State, setState } from './state';
 
 /** Milliseconds after which a job whose auto pool cannot be made completes. */
 const schedulingMs = 50;
+/** Milliseconds after which an enabled job is found to have no tasks left: its client may first terminate it. */
+const enabledMs = 1_000;
 
 /** Brings jobs through their states. */
 export class Jobs {
@@ -94,7 +96,7 @@ export class Jobs {
   enable(job: JobState): void {
     setState(job.wire, 'active');
     this.state.saveJob(job);
-    this.check(job);
+    this.supervisor.after(enabledMs, this.about(job), () => this.check(job));
     this.onReady();
   }
 
