@@ -305,6 +305,7 @@ describe('The workbench, driven by clicks and keys', () => {
     await workbench.openView('Explorer');
     await workbench.press(/Azure Batch: H.265 video/, 'Cancel');
     await workbench.page.getByText('Cancel “2 files, H.265 video (MP4)”?').waitFor();
+    assert.equal(await workbench.input.getAttribute('placeholder'), 'long.mp4, text.mp4');
     await workbench.pick('Cancel This Run');
     await workbench.clear('0 of 2 outputs are complete');
     await workbench.openView('Azure Batch');

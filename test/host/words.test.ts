@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { commands } from 'vscode';
 import { type Problem, UserError } from '../../src/core/errors';
-import type { FileResult } from '../../src/core/plan/manifest';
+import type { FileResult, Manifest } from '../../src/core/plan/manifest';
 import type { RunProgress } from '../../src/core/runs/runEvents';
 import { reportOf } from '../../src/vscode/accounts/checkConnection';
 import { unendedWords } from '../../src/vscode/accounts/manageAccounts';
@@ -14,6 +14,7 @@ import {
   fileWords,
   firstNames,
   iconWord,
+  liveNames,
   namesOf,
   openingWords,
   runLabel,
@@ -53,6 +54,8 @@ describe('The words of a run', () => {
     assert.equal(namesOf(['a/x/c.mp4', 'b/x/c.mp4'], 2), 'a/x/c.mp4, b/x/c.mp4');
     assert.equal(namesOf(['C:\\a\\c.mp4', 'D:\\b\\c.mp4'], 2), 'a/c.mp4, b/c.mp4');
     assert.equal(namesOf(['c.mp4', 'c.mp4'], 2), 'c.mp4, c.mp4');
+    const manifest = { files: [{ path: 'a.mp4' }], refused: [{ path: 'b.mp4' }] } as unknown as Manifest;
+    assert.equal(liveNames({ manifest }), 'a.mp4, b.mp4');
     assert.equal(withoutName("Couldn't upload a.mp4: it changed.", 'a.mp4'), "Couldn't upload: it changed.");
     assert.equal(withoutName('无法上传 a.mp4：已更改。', 'a.mp4'), '无法上传：已更改。');
   });

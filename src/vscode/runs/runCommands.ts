@@ -11,7 +11,7 @@ import { hasFailures, hasOutputs, isToContinue, type RunRecord } from './runReco
 import type { RunNode } from './runRows';
 import type { Runs } from './runs';
 import type { RunsTree } from './runsTree';
-import { runTitle } from './runWords';
+import { firstNames, runTitle } from './runWords';
 
 interface RunParts {
   readonly accounts: Accounts;
@@ -90,6 +90,7 @@ async function forgetRun(runs: Runs, runId: string): Promise<void> {
     {
       modal: true,
       detail: [
+        firstNames(record),
         lossText(record),
         l10n.t('Nothing in the account is deleted. Clean Up deletes the job and the containers of the run.'),
       ]

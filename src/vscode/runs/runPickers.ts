@@ -11,7 +11,7 @@ import type { LiveRun } from './liveRun';
 import { readRun } from './outcome';
 import { isUpload, type RunRecord } from './runRecord';
 import type { Runs } from './runs';
-import { firstNames, liveTitle, liveWords, runTitle, stateWords } from './runWords';
+import { firstNames, liveNames, liveTitle, liveWords, runTitle, stateWords } from './runWords';
 
 interface RunQuestion {
   readonly title: string;
@@ -53,10 +53,10 @@ export async function pickLiveRun({ liveRuns }: Runs): Promise<LiveRun | undefin
     liveRuns.map((live) => ({
       label: plainText(liveTitle(live)),
       description: time(new Date(live.manifest.created)),
-      detail: liveWords(live),
+      detail: plainText([liveWords(live), liveNames(live)].join(' · ')),
       live,
     })),
-    { title: l10n.t('Cancel which run?') },
+    { title: l10n.t('Cancel which run?'), matchOnDetail: true },
   );
   return answer?.live;
 }

@@ -80,6 +80,13 @@ export function withFolder(state: string, path: string): string {
   return [state, folderOf(path)].filter(Boolean).join(' · ');
 }
 
+/** The names of the first files of a run that this window works on. */
+export function liveNames({ manifest }: Pick<LiveRun, 'manifest'>): string {
+  const { files, refused } = manifest;
+  const paths = [...files, ...refused].slice(0, maxNames).map(({ path }) => path);
+  return namesOf(paths, files.length + refused.length);
+}
+
 /** The title of a run that this window works on. */
 export function liveTitle({ manifest }: Pick<LiveRun, 'manifest'>): string {
   const { files, refused, preset } = manifest;

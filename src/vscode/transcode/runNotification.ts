@@ -14,7 +14,7 @@ import { background } from '../background';
 import { showInformation, showWarning } from '../messages';
 import type { LiveRun } from '../runs/liveRun';
 import type { Runs } from '../runs/runs';
-import { liveLine, liveTitle } from '../runs/runWords';
+import { liveLine, liveNames, liveTitle } from '../runs/runWords';
 import { withoutLinks } from '../words/plainText';
 import { sentenceOf } from '../words/sentences';
 
@@ -138,7 +138,8 @@ async function askCancel(
     },
   ];
   const title = run ? l10n.t('Cancel “{0}”?', liveTitle(run)) : l10n.t('Cancel the run?');
-  const answer = await window.showQuickPick(choices, { title, ignoreFocusOut: true }, token);
+  const placeHolder = run && liveNames(run);
+  const answer = await window.showQuickPick(choices, { title, placeHolder, ignoreFocusOut: true }, token);
   return answer?.choice ?? 'keepRunning';
 }
 

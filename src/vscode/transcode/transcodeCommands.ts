@@ -12,7 +12,7 @@ import { pickListedRun, pickLiveRun, pickRun } from '../runs/runPickers';
 import { isRetryable, isUpload, type RunRecord } from '../runs/runRecord';
 import type { RunNode } from '../runs/runRows';
 import type { Runs } from '../runs/runs';
-import { runTitle } from '../runs/runWords';
+import { firstNames, runTitle } from '../runs/runWords';
 import type { ShownProblem } from '../words/remedy';
 import { type RunWork, requireTrust } from './runWork';
 import type { Transcode } from './transcode';
@@ -153,7 +153,7 @@ async function cancelRun(runs: Runs, clicked: RunRecord | undefined): Promise<vo
   const record = clicked ?? runs.record((await pickLiveRun(runs))?.manifest.runId ?? '');
   if (record === undefined) return;
   const isSure = await confirmWarning(l10n.t('Cancel “{0}”?', runTitle(record)), {
-    detail: cancelDetail(runs, record),
+    detail: [firstNames(record), cancelDetail(runs, record)].filter(Boolean).join('\n'),
     button: l10n.t('Cancel Run'),
     keep: l10n.t('Keep Running'),
   });
