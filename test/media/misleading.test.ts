@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { adaptationsOf } from '../../src/core/presets/adaptations';
 import { ffmpeg, temporaryFolder } from '../media';
 import { preset } from '../presets';
@@ -7,6 +9,7 @@ import { Matrix } from './matrix';
 import { withCover, withoutLengths, withZeroMatrix } from './patches';
 import { provenOutput } from './provenOutput';
 
+const run = promisify(execFile);
 const picture = ['-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=25:duration=2'];
 const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440:duration=2:sample_rate=48000'];
 const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
@@ -107,6 +110,47 @@ describe('Misleading sources', function () {
     writeFileSync(path, wave);
     const { problem, warning } = await provenOutput(matrix, path, 'mp3', 'open end');
     assert.deepEqual([problem, warning], [undefined, undefined]);
+  });
+
+  it('that are two Matroska files joined byte by byte are known to be as long as both', async () => {
+    const one = readFileSync(await made('one.mkv', ...picture, ...tone, ...x264));
+    const path = matrix.path('joined.mkv');
+    writeFileSync(path, Buffer.concat([one, one]));
+    for (const id of ['h264-480p', 'remux', 'mp3']) {
+      const { problem } = await provenOutput(matrix, path, id, 'joined');
+      assert.equal(problem?.kind, 'outputDamaged', id);
+    }
+  });
+
+  it('with audio that begins late in AVI, whose header counts it from the beginning, are whole', async () => {
+    const args = [...picture, '-itsoffset', '1', ...tone, '-t', '2', '-c:v', 'mpeg4', '-c:a', 'libmp3lame'];
+    const path = await made('late.avi', ...args);
+    assert.equal((await provenOutput(matrix, path, 'mp3', 'late')).problem, undefined);
+  });
+
+  it('whose clock does not begin at 0 are not longer for it', async () => {
+    for (const name of ['later.ts', 'later.mkv']) {
+      const path = await made(name, ...picture, ...tone, ...x264, '-output_ts_offset', '100');
+      for (const withFfprobe of [true, false]) {
+        const { seconds = 0 } = await matrix.media(path, withFfprobe);
+        assert.ok(Math.abs(seconds - 2) < 0.1, `${name}: ${seconds} s`);
+      }
+    }
+  });
+
+  it('with a damaged key frame have a thumbnail, and a warning', async () => {
+    const whole = readFileSync(await made('whole.mkv', ...picture, ...tone, ...x264, '-g', '10'));
+    const path = matrix.path('damaged key frame.mkv');
+    const { stdout } = await run('ffprobe', [
+      ...['-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=pos,size,flags', '-of', 'csv=p=0'],
+      matrix.path('whole.mkv'),
+    ]);
+    const keys = stdout.split('\n').filter((line) => line.includes('K'));
+    const [size = 0, position = 0] = (keys[2] ?? '').split(',').map(Number);
+    whole.fill(0x55, position + Math.floor(size / 2), position + size - 20);
+    writeFileSync(path, whole);
+    const { problem, warning } = await provenOutput(matrix, path, 'thumbnail', 'damaged key frame');
+    assert.deepEqual([problem, warning?.kind], [undefined, 'sourceDamaged']);
   });
 
   it('with a cover of another type than the tag states keep it, and lose a damaged one', async () => {

@@ -10,6 +10,9 @@ const ids = {
   ebml: 0x1a45dfa3,
   segment: 0x18538067,
   cluster: 0x1f43b675,
+  info: 0x1549a966,
+  timestampScale: 0x2ad7b1,
+  duration: 0x4489,
   tracks: 0x1654ae6b,
   trackEntry: 0xae,
   type: 0x83,
@@ -23,9 +26,13 @@ const ids = {
 } as const;
 
 const subtitleType = 0x11;
+const mediaTypes = [1, 2];
 
 /** Larger than the track headers of any file; fonts are attachments. */
 const maxTracksBytes = 4 * 1024 * 1024;
+
+/** Files in one that are read to find their length. */
+const maxJoined = 100;
 
 /** Elements of the segment before the tracks; a file with more is not worth the reads. */
 const maxElements = 64;
@@ -52,6 +59,13 @@ export interface MatroskaFacts {
   readonly isCut: boolean;
   /** Undefined if the track headers are not near the beginning. */
   readonly subtitles?: readonly Track[];
+  /** Number of audio and video tracks. The parser lists those of joined files as well. */
+  readonly mediaTracks?: number;
+  /**
+   * Seconds of all files that were joined byte by byte, if these are several. The time stamps of each begin at 0, and ffmpeg shows
+   * little more than the longest of them.
+   */
+  readonly joinedSeconds?: number;
 }
 
 /** Undefined for a file of another format. */
@@ -60,18 +74,58 @@ export async function readMatroska(file: Bytes, size: number): Promise<MatroskaF
   if (head?.id !== ids.ebml) return undefined;
   const segment = await elementAt(file, head.end, size);
   if (segment?.id !== ids.segment) return undefined;
+  const tracks = await contentOf(file, ids.tracks, segment, size);
+  return {
+    isCut: segment.end > size,
+    joinedSeconds: await readJoinedSeconds(file, segment, size),
+    ...(tracks && { mediaTracks: countMediaTracks(tracks), subtitles: subtitleTracks(tracks) }),
+  };
+}
+
+/** The content of an element that comes before the clusters of a segment; undefined if it is not there. */
+async function contentOf(
+  file: Bytes,
+  id: number,
+  segment: Element,
+  size: number,
+): Promise<Buffer | undefined> {
   const end = Math.min(segment.end, size);
   let at = segment.start;
   for (let count = 0; count < maxElements && at < end; count++) {
     const element = await elementAt(file, at, end);
-    if (element === undefined || element.id === ids.cluster) break;
-    if (element.id === ids.tracks && element.end - element.start <= maxTracksBytes) {
-      const bytes = Buffer.from(await file.read(element.start, element.end - element.start));
-      return { isCut: segment.end > size, subtitles: subtitleTracks(bytes) };
-    }
+    if (element === undefined || element.id === ids.cluster) return undefined;
+    if (element.id === id && element.end - element.start <= maxTracksBytes)
+      return Buffer.from(await file.read(element.start, element.end - element.start));
     at = element.end;
   }
-  return { isCut: segment.end > size };
+  return undefined;
+}
+
+/** Undefined for a single file, and if one of several does not state its length. */
+async function readJoinedSeconds(file: Bytes, first: Element, size: number): Promise<number | undefined> {
+  let seconds = 0;
+  let segment: Element | undefined = first;
+  for (let count = 0; segment !== undefined; count++) {
+    const head = await elementAt(file, segment.end, size);
+    const isLast = head?.id !== ids.ebml;
+    if ((isLast && count === 0) || count === maxJoined) return undefined;
+    const length = statedSeconds(await contentOf(file, ids.info, segment, size));
+    if (length === undefined) return undefined;
+    seconds += length;
+    segment = isLast ? undefined : await elementAt(file, head.end, size);
+  }
+  return seconds;
+}
+
+/** A floating point number of units of the time stamps, which are nanoseconds. */
+function statedSeconds(info: Buffer | undefined): number | undefined {
+  const values = new Map(Array.from(elementsIn(info ?? Buffer.alloc(0)), ({ id, data }) => [id, data]));
+  const duration = values.get(ids.duration);
+  if (duration?.length !== 8 && duration?.length !== 4) return undefined;
+  const units = duration.length === 8 ? duration.readDoubleBE() : duration.readFloatBE();
+  const scale = values.get(ids.timestampScale)?.reduce((sum, byte) => sum * 256 + byte, 0) ?? 1_000_000;
+  const seconds = (units * scale) / 1e9;
+  return seconds > 0 && Number.isFinite(seconds) ? seconds : undefined;
 }
 
 interface Element {
@@ -122,6 +176,14 @@ function* elementsIn(bytes: Buffer): Generator<{ id: number; data: Buffer }> {
     yield { id: element.id, data: bytes.subarray(element.start, element.end) };
     at = element.end;
   }
+}
+
+function countMediaTracks(tracks: Buffer): number {
+  return [...elementsIn(tracks)].filter(
+    ({ id, data }) =>
+      id === ids.trackEntry &&
+      [...elementsIn(data)].some((fact) => fact.id === ids.type && mediaTypes.includes(fact.data[0] ?? 0)),
+  ).length;
 }
 
 function subtitleTracks(tracks: Buffer): Track[] {

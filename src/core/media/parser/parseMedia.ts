@@ -28,7 +28,7 @@ import { readAudioHeader } from './audioHeaders';
 import { audioOnlyLayout } from './audioOnlyLayout';
 import { readBoxes } from './boxes';
 import { readFlv } from './flv';
-import { readMatroska } from './matroska';
+import { type MatroskaFacts, readMatroska } from './matroska';
 import type { Parsed } from './messages';
 import { mayHoldCodedAudio, readAvi, readWave, readWave64 } from './riff';
 
@@ -181,9 +181,10 @@ async function parseMedia(
 async function readInput(input: Input, file: Bytes, size: number): Promise<MediaInfo | undefined> {
   if (!(await input.canRead())) return undefined;
   const format = await input.getFormat();
-  const found = await input.getTracks();
+  const all = await input.getTracks();
   const boxes = tabled.has(format) ? await readBoxes(file, size) : undefined;
   const matroska = format === MATROSKA || format === WEBM ? await readMatroska(file, size) : undefined;
+  const found = matroska?.joinedSeconds === undefined ? all : all.slice(0, matroska.mediaTracks);
   // Without its tables, a file doesn't say what it contains.
   if (found.length === 0) return undefined;
   const lengths: Length[] = [];
@@ -193,7 +194,7 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
       lengths.push(await lengthOf(track, format, boxes?.unstatedTracks.has(track.id) === true));
   }
   const isContinued = boxes?.isContinued === true;
-  const exact = isContinued ? [] : await exactLengths(lengths, format, file, matroska?.isCut === true);
+  const exact = isContinued ? [] : await exactLengths(lengths, format, file, matroska);
   const tracks = await Promise.all(
     found.map(async (track, index) => ({
       ...(await readTrack(track, shortest(exact[index], boxes?.editedSeconds.get(track.id)))),
@@ -206,7 +207,11 @@ async function readInput(input: Input, file: Bytes, size: number): Promise<Media
   return {
     format: formatNames.get(format),
     tracks: [...tracks, ...(matroska?.subtitles ?? []), ...(await readCovers(input, format, found))],
-    seconds: ends.length > 0 && !isContinued ? Math.max(...ends) : undefined,
+    seconds:
+      matroska?.joinedSeconds ??
+      (ends.length > 0 && !isContinued
+        ? Math.max(...ends) - Math.min(...lengths.map(({ first }) => first))
+        : undefined),
     knows: partlyRead.has(format) ? [] : ['audio', 'video', ...(knowsText ? (['subtitle'] as const) : [])],
   };
 }
@@ -272,14 +277,16 @@ async function exactLengths(
   lengths: readonly Length[],
   format: InputFormat,
   file: Bytes,
-  isCutMatroska: boolean,
+  matroska: MatroskaFacts | undefined,
 ): Promise<(number | undefined)[]> {
-  if (format === MATROSKA || format === WEBM) {
+  if (matroska !== undefined) {
+    const { isCut, joinedSeconds } = matroska;
+    if (joinedSeconds !== undefined) return lengths.map(() => joinedSeconds);
     // The one length that is stated is the longest track's. Of a file that is cut or damaged there is no better one.
     const end = Math.max(0, ...lengths.map(({ measured }) => measured?.end ?? 0));
     const isShort = lengths.some(({ stated = 0 }) => end < stated - maxMissing);
     return lengths.map(({ first, stated, measured }) => {
-      const last = isCutMatroska || isShort ? stated : measured?.shown;
+      const last = isCut || isShort ? stated : measured?.shown;
       return last && last - first;
     });
   }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../files/bytes';
 import type { MediaInfo, Track } from '../mediaInfo';
-import { type ByteView, headAfterMark } from './byteView';
+import { ByteView, headAfterMark } from './byteView';
 
 /*
  * AVI and WAV headers. ffprobe estimates the length of such a file from its size, so that half a file looks like a whole
@@ -63,7 +63,7 @@ function waveTrack(view: ByteView, at: number): Track {
 }
 
 /** Undefined for any other file. Throws a RangeError for a header that is cut off. */
-export async function readAvi(file: Bytes): Promise<MediaInfo | undefined> {
+export async function readAvi(file: Bytes, size: number): Promise<MediaInfo | undefined> {
   const view = await headAfterMark(file, ['RIFF'], headBytes);
   if (view === undefined || view.length < 12 || view.text(8, 4) !== 'AVI ') return undefined;
   const header = [...chunks(view, 12)].find(
@@ -79,12 +79,28 @@ export async function readAvi(file: Bytes): Promise<MediaInfo | undefined> {
     if (track) tracks.push(track);
     else isComplete = false;
   }
+  // The length of audio counts chunks without content, which programs write before audio that begins late.
+  const isWhole = await hasWholeChunks(file, size);
+  const isCertain = ({ kind }: Track) => kind !== 'audio' || !isWhole;
   return {
     format: 'avi',
-    tracks,
+    tracks: tracks.map((track) => (isCertain(track) ? track : { ...track, seconds: undefined })),
     seconds: longest(tracks),
     knows: isComplete && tracks.length > 0 ? ['audio', 'video', 'subtitle'] : [],
   };
+}
+
+/** Whether the RIFF chunks of a file, of which a long AVI has several, end before the file does: it was not cut. */
+async function hasWholeChunks(file: Bytes, size: number): Promise<boolean> {
+  let at = 0;
+  while (at + 8 <= size) {
+    const view = new ByteView(await file.read(at, 8));
+    if (view.text(0, 4) !== 'RIFF') break;
+    const length = view.u32le(4);
+    if (length === 0) return false;
+    at += 8 + length + (length % 2);
+  }
+  return at <= size + 1;
 }
 
 function aviTrack(view: ByteView, from: number, to: number): Track | 'other' | undefined {

@@ -100,7 +100,9 @@ export async function proveOutput(
  * length that the header states if all of the input was used.
  */
 function secondsToCover(expected: Expected, statement: FfmpegStatement | undefined): number | undefined {
-  const stated = statement?.isReadWhole ? statement.statedSeconds : undefined;
+  // The length of audio in AVI counts chunks without content. Of a file that was cut, the probe knows the length.
+  const isExact = expected.proof !== 'audio' || statement?.format !== 'avi';
+  const stated = statement?.isReadWhole && isExact ? statement.statedSeconds : undefined;
   const all = [
     expected.seconds ?? stated,
     expected.proof === 'audio' ? secondsOfAudio(expected, statement) : undefined,
@@ -181,8 +183,12 @@ function lostAtChanges(
 /** The share of a source that may be damaged in an output that counts, and the seconds in any case. */
 const maxDamagedShare = 0.02;
 const minDamagedSeconds = 0.5;
-const minShare = 0.0001;
 const maxDamagedSeconds = 10;
+const minShare = 0.0001;
+
+/** A command that decodes key frames only, and the share of them that may be damaged where one picture is made of them. */
+const keyFramesOnly = /-skip_frame nokey /;
+const maxKeyFrameShare = 0.5;
 
 /**
  * Returns the problem or warning that ffmpeg's statement shows: tracks are missing, the source could not be decoded or read to
@@ -217,7 +223,7 @@ function laterTracksWarning(
  */
 function proveSource(
   statement: FfmpegStatement,
-  { file, seconds, proof }: Expected,
+  { file, seconds, proof, commandLine = '' }: Expected,
 ): Pick<Proof, 'problem' | 'warning'> {
   const isDamaged = statement.damage > 0 || statement.streams.some(({ decodeErrors }) => decodeErrors > 0);
   if (!isDamaged) return {};
@@ -227,9 +233,13 @@ function proveSource(
     ...statement.streams.map((stream) => damagedShare(stream, statement, proof, length)),
   );
   if (length !== undefined && share < minShare && isLastPacketOnly(statement)) return {};
-  const problem: Problem = { kind: 'sourceDamaged', file, share, line: statement.damageLine };
+  const line = statement.damageLine;
+  const problem: Problem = { kind: 'sourceDamaged', file, share, line };
   // Of a source of unknown length, the share alone tells.
   const damagedSeconds = length === undefined ? undefined : share * length;
+  // Of a part of the frames, the share says little of the source.
+  if (keyFramesOnly.test(commandLine) && share < maxKeyFrameShare)
+    return { warning: { kind: 'sourceDamaged', file, line } };
   const isSmall =
     share <= maxDamagedShare || (damagedSeconds ?? Number.POSITIVE_INFINITY) <= minDamagedSeconds;
   return isSmall && (damagedSeconds ?? 0) <= maxDamagedSeconds ? { warning: problem } : { problem };
