@@ -292,6 +292,14 @@ describe('What the test suites of official clients expect of Batch', function ()
     assert.equal((await ask('GET', '/certificates')).status, 404);
   });
 
+  it('statistics of pools with what their nodes use, which is not measured', async () => {
+    const { usageStats, resourceStats } = await service
+      .client('2022-10-01.16.0')
+      .pool.getAllLifetimeStatistics();
+    assert.ok(usageStats?.dedicatedCoreTime);
+    assert.deepEqual([resourceStats?.avgCPUPercentage, resourceStats?.diskReadIOps], [0, 0]);
+  });
+
   it('pools without nodes are steady at once', async () => {
     const slow = await TestService.start('--node-step-ms', '600000');
     try {

@@ -81,8 +81,24 @@ export function poolStatistics(url: string, since: unknown, pools: Iterable<Pool
     startTime: since,
     lastUpdateTime,
     usageStats: { startTime: since, lastUpdateTime, dedicatedCoreTime: durationText(Math.max(0, coreTime)) },
+    resourceStats: { startTime: since, lastUpdateTime, ...unmeasured },
   };
 }
+
+/** The use of processors, memory, disks and networks by nodes. */
+const unmeasured: Wire = {
+  avgCPUPercentage: 0,
+  avgMemoryGiB: 0,
+  peakMemoryGiB: 0,
+  avgDiskGiB: 0,
+  peakDiskGiB: 0,
+  diskReadIOps: '0',
+  diskWriteIOps: '0',
+  diskReadGiB: 0,
+  diskWriteGiB: 0,
+  networkReadGiB: 0,
+  networkWriteGiB: 0,
+};
 
 /** Whether a request asks for statistics. */
 export function expandsStatistics(query: ReadonlyMap<string, string>): boolean {
