@@ -285,6 +285,7 @@ function throttledFiles(files: Files, bytesPerSecond: number): Files {
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
     renameFolder: (from, to) => files.renameFolder(from, to),
+    dropPartFolder: (uri) => files.dropPartFolder(uri),
     async open(uri) {
       const file = await files.open(uri);
       return {

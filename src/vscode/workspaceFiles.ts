@@ -2,7 +2,14 @@ import { posix } from 'node:path';
 import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
 import { FileMemory } from '../core/files/fileMemory';
-import { type FileStat, type Files, type OpenFile, type PartFile, partName } from '../core/files/files';
+import {
+  type FileStat,
+  type Files,
+  isPartName,
+  type OpenFile,
+  type PartFile,
+  partName,
+} from '../core/files/files';
 import type { FileResult, ManifestFile } from '../core/plan/manifest';
 import { savedName } from '../core/plan/outputNames';
 
@@ -103,6 +110,16 @@ export class WorkspaceFiles implements Files {
     } catch (error) {
       if (await this.stat(to)) return false;
       throw writeProblemOf(error, to);
+    }
+  }
+
+  async dropPartFolder(uri: string): Promise<void> {
+    if (isOnDisk(uri)) return this.disk.dropPartFolder(uri);
+    if (!isPartName(posix.basename(Uri.parse(uri).path))) return;
+    try {
+      await workspace.fs.delete(Uri.parse(uri), { recursive: true });
+    } catch {
+      // It stays, under its temporary name.
     }
   }
 

@@ -23,6 +23,8 @@ export interface Files {
    * Gives a folder a name in the same folder. Returns false if that name is taken by anything but an empty folder.
    */
   renameFolder(from: string, to: string): Promise<boolean>;
+  /** Removes a folder that has a temporary name (`partName`), and all in it. Never rejects: one that cannot be removed stays. */
+  dropPartFolder(uri: string): Promise<void>;
   /** Free bytes where `uri` will be written, or undefined if unknown. Throws if the folder cannot be written to. */
   freeBytes(uri: string): Promise<number | undefined>;
 }

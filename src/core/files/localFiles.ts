@@ -1,11 +1,11 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { access, open, stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, open, rm, stat, statfs } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCode, UserError } from '../errors';
 import { readFully, readProblem, writeProblem } from './diskAccess';
 import { diskPart, dropDiskPart, renameDiskFolder } from './diskPart';
-import type { DiskFile, FileStat, Files, OpenFile, PartFile } from './files';
+import { type DiskFile, type FileStat, type Files, isPartName, type OpenFile, type PartFile } from './files';
 
 /** Files on the disks of this machine, by their `file:` URIs. */
 export class DiskFiles implements Files {
@@ -59,6 +59,11 @@ export class DiskFiles implements Files {
 
   renameFolder(from: string, to: string): Promise<boolean> {
     return renameDiskFolder(fileURLToPath(from), fileURLToPath(to));
+  }
+
+  async dropPartFolder(uri: string): Promise<void> {
+    const path = fileURLToPath(uri);
+    if (isPartName(basename(path))) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 
   isInMemory(): boolean {

@@ -164,6 +164,7 @@ function provingFiles(files: Files, prove: (part: Content) => Promise<void>): Fi
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
     renameFolder: (from, to) => files.renameFolder(from, to),
+    dropPartFolder: (uri) => files.dropPartFolder(uri),
     isInMemory: (uri) => files.isInMemory(uri),
     part: async (uri, version, options) => provingPart(await files.part(uri, version, options), prove),
   };

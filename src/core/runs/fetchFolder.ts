@@ -68,8 +68,10 @@ export async function fetchFolder(
       // Nothing but this output is in the part folder.
       overwrite: isNew || mayReplace(state.manifest, file),
     });
-    if (isNew && !(await files.renameFolder(state.parts.outputUri(file, part), folder))) {
+    const partFolder = state.parts.outputUri(file, part);
+    if (isNew && !(await files.renameFolder(partFolder, folder))) {
       // Another window can have made the folder meanwhile, perhaps with the same content.
+      await files.dropPartFolder(partFolder);
       copy--;
       continue;
     }
