@@ -9,10 +9,16 @@ describe('The driver of a workbench', () => {
 
   before(async () => {
     browser = await launchBrowser();
-    page = await browser.newPage();
   });
 
   after(() => browser?.close());
+
+  // A page of its own for each test: the names of a script outlive the content of its page.
+  beforeEach(async () => {
+    page = await browser.newPage();
+  });
+
+  afterEach(() => page.close());
 
   it('selects the item that is asked for, although the list changes under the pointer', async () => {
     // As in VS Code, the elements stay and show other items. Here, they do so whenever the pointer comes, three times.
