@@ -56,34 +56,55 @@ describe('The number of parallel transfers', () => {
     const parallel = make(64);
     const seen = new Set<number>();
     for (let tenth = 0; tenth < 40; tenth++) {
-      transfer(parallel, 0.1, () => Math.min(125e6, 20e6 + now * 40e3));
+      transfer(parallel, 0.1, () => Math.min(60e6, 10e6 + now * 20e3));
       seen.add(parallel.count);
     }
     assert.deepEqual([...seen], [8, 16]);
     assert.equal(parallel.count, 8);
   });
 
-  it('starts with fewer for the download of a large file, and grows only for a large gain', () => {
+  it('starts with fewer for a large file, and grows only for a large gain', () => {
     const parallel = make(16);
-    parallel.largeDownload();
+    parallel.largeFile();
     assert.equal(parallel.count, 4);
-    transfer(parallel, 3, (count) => (count > 4 ? 120e6 : 100e6));
-    transfer(parallel, 1, (count) => (count > 4 ? 120e6 : 100e6));
+    transfer(parallel, 4, (count) => (count > 4 ? 36e6 : 30e6));
     assert.equal(parallel.count, 4);
     transfer(parallel, 60, longConnection);
     assert.equal(parallel.count, 16);
-    parallel.largeDownload();
+    parallel.largeFile();
     assert.equal(parallel.count, 16);
   });
 
-  it('grows only for a large gain while a large file is uploaded', () => {
+  it('tries no more while each request is fast', () => {
     const parallel = make(16);
-    parallel.largeUpload();
+    parallel.largeFile();
+    for (let second = 0; second < 60; second++) {
+      transfer(parallel, 1, () => 100e6);
+      assert.equal(parallel.count, 4);
+    }
+  });
+
+  it('does not take the end of a slow moment for a gain of more requests', () => {
+    const parallel = make(64);
+    transfer(parallel, 0.7, () => 60e6);
     assert.equal(parallel.count, 8);
-    transfer(parallel, 4, (count) => (count > 8 ? 120e6 : 100e6));
-    assert.equal(parallel.count, 8);
-    transfer(parallel, 60, longConnection);
+    transfer(parallel, 0.4, () => 20e6);
     assert.equal(parallel.count, 16);
+    transfer(parallel, 1, () => 60e6);
+    assert.equal(parallel.count, 8);
+  });
+
+  it('measures whole blocks until there are enough of them', () => {
+    const parallel = make(16);
+    parallel.largeFile();
+    const seen = new Set<number>();
+    // Two blocks end at the same time, and none for a second.
+    for (let second = 0; second < 40; second++) {
+      now += second % 2 === 0 ? 1000 : 0;
+      parallel.moved(20 * block, true);
+      seen.add(parallel.count);
+    }
+    assert.ok(!seen.has(16), `${[...seen]}`);
   });
 
   it('is halved once for a burst of refusals, and again for the next one', () => {
@@ -144,7 +165,7 @@ describe('The number of parallel transfers', () => {
       await turn();
     }
     await Promise.all(all);
-    assert.equal(seen[0], 8);
+    assert.equal(seen[0], 12);
     assert.equal(seen[8], 12);
     assert.equal(seen.at(-1), 6);
   });
@@ -179,11 +200,46 @@ describe('The number of parallel transfers', () => {
     assert.deepEqual(order, ['large', 'small']);
   });
 
+  it('makes the next request when another one only waits for its answer, but not more than twice as many', async () => {
+    const slots = new Slots(64, () => now);
+    slots.begin(1e9);
+    const { signal } = new AbortController();
+    const moving: (() => void)[] = [];
+    const answers: (() => void)[] = [];
+    const all = Array.from({ length: 20 }, () =>
+      slots.request(async (endTurn) => {
+        moving.push(endTurn);
+        await new Promise<void>((resolve) => answers.push(resolve));
+        slots.moved(block);
+      }, signal),
+    );
+    await turn();
+    // All connections begin at the same time.
+    assert.equal(moving.length, 8);
+    for (let count = 0; count < 8; count++) answers[count]?.();
+    await turn();
+    assert.equal(moving.length, 12);
+    moving[8]?.();
+    // Ending a turn twice ends no other.
+    moving[8]?.();
+    await turn();
+    assert.equal(moving.length, 13);
+    for (let next = 9; next < 13; next++) moving[next]?.();
+    await turn();
+    assert.equal(moving.length, 16);
+    while (moving.length < 20) {
+      for (const answer of answers) answer();
+      await turn();
+    }
+    for (const answer of answers) answer();
+    await Promise.all(all);
+  });
+
   it('has shorter blocks towards the end of an upload, unless another file waits', async () => {
     const { signal } = new AbortController();
     const slots = new Slots(8);
     assert.equal(slots.uploadBytes(1e9), blockBytes);
-    assert.equal(slots.uploadBytes(8 * blockBytes), blockBytes / 2);
+    assert.equal(slots.uploadBytes(4 * blockBytes), blockBytes / 2);
     assert.equal(slots.uploadBytes(1), blockBytes / 8);
     const all = await Promise.all(Array.from({ length: 10 }, () => slots.memory(blockBytes, signal)));
     const waiting = slots.memory(blockBytes, signal);

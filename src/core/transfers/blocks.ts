@@ -3,6 +3,7 @@ import { Turns } from '../files/turns';
 import { anyOf } from '../wait';
 import { Buffers, blockBytes, type Lent } from './buffers';
 import { Parallelism } from './parallelism';
+import { Stragglers } from './stragglers';
 
 /** Memory for at most so many of the largest blocks: 50 MiB. */
 const maxSlabs = 10;
@@ -13,46 +14,58 @@ const largeBytes = 8 * blockBytes;
 /** Shortest of the last blocks of an upload: short enough for the slowest connection, and worth a request. */
 const minLastBytes = blockBytes / 8;
 
-/** Blocks that are in memory for each request, so that reading, hashing and writing leave no request unused. */
-const blocksPerRequest = 1.25;
+/**
+ * Requests in flight for each one that is moving bytes: the others have handed over their last bytes and wait for the answer,
+ * or are the first ones over new connections, which are slow at first.
+ */
+const inFlightPerRequest = 2;
+
+/** Blocks that are in memory for each request in flight, so that reading, hashing and writing leave no request unused. */
+const blocksPerInFlight = 1.25;
 
 /**
  * Limits the requests in flight, over all files, and the memory of their blocks. Within the maximum the number of requests
- * follows the throughput. More requests have smaller blocks, so that memory is bounded whatever their number.
+ * that move bytes follows the throughput. More requests have smaller blocks, so that memory is bounded whatever their number.
  */
 export class Slots {
   readonly #buffers: Buffers;
   readonly #parallelism: Parallelism;
+  readonly stragglers: Stragglers;
   readonly #turns = new Turns<undefined>();
   #inFlight = 0;
+  /** Requests in flight that have not ended their turn. */
+  #moving = 0;
+  /** Whether bytes were moved since the last time without requests. */
+  #hasMoved = false;
 
   /** `now` returns milliseconds, by which throughput is measured. */
   constructor(
     readonly max: number,
     now?: () => number,
   ) {
-    this.#buffers = new Buffers(Math.min(maxSlabs, Math.ceil(blocksPerRequest * max)));
+    this.#buffers = new Buffers(Math.min(maxSlabs, Math.ceil(blocksPerInFlight * max)));
     this.#parallelism = new Parallelism(max, now);
+    this.stragglers = new Stragglers(now);
   }
 
-  /** The number of requests that are made at once. */
+  /** The number of requests that move bytes at once. */
   get count(): number {
     return this.#parallelism.count;
   }
 
+  /** The largest number of requests in flight at the moment. */
+  get maxInFlight(): number {
+    return Math.min(this.max, inFlightPerRequest * this.count);
+  }
+
   /** Bytes that a block has at the moment. */
   get blockBytes(): number {
-    return this.#buffers.lengthFor(blocksPerRequest * this.count);
+    return this.#buffers.lengthFor(blocksPerInFlight * this.maxInFlight);
   }
 
-  /** Takes note of a file of which so many bytes are about to be downloaded. */
-  download(bytes: number): void {
-    if (bytes > largeBytes) this.#parallelism.largeDownload();
-  }
-
-  /** Takes note of a file of which so many bytes are about to be uploaded. */
-  upload(bytes: number): void {
-    if (bytes > largeBytes) this.#parallelism.largeUpload();
+  /** Takes note of a file of which so many bytes are about to be transferred. */
+  begin(bytes: number): void {
+    if (bytes > largeBytes) this.#parallelism.largeFile();
   }
 
   /**
@@ -62,7 +75,7 @@ export class Slots {
   uploadBytes(left: number): number {
     const { blockBytes } = this;
     if (this.#buffers.waiting > 0) return blockBytes;
-    return Math.min(blockBytes, Math.max(minLastBytes, left / (2 * this.count)));
+    return Math.min(blockBytes, Math.max(minLastBytes, left / this.maxInFlight));
   }
 
   /**
@@ -76,6 +89,7 @@ export class Slots {
 
   /** Takes note of bytes that a request has moved. */
   moved(bytes: number): void {
+    this.#hasMoved = true;
     this.#parallelism.moved(bytes, this.#turns.length > 0);
     this.#admit();
   }
@@ -90,16 +104,30 @@ export class Slots {
     return this.#buffers.take(bytes, signal);
   }
 
-  /** Waits for its turn with a request. */
-  async request<T>(job: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    if (this.#inFlight === 0) this.#parallelism.restart();
+  /**
+   * Waits for its turn with a request. The turn ends with the request, or when the job says so because it only waits for the
+   * answer: another one can then move its bytes.
+   */
+  async request<T>(job: (endTurn: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
+    if (this.#inFlight === 0) this.#restart();
     if (this.#turns.length > 0 || !this.#take()) await this.#turns.wait(undefined, signal);
+    let isMoving = true;
+    const endTurn = () => {
+      if (isMoving) this.#moving--;
+      isMoving = false;
+      this.#admit();
+    };
     try {
-      return await job();
+      return await job(endTurn);
     } finally {
       this.#inFlight--;
-      this.#admit();
+      endTurn();
     }
+  }
+
+  #restart(): void {
+    this.#parallelism.restart();
+    this.#hasMoved = false;
   }
 
   #admit(): void {
@@ -107,7 +135,11 @@ export class Slots {
   }
 
   #take(): boolean {
-    if (this.#inFlight >= this.count) return false;
+    const { count, maxInFlight } = this;
+    // All connections begin at the same time: one that began later would be slow when the others no longer are.
+    const maxMoving = this.#hasMoved ? count : maxInFlight;
+    if (this.#inFlight >= maxInFlight || this.#moving >= maxMoving) return false;
+    this.#moving++;
     this.#inFlight++;
     return true;
   }

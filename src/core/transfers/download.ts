@@ -179,7 +179,7 @@ class Attempt {
       if (version.md5 === undefined) return Math.min(checkedRangeBytes, slots.blockBytes);
       return slots.rangeBytes(size - position);
     };
-    slots.download(size - from);
+    slots.begin(size - from);
     const memoryFor = (length: number) => Math.min(length, slots.blockBytes);
     const { lent } = beginning ?? {};
     const ranges = { from, size, lengthAt, memoryFor, lent, signal: request.signal };

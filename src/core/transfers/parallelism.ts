@@ -2,13 +2,19 @@
 const initial = 8;
 
 /**
- * How many are made at first to download a large file. On a short connection few are enough, and each more makes the pieces
- * smaller in which data is read, which takes more of a processor.
+ * How many are made at first for a large file. Few connections share a link better than many, which overflow its queue when
+ * they begin; and each more makes the pieces smaller in which data is read, which takes more of a processor.
  */
-const initialDownloads = 4;
+const initialForLarge = 4;
 
 /** A measurement takes this long, in milliseconds: several round trips of a long connection. */
 const measureMs = 400;
+
+/**
+ * Reports of moved bytes in a measurement for each request: an upload reports whole blocks, and several at once say little
+ * about the throughput.
+ */
+const minReportsPerRequest = 2;
 
 /** How long, in milliseconds, the first bytes of new connections are not measured, because they are still getting faster. */
 const warmUpMs = 200;
@@ -19,8 +25,15 @@ const worthwhile = 1.05;
 /** The same for large files, which keep a few requests busy: more requests must outweigh their own cost. */
 const worthwhileForLarge = 1.25;
 
+/**
+ * Bytes per second of each request from which on more requests are not tried: neither losses nor the round trip limit such a
+ * connection, and new ones disturb it while they begin.
+ */
+const fastRequest = 10e6;
+
 /** How long a number of requests is kept after more of them gained nothing; twice as long after each further trial. */
 const minSettledMs = 4_000;
+const minSettledMsForLarge = 15_000;
 const maxSettledMs = 60_000;
 
 /** How long a number of requests is kept after the service has throttled, in milliseconds. */
@@ -39,11 +52,12 @@ export class Parallelism {
   #before: { readonly count: number; readonly rate: number } | undefined;
   /** The last measurement with the same number of requests, in bytes per second. */
   #lastRate = 0;
-  #measuring = { since: 0, bytes: 0 };
+  #measuring = { since: 0, bytes: 0, reports: 0 };
   #isWarmingUp = true;
   #hasTried = false;
   #worthwhile = worthwhile;
   #settledUntil = 0;
+  #minSettledMs = minSettledMs;
   #settledMs = minSettledMs;
   #throttledAt = Number.NEGATIVE_INFINITY;
 
@@ -68,23 +82,22 @@ export class Parallelism {
     this.#isWarmingUp = true;
   }
 
-  /** Takes note of a large file that is about to be downloaded. */
-  largeDownload(): void {
-    this.largeUpload();
-    if (!this.#hasTried) this.#count = Math.min(initialDownloads, this.max);
-  }
-
-  /** Takes note of a large file that is about to be uploaded. */
-  largeUpload(): void {
+  /** Takes note of a large file that is about to be transferred. */
+  largeFile(): void {
     this.#worthwhile = worthwhileForLarge;
+    this.#minSettledMs = minSettledMsForLarge;
+    this.#settledMs = Math.max(this.#settledMs, minSettledMsForLarge);
+    if (!this.#hasTried) this.#count = Math.min(initialForLarge, this.max);
   }
 
   /** Takes note of bytes that a request has moved. `isSaturated`: others wait for their turn. */
   moved(bytes: number, isSaturated: boolean): void {
     const measuring = this.#measuring;
     measuring.bytes += bytes;
+    measuring.reports++;
     const elapsed = this.now() - measuring.since;
     if (elapsed < (this.#isWarmingUp ? warmUpMs : measureMs)) return;
+    if (measuring.reports < minReportsPerRequest * this.#count) return;
     if (this.#isWarmingUp) this.#isWarmingUp = false;
     else if (isSaturated) this.#decide((measuring.bytes / elapsed) * 1000);
     this.#measure();
@@ -110,17 +123,14 @@ export class Parallelism {
       return;
     }
     if (this.#count >= this.max) return;
-    if (before) this.#settledMs = minSettledMs;
-    else if (this.#isRising(rate)) return;
-    this.#before = { count: this.#count, rate };
-    this.#change(Math.min(this.max, 2 * this.#count));
-  }
-
-  /** Whether the throughput grows by itself, as on new connections: more requests would seem to be the reason. */
-  #isRising(rate: number): boolean {
     const last = this.#lastRate;
     this.#lastRate = rate;
-    return rate >= last * worthwhile;
+    if (before) this.#settledMs = this.#minSettledMs;
+    // While the throughput grows by itself, as on new connections, more requests would seem to be the reason.
+    else if (rate >= fastRequest * this.#count || rate >= last * worthwhile) return;
+    // One slow measurement must not make the next one a gain.
+    this.#before = { count: this.#count, rate: Math.max(rate, last) };
+    this.#change(Math.min(this.max, 2 * this.#count));
   }
 
   #change(count: number): void {
@@ -137,6 +147,6 @@ export class Parallelism {
   }
 
   #measure(): void {
-    this.#measuring = { since: this.now(), bytes: 0 };
+    this.#measuring = { since: this.now(), bytes: 0, reports: 0 };
   }
 }

@@ -9,7 +9,7 @@ import { upload } from './upload';
 /** Default of the setting `transfers.parallel`. */
 const defaultParallel = 64;
 
-/** Files that are open for each parallel request, so that opening and finishing files leaves no request unused. */
+/** Files that are open for each request in flight, so that opening and finishing files leaves no request unused. */
 const openPerRequest = 2;
 
 /**
@@ -55,7 +55,7 @@ export class Transfers {
   }
 
   #take(): boolean {
-    if (this.#open >= openPerRequest * this.#slots.count) return false;
+    if (this.#open >= openPerRequest * this.#slots.maxInFlight) return false;
     this.#open++;
     return true;
   }

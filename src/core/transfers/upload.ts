@@ -125,13 +125,17 @@ async function putWhole(
     await mustBeUnchanged(file, request);
     const md5 = await hashOf(data);
     const call = { operation: 'upload', resource: blob, bytes: data.length, signal };
-    const put = (abortSignal: AbortSignal) =>
-      storage.blob(container, blob).upload(bodyOf(data, slots), data.length, {
+    const put = (endTurn: () => void) => (abortSignal: AbortSignal) =>
+      storage.blob(container, blob).upload(bodyOf(data, endTurn), data.length, {
         blobHTTPHeaders: { blobContentMD5: md5 },
         metadata: sourceMetadata(request, content, md5),
         abortSignal,
       });
-    const answer = await slots.request(() => storage.call(call, put), signal);
+    const answer = await slots.request(async (endTurn) => {
+      const stored = await storage.call(call, put(endTurn));
+      slots.moved(data.length);
+      return stored;
+    }, signal);
     // The service returns the hash of the bytes that it received.
     if (answer.contentMD5 && base64(answer.contentMD5) !== base64(md5)) {
       await storage.deleteBlob(container, blob, signal);
@@ -155,6 +159,7 @@ async function putBlocks(
 ): Promise<void> {
   const { container, blob, uri, expected, part, onBytes, signal } = request;
   const { size } = content;
+  slots.begin(size);
   const client = storage.blob(container, blob);
   const source = [expected.size, expected.modified, size, part?.name];
   const staged = new StagedBlocks(
@@ -165,7 +170,6 @@ async function putBlocks(
   const whole = beginHash(size);
   let turn: Promise<unknown> = Promise.resolve();
   const lengthAt = (position: number) => staged.lengthAt(position, slots.uploadBytes(size - position));
-  slots.upload(size);
   try {
     await eachBlock(slots, { from: 0, size, lengthAt, signal }, async (block) => {
       const before = turn;
@@ -176,10 +180,15 @@ async function putBlocks(
         const { id, isStaged } = staged.add(block.position, data);
         if (isStaged) return;
         const { length } = block;
-        const call = { operation: 'upload', resource: blob, bytes: length, signal: block.signal };
-        const stage = (abortSignal: AbortSignal) =>
-          client.stageBlock(id, bodyOf(data, slots), length, { abortSignal });
-        await slots.request(() => storage.call(call, stage), block.signal);
+        const call = { operation: 'upload', resource: blob, bytes: length };
+        await slots.request(async (endTurn) => {
+          const stage = (abortSignal: AbortSignal) =>
+            client.stageBlock(id, bodyOf(data, endTurn), length, { abortSignal });
+          await slots.stragglers.run(length, block.signal, (signal) =>
+            storage.call({ ...call, signal }, stage),
+          );
+          slots.moved(length);
+        }, block.signal);
       };
       // Waits for both in any case: the memory must not be lent again before.
       const [all, sent] = await Promise.allSettled([hashing, send()]);
@@ -217,11 +226,11 @@ async function readInTurn(
   return { data: read.value, hashing: whole.update(read.value) };
 }
 
-/** Bytes that are handed to a connection at a time. Throughput is measured by them. */
+/** Bytes that are handed to a connection at a time. */
 const chunkBytes = 256 * 1024;
 
-/** A body for each attempt, in chunks, so that throughput is known before the block is sent as a whole. */
-function bodyOf(data: Buffer, slots: Slots): () => NodeJS.ReadableStream {
+/** A body for each attempt. `onEnd` is called when the last bytes have been handed to the connection. */
+function bodyOf(data: Buffer, onEnd: () => void): () => NodeJS.ReadableStream {
   return () => {
     let position = 0;
     return new Readable({
@@ -229,7 +238,7 @@ function bodyOf(data: Buffer, slots: Slots): () => NodeJS.ReadableStream {
       read() {
         const chunk = data.subarray(position, position + chunkBytes);
         position += chunk.length;
-        slots.moved(chunk.length);
+        if (chunk.length === 0) onEnd();
         this.push(chunk.length > 0 ? chunk : null);
       },
     });
