@@ -6,12 +6,15 @@ export class Relay {
   readonly #sockets = new Set<Socket>();
   readonly #server: Server;
   #cutAfter: { direction: 'up' | 'down'; bytes: number } | undefined;
+  #stallAfter: { direction: 'up' | 'down'; bytes: number } | undefined;
   #isSilent = false;
   #refuses = false;
   /** Connections made so far. */
   connections = 0;
   /** Cuts that have happened. */
   cuts = 0;
+  /** Connections that have stalled. */
+  stalls = 0;
   /** Bytes that have come through. */
   readonly bytes = { up: 0, down: 0 };
 
@@ -38,6 +41,11 @@ export class Relay {
   /** Cuts every connection once so many more bytes have gone through. */
   cutAfter(direction: 'up' | 'down', bytes: number): void {
     this.#cutAfter = { direction, bytes };
+  }
+
+  /** Once so many more bytes have gone through, the connection that moves the next ones forwards nothing more; others do. */
+  stallAfter(direction: 'up' | 'down', bytes: number): void {
+    this.#stallAfter = { direction, bytes };
   }
 
   cutNow(): void {
@@ -81,7 +89,7 @@ export class Relay {
         to.destroy();
       });
       from.on('data', (chunk) => {
-        isDead ||= this.#isSilent;
+        isDead ||= this.#isSilent || this.#isStalled(direction, chunk.length);
         if (isDead) return;
         this.bytes[direction] += chunk.length;
         if (this.#isCut(direction, chunk.length)) {
@@ -100,6 +108,16 @@ export class Relay {
     };
     pass(client, service, 'up');
     pass(service, client, 'down');
+  }
+
+  #isStalled(direction: 'up' | 'down', length: number): boolean {
+    const stall = this.#stallAfter;
+    if (stall?.direction !== direction) return false;
+    stall.bytes -= length;
+    if (stall.bytes > 0) return false;
+    this.#stallAfter = undefined;
+    this.stalls++;
+    return true;
   }
 
   #isCut(direction: 'up' | 'down', length: number): boolean {

@@ -233,6 +233,18 @@ describe('Download', function () {
       assert.ok(relay.bytes.down < 18 * MiB, `${relay.bytes.down} bytes came`);
     });
 
+    it('reads the rest of a range over another connection when its own is much slower than the others', async () => {
+      const content = await setup.blob('clip.mp3', 80 * MiB);
+      relay.stallAfter('down', 12 * MiB);
+      const retries: string[] = [];
+      const onRetry = ({ reason }: { reason: string }) => retries.push(reason);
+      // A silent connection is closed after a minute.
+      await setup.download('clip.mp3', {}, setup.transfers(relay.url, { onRetry }));
+      assert.equal(relay.stalls, 1);
+      assert.deepEqual(retries, []);
+      assert.ok((await setup.content('clip.mp3')).equals(content));
+    });
+
     it('continues after a connection that was silent', async () => {
       const content = await setup.blob('clip.mp3', 20 * MiB);
       let told = 0;

@@ -171,6 +171,18 @@ describe('Upload', function () {
       assert.ok((await setup.blobContent('clip.mp4')).equals(content));
     });
 
+    it('sends a block over another connection when its own is much slower than the others', async () => {
+      const content = await setup.file('clip.mp4', 80 * MiB);
+      relay.stallAfter('up', 12 * MiB);
+      const retries: string[] = [];
+      const onRetry = ({ reason }: { reason: string }) => retries.push(reason);
+      // A silent connection is closed after a minute.
+      await setup.upload('clip.mp4', {}, setup.transfers(relay.url, { onRetry }));
+      assert.equal(relay.stalls, 1);
+      assert.deepEqual(retries, []);
+      assert.ok((await setup.blobContent('clip.mp4')).equals(content));
+    });
+
     it('continues after a connection that was silent', async () => {
       const content = await setup.file('clip.mp4', 20 * MiB);
       let silences = 0;

@@ -190,7 +190,7 @@ class Attempt {
         this.#mustHave(data, range.length);
         await this.#write(part, position, data, signal);
       } else {
-        const last = await slots.request(() => this.#fetchRange(begun, range), signal);
+        const last = await slots.request((endTurn) => this.#fetchRange(begun, range, endTurn), signal);
         await last.written;
       }
     });
@@ -203,6 +203,7 @@ class Attempt {
   async #fetchRange(
     { version, part }: Begun,
     { position, length, buffer, signal }: Block,
+    endTurn: () => void,
   ): Promise<{ written: Promise<void> }> {
     const { storage, slots, request } = this;
     const isChecked = version.md5 === undefined;
@@ -218,10 +219,13 @@ class Attempt {
     let [next, other] = [buffer.subarray(0, half), buffer.subarray(half, 2 * half)];
     let before: Promise<void> = Promise.resolve();
     let written: Promise<void> = Promise.resolve();
+    const end = slots.stragglers.begin(length, () => reader.reconnect());
     try {
       for (let done = 0; done < length; done += half) {
         // This half was written two rounds ago.
         await before;
+        // The next request is on its way while the last bytes of this one arrive.
+        if (done > 0 && done + half >= length) endTurn();
         const data = await reader.read(next, signal);
         this.#mustHave(data, Math.min(half, length - done));
         [next, other] = [other, next];
@@ -237,6 +241,7 @@ class Attempt {
       await Promise.allSettled([before, written]);
       throw error;
     } finally {
+      end();
       reader.close();
     }
   }

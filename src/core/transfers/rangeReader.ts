@@ -34,6 +34,7 @@ export class RangeReader {
   #position: number;
   #etag: string | undefined;
   #open: OpenAnswer | undefined;
+  #isSlow = false;
 
   constructor(
     private readonly storage: Storage,
@@ -50,7 +51,7 @@ export class RangeReader {
     const wanted = buffer.subarray(0, Math.min(buffer.length, position + length - this.#position));
     const first = this.#position;
     const call = { operation: 'download', resource: this.request.blob, bytes: wanted.length, signal };
-    return this.storage.call(call, async (abortSignal) => {
+    const attempt = async (abortSignal: AbortSignal): Promise<Uint8Array> => {
       const from = this.#position - first;
       // The connection was lost after the last byte.
       if (from === wanted.length) return wanted;
@@ -66,9 +67,19 @@ export class RangeReader {
         this.close();
         // The hash of an answer covers all of it: an incomplete one is read again.
         if (isChecked) this.#position = first + from;
-        throw error;
+        if (!this.#isSlow || abortSignal.aborted) throw error;
+        this.#isSlow = false;
+        return attempt(abortSignal);
       }
-    });
+    };
+    return this.storage.call(call, attempt);
+  }
+
+  /** Continues over another connection, at the byte that is missing, because this one is slow. */
+  reconnect(): void {
+    if (this.#open === undefined) return;
+    this.#isSlow = true;
+    this.#open.stop.abort(new Error('the connection is slow'));
   }
 
   /** Ends the request if it is still running. */
