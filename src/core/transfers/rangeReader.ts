@@ -34,6 +34,8 @@ export class RangeReader {
   #position: number;
   #etag: string | undefined;
   #open: OpenAnswer | undefined;
+  /** Ends the request that is running, also before its answer. */
+  #stop: AbortController | undefined;
   #isSlow = false;
 
   constructor(
@@ -77,14 +79,15 @@ export class RangeReader {
 
   /** Continues over another connection, at the byte that is missing, because this one is slow. */
   reconnect(): void {
-    if (this.#open === undefined) return;
+    if (this.#stop === undefined) return;
     this.#isSlow = true;
-    this.#open.stop.abort(new Error('the connection is slow'));
+    this.#stop.abort(new Error('the connection is slow'));
   }
 
   /** Ends the request if it is still running. */
   close(): void {
-    this.#open?.stop.abort();
+    this.#stop?.abort();
+    this.#stop = undefined;
     this.#open = undefined;
   }
 
@@ -94,6 +97,7 @@ export class RangeReader {
     const { position, length, isChecked, onAnswer } = this.range;
     const { container, blob } = this.request;
     const stop = new AbortController();
+    this.#stop = stop;
     return whileRunning(signal, stop, async () => {
       const left = position + length - this.#position;
       const answer = await this.storage.blob(container, blob).download(this.#position, left, {
