@@ -211,7 +211,7 @@ function planFile(
       isFolder,
       ...(isBeside && { isBeside }),
       name,
-      folder,
+      ...(folder !== undefined && { folder }),
       proof,
     },
     seconds: secondsToProve(media, proof, tracks[audio.index]),
