@@ -90,7 +90,11 @@ export async function startServer(options: ServerOptions, { journal, state }: Lo
     supervisor,
     () => Date.now() + faults.clockOffsetMs,
   );
-  const execution = new Execution(state, surroundings, nodes, jobs, jobTasks, taskTokens, supervisor);
+  const execution = new Execution({
+    ...{ state, nodes, jobs, jobTasks, supervisor },
+    options: surroundings,
+    tokens: taskTokens,
+  });
   const autoscaling = new Autoscaling(state, pools, supervisor);
   const scheduler = new Scheduler(
     { state, pools, nodes, jobs, jobTasks, execution, autoscaling, supervisor },

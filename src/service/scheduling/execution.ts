@@ -42,21 +42,24 @@ const rank: Record<StopReason, number> = { requeue: 0, terminate: 1, delete: 2 }
 
 const byUser = endedFailure('UserError', 'by user request');
 
+/** What the execution of tasks needs. */
+export interface ExecutionParts {
+  readonly state: State;
+  readonly options: OwnTaskOptions;
+  readonly nodes: Nodes;
+  readonly jobs: Jobs;
+  readonly jobTasks: JobTasks;
+  readonly tokens: TaskTokens;
+  readonly supervisor: Supervisor;
+}
+
 /** Runs tasks on nodes, and decides by how they end whether they are completed, retried, requeued or deleted. */
 export class Execution {
   /** Called when a slot has become free. */
   onFree: () => void = () => undefined;
   #running = 0;
 
-  constructor(
-    private readonly state: State,
-    private readonly options: OwnTaskOptions,
-    private readonly nodes: Nodes,
-    private readonly jobs: Jobs,
-    private readonly jobTasks: JobTasks,
-    private readonly tokens: TaskTokens,
-    private readonly supervisor: Supervisor,
-  ) {}
+  constructor(private readonly parts: ExecutionParts) {}
 
   /** Number of tasks that occupy slots now. */
   get running(): number {
@@ -65,7 +68,7 @@ export class Execution {
 
   /** Starts an active task on a node that has room for it; a multi-instance task on as many others as it needs. */
   start(pool: PoolState, node: NodeState, task: TaskState, others: readonly NodeState[] = []): void {
-    const { controller, release } = this.supervisor.stopping();
+    const { controller, release } = this.parts.supervisor.stopping();
     let why: StopReason | undefined;
     let end: () => void = () => undefined;
     task.ended = new Promise((resolve) => {
@@ -86,13 +89,13 @@ export class Execution {
       one.slotsUsed += slots;
     }
     this.#assign(pool, nodes, task);
-    for (const one of nodes) this.nodes.count(one);
-    this.supervisor.run(this.#about(task), async () => {
+    for (const one of nodes) this.parts.nodes.count(one);
+    this.parts.supervisor.run(this.#about(task), async () => {
       const outcome = await this.#attempt(pool, nodes, task, controller.signal);
       release();
       task.hasEnded = true;
       // What a deletion stores has room in the reserve.
-      await this.state.whenWritable(() => why !== 'delete');
+      await this.parts.state.whenWritable(() => why !== 'delete');
       this.#running--;
       for (const one of nodes) {
         one.running.delete(task);
@@ -103,12 +106,12 @@ export class Execution {
       task.hasEnded = undefined;
       try {
         // What the end of the service has stopped is requeued by its next start.
-        if (!this.supervisor.isClosed) this.#ended(task, outcome, why);
+        if (!this.parts.supervisor.isClosed) this.#ended(task, outcome, why);
       } finally {
         end();
         for (const [instance, one] of nodes.entries()) {
-          this.nodes.countEnded(one, task, instance > 0 ? instance : undefined);
-          if (one.leaving) this.nodes.leaveWhenFree(pool, one);
+          this.parts.nodes.countEnded(one, task, instance > 0 ? instance : undefined);
+          if (one.leaving) this.parts.nodes.leaveWhenFree(pool, one);
         }
         this.onFree();
       }
@@ -118,7 +121,7 @@ export class Execution {
   /** A task that waits for the preparation of its nodes is `preparing` until then. */
   #assign(pool: PoolState, nodes: readonly NodeState[], task: TaskState): void {
     const path = taskPath(task.job.id, task.id);
-    const mustWait = nodes.some((node) => this.jobTasks.mustWait(task.job, node));
+    const mustWait = nodes.some((node) => this.parts.jobTasks.mustWait(task.job, node));
     const state = mustWait ? 'preparing' : 'running';
     const [primary, ...others] = nodes.map((node) => ({
       affinityId: `TVM:${node.id}`,
@@ -128,8 +131,8 @@ export class Execution {
       taskRootDirectory: path,
       taskRootDirectoryUrl: `${node.wire.url}/files/${path}`,
     }));
-    if (settingsOf(task.wire)) this.state.setSubtasks(task, newSubtasks(others, state));
-    this.state.moveTask(task, state, () => {
+    if (settingsOf(task.wire)) this.parts.state.setSubtasks(task, newSubtasks(others, state));
+    this.parts.state.moveTask(task, state, () => {
       if (!mustWait) (task.wire.executionInfo as Wire).startTime = timestamp();
       task.wire.nodeInfo = primary;
     });
@@ -142,9 +145,9 @@ export class Execution {
     task: TaskState,
     signal: AbortSignal,
   ): Promise<Outcome | 'unprepared'> {
-    const failureInfo = userFailure(pool, task.wire, this.options);
+    const failureInfo = userFailure(pool, task.wire, this.parts.options);
     if (failureInfo !== undefined) return { failureInfo };
-    const token = this.tokens.issue(task);
+    const token = this.parts.tokens.issue(task);
     try {
       if (task.job.wire.jobPreparationTask !== undefined) {
         const isPrepared = await this.#prepare(pool, nodes, task, signal);
@@ -152,7 +155,7 @@ export class Execution {
         if (!isPrepared) return 'unprepared';
       }
       if (task.wire.state === 'preparing') {
-        await this.state.whenWritable(() => !signal.aborted);
+        await this.parts.state.whenWritable(() => !signal.aborted);
         if (signal.aborted) return { stopped: true };
         this.#startPrepared(task);
       }
@@ -173,7 +176,7 @@ export class Execution {
     } catch (error) {
       return signal.aborted ? { stopped: true } : { failureInfo: failureOf(error) };
     } finally {
-      this.tokens.revoke(token);
+      this.parts.tokens.revoke(token);
     }
   }
 
@@ -184,7 +187,7 @@ export class Execution {
     { job }: TaskState,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const preparing = Promise.all(nodes.map((node) => this.jobTasks.prepare(pool, node, job)));
+    const preparing = Promise.all(nodes.map((node) => this.parts.jobTasks.prepare(pool, node, job)));
     return Promise.race([
       preparing.then((prepared) => !prepared.includes(false)),
       aborted(signal).then(() => false),
@@ -192,8 +195,8 @@ export class Execution {
   }
 
   #startPrepared(task: TaskState): void {
-    if (task.subtasks) this.state.setSubtasks(task, task.subtasks.map(startedSubtask));
-    this.state.moveTask(task, 'running', () => {
+    if (task.subtasks) this.parts.state.setSubtasks(task, task.subtasks.map(startedSubtask));
+    this.parts.state.moveTask(task, 'running', () => {
       (task.wire.executionInfo as Wire).startTime = timestamp();
     });
   }
@@ -207,19 +210,19 @@ export class Execution {
     token: string | undefined,
   ): Promise<Attempt> {
     const node = nodes[instance] as NodeState;
-    node.root ??= this.nodes.root(pool.id, node.id);
+    node.root ??= this.parts.nodes.root(pool.id, node.id);
     const place = placeOf(pool, node, task.job, task.id, node.root);
-    const trash = this.nodes.folder.makeNew(place.taskDir);
+    const trash = this.parts.nodes.folder.makeNew(place.taskDir);
     // A failure to remove the old files does not fail the task.
-    if (trash) this.supervisor.run({ about: this.#about(task).about }, () => removeTree(trash));
+    if (trash) this.parts.supervisor.run({ about: this.#about(task).about }, () => removeTree(trash));
     const settings = [
-      ...(await this.nodes.deployPackages(pool, node, task.wire)),
+      ...(await this.parts.nodes.deployPackages(pool, node, task.wire)),
       ...(settingsOf(task.wire) ? await this.#instance(pool, nodes, instance, place) : []),
       ...((task.job.wire.commonEnvironmentSettings as Wire[] | undefined) ?? []),
       ...((task.wire.environmentSettings as Wire[] | undefined) ?? []),
       ...tokenSettings(token),
     ];
-    return attemptOf(task.wire, place, settings, this.nodes.recordFolder, this.options);
+    return attemptOf(task.wire, place, settings, this.parts.nodes.recordFolder, this.parts.options);
   }
 
   async #instance(
@@ -234,36 +237,36 @@ export class Execution {
 
   /** What the end of the service has stopped starts again with its task. */
   #subtaskEnded(task: TaskState, id: number, outcome: Outcome): void {
-    if (this.supervisor.isClosed || task.subtasks === undefined) return;
+    if (this.parts.supervisor.isClosed || task.subtasks === undefined) return;
     const subtasks = task.subtasks.map((one) => (one.id === id ? endedSubtask(one, outcome) : one));
-    this.state.setSubtasks(task, subtasks);
+    this.parts.state.setSubtasks(task, subtasks);
   }
 
   /** Subtasks end with their primary. */
   #endSubtasks(task: TaskState): void {
     if (task.subtasks === undefined || task.subtasks.every(isEnded)) return;
     const end = (one: Wire) => (isEnded(one) ? one : endedSubtask(one, { failureInfo: endedWithTask }));
-    this.state.setSubtasks(task, task.subtasks.map(end));
+    this.parts.state.setSubtasks(task, task.subtasks.map(end));
   }
 
   #ended(task: TaskState, result: Outcome | 'unprepared', why: StopReason | undefined): void {
     const outcome = result === 'unprepared' ? {} : result;
     if (why === 'delete') {
-      this.state.removeTask(task);
-      this.nodes.removeTaskFiles(task);
+      this.parts.state.removeTask(task);
+      this.parts.nodes.removeTaskFiles(task);
     } else if (why === 'requeue') {
       this.requeue(task);
     } else if (why === 'terminate') {
       this.#complete(task, { ...outcome, failureInfo: byUser });
     } else if (result === 'unprepared') {
       // Another node may take it.
-      if (task.subtasks) this.state.setSubtasks(task, []);
-      this.state.moveTask(task, 'active', () => {
+      if (task.subtasks) this.parts.state.setSubtasks(task, []);
+      this.parts.state.moveTask(task, 'active', () => {
         delete task.wire.nodeInfo;
       });
     } else if (outcome.failureInfo?.code === 'FailureExitCode' && this.#mayRetry(task)) {
       this.#endSubtasks(task);
-      this.state.moveTask(task, 'active', () => {
+      this.parts.state.moveTask(task, 'active', () => {
         const info = task.wire.executionInfo as Wire;
         info.retryCount = Number(info.retryCount ?? 0) + 1;
         info.lastRetryTime = timestamp();
@@ -271,7 +274,7 @@ export class Execution {
     } else {
       this.#complete(task, outcome);
     }
-    this.jobs.check(task.job);
+    this.parts.jobs.check(task.job);
   }
 
   #mayRetry({ wire }: TaskState): boolean {
@@ -287,13 +290,15 @@ export class Execution {
   }
 
   #nodesOf(task: TaskState): NodeState[] {
-    return placesOf(task).flatMap(({ poolId, nodeId }) => this.state.pool(poolId)?.nodes.get(nodeId) ?? []);
+    return placesOf(task).flatMap(
+      ({ poolId, nodeId }) => this.parts.state.pool(poolId)?.nodes.get(nodeId) ?? [],
+    );
   }
 
   /** Requeues a task that ran, as after the loss of its node. */
   requeue(task: TaskState): void {
-    if (task.subtasks) this.state.setSubtasks(task, []);
-    this.state.moveTask(task, 'active', () => {
+    if (task.subtasks) this.parts.state.setSubtasks(task, []);
+    this.parts.state.moveTask(task, 'active', () => {
       const info = task.wire.executionInfo as Wire;
       info.requeueCount = Number(info.requeueCount ?? 0) + 1;
       info.lastRequeueTime = timestamp();
@@ -305,7 +310,7 @@ export class Execution {
   #complete(task: TaskState, { exitCode, containerInfo, failureInfo }: Outcome): void {
     const result = failureInfo ? 'failure' : 'success';
     this.#endSubtasks(task);
-    this.state.moveTask(task, 'completed', () => {
+    this.parts.state.moveTask(task, 'completed', () => {
       const info = task.wire.executionInfo as Wire;
       Object.assign(info, { endTime: timestamp(), result });
       if (exitCode !== undefined) info.exitCode = exitCode;
@@ -314,13 +319,13 @@ export class Execution {
     });
     const { job } = task;
     if (endsJob(task) && !isEnding(job)) {
-      this.jobs.terminate(job, 'JMComplete');
+      this.parts.jobs.terminate(job, 'JMComplete');
       return;
     }
     if (job.wire.onTaskFailure !== 'performexitoptionsjobaction' || job.wire.state !== 'active') return;
     const action = jobAction(task);
-    if (action === 'terminate') this.jobs.terminate(job, 'TaskFailed');
-    if (action === 'disable') this.jobs.disable(job, 'requeue');
+    if (action === 'terminate') this.parts.jobs.terminate(job, 'TaskFailed');
+    if (action === 'disable') this.parts.jobs.disable(job, 'requeue');
   }
 
   /** Terminates a task. Resolves once it has completed. */
@@ -330,7 +335,7 @@ export class Execution {
       await task.ended;
     } else {
       this.#complete(task, { failureInfo: byUser });
-      this.jobs.check(task.job);
+      this.parts.jobs.check(task.job);
     }
   }
 
@@ -340,9 +345,9 @@ export class Execution {
       task.stop('delete');
       await task.ended;
     } else {
-      this.state.removeTask(task);
-      this.nodes.removeTaskFiles(task);
-      this.jobs.check(task.job);
+      this.parts.state.removeTask(task);
+      this.parts.nodes.removeTaskFiles(task);
+      this.parts.jobs.check(task.job);
     }
   }
 
@@ -352,7 +357,7 @@ export class Execution {
       about: `task ${task.id} of job ${task.job.id}`,
       fail: (error) => {
         const { job, facts } = task;
-        const exists = this.state.job(job.id) === job && this.state.task(job, task.id) === task;
+        const exists = this.parts.state.job(job.id) === job && this.parts.state.task(job, task.id) === task;
         if (exists && facts.state !== 'completed') this.#complete(task, { failureInfo: failureOf(error) });
       },
     };

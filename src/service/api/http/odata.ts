@@ -90,73 +90,98 @@ type Token =
  * https://learn.microsoft.com/rest/api/batchservice/odata-filters-in-batch
  */
 export function parseFilter(text: string, list: FilteredList): Filter {
-  const refuse = (reason: string): never => {
+  return new FilterParser(text, list).parse();
+}
+
+/** Parses one filter, by recursive descent. */
+class FilterParser {
+  readonly #tokens: Token[];
+  #at = 0;
+  #depth = 0;
+
+  constructor(
+    private readonly text: string,
+    private readonly list: FilteredList,
+  ) {
+    this.#tokens = tokenize(text, (reason) => this.#refuse(reason));
+  }
+
+  parse(): Filter {
+    const filter = this.#or();
+    if (this.#at < this.#tokens.length) this.#refuse('more than one expression');
+    return filter;
+  }
+
+  #refuse(reason: string): never {
     throw new BatchError('InvalidQueryParameterValue', {
       QueryParameterName: '$filter',
-      QueryParameterValue: text,
+      QueryParameterValue: this.text,
       Reason: reason,
     });
-  };
-  const tokens = tokenize(text, refuse);
-  let at = 0;
-  let depth = 0;
-  const peek = () => tokens[at];
-  const isWord = (word: string) => {
-    const token = peek();
+  }
+
+  #peek(): Token | undefined {
+    return this.#tokens[this.#at];
+  }
+
+  #isWord(word: string): boolean {
+    const token = this.#peek();
     return token?.kind === 'word' && token.text.toLowerCase() === word;
-  };
-  const isMark = (mark: string) => {
-    const token = peek();
+  }
+
+  #isMark(mark: string): boolean {
+    const token = this.#peek();
     return token?.kind === 'mark' && token.text === mark;
-  };
-  const expectMark = (mark: string) => {
-    if (!isMark(mark)) refuse(`'${mark}' is missing`);
-    at++;
-  };
+  }
+
+  #expectMark(mark: string): void {
+    if (!this.#isMark(mark)) this.#refuse(`'${mark}' is missing`);
+    this.#at++;
+  }
 
   /** Collects operands in a list, so that a long filter needs no deep recursion. */
-  function or(): Filter {
-    const parts = [and()];
-    for (; isWord('or'); parts.push(and())) at++;
+  #or(): Filter {
+    const parts = [this.#and()];
+    for (; this.#isWord('or'); parts.push(this.#and())) this.#at++;
     return (item) => parts.some((part) => part(item));
   }
 
-  function and(): Filter {
-    const parts = [term()];
-    for (; isWord('and'); parts.push(term())) at++;
+  #and(): Filter {
+    const parts = [this.#term()];
+    for (; this.#isWord('and'); parts.push(this.#term())) this.#at++;
     return (item) => parts.every((part) => part(item));
   }
 
-  function term(): Filter {
-    if (isWord('not')) {
-      at++;
-      const inner = nested(term);
+  #term(): Filter {
+    if (this.#isWord('not')) {
+      this.#at++;
+      const inner = this.#nested(() => this.#term());
       return (item) => !inner(item);
     }
-    if (isMark('(')) {
-      at++;
-      const inner = nested(or);
-      expectMark(')');
+    if (this.#isMark('(')) {
+      this.#at++;
+      const inner = this.#nested(() => this.#or());
+      this.#expectMark(')');
       return inner;
     }
-    return isWord('startswith') ? startsWith() : comparison();
+    return this.#isWord('startswith') ? this.#startsWith() : this.#comparison();
   }
 
-  function nested(parse: () => Filter): Filter {
-    if (++depth > maxDepth) refuse(`more than ${maxDepth} parentheses within each other`);
+  #nested(parse: () => Filter): Filter {
+    if (++this.#depth > maxDepth) this.#refuse(`more than ${maxDepth} parentheses within each other`);
     const parsed = parse();
-    depth--;
+    this.#depth--;
     return parsed;
   }
 
-  function startsWith(): Filter {
-    at++;
-    expectMark('(');
-    const path = member();
-    expectMark(',');
-    const prefix = literal();
-    expectMark(')');
-    if (typeof prefix !== 'string' || kindOf(path) !== 'text') return refuse('startswith needs text');
+  #startsWith(): Filter {
+    this.#at++;
+    this.#expectMark('(');
+    const path = this.#member();
+    this.#expectMark(',');
+    const prefix = this.#literal();
+    this.#expectMark(')');
+    if (typeof prefix !== 'string' || kindOf(path) !== 'text') return this.#refuse('startswith needs text');
     const folded = prefix.toLowerCase().replaceAll('\\', '/');
     return (item) =>
       String(valueAt(item, path) ?? '')
@@ -165,42 +190,39 @@ export function parseFilter(text: string, list: FilteredList): Filter {
         .startsWith(folded);
   }
 
-  function comparison(): Filter {
-    const path = member();
-    const operator = word().toLowerCase();
+  #comparison(): Filter {
+    const path = this.#member();
+    const operator = this.#word().toLowerCase();
     const kind = kindOf(path);
     const wanted =
-      literalAs(kind, literal()) ?? refuse(`${path} can be compared only with ${kindWords[kind]}`);
-    const test = operators[operator] ?? refuse(`unknown operator ${operator}`);
+      literalAs(kind, this.#literal()) ??
+      this.#refuse(`${path} can be compared only with ${kindWords[kind]}`);
+    const test = operators[operator] ?? this.#refuse(`unknown operator ${operator}`);
     return (item) => test(compare(kind, valueAt(item, path), wanted));
   }
 
-  function member(): string {
-    const path = word();
-    if (!(filterable[list] as readonly string[]).includes(path))
-      refuse(`${list} cannot be filtered by ${path}`);
+  #member(): string {
+    const path = this.#word();
+    if (!(filterable[this.list] as readonly string[]).includes(path))
+      this.#refuse(`${this.list} cannot be filtered by ${path}`);
     return path === 'lastModifiedTime' ? 'lastModified' : path;
   }
 
-  function word(): string {
-    const token = peek();
-    if (token?.kind !== 'word') return refuse('a name is missing');
-    at++;
+  #word(): string {
+    const token = this.#peek();
+    if (token?.kind !== 'word') return this.#refuse('a name is missing');
+    this.#at++;
     return token.text;
   }
 
-  function literal(): Value {
-    const token = peek();
-    at++;
+  #literal(): Value {
+    const token = this.#peek();
+    this.#at++;
     if (token?.kind === 'literal') return token.value;
     if (token?.kind === 'word' && /^(true|false)$/i.test(token.text))
       return token.text.toLowerCase() === 'true';
-    return refuse('a value is missing');
+    return this.#refuse('a value is missing');
   }
-
-  const filter = or();
-  if (at < tokens.length) refuse('more than one expression');
-  return filter;
 }
 
 const operators: Record<string, (order: number) => boolean> = {
