@@ -38,7 +38,8 @@ export interface Azurite {
   kill(): void;
 }
 
-const startMs = 60_000;
+/** Shorter than the minute that a client waits for the service, so that it hears the reason. */
+const startMs = 45_000;
 const closeMs = 1_500;
 const pidFile = 'azurite.pid';
 
@@ -53,7 +54,7 @@ const youngBytes = '--max-semi-space-size=32';
 
 /**
  * Starts Azurite's blob service on 127.0.0.1. It saves and ends by itself when this process dies. Rejects if it does not
- * start within a minute, or says why it cannot.
+ * start within 45 seconds, or says why it cannot.
  */
 export async function startAzurite({
   script,
