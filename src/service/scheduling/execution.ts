@@ -77,7 +77,7 @@ export class Execution {
     task.stop = (reason) => {
       if (why === undefined || rank[reason] > rank[why]) {
         why = reason;
-        if (why === 'terminate') this.state.setTerminating(task);
+        if (why === 'terminate') this.parts.state.setTerminating(task);
       }
       controller.abort();
     };
