@@ -1191,6 +1191,27 @@ describe('A run', function () {
       assert.deepEqual(namesIn(folder), ['clip.mp4']);
     });
 
+    it('accepts one whose master playlist has a name with a blank', async () => {
+      const preset: Preset = {
+        id: 'blank',
+        label: 'HLS',
+        needs: 'audio',
+        arguments: [
+          ...['-i', '${input}', '-map', '0:a', '-c:a', 'aac', '-f', 'hls', '-hls_playlist_type', 'vod'],
+          ...['-master_pl_name', 'my list.m3u8', '${output}/audio.m3u8'],
+        ],
+        extension: 'm3u8',
+        folder: true,
+        proof: 'none',
+      };
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run } = await fixture.start(paths, { preset });
+      await run.advance('fetched', never);
+      await run.close();
+      assert.equal(run.results.get('0001')?.problem, undefined);
+      assert.ok(contentOf(join(folder, 'clip')).has('my list.m3u8'));
+    });
+
     it('downloads nothing of one that lacks a segment', async () => {
       const { folder, paths } = fixture.folder(['clip.mp4']);
       const { run, parts } = await fixture.start(paths, { preset: 'hls' });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import pLimit from 'p-limit';
+import { parseArgsStringToArgv } from 'string-argv';
 import { type BlobInfo, base64 } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
@@ -188,7 +189,9 @@ function namesPlaylist({ commandLine }: ManifestFile): boolean {
 
 /** Whether an output is without the playlist that names all others, or without any although its command writes one. */
 function lacksPlaylist(file: ManifestFile, blobs: readonly BlobInfo[]): boolean {
-  const [, master] = /-master_pl_name "?([^\s"]+)/.exec(file.commandLine) ?? [];
+  const args = parseArgsStringToArgv(file.commandLine);
+  const option = args.lastIndexOf('-master_pl_name');
+  const master = option === -1 ? undefined : args[option + 1];
   const isWanted = (name: string) => (master === undefined ? isPlaylist(name) : name.endsWith(`/${master}`));
   return namesPlaylist(file) && !blobs.some(({ name }) => isWanted(name));
 }
