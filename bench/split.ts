@@ -284,7 +284,7 @@ function throttledFiles(files: Files, bytesPerSecond: number): Files {
     part: (uri, version) => files.part(uri, version),
     freeBytes: (uri) => files.freeBytes(uri),
     dropPart: (uri, version) => files.dropPart(uri, version),
-    renameFolder: (from, to) => files.renameFolder(from, to),
+    renameFolder: (from, to, signal) => files.renameFolder(from, to, signal),
     dropPartFolder: (uri) => files.dropPartFolder(uri),
     async open(uri) {
       const file = await files.open(uri);

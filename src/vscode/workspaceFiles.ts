@@ -102,8 +102,8 @@ export class WorkspaceFiles implements Files {
     if (isOnDisk(uri)) await this.disk.dropPart(uri, version);
   }
 
-  async renameFolder(from: string, to: string): Promise<boolean> {
-    if (isOnDisk(to)) return this.disk.renameFolder(from, to);
+  async renameFolder(from: string, to: string, signal: AbortSignal): Promise<boolean> {
+    if (isOnDisk(to)) return this.disk.renameFolder(from, to, signal);
     try {
       await workspace.fs.rename(Uri.parse(from), Uri.parse(to), { overwrite: false });
       return true;

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, UserError } from '../errors';
+import { pause } from '../wait';
 import { readFully, readProblem, writeFully, writeProblem } from './diskAccess';
 import { type PartFile, partName } from './files';
 import { bytesBeforeGap } from './gaps';
@@ -226,13 +226,21 @@ function partPathOf(path: string, version: string): string {
   return join(dirname(path), partName(basename(path), version));
 }
 
-/** How often, and how many milliseconds apart, Windows is asked to rename a folder that a virus scanner reads. */
-const renameTries = 5;
-const renamePauseMs = 100;
+/**
+ * For how many milliseconds a rename of a folder is tried again. Windows refuses it while a program, such as a virus scanner
+ * or an indexer, has any file of the folder open.
+ */
+const renameWaitMs = process.platform === 'win32' ? 30_000 : 400;
+const minRenamePauseMs = 100;
+const maxRenamePauseMs = 2000;
 
-/** Gives a folder another name, which must be free. Returns false if it is taken by anything but an empty folder. */
-export async function renameDiskFolder(from: string, to: string): Promise<boolean> {
-  for (let tries = 1; ; tries++) {
+/**
+ * Gives a folder another name, which must be free. Returns false if it is taken by anything but an empty folder. Rejects
+ * with the signal's reason if the signal aborts while the folder is busy.
+ */
+export async function renameDiskFolder(from: string, to: string, signal: AbortSignal): Promise<boolean> {
+  let waitedMs = 0;
+  for (let pauseMs = minRenamePauseMs; ; pauseMs = Math.min(pauseMs * 2, maxRenamePauseMs)) {
     try {
       await rename(from, to);
       return true;
@@ -240,8 +248,9 @@ export async function renameDiskFolder(from: string, to: string): Promise<boolea
       // Systems report a taken name in many ways.
       if (await stat(to).catch(() => undefined)) return false;
       const isBusy = ['EPERM', 'EACCES', 'EBUSY'].includes(errorCode(error) ?? '');
-      if (!isBusy || tries === renameTries) throw writeProblem(error, dirname(to));
-      await delay(renamePauseMs);
+      if (!isBusy || waitedMs >= renameWaitMs) throw writeProblem(error, dirname(to));
     }
+    await pause(pauseMs, signal);
+    waitedMs += pauseMs;
   }
 }

@@ -20,9 +20,10 @@ export interface Files {
   /** Removes the part file of this `version`, if it exists. */
   dropPart(uri: string, version: string): Promise<void>;
   /**
-   * Gives a folder a name in the same folder. Returns false if that name is taken by anything but an empty folder.
+   * Gives a folder a name in the same folder. Returns false if that name is taken by anything but an empty folder. The
+   * signal ends the wait for programs that have files of the folder open.
    */
-  renameFolder(from: string, to: string): Promise<boolean>;
+  renameFolder(from: string, to: string, signal: AbortSignal): Promise<boolean>;
   /** Removes a folder that has a temporary name (`partName`), and all in it. Never rejects: one that cannot be removed stays. */
   dropPartFolder(uri: string): Promise<void>;
   /** Free bytes where `uri` will be written, or undefined if unknown. Throws if the folder cannot be written to. */

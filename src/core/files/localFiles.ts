@@ -57,8 +57,8 @@ export class DiskFiles implements Files {
     await dropDiskPart(fileURLToPath(uri), version);
   }
 
-  renameFolder(from: string, to: string): Promise<boolean> {
-    return renameDiskFolder(fileURLToPath(from), fileURLToPath(to));
+  renameFolder(from: string, to: string, signal: AbortSignal): Promise<boolean> {
+    return renameDiskFolder(fileURLToPath(from), fileURLToPath(to), signal);
   }
 
   async dropPartFolder(uri: string): Promise<void> {

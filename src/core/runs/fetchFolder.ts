@@ -70,7 +70,7 @@ export async function fetchFolder(
       overwrite: isNew || mayReplace(state.manifest, file),
     });
     const partFolder = state.parts.outputUri(file, part);
-    if (isNew && !(await files.renameFolder(partFolder, folder))) {
+    if (isNew && !(await files.renameFolder(partFolder, folder, signal))) {
       // Another window can have made the folder meanwhile, perhaps with the same content.
       await files.dropPartFolder(partFolder);
       copy--;
