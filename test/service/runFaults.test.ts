@@ -19,6 +19,7 @@ import { madeBy } from '../../src/core/azure/ownership';
 import { Storage } from '../../src/core/azure/storage';
 import { UserError } from '../../src/core/errors';
 import { timelineOf } from '../../src/core/estimates/timeline';
+import { DiskFiles } from '../../src/core/files/localFiles';
 import { ensureJob } from '../../src/core/jobs/jobLife';
 import { PoolWatch } from '../../src/core/jobs/poolWatch';
 import { sasExpiryOf } from '../../src/core/jobs/taskSpec';
@@ -1212,6 +1213,23 @@ describe('A run', function () {
       assert.ok(contentOf(join(folder, 'clip')).has('my list.m3u8'));
     });
 
+    it('is downloaded file by file where folders cannot be renamed', async () => {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
+      await run.advance('submitted', never);
+      await run.close();
+      const again = await Run.open(
+        { ...parts, files: new FilesWithoutFolderRename() },
+        run.manifest.outputContainer,
+        never,
+      );
+      assert.equal((await again.advance('fetched', never)).succeeded, 1);
+      await again.close();
+      assert.deepEqual(namesIn(folder), ['clip', 'clip.mp4']);
+      const names = [...contentOf(join(folder, 'clip')).keys()];
+      assert.ok(names.includes('master.m3u8') && names.some((name) => name.endsWith('.ts')), names.join());
+    });
+
     it('downloads nothing of one that lacks a segment', async () => {
       const { folder, paths } = fixture.folder(['clip.mp4']);
       const { run, parts } = await fixture.start(paths, { preset: 'hls' });
@@ -1236,6 +1254,17 @@ describe('A run', function () {
     });
   });
 });
+
+/** Files of a file system that cannot rename folders, as some of virtual workspaces. */
+class FilesWithoutFolderRename extends DiskFiles {
+  override isInMemory(): boolean {
+    return true;
+  }
+
+  override async renameFolder(): Promise<boolean> {
+    throw new UserError({ kind: 'fileFailed', file: 'clip', detail: 'Not supported' });
+  }
+}
 
 /** The files below a folder, by their relative paths. */
 function contentOf(folder: string): Map<string, string> {

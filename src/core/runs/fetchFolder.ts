@@ -5,7 +5,7 @@ import { parseArgsStringToArgv } from 'string-argv';
 import { type BlobInfo, base64 } from '../azure/storage';
 import { UserError } from '../errors';
 import type { Content } from '../files/bytes';
-import { partName, staysBelow } from '../files/files';
+import { type Files, partName, staysBelow } from '../files/files';
 import { hashFile } from '../files/hashing';
 import { readStatement } from '../jobs/taskLogs';
 import { folderMark } from '../jobs/taskSpec';
@@ -64,18 +64,21 @@ export async function fetchFolder(
     const folder = state.parts.outputUri(file, name);
     const isNew = !output.isBeside && (await files.stat(folder)) === undefined;
     const part = partNameOf(state, file, blobs);
+    const overwrite = mayReplace(state.manifest, file);
     const { bytes, skipped } = await downloadAll(state, {
       ...{ blobs, signal, uriOf: isNew ? uriIn(part) : uriOf },
       // Nothing but this output is in the part folder.
-      overwrite: isNew || mayReplace(state.manifest, file),
+      overwrite: isNew || overwrite,
     });
     const partFolder = state.parts.outputUri(file, part);
-    if (isNew && !(await files.renameFolder(partFolder, folder, signal))) {
+    const naming = isNew ? await nameFolder(files, partFolder, folder, signal) : 'named';
+    if (naming !== 'named') await files.dropPartFolder(partFolder);
+    if (naming === 'taken') {
       // Another window can have made the folder meanwhile, perhaps with the same content.
-      await files.dropPartFolder(partFolder);
       copy--;
       continue;
     }
+    if (naming === 'impossible') await downloadAll(state, { blobs, signal, uriOf, overwrite });
     const [first] = blobs;
     const outputUri = output.isBeside && first ? uriOf(first) : folder;
     tellFetched(state, file, { output: outputUri, bytes, skipped: skipped && !isNew });
@@ -98,6 +101,22 @@ function partNameOf(
     posix.dirname(name),
     partName(posix.basename(name), version.digest('hex').slice(0, versionLength)),
   );
+}
+
+/** Some file systems of virtual workspaces cannot rename folders (`impossible`), only create files in them. */
+async function nameFolder(
+  files: Files,
+  partFolder: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<'named' | 'taken' | 'impossible'> {
+  try {
+    return (await files.renameFolder(partFolder, folder, signal)) ? 'named' : 'taken';
+  } catch (error) {
+    // On a disk, the next fetch continues with the part folder.
+    if (signal.aborted || !files.isInMemory(folder)) throw error;
+    return 'impossible';
+  }
 }
 
 interface FolderDownload {
