@@ -98,6 +98,29 @@ describe('Files of disks that are probed in batches', function () {
     assert.equal(told, paths.length);
   });
 
+  it('count as they are answered, before the batch ends', async () => {
+    const paths = [...sound, join(root.path, 'gone.mp4'), ...sound];
+    let told = 0;
+    const counts: number[] = [];
+    class OneByOne extends ParserPool {
+      override async probeFiles(...[files, signal, onProbed]: Parameters<ParserPool['probeFiles']>) {
+        const probed = await super.probeFiles(files, signal);
+        for (const file of probed) {
+          const before = told;
+          onProbed?.([file]);
+          if (file) counts.push(told - before);
+        }
+        return probed;
+      }
+    }
+    await probe(paths, { parser: new OneByOne(), onProbed: () => told++ });
+    assert.deepEqual(
+      counts,
+      Array.from({ length: 2 * sound.length }, () => 1),
+    );
+    assert.equal(told, paths.length);
+  });
+
   it('are refused for the reason that keeps each from being read', async () => {
     const [folder, empty, pipe, text] = ['folder.mp4', 'empty.mp4', 'pipe.mp4', 'text.mp4'].map((name) =>
       join(root.path, name),
@@ -127,8 +150,16 @@ describe('Files of disks that are probed in batches', function () {
   it('have the whole time limit for each of them', async () => {
     // Together they take about two seconds.
     const uris = Array.from({ length: 250 }, () => sound.map(uriOf)).flat();
-    const probed = await new ParserPool({ busyMs: 1_000 }).probeFiles({ uris, wantsLayouts: false });
+    const answers: number[] = [];
+    const onProbed = (answer: readonly unknown[]) => answers.push(answer.length);
+    const pool = new ParserPool({ busyMs: 1_000 });
+    const probed = await pool.probeFiles({ uris, wantsLayouts: false }, never, onProbed);
     assert.equal(probed.filter((file) => file?.media).length, uris.length);
+    assert.ok(answers.length > 1);
+    assert.equal(
+      answers.reduce((sum, length) => sum + length, 0),
+      uris.length,
+    );
   });
 
   it('stop when the probe is canceled', async () => {

@@ -118,19 +118,36 @@ class Probes {
   }
 
   async #probeBatch(from: number, to: number): Promise<void> {
-    const batch = this.chosen.slice(from, to);
-    const uris = batch.flatMap(({ uri }) => (isOnDisk(uri) ? uri : []));
-    const wantsLayouts = !this.#isUsingVideo && from < filesWithLayouts;
-    const probed = uris.length > 0 ? await this.#parser.probeFiles({ uris, wantsLayouts }, this.signal) : [];
-    const rest: Promise<void>[] = [];
-    let next = 0;
-    for (const [index, file] of batch.entries()) {
-      const known = isOnDisk(file.uri) ? probed[next++] : undefined;
-      const result = known && this.#resultOf(file, known);
-      if (result) this.#settle(from + index, result);
-      else rest.push(this.#opens(async () => this.#settle(from + index, await this.#open(file, known))));
+    const batch = this.chosen.slice(from, to).map((file, index) => ({ file, at: from + index }));
+    const onDisk = batch.filter(({ file }) => isOnDisk(file.uri));
+    /** What the parser process has told of files that are opened here. */
+    const toOpen = new Map(batch.map(({ at }): [number, ProbedFile | undefined] => [at, undefined]));
+    if (onDisk.length > 0) {
+      const uris = onDisk.map(({ file }) => file.uri);
+      const wantsLayouts = !this.#isUsingVideo && from < filesWithLayouts;
+      const rest = onDisk.values();
+      // A slow disk takes seconds for a batch: files count as they are answered.
+      await this.#parser.probeFiles({ uris, wantsLayouts }, this.signal, (answer) => {
+        for (const known of answer) {
+          const { value } = rest.next();
+          if (value === undefined || known === undefined) continue;
+          const { file, at } = value;
+          const result = this.#resultOf(file, known);
+          if (result === undefined) toOpen.set(at, known);
+          else {
+            toOpen.delete(at);
+            this.#settle(at, result);
+          }
+        }
+      });
     }
-    await Promise.all(rest);
+    await Promise.all(
+      batch
+        .filter(({ at }) => toOpen.has(at))
+        .map(({ file, at }) =>
+          this.#opens(async () => this.#settle(at, await this.#open(file, toOpen.get(at)))),
+        ),
+    );
   }
 
   #settle(index: number, result: PlanSource | RefusedFile): void {

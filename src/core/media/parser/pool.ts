@@ -58,12 +58,22 @@ export class ParserPool {
   /**
    * Probes files of disks in one process, which opens and reads them by itself. Resolves with what it found, in the order of
    * the files: undefined for those that it could not open, read or parse, and nothing for those that were left when it ended.
-   * One file at a time, `parse` tells more about these. Throws the signal's reason when it aborts.
+   * One file at a time, `parse` tells more about these. Throws the signal's reason when it aborts. Calls `onProbed` with each
+   * answer of the process as it comes; what that throws ends the work.
    */
-  async probeFiles(files: FilesToProbe, signal?: AbortSignal): Promise<readonly (ProbedFile | undefined)[]> {
+  async probeFiles(
+    files: FilesToProbe,
+    signal?: AbortSignal,
+    onProbed?: (answer: readonly (ProbedFile | undefined)[]) => void,
+  ): Promise<readonly (ProbedFile | undefined)[]> {
     const probed: (ProbedFile | undefined)[] = [];
+    const add = (answer: readonly (ProbedFile | undefined)[]) => {
+      probed.push(...answer);
+      onProbed?.(answer);
+      return probed.length === files.uris.length;
+    };
     try {
-      await this.#withProcess(signal, (parser) => parser.probeFiles(files, probed, signal));
+      await this.#withProcess(signal, (parser) => parser.probeFiles(files, add, signal));
     } catch (error) {
       if (!(error instanceof ParserError)) throw error;
     }
@@ -144,14 +154,17 @@ class ParserProcess {
     });
   }
 
-  /** Adds to `probed` what the process finds. Throws a `ParserError` if it ends before the last file. */
-  probeFiles(files: FilesToProbe, probed: (ProbedFile | undefined)[], signal?: AbortSignal): Promise<void> {
+  /** Calls `add` with what the process finds until it returns true. Throws a `ParserError` if the process ends before. */
+  probeFiles(
+    files: FilesToProbe,
+    add: (answer: readonly (ProbedFile | undefined)[]) => boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
     return this.#work<void>(signal, (job, resolve) => {
       this.#send({ kind: 'startFiles', job, ...files });
       return (message) => {
         if (message.kind !== 'probed') return;
-        probed.push(...message.files);
-        if (probed.length === files.uris.length) resolve();
+        if (add(message.files)) resolve();
       };
     });
   }
@@ -198,7 +211,13 @@ class ParserProcess {
     const job = this.#current;
     if (job === undefined || message.job !== job.id) return;
     if (message.kind === 'failed') this.#end(new ParserError(message.message));
-    else job.hear(message);
+    else {
+      try {
+        job.hear(message);
+      } catch (error) {
+        this.#end(error);
+      }
+    }
   }
 
   async #read(
