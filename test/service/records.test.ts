@@ -345,6 +345,7 @@ describe('The record of a run in the account', () => {
       { files: [{ ...file, uri: 'file:///etc/passwd' }] },
       { files: [file, { ...file, output: { ...file.output, name: '.bashrc' } }] },
       { refused: [{ path: 'a', uri: 'file:///etc/passwd', problem: { kind: 'emptyFile', file: 'a' } }] },
+      { files: [{ ...file, output: { ...file.output, folder: 'file:///etc/' } }] },
       { onConflict: 'overwrite' },
       { pool: { ...manifest.pool, spotNodes: 500 } },
     ]) {
@@ -353,6 +354,11 @@ describe('The record of a run in the account', () => {
       const reply = await fetch(`${path}/manifest.json?${sas}`, { method: 'PUT', headers, body });
       assert.equal(reply.status, 201);
       await rejectsWith(Run.open(parts, container, never), { kind: 'runAltered', run: container });
+    }
+    for (const folder of ['/etc/', 'file:///etc', 'file:////etc/', 'memfs://', 'file:///%zz/']) {
+      const changed = { ...manifest, files: [{ ...file, output: { ...file.output, folder } }] };
+      await storage.writeText(container, 'manifest.json', JSON.stringify(changed), { signal: never });
+      await rejectsWith(readManifest(storage, container, never), { kind: 'runNotFound', run: container });
     }
     const refused = await fetch(`${path}?restype=container&comp=metadata&${sas}`, { method: 'PUT' });
     assert.equal(refused.status, 403);

@@ -76,7 +76,7 @@ export function isManifestFile(value: unknown): value is ManifestFile {
     Number.isFinite(value.modified) &&
     isObject(value.output) &&
     hasTexts(value.output, 'nodePath', 'blob', 'name', 'proof') &&
-    (value.output.folder === undefined || isText(value.output.folder)) &&
+    isOptional(isFolderUri, value.output.folder) &&
     (value.split === undefined || isSplitFile(value.split))
   );
 }
@@ -118,6 +118,16 @@ function isUri(value: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether a value is the URI of a folder, with its slash. VS Code can't parse or join one with an empty path or a double slash. */
+function isFolderUri(value: unknown): boolean {
+  return (
+    isText(value) &&
+    /^[a-z][a-z\d+.-]*:(\/\/[^/?#]*)?\/(?!\/)/i.test(value) &&
+    value.endsWith('/') &&
+    isUri(value)
+  );
 }
 
 /** Whether a value has the members of the result of a file: anyone with access to the account, nodes too, can write one. */

@@ -25,7 +25,8 @@ const timeoutMs = 60_000;
 
 /**
  * The outcome of a run so far: from this window if it works on the run, or else from the account. The newest run if none
- * is named; undefined if there is none. Throws `noAccount` if the account of the run isn't connected.
+ * is named; undefined if there is none. Throws `noAccount` if the account of the run isn't connected, and `runAltered` if
+ * something else has written its manifest: the URIs in it are opened.
  */
 export async function outcomeOf(
   accounts: Accounts,
@@ -37,9 +38,15 @@ export async function outcomeOf(
   const live = runs.live(record.runId);
   if (live) return { manifest: live.manifest, results: [...live.results.values()] };
   const account = accounts.accountOf(record);
-  const { Storage } = await import('../../core/azure/storage');
+  const [{ Storage }, { checkSeal }] = await Promise.all([
+    import('../../core/azure/storage'),
+    import('../../core/records/seal'),
+  ]);
   const storage = new Storage(await accounts.connect(account));
-  return readOutcome(storage, record.outputContainer, AbortSignal.timeout(timeoutMs));
+  const signal = AbortSignal.timeout(timeoutMs);
+  const outcome = await readOutcome(storage, record.outputContainer, signal);
+  await checkSeal(storage, record.outputContainer, outcome.manifest, signal);
+  return outcome;
 }
 
 async function readOutcome(storage: Storage, outputContainer: string, signal: AbortSignal): Promise<Outcome> {
@@ -56,7 +63,10 @@ export interface ReadRun extends Outcome {
   readonly record: RunRecord;
 }
 
-/** Reads a run from the account. Undefined if its manifest was never written, or was deleted just now. */
+/**
+ * Reads a run from the account, for lists: one whose manifest was altered must not keep the others from being listed. Undefined
+ * if its manifest was never written, or was deleted just now.
+ */
 export async function readRun(
   storage: Storage,
   accountId: string,

@@ -306,7 +306,7 @@ export function keptWords(why: Extract<Problem, { kind: 'resourceKept' }>['why']
 
 export function runAlteredWords({ run }: Extract<Problem, { kind: 'runAltered' }>): string {
   return l10n.t(
-    "The record of the run in container {0} was changed by something other than this extension, so the run can't continue: it might read or replace other files on this machine. Its outputs stay in the container.",
+    "The record of the run in container {0} was changed by something other than this extension, so it isn't used: it might lead to other files on this machine. Its outputs stay in the container.",
     run,
   );
 }
