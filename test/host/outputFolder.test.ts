@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationTarget, Uri, workspace } from 'vscode';
 import { UserError } from '../../src/core/errors';
-import type { ManifestFile } from '../../src/core/plan/manifest';
+import type { Manifest, ManifestFile } from '../../src/core/plan/manifest';
 import { section } from '../../src/vscode/settings';
+import { resolveConflicts } from '../../src/vscode/transcode/conflicts';
 import { configuredFolder, refuseReadOnly } from '../../src/vscode/transcode/outputFolder';
 import { outputUri } from '../../src/vscode/workspaceFiles';
 import { temporaryFolder } from '../media';
@@ -69,6 +70,32 @@ describe('The folder for outputs', () => {
       assert.equal(await refusal(join(locked, 'a/b')), expected);
       assert.equal(await refusal(join(path, 'made later/b')), undefined);
     } finally {
+      await remove();
+    }
+  });
+
+  it('never holds an output in the place of a source, whatever path leads there', async () => {
+    const { path, remove } = await temporaryFolder('output-folder');
+    const values = workspace.getConfiguration(section);
+    try {
+      const [sources, link] = [join(path, 'sources'), join(path, 'link')];
+      await mkdir(sources);
+      await symlink(sources, link);
+      for (const name of ['clip.mov', 'clip.mp4', 'other.mp3']) await writeFile(join(sources, name), name);
+      const file = (id: string, source: string, name: string) => ({
+        ...{ id, uri: Uri.file(join(sources, source)).toString(), path: join(sources, source) },
+        output: { name, folder: `${Uri.file(link)}/` },
+      });
+      const files = [file('1', 'clip.mov', 'clip.mp4'), file('2', 'clip.mp4', 'other.mp3')];
+      await values.update('output.onConflict', 'overwrite', ConfigurationTarget.Workspace);
+      const resolved = await resolveConflicts({ files, onConflict: 'rename' } as unknown as Manifest);
+      assert.equal(resolved?.onConflict, 'rename');
+      assert.deepEqual(
+        resolved?.files.map(({ replacesOutput }) => replacesOutput),
+        [undefined, true],
+      );
+    } finally {
+      await values.update('output.onConflict', undefined, ConfigurationTarget.Workspace);
       await remove();
     }
   });

@@ -149,6 +149,10 @@ describe('The estimate of a run', () => {
     ]);
     assert.deepEqual(speed, { files: 2, mediaSeconds: 150, taskSeconds: 15 });
     assert.equal(speedOf(manifest, []), undefined);
+    const empty = { ...manifest, files: manifest.files.map((file) => ({ ...file, seconds: 0 })) };
+    assert.equal(speedOf(empty, [{ id: '1', startTime: at(0), endTime: at(10) }]), undefined);
+    const nothing = { files: 2, mediaSeconds: 0, taskSeconds: 10 };
+    assert.ok(estimateRun(manifest, { isLocal: false, speed: nothing }).minutes > 0, 'learned earlier');
     const newer = { files: 10, mediaSeconds: 1000, taskSeconds: 50 };
     const both = addSpeed(speed, newer);
     assert.ok(both.mediaSeconds / both.taskSeconds > 17);

@@ -283,7 +283,7 @@ describe('The plan of a run', () => {
     );
   });
 
-  it('keeps the usual names in another folder, where no source has them', () => {
+  it('never uses the name of a source, also in another folder, which can be the same by another path', () => {
     const video = builtInPresets.find(({ id }) => id === 'h264-720p') ?? assert.fail();
     const sources = ['a/clip.mp4', 'b/clip.mov', 'c/clip.mp4'].map((path) => ({
       ...{ uri: `file:///${path}`, path, size: 1000, modified: 1 },
@@ -294,11 +294,11 @@ describe('The plan of a run', () => {
       );
     assert.deepEqual(
       outputsIn(({ uri }) => uri.replace(/^file:\/\/|clip.*$/g, '')),
-      ['/a/ clip.mp4', '/b/ clip.mp4', '/c/ clip.mp4'],
+      ['/a/ clip.h264-720p.mp4', '/b/ clip.mp4', '/c/ clip.h264-720p.mp4'],
     );
     assert.deepEqual(
       outputsIn(() => 'file:///out/'),
-      ['file:///out/ clip.mp4', 'file:///out/ clip.mov.mp4', 'file:///out/ clip.mp4.mp4'],
+      ['file:///out/ clip.h264-720p.mp4', 'file:///out/ clip.mp4', 'file:///out/ clip.mp4.mp4'],
     );
     assert.deepEqual(
       outputsIn(({ uri }) => (uri.includes('/a/') ? undefined : 'file:///a/')),

@@ -13,6 +13,7 @@ const monitorSlack = 2;
 
 /** The limits of a run that is expected to take so many minutes: at least `limits`, and at most what a SAS allows. */
 export function limitsFor(limits: Limits, expectedMinutes: number): Limits {
+  if (!Number.isFinite(expectedMinutes)) return limits;
   return {
     ...limits,
     monitorMinutes: Math.max(limits.monitorMinutes, Math.ceil(monitorSlack * expectedMinutes)),

@@ -82,7 +82,8 @@ export interface RatedTask {
 /** Seconds of media per second of encoding: of earlier runs, and of the built-in rate while there is little of them. */
 export function rateOf(task: RatedTask, speed: Speed | undefined): number {
   const builtIn = builtInRate(task);
-  if (speed === undefined || speed.files === 0 || speed.taskSeconds <= 0) return builtIn;
+  if (speed === undefined || speed.files === 0) return builtIn;
+  if (speed.taskSeconds <= 0 || !(speed.mediaSeconds > 0)) return builtIn;
   const encodingSeconds = Math.max(speed.taskSeconds - speed.files * task.overhead, speed.taskSeconds / 4);
   const measured = speed.mediaSeconds / encodingSeconds;
   const weight = Math.min(speed.mediaSeconds / trustedMediaSeconds, 1);
@@ -116,7 +117,7 @@ export function speedOf({ files }: Manifest, results: readonly FileResult[]): Sp
   const done = results.flatMap((result) => {
     const mediaSeconds = lengths.get(result.id) ?? result.outputSeconds;
     const taskSeconds = taskSecondsOf(result);
-    if (result.problem || taskSeconds === undefined || mediaSeconds === undefined) return [];
+    if (result.problem || taskSeconds === undefined || !mediaSeconds) return [];
     return { mediaSeconds, taskSeconds };
   });
   const sum = (of: (one: (typeof done)[number]) => number) => done.reduce((total, one) => total + of(one), 0);

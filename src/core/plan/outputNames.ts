@@ -86,8 +86,11 @@ export class OutputNames {
 
   /**
    * The name of a source's output in `folder` (a URI that ends with a slash): the source's own with another extension.
-   * If a source in that folder has that name, the output is marked by `label`; if another output has it, the source's
-   * extension stays. `end` is empty for a folder.
+   * If a source in that folder or in the source's own has that name, the output is marked by `label`; if another output
+   * has it, the source's extension stays. `end` is empty for a folder.
+   *
+   * Names of the source's own folder are never used: another copy of the workspace has its outputs there, and `folder` can
+   * be the same one by another path.
    */
   take(
     uri: string,
@@ -95,17 +98,19 @@ export class OutputNames {
     end: string,
     folder = splitUri(uri).folder,
   ): { name: string; isExpected: boolean } {
-    const whole = splitUri(uri).name;
+    const { folder: ownFolder, name: whole } = splitUri(uri);
     const there = this.#folders.get(folder) ?? new Folder(new Set());
     this.#folders.set(folder, there);
+    const isSource = (name: string) =>
+      there.isSource(name) || this.#folders.get(ownFolder)?.isSource(name) === true;
     const { base } = splitExtension(whole);
     const expected = `${base}${end}`;
-    const own = there.isSource(expected) ? markedName(whole, base, label, end) : expected;
+    const own = isSource(expected) ? markedName(whole, base, label, end) : expected;
     for (let copy = 0; ; copy++) {
       const other = copy === 1 ? `${whole}${end}` : `${whole} (${copy})${end}`;
       const wanted = copy === 0 ? own : other;
       const name = shortened(end === '' ? asFolder(wanted) : wanted, end);
-      if (there.take(name)) return { name, isExpected: name === own };
+      if (!isSource(name) && there.take(name)) return { name, isExpected: name === own };
     }
   }
 }

@@ -1,9 +1,10 @@
-import { env, l10n, Uri } from 'vscode';
+import { env, l10n } from 'vscode';
 import { UserError } from '../../core/errors';
 import type { Accounts } from '../accounts/accounts';
 import type { Handlers } from '../commands';
 import type { RunCommandId } from '../contributions';
 import { showWarning } from '../messages';
+import { sourceUri } from '../workspaceFiles';
 import { showFailures, showInExplorer, showOutputs } from './outcome';
 import type { Reports } from './report';
 import { pickRun } from './runPickers';
@@ -66,7 +67,7 @@ export function runCommands({ accounts, runs, runsTree, reports }: RunParts): Ha
       if (uri) await showInExplorer(uri);
     },
     async revealSource(node?: RunNode) {
-      if (node?.kind === 'file' || node?.kind === 'refused') await showInExplorer(Uri.parse(node.file.uri));
+      if (node?.kind === 'file' || node?.kind === 'refused') await showInExplorer(sourceUri(node.file));
     },
     async copyRunId(run?: RunArgument) {
       const runId = runIdOf(run);

@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { Manifest, ManifestFile } from '../../core/plan/manifest';
@@ -22,10 +23,14 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
     existingOutputs(manifest.files, signal),
   );
   if (existing.size === 0) return manifest;
-  const choice = await askConflict([...existing.values()]);
-  if (choice === 'replaceThese') {
+  const choice = await askConflict(Array.from(existing.values(), ({ path }) => path));
+  const sources = [...existing].filter(([, { isSource }]) => isSource).map(([id]) => id);
+  if (choice === 'replaceThese' || (choice === 'overwrite' && sources.length > 0)) {
+    const kept = new Set(sources);
     const files = manifest.files.map((file) =>
-      existing.has(file.id) ? { ...file, replacesOutput: true } : file,
+      !kept.has(file.id) && (choice === 'overwrite' || existing.has(file.id))
+        ? { ...file, replacesOutput: true }
+        : file,
     );
     return { ...manifest, files };
   }
@@ -36,20 +41,48 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   return undefined;
 }
 
-/** Paths of outputs that exist, by the id of their file. */
-async function existingOutputs(files: Manifest['files'], signal: AbortSignal): Promise<Map<string, string>> {
+/** A file that has the name of an output. */
+interface Existing {
+  readonly path: string;
+  /** It is a source of the run, by another path: it is never replaced. */
+  readonly isSource: boolean;
+}
+
+/** Outputs that exist, by the id of their file. */
+async function existingOutputs(
+  files: Manifest['files'],
+  signal: AbortSignal,
+): Promise<Map<string, Existing>> {
   const limit = pLimit(statsAtOnce);
-  const outputOf = async (file: ManifestFile): Promise<[string, string][]> => {
+  let sources: Promise<ReadonlySet<string>> | undefined;
+  const isSource = async ({ output }: ManifestFile, target: Uri) => {
+    if (output.folder === undefined) return false;
+    sources ??= placesOf(files);
+    return (await sources).has(await placeOf(target));
+  };
+  const outputOf = async (file: ManifestFile): Promise<[string, Existing][]> => {
     signal.throwIfAborted();
     const target = Uri.parse(outputUri(file, file.output.name));
     const exists = await workspace.fs.stat(target).then(
       () => true,
       () => false,
     );
-    return exists ? [[file.id, workspace.asRelativePath(target)]] : [];
+    if (!exists) return [];
+    return [[file.id, { path: workspace.asRelativePath(target), isSource: await isSource(file, target) }]];
   };
   const found = await Promise.all(files.map((file) => limit(() => outputOf(file))));
   return new Map(found.flat());
+}
+
+async function placesOf(files: Manifest['files']): Promise<ReadonlySet<string>> {
+  const limit = pLimit(statsAtOnce);
+  return new Set(await Promise.all(files.map(({ uri }) => limit(() => placeOf(Uri.parse(uri))))));
+}
+
+/** The path of a file without links, as its disk spells it; in a virtual workspace its URI. */
+async function placeOf(uri: Uri): Promise<string> {
+  if (uri.scheme !== 'file') return uri.toString();
+  return realpath(uri.fsPath).catch(() => uri.fsPath);
 }
 
 /** The user agrees to replace the outputs that the question is about, and no others; the setting is about all. */

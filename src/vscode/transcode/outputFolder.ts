@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { isAbsolute, join, posix } from 'node:path';
+import { isAbsolute, join, normalize, posix } from 'node:path';
 import pLimit from 'p-limit';
 import { l10n, type QuickPickItem, ThemeIcon, Uri, window, workspace } from 'vscode';
 import { errorCode, UserError } from '../../core/errors';
@@ -24,7 +24,7 @@ export function configuredFolder(): Chosen {
   const text = settings().outputFolder;
   if (text === '') return undefined;
   const path = text.replace(/^~(?=$|[/\\])/, homedir());
-  if (isAbsolute(path)) return below(path, () => Uri.file(path));
+  if (isAbsolute(path)) return below(path, () => Uri.file(normalize(path)));
   const segments = path.split(/[/\\]/);
   return below(text, (source) => {
     const root = workspace.getWorkspaceFolder(source)?.uri ?? Uri.joinPath(source, '..');
@@ -40,15 +40,22 @@ function below(label: string, folderFor: (source: Uri) => Uri): OutputFolder {
       const source = Uri.parse(uri);
       const folder = withoutEnd(folderFor(source));
       const own = Uri.joinPath(source, '..');
-      if (`${own.toString()}/`.startsWith(`${folder.toString()}/`)) return undefined;
+      if (isWithin(own, folder)) return undefined;
       const root = workspace.getWorkspaceFolder(source);
       if (root === undefined) return `${folder.toString()}/`;
       // In a workspace of several folders, their files stay apart, unless the folder is in each of them.
-      const isInRoot = `${folder.toString()}/`.startsWith(`${withoutEnd(root.uri).toString()}/`);
+      const isInRoot = isWithin(folder, withoutEnd(root.uri));
       const path = posix.dirname(workspace.asRelativePath(source, isInRoot ? false : undefined));
       return `${withoutEnd(Uri.joinPath(folder, path)).toString()}/`;
     },
   };
+}
+
+/** Whether a folder is another one or is in it, as the disks of this platform usually compare names. */
+function isWithin(one: Uri, other: Uri): boolean {
+  const ignoresCase = process.platform === 'win32' || process.platform === 'darwin';
+  const [path, prefix] = [one, other].map((uri) => (ignoresCase ? `${uri}/`.toLowerCase() : `${uri}/`));
+  return path?.startsWith(prefix ?? '') === true;
 }
 
 function withoutEnd(folder: Uri): Uri {

@@ -36,6 +36,7 @@ export async function planTranscode(
       import('../../core/plan/planRun'),
       import('../../core/media/audioTracks'),
     ]);
+  const pool = poolFor(account);
   const outputFolder = until === 'fetched' ? await writableFolder(chosen) : configuredFolder();
   if (outputFolder === 'canceled') return undefined;
   const probed = await longWork(l10n.t('Reading {0}', filesOf(chosen.length)), (progress, signal) =>
@@ -43,7 +44,6 @@ export async function planTranscode(
   );
   const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
   const { audio, review, limits, split } = settings();
-  const pool = poolFor(account);
   const choices = {
     preset,
     pool,

@@ -115,6 +115,7 @@ export class Transcode {
     const preset = (await allPresets(() => undefined)).find(({ id }) => id === presetId);
     if (preset === undefined)
       throw new UserError({ kind: 'presetInvalid', preset: presetId, fault: 'unknownPreset' });
+    const pool = poolFor(account);
     await refuseReadOnly(chosen);
     const connection = await this.work.connect(account);
     const aborted = new AbortController();
@@ -122,7 +123,6 @@ export class Transcode {
     const probed = await probeChosen(chosen, preset, { report: () => undefined }, aborted.signal);
     const { taskFfmpegMajor } = await import('../accounts/ffmpeg');
     const { audio, limits, split } = settings();
-    const pool = poolFor(account);
     const planned = planRun(probed, {
       preset,
       pool,
