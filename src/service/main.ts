@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { diskUse } from './diskUse';
-import { failedStart, StartError } from './guard/startError';
+import { type FailedStart, failedStart, StartError } from './guard/startError';
 import { help, type Options, optionsOf, UsageError } from './options';
 import { reset } from './reset';
 import { serve } from './serve';
@@ -46,10 +46,18 @@ async function run(options: Options): Promise<void> {
       try {
         await serve(options);
       } catch (error) {
-        // Written at once: the process is about to exit.
-        writeSync(process.stdout.fd, `${JSON.stringify(failedStart(error))}\n`);
+        tellClient(failedStart(error));
         throw error;
       }
+  }
+}
+
+/** Writes a line to stdout at once: the process is about to exit. */
+function tellClient(failed: FailedStart): void {
+  try {
+    writeSync(process.stdout.fd, `${JSON.stringify(failed)}\n`);
+  } catch {
+    // The client no longer reads. The exit code and stderr give the reason too.
   }
 }
 

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
@@ -150,6 +151,19 @@ describe('The life of the local Batch service', function () {
       reason: noKeys.stderr.trim(),
       canReset: false,
     });
+  });
+
+  it('exits with the reason of a failed start on stderr when its client no longer reads stdout', async () => {
+    const folder = path('no-keys');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'credentials.json'), '{}');
+    const child = spawn(process.execPath, ['dist/service.js', '--data-dir', folder, '--quiet'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    const [[code], stderr] = await Promise.all([once(child, 'close'), textOf(child.stderr)]);
+    assert.equal(code, 78, stderr);
+    assert.ok(stderr.includes('credentials.json') && !stderr.includes('EPIPE'), stderr);
   });
 
   it('leaves neither its line nor its lock when it is asked to end', async () => {
