@@ -155,6 +155,18 @@ describe('The local Batch service, killed in the middle of a change', function (
     assert.deepEqual([state, executionInfo?.requeueCount], ['active', 1]);
   });
 
+  it('enables a job that an earlier version was enabling', async () => {
+    await addJob('enabled', []);
+    await service.client().job.disable('enabled', 'requeue');
+    await jobIn('enabled', 'disabled');
+    await service.client().task.add('enabled', { id: 'task', commandLine: '/bin/true' });
+    await service.kill();
+    change('enabled', 'enabling');
+    await service.start();
+    await taskIn('enabled', 'task', 'completed');
+    await jobIn('enabled', 'active');
+  });
+
   /**
    * Kills the service between the removal of a node and the end of the task there, and starts it again. Resolves to the
    * ids of the nodes; undefined if the task had ended before.

@@ -103,6 +103,8 @@ export class Jobs {
   /** Continues what the service was doing to a job when it ended. */
   resume(job: JobState): void {
     if (job.wire.state === 'completed') this.#releaseAutoPool(job);
+    // Earlier versions stored this state for a moment.
+    else if (job.wire.state === 'enabling') this.enable(job);
     else this.check(job);
   }
 
