@@ -39,12 +39,13 @@ export class Lock {
   async take(): Promise<Holder | undefined> {
     const own = `${this.path}.${process.pid}`;
     writeFileSync(own, this.#content, { mode: 0o600 });
+    const unchangedFor = unchangedTimer();
     try {
       for (;;) {
         if (giveFreeName(own, this.path)) return undefined;
         const seen = contentOf(this.path);
         // Where there are no links, a lock is empty for a moment.
-        if (seen === '' && ageOf(this.path) < emptyMs) {
+        if (seen === '' && unchangedFor(this.path) < emptyMs) {
           await delay(20);
           continue;
         }
@@ -126,8 +127,15 @@ function contentOf(path: string): string {
   }
 }
 
-/** Milliseconds since a file was written; `Infinity` if it does not exist. */
-function ageOf(path: string): number {
-  const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Number.NEGATIVE_INFINITY };
-  return Date.now() - mtimeMs;
+/**
+ * Returns a function that gives the milliseconds for which a file is known to be unchanged: since it was written, or
+ * since its time was first seen, as that time can be in the future. `Infinity` if the file does not exist.
+ */
+function unchangedTimer(): (path: string) => number {
+  let seen = { mtimeMs: Number.NaN, at: 0 };
+  return (path) => {
+    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Number.NEGATIVE_INFINITY };
+    if (mtimeMs !== seen.mtimeMs) seen = { mtimeMs, at: performance.now() };
+    return Math.max(Date.now() - mtimeMs, performance.now() - seen.at);
+  };
 }
