@@ -1,6 +1,9 @@
 import type { Cell, Minute } from './messages';
 
-/** How a group of states is shown: by a color and by a mark, since color alone is no difference to everyone. Words tell states of a group apart. */
+/**
+ * How a group of states is shown: by a color and a mark, since not everyone can distinguish colors. The name of the state
+ * distinguishes states of one group.
+ */
 export interface StateStyle {
   readonly name: 'idle' | 'running' | 'starting' | 'failed' | 'gone';
   readonly mark: string;

@@ -123,7 +123,7 @@ describe('The words of a run', () => {
     );
   });
 
-  it('are there for a reason that a later version has written, or whose members somebody has changed', () => {
+  it('cover a problem that a later version has written, or whose members were changed', () => {
     const of = (problem: unknown) => sentenceOf(problem as Problem).text;
     const unknown = (kind: string) =>
       `The reason is unknown to this version of the extension (${kind}). Update the extension.`;

@@ -236,7 +236,7 @@ describe('Azure Resource Manager, played by a stand-in', () => {
     });
   });
 
-  it('that does not answer in time could not be reached, and the time in which the user signs in does not count', async () => {
+  it('is reported as unreachable when it does not answer in time, not counting the time of a sign-in', async () => {
     const relay = await Relay.before(arm.endpoint ?? '');
     relay.goSilent();
     let signIns = 0;

@@ -156,7 +156,7 @@ describe('A call to Batch', () => {
     brief.close();
   });
 
-  it('that a time limit ends could not reach the service, and one that its caller ends throws the reason', async () => {
+  it('that exceeds a time limit is reported as unreachable, and one that its caller aborts throws the reason', async () => {
     const relay = await Relay.before(service.connection.account.batchUrl);
     const storageRelay = await Relay.before(service.connection.account.blobUrl);
     const { account } = service.connection;

@@ -24,7 +24,7 @@ interface Answer extends RefusedWith {
   readonly 'odata.nextLink'?: string;
 }
 
-describe('What the test suites of official clients expect of Batch', function () {
+describe('The local Batch service supports, as the test suites of official clients expect,', function () {
   this.timeout(120_000);
   let service: TestService;
   let client: BatchServiceClient;

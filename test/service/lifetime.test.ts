@@ -133,7 +133,7 @@ describe('The life of the local Batch service', function () {
     }
   });
 
-  it('is not begun where it cannot be, for a reason that clients can read', async () => {
+  it('ends at once if the service cannot start, with a reason that clients can read', async () => {
     await service.kill();
     // Azurite finds a file in place of its folder.
     const extents = path('blobs/__blobstorage__');

@@ -34,7 +34,7 @@ interface Window {
   readonly parts: RunParts;
 }
 
-/** Plays random scenarios: a run through several windows, in an account that does not do what it is asked. */
+/** Plays random scenarios: a run through several windows, in an account with faults. */
 export class RandomRuns {
   #expected: Buffer | undefined;
   /** What happened in the scenario that is played. */
@@ -52,7 +52,7 @@ export class RandomRuns {
     },
   ) {}
 
-  /** Throws, with what happened, if something does not hold after it that must. */
+  /** Plays a scenario. Throws, with what happened, if a check fails afterwards. */
   async play(seed: number, scenario: Scenario): Promise<void> {
     this.#sleepers = [];
     this.#story = [`seed ${seed}: ${JSON.stringify(scenario)}`];
@@ -232,7 +232,7 @@ export class RandomRuns {
     return (await storage.readText(outputContainer, manifestBlob, never)) !== undefined;
   }
 
-  /** Opens the run until all is done, in an account that does what it is asked. */
+  /** Opens the run until all is done, in an account without faults. */
   async #finish(
     { manifest, done }: Pick<Played, 'manifest' | 'done'>,
     isCanceled: boolean,

@@ -283,7 +283,7 @@ describe('Requests to the local Batch service', function () {
     assert.equal((await ask('POST', '/pools/users/resize', {})).code, 'MissingRequiredProperty');
   });
 
-  it('select everything with names that cannot be, such as those of a comma that is encoded twice', async () => {
+  it('select everything if no name is valid, for example because the comma is encoded twice', async () => {
     const keysOf = async (selection: string) => {
       const { text } = await ask('GET', `/pools/kept?%24select=${encodeURIComponent(selection)}`);
       return Object.keys(JSON.parse(text)).filter((name) => !name.includes('.'));

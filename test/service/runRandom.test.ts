@@ -18,7 +18,7 @@ function seeds(): readonly number[] {
 
 const words = (text: string) => text.split(' ');
 
-describe('A run in an account that does not do what it is asked', function () {
+describe('A run under random faults', function () {
   this.timeout(240_000);
   let service: TestService;
   let root: Awaited<ReturnType<typeof temporaryFolder>>;

@@ -18,7 +18,7 @@ describe('The name of an output', () => {
     for (const name of ['..\\x', 'a\\..\\..\\x', '\\x', 'a/..\\x']) assert.ok(!staysBelow(name, true), name);
   });
 
-  it('is the only one that is taken from the account', () => {
+  it('is taken from a URI in the account only if the output can have it', () => {
     const output = (name: string, more: Partial<ManifestOutput> = {}): ManifestOutput => ({
       ...{ name, nodePath: 'output', blob: '0001/x', isFolder: false, proof: 'audio' },
       ...more,

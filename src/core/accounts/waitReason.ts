@@ -12,7 +12,7 @@ const waits: Partial<Record<Problem['kind'], WaitReason>> = {
   throttled: 'connection',
 };
 
-/** What solves a problem of an account, if it can pass by itself or is solved outside of this extension. */
+/** What to wait for if a problem of an account is temporary or is solved outside of this extension; otherwise undefined. */
 export function waitReasonOf(problem: Problem): WaitReason | undefined {
   if (problem.kind === 'service') {
     const { status = 0 } = problem;

@@ -19,7 +19,7 @@ export interface RetryPolicy {
   readonly onRetry?: (notice: RetryNotice) => void;
   /** Called whenever a call succeeds, also one that was not retried. */
   readonly onSuccess?: () => void;
-  /** Whether a failure passes by itself that others of its kind do not. Nobody is told of it. */
+  /** Whether a failure is temporary although failures of its kind usually are not. It is retried without `onRetry`. */
   readonly canPass?: (error: unknown) => boolean;
   /** Drops a token that the service has refused: the call is made once more, with a new one. Undefined for keys. */
   readonly renew?: () => void;

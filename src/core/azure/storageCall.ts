@@ -111,8 +111,8 @@ function problemOf(error: unknown, host: string, { operation, resource }: Storag
 }
 
 /**
- * Why a token was refused (`Issuer validation failed. Issuer did not match.`), else `detail`. For a wrong key, Storage answers with
- * the signature that it got, which is shown nowhere.
+ * Why a token was refused (`Issuer validation failed. Issuer did not match.`), otherwise `detail`. For a wrong key, Storage
+ * answers with the signature of the request, which must not be shown.
  */
 function refusalDetail(error: unknown, detail: string | undefined): string | undefined {
   const { details } = error as { details?: { authenticationErrorDetail?: unknown } };

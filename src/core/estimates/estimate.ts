@@ -88,7 +88,10 @@ function mediaSecondsOfTasks(file: ManifestFile, preset: Preset): number[] {
   return file.split.parts.map(({ startSeconds, endSeconds }) => endSeconds - startSeconds);
 }
 
-/** How long a node exists for a run of so many seconds. A pool that scales to zero keeps its nodes for a while after a submission, and then until its formula is evaluated; it is woken when the first file has been uploaded. */
+/**
+ * How long a node exists for a run of so many seconds. A pool that scales to zero keeps its nodes for a while after a submission,
+ * and then until its formula is evaluated. It gets nodes when the first file has been uploaded.
+ */
 function nodeSeconds({ lifetime }: RunPool, seconds: number, uploadSeconds: number): number {
   const kept = (freshMinutes + evaluationMinutes) * 60;
   return lifetime === 'scaleToZero' ? Math.max(seconds, uploadSeconds + kept) : seconds;

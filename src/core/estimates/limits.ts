@@ -21,7 +21,7 @@ export function limitsFor(limits: Limits, expectedMinutes: number): Limits {
   };
 }
 
-/** A manifest that was not begun yet with other limits. */
+/** Returns the manifest of a run that has not started, with other limits. */
 export function withLimits(manifest: Manifest, limits: Limits): Manifest {
   const attempts = manifest.attempts.map((attempt) => ({
     ...attempt,

@@ -27,7 +27,7 @@ export async function adtsSeconds(file: Bytes, size: number): Promise<number | u
     while (at + headerBytes <= chunk.length) {
       const frame = frameAt(chunk, at);
       if (frame !== undefined && start + at + frame.bytes <= size) seconds += frame.seconds;
-      // What is no frame is skipped, as ffmpeg does.
+      // Bytes between frames are skipped, as in ffmpeg.
       at += frame?.bytes ?? 1;
     }
     start += at;

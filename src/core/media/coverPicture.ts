@@ -23,8 +23,8 @@ export function statedCodec({ mimeType }: CoverPicture): string {
 }
 
 /**
- * ffmpeg's name of the codec that a cover has by its content; of one whose format is not recognized, the stated one. Undefined
- * if no decoder finds a size in it, without which ffmpeg writes no cover, and no output.
+ * ffmpeg's name of the codec of a cover by its content, or the stated codec if the content is not recognized. Undefined if no
+ * decoder finds a picture size in it: ffmpeg then writes no output at all.
  */
 export function coverCodec(cover: CoverPicture): string | undefined {
   const { data } = cover;

@@ -1,9 +1,9 @@
 import type { MediaInfo, Track } from '../media/mediaInfo';
 
-/** Sources that differ from each other in everything are compared with so many others at most. */
+/** Maximum number of other media that one is compared with. */
 const maxCompared = 8;
 
-/** What does not make two media different. */
+/** Members that the comparison ignores. */
 const lengths = new Set(['seconds', 'audioOnlyBytes']);
 
 /**

@@ -25,7 +25,7 @@ export function withInputOptions(args: readonly string[], media: MediaInfo | und
   return [...before, ...options, ...args.slice(at)];
 }
 
-/** The decoder of covers whose tags state another type, which ffmpeg believes: it would find no size in them. */
+/** Selects the decoder of covers whose tags state a wrong type: ffmpeg would use that type and find no picture size. */
 function coverDecoder(media: MediaInfo | undefined): readonly string[] {
   const pictures = media?.tracks.filter(({ kind }) => kind === 'video') ?? [];
   const [codec = '', ...others] = new Set(pictures.map((picture) => picture.codec));

@@ -23,8 +23,8 @@ function fits(track: Track, codecs: ReadonlySet<string>): boolean {
 }
 
 /**
- * A track without what MP4 needs of a copy: the sample rate of one that begins late in a broadcast, and the header of Opus, which
- * Apple's recordings have in a form of their own.
+ * Whether a track lacks what MP4 needs to copy it: the sample rate, if the track begins late in a broadcast, or the header of
+ * Opus, which Apple's recordings have in a different form.
  */
 function lacksHeader({ codec, sampleRate }: Track, format: string | undefined): boolean {
   return (format === 'mpegts' && sampleRate === undefined) || (format === 'caf' && codec === 'opus');

@@ -81,7 +81,7 @@ export function isManifestFile(value: unknown): value is ManifestFile {
   );
 }
 
-/** A problem about another problem has no further one in it. */
+/** Kinds of problems that contain another problem. They are not nested more than once. */
 const wrappers = ['partFailed', 'runWaits'];
 
 /** Whether a value has the members of a problem that code relies on. Later versions have other kinds. */
@@ -120,7 +120,7 @@ function isUri(value: unknown): boolean {
   }
 }
 
-/** Whether a value is the URI of a folder, with its slash. VS Code can't parse or join one with an empty path or a double slash. */
+/** Whether a value is the URI of a folder, with a final slash. VS Code can't parse or join an empty path or a double slash. */
 function isFolderUri(value: unknown): boolean {
   return (
     isText(value) &&

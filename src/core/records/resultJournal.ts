@@ -21,8 +21,8 @@ const maxOvertaken = 3;
 type Line = FileResult | { readonly id: string; readonly forgotten: true };
 
 /**
- * The results in a journal: the last line of a file counts. Ignores a line that is not whole, which a process left that ended
- * while it wrote, and one that is no result.
+ * The results in a journal: the last line of a file counts. Ignores incomplete lines, left by a process that ended while
+ * writing, and lines that are not results.
  */
 export function resultsIn(journal: string): FileResult[] {
   const results = new Map<string, FileResult>();
@@ -110,8 +110,8 @@ type MayWrite = (signal: AbortSignal) => Promise<void>;
 
 /**
  * A blob that only grows. Each append is made only at the end that is known: one that was aborted and reaches the service
- * later than the next one must not follow it, because the last line of a file counts. For the same reason `mayWrite` is called
- * before the end is read: if it is not where this process left it, another window can have the run, while this machine slept.
+ * later than the next one must not follow it, because the last line of a file counts. `mayWrite` is called before the end is
+ * read: another window may have claimed the run and written to the blob while this machine was asleep.
  */
 class GrowingBlob {
   /** In bytes. Undefined until it was asked for, or after an append whose outcome is unknown. */

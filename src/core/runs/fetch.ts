@@ -38,7 +38,7 @@ export function canFetchAgain({ problem, failedAt }: FileResult): boolean {
 }
 
 /**
- * Downloads the output of a file to its place beside the source: complete under its final name, or not at all and with the
+ * Downloads the output of a file to its folder (see `outputUri`): complete under its final name, or not at all and with the
  * reason. An output that exists there with the same content is not downloaded again. Throws what concerns the whole run.
  * `isConfirmed`: whether the task is known to have succeeded.
  */

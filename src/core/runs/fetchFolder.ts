@@ -206,7 +206,7 @@ function namesPlaylist({ commandLine }: ManifestFile): boolean {
   return commandLine.includes('.m3u8');
 }
 
-/** Whether an output is without the playlist that names all others, or without any although its command writes one. */
+/** Whether a command writes playlists, but the output lacks its master playlist, or has no playlist if it names no master. */
 function lacksPlaylist(file: ManifestFile, blobs: readonly BlobInfo[]): boolean {
   const args = parseArgsStringToArgv(file.commandLine);
   const option = args.lastIndexOf('-master_pl_name');

@@ -39,8 +39,8 @@ export function mayReplace({ onConflict }: Manifest, { replacesOutput }: Manifes
 
 /**
  * Downloads a blob of an output. Resolves with its size in bytes, and with whether it was there already. Throws
- * `outputExists` for a file of other content: one that another window, which had the run before, has downloaded meanwhile is
- * the output.
+ * `outputExists` if a file with other content exists. If the file appeared during the download, it is compared once more, since
+ * another window may have downloaded the output.
  */
 export async function downloadOutput(
   state: RunState,

@@ -1,12 +1,12 @@
 import { anyOf } from '../wait';
 
-/** A request is slow when so many that began after it have ended, */
+/** Number of requests that began later and have ended, from which on a request can count as slow. */
 const minOvertaking = 4;
 
-/** and when it takes so many times as long as the slowest of these, for the same number of bytes, */
+/** A slow request takes this many times as long as the slowest of these, for the same number of bytes. */
 const slowFactor = 3;
 
-/** and at least so many milliseconds. */
+/** A request that takes less time is not slow, in milliseconds. */
 const minSlowMs = 500;
 
 interface Running {
@@ -31,7 +31,7 @@ export class Stragglers {
   /** `now` returns milliseconds. */
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** Takes part with a request for so many bytes. `onSlow` is called at most once. Call the returned function at its end. */
+  /** Registers a request for so many bytes. `onSlow` is called at most once. Call the returned function when it ends. */
   begin(bytes: number, onSlow: () => void): () => void {
     const one: Running = { bytes, began: this.now(), overtaking: 0, longestMs: 0, onSlow };
     this.#running.add(one);

@@ -28,7 +28,7 @@ interface AnswerParts {
 /** Answers requests: authenticates them, finds their route, and sends what it replies. */
 export class Answers {
   readonly #started: Promise<void>;
-  /** Lets the requests go on that came while the service was starting. */
+  /** Releases the requests that arrived while the service was starting. */
   start: () => void = () => undefined;
 
   constructor(private readonly parts: AnswerParts) {

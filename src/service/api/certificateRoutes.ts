@@ -40,8 +40,8 @@ function find({ state }: Context, { params: [rest = ''] }: Request): { wire: Wir
 }
 
 /**
- * Adds a certificate. Nodes do not get it, so that of one with a private key nothing is kept besides its thumbprint. The
- * public part is the whole of a `cer` file.
+ * Adds a certificate. Nodes do not get it, so only the thumbprint is kept of a certificate with a private key. A `cer` file is
+ * kept whole: it contains the public part only.
  */
 function add({ state, base }: Context, { body, version }: Request): Reply {
   const given = validated('CertificateAddParameter', body, version);

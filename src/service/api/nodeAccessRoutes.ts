@@ -84,7 +84,7 @@ function remoteDesktop(context: Context, request: Request): Reply {
   };
 }
 
-/** The extension that brings up each node in Azure; its part is played by this service. */
+/** The extension with which Azure prepares each node. Here, the service does that itself. */
 const ownExtension: Wire = {
   name: 'batchNodeExtension',
   publisher: 'Microsoft.Azure.Extensions',

@@ -11,7 +11,7 @@ import type { Faults } from './faults';
 import { complete, type OwnRun, type OwnTaskOptions, runOwn, runOwnTask } from './ownTasks';
 import { containersOf, type NodeState, type PoolState, type State } from './state';
 
-/** Prepares nodes for tasks: mounts file systems, pulls container images, and runs the start tasks, with their retries. */
+/** Prepares nodes for tasks: refuses file systems to mount, pulls container images, and runs start tasks, with retries. */
 export class StartTasks {
   constructor(
     private readonly state: State,
@@ -29,7 +29,7 @@ export class StartTasks {
     await this.options.containers.prefetch(configuration);
   }
 
-  /** Mounts the file systems of a pool, which fails here as in Azure one fails that can't be reached. Throws a TaskFailure. */
+  /** Throws a TaskFailure if a pool has file systems to mount, the same as in Azure if they can't be reached. */
   mount({ wire }: PoolState): void {
     const [mount] = (wire.mountConfiguration ?? []) as Record<string, { relativeMountPath?: string }>[];
     if (mount === undefined) return;

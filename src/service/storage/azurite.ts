@@ -21,7 +21,7 @@ export interface AzuriteParts {
   readonly account: StorageAccount;
   /** Called when Azurite cannot save. */
   readonly onTrouble?: (message: string) => void;
-  /** Called when its process has its order. */
+  /** Called when its process has been sent its start message. */
   readonly onLaunched?: () => void;
 }
 

@@ -1,6 +1,6 @@
 import type { Wire } from './wire';
 
-/** The address that nodes of earlier versions share. */
+/** The loopback address of this machine. Nodes that have no address of their own share it: on macOS, all of them. */
 export const loopback = '127.0.0.1';
 
 /** The address of a node of a pool with IPv6, which all of them share. */

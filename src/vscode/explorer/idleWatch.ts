@@ -45,7 +45,7 @@ export class IdleWatch {
     this.#disposables.add(accounts.onChanged(() => this.#dropOthers()));
   }
 
-  /** Checks as a timer does: while the account cannot be asked, the check is made again the next time. */
+  /** Checks on a timer. An error of the account is only logged, because the next check follows. */
   async checkAgain(): Promise<void> {
     try {
       await this.check();

@@ -125,7 +125,7 @@ export class ServiceHealth {
   readonly #failing = new Map<Service, { readonly since: number; reason: NoAnswer }>();
 
   /**
-   * `onMissing` is called once a service has failed for so long that this is shown: no answer comes with which to show it.
+   * `onMissing` is called once a service has failed for so long that this is shown: no event of the run updates the views then.
    * `later` runs a function after so many milliseconds.
    */
   constructor(

@@ -41,7 +41,7 @@ export async function pickPreset(
   return answer?.preset;
 }
 
-/** What the command does with the files, which the preset decides on: also what is uploaded of them. */
+/** The title: the action, the files and the account. The preset also decides how much of each file is uploaded. */
 function titleOf(until: Until, files: string, account: string): string {
   switch (until) {
     case 'uploaded':

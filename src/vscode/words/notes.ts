@@ -39,14 +39,14 @@ export function noteSentence(note: PlanNote): string {
       return l10n.t('{0} is transcoded on one node: {1}', note.file, wholeReason(note.reason));
     case 'tooLongForTask':
       return l10n.t(
-        '{0} probably takes {1} to transcode, but its task is ended after {2}. Raise the limit in the settings (batchTranscode.task.timeLimitMinutes).',
+        '{0} probably takes {1} to transcode, but its task is terminated after {2}. Raise the limit in the settings (batchTranscode.task.timeLimitMinutes).',
         note.file,
         roughly(note.minutes),
         roughly(note.limit),
       );
     case 'tooLongForJob':
       return l10n.t(
-        'The run probably takes {0}, but a job is ended after 7 days. Choose more nodes or fewer files.',
+        'The run probably takes {0}, but a job is terminated after 7 days. Choose more nodes or fewer files.',
         roughly(note.minutes),
       );
     case 'languageMissing':

@@ -57,7 +57,9 @@ const refusalDetails: readonly (readonly [RegExp, () => string])[] = [
   [
     /Issuer validation failed/,
     () =>
-      l10n.t("The sign-in is for another directory (tenant) than the account's. Sign in to its directory."),
+      l10n.t(
+        "The sign-in is for another directory (tenant), not the account's. Sign in to the account's directory.",
+      ),
   ],
   [/(Audience|Signature) validation failed/, () => refusals.InvalidAudience?.() ?? ''],
   [/Lifetime validation failed/, () => refusals.AADSTS70043?.() ?? ''],

@@ -31,7 +31,7 @@ const mediaTypes = [1, 2];
 /** Larger than the track headers of any file; fonts are attachments. */
 const maxTracksBytes = 4 * 1024 * 1024;
 
-/** Files in one that are read to find their length. */
+/** Maximum number of joined files whose lengths are read. */
 const maxJoined = 100;
 
 /** Elements of the segment before the tracks; a file with more is not worth the reads. */
@@ -62,7 +62,7 @@ export interface MatroskaFacts {
   /** Number of audio and video tracks. The parser lists those of joined files as well. */
   readonly mediaTracks?: number;
   /**
-   * Seconds of all files that were joined byte by byte, if these are several. The time stamps of each begin at 0, and ffmpeg shows
+   * Seconds of all files, if several were joined byte by byte. The time stamps of each begin at 0, and ffmpeg shows
    * little more than the longest of them.
    */
   readonly joinedSeconds?: number;

@@ -57,9 +57,9 @@ export class ParserPool {
 
   /**
    * Probes files of disks in one process, which opens and reads them by itself. Resolves with what it found, in the order of
-   * the files: undefined for those that it could not open, read or parse, and nothing for those that were left when it ended.
-   * One file at a time, `parse` tells more about these. Throws the signal's reason when it aborts. Calls `onProbed` with each
-   * answer of the process as it comes; what that throws ends the work.
+   * the files: undefined for files that it could not open, read or parse. The list is shorter if the process ended early. To find
+   * out why, call `parse` for each of these files. Throws the signal's reason when it aborts. Calls `onProbed` with each
+   * answer of the process as it arrives; an error that it throws ends the work.
    */
   async probeFiles(
     files: FilesToProbe,

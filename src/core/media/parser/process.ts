@@ -97,7 +97,7 @@ class LimitedFile implements Bytes {
   }
 }
 
-/** Waiting for a disk is no work. */
+/** Accesses a disk. The time is not counted as time of the parser. */
 function waitingForDisk<T>(access: () => T): T {
   Atomics.add(state, guardState.reads, 1);
   try {

@@ -160,7 +160,7 @@ const codedFrames = ['72f81f4e', 'fe7f0180', '7ffe8001', 'ff1f00e8', '1fffe800']
   Buffer.from(hex, 'hex').toString('latin1'),
 );
 
-/** Whether a WAV file says that it is PCM, but may have AC-3 or DTS, as discs for such decoders do: ffmpeg decodes it as that. */
+/** Whether a WAV file that states PCM may contain AC-3 or DTS, as on audio discs. ffmpeg then decodes AC-3 or DTS. */
 export async function mayHoldCodedAudio(file: Bytes): Promise<boolean> {
   const view = await headAfterMark(file, ['RIFF', 'RF64', 'BW64'], headBytes);
   return view !== undefined && codedFrames.some((frame) => view.find(frame) >= 0);

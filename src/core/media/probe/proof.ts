@@ -237,7 +237,7 @@ function proveSource(
   const problem: Problem = { kind: 'sourceDamaged', file, share, line };
   // Of a source of unknown length, the share alone tells.
   const damagedSeconds = length === undefined ? undefined : share * length;
-  // Of a part of the frames, the share says little of the source.
+  // Only key frames were decoded, so the share says little about the whole source.
   if (keyFramesOnly.test(commandLine) && share < maxKeyFrameShare)
     return { warning: { kind: 'sourceDamaged', file, line } };
   const isSmall =

@@ -50,8 +50,8 @@ const fillGapsFromStart = `${fillGaps}:first_pts=0`;
 const countedFormats = /^(mp3|aac|loas)$/;
 
 /**
- * Times by the number of samples. ffmpeg takes every frame of a counted format for as long as its first one: where the sample rate
- * changes, as in podcasts with advertisements, it would fill gaps that are none, and leave out audio.
+ * Times by the number of samples. ffmpeg assumes that every frame of a counted format is as long as the first one. Where the
+ * sample rate changes, as in podcasts with advertisements, it would fill gaps that don't exist, and drop audio.
  */
 const countSamples = 'aresample=async=1:min_hard_comp=1e6';
 

@@ -43,7 +43,7 @@ export function checkPoolMembers(given: Wire, pool: Wire = given): void {
   }
 }
 
-/** Azure forbids pools of cloud services the virtual networks of others, rather than calling their names invalid. */
+/** Refuses a subnet for a pool with a cloud service configuration. Azure answers `Forbidden`, not that the value is invalid. */
 export function checkSubnet({ cloudServiceConfiguration, networkConfiguration }: Wire = {}): void {
   const { subnetId } = (networkConfiguration ?? {}) as Wire;
   if (!cloudServiceConfiguration || !subnetId) return;
