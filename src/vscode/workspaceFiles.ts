@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { FileSystemError, FileType, Uri, workspace } from 'vscode';
 import { UserError } from '../core/errors';
@@ -159,6 +160,15 @@ class Growing {
     }
     this.#memory.set(chunk, position);
   }
+}
+
+/**
+ * The path of a file without links, as its disk spells it; undefined for a link that leads nowhere. In a virtual workspace a
+ * URI is as real as can be known.
+ */
+export async function realPathOf(uri: Uri): Promise<string | undefined> {
+  if (uri.scheme !== 'file') return uri.toString();
+  return realpath(uri.fsPath).catch(() => undefined);
 }
 
 async function statOf(uri: string): Promise<FileStat> {

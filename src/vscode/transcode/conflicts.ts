@@ -1,4 +1,3 @@
-import { realpath } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { l10n, ThemeIcon, Uri, window, workspace } from 'vscode';
 import type { Manifest, ManifestFile } from '../../core/plan/manifest';
@@ -8,7 +7,7 @@ import { longWork } from '../longWork';
 import { showInformation } from '../messages';
 import { settings } from '../settings';
 import { count, filesOf } from '../words/numbers';
-import { outputUri } from '../workspaceFiles';
+import { outputUri, realPathOf } from '../workspaceFiles';
 
 /** Files that are looked up at once. */
 const statsAtOnce = 32;
@@ -24,14 +23,12 @@ export async function resolveConflicts(manifest: Manifest): Promise<Manifest | u
   );
   if (existing.size === 0) return manifest;
   const choice = await askConflict(Array.from(existing.values(), ({ path }) => path));
-  const sources = [...existing].filter(([, { isSource }]) => isSource).map(([id]) => id);
-  if (choice === 'replaceThese' || (choice === 'overwrite' && sources.length > 0)) {
-    const kept = new Set(sources);
-    const files = manifest.files.map((file) =>
-      !kept.has(file.id) && (choice === 'overwrite' || existing.has(file.id))
-        ? { ...file, replacesOutput: true }
-        : file,
-    );
+  const hasSource = [...existing.values()].some(({ isSource }) => isSource);
+  if (choice === 'replaceThese' || (choice === 'overwrite' && hasSource)) {
+    const files = manifest.files.map((file) => {
+      const mayReplace = existing.has(file.id) ? !existing.get(file.id)?.isSource : choice === 'overwrite';
+      return mayReplace ? { ...file, replacesOutput: true } : file;
+    });
     return { ...manifest, files };
   }
   if (choice !== 'skip') return choice && { ...manifest, onConflict: choice };
@@ -58,7 +55,8 @@ async function existingOutputs(
   const isSource = async ({ output }: ManifestFile, target: Uri) => {
     if (output.folder === undefined) return false;
     sources ??= placesOf(files);
-    return (await sources).has(await placeOf(target));
+    const place = await realPathOf(target);
+    return place !== undefined && (await sources).has(place);
   };
   const outputOf = async (file: ManifestFile): Promise<[string, Existing][]> => {
     signal.throwIfAborted();
@@ -76,13 +74,8 @@ async function existingOutputs(
 
 async function placesOf(files: Manifest['files']): Promise<ReadonlySet<string>> {
   const limit = pLimit(statsAtOnce);
-  return new Set(await Promise.all(files.map(({ uri }) => limit(() => placeOf(Uri.parse(uri))))));
-}
-
-/** The path of a file without links, as its disk spells it; in a virtual workspace its URI. */
-async function placeOf(uri: Uri): Promise<string> {
-  if (uri.scheme !== 'file') return uri.toString();
-  return realpath(uri.fsPath).catch(() => uri.fsPath);
+  const places = await Promise.all(files.map(({ uri }) => limit(() => realPathOf(Uri.parse(uri)))));
+  return new Set(places.filter((place) => place !== undefined));
 }
 
 /** The user agrees to replace the outputs that the question is about, and no others; the setting is about all. */

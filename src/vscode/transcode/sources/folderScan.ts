@@ -1,10 +1,9 @@
-import { realpath } from 'node:fs/promises';
 import { posix, sep } from 'node:path';
 import picomatch from 'picomatch';
 import { FileSystemError, FileType, type Uri, workspace } from 'vscode';
 import { isPartName } from '../../../core/files/files';
 import { settings } from '../../settings';
-import { problemOf } from '../../workspaceFiles';
+import { problemOf, realPathOf } from '../../workspaceFiles';
 import { ambiguousExtensions, extensionOf, mediaExtensions } from './mediaExtensions';
 import { isTransportStreamFile } from './transportStreams';
 
@@ -127,12 +126,6 @@ async function rootsOf(folder: Uri): Promise<string[]> {
   const folders = [folder, ...(workspace.workspaceFolders ?? []).map(({ uri }) => uri)];
   const roots = await Promise.all(folders.filter(({ scheme }) => scheme === folder.scheme).map(realPathOf));
   return roots.filter((root) => root !== undefined);
-}
-
-/** Undefined for a link that leads nowhere. In a virtual workspace a URI is as real as can be known. */
-async function realPathOf(uri: Uri): Promise<string | undefined> {
-  if (uri.scheme !== 'file') return uri.toString();
-  return realpath(uri.fsPath).catch(() => undefined);
 }
 
 /** The place of a file that is no link, in a folder whose place is known. */
