@@ -1055,6 +1055,18 @@ describe('A run', function () {
   });
 
   describe('whose output is a folder', () => {
+    /** A submitted run of one video to HLS whose task has completed. */
+    async function encodedFolder() {
+      const { folder, paths } = fixture.folder(['clip.mp4']);
+      const started = await fixture.start(paths, { preset: 'hls' });
+      await started.run.advance('submitted', never);
+      await eventually(
+        () => started.parts.batch.task(attemptOf(started.run.manifest).jobId, '0001'),
+        (task) => task?.state === 'completed',
+      );
+      return { folder, ...started };
+    }
+
     it('gives it one name, beside an earlier one', async () => {
       const { folder, paths } = fixture.folder(['clip.mp4']);
       const first = await fixture.start(paths, { preset: 'hls' });
@@ -1085,13 +1097,7 @@ describe('A run', function () {
     });
 
     it('has a temporary name until it is complete, also where its download was canceled', async () => {
-      const { folder, paths } = fixture.folder(['clip.mp4']);
-      const { run, parts, steps } = await fixture.start(paths, { preset: 'hls' });
-      await run.advance('submitted', never);
-      await eventually(
-        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
-        (task) => task?.state === 'completed',
-      );
+      const { folder, run, parts, steps } = await encodedFolder();
       const abort = new AbortController();
       const seen = new Set<string>();
       // A playlist is read once to prove the output. When it is downloaded, all segments are there, and the user cancels.
@@ -1119,13 +1125,7 @@ describe('A run', function () {
     });
 
     it('downloads nothing of one with a name that leads out of its folder', async () => {
-      const { folder, paths } = fixture.folder(['clip.mp4']);
-      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
-      await run.advance('submitted', never);
-      await eventually(
-        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
-        (task) => task?.state === 'completed',
-      );
+      const { folder, run, parts } = await encodedFolder();
       const { outputContainer, files } = run.manifest;
       // Storage reads a backslash as a slash, and the client resolves the dots: both names lead to the same file.
       for (const blob of [`${files[0]?.output.blob}/..\\..\\outside.txt`, 'outside.txt']) {
@@ -1177,13 +1177,7 @@ describe('A run', function () {
     }
 
     it('downloads nothing of one that lacks its master playlist', async () => {
-      const { folder, paths } = fixture.folder(['clip.mp4']);
-      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
-      await run.advance('submitted', never);
-      await eventually(
-        () => parts.batch.task(attemptOf(run.manifest).jobId, '0001'),
-        (task) => task?.state === 'completed',
-      );
+      const { folder, run, parts } = await encodedFolder();
       const { outputContainer, files } = run.manifest;
       await parts.storage.deleteBlob(outputContainer, `${files[0]?.output.blob}/master.m3u8`, never);
       await run.advance('fetched', never);
@@ -1231,14 +1225,7 @@ describe('A run', function () {
     });
 
     it('downloads nothing of one that lacks a segment', async () => {
-      const { folder, paths } = fixture.folder(['clip.mp4']);
-      const { run, parts } = await fixture.start(paths, { preset: 'hls' });
-      await run.advance('submitted', never);
-      const { jobId } = attemptOf(run.manifest);
-      await eventually(
-        () => parts.batch.task(jobId, '0001'),
-        (task) => task?.state === 'completed',
-      );
+      const { folder, run, parts } = await encodedFolder();
       const { outputContainer } = run.manifest;
       for await (const { name } of parts.storage.blobs(outputContainer, { signal: never })) {
         if (!/\.(m3u8|json)$/.test(name) && !name.endsWith('/.folder')) {
